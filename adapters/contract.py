@@ -1,0 +1,223 @@
+"""The wire format between the harness and what runs inside a framework's environment. Standard library only.
+
+A `Scenario` says everything about a training step; a `Job` is one cell as handed to the ranks; a trace is a
+folder of files whose names and schema version stand here, so that both sides read one definition.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+TRACE_SCHEMA = 1
+
+HEADER = "header.json"
+END = "end.json"
+CRASH = "crash.json"
+
+IGNORED_LABEL = -100
+
+Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
+Precision = Literal["fp32", "bf16"]
+Schedule = Literal["constant", "linear-warmup"]
+EngineOutput = Literal["model", "loss"]
+
+
+class Unsupported(Exception):
+    """An adapter cannot express a field of the scenario; the message names the framework and the field."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A tiny decoder of the Llama family; its weights follow from `Scenario.seed` alone."""
+
+    vocab_size: int = 128
+    hidden_size: int = 48
+    layers: int = 2
+    heads: int = 4
+    kv_heads: int = 2
+    intermediate_size: int = 96
+    rms_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    max_positions: int = 512
+    tied_embeddings: bool = False
+    init_std: float = 0.08
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.heads
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """AdamW as in Loshchilov & Hutter 2019, bias-corrected."""
+
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    """Applied to matrices only; norms and biases are exempt, as the common trainers have it."""
+
+
+@dataclass(frozen=True)
+class Message:
+    role: Literal["user", "assistant"]
+    content: str
+
+
+Row = tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything that decides a run of a few optimizer steps."""
+
+    name: str
+    rows: tuple[Row, ...]
+    """Conversations in the order of training; `rows_per_step` of them make one global batch."""
+    vocabulary: tuple[str, ...]
+    """The tokenizer's words, id by id; `scenarios.text` owns the special ones."""
+    model: Model = field(default_factory=Model)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    ranks: int = 2
+    micro_batch_size: int = 1
+    accumulation: int = 4
+    steps: int = 3
+    schedule: Schedule = "constant"
+    warmup_steps: int = 0
+    """With `linear-warmup`, step k (from 0) has learning rate lr * min(1, (k + 1) / warmup_steps)."""
+    max_grad_norm: float | None = 1.0
+    precision: Precision = "fp32"
+    sharding: Sharding = "none"
+    offload_optimizer: bool = False
+    engine_output: EngineOutput = "model"
+    """What the model hands to a wrapping engine: its output object (loss and logits), or the bare loss."""
+    rows_per_sequence: int = 1
+    """More than 1 packs that many rows into one sequence, attention and positions apart for each."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    seed: int = 0
+
+    @property
+    def sequences_per_step(self) -> int:
+        return self.ranks * self.accumulation * self.micro_batch_size
+
+    @property
+    def rows_per_step(self) -> int:
+        return self.sequences_per_step * self.rows_per_sequence
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate that optimizer step `step` (from 0) should have."""
+        base = self.optimizer.learning_rate
+        if self.schedule == "constant" or step + 1 >= self.warmup_steps:
+            return base
+        return base * (step + 1) / self.warmup_steps
+
+    def sequence_rows(self, step: int, micro_batch: int, rank: int) -> list[list[int]]:
+        """Indices into `rows`: one list for each sequence of this micro-batch.
+
+        Micro-batches are dealt to the ranks in turn, as accelerate's BatchSamplerShard does.
+        """
+        first = ((step * self.accumulation + micro_batch) * self.ranks + rank) * self.micro_batch_size
+        packed = self.rows_per_sequence
+        return [[s * packed + i for i in range(packed)] for s in range(first, first + self.micro_batch_size)]
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hex digits over every field but the name; the same on every machine."""
+        content = {k: v for k, v in to_dict(self).items() if k != "name"}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def to_dict(value: Any) -> dict[str, Any]:
+    """A frozen dataclass of this module as plain JSON types."""
+    return dataclasses.asdict(value)
+
+
+def scenario_from_dict(data: dict[str, Any]) -> Scenario:
+    """The inverse of `to_dict`. Raises ValueError naming the first field that does not fit."""
+    known = {f.name for f in dataclasses.fields(Scenario)}
+    if unknown := sorted(set(data) - known):
+        raise ValueError(f"scenario has unknown fields: {', '.join(unknown)}")
+    fields = dict(data)
+    try:
+        fields["rows"] = tuple(tuple(Message(**m) for m in row) for row in data["rows"])
+        fields["vocabulary"] = tuple(data["vocabulary"])
+        fields["model"] = Model(**data["model"])
+        fields["optimizer"] = Optimizer(**data["optimizer"])
+        scenario = Scenario(**fields)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"scenario cannot be read: {error}") from error
+    for name, kind in (("sharding", Sharding), ("precision", Precision), ("schedule", Schedule)):
+        if getattr(scenario, name) not in get_args(kind):
+            raise ValueError(f"scenario.{name} is {getattr(scenario, name)!r}, not one of {get_args(kind)}")
+    return scenario
+
+
+@dataclass(frozen=True)
+class Shim:
+    """Something changed in a framework so that it runs here, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell, as each of its ranks reads it."""
+
+    adapter: str
+    """Module name, such as `adapters.deepspeed_sft`."""
+    framework: str
+    version: str
+    scenario: Scenario
+    checkpoint: str
+    """Folder with the model, tokenizer and `rows.jsonl`, made by `scenarios.checkpoint`."""
+    trace: str
+    """Folder that the trace is written to; it exists."""
+    fault: str | None = None
+    """Name in `adapters.faults`, for the torch reference only."""
+    record: bool = True
+    """False runs the same steps without writing tensors: the yardstick of the recorder's own cost."""
+
+    def dumps(self) -> str:
+        return json.dumps(to_dict(self))
+
+    @staticmethod
+    def loads(text: str) -> Job:
+        data = json.loads(text)
+        return Job(**{**data, "scenario": scenario_from_dict(data["scenario"])})
+
+
+def steps_file(rank: int) -> str:
+    """One line per optimizer step: loss, grad_norm and learning_rate as the framework reported them."""
+    return f"steps-r{rank:02d}.jsonl"
+
+
+def batches_file(rank: int) -> str:
+    """One line per micro-batch: what the model received."""
+    return f"batches-r{rank:02d}.jsonl"
+
+
+def tensors_file(step: int, rank: int = 0) -> str:
+    """State after `step` optimizer steps (0: before the first).
+
+    Rank 0 holds `param/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME`, unsharded; other ranks `param/NAME` only.
+    """
+    return f"tensors/step-{step:04d}.safetensors" if rank == 0 else f"tensors/step-{step:04d}-r{rank:02d}.safetensors"
+
+
+def encode_float(value: float | None) -> float | str | None:
+    """A float for JSON: unrounded, non-finite ones as the strings NaN, Infinity and -Infinity."""
+    if value is None:
+        return None
+    value = float(value)
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value

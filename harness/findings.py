@@ -1,0 +1,79 @@
+"""What a check says, as data: codes, places, numbers. Words for people are made from these in `reports`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+CODES: Mapping[str, str] = {
+    "inputs.token-ids": "the model received other tokens than the scenario's rows",
+    "inputs.loss-mask": "other tokens were marked for training than the responses",
+    "inputs.positions": "positions do not restart with each conversation",
+    "inputs.attention": "a conversation can attend to another one, or not to all of itself",
+    "inputs.batch": "the global batch of a step does not hold the rows it should: missing, repeated or foreign",
+    "loss.value": "the reported loss is not the loss of the global batch",
+    "grad-norm.value": "the reported gradient norm is not that of the right gradient before clipping",
+    "weights.dropped-micro-batches": "micro-batches never reached the optimizer",
+    "weights.mean-of-means": "means were averaged, so a token's weight depends on the length of its neighbours",
+    "weights.scale": "the whole gradient is off by one factor",
+    "weights.mask": "tokens were trained that should not be, or the other way round",
+    "weights.uneven": "token weights differ from the right ones in a way no known cause explains",
+    "weights.residual": "a part of the gradient cannot come from the tokens of the batch",
+    "update.learning-rate": "a tensor was updated with another learning rate than the schedule's",
+    "update.weight-decay": "a tensor was decayed by another amount than it should be",
+    "update.clip": "the gradient was not clipped as it should be",
+    "update.moments": "the optimizer's moments do not follow from its gradients by the scenario's betas and eps",
+    "state.rank-desync": "data-parallel ranks hold different parameters",
+    "numerics.dtype": "the gradient carries the rounding of a coarser dtype than the scenario's",
+    "numerics.non-finite": "a recorded number is NaN or infinite",
+    "run.crashed": "the run did not end by itself",
+    "run.incomplete": "the trace lacks something that a check needs",
+    "run.unreadable": "the trace cannot be read or was changed after it was written",
+}
+
+UNKNOWN_CODES = frozenset({"numerics.non-finite", "run.crashed", "run.incomplete", "run.unreadable"})
+"""Codes that leave a cell `unknown`: nothing was proved, in either direction."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be, where, and by how much."""
+
+    code: str
+    """A key of `CODES`."""
+    message: str
+    """One line: what, where, got, expected, allowed."""
+    step: int | None = None
+    """Optimizer step, from 0."""
+    rank: int | None = None
+    micro_batch: int | None = None
+    tensor: str | None = None
+    observed: float | str | None = None
+    expected: float | str | None = None
+    tolerance: float | None = None
+    tolerance_source: str | None = None
+    """Where the tolerance comes from, such as `floor(fp32) x 8`."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """What only this code has, as JSON types: `dropped`, `kept`, `level`, `factor`, ... Written beside the rest."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One cause for several findings."""
+
+    cause: str
+    """Stable name, such as `dropped-micro-batches`."""
+    summary: str
+    """A sentence that a stranger understands."""
+    explains: float
+    """Share of the deviation between observed and right gradient that this cause alone or with the others above
+    reproduces, in [0, 1]."""
+    codes: tuple[str, ...]
+    """Codes of the findings that follow from this cause."""
+    evidence: str
+    """The numbers behind it, in one line."""
+    upstream: str | None = None
+    """What is known of it: since which release, until which, links."""
+    remedy: str | None = None
+    """What to do."""

@@ -1,0 +1,146 @@
+"""`verdict.json`: the outcome of a run, cell by cell. The only thing that reports read, besides traces."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from adapters.contract import encode_float
+from harness.findings import UNKNOWN_CODES, Diagnosis, Finding
+
+SCHEMA = 1
+FILE = "verdict.json"
+
+Outcome = Literal["pass", "fail", "known", "unknown", "unsupported"]
+
+
+class UnreadableVerdict(Exception):
+    """`verdict.json` is missing, truncated, or of a schema this release does not read."""
+
+
+class FindingRecord(BaseModel):
+    """A `harness.findings.Finding`; its `detail` stands flat beside the other fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+    step: int | None = None
+    rank: int | None = None
+    micro_batch: int | None = None
+    tensor: str | None = None
+    observed: float | str | None = None
+    expected: float | str | None = None
+    tolerance: float | None = None
+    tolerance_source: str | None = None
+
+
+class DiagnosisRecord(BaseModel):
+    """A `harness.findings.Diagnosis`."""
+
+    cause: str
+    summary: str
+    explains: float
+    codes: list[str]
+    evidence: str
+    upstream: str | None = None
+    remedy: str | None = None
+
+
+class CellRecord(BaseModel):
+    """One framework release on one scenario."""
+
+    framework: str
+    version: str
+    scenario: str
+    seed: int = 0
+    verdict: Outcome
+    reason: str | None = None
+    """One line for `unknown` and `unsupported`."""
+    findings: list[FindingRecord] = Field(default_factory=list)
+    diagnoses: list[DiagnosisRecord] = Field(default_factory=list)
+    trace: str | None = None
+    """Folder of the trace, relative to `verdict.json`."""
+    seconds: float | None = None
+    command: str | None = None
+    """The command that reproduces this cell."""
+
+    @property
+    def name(self) -> str:
+        """`FRAMEWORK==VERSION/SCENARIO`, with `@SEED` where the seed is not 0; unique within a run."""
+        seed = f"@{self.seed}" if self.seed else ""
+        return f"{self.framework}=={self.version}/{self.scenario}{seed}"
+
+
+class Verdict(BaseModel):
+    """A whole run."""
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    lockstep: str = ""
+    """Version of this harness."""
+    cells: list[CellRecord] = Field(default_factory=list)
+    summary: dict[str, int] = Field(default_factory=dict)
+    """Cells by verdict."""
+    complete: bool = False
+    """False while the run goes on, and for ever if it was interrupted."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
+def record_finding(finding: Finding) -> FindingRecord:
+    fields: dict[str, Any] = {k: v for k, v in vars(finding).items() if k != "detail"}
+    for key in ("observed", "expected"):
+        if isinstance(fields[key], float):
+            fields[key] = encode_float(fields[key])
+    return FindingRecord(**fields, **finding.detail)
+
+
+def record_diagnosis(diagnosis: Diagnosis) -> DiagnosisRecord:
+    return DiagnosisRecord(**{**vars(diagnosis), "codes": list(diagnosis.codes)})
+
+
+def outcome(findings: Sequence[Finding]) -> Outcome:
+    """`unknown` if something could not be checked, else `fail` if anything was found, else `pass`.
+
+    A cell with proven findings stays `fail` even if some other check could not run.
+    """
+    if any(f.code not in UNKNOWN_CODES for f in findings):
+        return "fail"
+    return "unknown" if findings else "pass"
+
+
+def exit_status(cells: Iterable[CellRecord]) -> int:
+    """0 all pass, known or unsupported; 1 a divergence; 3 something unknown, or nothing was measured at all."""
+    verdicts = {cell.verdict for cell in cells}
+    if "fail" in verdicts:
+        return 1
+    if "unknown" in verdicts or not verdicts & {"pass", "known"}:
+        return 3
+    return 0
+
+
+def write(verdict: Verdict, folder: Path) -> Path:
+    """Write `folder/verdict.json` in one atomic replacement, its summary counted anew; returns its path."""
+    counted = verdict.model_copy(update={"summary": dict(Counter(c.verdict for c in verdict.cells))})
+    path = folder / FILE
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(counted.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
+    os.replace(temporary, path)
+    return path
+
+
+def read(folder: Path) -> Verdict:
+    """Read `folder/verdict.json`. Raises UnreadableVerdict with a one-line reason and what to do."""
+    path = folder / FILE
+    try:
+        return Verdict.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UnreadableVerdict(f"{folder} has no {FILE}; give the --out folder of a `lockstep run`") from None
+    except (ValidationError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise UnreadableVerdict(f"{path} cannot be read ({first}); run the cells again") from None

@@ -1,0 +1,133 @@
+"""The named scenarios. Each is a function of the seed; a variant edits a base with `dataclasses.replace`."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable
+from dataclasses import replace
+
+from adapters.contract import Model, Optimizer, Scenario
+from scenarios import text
+
+Build = Callable[[int], Scenario]
+
+CATALOGUE: dict[str, Build] = {}
+
+# Eight rows of one step, micro-batch by micro-batch and rank by rank; 140 trained tokens. Lengths differ within and
+# between micro-batches and ranks, so that every level of averaging gives weights of its own.
+RAGGED = (9, 4, 14, 41, 38, 6, 2, 26)
+PROMPTS = (5, 3, 7, 4, 6, 8, 3, 5)
+
+
+def _scenario(build: Build) -> Build:
+    name = build.__name__.replace("_", "-")
+    CATALOGUE[name] = lambda seed: replace(build(seed), name=name)
+    CATALOGUE[name].__doc__ = build.__doc__
+    return build
+
+
+def compose(response_lengths: tuple[int, ...], steps: int, seed: int) -> Scenario:
+    """The base with given response lengths for each row of a step; later steps rotate them, with other words."""
+    model = Model()
+    words = text.vocabulary(model.vocab_size)
+    turns = [(3 * step) % len(response_lengths) for step in range(steps)]
+    responses = [n for t in turns for n in (*response_lengths[t:], *response_lengths[:t])]
+    prompts = [PROMPTS[i % len(PROMPTS)] for i in range(len(responses))]
+    return Scenario(
+        name="base",
+        rows=text.conversations(words, prompts, responses, seed),
+        vocabulary=words,
+        model=model,
+        steps=steps,
+        seed=seed,
+    )
+
+
+@_scenario
+def sft_ragged(seed: int) -> Scenario:
+    """2 ranks x 4 micro-batches x 1 row, responses of 2 to 41 tokens, fp32, AdamW 1e-3, clipped at 1.0, 3 steps."""
+    return compose(RAGGED, 3, seed)
+
+
+@_scenario
+def sft_equal(seed: int) -> Scenario:
+    """The control: every response has 17 tokens, so every way of averaging gives the same weights."""
+    return compose((17,) * 8, 3, seed)
+
+
+@_scenario
+def sft_ragged_noclip(seed: int) -> Scenario:
+    """No gradient clipping: a wrong scale of the gradient stays visible in the weights."""
+    return replace(sft_ragged(seed), max_grad_norm=None)
+
+
+@_scenario
+def sft_ragged_decay(seed: int) -> Scenario:
+    """Weight decay 0.1 on matrices, none on norms."""
+    return replace(sft_ragged(seed), optimizer=Optimizer(weight_decay=0.1))
+
+
+@_scenario
+def sft_ragged_warmup(seed: int) -> Scenario:
+    """The learning rate rises linearly over 4 steps: a schedule that is early or late shows."""
+    return replace(sft_ragged(seed), schedule="linear-warmup", warmup_steps=4)
+
+
+@_scenario
+def sft_ragged_batch2(seed: int) -> Scenario:
+    """Micro-batches of 2 rows, padded: 2 ranks x 3 micro-batches x 2 rows."""
+    base = compose((9, 4, 14, 31, 28, 6, 2, 19, 11, 5, 8, 3), 3, seed)
+    return replace(base, micro_batch_size=2, accumulation=3)
+
+
+@_scenario
+def sft_ragged_packed(seed: int) -> Scenario:
+    """Two conversations packed in every sequence, attention and positions apart for each."""
+    base = compose((9, 4, 14, 21, 18, 6, 2, 13, 7, 16, 5, 11, 3, 8, 12, 10), 3, seed)
+    return replace(base, rows_per_sequence=2)
+
+
+@_scenario
+def sft_ragged_bf16(seed: int) -> Scenario:
+    """The model computes in bfloat16; the optimizer keeps float32 master weights and moments."""
+    return replace(sft_ragged(seed), precision="bf16")
+
+
+@_scenario
+def sft_ragged_zero1(seed: int) -> Scenario:
+    """Optimizer state sharded over the ranks (ZeRO stage 1)."""
+    return replace(sft_ragged(seed), sharding="zero1")
+
+
+@_scenario
+def sft_ragged_zero2(seed: int) -> Scenario:
+    """Optimizer state and gradients sharded over the ranks (ZeRO stage 2)."""
+    return replace(sft_ragged(seed), sharding="zero2")
+
+
+@_scenario
+def sft_ragged_zero2_bare_loss(seed: int) -> Scenario:
+    """ZeRO stage 2, the engine's module returning the bare loss instead of the model's output object."""
+    return replace(sft_ragged_zero2(seed), engine_output="loss")
+
+
+@_scenario
+def sft_ragged_zero2_offload(seed: int) -> Scenario:
+    """ZeRO stage 2 with the optimizer offloaded to the CPU."""
+    return replace(sft_ragged_zero2(seed), offload_optimizer=True)
+
+
+@_scenario
+def sft_ragged_zero3(seed: int) -> Scenario:
+    """Parameters, gradients and optimizer state sharded over the ranks (ZeRO stage 3)."""
+    return replace(sft_ragged(seed), sharding="zero3")
+
+
+def get(name: str, seed: int = 0) -> Scenario:
+    """The scenario of that name. Raises KeyError for a name that is not in the catalogue."""
+    return CATALOGUE[name](seed)
+
+
+def matching(pattern: str) -> list[str]:
+    """Names that match a shell pattern, in the order of the catalogue."""
+    return [name for name in CATALOGUE if fnmatch.fnmatchcase(name, pattern)]

@@ -1,0 +1,60 @@
+"""A scenario as files: the checkpoint folder that every framework loads its model, tokenizer and data from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save_file
+
+from adapters.contract import Model, Scenario, to_dict
+from scenarios import text, weights
+
+
+def config(model: Model) -> dict[str, Any]:
+    """`config.json` as transformers' Llama reads it."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": model.vocab_size,
+        "hidden_size": model.hidden_size,
+        "intermediate_size": model.intermediate_size,
+        "num_hidden_layers": model.layers,
+        "num_attention_heads": model.heads,
+        "num_key_value_heads": model.kv_heads,
+        "head_dim": model.head_dim,
+        "max_position_embeddings": model.max_positions,
+        "rms_norm_eps": model.rms_eps,
+        "rope_theta": model.rope_theta,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "mlp_bias": False,
+        "tie_word_embeddings": model.tied_embeddings,
+        "pad_token_id": text.SPECIAL.index(text.PAD),
+        "eos_token_id": text.SPECIAL.index(text.EOS),
+        "bos_token_id": None,
+        "torch_dtype": "float32",
+        "use_cache": False,
+    }
+
+
+def write(scenario: Scenario, folder: Path) -> None:
+    """Write model, tokenizer and `rows.jsonl` (messages, and their right ids and loss mask) into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {"config.json": config(scenario.model)} | text.tokenizer_files(
+        scenario.vocabulary, scenario.model.max_positions
+    )
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    with (folder / "rows.jsonl").open("w") as out:
+        for row in scenario.rows:
+            rendered = text.render(row, scenario.vocabulary)
+            line = {
+                "messages": [to_dict(m) for m in row],
+                "input_ids": rendered.ids,
+                "loss_mask": [int(m) for m in rendered.loss_mask],
+            }
+            out.write(json.dumps(line) + "\n")
+    save_file(weights.initial(scenario.model, scenario.seed), folder / "model.safetensors", {"format": "pt"})
