@@ -1,0 +1,66 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+RECIPES := harness/environments/recipes.toml
+
+# The one torch pin, which the framework environments use too.
+TORCH := $(shell sed -n 's/^torch = "\(.*\)"$$/torch==\1/p' $(RECIPES) | head -n 1)
+
+# A local folder of wheels that pip knows of, uv shall know of too; without one, uv picks the torch build for this
+# machine's accelerator by itself.
+UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+ifneq ($(strip $(UV_FIND_LINKS)),)
+export UV_FIND_LINKS
+else
+BACKEND := --torch-backend=auto
+endif
+
+.PHONY: help setup run test test-fast check bench clean
+
+help:
+	@echo "make setup      the development environment in $(VENV)"
+	@echo "make run        torch and two DeepSpeed releases on the catalogue"
+	@echo "make test       every test, with real frameworks"
+	@echo "make test-fast  tests that need no framework environment"
+	@echo "make check      linter, formatter, types, import contracts"
+	@echo "make bench      how long the parts take"
+	@echo "make clean      remove caches, runs and environments"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml Makefile $(RECIPES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.9'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) $(TORCH) --editable '.[dev]'
+	touch $@
+
+# Divergence between releases is what this run is there to find: status 1 is its expected end.
+run: setup
+	@$(BIN)/lockstep run --framework torch --framework deepspeed==0.18.9 --framework deepspeed==0.19.8; status=$$?; \
+	case $$status in \
+	0) echo "lockstep: exit status 0: every cell passes, or fails in a known way" ;; \
+	1) echo "lockstep: exit status 1: a divergence was found; deepspeed 0.18.9 has known bugs, so this is expected" ;; \
+	2) echo "lockstep: exit status 2: wrong usage; this Makefile and the command line do not fit each other"; exit 2 ;; \
+	3) echo "lockstep: exit status 3: a cell could not be judged; see its reason above"; exit 3 ;; \
+	*) echo "lockstep: exit status $$status: the harness itself failed"; exit $$status ;; \
+	esac
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-fast: setup
+	$(BIN)/python -m pytest -m "not frameworks and not slow"
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m harness.bench
+
+clean:
+	rm -rf $(VENV) .envs .runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Framework environments: what is asked for, how it is built, and what is there."""
