@@ -1,0 +1,196 @@
+"""Two runs against each other, state by state: how far apart, from which step on, and in which tensors.
+
+Pure functions of tensors; nothing here knows of an oracle, so it says that two runs differ and never which is right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adapters.contract import Precision
+
+State = Mapping[str, Tensor]
+
+TOLERANCE: Mapping[Precision, float] = {"fp32": 1e-5, "bf16": 2.5e-2}
+TOLERANCE_SOURCE: Mapping[Precision, str] = {
+    "fp32": "what another order of float32 sums leaves in a gradient, 3e-7, x 33",
+    "bf16": "what bfloat16 activations leave in a gradient, 5.7e-3, x 4",
+}
+
+
+class NotComparable(Exception):
+    """The two runs have no tensors in common; the message says which models they are of."""
+
+
+@dataclass(frozen=True)
+class TensorGap:
+    """One tensor in both runs."""
+
+    name: str
+    distance: float
+    """L2 norm of the difference."""
+    relative: float
+    """The distance over the larger of the two norms; infinite if a number is not finite."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far two states are apart, all their tensors taken as one vector."""
+
+    distance: float
+    """L2 norm of the difference."""
+    first: float
+    """L2 norm in the first run."""
+    second: float
+    """L2 norm in the second run."""
+    cosine: float
+    """Of the angle between them; 1 where both are zero."""
+    tensors: tuple[TensorGap, ...]
+    """Most different first."""
+
+    @property
+    def ratio(self) -> float:
+        """Norm in the second run over the norm in the first."""
+        if self.first == 0.0:
+            return 1.0 if self.second == 0.0 else math.inf
+        return self.second / self.first
+
+    @property
+    def relative(self) -> float:
+        """The distance over the larger of the two norms."""
+        return _relative(self.distance, self.first, self.second)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One run after some optimizer step, by parameter name."""
+
+    parameters: State
+    moments: State
+    """Adam's first moments; empty where none were recorded."""
+
+
+@dataclass(frozen=True)
+class StepGap:
+    """What one optimizer step did in both runs."""
+
+    step: int
+    gradient: Gap | None
+    """Of the gradients that the optimizers consumed; None where a run has no moments."""
+    parameters: Gap
+    """Of the parameters after the step."""
+    moved: float
+    """How far the parameters had come from their start by then, in the run where they came farther."""
+
+    @property
+    def drift(self) -> float:
+        """Distance of the parameters over the distance moved."""
+        return _relative(self.parameters.distance, self.moved, 0.0)
+
+    @property
+    def largest(self) -> float:
+        """The larger of the two relative differences."""
+        return max(self.drift, self.gradient.relative if self.gradient else 0.0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, step by step."""
+
+    start: Gap
+    """Of the parameters before the first step."""
+    steps: tuple[StepGap, ...]
+    lonely: tuple[str, ...]
+    """Tensors that only one of the runs has, or that have another shape in each."""
+    tolerance: float
+
+    @property
+    def parted(self) -> int | None:
+        """The first step whose gradient or parameters differ by more than the tolerance; -1 if the start does."""
+        if not self.start.relative <= self.tolerance:
+            return -1
+        return next((s.step for s in self.steps if not s.largest <= self.tolerance), None)
+
+    @property
+    def same(self) -> bool:
+        return self.parted is None and not self.lonely
+
+
+def _relative(distance: float, first: float, second: float) -> float:
+    if not math.isfinite(distance):
+        return math.inf
+    scale = max(first, second)
+    if scale == 0.0:
+        return 0.0 if distance == 0.0 else math.inf
+    return distance / scale
+
+
+def _norm(values: Sequence[float]) -> float:
+    return math.sqrt(math.fsum(v * v for v in values))
+
+
+def shared(a: State, b: State) -> list[str]:
+    """Names that both states have in the same shape."""
+    return sorted(name for name in a.keys() & b.keys() if a[name].shape == b[name].shape)
+
+
+def gap(a: State, b: State) -> Gap:
+    """Distance and angle of two states over the tensors they share, in float64."""
+    gaps, firsts, seconds, dots = [], [], [], []
+    for name in shared(a, b):
+        x, y = a[name].double().flatten(), b[name].double().flatten()
+        distance, first, second = (float(torch.linalg.vector_norm(v)) for v in (x - y, x, y))
+        gaps.append(TensorGap(name, distance, _relative(distance, first, second)))
+        firsts.append(first)
+        seconds.append(second)
+        dots.append(float(x @ y))
+    first, second = _norm(firsts), _norm(seconds)
+    cosine = math.fsum(dots) / (first * second) if first * second else float(first == second)
+    ordered = tuple(sorted(gaps, key=lambda g: (-g.relative, g.name)))
+    return Gap(_norm([g.distance for g in gaps]), first, second, cosine, ordered)
+
+
+def gradient(moment: State, previous: State, beta1: float) -> dict[str, Tensor]:
+    """The gradient that Adam consumed between two first moments: (m_t - beta1 m_{t-1}) / (1 - beta1), in float64.
+
+    A tensor without a previous moment had none yet: zero.
+    """
+    return {
+        name: (m.double() - beta1 * (previous[name].double() if name in previous else 0.0)) / (1.0 - beta1)
+        for name, m in moment.items()
+    }
+
+
+def _moved(start: State, now: State) -> float:
+    return gap(start, now).distance
+
+
+def _step(number: int, a: Sequence[Snapshot], b: Sequence[Snapshot], beta1: float) -> StepGap:
+    (a_first, a_before, a_now), (b_first, b_before, b_now) = a, b
+    gradients = None
+    if a_now.moments and b_now.moments:
+        gradients = gap(
+            gradient(a_now.moments, a_before.moments, beta1), gradient(b_now.moments, b_before.moments, beta1)
+        )
+    moved = max(_moved(a_first.parameters, a_now.parameters), _moved(b_first.parameters, b_now.parameters))
+    return StepGap(number, gradients, gap(a_now.parameters, b_now.parameters), moved)
+
+
+def compare(a: Sequence[Snapshot], b: Sequence[Snapshot], beta1: float, tolerance: float) -> Comparison:
+    """Compare two runs over the steps that both have; the first snapshot of each is before any step.
+
+    Raises NotComparable if they share no tensor.
+    """
+    start_a, start_b = a[0].parameters, b[0].parameters
+    if not shared(start_a, start_b):
+        raise NotComparable(f"no tensor is in both runs ({len(start_a)} in the first, {len(start_b)} in the second)")
+    lonely = sorted((start_a.keys() | start_b.keys()) - set(shared(start_a, start_b)))
+    steps = tuple(
+        _step(k - 1, (a[0], a[k - 1], a[k]), (b[0], b[k - 1], b[k]), beta1) for k in range(1, min(len(a), len(b)))
+    )
+    return Comparison(gap(start_a, start_b), steps, tuple(lonely), tolerance)
