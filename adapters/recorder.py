@@ -1,0 +1,256 @@
+"""Writes the trace folder as the run goes: what the model received, and the state after every optimizer step.
+
+A file is either written whole under a temporary name and renamed, or grows by one whole line per write, so that a
+crash loses nothing that was recorded before it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from adapters.contract import (
+    CRASH,
+    END,
+    HEADER,
+    IGNORED_LABEL,
+    TRACE_SCHEMA,
+    Job,
+    Shim,
+    batches_file,
+    encode_float,
+    steps_file,
+    tensors_file,
+    to_dict,
+)
+
+PADDING = -1
+"""`attention_start` of a padding token."""
+NOT_CAUSAL_RUN = -2
+"""`attention_start` of a token whose allowed keys are not one unbroken run that ends in the token itself."""
+
+_WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+
+
+class Recorder:
+    """The trace of one rank. The files of the whole cell (header, end) are written by rank 0."""
+
+    def __init__(self, job: Job, rank: int, world: int, shims: Sequence[Shim]) -> None:
+        self._folder = Path(job.trace)
+        self._rank = rank
+        self._record = job.record
+        self._step = 0
+        self._micro_batch = 0
+        (self._folder / "tensors").mkdir(exist_ok=True)
+        if rank == 0:
+            _write_json(self._folder / HEADER, header(job, world, shims))
+
+    def watch(self, model: torch.nn.Module) -> None:
+        """Record every batch that `model`, the innermost Hugging Face model, receives while it is training."""
+        if self._record:
+            signature = inspect.signature(model.forward)
+            pad = getattr(getattr(model, "config", None), "pad_token_id", None)
+            hook = functools.partial(self._on_forward, signature, pad)
+            model.register_forward_pre_hook(hook, with_kwargs=True)
+
+    def begin(self, parameters: Mapping[str, Tensor]) -> None:
+        """Record the parameters before the first optimizer step."""
+        self._write_tensors({f"param/{name}": value for name, value in parameters.items()})
+
+    def step(
+        self,
+        loss: float | None,
+        grad_norm: float | None,
+        learning_rate: float | None,
+        parameters: Mapping[str, Tensor],
+        exp_avg: Mapping[str, Tensor],
+        exp_avg_sq: Mapping[str, Tensor],
+    ) -> None:
+        """Record an optimizer step: what the framework reported, and the state after it, unsharded, in its dtypes.
+
+        Names are those of the Hugging Face model; see `bare_name`. Ranks other than 0 may pass empty moments.
+        """
+        line = {
+            "step": self._step,
+            "loss": encode_float(loss),
+            "grad_norm": encode_float(grad_norm),
+            "learning_rate": encode_float(learning_rate),
+        }
+        self._step += 1
+        self._micro_batch = 0
+        groups = {"param": parameters}
+        if self._rank == 0:
+            groups |= {"exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
+        self._write_tensors({f"{group}/{n}": t for group, tensors in groups.items() for n, t in tensors.items()})
+        _append_line(self._folder / steps_file(self._rank), line)
+
+    def end(self) -> None:
+        """Wait for the other ranks, then let rank 0 seal the trace with the digest of every file."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        if self._rank == 0:
+            seal = {"schema": TRACE_SCHEMA, "steps": self._step, "files": digests(self._folder)}
+            _write_json(self._folder / END, seal)
+
+    def _on_forward(
+        self,
+        signature: inspect.Signature,
+        pad: int | None,
+        model: torch.nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        if not model.training:
+            return
+        given = signature.bind_partial(*args, **kwargs).arguments
+        received: dict[str, Any] = {**given.get("kwargs", {}), **given}
+        ids, labels, positions = received["input_ids"], received.get("labels"), received.get("position_ids")
+        line = {
+            "step": self._step,
+            "rank": self._rank,
+            "micro_batch": self._micro_batch,
+            "input_ids": ids.tolist(),
+            "loss_mask": None if labels is None else (labels != IGNORED_LABEL).int().tolist(),
+            "position_ids": None if positions is None else positions.tolist(),
+            "attention_start": attention_start(ids, received.get("attention_mask"), pad).tolist(),
+        }
+        self._micro_batch += 1
+        _append_line(self._folder / batches_file(self._rank), line)
+
+    def _write_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        if not self._record:
+            return
+        target = self._folder / tensors_file(self._step, self._rank)
+        partial = _partial(target)
+        # Cloned, because optimizers hand out views of one flat buffer and safetensors refuses shared storage.
+        save_file({n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}, partial, {"format": "pt"})
+        os.replace(partial, target)
+
+
+def attention_start(ids: Tensor, mask: Tensor | None, pad: int | None) -> Tensor:
+    """For each token, the index of the first key it may attend to; `PADDING` or `NOT_CAUSAL_RUN` where none fits.
+
+    `ids` is [batch, length]. `mask` is as Hugging Face models take it: absent, [batch, length] with 0 for padding,
+    or [batch or 1, 1, length, keys], boolean (True: may attend) or additive (0: may attend). A mask of the last kind
+    does not say what is padding: tokens at the end of a row whose id is `pad` are.
+    """
+    if mask is not None and mask.dim() == 4:
+        starts = _starts_of_4d(mask)
+        padding = _trailing(ids, pad)
+    elif mask is not None:
+        starts = mask.int().argmax(dim=1, keepdim=True).expand_as(ids)
+        padding = mask == 0
+    else:
+        starts = torch.zeros_like(ids)
+        padding = torch.zeros_like(ids, dtype=torch.bool)
+    return torch.where(padding, PADDING, starts.expand_as(ids))
+
+
+def _starts_of_4d(mask: Tensor) -> Tensor:
+    """[batch, queries]: first allowed key, or `NOT_CAUSAL_RUN`."""
+    allowed = mask[:, 0] if mask.dtype == torch.bool else mask[:, 0] > -1.0
+    queries, keys = allowed.shape[-2:]
+    index = torch.arange(keys, device=mask.device)
+    query = torch.arange(queries, device=mask.device)[:, None]
+    first = allowed.int().argmax(dim=-1)
+    run = (index >= first[..., None]) & (index <= query)
+    return torch.where((allowed == run).all(dim=-1) & allowed.any(dim=-1), first, NOT_CAUSAL_RUN)
+
+
+def _trailing(ids: Tensor, pad: int | None) -> Tensor:
+    """True for the tokens with id `pad` that nothing else follows in their row."""
+    if pad is None:
+        return torch.zeros_like(ids, dtype=torch.bool)
+    return (ids != pad).int().flip(1).cumsum(1).flip(1) == 0
+
+
+def bare_name(name: str) -> str:
+    """A parameter's name as in the Hugging Face model, without the prefixes of modules wrapped around it."""
+    for wrapper in _WRAPPERS:
+        name = name.replace(wrapper, "")
+    return name
+
+
+def header(job: Job, world: int, shims: Sequence[Shim]) -> dict[str, Any]:
+    """What ran, on what, with which versions."""
+    return {
+        "schema": TRACE_SCHEMA,
+        "scenario": to_dict(job.scenario),
+        "scenario_hash": job.scenario.hash,
+        "framework": job.framework,
+        "version": job.version,
+        "adapter": job.adapter,
+        "fault": job.fault,
+        "shims": [to_dict(shim) for shim in shims],
+        "packages": packages(),
+        "hardware": hardware(job.scenario.device),
+        "python": platform.python_version(),
+        "argv": sys.argv,
+        "ranks": world,
+        "started": datetime.now(UTC).isoformat(),
+    }
+
+
+@functools.cache
+def packages() -> dict[str, str]:
+    """Version of every installed distribution. Takes a tenth of a second at first, so the template asks once."""
+    found: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            found.setdefault(name, distribution.version)  # the first on the path is what an import finds
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """The machine, without its name."""
+    name = torch.cuda.get_device_name() if device == "cuda" else None
+    return {"cpu": _cpu_model(), "cores": os.cpu_count(), "device": name, "threads": torch.get_num_threads()}
+
+
+def _cpu_model() -> str:
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+            return next(names, platform.machine())
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of the trace by its name relative to `folder`; logs and seals are none of it."""
+    result: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in (END, CRASH) and path.suffix not in (".txt", ".partial"):
+            result[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return result
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f"{target.name}.partial")
+
+
+def _write_json(target: Path, content: Mapping[str, Any]) -> None:
+    partial = _partial(target)
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(partial, target)
+
+
+def _append_line(path: Path, line: Mapping[str, Any]) -> None:
+    with path.open("ab", buffering=0) as out:
+        out.write(json.dumps(line).encode() + b"\n")
