@@ -1,0 +1,224 @@
+"""A verdict for people at a terminal: the matrix of cells, then what is wrong, cells with one cause told together.
+
+Everything that matters is said in words; colour only repeats it, and is left out where the output is no terminal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict
+
+WORDS: Mapping[Outcome, str] = {
+    "fail": "FAIL",
+    "unknown": "unknown",
+    "known": "known",
+    "pass": "pass",
+    "unsupported": "n/a",
+}
+"""Worst first."""
+
+STYLES: Mapping[Outcome, str] = {
+    "fail": "bold red",
+    "unknown": "yellow",
+    "known": "magenta",
+    "pass": "green",
+    "unsupported": "dim",
+}
+
+T = TypeVar("T")
+
+
+def show(verdict: Verdict, folder: str, console: Console) -> None:
+    """Print the whole verdict. `folder` is what `lockstep explain` takes; no command is offered where it is empty."""
+    _matrix(verdict.cells, console)
+    for cells in _alike(_of(verdict, "fail"), _fail_key):
+        _failing(cells, folder, console)
+    for outcome in ("known", "unknown", "unsupported"):
+        for cells in _alike(_of(verdict, outcome), lambda c: (c.framework, c.reason)):
+            _other(outcome, cells, console)
+    console.print(_summary(verdict))
+
+
+def _of(verdict: Verdict, outcome: Outcome) -> list[CellRecord]:
+    return [cell for cell in verdict.cells if cell.verdict == outcome]
+
+
+def _alike(cells: Iterable[CellRecord], key: Callable[[CellRecord], Hashable]) -> list[list[CellRecord]]:
+    groups: dict[Hashable, list[CellRecord]] = {}
+    for cell in cells:
+        groups.setdefault(key(cell), []).append(cell)
+    return list(groups.values())
+
+
+def _fail_key(cell: CellRecord) -> Hashable:
+    if cell.diagnoses:
+        return cell.framework, tuple((d.cause, d.summary) for d in cell.diagnoses)
+    return cell.framework, tuple(dict.fromkeys(f.code for f in cell.findings))
+
+
+# ---- the matrix
+
+
+def _matrix(cells: Sequence[CellRecord], console: Console) -> None:
+    releases = list(dict.fromkeys((c.framework, c.version) for c in cells))
+    scenarios = list(dict.fromkeys(c.scenario for c in cells))
+    if not cells:
+        return
+    for part in _fitting(releases, max(map(len, scenarios)), console.width):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+        heads = [[framework, *version.split(",")] for framework, version in part]
+        table.add_column("\n" * (max(map(len, heads)) - 1) + "scenario", no_wrap=True)
+        for head in heads:
+            table.add_column("\n".join(head), no_wrap=True)
+        for scenario in scenarios:
+            table.add_row(scenario, *(_square(cells, release, scenario) for release in part))
+        console.print(table)
+        console.print()
+
+
+def _fitting(releases: list[tuple[str, str]], first: int, width: int) -> Iterable[list[tuple[str, str]]]:
+    """Cut the columns into parts that fit the width beside a first column; a part has one column at least."""
+    part: list[tuple[str, str]] = []
+    used = first + 2
+    for framework, version in releases:
+        needs = max(len(word) for word in (framework, *version.split(","), "12 unknown")) + 2
+        if part and used + needs > width:
+            yield part
+            part, used = [], first + 2
+        part.append((framework, version))
+        used += needs
+    if part:
+        yield part
+
+
+def _square(cells: Iterable[CellRecord], release: tuple[str, str], scenario: str) -> Text:
+    """One word, or with several seeds a count for each verdict, worst first."""
+    counts = Counter(c.verdict for c in cells if (c.framework, c.version) == release and c.scenario == scenario)
+    several = sum(counts.values()) > 1
+    lines = [
+        Text(f"{counts[outcome]} {word}" if several else word, STYLES[outcome])
+        for outcome, word in WORDS.items()
+        if counts[outcome]
+    ]
+    return Text("\n").join(lines) if lines else Text("-", "dim")
+
+
+# ---- under the matrix
+
+
+def _failing(cells: list[CellRecord], folder: str, console: Console) -> None:
+    example = cells[0]
+    _heading("fail", cells, console)
+    for diagnosis in example.diagnoses:
+        _diagnosis(diagnosis, console)
+    explained = {code for d in example.diagnoses for code in d.codes}
+    _findings([f for f in example.findings if f.code in explained], console)
+    _unexplained([f for f in example.findings if f.code not in explained], bool(explained), console)
+    if folder:
+        _line(console, f"more: lockstep explain {_quoted(folder)} {_quoted(example.name)}", 2, whole=True)
+    console.print()
+
+
+def _other(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
+    _heading(outcome, cells, console)
+    example = cells[0]
+    said = [d.summary for d in example.diagnoses] or [f.message for f in example.findings][:1]
+    for line in [example.reason] if example.reason else said:
+        _line(console, line, 2)
+    console.print()
+
+
+def _heading(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
+    word = Text(WORDS[outcome], STYLES[outcome])
+    releases = _alike(cells, lambda c: c.version)
+    where = "; ".join(f"{r[0].framework}=={r[0].version} on {_scenarios(r)}" for r in releases)
+    console.print(Text.assemble(word, "  ", (where, "bold")))
+
+
+def _scenarios(cells: Iterable[CellRecord]) -> str:
+    seeds: dict[str, list[int]] = {}
+    for cell in cells:
+        seeds.setdefault(cell.scenario, []).append(cell.seed)
+    return ", ".join(
+        name if numbers == [0] else f"{name} ({counted('seed', numbers)})" for name, numbers in seeds.items()
+    )
+
+
+def _diagnosis(diagnosis: DiagnosisRecord, console: Console) -> None:
+    _line(console, Text(diagnosis.summary, "bold"), 2)
+    _line(console, f"explains {share(diagnosis.explains)} of the deviation; {diagnosis.evidence}", 4)
+    for label, said in (("upstream", diagnosis.upstream), ("remedy", diagnosis.remedy)):
+        if said:
+            _line(console, f"{label}: {said}", 4)
+
+
+def _findings(findings: Sequence[FindingRecord], console: Console) -> None:
+    if findings:
+        _line(console, "findings: " + ", ".join(collapsed(findings)), 4)
+
+
+def _unexplained(findings: Sequence[FindingRecord], beside: bool, console: Console) -> None:
+    if not findings:
+        return
+    _line(console, "also found, and not explained by that:" if beside else "no known cause explains what was found:", 2)
+    for code in dict.fromkeys(f.code for f in findings):
+        same = [f for f in findings if f.code == code]
+        more = f" (and {len(same) - 1} more of {code})" if len(same) > 1 else ""
+        _line(console, f"{code}: {same[0].message}{more}", 4)
+
+
+def collapsed(findings: Sequence[FindingRecord]) -> list[str]:
+    """Each code once, with the steps it was found at."""
+    steps: dict[str, list[int]] = {}
+    for finding in findings:
+        steps.setdefault(finding.code, []).extend([] if finding.step is None else [finding.step])
+    return [f"{code} ({counted('step', numbers)})" if numbers else code for code, numbers in steps.items()]
+
+
+def counted(noun: str, numbers: Iterable[int]) -> str:
+    """`step 2`, `steps 0-2, 5`."""
+    ordered = sorted(set(numbers))
+    starts = [i for i, n in enumerate(ordered) if i == 0 or n != ordered[i - 1] + 1]
+    runs = [ordered[a:b] for a, b in zip(starts, [*starts[1:], len(ordered)], strict=True)]
+    text = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"{noun}{'s' if len(ordered) > 1 else ''} {text}"
+
+
+def share(value: float) -> str:
+    """A percentage, rounded down so that 100 % is said of the whole alone."""
+    return f"{math.floor(value * 1000) / 10:g} %"
+
+
+def _summary(verdict: Verdict) -> Text:
+    counts = Counter(c.verdict for c in verdict.cells)
+    parts = [Text(f"{counts[o]} {word}", STYLES[o]) for o, word in WORDS.items() if counts[o]]
+    cells = f"{len(verdict.cells)} cell{'' if len(verdict.cells) == 1 else 's'}"
+    text = Text.assemble(cells, ": ", Text(", ").join(parts)) if parts else Text(cells)
+    if not verdict.complete:
+        text.append("; the run is not complete: it goes on, or was interrupted", "yellow")
+    return text
+
+
+def _line(console: Console, text: str | Text, indent: int, whole: bool = False) -> None:
+    """Wrapped at words, or, where it is for copying, left `whole` for the terminal to wrap."""
+    line = Text(text) if isinstance(text, str) else text
+    if whole:
+        console.print(Text(" " * indent) + line, soft_wrap=True)
+    else:
+        console.print(Padding(line, (0, 0, 0, indent), expand=False))
+
+
+def _quoted(word: str) -> str:
+    """In single quotes if a shell would read anything into it."""
+    plain = all(c.isalnum() or c in "-_./=,+:@%" for c in word)
+    return word if plain and word else "'" + word.replace("'", "'\\''") + "'"

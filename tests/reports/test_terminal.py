@@ -1,0 +1,140 @@
+"""What a stranger reads after a run, at several widths, colours off."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from syrupy.assertion import SnapshotAssertion
+
+from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict
+from reports import terminal
+
+SCENARIOS = ("sft-ragged", "sft-ragged-zero2", "sft-ragged-zero2-offload")
+
+DROPPED = DiagnosisRecord(
+    cause="dropped-micro-batches",
+    summary="Micro-batches 1 and 2 of 4 never reached the optimizer, on both ranks (first and last did).",
+    explains=0.99996,
+    codes=["weights.dropped-micro-batches", "grad-norm.value", "update.clip"],
+    evidence="weights x N of micro-batches 0..3: 1.0000, 0.0000, 0.0000, 1.0000",
+    upstream="DeepSpeed 0.15.2 to 0.18.9 with ZeRO-2 and optimizer offload "
+    "(brought by https://github.com/deepspeedai/DeepSpeed/pull/6550, mended in 0.19.0 by "
+    "https://github.com/deepspeedai/DeepSpeed/pull/7967)",
+    remedy="use DeepSpeed 0.19.0 or newer, or turn the offload off",
+)
+SCALE = DiagnosisRecord(
+    cause="scale",
+    summary="The gradient is 1/4 of what it should be: 1/gradient_accumulation_steps.",
+    explains=1.0,
+    codes=["weights.scale"],
+    evidence="all weights x N are 0.2500 (spread 1e-6)",
+)
+
+
+def finding(code: str, step: int, message: str = "got this, expected that") -> FindingRecord:
+    return FindingRecord(code=code, step=step, message=message)
+
+
+def cell(framework: str, version: str, scenario: str, verdict: Outcome = "pass", **more: object) -> CellRecord:
+    return CellRecord.model_validate(
+        {"framework": framework, "version": version, "scenario": scenario, "verdict": verdict, **more}
+    )
+
+
+def render(verdict: Verdict, width: int = 80, folder: str = ".runs/one") -> str:
+    out = io.StringIO()
+    terminal.show(verdict, folder, Console(file=out, width=width))
+    return out.getvalue()
+
+
+def mixed() -> Verdict:
+    dropped = [finding(code, step) for step in range(3) for code in DROPPED.codes]
+    return Verdict(
+        complete=True,
+        cells=[
+            *(cell("torch", "2.13.0", s) for s in SCENARIOS),
+            cell("deepspeed", "0.18.9", "sft-ragged"),
+            cell(
+                "deepspeed",
+                "0.18.9",
+                "sft-ragged-zero2",
+                "fail",
+                diagnoses=[SCALE],
+                findings=[
+                    finding("weights.scale", 0),
+                    finding("weights.scale", 2),
+                    finding("loss.value", 1, "loss is 4.91 at step 1, expected 4.87, allowed 1e-5"),
+                    finding("loss.value", 2),
+                ],
+            ),
+            cell("deepspeed", "0.18.9", "sft-ragged-zero2-offload", "fail", diagnoses=[DROPPED], findings=dropped),
+            cell("deepspeed", "0.15.2", "sft-ragged", "unsupported", reason="deepspeed 0.15.2 has no [packing]"),
+            cell("deepspeed", "0.15.2", "sft-ragged-zero2", "unknown", reason="rank 1 was killed by signal 9"),
+            cell("deepspeed", "0.15.2", "sft-ragged-zero2-offload", "fail", diagnoses=[DROPPED], findings=dropped),
+        ],
+    )
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_mixed_run(snapshot: SnapshotAssertion, width: int) -> None:
+    assert render(mixed(), width) == snapshot
+
+
+def test_nothing_is_cut_off_at_eighty_columns() -> None:
+    flat = " ".join(render(mixed()).split())
+    for said in (DROPPED.summary, DROPPED.remedy, "deepspeed==0.15.2 on sft-ragged-zero2", "[packing]", "signal 9"):
+        assert said is not None
+        assert said in flat
+    assert max(len(line) for line in render(mixed()).splitlines() if "lockstep explain" not in line) <= 80
+
+
+def test_commands_stay_on_one_line() -> None:
+    text = render(mixed(), 60, "runs of/today")
+    assert "  more: lockstep explain 'runs of/today' deepspeed==0.18.9/sft-ragged-zero2-offload\n" in text
+
+
+def test_cells_with_one_cause_are_told_together() -> None:
+    assert render(mixed()).count(DROPPED.remedy or "") == 1
+
+
+def test_many_seeds(snapshot: SnapshotAssertion) -> None:
+    cells = [cell("torch", "2.13.0", "sft-ragged", seed=s) for s in range(20)]
+    wrong = [
+        cell(
+            "deepspeed",
+            "0.18.9",
+            "sft-ragged",
+            "fail" if s in (1, 2, 3, 7) else "pass",
+            seed=s,
+            findings=[finding("weights.uneven", 0, "row 3 has weight 1.02")] if s in (1, 2, 3, 7) else [],
+        )
+        for s in range(20)
+    ]
+    assert render(Verdict(cells=cells + wrong, complete=True)) == snapshot
+
+
+def test_many_releases_are_cut_into_parts(snapshot: SnapshotAssertion) -> None:
+    cells = [cell("deepspeed", f"0.{minor}.0", "sft-ragged-zero2-offload") for minor in range(10, 20)]
+    assert render(Verdict(cells=cells, complete=True)) == snapshot
+
+
+def test_interrupted_and_empty(snapshot: SnapshotAssertion) -> None:
+    assert render(Verdict()) == snapshot
+
+
+def test_no_colour_where_the_output_is_no_terminal() -> None:
+    assert "\x1b" not in render(mixed())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([2], "step 2"), ([0, 1, 2], "steps 0-2"), ([5, 0, 1, 5, 2], "steps 0-2, 5")]
+)
+def test_numbers_are_collapsed(numbers: list[int], text: str) -> None:
+    assert terminal.counted("step", numbers) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.0, "100 %"), (0.99999, "99.9 %"), (0.5, "50 %"), (0.0, "0 %")])
+def test_a_share_is_not_rounded_up(value: float, text: str) -> None:
+    assert terminal.share(value) == text
