@@ -1,0 +1,90 @@
+"""`lockstep env`: the framework environments on disk."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness.environments import build, request, store
+
+app = typer.Typer(help="Build, list and remove framework environments.", no_args_is_help=True)
+
+Root = Annotated[
+    Path,
+    typer.Option("--envs", default_factory=store.default_root, help="Folder of environments (or set LOCKSTEP_ENVS)."),
+]
+
+
+@app.command("list")
+def list_(root: Root) -> None:
+    """Show every environment: size, what removing it frees, last use, and whether it is whole."""
+    console = Console()
+    found = store.stored(root)
+    if not found:
+        console.print(f"no environments in {root}; `lockstep run` builds what it needs", highlight=False)
+        return
+    table = Table("name", "size", "frees", "last used", "state", box=None, pad_edge=False)
+    for each in found:
+        used = dt.datetime.fromtimestamp(each.used).astimezone().strftime("%Y-%m-%d %H:%M")
+        state = "whole" if each.whole else "[yellow]unfinished[/]"
+        table.add_row(each.name, _mib(each.size), _mib(each.frees), used, state)
+    for column in table.columns:
+        # A name that is cut short could not be given to `prune`.
+        column.no_wrap, column.overflow = True, "ignore"
+    console.print(table, highlight=False, crop=False)
+
+
+@app.command("build")
+def build_(
+    frameworks: Annotated[list[str], typer.Argument(help="Such as deepspeed==0.18.9.", metavar="FRAMEWORK...")],
+    root: Root,
+) -> None:
+    """Build environments ahead of a run, side by side."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        wanted = [request.parse(text) for text in frameworks]
+        for environment in build.ensure_all(wanted, root, errors.print):
+            typer.echo(environment.folder)
+    except request.BadRequest as error:
+        errors.print(f"lockstep: {error}")
+        raise typer.Exit(2) from None
+    except build.BuildFailed as error:
+        errors.print(*filter(None, [error.tail, f"lockstep: {error}"]), sep="\n")
+        raise typer.Exit(3) from None
+
+
+@app.command()
+def prune(
+    root: Root,
+    names: Annotated[list[str] | None, typer.Argument(help="Environments, as `list` names them.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", metavar="DAYS", min=0, help="Only those not used for so long.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every environment.")] = False,
+) -> None:
+    """Remove environments that no run uses, and what interrupted builds have left."""
+    if not names and older_than is None and not everything:
+        typer.echo("lockstep: say which: names, --older-than DAYS or --all", err=True)
+        raise typer.Exit(2)
+    if names and everything:
+        typer.echo("lockstep: give names or --all, not both", err=True)
+        raise typer.Exit(2)
+    try:
+        pruned = store.prune(root, names or (), older_than)
+    except KeyError as error:
+        typer.echo(f"lockstep: no environment {error.args[0]!r} in {root}; see `lockstep env list`", err=True)
+        raise typer.Exit(2) from None
+    for each in pruned.removed:
+        typer.echo(f"removed {each.name}")
+    for name in pruned.busy:
+        typer.echo(f"kept {name}: a run uses it", err=True)
+    typer.echo(f"freed {_mib(sum(each.frees for each in pruned.removed))}")
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"

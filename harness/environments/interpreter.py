@@ -1,0 +1,68 @@
+"""A user's own interpreter as an environment: nothing is installed, what is there is read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from harness.environments.installer import TAIL_LINES, BuildFailed
+
+TIMEOUT = 120.0
+"""Seconds; an interpreter on a cluster's network file system can take long to start."""
+
+_ASK = """
+import importlib.metadata as m, json, platform, re
+named = [(d.metadata["Name"], d.version) for d in m.distributions() if d.metadata["Name"]]
+names = {re.sub("[-_.]+", "-", name).lower(): version for name, version in reversed(named)}
+tag = [platform.python_implementation(), platform.python_version(), platform.system(), platform.machine()]
+print(json.dumps({"packages": names, "platform": "-".join(tag)}))
+"""
+
+
+class _Answer(BaseModel):
+    packages: dict[str, str]
+    platform: str
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What an interpreter has."""
+
+    version: str
+    """Of the framework."""
+    lock: tuple[str, ...]
+    platform: str
+
+
+def inspect(framework: str, python: Path) -> Installed:
+    """Ask an interpreter what is installed. Raises BuildFailed if it cannot say, or lacks the framework."""
+    if not os.access(python, os.X_OK) or python.is_dir():
+        raise BuildFailed(framework, str(python), "this interpreter is missing or not executable")
+    answer = _ask(framework, python)
+    version = answer.packages.get(framework)
+    if version is None:
+        raise BuildFailed(
+            framework, str(python), f"{framework} is not installed for this interpreter; install it there"
+        )
+    lock = tuple(sorted(f"{name}=={version}" for name, version in answer.packages.items()))
+    return Installed(version=version, lock=lock, platform=answer.platform)
+
+
+def _ask(framework: str, python: Path) -> _Answer:
+    try:
+        done = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, timeout=TIMEOUT, check=True)
+        return _Answer.model_validate_json(done.stdout.strip().splitlines()[-1])
+    except subprocess.CalledProcessError as error:
+        tail = "\n".join(error.stderr.splitlines()[-TAIL_LINES:])
+        raise BuildFailed(
+            framework, str(python), f"this interpreter ends with status {error.returncode}", tail
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise BuildFailed(framework, str(python), f"this interpreter says nothing for {TIMEOUT:.0f} s") from None
+    except (OSError, IndexError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise BuildFailed(framework, str(python), f"this is not a Python interpreter ({reason})") from None

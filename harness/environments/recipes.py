@@ -1,0 +1,134 @@
+"""Recipes: what to install for each release of a framework, read from `recipes.toml`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FILE = Path(__file__).with_name("recipes.toml")
+
+
+class BadRecipe(Exception):
+    """A recipe file cannot be read; the message names the file, the field and what is wrong with it."""
+
+
+class NoRecipe(Exception):
+    """No recipe covers what was asked for; the message says what is covered."""
+
+
+def _version(text: str) -> str:
+    try:
+        return str(Version(text))
+    except InvalidVersion:
+        raise ValueError(f"{text!r} is not a version") from None
+
+
+def _specifier(text: str) -> str:
+    try:
+        return str(SpecifierSet(text))
+    except InvalidSpecifier:
+        raise ValueError(f"{text!r} is not a version range such as '>=0.14.5,<0.19'") from None
+
+
+def _requirement(text: str) -> str:
+    try:
+        Requirement(text.replace("{version}", "0"))
+    except InvalidRequirement:
+        raise ValueError(f"{text!r} is not a requirement such as 'numpy<2' or 'trl=={{version}}'") from None
+    return text
+
+
+VersionText = Annotated[str, AfterValidator(_version)]
+RangeText = Annotated[str, AfterValidator(_specifier)]
+RequirementText = Annotated[str, AfterValidator(_requirement)]
+
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+
+
+class Release(BaseModel):
+    """How one range of a framework's releases is installed."""
+
+    model_config = _STRICT
+
+    versions: RangeText
+    """PEP 440 range that this entry covers; the first entry that fits is taken."""
+    adapter: str
+    """Module that drives these releases, such as `adapters.trl_sft`."""
+    packages: tuple[RequirementText, ...]
+    """Installed with their dependencies; `{version}` stands for the framework's version."""
+    no_deps: tuple[RequirementText, ...] = ()
+    """Installed without their dependencies, after `packages`."""
+    exclude_newer: dt.date | None = None
+    """Resolve as of this day, so that an old release gets the dependencies of its own time."""
+    exempt: tuple[str, ...] = ()
+    """Packages that `exclude_newer` does not hold for, such as a newer torch and what that needs."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of every process in this environment."""
+    cpu_variables: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of processes that run a scenario on the CPU."""
+
+    def covers(self, version: str) -> bool:
+        return SpecifierSet(self.versions).contains(version, prereleases=True)
+
+
+class Framework(BaseModel):
+    """All that is known of one framework."""
+
+    model_config = _STRICT
+
+    newest: VersionText
+    """The release taken when the user names none."""
+    releases: tuple[Release, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _newest_is_covered(self) -> Framework:
+        if not any(release.covers(self.newest) for release in self.releases):
+            raise ValueError(f"newest = {self.newest!r} is in none of the ranges of its releases")
+        return self
+
+
+class Recipes(BaseModel):
+    """The whole file."""
+
+    model_config = _STRICT
+
+    pins: dict[str, VersionText] = Field(default_factory=dict)
+    """Versions of packages that a recipe names without one."""
+    framework: dict[str, Framework]
+
+    def release(self, framework: str, version: str) -> Release:
+        """The entry for one release. Raises NoRecipe when the framework or the version is not covered."""
+        known = self.framework.get(framework)
+        if known is None:
+            raise NoRecipe(f"no recipe for {framework!r}; known frameworks: {', '.join(sorted(self.framework))}")
+        for release in known.releases:
+            if release.covers(version):
+                return release
+        ranges = " or ".join(release.versions for release in known.releases)
+        raise NoRecipe(f"no recipe for {framework} {version}; recipes cover {framework}{ranges}")
+
+
+def load(path: Path = FILE) -> Recipes:
+    """Read and check a recipe file. Raises BadRecipe."""
+    try:
+        return Recipes.model_validate(tomllib.loads(path.read_text()))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadRecipe(f"{path} cannot be read: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "file"
+        raise BadRecipe(f"{path}: {place}: {first['msg']}") from None
+
+
+@cache
+def shipped() -> Recipes:
+    """The recipes that come with Lockstep."""
+    return load()

@@ -1,0 +1,138 @@
+"""Resolving a recipe to a lock: every package with its exact version, kept on disk so that it is done once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from harness.environments import claims, installer
+from harness.environments.recipes import Recipes, Release
+from harness.environments.request import Request
+
+FOLDER = "locks"
+
+Lock = tuple[str, ...]
+
+_LINE = re.compile(r"[A-Za-z0-9._-]+==\S+( ;.*)?")
+
+# What besides the recipe decides what uv resolves to. Only a hash of the values is kept: they may hold credentials.
+_DECIDING = (
+    "UV_FIND_LINKS", "UV_TORCH_BACKEND", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL",
+    "UV_EXCLUDE_NEWER", "UV_PRERELEASE", "UV_RESOLUTION", "UV_CONSTRAINT", "UV_OVERRIDE",
+)  # fmt: skip
+
+
+def platform_tag() -> str:
+    """The interpreter and machine that a lock holds for."""
+    return f"{platform.python_implementation()}-{platform.python_version()}-{platform.system()}-{platform.machine()}"
+
+
+def requirements(request: Request, release: Release, pins: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """What is installed with, and what without, its dependencies.
+
+    The user's overrides are among the former, and win over `pins`, which fill in what the recipe leaves open.
+    """
+    version = request.version or ""
+    overrides = dict(request.overrides)
+    full = [text.format(version=version) for text in release.packages]
+    full = [f"{text}=={pins[text]}" if text in pins and text not in overrides else text for text in full]
+    full += [f"{name}=={chosen}" for name, chosen in request.overrides]
+    return full, [text.format(version=version) for text in release.no_deps]
+
+
+def resolve(request: Request, recipes: Recipes, root: Path, note: Callable[[str], None]) -> Lock:
+    """The lock for a resolved request: sorted `name==version` lines, from `root/locks/` if it was resolved before.
+
+    Raises BuildFailed, and OSError if `root` cannot be written.
+    """
+    framework, version = request.framework, request.version or ""
+    release = recipes.release(framework, version)
+    full, alone = requirements(request, release, recipes.pins)
+    name = f"{framework}-{version}-{_digest(full, alone, _dates(release))}"
+    path = root / FOLDER / f"{name}.txt"
+    if lock := read(path):
+        return lock
+    with claims.exclusive(root, f"{name}.resolve", lambda: note(f"waiting for another run to resolve {request}")):
+        if lock := read(path):
+            return lock
+        note(f"resolving {request}")
+        try:
+            # Without dependencies first: the framework is among them, and a version that does not exist shows at once.
+            lines = [*_compile(alone, ["--no-deps"]), *_compile(full, _dates(release))]
+        except installer.InstallerError as error:
+            raise installer.BuildFailed(framework, version, _reason(error), error.tail) from None
+        lock = tuple(sorted(set(lines)))
+        _write(path, lock)
+    return lock
+
+
+def read(path: Path) -> Lock | None:
+    """A lock from disk, or None where there is none or it is damaged."""
+    try:
+        lines = tuple(path.read_text().splitlines())
+    except (OSError, UnicodeDecodeError):
+        return None
+    return lines if lines and all(_LINE.fullmatch(line) for line in lines) else None
+
+
+def _digest(full: Sequence[str], alone: Sequence[str], options: Sequence[str]) -> str:
+    environment = installer.variables(os.environ)
+    inputs = {
+        "full": full,
+        "alone": alone,
+        "options": options,
+        "platform": platform_tag(),
+        "deciding": [environment.get(name) for name in _DECIDING],
+        # With the automatic choice of a torch build, a login node and a GPU node that share a folder differ.
+        "driver": Path("/proc/driver/nvidia/version").exists(),
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _dates(release: Release) -> list[str]:
+    if release.exclude_newer is None:
+        return []
+    exempt = [f"--exclude-newer-package={package}=2100-01-01" for package in release.exempt]
+    return [f"--exclude-newer={release.exclude_newer.isoformat()}", *exempt]
+
+
+def _compile(wanted: Sequence[str], options: Sequence[str]) -> list[str]:
+    if not wanted:
+        return []
+    command = ["pip", "compile", "-", "--quiet", "--no-header", "--no-annotate", "--no-emit-index-url"]
+    backend = installer.backend_options(os.environ)
+    output = installer.run([*command, *backend, *options], stdin="\n".join(wanted) + "\n")
+    return [line for line in output.splitlines() if _LINE.fullmatch(line)]
+
+
+def _reason(error: installer.InstallerError) -> str:
+    missing = installer.missing_version(error.output)
+    if missing is None:
+        return error.reason
+    package, version = missing
+    near = _nearest(package, version)
+    return f"there is no {package} {version}" + (f"; nearest releases: {', '.join(near)}" if near else "")
+
+
+def _nearest(package: str, version: str) -> list[str]:
+    """The releases just below and just above, for a message only: whatever goes wrong here, the message is shorter."""
+    found: list[str] = []
+    for bound, options in (("<", []), (">", ["--resolution=lowest"])):
+        try:
+            lines = _compile([f"{package}{bound}{version}"], ["--no-deps", *options])
+        except installer.InstallerError:
+            continue
+        found += [line.split("==")[1] for line in lines]
+    return found
+
+
+def _write(path: Path, lock: Lock) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text("\n".join(lock) + "\n")
+    os.replace(temporary, path)
