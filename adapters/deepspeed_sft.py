@@ -1,0 +1,205 @@
+"""DeepSpeed's engine, driven as its documentation's training loop drives it: `deepspeed.initialize`, backward, step.
+
+The loop asks for the mean over the tokens of the global batch. Whatever the engine makes of it is DeepSpeed's.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import deepspeed
+import torch
+from deepspeed.comm.torch import build_shm_op
+from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+from packaging.version import Version
+from torch import Tensor
+from transformers import LlamaForCausalLM
+
+from adapters.contract import Job, Scenario, Shim
+from adapters.data import Tokens, load_rows, micro_batch, targets_in_step
+from adapters.rank import init_distributed
+from adapters.recorder import Recorder
+
+STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
+
+STEP_WITHOUT_AUTOGRAD = Shim(
+    "step-without-autograd",
+    "ZeRO's optimizers update views made by torch.split in place, which torch 2.13 refuses while autograd is on; "
+    "DeepSpeed < 0.19 leaves it on in DeepSpeedEngine.step (runtime/engine.py)",
+)
+RELINK_MOMENTS = Shim(
+    "relink-moments",
+    "ZeRO 1 and 2 link the moments to the parameters after the first parameter group's first step, when the other "
+    "groups have none, and never again (_optimizer_step in runtime/zero/stage_1_and_2.py, 0.15.1 to 0.19.8): "
+    "safe_get_full_optimizer_state then finds nothing. Linked again before reading; the training is not touched",
+)
+
+Parameters = dict[str, torch.nn.Parameter]
+
+
+class BareLoss(torch.nn.Module):
+    """Hands the engine the loss alone, where a Hugging Face model hands it an output object with the logits."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **batch: Any) -> Tensor:
+        loss: Tensor = self.model(**batch).loss
+        return loss
+
+
+def unsupported(scenario: Scenario, version: str) -> str | None:
+    """Why DeepSpeed cannot run this scenario; None if it can."""
+    if scenario.sharding not in STAGES:
+        return f"deepspeed {version} has no sharding={scenario.sharding!r}; its stages are {', '.join(STAGES)}"
+    if scenario.offload_optimizer and scenario.sharding == "none":
+        return f"deepspeed {version} has offload_optimizer=True only with a ZeRO stage, not with sharding='none'"
+    return None
+
+
+def shims(job: Job) -> Sequence[Shim]:
+    """What `train` changes in this release of DeepSpeed."""
+    found = []
+    if Version(job.version) < Version("0.19") and job.scenario.sharding != "none":
+        found.append(STEP_WITHOUT_AUTOGRAD)
+    if job.scenario.sharding in ("zero1", "zero2"):
+        found.append(RELINK_MOMENTS)
+    return found
+
+
+def prepare() -> None:
+    """Compile and load the shared-memory operator that every `init_distributed` on a CPU wants (comm/torch.py)."""
+    build_shm_op()
+
+
+def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
+    """Run the scenario's optimizer steps. Raises whatever DeepSpeed raises."""
+    scenario = job.scenario
+    applied = shims(job)
+    if STEP_WITHOUT_AUTOGRAD in applied:
+        deepspeed.DeepSpeedEngine.step = torch.no_grad()(deepspeed.DeepSpeedEngine.step)
+    init_distributed(job)
+    deepspeed.init_distributed(verbose=False)
+    model = LlamaForCausalLM.from_pretrained(job.checkpoint, dtype=torch.float32, attn_implementation="eager")
+    recorder.watch(model)
+    engine = initialize(scenario, model)
+    parameters = dict(model.named_parameters())
+    rows = load_rows(job)
+    recorder.begin(recorded_parameters(parameters, rank) if job.record else {})
+    for step in range(scenario.steps):
+        learning_rate = engine.get_lr()[0]
+        loss = train_step(scenario, engine, rows, step, rank, world)
+        if RELINK_MOMENTS in applied and step == 0:
+            relink_moments(engine.optimizer)
+        state = recorded_state(engine, parameters, rank) if job.record else ({}, {}, {})
+        recorder.step(loss, number(engine.get_global_grad_norm()), learning_rate, *state)
+    recorder.end()
+
+
+def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
+    """DeepSpeed's engine around the model, with the client's own AdamW and learning-rate schedule."""
+    wanted = scenario.optimizer
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": wanted.weight_decay},
+            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=wanted.learning_rate,
+        betas=(wanted.beta1, wanted.beta2),
+        eps=wanted.eps,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: scenario.learning_rate_at(step) / wanted.learning_rate
+    )
+    engine, *_ = deepspeed.initialize(
+        model=BareLoss(model) if scenario.engine_output == "loss" else model,
+        optimizer=optimizer,
+        lr_scheduler=schedule,
+        config=config(scenario),
+    )
+    engine.train()
+    return engine
+
+
+def config(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as DeepSpeed's configuration; what it does not say stays at DeepSpeed's defaults."""
+    zero: dict[str, Any] = {"stage": STAGES[scenario.sharding]}
+    if scenario.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu"}
+    return {
+        "train_micro_batch_size_per_gpu": scenario.micro_batch_size,
+        "gradient_accumulation_steps": scenario.accumulation,
+        "gradient_clipping": scenario.max_grad_norm or 0.0,
+        "bf16": {"enabled": scenario.precision == "bf16"},
+        "zero_optimization": zero,
+        # torch's AdamW also with offload: DeepSpeed's own CPUAdam would be compiled for minutes
+        "zero_force_ds_cpu_optimizer": False,
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": 1_000_000_000,
+    }
+
+
+def train_step(scenario: Scenario, engine: Any, rows: Sequence[Tokens], step: int, rank: int, world: int) -> float:
+    """One optimizer step; returns the mean loss over the tokens of the global batch.
+
+    The engine averages over ranks and divides by the accumulation (its documentation of `backward`), so that a sum of
+    token losses becomes the mean over the global batch when it is divided by tokens / (ranks x accumulation).
+    """
+    share = world * scenario.accumulation
+    divisor = targets_in_step(scenario, rows, step) / share
+    total = torch.zeros((), dtype=torch.float64)
+    for index in range(scenario.accumulation):
+        batch = {n: t.to(engine.device) for n, t in micro_batch(scenario, rows, step, index, rank).items()}
+        outputs = engine(**batch, num_items_in_batch=divisor)
+        loss = outputs if scenario.engine_output == "loss" else outputs.loss
+        total += loss.detach().double().cpu() / share
+        engine.backward(loss)
+        engine.step()
+    total = total.to(engine.device)
+    torch.distributed.all_reduce(total)
+    return float(total)
+
+
+def relink_moments(optimizer: Any) -> None:
+    """See `RELINK_MOMENTS`."""
+    optimizer._hp_optimizer_states_linked = False
+    optimizer._lazy_init_hp_params_optimizer_state()
+
+
+def recorded_parameters(parameters: Parameters, rank: int) -> dict[str, Tensor]:
+    """On rank 0 the masters that the optimizer updates; elsewhere what the module computes with. Collective."""
+    masters = {name: safe_get_full_fp32_param(p) for name, p in parameters.items()}
+    with gathered(parameters):
+        own = {name: p.detach().clone() for name, p in parameters.items()}
+    if rank != 0:
+        return own
+    return {name: own[name] if master is None else master for name, master in masters.items()}
+
+
+def recorded_state(engine: Any, parameters: Parameters, rank: int) -> tuple[dict[str, Tensor], ...]:
+    """Parameters, first moments and second moments. Collective."""
+    moments = ({n: moment(engine, p, key) for n, p in parameters.items()} for key in ("exp_avg", "exp_avg_sq"))
+    return tuple(itertools.chain([recorded_parameters(parameters, rank)], moments))
+
+
+def moment(engine: Any, parameter: torch.nn.Parameter, key: str) -> Tensor:
+    """A moment of torch's AdamW, whole; without ZeRO the optimizer itself holds it."""
+    value: Tensor | None = safe_get_full_optimizer_state(parameter, key)
+    return engine.optimizer.state[parameter][key] if value is None else value
+
+
+@contextmanager
+def gathered(parameters: Parameters) -> Iterator[None]:
+    """Within, parameters that ZeRO stage 3 has partitioned are whole."""
+    partitioned = [p for p in parameters.values() if hasattr(p, "ds_id")]
+    with deepspeed.zero.GatheredParameters(partitioned, enabled=bool(partitioned)):
+        yield
+
+
+def number(value: Any) -> float | None:
+    """A norm as a float: DeepSpeed gives a float, a tensor, or None without ZeRO in fp32."""
+    return None if value is None else float(value)
