@@ -1,0 +1,119 @@
+"""What a run is to do: which frameworks on which scenarios, decided before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import scenarios
+from adapters.contract import Scenario
+from harness.environments.request import Request
+
+Device = Literal["cpu", "cuda"]
+
+
+class BadPlan(Exception):
+    """Something asked for does not exist or does not fit; the message is one line with the remedy."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A scenario with a seed."""
+
+    name: str
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        """`NAME`, with `@SEED` where the seed is not 0; a folder's name, and what `--scenario` reads back."""
+        return f"{self.name}@{self.seed}" if self.seed else self.name
+
+    def build(self, device: Device) -> Scenario:
+        return replace(scenarios.get(self.name, self.seed), device=device)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole run."""
+
+    requests: tuple[Request, ...]
+    choices: tuple[Choice, ...]
+    jobs: int = 1
+    """Most cells at once."""
+    timeout: float = 300.0
+    """Seconds that one cell may take."""
+    device: Device = "cpu"
+    launcher: str = "template"
+    fault: str | None = None
+
+    @property
+    def cells(self) -> int:
+        return len(self.requests) * len(self.choices)
+
+    def command(self, request: Request, choice: Choice) -> str:
+        """The command line that runs one cell alone."""
+        words = ["lockstep", "run", "--framework", str(request), "--scenario", choice.label]
+        for option, value, default in (
+            ("--device", self.device, "cpu"),
+            ("--launcher", self.launcher, "template"),
+            ("--fault", self.fault, None),
+        ):
+            if value is not None and value != default:
+                words += [option, value]
+        return shlex.join(words)
+
+
+def release(request: Request, version: str) -> str:
+    """What stands as a cell's version: the release, and the other packages' versions that were asked for.
+
+    An own interpreter's release is marked, since it need not be the published one.
+    """
+    own = "+own" if request.python is not None else ""
+    return ",".join([version + own, *(f"{name}=={other}" for name, other in request.overrides)])
+
+
+def choose(patterns: Sequence[str], seeds: int) -> tuple[Choice, ...]:
+    """Scenarios that match the shell patterns, in the catalogue's order, each with seeds 0 to `seeds` - 1.
+
+    A pattern that ends in `@SEED` takes that seed alone. Raises BadPlan for a pattern that matches nothing.
+    """
+    chosen: dict[Choice, None] = {}
+    for pattern in patterns:
+        glob, numbers = _seeds(pattern, seeds)
+        names = scenarios.matching(glob)
+        if not names:
+            raise BadPlan(_no_match(glob))
+        chosen |= dict.fromkeys(Choice(name, seed) for name in names for seed in numbers)
+    order = {name: i for i, name in enumerate(scenarios.CATALOGUE)}
+    return tuple(sorted(chosen, key=lambda c: (order[c.name], c.seed)))
+
+
+def _seeds(pattern: str, seeds: int) -> tuple[str, Iterable[int]]:
+    glob, at, seed = pattern.partition("@")
+    if not at:
+        return glob, range(seeds)
+    if not (seed.isascii() and seed.isdecimal() and len(seed) < 10):
+        raise BadPlan(f"{seed!r} in {pattern!r} is no seed; write NAME@SEED with a whole number")
+    return glob, [int(seed)]
+
+
+def _no_match(glob: str) -> str:
+    close = difflib.get_close_matches(glob, scenarios.CATALOGUE, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"no scenario matches {glob!r}; {hint}`lockstep list scenarios` names them all"
+
+
+def check_fault(fault: str | None, requests: Iterable[Request], known: Iterable[str]) -> None:
+    """Raises BadPlan for a fault that does not exist, or that a framework other than torch is to run with."""
+    if fault is None:
+        return
+    names = list(known)
+    if fault not in names:
+        close = difflib.get_close_matches(fault, names, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise BadPlan(f"unknown fault {fault!r}; {hint}`lockstep list faults` names them all")
+    if others := [str(r) for r in requests if r.framework != "torch"]:
+        raise BadPlan(f"--fault is for the torch reference, not for {others[0]}; leave out that --framework")
