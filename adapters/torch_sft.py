@@ -1,0 +1,282 @@
+"""The reference: plain PyTorch, DistributedDataParallel, the right token mean. Can also go wrong, as planned.
+
+Every line that departs from the right way is driven by `adapters.faults.Plan`; a clean run uses its defaults.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+from transformers import LlamaForCausalLM
+
+from adapters import data, rank
+from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim
+from adapters.data import Tokens
+from adapters.faults import Plan, plan
+from adapters.recorder import Recorder
+
+
+class Ranks(Protocol):
+    """The other ranks, as far as the reference needs them."""
+
+    rank: int
+    world: int
+
+    def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model, averaging gradients over the ranks in its backward pass if it can."""
+        ...
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of `value` over the ranks."""
+        ...
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Ranks that are processes of a torch.distributed group."""
+
+    rank: int
+    world: int
+
+    def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
+        return DistributedDataParallel(model)
+
+    def sum(self, value: Tensor) -> Tensor:
+        torch.distributed.all_reduce(value)
+        return value
+
+
+def unsupported(scenario: Scenario, version: str) -> str | None:
+    """Why plain PyTorch cannot run this scenario."""
+    if scenario.sharding != "none":
+        return f"torch {version} with DDP keeps the whole state on every rank: no sharding={scenario.sharding}"
+    if scenario.offload_optimizer:
+        return f"torch {version} has no optimizer offload"
+    return None
+
+
+def shims(job: Job) -> Sequence[Shim]:
+    """None: nothing is changed in torch."""
+    return ()
+
+
+def train(job: Job, recorder: Recorder, rank_: int, world: int) -> None:
+    """Run the steps of a job in this process's rank."""
+    rank.init_distributed(job)
+    run(job, plan(job.fault), Processes(rank_, world), recorder)
+    torch.distributed.destroy_process_group()
+
+
+def load_model(job: Job) -> LlamaForCausalLM:
+    """The checkpoint's model, in float32, training."""
+    attention = "eager" if job.scenario.rows_per_sequence > 1 else "sdpa"
+    model = LlamaForCausalLM.from_pretrained(job.checkpoint, dtype=torch.float32, attn_implementation=attention)
+    return model.to(job.scenario.device).train()
+
+
+def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only."""
+    rule = scenario.optimizer
+    decayed = [p for p in model.parameters() if p.ndim > 1 or how.decay == "all"]
+    exempt = [p for p in model.parameters() if not (p.ndim > 1 or how.decay == "all")]
+    return torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": rule.weight_decay}, {"params": exempt, "weight_decay": 0.0}],
+        lr=rule.learning_rate,
+        betas=(how.beta1 or rule.beta1, how.beta2 or rule.beta2),
+        eps=how.eps or rule.eps,
+    )
+
+
+def run(job: Job, how: Plan, ranks: Ranks, recorder: Recorder) -> None:
+    """The training loop of one rank."""
+    scenario, rows, model = job.scenario, data.load_rows(job), load_model(job)
+    optimizer = make_optimizer(model, scenario, how)
+    wrapped = model if how.averages_by_hand else ranks.wrap(model)
+    recorder.watch(model)
+    recorder.begin(dict(model.named_parameters()))
+    for step in range(scenario.steps):
+        if how.zero_grad:
+            optimizer.zero_grad()
+        loss = _accumulate(wrapped, scenario, rows, step, how, ranks)
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = _average_and_clip(gradients, scenario, how, ranks, averaged=isinstance(wrapped, DistributedDataParallel))
+        rate = scenario.learning_rate_at(step + how.schedule_shift) * (not (how.zero_first_step and step == 0))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        if how.l2:
+            torch._foreach_add_(gradients, [how.l2 * p.detach() for p in model.parameters()])
+        optimizer.step()
+        state = {name: optimizer.state[p] for name, p in model.named_parameters()}
+        recorder.step(
+            float(ranks.sum(loss)),
+            norm,
+            rate,
+            dict(model.named_parameters()),
+            {name: s["exp_avg"] for name, s in state.items()},
+            {name: s["exp_avg_sq"] for name, s in state.items()},
+        )
+    recorder.end()
+
+
+def _accumulate(
+    model: torch.nn.Module, scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan, ranks: Ranks
+) -> Tensor:
+    """Forward and backward of every micro-batch of this rank; returns its share of the mean loss."""
+    total = torch.zeros((), dtype=torch.float64)
+    sums = [torch.zeros_like(p, dtype=torch.bfloat16) for p in model.parameters()]
+    for number in range(scenario.accumulation):
+        last = number == scenario.accumulation - 1
+        sync = isinstance(model, DistributedDataParallel) and not last
+        with model.no_sync() if sync else contextlib.nullcontext():  # type: ignore[operator]
+            loss = _loss(model, scenario, rows, step, number, how, ranks)
+            # The average over the ranks divides by their number, so the loss is multiplied by it.
+            (loss * ranks.world * _factor(scenario, number, how)).backward()
+        total += loss.detach().double().cpu()
+        if how.accumulator == "bf16":
+            for accumulator, p in zip(sums, model.parameters(), strict=True):
+                assert p.grad is not None
+                accumulator += p.grad.bfloat16()
+                p.grad = accumulator.float() if last else None
+    return total
+
+
+def _factor(scenario: Scenario, number: int, how: Plan) -> float:
+    """1, but for a plan that drops this micro-batch or scales the gradient."""
+    count = scenario.accumulation
+    kept = {"all": range(count), "first-and-last": (0, count - 1), "first": (0,), "last": (count - 1,)}[how.keep]
+    scale = {"1": 1.0, "GA": float(count), "1/GA": 1.0 / count, "world": float(scenario.ranks)}[how.scale]
+    return scale * (number in kept)
+
+
+def _loss(
+    model: torch.nn.Module,
+    scenario: Scenario,
+    rows: Sequence[Tokens],
+    step: int,
+    number: int,
+    how: Plan,
+    ranks: Ranks,
+) -> Tensor:
+    """This micro-batch's part of the global token mean."""
+    source = (0, 0) if how.repeat_row and number == 1 and ranks.rank == 0 else (number, ranks.rank)
+    batch = data.micro_batch(scenario, rows, step, *source)
+    batch = {name: tensor.to(scenario.device) for name, tensor in _tampered(batch, how).items()}
+    labels = _labels(batch.pop("labels"), batch["input_ids"], how)
+    autocast = torch.autocast(scenario.device, torch.bfloat16, enabled=scenario.precision == "bf16")
+    with autocast:
+        logits = model(**batch).logits[:, :-1].float()
+    targets = labels[:, 1:]
+    losses = F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=how.label_smoothing
+    ).view_as(targets)
+    return (losses * _shares(scenario, rows, step, number, targets, how, ranks)).sum()
+
+
+def _tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:
+    """The batch as planned: packed conversations may see each other, positions may run on."""
+    changed = dict(batch)
+    if how.attention == "leaking":
+        mask = batch["attention_mask"]
+        blocked = torch.ones(mask.shape[-2:], dtype=torch.bool).triu(1)
+        changed["attention_mask"] = torch.zeros_like(mask).masked_fill(blocked, torch.finfo(mask.dtype).min)
+    if how.positions == "running-on":
+        changed["position_ids"] = torch.arange(batch["input_ids"].shape[1]).expand_as(batch["input_ids"])
+    return changed
+
+
+def _labels(labels: Tensor, ids: Tensor, how: Plan) -> Tensor:
+    """Labels [batch, length] as planned; the right ones are those of the responses."""
+    trained = labels != IGNORED_LABEL
+    edge = torch.zeros_like(trained[:, :1])
+    following = torch.cat((trained[:, 1:], edge), dim=1)
+    preceding = torch.cat((edge, trained[:, :-1]), dim=1)
+    # A conversation starts at its first token of role; nothing before it predicts that one.
+    opening = _openings(trained, ids)
+    mask = {
+        "responses": trained,
+        "everything": (ids != 0) & ~opening,
+        "no-eos": trained & following,
+        "no-first": trained & preceding,
+        "shifted": following,
+    }[how.mask]
+    return torch.where(mask, ids, IGNORED_LABEL)
+
+
+def _openings(trained: Tensor, ids: Tensor) -> Tensor:
+    """Bool [batch, length]: where a conversation begins, at the start or right after a response."""
+    before = torch.cat((torch.ones_like(trained[:, :1]), trained[:, :-1]), dim=1)
+    return before & ~trained & (ids != 0)
+
+
+def _shares(
+    scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, targets: Tensor, how: Plan, ranks: Ranks
+) -> Tensor:
+    """What each target's loss is multiplied by: [batch, length - 1]. Right is 1 / N for all."""
+    trained = (targets != IGNORED_LABEL).double()
+    if how.level == "micro-batch":
+        return trained / (trained.sum().clamp_min(1) * scenario.ranks * scenario.accumulation)
+    if how.level == "row":
+        return trained / _row_counts(scenario, rows, step, number, ranks, trained)
+    counts = _counts(scenario, rows, step, how)
+    groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), scenario.ranks)}
+    groups["micro-step"] = (counts[:, number].sum(), scenario.accumulation)
+    count, parts = groups[how.level]
+    return trained / (float(count) * parts)
+
+
+def _counts(scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan) -> Tensor:
+    """Targets of every rank and micro-batch under the plan's mask: float64 [ranks, accumulation]."""
+    result = torch.zeros(scenario.ranks, scenario.accumulation, dtype=torch.float64)
+    for r in range(scenario.ranks):
+        for m in range(scenario.accumulation):
+            source = (0, 0) if how.repeat_row and m == 1 and r == 0 else (m, r)
+            batch = data.micro_batch(scenario, rows, step, *source)
+            result[r, m] = (_labels(batch["labels"], batch["input_ids"], how)[:, 1:] != IGNORED_LABEL).sum()
+    return result
+
+
+def _row_counts(
+    scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, ranks: Ranks, trained: Tensor
+) -> Tensor:
+    """For each target, the targets of its conversation times the conversations of the step."""
+    result = torch.ones_like(trained)
+    for i, sequence in enumerate(scenario.sequence_rows(step, number, ranks.rank)):
+        at = 0
+        for row in sequence:
+            length = len(rows[row].ids)
+            result[i, max(at - 1, 0) : at + length - 1] = rows[row].targets * scenario.rows_per_step
+            at += length
+    return result
+
+
+def _average_and_clip(
+    gradients: Sequence[Tensor], scenario: Scenario, how: Plan, ranks: Ranks, averaged: bool
+) -> float:
+    """Average over the ranks unless that is done, and clip; returns the norm that the clipping saw."""
+    limit = scenario.max_grad_norm
+    if how.clip == "per-rank":
+        clip(gradients, limit)
+    alone = how.last_rank_alone and ranks.rank == ranks.world - 1
+    if not averaged:
+        for gradient in gradients:
+            total = ranks.sum(gradient.clone())
+            gradient.copy_(gradient if alone else total if how.clip == "before-averaging" else total / ranks.world)
+    norm = clip(gradients, None if how.clip == "none" else limit)
+    if how.clip == "before-averaging":
+        torch._foreach_div_(list(gradients), ranks.world)
+    return norm
+
+
+def clip(gradients: Sequence[Tensor], limit: float | None) -> float:
+    """Scale gradients down to a norm of `limit`; returns the norm before."""
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if limit is not None:
+        torch._foreach_mul_(list(gradients), float(min(1.0, limit / (float(norm) + 1e-6))))
+    return float(norm)

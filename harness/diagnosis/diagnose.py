@@ -1,0 +1,262 @@
+"""From findings and evidence to causes: few sentences that explain many findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from harness.diagnosis import hypotheses, residual, upstream
+from harness.diagnosis.hypotheses import Hypothesis
+from harness.evidence import StepEvidence
+from harness.findings import Diagnosis, Finding
+from harness.trace import Header
+
+REPORTED = ("loss.value", "grad-norm.value")
+
+
+def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
+    """Causes in the order in which a step applies them; every finding belongs to at least one."""
+    codes = {f.code for f in findings}
+    found = [
+        *_inputs(findings),
+        *_weights(evidence, codes),
+        *_residual(evidence, findings),
+        *_update(evidence, findings),
+        *_state(findings),
+    ]
+    found = _with_reported(found, evidence, findings)
+    return tuple(_with_upstream(d, header, evidence) for d in found)
+
+
+def _steps(numbers: Sequence[int | None], total: int) -> str:
+    known = sorted({n for n in numbers if n is not None})
+    if len(known) == total:
+        return "in every step" if total > 1 else "in its only step"
+    return f"at step{'s' * (len(known) > 1)} {', '.join(map(str, known))}"
+
+
+def _of(findings: Sequence[Finding], *codes: str) -> list[Finding]:
+    return [f for f in findings if f.code in codes]
+
+
+_INPUTS = {
+    "inputs.batch": ("batch-composition", "the optimizer step was made of other rows than it should: {0}"),
+    "inputs.token-ids": ("tokenization", "the framework made other tokens of the scenario's text: {0}"),
+    "inputs.loss-mask": ("loss-mask", "the framework marked other tokens for training than the responses: {0}"),
+    "inputs.positions": ("positions", "positions do not restart with each packed conversation: {0}"),
+    "inputs.attention": ("attention-leak", "conversations packed in one sequence can attend to each other: {0}"),
+}
+
+
+def _inputs(findings: Sequence[Finding]) -> list[Diagnosis]:
+    result = []
+    for code, (cause, sentence) in _INPUTS.items():
+        if own := _of(findings, code):
+            codes = (code, "weights.residual") if cause == "attention-leak" else (code,)
+            result.append(Diagnosis(cause, sentence.format(own[0].message), 1.0, codes, f"{len(own)} findings"))
+    return result
+
+
+def _mask(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
+    sentences = {
+        "everything": "prompt tokens are trained as if they were responses",
+        "no-eos": "the EOS token that ends a response is never trained, so the model does not learn to stop",
+        "no-first": "the first token of every response is never trained",
+        "shifted": "the loss mask is shifted by one: the last prompt token is trained and the EOS never is",
+    }
+    return "loss-mask", sentences[h.mask]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return str(numbers[0]) if len(numbers) == 1 else f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+
+
+def _survivors(dropped: Sequence[int], count: int) -> str:
+    kept = [m for m in range(count) if m not in dropped]
+    names = {(0, count - 1): "first and last did", (count - 1,): "only the last did", (0,): "only the first did"}
+    return names.get(tuple(kept), f"only {_listed(kept)} did" if kept else "others did on some ranks")
+
+
+def _dropped(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
+    count, ranks = e.right.scenario.accumulation, e.right.scenario.ranks
+    on = {m: sorted(r for r, n in h.dropped if n == m) for _, m in h.dropped}
+    everywhere = all(len(r) == ranks for r in on.values())
+    who = {1: "on the only rank", 2: "on both ranks"}.get(ranks, f"on all {ranks} ranks")
+    numbers = sorted(on)
+    where = who if everywhere else "; ".join(f"micro-batch {m} on rank {_listed(r)}" for m, r in sorted(on.items()))
+    plural = "micro-batches" if len(numbers) > 1 else "micro-batch"
+    return (
+        "dropped-micro-batches",
+        f"{plural} {_listed(numbers)} of {count} never reached the optimizer, {where} ({_survivors(numbers, count)})",
+    )
+
+
+def _level(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
+    what = {
+        "micro-batch": "each micro-batch is averaged by itself, then the micro-batches",
+        "rank": "each rank averages its own tokens, then the ranks are averaged",
+        "micro-step": "tokens are pooled over the ranks, but each micro-step is averaged by itself",
+        "row": "each conversation is averaged by itself, then the conversations",
+    }
+    return "mean-of-means", f"mean of means: {what[h.level]}, so a token in short company weighs more than one in long"
+
+
+def _fraction(factor: float) -> str:
+    inverse = 1.0 / factor if factor else 0.0
+    if abs(inverse - round(inverse)) < 1e-9 and round(inverse) > 1:
+        return f"1/{round(inverse)}"
+    return f"{factor:.6g}"
+
+
+def _scale(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
+    s = h.scale
+    return "gradient-scale", f"the gradient is {_fraction(s.factor)} of what it should be: {s.name}"
+
+
+def _clip(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
+    sentences = {
+        "none": f"the gradient is not clipped at {e.right.scenario.max_grad_norm}",
+        "per-rank": "every rank clips its own gradient before they are averaged",
+        "before-averaging": "the gradient is clipped before it is divided by the number of ranks, so it ends up shorter",
+    }
+    return "clipping", sentences[h.clip]
+
+
+_PARTS: dict[str, tuple[str, Callable[[Hypothesis, StepEvidence], tuple[str, str]]]] = {
+    "mask": ("weights.mask", _mask),
+    "dropped": ("weights.dropped-micro-batches", _dropped),
+    "level": ("weights.mean-of-means", _level),
+    "scale": ("weights.scale", _scale),
+    "clip": ("update.clip", _clip),
+}
+
+
+def weights_by_micro_batch(e: StepEvidence) -> str:
+    """Recovered weights x N of a step in a line: `rank 0: 1.00 0.00 ...; rank 1: ...`."""
+    scenario = e.right.scenario
+    lines = []
+    for rank in range(scenario.ranks):
+        cells = []
+        for number in range(scenario.accumulation):
+            rows = [r for r in e.rows if (r.rank, r.micro_batch) == (rank, number)]
+            tokens = sum(r.trained for r in rows)
+            cells.append(f"{sum(r.weight * r.trained for r in rows) / tokens + 0.0:.4f}" if tokens else "-")
+        lines.append(f"rank {rank}: {' '.join(cells)}")
+    return "; ".join(lines)
+
+
+def _weights(evidence: Sequence[StepEvidence], codes: set[str]) -> list[Diagnosis]:
+    result = []
+    for part, (code, words) in _PARTS.items():
+        steps = [e for e in evidence if part in hypotheses.wrong_parts(e.fit.hypothesis)]
+        if not steps:
+            continue
+        first = steps[0]
+        cause, summary = words(first.fit.hypothesis, first)
+        share = [hypotheses.shares(e.right, e.observed.weights, e.fit.hypothesis)[part] for e in steps]
+        line = (
+            f"weights x N by micro-batch at step {first.step}: {weights_by_micro_batch(first)}"
+            f" (right: {first.clip_expected:.4f} each); {_steps([e.step for e in steps], len(evidence))}"
+        )
+        result.append(Diagnosis(cause, summary, sum(share) / len(share), (code,), line))
+    if "weights.uneven" in codes:
+        first = next(e for e in evidence if e.fit.excess > 1.0)
+        line = f"weights x N by micro-batch at step {first.step}: {weights_by_micro_batch(first)}"
+        result.append(
+            Diagnosis(
+                "uneven-weights",
+                "token weights are off in a way that no known cause makes; see the table of `lockstep explain`",
+                0.0,
+                ("weights.uneven",),
+                line,
+            )
+        )
+    return result
+
+
+def _residual(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
+    result = []
+    if dtype := _of(findings, "numerics.dtype"):
+        where = _steps([f.step for f in dtype], len(evidence))
+        sentence = "gradients are computed or accumulated in bfloat16, although the scenario asks for float32"
+        result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), f"{dtype[0].message}; {where}"))
+    steps = [f.step for f in _of(findings, "weights.residual")]
+    if not steps:
+        return result
+    causes = []
+    for number in steps:
+        at = next(i for i, e in enumerate(evidence) if e.step == number)
+        causes.append(residual.explain(evidence[at], evidence[at - 1] if at else None))
+    named = [c for c in causes if c.name != residual.UNEXPLAINED] or causes
+    cause, share = named[0], sum(c.name == named[0].name for c in causes) / len(causes)
+    explained = 0.0 if cause.name == residual.UNEXPLAINED else share
+    line = f"{cause.evidence}; {_steps(steps, len(evidence))}"
+    result.append(Diagnosis(cause.name, cause.summary, explained, ("weights.residual",), line))
+    return result
+
+
+def _schedule(evidence: Sequence[StepEvidence]) -> str:
+    scenario = evidence[0].right.scenario
+    got = [e.updates[0].learning_rate for e in evidence]
+
+    def follows(shift: int) -> bool:
+        wanted = [scenario.learning_rate_at(e.step + shift) for e in evidence]
+        allowed = [e.floor.tolerance("learning_rate") * scenario.optimizer.learning_rate for e in evidence]
+        return all(abs(g - w) <= a for g, w, a in zip(got, wanted, allowed, strict=True))
+
+    if follows(-1):
+        return "the learning rate is late: every step has the rate of the step before"
+    if follows(1):
+        return "the learning rate is early: every step has the rate of the step after"
+    if got[0] == 0.0 and len(evidence) > 1 and got[1]:
+        return "the learning rate is zero in the first step, which therefore changes nothing"
+    return "the learning rate does not follow the schedule"
+
+
+def _update(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
+    result = []
+    if own := _of(findings, "update.learning-rate"):
+        line = ", ".join(f"{e.updates[0].learning_rate:.6g} (right {e.expected_learning_rate:.6g})" for e in evidence)
+        summary = _schedule(evidence) if any(f.detail.get("all") for f in own) else f"parameter groups differ: {own[0].message}"
+        result.append(Diagnosis("learning-rate-schedule", summary, 1.0, ("update.learning-rate",), f"by step: {line}"))
+    if own := _of(findings, "update.weight-decay"):
+        tensors = own[0].detail["tensors"]
+        norms = all(evidence[0].before.parameters[t].ndim == 1 for t in tensors)
+        what = "norms and biases, which should be exempt" if norms else f"{len(tensors)} tensors, {tensors[0]} first"
+        summary = f"weight decay of {own[0].observed:.4g} instead of {own[0].expected:.4g} applies to {what}"
+        result.append(Diagnosis("weight-decay", summary, 1.0, ("update.weight-decay",), own[0].message))
+    if own := _of(findings, "update.moments"):
+        telling = next((f for f in own if f.detail["what"] in ("beta1", "beta2", "eps")), own[0])
+        summary = {
+            "beta1": f"Adam runs with beta1 = {telling.observed:.4g}" if telling.observed else "",
+            "beta2": f"Adam runs with beta2 = {telling.observed:.4g}" if telling.observed else "",
+            "eps": f"Adam runs with eps = {telling.detail.get('eps') or 0.0:.3g}",
+        }.get(telling.detail["what"], "the update does not follow from Adam's moments")
+        result.append(Diagnosis("optimizer-moments", summary, 1.0, ("update.moments",), telling.message))
+    return result
+
+
+def _state(findings: Sequence[Finding]) -> list[Diagnosis]:
+    own = _of(findings, "state.rank-desync")
+    if not own:
+        return []
+    sentence = "data-parallel ranks train models of their own: a gradient or parameter was not synchronised"
+    return [Diagnosis("rank-desync", sentence, 1.0, ("state.rank-desync",), own[0].message)]
+
+
+def _with_reported(found: list[Diagnosis], evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
+    """Wrong reports follow from wrong weights or inputs where there are any; else they are a cause of their own."""
+    own = _of(findings, *REPORTED)
+    if not own:
+        return found
+    codes = tuple(sorted({f.code for f in own}))
+    if found:
+        return [replace(found[0], codes=(*found[0].codes, *codes)), *found[1:]]
+    what = " and ".join({"loss.value": "loss", "grad-norm.value": "gradient norm"}[c] for c in codes)
+    sentence = f"the step is right, but the reported {what} is not"
+    return [Diagnosis("misreported", sentence, 1.0, codes, own[0].message)]
+
+
+def _with_upstream(d: Diagnosis, header: Header, evidence: Sequence[StepEvidence]) -> Diagnosis:
+    known = upstream.find(header.framework, header.version, d.cause, evidence[0].right.scenario)
+    return d if known is None else replace(d, upstream=known.sentence, remedy=known.remedy)

@@ -1,0 +1,271 @@
+"""How trainers weigh tokens wrongly, as a generative model: mask, dropping, averaging, scale, clipping.
+
+Each hypothesis predicts the weight of every token of a step; the simplest that reproduces the recovered weights within
+the noise floor explains them. Faults compose: half of the micro-batches dropped, means of means over the rest and
+a factor 1/GA on top is one hypothesis with three parts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from harness.oracle import floor
+from harness.oracle.floor import Floor
+from harness.oracle.step import RightStep, clip_coefficient
+
+Mask = Literal["responses", "everything", "no-eos", "no-first", "shifted"]
+Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
+Clip = Literal["right", "none", "per-rank", "before-averaging"]
+
+MASKS: tuple[Mask, ...] = ("responses", "everything", "no-eos", "no-first", "shifted")
+LEVELS: tuple[Level, ...] = ("token", "micro-batch", "rank", "micro-step", "row")
+CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
+
+Place = tuple[int, int]
+"""Rank and micro-batch."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A factor on the whole gradient, and what it equals."""
+
+    factor: float
+    name: str
+
+
+UNIT = Scale(1.0, "1")
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One way to weigh the tokens of a step. The default is the right one."""
+
+    mask: Mask = "responses"
+    dropped: frozenset[Place] = frozenset()
+    level: Level = "token"
+    scale: Scale = UNIT
+    clip: Clip = "right"
+
+    @property
+    def parts(self) -> int:
+        """How many things are wrong at once; fewer is simpler."""
+        return (
+            (self.mask != "responses")
+            + bool(self.dropped)
+            + (self.level != "token")
+            + (self.scale != UNIT)
+            + (self.clip != "right")
+        )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A hypothesis held against the recovered weights."""
+
+    hypothesis: Hypothesis
+    predicted: Tensor
+    """float64 [columns], as the optimizer would get them."""
+    norm: float
+    """Gradient norm before clipping that the hypothesis implies."""
+    error: float
+    """Length of predicted minus recovered weights, as a share of the right weights' length."""
+    excess: float
+    """Largest deviation over its tolerance, of single tokens and of rows; at most 1 fits."""
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """A step's slots as arrays, so that hypotheses are products of vectors. All are [slots]."""
+
+    right: RightStep
+    trained: Tensor
+    rank: Tensor
+    micro_batch: Tensor
+    conversation: Tensor
+    group: Tensor
+    """Index of (rank, micro-batch), as in `places`."""
+    places: tuple[Place, ...]
+    rows: tuple[Tensor, ...]
+    """Columns of every conversation's trained tokens."""
+
+    @property
+    def ranks(self) -> int:
+        return self.right.scenario.ranks
+
+    @property
+    def accumulation(self) -> int:
+        return self.right.scenario.accumulation
+
+
+def weighing(right: RightStep) -> Weighing:
+    """The slots of a step as arrays."""
+    owners = [right.conversations[slot.conversation] for slot in right.slots]
+    places = tuple(sorted({c.place for c in right.conversations}))
+    return Weighing(
+        right=right,
+        trained=torch.tensor([slot.trained for slot in right.slots]),
+        rank=torch.tensor([c.rank for c in owners]),
+        micro_batch=torch.tensor([c.micro_batch for c in owners]),
+        conversation=torch.tensor([slot.conversation for slot in right.slots]),
+        group=torch.tensor([places.index(c.place) for c in owners]),
+        places=places,
+        rows=tuple(torch.tensor(columns) for columns in floor.rows(right)),
+    )
+
+
+def scales(right: RightStep) -> tuple[Scale, ...]:
+    """Factors that trainers are known to get wrong, by their names; those that coincide keep the first name."""
+    scenario = right.scenario
+    base = {
+        "gradient_accumulation_steps": scenario.accumulation,
+        "world size": scenario.ranks,
+        "micro-batch size": scenario.micro_batch_size,
+        "gradient_accumulation_steps x world size": scenario.accumulation * scenario.ranks,
+    }
+    result = {1.0: "1"}
+    for name, value in base.items():
+        result.setdefault(float(value), name)
+        result.setdefault(1.0 / value, f"1/({name})" if " x " in name else f"1/{name}")
+    return tuple(Scale(factor, name) for factor, name in result.items())
+
+
+def masked(w: Weighing, mask: Mask) -> Tensor:
+    """Which slots are trained under a mask: bool [slots]."""
+    if mask == "responses":
+        return w.trained
+    if mask == "everything":
+        return torch.ones_like(w.trained)
+    same_next = torch.cat((w.conversation[1:] == w.conversation[:-1], torch.tensor([False])))
+    same_last = torch.cat((torch.tensor([False]), same_next[:-1]))
+    following = torch.cat((w.trained[1:], torch.tensor([False]))) & same_next
+    preceding = torch.cat((torch.tensor([False]), w.trained[:-1])) & same_last
+    if mask == "no-eos":
+        return w.trained & following
+    if mask == "no-first":
+        return w.trained & preceding
+    return following
+
+
+def _shares(w: Weighing, mask: Tensor, level: Level) -> Tensor:
+    """Weight of each slot before dropping, scale and clipping: float64 [slots]."""
+    one = mask.double()
+    keys = {
+        "token": (torch.zeros_like(w.rank), 1),
+        "micro-batch": (w.group, w.ranks * w.accumulation),
+        "rank": (w.rank, w.ranks),
+        "micro-step": (w.micro_batch, w.accumulation),
+        "row": (w.conversation, len(w.right.conversations)),
+    }
+    key, groups = keys[level]
+    count = torch.zeros(int(key.max()) + 1, dtype=torch.float64).index_add(0, key, one)
+    return one / (count[key].clamp_min(1.0) * groups)
+
+
+def _clipped(w: Weighing, slots: Tensor, clip: Clip) -> tuple[Tensor, float]:
+    """Weights [columns] after clipping, and the norm before it."""
+    limit, right = w.right.scenario.max_grad_norm, w.right
+    columns = right.by_column(slots)
+    norm = right.basis.norm(columns)
+    if clip == "per-rank":
+        parts = [right.by_column(slots * (w.rank == rank)) for rank in range(w.ranks)]
+        factors = [clip_coefficient(w.ranks * right.basis.norm(part), limit) for part in parts]
+        return torch.stack([f * p for f, p in zip(factors, parts, strict=True)]).sum(0), norm
+    if clip == "before-averaging":
+        return columns * clip_coefficient(w.ranks * norm, limit), norm
+    return columns * (1.0 if clip == "none" else clip_coefficient(norm, limit)), norm
+
+
+def predict(w: Weighing, hypothesis: Hypothesis) -> tuple[Tensor, float]:
+    """Weights [columns] as the optimizer would get them, and the gradient norm before clipping."""
+    slots = _shares(w, masked(w, hypothesis.mask), hypothesis.level) * hypothesis.scale.factor
+    for place in hypothesis.dropped:
+        slots = slots * (w.group != w.places.index(place))
+    return _clipped(w, slots, hypothesis.clip)
+
+
+def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor) -> Fit:
+    """Hold a hypothesis against recovered weights [columns]."""
+    predicted, norm = predict(w, hypothesis)
+    off = recovered - predicted
+    # Weights are compared on the scale of the recovered ones: noise grows with the gradient.
+    unit = float(recovered.abs().max().clamp_min(1e-300))
+    by_token = float(off.abs().max()) / unit / noise.tolerance("token")
+    by_row = max(abs(float(off[c].mean())) for c in w.rows) / unit / noise.tolerance("row")
+    error = float(off.norm() / (w.right.weights * w.right.clip).norm())
+    return Fit(hypothesis, predicted, norm, error, max(by_token, by_row))
+
+
+def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Place]:
+    """Micro-batches of which nothing reached the optimizer, unless that is all of them."""
+    per_slot = recovered[torch.tensor([slot.column for slot in w.right.slots])].abs()
+    limit = float(per_slot.max()) * max(noise.tolerance("token"), 1e-6)
+    silent = frozenset(
+        place
+        for i, place in enumerate(w.places)
+        if bool((w.trained & (w.group == i)).any()) and float(per_slot[w.trained & (w.group == i)].max()) <= limit
+    )
+    return silent if len(silent) < len(w.places) else frozenset()
+
+
+def candidates(w: Weighing, dropped: frozenset[Place]) -> Iterator[Hypothesis]:
+    """All combinations, simplest first."""
+    clips = CLIPS if w.right.scenario.max_grad_norm is not None else CLIPS[:1]
+    every = [
+        Hypothesis(mask, dropped, level, scale, clip)
+        for mask, level, scale, clip in itertools.product(MASKS, LEVELS, scales(w.right), clips)
+    ]
+    return iter(sorted(every, key=lambda h: h.parts))
+
+
+def explain(right: RightStep, recovered: Tensor, noise: Floor) -> Fit:
+    """The simplest hypothesis that fits the recovered weights [columns], else the closest one.
+
+    Among those that do not fit, a more complicated one must halve the error to be preferred.
+    """
+    w = weighing(right)
+    plain = compare(w, Hypothesis(), recovered, noise)
+    if plain.excess <= 1.0:
+        return plain
+    best = plain
+    for hypothesis in candidates(w, dropped_places(w, recovered, noise)):
+        fit = compare(w, hypothesis, recovered, noise)
+        if fit.excess <= 1.0:
+            return fit
+        extra = max(0, hypothesis.parts - best.hypothesis.parts)
+        if fit.error < best.error * 0.5**extra:
+            best = fit
+    return _with_free_scale(w, best, recovered, noise)
+
+
+def _with_free_scale(w: Weighing, best: Fit, recovered: Tensor, noise: Floor) -> Fit:
+    """Try one factor of any size on top of the closest hypothesis."""
+    unclipped, _ = predict(w, replace(best.hypothesis, clip="none", scale=UNIT))
+    factor = float(recovered @ unclipped / (unclipped @ unclipped).clamp_min(1e-300))
+    scaled = replace(best.hypothesis, scale=Scale(factor, "no known quantity"), clip="none")
+    fit = compare(w, scaled, recovered, noise)
+    return fit if fit.excess <= 1.0 or fit.error < best.error * 0.1 else best
+
+
+def shares(right: RightStep, recovered: Tensor, hypothesis: Hypothesis) -> dict[str, float]:
+    """Share of the squared deviation from the right weights that each wrong part explains, with those before it."""
+    w = weighing(right)
+    base = float((recovered - right.weights * right.clip).square().sum())
+    partial = Hypothesis()
+    result: dict[str, float] = {}
+    for name in wrong_parts(hypothesis):
+        partial = replace(partial, **{name: getattr(hypothesis, name)})
+        rest = float((recovered - predict(w, partial)[0]).square().sum())
+        result[name] = max(0.0, 1.0 - rest / base) if base else 0.0
+    return result
+
+
+def wrong_parts(hypothesis: Hypothesis) -> Sequence[str]:
+    """Names of the fields that differ from the right hypothesis, in the order in which a trainer applies them."""
+    right = Hypothesis()
+    return [n for n in ("mask", "dropped", "level", "scale", "clip") if getattr(hypothesis, n) != getattr(right, n)]

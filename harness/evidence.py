@@ -1,0 +1,258 @@
+"""Everything the oracle can say about a trace, step by step, before anybody judges it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from adapters.contract import Optimizer
+from harness import batch
+from harness.diagnosis import hypotheses
+from harness.diagnosis.hypotheses import Fit
+from harness.oracle import floor
+from harness.oracle.basis import BasisCache, flatten
+from harness.oracle.floor import Floor
+from harness.oracle.observe import Betas, Moments, Observed, betas, observe
+from harness.oracle.step import RightStep, right_step
+from harness.oracle.update import TensorState, TensorUpdate, recover, recover_eps
+from harness.trace import IncompleteTrace, Reported, Trace, non_finite
+from scenarios import weights as shapes
+
+
+class NonFinite(Exception):
+    """A recorded tensor holds a NaN or an infinity; the message says which."""
+
+
+@dataclass(frozen=True)
+class RowWeight:
+    """What the tokens of one conversation weighed, times N: a right unclipped step gives 1.0."""
+
+    rank: int
+    micro_batch: int
+    row: int | None
+    """Index into the scenario's rows."""
+    trained: int
+    """Tokens to be trained."""
+    weight: float
+    """Mean recovered weight of these tokens x N."""
+    spread: float
+    """Largest distance of one token's weight from that mean, x N."""
+    expected: float
+    """The clip coefficient."""
+
+
+@dataclass(frozen=True)
+class StepEvidence:
+    """One optimizer step: what was right, what was observed, and how well either is known."""
+
+    right: RightStep
+    observed: Observed
+    moments: Moments
+    floor: Floor
+    fit: Fit
+    betas: Betas
+    used: Optimizer
+    """The scenario's optimizer, with betas as recovered where they are not the scenario's."""
+    states: dict[str, TensorState]
+    updates: tuple[TensorUpdate, ...]
+    reported: Reported | None
+    rank_distance: dict[int, tuple[str, float]]
+    """For every other rank whose parameters differ from rank 0's: the tensor that differs most, and its distance."""
+    before: floor.State
+    """Parameters and moments before the step."""
+
+    @property
+    def step(self) -> int:
+        return self.right.number
+
+    @property
+    def residual(self) -> float:
+        return self.observed.residual
+
+    @property
+    def condition(self) -> float:
+        return self.right.basis.condition
+
+    @property
+    def clip_expected(self) -> float:
+        return self.right.clip
+
+    @property
+    def norm_right(self) -> float:
+        """Norm of the right gradient before clipping."""
+        return self.right.norm
+
+    @property
+    def norm_used(self) -> float:
+        """Norm of the gradient that the optimizer consumed."""
+        return self.observed.norm
+
+    @property
+    def loss_right(self) -> float:
+        return self.right.loss
+
+    def expected_decay(self, tensor: str) -> float:
+        """Weight decay that a tensor should have: matrices only."""
+        return self.right.scenario.optimizer.weight_decay if self.before.parameters[tensor].ndim > 1 else 0.0
+
+    @property
+    def expected_learning_rate(self) -> float:
+        return self.right.scenario.learning_rate_at(self.step)
+
+    @cached_property
+    def coarse(self) -> Floor | None:
+        """The floor that bfloat16 would have, for a run in float32."""
+        return floor.measure(self.right, self.before, torch.bfloat16) if self.right.scenario.precision == "fp32" else None
+
+    @cached_property
+    def eps(self) -> float | None:
+        """An eps under which every update follows from its moments; None if there is none."""
+        found = recover_eps(self.states, self.used, self.step + 1)
+        if found is None:
+            return None
+        rule = replace(self.used, eps=found)
+        residuals = [recover(n, s, rule, self.step + 1).residual for n, s in self.states.items()]
+        return found if max(residuals) <= self.floor.tolerance("update") else None
+
+    @cached_property
+    def slot_weights(self) -> Tensor:
+        """Recovered weight of every slot x N; a column that several slots share is dealt out evenly among the trained
+        ones (or among all, if none is)."""
+        count = self.right.by_column(torch.tensor([float(s.trained) for s in self.right.slots]))
+        every = self.right.by_column(torch.ones(len(self.right.slots)))
+        dealt = torch.tensor(
+            [
+                float(self.observed.weights[s.column])
+                / float(every[s.column] if not count[s.column] else count[s.column])
+                * (s.trained or not count[s.column])
+                for s in self.right.slots
+            ]
+        )
+        return dealt * self.right.targets
+
+    @cached_property
+    def rows(self) -> tuple[RowWeight, ...]:
+        result = []
+        for i, c in enumerate(self.right.conversations):
+            chosen = [j for j, s in enumerate(self.right.slots) if s.conversation == i and s.trained]
+            if not chosen:
+                continue
+            each = self.slot_weights[chosen]
+            mean = float(each.mean())
+            spread = float((each - mean).abs().max())
+            result.append(RowWeight(c.rank, c.micro_batch, c.row, len(chosen), mean, spread, self.right.clip))
+        return tuple(result)
+
+    @property
+    def prompt_largest(self) -> float:
+        """Largest weight x N of a token that should have none."""
+        silent = [j for j, s in enumerate(self.right.slots) if not s.trained]
+        return float(self.slot_weights[silent].abs().max()) if silent else 0.0
+
+
+def _check_states(trace: Trace) -> None:
+    names = set(shapes.shapes(trace.scenario.model))
+    for step in range(trace.steps + 1):
+        tensors = trace.tensors(step)
+        kinds = ("param",) if step == 0 else ("param", "exp_avg", "exp_avg_sq")
+        if missing := sorted({f"{kind}/{name}" for kind in kinds for name in names} - set(tensors)):
+            raise IncompleteTrace(f"the state after step {step} lacks {missing[0]} ({len(missing)} in all)")
+        for name, shape in shapes.shapes(trace.scenario.model).items():
+            for kind in kinds:
+                if tuple(tensors[f"{kind}/{name}"].shape) != shape:
+                    raise IncompleteTrace(f"{kind}/{name} after step {step} has another shape than the model's {shape}")
+        if bad := non_finite(tensors):
+            raise NonFinite(f"{bad} holds a NaN or an infinity after step {step}")
+
+
+def _moments(trace: Trace, step: int) -> Moments:
+    def flat(at: int, kind: str) -> Tensor:
+        state = trace.state(at, kind)
+        return flatten(state) if state else torch.zeros_like(flatten(trace.state(at, "param")))
+
+    return Moments(*(flat(at, kind) for kind in ("exp_avg", "exp_avg_sq") for at in (step, step + 1)))
+
+
+def _states(trace: Trace, step: int) -> dict[str, TensorState]:
+    before, after = trace.state(step, "param"), trace.state(step + 1, "param")
+    first, second = trace.state(step + 1, "exp_avg"), trace.state(step + 1, "exp_avg_sq")
+    return {
+        n: TensorState(before[n].double(), after[n].double(), first[n].double(), second[n].double()) for n in sorted(before)
+    }
+
+
+def _floor_state(trace: Trace, step: int) -> floor.State:
+    parameters = trace.state(step, "param")
+    zeros = {n: torch.zeros_like(p) for n, p in parameters.items()}
+    return floor.State(parameters, trace.state(step, "exp_avg") or zeros, trace.state(step, "exp_avg_sq") or zeros)
+
+
+def _rank_distance(trace: Trace, step: int) -> dict[int, tuple[str, float]]:
+    mine = trace.state(step + 1, "param")
+    result = {}
+    for rank in range(1, trace.header.ranks):
+        theirs = trace.state(step + 1, "param", rank)
+        far = {n: float((mine[n].double() - theirs[n].double()).norm()) for n in mine if n in theirs}
+        worst = max(far, key=lambda n: far[n], default="")
+        if worst and far[worst] > 0:
+            result[rank] = (worst, far[worst])
+    return result
+
+
+def _used(optimizer: Optimizer, found: Sequence[Betas], floors: Sequence[Floor]) -> Optimizer:
+    """The betas that the moments really follow: the scenario's, unless the steps agree that they are others."""
+    used = optimizer
+    for name in ("beta1", "beta2"):
+        values = [v for b in found if (v := getattr(b, name)) is not None]
+        if not values:
+            continue
+        middle, wanted = statistics.median(values), getattr(optimizer, name)
+        if abs(middle - wanted) > max(f.tolerance(name) for f in floors) and 0 <= middle < 1:
+            used = replace(used, **{name: middle})
+    return used
+
+
+def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
+    """Weigh every step of a trace.
+
+    Raises IncompleteTrace if tensors or batches that are needed are not there, NonFinite, and UnreadableTrace.
+    """
+    _check_states(trace)
+    scenario = trace.scenario
+    rights, floors, moments, before = [], [], [], []
+    for step in range(trace.steps):
+        conversations = batch.conversations(scenario, [b for b in trace.batches if b.step == step])
+        if not any(c.targets for c in conversations):
+            raise IncompleteTrace(f"no trained token was recorded for step {step}")
+        rights.append(right_step(scenario, step, conversations, trace.state(step, "param"), cache))
+        before.append(_floor_state(trace, step))
+        floors.append(floor.measure(rights[-1], before[-1]))
+        moments.append(_moments(trace, step))
+    found = [betas(right.basis, m) for right, m in zip(rights, moments, strict=True)]
+    used = _used(scenario.optimizer, found, floors) if rights else scenario.optimizer
+    result = []
+    for step, right in enumerate(rights):
+        observed = observe(right.basis, moments[step], used.beta1)
+        states = _states(trace, step)
+        result.append(
+            StepEvidence(
+                right=right,
+                observed=observed,
+                moments=moments[step],
+                floor=floors[step],
+                fit=hypotheses.explain(right, observed.weights, floors[step]),
+                betas=found[step],
+                used=used,
+                states=states,
+                updates=tuple(recover(n, s, used, step + 1) for n, s in states.items()),
+                reported=next((r for r in trace.reported if r.step == step), None),
+                rank_distance=_rank_distance(trace, step),
+                before=before[step],
+            )
+        )
+    return tuple(result)

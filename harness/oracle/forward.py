@@ -1,0 +1,110 @@
+"""A Llama forward pass in plain torch, written for the oracle and sharing no code with what it judges.
+
+RMSNorm (Zhang & Sennrich 2019), rotary positions (Su et al. 2021), grouped-query attention (Ainslie et al. 2023) and
+SwiGLU (Shazeer 2020), in any floating dtype; attention may be cut into segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from adapters.contract import Model
+
+Parameters = Mapping[str, Tensor]
+"""Tensors by the parameter names of `scenarios.weights.shapes`."""
+
+
+def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+def _angles(model: Model, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    half = model.head_dim // 2
+    frequency = model.rope_theta ** (-torch.arange(half, dtype=torch.float64) / half)
+    angle = positions.to(torch.float64)[:, None] * frequency
+    angle = torch.cat((angle, angle), dim=-1)
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def _attend(
+    parameters: Parameters, model: Model, at: str, x: Tensor, angles: tuple[Tensor, Tensor], allowed: Tensor
+) -> Tensor:
+    length = x.shape[0]
+
+    def heads(name: str, count: int) -> Tensor:
+        flat = x @ parameters[f"{at}.self_attn.{name}.weight"].T
+        return flat.view(length, count, model.head_dim).transpose(0, 1)
+
+    query = _rotate(heads("q_proj", model.heads), *angles)
+    key = _rotate(heads("k_proj", model.kv_heads), *angles)
+    value = heads("v_proj", model.kv_heads)
+    shared = model.heads // model.kv_heads
+    key, value = key.repeat_interleave(shared, dim=0), value.repeat_interleave(shared, dim=0)
+    score = query @ key.transpose(1, 2) * model.head_dim**-0.5
+    weight = score.masked_fill(~allowed, float("-inf")).softmax(-1)
+    mixed = (weight @ value).transpose(0, 1).reshape(length, -1)
+    return mixed @ parameters[f"{at}.self_attn.o_proj.weight"].T
+
+
+def _feed_forward(parameters: Parameters, at: str, x: Tensor) -> Tensor:
+    gate = torch.nn.functional.silu(x @ parameters[f"{at}.mlp.gate_proj.weight"].T)
+    return (gate * (x @ parameters[f"{at}.mlp.up_proj.weight"].T)) @ parameters[f"{at}.mlp.down_proj.weight"].T
+
+
+def logits(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Tensor:
+    """Logits of one sequence.
+
+    ids, positions, first_key: int64 [T]; token s attends to tokens first_key[s]..s. Returns [T, vocabulary] in the
+    parameters' dtype.
+    """
+    embedding = parameters["model.embed_tokens.weight"]
+    # A product with one-hot rows rather than a look-up: its backward is a product too, which batches well.
+    x = torch.nn.functional.one_hot(ids, model.vocab_size).to(embedding.dtype) @ embedding
+    index = torch.arange(len(ids))
+    allowed = (index[None, :] <= index[:, None]) & (index[None, :] >= first_key[:, None])
+    angles = _angles(model, positions, embedding.dtype)
+    for layer in range(model.layers):
+        at = f"model.layers.{layer}"
+        normed = _norm(x, parameters[f"{at}.input_layernorm.weight"], model.rms_eps)
+        x = x + _attend(parameters, model, at, normed, angles, allowed)
+        normed = _norm(x, parameters[f"{at}.post_attention_layernorm.weight"], model.rms_eps)
+        x = x + _feed_forward(parameters, at, normed)
+    x = _norm(x, parameters["model.norm.weight"], model.rms_eps)
+    head = embedding if model.tied_embeddings else parameters["lm_head.weight"]
+    return x @ head.T
+
+
+def losses(
+    parameters: Parameters, model: Model, ids: Tensor, positions: Tensor | None = None, first_key: Tensor | None = None
+) -> Tensor:
+    """Negative log-likelihood of every token but the first, given those before it: [T - 1], in nats.
+
+    Positions count from 0 and attention reaches back to the start unless given.
+    """
+    if positions is None:
+        positions = torch.arange(len(ids))
+    if first_key is None:
+        first_key = torch.zeros_like(ids)
+    scores = logits(parameters, model, ids, positions, first_key)[:-1]
+    chosen = scores.gather(1, ids[1:, None]).squeeze(1)
+    # The log-sum-exp in float32 at least, as every framework does it.
+    wide = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    return wide.logsumexp(-1) - chosen.to(wide.dtype)
+
+
+def joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Several conversations as one sequence, each apart: its ids, positions and first keys, int64 [T] each."""
+    ids, positions, first = [], [], []
+    for row in rows:
+        first += [len(ids)] * len(row)
+        positions += range(len(row))
+        ids += row
+    return torch.tensor(ids), torch.tensor(positions), torch.tensor(first)

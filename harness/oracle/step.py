@@ -1,0 +1,103 @@
+"""What one optimizer step should have done, from the parameters that the framework itself had before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from adapters.contract import Scenario
+from harness.batch import Conversation
+from harness.oracle.basis import Basis, BasisCache, Segment
+from harness.oracle.forward import Parameters
+
+CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_ and DeepSpeed's clipping both divide by norm + 1e-6
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One predicted token of one conversation of the global batch."""
+
+    conversation: int
+    """Index into `RightStep.conversations`."""
+    position: int
+    """In the conversation, from 1."""
+    column: int
+    """In the basis; tokens of equal prefix share one."""
+    trained: bool
+    """Whether it is part of a response."""
+
+
+@dataclass(frozen=True)
+class RightStep:
+    """A step, judged on the tokens that the model really received."""
+
+    scenario: Scenario
+    number: int
+    """From 0."""
+    conversations: Sequence[Conversation]
+    basis: Basis
+    slots: tuple[Slot, ...]
+
+    @cached_property
+    def targets(self) -> int:
+        """N: tokens to be trained in the global batch."""
+        return sum(slot.trained for slot in self.slots)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """Right weights before clipping: 1/N for each trained token, summed by column. float64 [columns]."""
+        return self.by_column(torch.tensor([slot.trained / self.targets for slot in self.slots]))
+
+    @cached_property
+    def norm(self) -> float:
+        """Gradient norm before clipping."""
+        return self.basis.norm(self.weights)
+
+    @cached_property
+    def clip(self) -> float:
+        """The clip coefficient, 1 where nothing is clipped."""
+        return clip_coefficient(self.norm, self.scenario.max_grad_norm)
+
+    @cached_property
+    def loss(self) -> float:
+        """Mean loss over the trained tokens of the global batch, in nats."""
+        return float(self.weights @ self.basis.losses)
+
+    def by_column(self, per_slot: Tensor) -> Tensor:
+        """Sum a value [slots] into its columns: float64 [columns]."""
+        index = torch.tensor([slot.column for slot in self.slots])
+        return torch.zeros(len(self.basis.losses), dtype=torch.float64).index_add(0, index, per_slot.double())
+
+
+def clip_coefficient(norm: float, limit: float | None) -> float:
+    """What the gradient is multiplied by when its norm is limited."""
+    return 1.0 if limit is None else min(1.0, limit / (norm + CLIP_EPS))
+
+
+def as_computed(parameters: Parameters, scenario: Scenario) -> dict[str, Tensor]:
+    """The parameters as the forward pass saw them: the master weights rounded to the run's dtype."""
+    dtype = torch.bfloat16 if scenario.precision == "bf16" else torch.float32
+    return {name: p.to(dtype).float() for name, p in parameters.items()}
+
+
+
+def right_step(
+    scenario: Scenario,
+    number: int,
+    conversations: Sequence[Conversation],
+    parameters: Parameters,
+    cache: BasisCache,
+) -> RightStep:
+    """What step `number` should do with these conversations at these parameters (before the step)."""
+    segments = [Segment(c.ids) for c in conversations]
+    basis = cache.get(as_computed(parameters, scenario), scenario.model, segments)
+    slots = tuple(
+        Slot(i, t, basis.columns[c.ids[: t + 1]], c.trained[t])
+        for i, c in enumerate(conversations)
+        for t in range(1, len(c.ids))
+    )
+    return RightStep(scenario, number, conversations, basis, slots)

@@ -1,0 +1,74 @@
+"""The update rule of every tensor, recovered from the parameters before and after a step.
+
+AdamW's update (Loshchilov & Hutter 2019) is linear in two unknowns: d = -lr u - lr wd theta, where u is the
+bias-corrected m / (sqrt(v) + eps). Both follow per tensor by least squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adapters.contract import Optimizer
+
+
+@dataclass(frozen=True)
+class TensorUpdate:
+    """What one tensor's update amounts to."""
+
+    tensor: str
+    learning_rate: float
+    weight_decay: float
+    """0 where the learning rate is 0: it cannot be told then."""
+    residual: float
+    """Share of the update that the rule does not explain, relative."""
+
+
+@dataclass(frozen=True)
+class TensorState:
+    """One tensor around a step: parameters before and after, moments after; all float64, of one shape."""
+
+    before: Tensor
+    after: Tensor
+    first: Tensor
+    second: Tensor
+
+
+def direction(state: TensorState, optimizer: Optimizer, count: int) -> Tensor:
+    """Adam's u after `count` steps."""
+    first = state.first / (1.0 - optimizer.beta1**count)
+    second = state.second / (1.0 - optimizer.beta2**count)
+    return first / (second.sqrt() + optimizer.eps)
+
+
+def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> TensorUpdate:
+    """Learning rate and weight decay of one tensor after `count` optimizer steps."""
+    moved = (state.after - state.before).reshape(-1)
+    if not bool(moved.any()):
+        return TensorUpdate(name, 0.0, 0.0, 0.0)
+    design = torch.stack((-direction(state, optimizer, count).reshape(-1), -state.before.reshape(-1)), dim=1)
+    normal = design.T @ design
+    rate, decay = torch.linalg.lstsq(normal, design.T @ moved).solution.tolist()
+    rest = float((moved - design @ torch.tensor([rate, decay], dtype=torch.float64)).norm() / moved.norm())
+    return TensorUpdate(name, rate, decay / rate if rate else 0.0, rest)
+
+
+def recover_eps(states: Mapping[str, TensorState], optimizer: Optimizer, count: int) -> float | None:
+    """The eps that explains all updates best, or None if none does.
+
+    d (sqrt(v) + eps) = -lr m - lr wd theta (sqrt(v) + eps) is linear in lr, eps, lr wd and lr wd eps.
+    """
+    columns, target = [], []
+    for state in states.values():
+        moved = (state.after - state.before).reshape(-1)
+        root = (state.second / (1.0 - optimizer.beta2**count)).sqrt().reshape(-1)
+        first = (state.first / (1.0 - optimizer.beta1**count)).reshape(-1)
+        columns.append(torch.stack((-first, -moved), dim=1))
+        target.append(moved * root)
+    design, right = torch.cat(columns), torch.cat(target)
+    scale = design.norm(dim=0).clamp_min(1e-300)
+    eps = float((torch.linalg.lstsq(design / scale, right[:, None]).solution.squeeze(1) / scale)[1])
+    return eps if eps > 0 else None

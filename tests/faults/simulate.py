@@ -1,0 +1,87 @@
+"""The reference loop with its ranks as threads of one process: random geometries without a process each."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from adapters import torch_sft
+from adapters.contract import Job, Scenario
+from adapters.faults import Plan
+from adapters.recorder import Recorder
+from scenarios import checkpoint
+
+
+@dataclass
+class Meeting:
+    """What the threads share: a barrier, and a place to put what is summed."""
+
+    world: int
+    values: list[Tensor | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.values = [None] * self.world
+        self.barrier = threading.Barrier(self.world, timeout=60)
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Ranks that are threads; see `torch_sft.Ranks`."""
+
+    rank: int
+    world: int
+    meeting: Meeting
+
+    def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
+        return model
+
+    def sum(self, value: Tensor) -> Tensor:
+        self.meeting.values[self.rank] = value.clone()
+        self.meeting.barrier.wait()
+        # In the order of the ranks, so that all of them get the same bits.
+        total = torch.stack([v for v in self.meeting.values if v is not None]).sum(0)
+        self.meeting.barrier.wait()
+        return value.copy_(total)
+
+
+class ThreadRecorder(Recorder):
+    """Seals the trace when all threads are done, as ranks in processes do by a barrier."""
+
+    def __init__(self, job: Job, rank: int, meeting: Meeting) -> None:
+        super().__init__(job, rank, meeting.world, ())
+        self._meeting = meeting
+
+    def end(self) -> None:
+        self._meeting.barrier.wait()
+        super().end()
+
+
+def run(scenario: Scenario, plan: Plan, folder: Path, job_version: str = "simulated") -> Path:
+    """Train and record; returns the folder of the trace."""
+    trace = folder / "trace"
+    trace.mkdir(parents=True)
+    checkpoint.write(scenario, folder / "checkpoint")
+    job = Job("adapters.torch_sft", "torch", job_version, scenario, str(folder / "checkpoint"), str(trace))
+    meeting = Meeting(scenario.ranks)
+    failures: list[BaseException] = []
+
+    def one(rank: int) -> None:
+        try:
+            recorder = ThreadRecorder(job, rank, meeting)
+            torch_sft.run(job, plan, Threads(rank, scenario.ranks, meeting), recorder)
+        except BaseException as error:
+            failures.append(error)
+            meeting.barrier.abort()
+
+    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(scenario.ranks)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise next((f for f in failures if not isinstance(f, threading.BrokenBarrierError)), failures[0])
+    return trace
