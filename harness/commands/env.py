@@ -23,20 +23,18 @@ Root = Annotated[
 @app.command("list")
 def list_(root: Root) -> None:
     """Show every environment: size, what removing it frees, last use, and whether it is whole."""
-    console = Console()
+    # Never wrapped and never cut: a name that is cut short could not be given to `prune`.
+    console = Console(soft_wrap=True, width=1000, highlight=False)
     found = store.stored(root)
     if not found:
-        console.print(f"no environments in {root}; `lockstep run` builds what it needs", highlight=False)
+        console.print(f"no environments in {root}; `lockstep run` builds what it needs", markup=False)
         return
     table = Table("name", "size", "frees", "last used", "state", box=None, pad_edge=False)
     for each in found:
         used = dt.datetime.fromtimestamp(each.used).astimezone().strftime("%Y-%m-%d %H:%M")
         state = "whole" if each.whole else "[yellow]unfinished[/]"
         table.add_row(each.name, _mib(each.size), _mib(each.frees), used, state)
-    for column in table.columns:
-        # A name that is cut short could not be given to `prune`.
-        column.no_wrap, column.overflow = True, "ignore"
-    console.print(table, highlight=False, crop=False)
+    console.print(table)
 
 
 @app.command("build")

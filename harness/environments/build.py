@@ -77,6 +77,7 @@ def _ensure(request: Request, root: Path, note: Note) -> Environment:
 def _build(request: Request, lock: resolution.Lock, root: Path, name: str, claim: int, note: Note) -> None:
     """Build beside the final place and move it there in one step; the caller holds the build claim."""
     note(f"building {request}: {len(lock)} packages")
+    store.sweep(root, held=name)
     folder = store.building_folder(root, name)
     try:
         _install(request, lock, folder, claim)
@@ -98,7 +99,6 @@ def _build(request: Request, lock: resolution.Lock, root: Path, name: str, claim
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    store.sweep(root)
 
 
 def _install(request: Request, lock: resolution.Lock, folder: Path, claim: int) -> None:

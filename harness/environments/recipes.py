@@ -33,9 +33,10 @@ def _version(text: str) -> str:
 
 def _specifier(text: str) -> str:
     try:
-        return str(SpecifierSet(text))
+        SpecifierSet(text)
     except InvalidSpecifier:
         raise ValueError(f"{text!r} is not a version range such as '>=0.14.5,<0.19'") from None
+    return text
 
 
 def _requirement(text: str) -> str:
@@ -59,7 +60,10 @@ class Release(BaseModel):
     model_config = _STRICT
 
     versions: RangeText
-    """PEP 440 range that this entry covers; the first entry that fits is taken."""
+    """PEP 440 range that this entry covers; the first entry that fits is taken.
+
+    By PEP 440 `<2` leaves out 2.0rc1 and so does `>=2`; write `>=2.0.dev0` to have it.
+    """
     adapter: str
     """Module that drives these releases, such as `adapters.trl_sft`."""
     packages: tuple[RequirementText, ...]

@@ -77,10 +77,16 @@ def take(root: Path, name: str) -> Record | None:
     return read_record(folder)
 
 
-def sweep(root: Path) -> None:
-    """Remove what builds and removals of processes that died have left behind."""
+def sweep(root: Path, held: str | None = None) -> None:
+    """Remove what builds and removals of processes that died have left behind.
+
+    `held`: the environment whose build claim the caller has, and has not begun to build.
+    """
     for folder in sorted([*root.glob(f"{BUILDING}*"), *root.glob(f"{REMOVING}*")]):
         name = folder.name.removeprefix(BUILDING).removeprefix(REMOVING).rpartition("~")[0]
+        if name == held:
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
         try:
             with claims.exclusive(root, build_claim(name)):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.environments import recipes
+from harness.environments.recipes import BadRecipe, NoRecipe, load
+
+WHOLE = """
+[framework.toy]
+newest = "2.0"
+[[framework.toy.releases]]
+versions = ">=1.0,<2"
+adapter = "adapters.old"
+packages = ["toy=={version}"]
+exclude_newer = 2024-12-01
+exempt = ["torch"]
+[[framework.toy.releases]]
+versions = ">=2"
+adapter = "adapters.new"
+packages = ["toy=={version}"]
+"""
+
+
+def read(text: str, tmp_path: Path) -> recipes.Recipes:
+    path = tmp_path / "recipes.toml"
+    path.write_text(text)
+    return load(path)
+
+
+def test_what_ships_covers_the_releases_with_known_bugs() -> None:
+    for version in ("0.15.1", "0.18.9", "0.19.8"):
+        assert recipes.shipped().release("deepspeed", version).adapter == "adapters.deepspeed_sft"
+    assert recipes.shipped().release("torch", "2.13.0").adapter == "adapters.torch_sft"
+
+
+def test_the_range_decides(tmp_path: Path) -> None:
+    known = read(WHOLE, tmp_path)
+    assert known.release("toy", "1.9").adapter == "adapters.old"
+    assert known.release("toy", "1.9rc1+local").adapter == "adapters.old"
+    assert known.release("toy", "2.0.post1").adapter == "adapters.new"
+
+
+def test_no_recipe_says_what_there_is(tmp_path: Path) -> None:
+    known = read(WHOLE, tmp_path)
+    with pytest.raises(NoRecipe, match="recipes cover toy"):
+        known.release("toy", "0.9")
+    with pytest.raises(NoRecipe):
+        known.release("toy", "2.0rc1")
+    with pytest.raises(NoRecipe, match="known frameworks: toy"):
+        known.release("joy", "1.0")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('newest = "2.0"', 'newest = "0.1"', "framework.toy"),
+        ('newest = "2.0"', 'newest = "new"', "framework.toy.newest"),
+        ('newest = "2.0"', "", "framework.toy.newest"),
+        (">=2", "two", "framework.toy.releases.1.versions"),
+        ('"toy=={version}"', '"toy = {version}"', "framework.toy.releases.0.packages.0"),
+        ("exempt", "excempt", "framework.toy.releases.0.excempt"),
+        ("[framework.toy]", "[framework.toy", "cannot be read"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(old: str, new: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe) as caught:
+        read(WHOLE.replace(old, new, 1), tmp_path)
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_missing_file_is_a_bad_recipe(tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match="cannot be read"):
+        load(tmp_path / "none.toml")
