@@ -5,21 +5,20 @@ The loop asks for the mean over the tokens of the global batch. Whatever the eng
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import deepspeed
 import torch
 from deepspeed.comm.torch import build_shm_op
-from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 from packaging.version import Version
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from adapters.contract import Job, Scenario, Shim
 from adapters.data import Tokens, load_rows, micro_batch, targets_in_step
+from adapters.deepspeed_state import State, read, read_parameters, relink_moments
 from adapters.rank import init_distributed
 from adapters.recorder import Recorder
 
@@ -36,8 +35,6 @@ RELINK_MOMENTS = Shim(
     "groups have none, and never again (_optimizer_step in runtime/zero/stage_1_and_2.py, 0.15.1 to 0.19.8): "
     "safe_get_full_optimizer_state then finds nothing. Linked again before reading; the training is not touched",
 )
-
-Parameters = dict[str, torch.nn.Parameter]
 
 
 class BareLoss(torch.nn.Module):
@@ -84,18 +81,21 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         deepspeed.DeepSpeedEngine.step = torch.no_grad()(deepspeed.DeepSpeedEngine.step)
     init_distributed(job)
     deepspeed.init_distributed(verbose=False)
+    # DeepSpeed's own launcher sets it: ZeRO 3 up to 0.15.1 or later otherwise asks `numactl` for the number of ranks
+    # (accelerator/cpu_accelerator.py). After init_distributed, for its operator would set up shared memory by it.
+    os.environ["LOCAL_SIZE"] = os.environ["LOCAL_WORLD_SIZE"]
     model = LlamaForCausalLM.from_pretrained(job.checkpoint, dtype=torch.float32, attn_implementation="eager")
     recorder.watch(model)
     engine = initialize(scenario, model)
     parameters = dict(model.named_parameters())
     rows = load_rows(job)
-    recorder.begin(recorded_parameters(parameters, rank) if job.record else {})
+    recorder.begin(read_parameters(engine, parameters, rank) if job.record else {})
     for step in range(scenario.steps):
         learning_rate = engine.get_lr()[0]
         loss = train_step(scenario, engine, rows, step, rank, world)
         if RELINK_MOMENTS in applied and step == 0:
             relink_moments(engine.optimizer)
-        state = recorded_state(engine, parameters, rank) if job.record else ({}, {}, {})
+        state = read(engine, parameters, rank) if job.record else State({}, {}, {})
         recorder.step(loss, number(engine.get_global_grad_norm()), learning_rate, *state)
     recorder.end()
 
@@ -162,42 +162,6 @@ def train_step(scenario: Scenario, engine: Any, rows: Sequence[Tokens], step: in
     total = total.to(engine.device)
     torch.distributed.all_reduce(total)
     return float(total)
-
-
-def relink_moments(optimizer: Any) -> None:
-    """See `RELINK_MOMENTS`."""
-    optimizer._hp_optimizer_states_linked = False
-    optimizer._lazy_init_hp_params_optimizer_state()
-
-
-def recorded_parameters(parameters: Parameters, rank: int) -> dict[str, Tensor]:
-    """On rank 0 the masters that the optimizer updates; elsewhere what the module computes with. Collective."""
-    masters = {name: safe_get_full_fp32_param(p) for name, p in parameters.items()}
-    with gathered(parameters):
-        own = {name: p.detach().clone() for name, p in parameters.items()}
-    if rank != 0:
-        return own
-    return {name: own[name] if master is None else master for name, master in masters.items()}
-
-
-def recorded_state(engine: Any, parameters: Parameters, rank: int) -> tuple[dict[str, Tensor], ...]:
-    """Parameters, first moments and second moments. Collective."""
-    moments = ({n: moment(engine, p, key) for n, p in parameters.items()} for key in ("exp_avg", "exp_avg_sq"))
-    return tuple(itertools.chain([recorded_parameters(parameters, rank)], moments))
-
-
-def moment(engine: Any, parameter: torch.nn.Parameter, key: str) -> Tensor:
-    """A moment of torch's AdamW, whole; without ZeRO the optimizer itself holds it."""
-    value: Tensor | None = safe_get_full_optimizer_state(parameter, key)
-    return engine.optimizer.state[parameter][key] if value is None else value
-
-
-@contextmanager
-def gathered(parameters: Parameters) -> Iterator[None]:
-    """Within, parameters that ZeRO stage 3 has partitioned are whole."""
-    partitioned = [p for p in parameters.values() if hasattr(p, "ds_id")]
-    with deepspeed.zero.GatheredParameters(partitioned, enabled=bool(partitioned)):
-        yield
 
 
 def number(value: Any) -> float | None:

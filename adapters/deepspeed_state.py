@@ -1,0 +1,80 @@
+"""Reads whole parameters and Adam moments out of a DeepSpeed engine, whichever way it holds or shards them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, NamedTuple
+
+import deepspeed
+import torch
+from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
+from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+from torch import Tensor
+
+Parameters = dict[str, torch.nn.Parameter]
+Tensors = dict[str, Tensor]
+
+
+class State(NamedTuple):
+    """After an optimizer step, by the names of the Hugging Face model."""
+
+    parameters: Tensors
+    exp_avg: Tensors
+    exp_avg_sq: Tensors
+
+
+def read(engine: Any, parameters: Parameters, rank: int) -> State:
+    """Everything that the recorder wants, on every rank. Collective: all ranks must call it together."""
+    return State(
+        read_parameters(engine, parameters, rank),
+        read_moment(engine.optimizer, parameters, "exp_avg"),
+        read_moment(engine.optimizer, parameters, "exp_avg_sq"),
+    )
+
+
+def read_parameters(engine: Any, parameters: Parameters, rank: int) -> Tensors:
+    """On rank 0 the masters that the optimizer updates; elsewhere what the module computes with. Collective."""
+    held = masters_without_zero(engine.optimizer)
+    masters = {name: safe_get_full_fp32_param(p) for name, p in parameters.items()}
+    with gathered(parameters):
+        own = {name: p.detach().clone() for name, p in parameters.items()}
+    if rank != 0:
+        return own
+    return {n: held.get(p, own[n]) if masters[n] is None else masters[n] for n, p in parameters.items()}
+
+
+def read_moment(optimizer: Any, parameters: Parameters, key: str) -> Tensors:
+    """One of AdamW's moments. Collective."""
+    held = masters_without_zero(optimizer)
+    client = optimizer.optimizer if held else optimizer
+    result: Tensors = {}
+    for name, p in parameters.items():
+        value = safe_get_full_optimizer_state(p, key)
+        result[name] = client.state[held.get(p, p)][key] if value is None else value
+    return result
+
+
+def masters_without_zero(optimizer: Any) -> dict[Tensor, Tensor]:
+    """Float32 masters by their bf16 parameters, where DeepSpeed's accessors know of none.
+
+    That is bf16 without ZeRO from 0.17 or 0.18 on; before, BF16_Optimizer took it, which links its masters.
+    """
+    if not isinstance(optimizer, FP16_UnfusedOptimizer):
+        return {}
+    return dict(zip(chain(*optimizer.fp16_groups), chain(*optimizer.fp32_groups), strict=True))
+
+
+def relink_moments(optimizer: Any) -> None:
+    """Let ZeRO 1 and 2 link the moments of every parameter group: see `deepspeed_sft.RELINK_MOMENTS`."""
+    optimizer._hp_optimizer_states_linked = False
+    optimizer._lazy_init_hp_params_optimizer_state()
+
+
+@contextmanager
+def gathered(parameters: Parameters) -> Iterator[None]:
+    """Within, parameters that ZeRO stage 3 has partitioned are whole."""
+    partitioned = [p for p in parameters.values() if hasattr(p, "ds_id")]
+    with deepspeed.zero.GatheredParameters(partitioned, enabled=bool(partitioned)):
+        yield
