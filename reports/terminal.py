@@ -49,6 +49,18 @@ def show(verdict: Verdict, folder: str, console: Console) -> None:
     console.print(_summary(verdict))
 
 
+def cell(record: CellRecord, console: Console) -> None:
+    """Print one cell: its verdict, and in words why."""
+    _heading(record.verdict, [record], console)
+    if record.verdict in ("fail", "known"):
+        _said(record, console)
+    elif record.reason:
+        _line(console, record.reason, 2)
+    elif record.verdict == "pass":
+        _line(console, "nothing was found that is not as it should be", 2)
+    console.print()
+
+
 def _of(verdict: Verdict, outcome: Outcome) -> list[CellRecord]:
     return [cell for cell in verdict.cells if cell.verdict == outcome]
 
@@ -119,14 +131,18 @@ def _square(cells: Iterable[CellRecord], release: tuple[str, str], scenario: str
 def _failing(cells: list[CellRecord], folder: str, console: Console) -> None:
     example = cells[0]
     _heading("fail", cells, console)
+    _said(example, console)
+    if folder:
+        _line(console, f"more: lockstep explain {_quoted(folder)} {_quoted(example.name)}", 2, whole=True)
+    console.print()
+
+
+def _said(example: CellRecord, console: Console) -> None:
     for diagnosis in example.diagnoses:
         _diagnosis(diagnosis, console)
     explained = {code for d in example.diagnoses for code in d.codes}
     _findings([f for f in example.findings if f.code in explained], console)
     _unexplained([f for f in example.findings if f.code not in explained], bool(explained), console)
-    if folder:
-        _line(console, f"more: lockstep explain {_quoted(folder)} {_quoted(example.name)}", 2, whole=True)
-    console.print()
 
 
 def _other(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:

@@ -1,0 +1,81 @@
+"""The command `lockstep`. What a command needs is imported when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from harness.commands import compare, doctor, env, explain, judge, list_, run
+from harness.commands.stop import INTERRUPTED, WRONG_USAGE, Stop
+
+app = typer.Typer(
+    help="Run identical training steps through real releases of post-training frameworks, and say which is wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("list")(list_.list_)
+app.command("explain")(explain.explain)
+app.command("compare")(compare.compare)
+app.command("judge")(judge.judge)
+app.command("doctor")(doctor.doctor)
+app.add_typer(env.app, name="env")
+
+# What typer raises for options it does not know and values it cannot read: click's own class, or typer's copy of it.
+_Usage: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from harness.session.folder import own_version
+
+        typer.echo(f"lockstep {own_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def call(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status; what is wrong with it is one line on stderr."""
+    try:
+        status = app(arguments, prog_name="lockstep", standalone_mode=False)
+    except Stop as stop:
+        return _told(str(stop), stop.status)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:  # `lockstep ... | head`: nobody reads on, which is no error
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the interpreter flushes it at its end
+        return 0
+    except _Usage as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "lockstep"
+        return _told(f"{_message(error)}; see `{path} --help`", WRONG_USAGE)
+    return status if isinstance(status, int) else 0
+
+
+def _message(error: BaseException) -> str:
+    said = error.format_message() if hasattr(error, "format_message") else ""
+    # Given no command at all, typer has shown the help already.
+    return str(said).rstrip(".") or "give a command"
+
+
+def _told(message: str, status: int) -> int:
+    typer.echo("lockstep: " + " ".join(message.split()), err=True)
+    return status
+
+
+def main() -> NoReturn:
+    """Entry point."""
+    sys.exit(call())

@@ -1,0 +1,162 @@
+"""`lockstep compare`: two traces against each other, without any framework and without the oracle."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.commands.stop import UNKNOWN, Stop
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.compare import Comparison, Gap, Snapshot
+    from harness.trace import Trace
+
+WORST_TENSORS = 5
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="TRACE", help="Folder of a trace.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="TRACE", help="Folder of another.", show_default=False)],
+) -> None:
+    """Compare two traces: inputs, gradients, parameters, and the step where they part.
+
+    Exit status: 0 the same within rounding, 1 different, 2 wrong usage, 3 a trace cannot be read.
+    """
+    from rich.console import Console
+
+    from harness import compare as arithmetic
+
+    a, b = _read(first), _read(second)
+    console = Console(highlight=False, markup=False)
+    _names(a, b, console)
+    inputs = _inputs(a, b, console)
+    precision = a.scenario.precision if a.scenario.precision == "bf16" else b.scenario.precision
+    beta1 = a.scenario.optimizer.beta1
+    if beta1 != b.scenario.optimizer.beta1:
+        raise Stop("the scenarios have different beta1, so their gradients cannot be recovered alike")
+    try:
+        found = arithmetic.compare(_snapshots(a), _snapshots(b), beta1, arithmetic.TOLERANCE[precision])
+    except arithmetic.NotComparable as error:
+        raise Stop(str(error)) from None
+    _table(found, console)
+    same = found.same and inputs and a.steps == b.steps
+    _words(found, same, arithmetic.TOLERANCE_SOURCE[precision], console)
+    raise typer.Exit(0 if same else 1)
+
+
+def _read(folder: Path) -> Trace:
+    from harness.trace import IncompleteTrace, UnreadableTrace, read
+
+    if not folder.is_dir():
+        raise Stop(f"{folder} is no folder; give a trace's, such as .runs/RUN/cells/FRAMEWORK-VERSION/SCENARIO")
+    try:
+        return read(folder)
+    except (UnreadableTrace, IncompleteTrace) as error:
+        raise Stop(f"{folder}: {error}" if str(folder) not in str(error) else str(error), UNKNOWN) from None
+
+
+def _snapshots(trace: Trace) -> list[Snapshot]:
+    from harness.compare import Snapshot
+    from harness.trace import UnreadableTrace
+
+    try:
+        return [
+            Snapshot(trace.state(step, "param"), trace.state(step, "exp_avg") if step else {})
+            for step in range(trace.steps + 1)
+        ]
+    except UnreadableTrace as error:
+        raise Stop(str(error), UNKNOWN) from None
+
+
+# ---- what is compared
+
+
+def _names(a: Trace, b: Trace, console: Console) -> None:
+    for letter, trace in zip("AB", (a, b), strict=True):
+        head = trace.header
+        fault = f", with the planted fault {head.fault}" if head.fault else ""
+        console.print(
+            f"{letter}: {head.framework} {head.version} on {trace.scenario.name} (seed {trace.scenario.seed}),"
+            f" {trace.steps} steps{fault}: {trace.folder}",
+            soft_wrap=True,
+        )
+    if a.scenario.hash == b.scenario.hash:
+        console.print("scenario: the same")
+        return
+    fields = [f.name for f in dataclasses.fields(a.scenario) if f.name != "name"]
+    differing = [f for f in fields if getattr(a.scenario, f) != getattr(b.scenario, f)]
+    told = [f if f in ("rows", "vocabulary") else f"{f} ({_values(a, b, f)})" for f in differing]
+    console.print(f"scenario: differs in {', '.join(told)}")
+
+
+def _values(a: Trace, b: Trace, field: str) -> str:
+    return f"A {getattr(a.scenario, field)}, B {getattr(b.scenario, field)}"
+
+
+def _inputs(a: Trace, b: Trace, console: Console) -> bool:
+    """Whether the global batch of every step holds the same conversations, wherever they were put."""
+    from harness.batch import conversations
+
+    moved = False
+    for step in range(min(a.steps, b.steps)):
+        x, y = (conversations(t.scenario, [m for m in t.batches if m.step == step]) for t in (a, b))
+        if Counter((c.ids, c.marked or c.trained) for c in x) != Counter((c.ids, c.marked or c.trained) for c in y):
+            console.print(f"inputs: the global batch of step {step} is not the same")
+            return False
+        moved |= {(c.place, c.ids) for c in x} != {(c.place, c.ids) for c in y}
+    where = ", though not on the same ranks and micro-batches" if moved else ""
+    console.print(f"inputs: the same in every step{where}")
+    return True
+
+
+# ---- how far apart
+
+
+def _table(found: Comparison, console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    for name in ("step", "gradient: distance", "cosine", "norm B / A", "parameters: distance", "of the way moved"):
+        table.add_column(name, justify="right")
+    for step in found.steps:
+        table.add_row(str(step.step), *_gradient(step.gradient), f"{step.parameters.distance:.2e}", f"{step.drift:.2e}")
+    console.print()
+    console.print(table)
+    console.print()
+
+
+def _gradient(gap: Gap | None) -> tuple[str, str, str]:
+    return ("-", "-", "-") if gap is None else (f"{gap.relative:.2e}", f"{gap.cosine:.8f}", f"{gap.ratio:.8f}")
+
+
+def _words(found: Comparison, same: bool, source: str, console: Console) -> None:
+    allowed = f"allowed: {found.tolerance:g} of the gradient, and of the way moved ({source})"
+    if found.lonely:
+        console.print(f"only in one of them, or of another shape: {', '.join(found.lonely)}")
+    if found.parted is not None:
+        where = "before the first step" if found.parted < 0 else f"at step {found.parted}"
+        console.print(f"they part {where}; the tensors that differ most there:")
+        for tensor in _worst(found)[:WORST_TENSORS]:
+            console.print(f"  {tensor}", soft_wrap=True)
+    if same:
+        identical = all(s.parameters.distance == 0.0 for s in found.steps) and found.start.distance == 0.0
+        console.print("the same, bit by bit" if identical else "the same within rounding")
+    else:
+        console.print("different")
+    console.print(allowed)
+
+
+def _worst(found: Comparison) -> list[str]:
+    if found.parted is None or found.parted < 0:
+        gap = found.start
+    else:
+        step = next(s for s in found.steps if s.step == found.parted)
+        gap = step.gradient or step.parameters
+    return [f"{t.name}: {t.relative:.2e} of its norm" for t in gap.tensors if t.distance > 0]

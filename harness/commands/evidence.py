@@ -1,0 +1,182 @@
+"""The whole evidence for one cell, as tables. The words above it come from `reports.terminal`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from harness.evidence import RowWeight, StepEvidence
+    from harness.trace import Header
+
+MARK = "<- wrong"
+LOG_LINES = 20
+
+
+def show(steps: Sequence[StepEvidence], console: Console) -> None:
+    """What every step was found to be: weights, then norms, losses and the update rule."""
+    for step in steps:
+        _weights(step, console)
+    if steps:
+        _numbers(steps, console)
+        _updates(steps, console)
+
+
+def ran(header: Header, console: Console) -> None:
+    """What ran, where, and what had to be changed in it."""
+    fault = f", with the planted fault {header.fault}" if header.fault else ""
+    _title("What ran", console)
+    _line(f"{header.framework} {header.version} through {header.adapter}, {header.ranks} ranks{fault}", console)
+    _line(f"scenario hash {header.scenario_hash}; started {header.started}", console)
+    hardware = ", ".join(f"{k} {v}" for k, v in header.hardware.items() if v is not None)
+    _line(f"Python {header.python}; {hardware}", console)
+    _line("packages: " + ", ".join(f"{n}=={v}" for n, v in header.packages.items()), console)
+    if not header.shims:
+        _line("shims: none, the framework ran as it is", console)
+    for shim in header.shims:
+        _line(f"shim {shim.get('name', '?')}: {shim.get('reason', '?')}", console)
+    console.print()
+
+
+def logs(trace: Path, console: Console) -> None:
+    """The last lines of what each rank printed: why a run did not end by itself."""
+    for log in sorted(trace.glob("log-r*.txt")):
+        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        _title(f"The last {len(lines)} lines of {log.name}", console)
+        for line in lines:
+            _line(line, console)
+        console.print()
+
+
+# ---- weights
+
+
+def _weights(step: StepEvidence, console: Console) -> None:
+    _title(f"Step {step.step}: what each token weighed, x N", console)
+    allowed = step.floor.tolerance("row") * step.clip_expected
+    table = _table("micro-batch", "rank", "row", "tokens", "weight x N", "right", "spread", "")
+    for row in sorted(step.rows, key=lambda r: (r.micro_batch, r.rank)):
+        wrong = not abs(row.weight - row.expected) <= allowed
+        table.add_row(*_row(row), MARK if wrong else "", style="red" if wrong else "")
+    _print(table, console)
+    prompt = step.prompt_largest
+    outside = MARK if not prompt <= step.floor.tolerance("token") * step.clip_expected else "right is 0"
+    residual = MARK if not step.residual <= step.floor.tolerance("residual") else "not more than rounding leaves"
+    for line in (
+        f"N = {step.right.targets} trained tokens; right is the clip coefficient",
+        f"allowed: {allowed:.1e}, which is {_multiple(step)} the noise floor of this step",
+        f"largest weight x N of any other token: {prompt:.1e} ({outside})",
+        f"share of the gradient that the tokens do not explain: {step.residual:.1e} ({residual})",
+        f"condition number of the tokens' gradients: {step.condition:.3g}",
+    ):
+        _line(line, console)
+    console.print()
+
+
+def _row(row: RowWeight) -> tuple[str, ...]:
+    return (
+        str(row.micro_batch),
+        str(row.rank),
+        "foreign" if row.row is None else str(row.row),
+        str(row.trained),
+        f"{row.weight:.6f}",
+        f"{row.expected:.6f}",
+        f"{row.spread:.1e}",
+    )
+
+
+def _multiple(step: StepEvidence) -> str:
+    return f"{step.floor.tolerance('row') / step.floor.row:.3g} x"
+
+
+# ---- norms, losses, learning rates
+
+
+def _numbers(steps: Sequence[StepEvidence], console: Console) -> None:
+    _title("Norms and losses", console)
+    table = _table("", *(f"step {s.step}" for s in steps))
+    reported = [s.reported for s in steps]
+    lines: tuple[tuple[str, Iterable[float | None]], ...] = (
+        ("loss, right", (s.loss_right for s in steps)),
+        ("loss, reported", (r.loss if r else None for r in reported)),
+        ("gradient norm, right", (s.norm_right for s in steps)),
+        ("gradient norm, reported", (r.grad_norm if r else None for r in reported)),
+        ("clip coefficient, right", (s.clip_expected for s in steps)),
+        ("norm after clipping, right", (s.norm_right * s.clip_expected for s in steps)),
+        ("norm that reached the optimizer", (s.norm_used for s in steps)),
+        ("learning rate, right", (s.expected_learning_rate for s in steps)),
+        ("learning rate, reported", (r.learning_rate if r else None for r in reported)),
+    )
+    for name, values in lines:
+        table.add_row(name, *("-" if v is None else f"{v:.6g}" for v in values))
+    table.columns[0].justify = "left"
+    _print(table, console)
+    console.print()
+
+
+# ---- the update rule
+
+
+def _updates(steps: Sequence[StepEvidence], console: Console) -> None:
+    _title("The update rule, recovered from the parameters and the moments", console)
+    table = _table("step", "tensors", "learning rate", "right", "weight decay", "right", "")
+    for step in steps:
+        for kinds, names in _rules(step).items():
+            table.add_row(str(step.step), _some(names, len(step.updates)), *kinds)
+    table.columns[1].justify = "left"
+    table.columns[1].no_wrap = False
+    _print(table, console)
+    console.print()
+
+
+def _rules(step: StepEvidence) -> dict[tuple[str, ...], list[str]]:
+    """Tensors by what they were updated with, rounded for reading; those that agree stand together."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    rate, rates = step.expected_learning_rate, step.floor.tolerance("learning_rate")
+    for update in step.updates:
+        decay = step.expected_decay(update.tensor)
+        wrong = not abs(update.learning_rate - rate) <= rates * rate
+        wrong = wrong or not abs(update.weight_decay - decay) <= step.floor.tolerance("decay")
+        shown = (_short(update.learning_rate), _short(rate), _short(update.weight_decay, 4), _short(decay, 4))
+        groups.setdefault((*shown, MARK if wrong else ""), []).append(update.tensor)
+    return groups
+
+
+def _short(value: float, decimals: int = 7) -> str:
+    return f"{round(value, decimals) + 0.0:.4g}"  # + 0.0: no minus zero
+
+
+def _some(names: list[str], of: int) -> str:
+    if len(names) == of:
+        return f"all {of}"
+    shown = ", ".join(name.removeprefix("model.") for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+# ---- drawing
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, justify="left" if name == "" else "right")
+    return table
+
+
+def _print(table: Table, console: Console) -> None:
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def _title(text: str, console: Console) -> None:
+    console.print(Text(text, "bold"))
+
+
+def _line(text: str, console: Console) -> None:
+    console.print(Padding(Text(text), (0, 0, 0, 2), expand=False))

@@ -1,0 +1,96 @@
+"""`lockstep explain`: everything that is known of one cell, judged anew from its trace."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.commands.stop import UNKNOWN, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.verdict import CellRecord
+
+WORST_FIRST = ("fail", "unknown", "known", "pass", "unsupported")
+
+
+def explain(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of a run, or of a single trace.", show_default=False)
+    ],
+    cell: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CELL]",
+            help="Cell of the run, as FRAMEWORK==VERSION/SCENARIO, or a part of it. Default: the worst.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Show the whole evidence for one cell: diagnosis, token weights, norms, the update rule, and what ran."""
+    from harness.commands.recorded import is_trace, lone_cell
+
+    if is_trace(folder):
+        if cell is not None:
+            raise Stop(f"{folder} is a single trace; leave out {cell!r}")
+        _explain(lone_cell(folder), folder)
+        return
+    found = pick(_cells(folder), cell)
+    _explain(found, folder / found.trace if found.trace else None)
+
+
+def _cells(folder: Path) -> list[CellRecord]:
+    from harness.commands.recorded import read_run
+
+    cells = read_run(folder).cells
+    if not cells:
+        raise Stop(f"{folder} has no cells yet; run some with `lockstep run --out {folder}`", UNKNOWN)
+    return cells
+
+
+def pick(cells: Sequence[CellRecord], wanted: str | None) -> CellRecord:
+    """The cell of that name; else the only one that matches it as a shell pattern or has it as a part; the worst cell
+    if no name is given. Raises Stop."""
+    if wanted is None:
+        return min(cells, key=lambda c: WORST_FIRST.index(c.verdict))
+    exact = [c for c in cells if c.name == wanted]
+    near = exact or [c for c in cells if fnmatch.fnmatchcase(c.name, wanted) or wanted in c.name]
+    if len(near) == 1:
+        return near[0]
+    names = [c.name for c in cells]
+    if near:
+        some = ", ".join(c.name for c in near[:3]) + (", ..." if len(near) > 3 else "")
+        raise Stop(f"{wanted!r} fits {len(near)} cells ({some}); give one of them")
+    close = difflib.get_close_matches(wanted, names, n=1, cutoff=0) or names[:1]
+    raise Stop(f"no cell {wanted!r} in this run; did you mean {close[0]}?")
+
+
+def _explain(cell: CellRecord, trace: Path | None) -> None:
+    from rich.console import Console
+
+    from harness.commands import evidence
+    from reports import terminal
+
+    console = Console(highlight=False, markup=False)
+    if trace is None:
+        terminal.cell(cell, console)
+    else:
+        from harness.judge import judge
+        from harness.session.session import judged_record
+
+        judged = judge(trace)
+        terminal.cell(judged_record(cell, judged), console)
+        evidence.show(judged.steps, console)
+        if not judged.steps:
+            evidence.logs(trace, console)
+        if judged.header is not None:
+            evidence.ran(judged.header, console)
+    where = "" if trace is None else f"trace: {shlex.quote(str(trace))}\n"
+    command = f"reproduce: {cell.command}" if cell.command else ""
+    console.print((where + command).rstrip("\n"), soft_wrap=True)

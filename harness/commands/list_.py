@@ -1,0 +1,79 @@
+"""`lockstep list`: the names that other commands take, and what they mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+
+class Subject(StrEnum):
+    scenarios = "scenarios"
+    frameworks = "frameworks"
+    faults = "faults"
+    findings = "findings"
+
+
+def list_(
+    subject: Annotated[Subject, typer.Argument(help="What to list.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List scenarios, frameworks, faults that the torch reference can be run with, or codes of findings."""
+    entries = _READ[subject]()
+    if as_json:
+        typer.echo(json.dumps(entries, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    for entry in entries:
+        table.add_row(entry["name"], entry["what"])
+    Console(highlight=False, markup=False).print(table)
+
+
+def _scenarios() -> list[dict[str, Any]]:
+    import scenarios
+
+    return [{"name": name, "what": build.__doc__ or ""} for name, build in scenarios.CATALOGUE.items()]
+
+
+def _frameworks() -> list[dict[str, Any]]:
+    from harness.environments import recipes
+
+    return [
+        {
+            "name": name,
+            "what": f"{' or '.join(r.versions for r in framework.releases)}; without a version: {framework.newest}",
+            "versions": [r.versions for r in framework.releases],
+            "newest": framework.newest,
+        }
+        for name, framework in recipes.shipped().framework.items()
+    ]
+
+
+def _faults() -> list[dict[str, Any]]:
+    from adapters import faults
+
+    return [
+        {"name": name, "what": fault.what, "finding": fault.code, "cause": fault.cause}
+        for name, fault in faults.CATALOGUE.items()
+    ]
+
+
+def _findings() -> list[dict[str, Any]]:
+    from harness.findings import CODES, UNKNOWN_CODES
+
+    return [{"name": code, "what": what, "unknown": code in UNKNOWN_CODES} for code, what in CODES.items()]
+
+
+_READ: Mapping[Subject, Callable[[], list[dict[str, Any]]]] = {
+    Subject.scenarios: _scenarios,
+    Subject.frameworks: _frameworks,
+    Subject.faults: _faults,
+    Subject.findings: _findings,
+}

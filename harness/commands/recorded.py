@@ -1,0 +1,45 @@
+"""Reading what runs have left: a run's folder, or a single trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adapters.contract import CRASH, END, HEADER
+from harness import verdict
+from harness.commands.stop import UNKNOWN, Stop
+from harness.verdict import CellRecord, UnreadableVerdict, Verdict
+
+
+def read_run(folder: Path) -> Verdict:
+    """Raises Stop for what is no run, or one whose verdict cannot be read."""
+    if not folder.is_dir():
+        raise Stop(f"{folder} is no folder; give the --out folder of a `lockstep run`, or a trace's")
+    if not (folder / verdict.FILE).exists():
+        raise Stop(f"{folder} is neither a run (it has no {verdict.FILE}) nor a trace (it has no {HEADER})")
+    try:
+        return verdict.read(folder)
+    except UnreadableVerdict as error:
+        raise Stop(str(error), UNKNOWN) from None
+
+
+def is_trace(folder: Path) -> bool:
+    """Whether a folder is a trace, whole or not."""
+    return any((folder / name).is_file() for name in (HEADER, END, CRASH))
+
+
+def lone_cell(folder: Path) -> CellRecord:
+    """The cell of a trace that stands alone, as far as its header tells."""
+    from harness.trace import UnreadableTrace, header
+
+    try:
+        head, scenario = header(folder)
+    except UnreadableTrace as error:
+        raise Stop(str(error), UNKNOWN) from None
+    return CellRecord(
+        framework=head.framework,
+        version=head.version,
+        scenario=scenario.name,
+        seed=scenario.seed,
+        verdict="unknown",
+        trace=str(folder),
+    )

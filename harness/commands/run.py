@@ -1,0 +1,186 @@
+"""`lockstep run`: frameworks on scenarios, recorded and judged."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop
+
+if TYPE_CHECKING:
+    from harness.environments.request import Request
+    from harness.session.folder import RunFolder
+    from harness.session.plan import Plan
+    from harness.verdict import Verdict
+
+DEFAULT_FRAMEWORKS = ("torch", "deepspeed")
+
+
+class Launcher(StrEnum):
+    template = "template"
+    torchrun = "torchrun"
+
+
+class Device(StrEnum):
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def run(
+    frameworks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--framework",
+            metavar="NAME[==V][,DEP==V...]",
+            help="Framework to run, or NAME@/path/to/python for an environment of yours; may be repeated. "
+            "Default: torch and deepspeed, newest releases.",
+        ),
+    ] = None,
+    patterns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scenario", metavar="GLOB[@SEED]", help="Scenarios by shell pattern; may be repeated. Default: all."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the run; an older run in it is replaced. Default: .runs/ and the UTC time."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out: keep its cells that came to a verdict.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
+    ] = None,
+    launcher: Annotated[
+        Launcher, typer.Option(help="How ranks start: forked from a warm template, or cold by torchrun.")
+    ] = Launcher.template,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Run each scenario with seeds 0 to N-1.")] = 1,
+    fault: Annotated[
+        str | None, typer.Option(help="Plant a fault in the torch reference; `lockstep list faults` names them.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
+    device: Annotated[Device, typer.Option(help="Where the frameworks train.")] = Device.cpu,
+    envs: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON on stdout, and nothing else.")] = (
+        False
+    ),
+) -> None:
+    """Run scenarios through frameworks, judge every step, and report.
+
+    Exit status: 0 all pass, 1 a divergence was found, 2 wrong usage, 3 something could not be judged.
+    """
+    from harness.session.plan import Plan
+
+    defaults = DEFAULT_FRAMEWORKS if fault is None else DEFAULT_FRAMEWORKS[:1]
+    requests = _requests(frameworks or defaults)
+    _check_fault(fault, requests)
+    plan = Plan(
+        requests=requests,
+        choices=_choices(patterns or ["*"], seeds),
+        jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
+        timeout=timeout,
+        device=device.value,
+        launcher=launcher.value,
+        fault=fault,
+    )
+    folder = _claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)
+    _report(_run(plan, folder, envs), folder.path, as_json)
+
+
+def _requests(texts: Sequence[str]) -> tuple[Request, ...]:
+    from harness.environments.request import BadRequest, parse
+
+    try:
+        return tuple(dict.fromkeys(parse(text).resolved() for text in texts))
+    except BadRequest as error:
+        raise Stop(str(error)) from None
+
+
+def _choices(patterns: Sequence[str], seeds: int) -> Any:
+    from harness.session.plan import BadPlan, choose
+
+    try:
+        return choose(patterns, seeds)
+    except BadPlan as error:
+        raise Stop(str(error)) from None
+
+
+def _check_fault(fault: str | None, requests: Sequence[Request]) -> None:
+    if fault is None:
+        return
+    from adapters import faults
+    from harness.session.plan import BadPlan, check_fault
+
+    try:
+        check_fault(fault, requests, faults.CATALOGUE)
+    except BadPlan as error:
+        raise Stop(str(error)) from None
+
+
+def _claim(out: Path, resume: bool) -> RunFolder:
+    from harness.session.folder import BadFolder, RunFolder
+    from harness.verdict import UnreadableVerdict
+
+    try:
+        return RunFolder.claim(out, resume)
+    except BadFolder as error:
+        raise Stop(str(error)) from None
+    except UnreadableVerdict as error:
+        raise Stop(str(error), UNKNOWN) from None
+
+
+def _run(plan: Plan, folder: RunFolder, envs: Path | None) -> Verdict:
+    from rich.console import Console
+
+    from harness.commands.progress import Progress
+    from harness.session import real
+    from harness.session.session import Session
+
+    try:
+        with _terminable(), Progress(plan.cells, Console(stderr=True)) as progress:
+            return Session(plan, folder, real.parts(plan, envs), progress).run()
+    except KeyboardInterrupt:
+        raise Stop(
+            f"interrupted; what was recorded is in {folder.path}, and the same command with "
+            f"--out {folder.path} --resume goes on with it",
+            INTERRUPTED,
+        ) from None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a polite request to end (SIGTERM) do what Ctrl-C does: end every process and keep what was recorded."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _report(verdict: Verdict, out: Path, as_json: bool) -> None:
+    from harness.verdict import FILE, exit_status
+
+    if as_json:
+        typer.echo((out / FILE).read_text(), nl=False)
+    else:
+        from rich.console import Console
+
+        from reports import terminal
+
+        console = Console(highlight=False, markup=False)
+        terminal.show(verdict, str(out), console)
+        console.print(f"all of it: {out / FILE}", soft_wrap=True)
+    raise typer.Exit(exit_status(verdict.cells))

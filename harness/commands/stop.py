@@ -1,0 +1,15 @@
+"""How a command ends early: one line for the user and an exit status."""
+
+from __future__ import annotations
+
+WRONG_USAGE = 2
+UNKNOWN = 3
+INTERRUPTED = 130
+
+
+class Stop(Exception):
+    """The command cannot go on. The message says what is wrong and what to do, in one line."""
+
+    def __init__(self, message: str, status: int = WRONG_USAGE) -> None:
+        super().__init__(message)
+        self.status = status
