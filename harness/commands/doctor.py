@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from harness.environments import machine, store
+if TYPE_CHECKING:
+    from harness.environments.machine import Probe
+
+
+def _default_root() -> Path:
+    from harness.environments import store
+
+    return store.default_root()
 
 
 def doctor(
-    root: Annotated[Path, typer.Option("--envs", default_factory=store.default_root, help="Folder of environments.")],
+    root: Annotated[Path, typer.Option("--envs", default_factory=_default_root, help="Folder of environments.")],
 ) -> None:
     """Say what this machine can run and what is missing; ends with status 0 if it can run scenarios on the CPU."""
+    from rich.console import Console
+
+    from harness.environments import machine
+
     console = Console(soft_wrap=True, highlight=False)
     found = machine.probes(root)
     for probe in found:
@@ -26,7 +35,9 @@ def doctor(
     console.print("[green]this machine can run scenarios on the CPU[/]")
 
 
-def _line(probe: machine.Probe) -> str:
+def _line(probe: Probe) -> str:
+    from rich.markup import escape
+
     name, says = f"{probe.name:<20}", escape(probe.says)
     if probe.ok:
         return f"[green]ok      [/] {name} {says}"

@@ -1,4 +1,4 @@
-"""`lockstep env`: the framework environments on disk."""
+"""`lockstep env`: the framework environments on disk. What a verb needs is imported when it runs."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-
-from harness.environments import build, request, store
 
 app = typer.Typer(help="Build, list and remove framework environments.", no_args_is_help=True)
 
+
+def _default_root() -> Path:
+    from harness.environments import store
+
+    return store.default_root()
+
+
 Root = Annotated[
     Path,
-    typer.Option("--envs", default_factory=store.default_root, help="Folder of environments (or set LOCKSTEP_ENVS)."),
+    typer.Option("--envs", default_factory=_default_root, help="Folder of environments (or set LOCKSTEP_ENVS)."),
 ]
 
 
 @app.command("list")
 def list_(root: Root) -> None:
     """Show every environment: size, what removing it frees, last use, and whether it is whole."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.environments import store
+
     # Never wrapped and never cut: a name that is cut short could not be given to `prune`.
     console = Console(soft_wrap=True, width=1000, highlight=False)
     found = store.stored(root)
@@ -43,6 +51,10 @@ def build_(
     root: Root,
 ) -> None:
     """Build environments ahead of a run, side by side."""
+    from rich.console import Console
+
+    from harness.environments import build, request
+
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         wanted = [request.parse(text) for text in frameworks]
@@ -66,6 +78,8 @@ def prune(
     everything: Annotated[bool, typer.Option("--all", help="Every environment.")] = False,
 ) -> None:
     """Remove environments that no run uses, and what interrupted builds have left."""
+    from harness.environments import store
+
     if not names and older_than is None and not everything:
         typer.echo("lockstep: say which: names, --older-than DAYS or --all", err=True)
         raise typer.Exit(2)

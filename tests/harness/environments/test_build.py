@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -142,6 +143,16 @@ def test_a_root_that_cannot_be_made_is_one_line(house: House, tmp_path: Path) ->
     with pytest.raises(BuildFailed, match="cannot write to") as caught:
         build("toy", tmp_path / "file" / "envs")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(house: House, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("harness.environments.build.write_record", full)
+    with pytest.raises(BuildFailed, match=r"^toy 2\.0: the disk of .* is full; free space"):
+        build("toy", root)
+    assert not store.stored(root)
 
 
 def test_no_uv_says_how_to_get_it(house: House, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
