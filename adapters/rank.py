@@ -16,6 +16,7 @@ import torch
 from torch._C._distributed_c10d import FileStore
 
 from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported
+from adapters.prepare import prepare
 from adapters.recorder import Recorder
 
 RENDEZVOUS = "LOCKSTEP_RENDEZVOUS"
@@ -44,6 +45,7 @@ def run(job: Job) -> int:
     torch.set_num_threads(1)
     try:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
+        prepare(job.adapter)
         if reason := adapter.unsupported(job.scenario, job.version):
             raise Unsupported(reason)
         recorder = Recorder(job, rank, world, adapter.shims(job))
