@@ -78,4 +78,11 @@ def _told(message: str, status: int) -> int:
 
 def main() -> NoReturn:
     """Entry point."""
-    sys.exit(call())
+    status = call()
+    if status == INTERRUPTED:
+        # Everything was told to end. What did not (a thread that waits for a process) must not keep the user waiting,
+        # and ends with this process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

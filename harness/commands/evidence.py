@@ -86,7 +86,7 @@ def _row(row: RowWeight) -> tuple[str, ...]:
         str(row.rank),
         "foreign" if row.row is None else str(row.row),
         str(row.trained),
-        f"{row.weight:.6f}",
+        f"{round(row.weight, 6) + 0.0:.6f}",  # + 0.0: no minus zero
         f"{row.expected:.6f}",
         f"{row.spread:.1e}",
     )

@@ -60,7 +60,7 @@ def _faults() -> list[dict[str, Any]]:
     from adapters import faults
 
     return [
-        {"name": name, "what": fault.what, "finding": fault.code, "cause": fault.cause}
+        {"name": name, "what": fault.what, "findings": list(fault.codes), "cause": fault.cause}
         for name, fault in faults.CATALOGUE.items()
     ]
 

@@ -41,7 +41,7 @@ class Progress:
     def note(self, request: Request, text: str) -> None:
         with self._guard:
             self._notes[str(request)] = text
-        self._plain(f"{request}: {text}")
+        self._plain(text if str(request) in text else f"{request}: {text}")
 
     def broken(self, request: Request, reason: str, tail: str) -> None:
         with self._guard:
@@ -73,7 +73,7 @@ class Progress:
             table = Table.grid()
             table.add_row(Text(f"{self._done} of {self._total} cells", "bold"))
             for request, text in self._notes.items():
-                table.add_row(Text(f"  {request}: {text}"))
+                table.add_row(Text(f"  {text if request in text else f'{request}: {text}'}"))
             for cell in self._running:
                 table.add_row(Text(f"  {cell}"))
             return table

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from harness.session.folder import RunFolder
 from harness.session.plan import Choice, Plan, release
 from harness.verdict import CellRecord, Outcome, Verdict
 
-PATIENCE = 10.0
-"""Seconds that an interrupted run waits for what it has told to end."""
+PATIENCE = 8.0
+"""Seconds that an interrupted run waits for all that it has told to end."""
 
 
 class Ran(Protocol):
@@ -57,6 +58,9 @@ class Judged(Protocol):
 class Runner(Protocol):
     """Runs cells of one environment; its methods may be called from several threads."""
 
+    def start(self) -> None:
+        """Make ready for cells; may take minutes, and may raise anything."""
+
     def run(self, job: Job, timeout: float) -> Ran: ...
 
     def close(self) -> None:
@@ -69,8 +73,8 @@ class Parts:
 
     ensure: Callable[[Request, Callable[[str], None]], Environment]
     """Build an environment; may raise BuildFailed."""
-    start: Callable[[Environment, Path, Callable[[str], None]], Runner]
-    """Make an environment ready for cells, logging to a file; may raise anything."""
+    launch: Callable[[Environment, Path], Runner]
+    """A runner that is not started yet, and that logs to a file."""
     checkpoint: Callable[[Scenario, Path], None]
     judge: Callable[[Path], Judged]
     """Called from one thread at a time."""
@@ -160,8 +164,9 @@ class Session:
             runners = list(self._runners)
         for runner in runners:
             runner.close()
+        deadline = time.monotonic() + PATIENCE
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._judges.shutdown(wait=True, cancel_futures=True)
 
     # ---- one environment
@@ -182,9 +187,12 @@ class Session:
         cells = self._due(number, request, environment)
         if not cells or self._stopping.is_set():
             return
+        runner = self._launcher(request, environment, cells[0].version)
         try:
-            runner = self._start(request, environment, cells[0].version)
+            self._observer.note(request, "starting; the first time, this may compile for minutes")
+            runner.start()
         except Exception as error:  # noqa: BLE001
+            runner.close()
             self._broken(number, request, f"{request} does not start: {_said(error)}", "", cells)
             return
         try:
@@ -196,13 +204,13 @@ class Session:
         finally:
             runner.close()
 
-    def _start(self, request: Request, environment: Environment, version: str) -> Runner:
+    def _launcher(self, request: Request, environment: Environment, version: str) -> Runner:
         log = self._folder.log(request.framework, version)
         log.parent.mkdir(exist_ok=True)
-        runner = self._parts.start(environment, log, lambda text: self._observer.note(request, text))
+        runner = self._parts.launch(environment, log)
         with self._guard:
             self._runners.append(runner)
-        if self._stopping.is_set():
+        if self._stopping.is_set():  # before it could see this runner
             runner.close()
         return runner
 

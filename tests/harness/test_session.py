@@ -81,7 +81,7 @@ class World:
     checkpoints: list[str] = field(default_factory=list)
 
     def parts(self) -> Parts:
-        return Parts(self.ensure, lambda e, log, note: self.start(), self.checkpoint, self.judge, self.stopped.set)
+        return Parts(self.ensure, lambda environment, log: self, self.checkpoint, self.judge, self.stopped.set)
 
     def ensure(self, request: Request, note: Callable[[str], None]) -> Environment:
         if request in self.broken:
@@ -90,10 +90,9 @@ class World:
         here = Path("env")
         return Environment(request.framework, request.version or "9.9", here, here, here, "adapters.fake", (), "0")
 
-    def start(self) -> World:
+    def start(self) -> None:
         if self.faulty_start:
             raise OSError("no template")
-        return self
 
     def checkpoint(self, scenario: Scenario, folder: Path) -> None:
         folder.mkdir(parents=True)

@@ -1,0 +1,74 @@
+"""The real parts of a session: environments by uv, processes by `harness.launch`, the oracle as judge."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from adapters.contract import Job
+from harness.environments import build, installer, store
+from harness.environments.environment import Environment
+from harness.environments.request import Request
+from harness.launch import torchrun
+from harness.launch.outcome import Outcome
+from harness.launch.template import Template
+from harness.session.plan import Device, Plan
+from harness.session.session import Judged, Parts, Runner
+from scenarios import checkpoint
+
+
+class Cold:
+    """Runs every cell by a torchrun of its own."""
+
+    def __init__(self, environment: Environment, variables: Mapping[str, str]) -> None:
+        self._python = environment.python
+        self._variables = variables
+        self._closed = threading.Event()
+
+    def start(self) -> None:
+        """Nothing is kept warm."""
+
+    def run(self, job: Job, timeout: float) -> Outcome:
+        if self._closed.is_set():
+            raise RuntimeError("the run was ended")
+        return torchrun.run(self._python, self._variables, job, timeout)
+
+    def close(self) -> None:
+        """No further cell is begun. One that runs ends with this process, whose end its keeper sees."""
+        self._closed.set()
+
+
+def parts(plan: Plan, root: Path | None) -> Parts:
+    """What `lockstep run` works with; environments are kept under `root`, or in the default place."""
+
+    def ensure(request: Request, note: Callable[[str], None]) -> Environment:
+        return build.ensure(request, root or store.default_root(), note)
+
+    def launch(environment: Environment, log: Path) -> Runner:
+        variables = _variables(environment, plan.device)
+        if plan.launcher == "torchrun":
+            return Cold(environment, variables)
+        return Template(environment.python, environment.adapter, variables, log)
+
+    return Parts(ensure, launch, checkpoint.write, _judge(), installer.kill_all)
+
+
+def _variables(environment: Environment, device: Device) -> dict[str, str]:
+    return {**environment.variables, **(environment.cpu_variables if device == "cpu" else {})}
+
+
+def _judge() -> Callable[[Path], Judged]:
+    """Torch is imported with the first trace: environments are built and started meanwhile."""
+    judges: list[Callable[[Path], Judged]] = []
+
+    def judge(trace: Path) -> Judged:
+        if not judges:
+            from harness import judge as judging
+            from harness.oracle.basis import BasisCache
+
+            cache = BasisCache()
+            judges.append(lambda folder: judging.judge(folder, cache))
+        return judges[0](trace)
+
+    return judge
