@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import deepspeed
@@ -21,6 +23,8 @@ from adapters.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.deepspeed_state import State, read, read_parameters, relink_moments
 from adapters.rank import init_distributed
 from adapters.recorder import Recorder
+
+MUON = "deepspeed.runtime.zero.muon"
 
 STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
 
@@ -69,8 +73,14 @@ def shims(job: Job) -> Sequence[Shim]:
 
 
 def prepare() -> None:
-    """Compile and load the shared-memory operator that every `init_distributed` on a CPU wants (comm/torch.py)."""
+    """Compile and load the shared-memory operator that every `init_distributed` on a CPU wants (comm/torch.py).
+
+    And import what `initialize` would: it asks whether an optimizer is one of those made for ZeRO, for which releases
+    with Muon import that (runtime/zero/utils.py), whose `@torch.compile` takes 500 modules of torch and seconds.
+    """
     build_shm_op()
+    if find_spec(MUON):
+        import_module(f"{MUON}.muon_optimizer")
 
 
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
@@ -84,7 +94,9 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     # DeepSpeed's own launcher sets it: ZeRO 3 up to 0.15.1 or later otherwise asks `numactl` for the number of ranks
     # (accelerator/cpu_accelerator.py). After init_distributed, for its operator would set up shared memory by it.
     os.environ["LOCAL_SIZE"] = os.environ["LOCAL_WORLD_SIZE"]
-    model = LlamaForCausalLM.from_pretrained(job.checkpoint, dtype=torch.float32, attn_implementation="eager")
+    # eager attention adds the 4-D mask of packed rows as it is, whatever the model's dtype
+    attention = "eager" if scenario.rows_per_sequence > 1 else "sdpa"
+    model = LlamaForCausalLM.from_pretrained(job.checkpoint, dtype=torch.float32, attn_implementation=attention)
     recorder.watch(model)
     engine = initialize(scenario, model)
     parameters = dict(model.named_parameters())
