@@ -70,7 +70,7 @@ def shims(job: Job) -> Sequence[Shim]:
 def train(job: Job, recorder: Recorder, rank_: int, world: int) -> None:
     """Run the steps of a job in this process's rank."""
     rank.init_distributed(job)
-    run(job, plan(job.fault), Processes(rank_, world), recorder)
+    run(job, load_model(job), plan(job.fault), Processes(rank_, world), recorder)
     torch.distributed.destroy_process_group()
 
 
@@ -94,9 +94,9 @@ def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> tor
     )
 
 
-def run(job: Job, how: Plan, ranks: Ranks, recorder: Recorder) -> None:
+def run(job: Job, model: LlamaForCausalLM, how: Plan, ranks: Ranks, recorder: Recorder) -> None:
     """The training loop of one rank."""
-    scenario, rows, model = job.scenario, data.load_rows(job), load_model(job)
+    scenario, rows = job.scenario, data.load_rows(job)
     optimizer = make_optimizer(model, scenario, how)
     wrapped = model if how.averages_by_hand else ranks.wrap(model)
     recorder.watch(model)
@@ -182,6 +182,8 @@ def _loss(
 def _tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:
     """The batch as planned: packed conversations may see each other, positions may run on."""
     changed = dict(batch)
+    if "position_ids" not in batch:
+        return changed  # nothing is packed
     if how.attention == "leaking":
         mask = batch["attention_mask"]
         blocked = torch.ones(mask.shape[-2:], dtype=torch.bool).triu(1)

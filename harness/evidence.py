@@ -109,6 +109,18 @@ class StepEvidence:
         """The floor that bfloat16 would have, for a run in float32."""
         return floor.measure(self.right, self.before, torch.bfloat16) if self.right.scenario.precision == "fp32" else None
 
+    @property
+    def looks_coarse(self) -> bool:
+        """Whether bfloat16 arithmetic would explain all that is off in a float32 run: residual, weights and reports."""
+        coarse = self.coarse
+        if coarse is None or self.residual > coarse.tolerance("residual"):
+            return False
+        fit = hypotheses.compare(hypotheses.weighing(self.right), self.fit.hypothesis, self.observed.weights, coarse)
+        told = self.reported
+        pairs = ((told.loss, self.loss_right, "loss"), (told.grad_norm, self.fit.norm, "norm")) if told else ()
+        near = all(got is None or abs(got / right - 1) <= coarse.tolerance(name) for got, right, name in pairs)
+        return fit.excess <= 1.0 and near
+
     @cached_property
     def eps(self) -> float | None:
         """An eps under which every update follows from its moments; None if there is none."""
@@ -118,6 +130,14 @@ class StepEvidence:
         rule = replace(self.used, eps=found)
         residuals = [recover(n, s, rule, self.step + 1).residual for n, s in self.states.items()]
         return found if max(residuals) <= self.floor.tolerance("update") else None
+
+    @cached_property
+    def corrected(self) -> tuple[TensorUpdate, ...]:
+        """The updates recovered with the eps that explains them, where that is not the scenario's."""
+        if self.eps is None or max(u.residual for u in self.updates) <= self.floor.tolerance("update"):
+            return self.updates
+        rule = replace(self.used, eps=self.eps)
+        return tuple(recover(n, s, rule, self.step + 1) for n, s in self.states.items())
 
     @cached_property
     def slot_weights(self) -> Tensor:
@@ -226,6 +246,9 @@ def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
     scenario = trace.scenario
     rights, floors, moments, before = [], [], [], []
     for step in range(trace.steps):
+        if step and _rank_distance(trace, step - 1):
+            # From here on the ranks' gradients belong to different parameters: no one basis explains their average.
+            break
         conversations = batch.conversations(scenario, [b for b in trace.batches if b.step == step])
         if not any(c.targets for c in conversations):
             raise IncompleteTrace(f"no trained token was recorded for step {step}")
@@ -233,7 +256,7 @@ def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
         before.append(_floor_state(trace, step))
         floors.append(floor.measure(rights[-1], before[-1]))
         moments.append(_moments(trace, step))
-    found = [betas(right.basis, m) for right, m in zip(rights, moments, strict=True)]
+    found = [betas(m, f.tolerance("second")) for m, f in zip(moments, floors, strict=True)]
     used = _used(scenario.optimizer, found, floors) if rights else scenario.optimizer
     result = []
     for step, right in enumerate(rights):

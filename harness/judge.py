@@ -75,7 +75,8 @@ def _missing(trace: Trace, steps: tuple[StepEvidence, ...]) -> list[Finding]:
     wanted = trace.scenario.steps
     findings = []
     if len(steps) < wanted:
-        message = f"{len(steps)} of {wanted} optimizer steps were recorded; the rest is unchecked"
+        why = "ranks hold different parameters from then on" if steps and steps[-1].rank_distance else "no more were recorded"
+        message = f"{len(steps)} of {wanted} optimizer steps are checked: {why}"
         findings.append(Finding("run.incomplete", message, observed=float(len(steps)), expected=float(wanted)))
     findings += [
         Finding("run.incomplete", f"step {s.step} has no line in the ranks' steps file: nothing was reported", step=s.step)

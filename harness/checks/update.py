@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.evidence import StepEvidence
 from harness.findings import Finding
 from harness.oracle import observe
+from harness.oracle.floor import MARGIN
 from harness.oracle.update import TensorUpdate
 
 SOURCE = "floor of this step x margin"
@@ -15,8 +16,7 @@ SOURCE = "floor of this step x margin"
 def learning_rate(evidence: StepEvidence) -> list[Finding]:
     """`update.learning-rate`, one finding for all tensors that got the same wrong rate."""
     right, allowed = evidence.expected_learning_rate, evidence.floor.tolerance("learning_rate")
-    # Where the update does not follow the rule, its coefficients mean nothing; `moments` speaks of that.
-    wrong = [u for u in evidence.updates if abs(u.learning_rate / right - 1) > max(allowed, u.residual)]
+    wrong = [u for u in evidence.corrected if abs(u.learning_rate / right - 1) > max(allowed, MARGIN * u.rate_error)]
     groups: dict[str, list[TensorUpdate]] = {}
     for update in wrong:
         groups.setdefault(f"{update.learning_rate:.3g}", []).append(update)
@@ -50,8 +50,8 @@ def weight_decay(evidence: StepEvidence) -> list[Finding]:
     allowed = evidence.floor.tolerance("decay")
     wrong = [
         u
-        for u in evidence.updates
-        if u.learning_rate and abs(u.weight_decay - evidence.expected_decay(u.tensor)) > max(allowed, u.residual)
+        for u in evidence.corrected
+        if u.learning_rate and abs(u.weight_decay - evidence.expected_decay(u.tensor)) > max(allowed, MARGIN * u.decay_error)
     ]
     if not wrong:
         return []

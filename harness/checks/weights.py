@@ -16,7 +16,8 @@ def token_weights(evidence: StepEvidence) -> list[Finding]:
     """One finding for each thing that is wrong with the weights; `weights.uneven` for what nothing explains."""
     hypothesis = evidence.fit.hypothesis
     findings = [_PARTS[part](evidence, hypothesis) for part in wrong_parts(hypothesis)]
-    if evidence.fit.excess > 1.0:
+    # Where the tokens do not explain the gradient, `residual` says so, and single weights mean nothing.
+    if evidence.fit.excess > 1.0 and evidence.residual <= evidence.floor.tolerance("residual"):
         findings.append(_uneven(evidence))
     return findings
 
@@ -169,13 +170,12 @@ def residual(evidence: StepEvidence) -> list[Finding]:
     allowed = evidence.floor.tolerance("residual")
     if evidence.residual <= allowed:
         return []
-    coarse = evidence.coarse
-    if coarse is not None and coarse.residual / floor.MARGIN <= evidence.residual <= coarse.tolerance("residual"):
+    if evidence.coarse is not None and evidence.looks_coarse:
         return [
             Finding(
                 "numerics.dtype",
                 f"the gradient at step {evidence.step} carries rounding of {evidence.residual:.2g} (relative), expected at"
-                f" most {allowed:.1g} in fp32; bfloat16 gives {coarse.residual:.2g}",
+                f" most {allowed:.1g} in fp32; bfloat16 gives {evidence.coarse.residual:.2g}",
                 step=evidence.step,
                 observed=evidence.residual,
                 expected=evidence.floor.residual,

@@ -24,6 +24,8 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
         *_update(evidence, findings),
         *_state(findings),
     ]
+    # A cause that the inputs already show is not told again.
+    found = [d for i, d in enumerate(found) if d.cause not in {other.cause for other in found[:i]}]
     found = _with_reported(found, evidence, findings)
     return tuple(_with_upstream(d, header, evidence) for d in found)
 
@@ -240,7 +242,10 @@ def _state(findings: Sequence[Finding]) -> list[Diagnosis]:
     own = _of(findings, "state.rank-desync")
     if not own:
         return []
-    sentence = "data-parallel ranks train models of their own: a gradient or parameter was not synchronised"
+    sentence = (
+        "data-parallel ranks train models of their own: a gradient or parameter was not synchronised"
+        f" (from step {own[0].step} on; later steps are not weighed)"
+    )
     return [Diagnosis("rank-desync", sentence, 1.0, ("state.rank-desync",), own[0].message)]
 
 
@@ -252,9 +257,31 @@ def _with_reported(found: list[Diagnosis], evidence: Sequence[StepEvidence], fin
     codes = tuple(sorted({f.code for f in own}))
     if found:
         return [replace(found[0], codes=(*found[0].codes, *codes)), *found[1:]]
+    if codes == ("grad-norm.value",) and (hidden := _hidden_scale(evidence)):
+        return [hidden]
     what = " and ".join({"loss.value": "loss", "grad-norm.value": "gradient norm"}[c] for c in codes)
     sentence = f"the step is right, but the reported {what} is not"
     return [Diagnosis("misreported", sentence, 1.0, codes, own[0].message)]
+
+
+def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
+    """A gradient that is too long by a known factor before clipping, which then hides it."""
+    for scale in hypotheses.scales(evidence[0].right)[1:]:
+        if all(
+            e.clip_expected < 1.0
+            and e.reported is not None
+            and e.reported.grad_norm is not None
+            and abs(e.reported.grad_norm / (e.norm_right * scale.factor) - 1) <= e.floor.tolerance("norm")
+            for e in evidence
+        ):
+            sentence = (
+                f"the gradient before clipping is {_fraction(scale.factor)} times what it should be ({scale.name});"
+                " clipping hides it, so the clip threshold acts earlier than it is meant to"
+            )
+            reported = ", ".join(f"{e.reported.grad_norm:.6g}" for e in evidence if e.reported and e.reported.grad_norm)
+            line = f"reported norms {reported}, right {', '.join(f'{e.norm_right:.6g}' for e in evidence)}; weights right"
+            return Diagnosis("gradient-scale", sentence, 1.0, ("grad-norm.value",), line)
+    return None
 
 
 def _with_upstream(d: Diagnosis, header: Header, evidence: Sequence[StepEvidence]) -> Diagnosis:

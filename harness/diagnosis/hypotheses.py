@@ -8,7 +8,7 @@ a factor 1/GA on top is one hypothesis with three parts.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -91,8 +91,8 @@ class Weighing:
     group: Tensor
     """Index of (rank, micro-batch), as in `places`."""
     places: tuple[Place, ...]
-    rows: tuple[Tensor, ...]
-    """Columns of every conversation's trained tokens."""
+    row_mean: Tensor
+    """float64 [conversations, columns]: takes weights to the mean over each conversation's trained tokens."""
 
     @property
     def ranks(self) -> int:
@@ -115,8 +115,16 @@ def weighing(right: RightStep) -> Weighing:
         conversation=torch.tensor([slot.conversation for slot in right.slots]),
         group=torch.tensor([places.index(c.place) for c in owners]),
         places=places,
-        rows=tuple(torch.tensor(columns) for columns in floor.rows(right)),
+        row_mean=_row_mean(right),
     )
+
+
+def _row_mean(right: RightStep) -> Tensor:
+    rows = floor.rows(right)
+    result = torch.zeros(len(rows), len(right.basis.losses), dtype=torch.float64)
+    for i, columns in enumerate(rows):
+        result[i, columns] = 1.0 / len(columns)
+    return result
 
 
 def scales(right: RightStep) -> tuple[Scale, ...]:
@@ -167,42 +175,68 @@ def _shares(w: Weighing, mask: Tensor, level: Level) -> Tensor:
     return one / (count[key].clamp_min(1.0) * groups)
 
 
-def _clipped(w: Weighing, slots: Tensor, clip: Clip) -> tuple[Tensor, float]:
-    """Weights [columns] after clipping, and the norm before it."""
-    limit, right = w.right.scenario.max_grad_norm, w.right
-    columns = right.by_column(slots)
-    norm = right.basis.norm(columns)
-    if clip == "per-rank":
-        parts = [right.by_column(slots * (w.rank == rank)) for rank in range(w.ranks)]
-        factors = [clip_coefficient(w.ranks * right.basis.norm(part), limit) for part in parts]
-        return torch.stack([f * p for f, p in zip(factors, parts, strict=True)]).sum(0), norm
-    if clip == "before-averaging":
-        return columns * clip_coefficient(w.ranks * norm, limit), norm
-    return columns * (1.0 if clip == "none" else clip_coefficient(norm, limit)), norm
+@dataclass(frozen=True)
+class Unclipped:
+    """A way of weighing before scale and clipping, as columns of the basis."""
+
+    columns: Tensor
+    """float64 [columns]."""
+    norm: float
+    by_rank: tuple[Tensor, ...]
+    """What each rank contributes to `columns`."""
+    rank_norms: tuple[float, ...]
+    """Norm of each rank's own gradient, before the average over the ranks divides it."""
 
 
-def predict(w: Weighing, hypothesis: Hypothesis) -> tuple[Tensor, float]:
-    """Weights [columns] as the optimizer would get them, and the gradient norm before clipping."""
-    slots = _shares(w, masked(w, hypothesis.mask), hypothesis.level) * hypothesis.scale.factor
-    for place in hypothesis.dropped:
+def unclipped(w: Weighing, mask: Mask, level: Level, dropped: frozenset[Place]) -> Unclipped:
+    """Weights before scale and clipping, and the norms of their gradients."""
+    slots = _shares(w, masked(w, mask), level)
+    for place in dropped:
         slots = slots * (w.group != w.places.index(place))
-    return _clipped(w, slots, hypothesis.clip)
+    norm, by_column = w.right.basis.norm, w.right.by_column
+    parts = tuple(by_column(slots * (w.rank == rank)) for rank in range(w.ranks))
+    columns = by_column(slots)
+    return Unclipped(columns, norm(columns), parts, tuple(w.ranks * norm(part) for part in parts))
 
 
-def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor) -> Fit:
+def _clipped(base: Unclipped, factor: float, clip: Clip, limit: float | None) -> Tensor:
+    """Weights [columns] after scale and clipping."""
+    if clip == "per-rank":
+        factors = [clip_coefficient(factor * norm, limit) for norm in base.rank_norms]
+        return factor * torch.stack([f * part for f, part in zip(factors, base.by_rank, strict=True)]).sum(0)
+    if clip == "none":
+        return factor * base.columns
+    seen = factor * base.norm * (len(base.by_rank) if clip == "before-averaging" else 1)
+    return factor * clip_coefficient(seen, limit) * base.columns
+
+
+def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) -> tuple[Tensor, float]:
+    """Weights [columns] as the optimizer would get them, and the gradient norm before clipping."""
+    if base is None:
+        base = unclipped(w, hypothesis.mask, hypothesis.level, hypothesis.dropped)
+    factor = hypothesis.scale.factor
+    return _clipped(base, factor, hypothesis.clip, w.right.scenario.max_grad_norm), factor * base.norm
+
+
+def compare(
+    w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None
+) -> Fit:
     """Hold a hypothesis against recovered weights [columns]."""
-    predicted, norm = predict(w, hypothesis)
+    predicted, norm = predict(w, hypothesis, base)
     off = recovered - predicted
     # Weights are compared on the scale of the recovered ones: noise grows with the gradient.
     unit = float(recovered.abs().max().clamp_min(1e-300))
     by_token = float(off.abs().max()) / unit / noise.tolerance("token")
-    by_row = max(abs(float(off[c].mean())) for c in w.rows) / unit / noise.tolerance("row")
+    by_row = float((w.row_mean @ off).abs().max()) / unit / noise.tolerance("row")
     error = float(off.norm() / (w.right.weights * w.right.clip).norm())
     return Fit(hypothesis, predicted, norm, error, max(by_token, by_row))
 
 
 def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Place]:
-    """Micro-batches of which nothing reached the optimizer, unless that is all of them."""
+    """Micro-batches of which nothing seems to have reached the optimizer, unless that is all of them.
+
+    In a coarse dtype a small weight looks like none, so this is a suspicion.
+    """
     per_slot = recovered[torch.tensor([slot.column for slot in w.right.slots])].abs()
     limit = float(per_slot.max()) * max(noise.tolerance("token"), 1e-6)
     silent = frozenset(
@@ -213,14 +247,12 @@ def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Pl
     return silent if len(silent) < len(w.places) else frozenset()
 
 
-def candidates(w: Weighing, dropped: frozenset[Place]) -> Iterator[Hypothesis]:
+def candidates(w: Weighing, suspected: frozenset[Place]) -> list[Hypothesis]:
     """All combinations, simplest first."""
     clips = CLIPS if w.right.scenario.max_grad_norm is not None else CLIPS[:1]
-    every = [
-        Hypothesis(mask, dropped, level, scale, clip)
-        for mask, level, scale, clip in itertools.product(MASKS, LEVELS, scales(w.right), clips)
-    ]
-    return iter(sorted(every, key=lambda h: h.parts))
+    drops = {frozenset[Place](), suspected}
+    every = itertools.starmap(Hypothesis, itertools.product(MASKS, drops, LEVELS, scales(w.right), clips))
+    return sorted(every, key=lambda h: h.parts)
 
 
 def explain(right: RightStep, recovered: Tensor, noise: Floor) -> Fit:
@@ -232,9 +264,12 @@ def explain(right: RightStep, recovered: Tensor, noise: Floor) -> Fit:
     plain = compare(w, Hypothesis(), recovered, noise)
     if plain.excess <= 1.0:
         return plain
-    best = plain
+    best, bases = plain, {}
     for hypothesis in candidates(w, dropped_places(w, recovered, noise)):
-        fit = compare(w, hypothesis, recovered, noise)
+        key = hypothesis.mask, hypothesis.level, hypothesis.dropped
+        if key not in bases:
+            bases[key] = unclipped(w, *key)
+        fit = compare(w, hypothesis, recovered, noise, bases[key])
         if fit.excess <= 1.0:
             return fit
         extra = max(0, hypothesis.parts - best.hypothesis.parts)
@@ -245,8 +280,8 @@ def explain(right: RightStep, recovered: Tensor, noise: Floor) -> Fit:
 
 def _with_free_scale(w: Weighing, best: Fit, recovered: Tensor, noise: Floor) -> Fit:
     """Try one factor of any size on top of the closest hypothesis."""
-    unclipped, _ = predict(w, replace(best.hypothesis, clip="none", scale=UNIT))
-    factor = float(recovered @ unclipped / (unclipped @ unclipped).clamp_min(1e-300))
+    unit, _ = predict(w, replace(best.hypothesis, clip="none", scale=UNIT))
+    factor = float(recovered @ unit / (unit @ unit).clamp_min(1e-300))
     scaled = replace(best.hypothesis, scale=Scale(factor, "no known quantity"), clip="none")
     fit = compare(w, scaled, recovered, noise)
     return fit if fit.excess <= 1.0 or fit.error < best.error * 0.1 else best

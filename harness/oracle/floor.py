@@ -110,7 +110,7 @@ def _measure(right: RightStep, before: State, after: State, norm: float, loss: f
     rule, rate = scenario.optimizer, scenario.learning_rate_at(right.number)
     moments = Moments(*(flatten(p) for p in (before.first, after.first, before.second, after.second)))
     seen = observe(right.basis, moments, rule.beta1)
-    found = betas(right.basis, moments)
+    found = betas(moments)
     expected = right.weights * right.clip
     deviation = (seen.weights - expected) / expected.max()
     updates = [

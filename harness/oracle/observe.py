@@ -67,23 +67,24 @@ def second_moment_error(moments: Moments, beta1: float, beta2: float) -> float:
     return float((predicted - moments.second).norm() / moments.second.norm().clamp_min(1e-300))
 
 
-def betas(basis: Basis, moments: Moments) -> Betas:
-    """Decay rates from two successive states, with no trust in the configuration.
+def betas(moments: Moments, allowed: float = float("inf")) -> Betas:
+    """Decay rates from two successive states alone, with no trust in the configuration and none in the oracle.
 
-    The first moment is beta1 m' plus a gradient in the span of the tokens, so the parts of m and m' outside that span
-    differ by beta1 alone. The second is beta2 v' + (1 - beta2) G^2, linear in the two coefficients.
+    The same gradient is in both moments, so v = beta2 v' + a (m - beta1 m')^2 with a = (1 - beta2) / (1 - beta1)^2:
+    linear in v', m^2, m m' and m'^2, whose second and third coefficient give both rates. (After the first step v' and
+    m'^2 are proportional, so the first and fourth are not used.) Nothing is told if no such combination gives v within
+    the share `allowed`.
     """
-    if not bool(moments.first_before.any()):
+    before, after = moments.first_before, moments.first
+    if not bool(before.any()):
         return Betas(None, None)
-    outside_before = basis.solve(moments.first_before)[1]
-    outside = basis.solve(moments.first)[1]
-    if float(outside_before.norm()) < 1e-3 * float(moments.first_before.norm()):
-        return Betas(None, None)
-    beta1 = float(outside @ outside_before / (outside_before @ outside_before))
-    square = gradient(moments, beta1).square()
-    design = torch.stack((moments.second_before, square), dim=1)
-    # Scaled to comparable columns: the two differ by orders of magnitude.
+    design = torch.stack((moments.second_before, after.square(), after * before, before.square()), dim=1)
+    # Columns of equal length: they differ by orders of magnitude.
     scale = design.norm(dim=0).clamp_min(1e-300)
-    normal = (design / scale).T @ (design / scale)
-    solution = torch.linalg.solve(normal, (design / scale).T @ moments.second) / scale
-    return Betas(beta1, float(solution[0]))
+    solution = torch.linalg.lstsq(design / scale, moments.second[:, None], driver="gelsd").solution[:, 0] / scale
+    left = float((design @ solution - moments.second).norm() / moments.second.norm().clamp_min(1e-300))
+    square, cross = float(solution[1]), float(solution[2])
+    if left > allowed or square <= 0.0:
+        return Betas(None, None)
+    beta1 = -cross / (2.0 * square)
+    return Betas(beta1, 1.0 - square * (1.0 - beta1) ** 2)

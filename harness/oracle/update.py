@@ -25,6 +25,10 @@ class TensorUpdate:
     """0 where the learning rate is 0: it cannot be told then."""
     residual: float
     """Share of the update that the rule does not explain, relative."""
+    rate_error: float = 0.0
+    """Standard error of `learning_rate`, relative: what rounding the parameters to float32 leaves uncertain."""
+    decay_error: float = 0.0
+    """Standard error of `weight_decay`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,12 @@ def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> 
     normal = design.T @ design
     rate, decay = torch.linalg.lstsq(normal, design.T @ moved).solution.tolist()
     rest = float((moved - design @ torch.tensor([rate, decay], dtype=torch.float64)).norm() / moved.norm())
-    return TensorUpdate(name, rate, decay / rate if rate else 0.0, rest)
+    if not rate:
+        return TensorUpdate(name, 0.0, 0.0, rest)
+    # Each parameter is rounded to half a unit in its last place, evenly distributed.
+    noise = float((state.before.abs() * torch.finfo(torch.float32).eps).square().mean().sqrt()) / 12**0.5
+    errors = noise * torch.linalg.pinv(normal).diagonal().clamp_min(0).sqrt() / abs(rate)
+    return TensorUpdate(name, rate, decay / rate, rest, float(errors[0]), float(errors[1]))
 
 
 def recover_eps(states: Mapping[str, TensorState], optimizer: Optimizer, count: int) -> float | None:

@@ -67,12 +67,14 @@ def run(scenario: Scenario, plan: Plan, folder: Path, job_version: str = "simula
     checkpoint.write(scenario, folder / "checkpoint")
     job = Job("adapters.torch_sft", "torch", job_version, scenario, str(folder / "checkpoint"), str(trace))
     meeting = Meeting(scenario.ranks)
+    # Loaded one after the other: transformers' loading is not safe in threads.
+    models = [torch_sft.load_model(job) for _ in range(scenario.ranks)]
     failures: list[BaseException] = []
 
     def one(rank: int) -> None:
         try:
             recorder = ThreadRecorder(job, rank, meeting)
-            torch_sft.run(job, plan, Threads(rank, scenario.ranks, meeting), recorder)
+            torch_sft.run(job, models[rank], plan, Threads(rank, scenario.ranks, meeting), recorder)
         except BaseException as error:
             failures.append(error)
             meeting.barrier.abort()
