@@ -138,8 +138,8 @@ def _failing(cells: list[CellRecord], folder: str, console: Console) -> None:
 
 
 def _said(example: CellRecord, console: Console) -> None:
-    for diagnosis in example.diagnoses:
-        _diagnosis(diagnosis, console)
+    for number, diagnosis in enumerate(example.diagnoses):
+        _diagnosis(diagnosis, number == 0, console)
     explained = {code for d in example.diagnoses for code in d.codes}
     _findings([f for f in example.findings if f.code in explained], console)
     _unexplained([f for f in example.findings if f.code not in explained], bool(explained), console)
@@ -170,9 +170,10 @@ def _scenarios(cells: Iterable[CellRecord]) -> str:
     )
 
 
-def _diagnosis(diagnosis: DiagnosisRecord, console: Console) -> None:
+def _diagnosis(diagnosis: DiagnosisRecord, first: bool, console: Console) -> None:
     _line(console, Text(diagnosis.summary, "bold"), 2)
-    _line(console, f"explains {share(diagnosis.explains)} of the deviation; {diagnosis.evidence}", 4)
+    explains = "explains" if first else "with the above, explains"
+    _line(console, f"{explains} {share(diagnosis.explains)} of the deviation; {diagnosis.evidence}", 4)
     for label, said in (("upstream", diagnosis.upstream), ("remedy", diagnosis.remedy)):
         if said:
             _line(console, f"{label}: {said}", 4)

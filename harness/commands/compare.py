@@ -41,12 +41,12 @@ def compare(
     if beta1 != b.scenario.optimizer.beta1:
         raise Stop("the scenarios have different beta1, so their gradients cannot be recovered alike")
     try:
-        found = arithmetic.compare(_snapshots(a), _snapshots(b), beta1, arithmetic.TOLERANCE[precision])
+        found = arithmetic.compare(_snapshots(a), _snapshots(b), beta1, arithmetic.TOLERANCES[precision])
     except arithmetic.NotComparable as error:
         raise Stop(str(error)) from None
     _table(found, console)
     same = found.same and inputs and a.steps == b.steps
-    _words(found, same, arithmetic.TOLERANCE_SOURCE[precision], console)
+    _words(found, same, console)
     raise typer.Exit(0 if same else 1)
 
 
@@ -136,8 +136,9 @@ def _gradient(gap: Gap | None) -> tuple[str, str, str]:
     return ("-", "-", "-") if gap is None else (f"{gap.relative:.2e}", f"{gap.cosine:.8f}", f"{gap.ratio:.8f}")
 
 
-def _words(found: Comparison, same: bool, source: str, console: Console) -> None:
-    allowed = f"allowed: {found.tolerance:g} of the gradient, and of the way moved ({source})"
+def _words(found: Comparison, same: bool, console: Console) -> None:
+    limit = found.tolerance
+    allowed = f"allowed: {limit.gradient:g} of the gradient and {limit.drift:g} of the way moved ({limit.source})"
     if found.lonely:
         console.print(f"only in one of them, or of another shape: {', '.join(found.lonely)}")
     if found.parted is not None:

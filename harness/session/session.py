@@ -24,6 +24,8 @@ from harness.session.folder import RunFolder
 from harness.session.plan import Choice, Plan, release
 from harness.verdict import CellRecord, Outcome, Verdict
 
+TAIL_LINES = 15
+
 PATIENCE = 8.0
 """Seconds that an interrupted run waits for all that it has told to end."""
 
@@ -193,7 +195,8 @@ class Session:
             runner.start()
         except Exception as error:  # noqa: BLE001
             runner.close()
-            self._broken(number, request, f"{request} does not start: {_said(error)}", "", cells)
+            tail = _tail(self._folder.log(request.framework, cells[0].version))
+            self._broken(number, request, f"{request} does not start: {_said(error)}", tail, cells)
             return
         try:
             running = [self._cells.submit(self._run, cell, environment, runner) for cell in cells]
@@ -344,6 +347,14 @@ def crash_message(ran: Ran) -> str:
     reason = ran.reason or f"the run ended as {ran.status}"
     lines = [line.strip() for line in ran.log_tail.splitlines() if line.strip()]
     return reason if not lines or lines[-1] in reason else f"{reason}; last line of the log: {lines[-1]}"
+
+
+def _tail(log: Path) -> str:
+    """The last lines of a log; empty if there is none."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+    except OSError:
+        return ""
 
 
 def _said(error: Exception) -> str:
