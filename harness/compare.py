@@ -132,7 +132,7 @@ class Comparison:
 
     @property
     def parted(self) -> int | None:
-        """The first step whose gradient or parameters differ by more than the tolerance; -1 if they never were the same."""
+        """The first step whose gradient or parameters differ by more than the tolerance; -1 if the start does."""
         if not self.start.relative <= FLOAT32_EPS:
             return -1
         return next((s.step for s in self.steps if not s.within(self.tolerance)), None)

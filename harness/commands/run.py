@@ -158,6 +158,8 @@ def _run(plan: Plan, folder: RunFolder, envs: Path | None) -> Verdict:
             f"--out {folder.path} --resume goes on with it",
             INTERRUPTED,
         ) from None
+    except OSError as error:
+        raise Stop(f"{folder.path} cannot be written any more: {error.strerror or error}", UNKNOWN) from None
 
 
 @contextmanager

@@ -85,6 +85,10 @@ class RunFolder:
             self._cells[place] = cell
             verdict.write(self._verdict(complete=False), self.path)
 
+    def has(self, place: tuple[int, int]) -> bool:
+        with self._guard:
+            return place in self._cells
+
     def write(self, complete: bool) -> Verdict:
         with self._guard:
             whole = self._verdict(complete)

@@ -132,33 +132,33 @@ class Session:
         self._cells = ThreadPoolExecutor(plan.jobs, "cell")
         self._judges = ThreadPoolExecutor(1, "judge")
         self._runners: list[Runner] = []
-        self._releases: set[tuple[str, str]] = set()
+        self._releases: dict[tuple[str, str], int] = {}
+        self._failures: dict[int, str] = {}
         self._checkpoints: dict[str, threading.Lock] = {c.label: threading.Lock() for c in plan.choices}
         self._guard = threading.Lock()
         self._stopping = threading.Event()
 
     def run(self) -> Verdict:
         """Run every cell. On KeyboardInterrupt all processes are ended, and what was recorded stays, not complete."""
-        # Daemons: a build that does not end at once must not keep an interrupted run alive.
-        threads = [
-            threading.Thread(target=self._serve, args=(i, request), daemon=True)
-            for i, request in enumerate(self._plan.requests)
-        ]
+        # Events, because a join that a signal interrupts takes its thread for ended (CPython before 3.13).
+        served = [threading.Event() for _ in self._plan.requests]
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.5)  # a signal that another thread was given is handled between two of these
+            for i, request in enumerate(self._plan.requests):
+                # Daemons: a build that does not end at once must not keep an interrupted run alive.
+                threading.Thread(target=self._serve, args=(i, request, served[i]), daemon=True).start()
+            for event in served:
+                while not event.wait(0.5):  # a signal that another thread was given is handled between two of these
+                    pass
             self._judges.shutdown(wait=True)
         except KeyboardInterrupt:
-            self._interrupt(threads)
+            self._interrupt(served)
             raise
         finally:
             self._cells.shutdown(wait=False, cancel_futures=True)
+        self._sweep()
         return self._folder.write(complete=True)
 
-    def _interrupt(self, threads: Sequence[threading.Thread]) -> None:
+    def _interrupt(self, served: Sequence[threading.Event]) -> None:
         self._stopping.set()
         self._cells.shutdown(wait=False, cancel_futures=True)
         self._parts.stop()
@@ -167,13 +167,31 @@ class Session:
         for runner in runners:
             runner.close()
         deadline = time.monotonic() + PATIENCE
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for event in served:
+            event.wait(max(0.0, deadline - time.monotonic()))
         self._judges.shutdown(wait=True, cancel_futures=True)
+
+    def _sweep(self) -> None:
+        """Whatever happened to a cell that has no verdict now, nothing was proved of it."""
+        labels = {number: label for (_, label), number in self._releases.items()}
+        for number, request in enumerate(self._plan.requests):
+            version = labels.get(number, request.version or "unknown")
+            for cell in self._planned(number, request, version):
+                if not self._folder.has(cell.place):
+                    reason = self._failures.get(number, "no verdict was reached")
+                    self._record(cell, cell.record("unknown", reason=reason))
 
     # ---- one environment
 
-    def _serve(self, number: int, request: Request) -> None:
+    def _serve(self, number: int, request: Request, served: threading.Event) -> None:
+        try:
+            self._use(number, request)
+        except Exception as error:  # noqa: BLE001  its cells are told of in `_sweep`
+            self._failures[number] = f"the harness failed: {_said(error)}"
+        finally:
+            served.set()
+
+    def _use(self, number: int, request: Request) -> None:
         """Build, start and use one environment. Nothing that goes wrong here touches the other ones."""
         try:
             environment = self._parts.ensure(request, lambda text: self._observer.note(request, text))
@@ -219,7 +237,7 @@ class Session:
 
     def _due(self, number: int, request: Request, environment: Environment) -> list[_Cell]:
         """Cells still to be run; those that an earlier run finished are recorded as they are."""
-        version = self._own_release(request, environment.version)
+        version = self._own_release(number, request, environment.version)
         due = []
         for cell in self._planned(number, request, version):
             name = cell.record("unknown").name
@@ -230,13 +248,13 @@ class Session:
                 self._record(cell, earlier)
         return due
 
-    def _own_release(self, request: Request, version: str) -> str:
+    def _own_release(self, number: int, request: Request, version: str) -> str:
         """The version under which the cells stand, unlike that of every other environment of this run."""
         name = release(request, version)
         with self._guard:
             while (request.framework, name) in self._releases:
                 name += "+again"
-            self._releases.add((request.framework, name))
+            self._releases[request.framework, name] = number
         return name
 
     def _planned(self, number: int, request: Request, version: str) -> list[_Cell]:
@@ -252,7 +270,7 @@ class Session:
             return
         self._observer.broken(request, reason, tail)
         if cells is None:
-            cells = self._planned(number, request, self._own_release(request, request.version or "unknown"))
+            cells = self._planned(number, request, self._own_release(number, request, request.version or "unknown"))
         for cell in cells:
             self._record(cell, cell.record("unknown", reason=reason))
 

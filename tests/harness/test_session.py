@@ -244,6 +244,18 @@ def test_a_judge_or_a_launcher_that_crashes_proves_nothing(tmp_path: Path) -> No
     assert "disk full" in (whole.cells[1].reason or "")
 
 
+def test_a_cell_that_got_lost_is_unknown(tmp_path: Path) -> None:
+    class Failing(Watcher):
+        def note(self, request: Request, text: str) -> None:
+            if request == OLD and text != "building":
+                raise RuntimeError("the observer failed")
+
+    session = Session(Plan((TORCH, OLD), CHOICES), RunFolder.claim(tmp_path), World().parts(), Failing())
+    whole = session.run()
+    assert list(verdicts(whole).values()) == ["pass", "pass", "unknown", "unknown"]
+    assert verdict.exit_status(whole.cells) == 3
+
+
 def test_interruption_ends_everything_and_keeps_what_was_recorded(tmp_path: Path) -> None:
     world = World()
 
