@@ -91,7 +91,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         deepspeed.DeepSpeedEngine.step = torch.no_grad()(deepspeed.DeepSpeedEngine.step)
     init_distributed(job)
     deepspeed.init_distributed(verbose=False)
-    # DeepSpeed's own launcher sets it: ZeRO 3 up to 0.15.1 or later otherwise asks `numactl` for the number of ranks
+    # DeepSpeed's own launcher sets it: ZeRO 3 of 0.15.1 otherwise asks `numactl` for the number of ranks
     # (accelerator/cpu_accelerator.py). After init_distributed, for its operator would set up shared memory by it.
     os.environ["LOCAL_SIZE"] = os.environ["LOCAL_WORLD_SIZE"]
     # eager attention adds the 4-D mask of packed rows as it is, whatever the model's dtype

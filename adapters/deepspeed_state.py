@@ -59,7 +59,7 @@ def read_moment(optimizer: Any, parameters: Parameters, key: str) -> Tensors:
 def masters_without_zero(optimizer: Any) -> dict[Tensor, Tensor]:
     """Float32 masters by their bf16 parameters, where DeepSpeed's accessors know of none.
 
-    That is bf16 without ZeRO from 0.17 or 0.18 on; before, BF16_Optimizer took it, which links its masters.
+    That is bf16 without ZeRO in 0.18.2 and later; in 0.15.2 BF16_Optimizer still takes it, which links its masters.
     """
     if not isinstance(optimizer, FP16_UnfusedOptimizer):
         return {}

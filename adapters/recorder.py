@@ -43,7 +43,7 @@ PADDING = -1
 NOT_CAUSAL_RUN = -2
 """`attention_start` of a token whose allowed keys are not one unbroken run that ends in the token itself."""
 
-_WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+_WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
 class Recorder:
@@ -179,10 +179,8 @@ def _trailing(ids: Tensor, pad: int | None) -> Tensor:
 
 
 def bare_name(name: str) -> str:
-    """A parameter's name as in the Hugging Face model, without the prefixes of modules wrapped around it."""
-    for wrapper in _WRAPPERS:
-        name = name.replace(wrapper, "")
-    return name
+    """A parameter's name as in the Hugging Face model, without the modules wrapped around it or its parts."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
 def header(job: Job, world: int, shims: Sequence[Shim]) -> dict[str, Any]:

@@ -79,6 +79,11 @@ class Template:
             shutil.rmtree(scratch, ignore_errors=True)
         return conclude(trace, ending, timeout, time.monotonic() - begun)
 
+    @property
+    def process(self) -> int | None:
+        """Process id of the template, once it was started."""
+        return self._server.process if self._server is not None else None
+
     def close(self) -> None:
         """End the template and every cell that still runs."""
         self._closed = True
@@ -125,6 +130,10 @@ class _Server:
             )
         self._reader = threading.Thread(target=self._read, name=f"template-{self._process.pid}", daemon=True)
         self._reader.start()
+
+    @property
+    def process(self) -> int:
+        return self._process.pid
 
     def await_ready(self) -> None:
         """Raises TemplateFailed."""

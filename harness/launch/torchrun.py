@@ -6,21 +6,25 @@ import contextlib
 import dataclasses
 import json
 import re
-import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 from adapters.contract import Job
 from harness.launch.outcome import Ending, Outcome, conclude
 from harness.launch.pythonpath import adapters_alone
 from harness.launch.variables import child_environment
 
+PREPARE_TIMEOUT = 900.0
+"""Seconds for what a framework compiles once in an environment."""
 PATIENCE = 5.0
-"""Seconds that the keeper has to end its processes and itself."""
+"""Seconds that a keeper has to end its processes and itself."""
 
 LOG = "log-torchrun.txt"
 """What torchrun printed, in the folder of the trace."""
@@ -29,82 +33,109 @@ _ROOT_CAUSE = re.compile(r"Root Cause.*?rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+
 
 
 def run(python: Path, variables: Mapping[str, str], job: Job, timeout: float) -> Outcome:
-    """Run a cell for at most `timeout` seconds, not counting what is compiled once in an environment.
+    """Run a single cell; see `Torchrun.run`."""
+    with Torchrun(python, variables) as launcher:
+        return launcher.run(job, timeout)
 
-    Only ranks that torchrun names have an exit code.
-    """
-    trace = Path(job.trace).resolve()
-    job = dataclasses.replace(job, trace=str(trace), checkpoint=str(Path(job.checkpoint).resolve()))
-    with adapters_alone() as path:
-        environment = child_environment(python, variables, path)
-        prepared = _prepare(python, environment, job.adapter, path, trace / LOG)
+
+class Torchrun:
+    """Runs cells of one environment; several threads may. `variables` are the environment's own."""
+
+    def __init__(self, python: Path, variables: Mapping[str, str]) -> None:
+        self._python = str(python)
+        self._resources = contextlib.ExitStack()
+        self._path = self._resources.enter_context(adapters_alone())
+        self._environment = child_environment(python, variables, self._path)
+        self._preparing = threading.Lock()
+        self._running: set[socket.socket] = set()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def run(self, job: Job, timeout: float) -> Outcome:
+        """Run a cell for at most `timeout` seconds, not counting what is compiled once in an environment.
+
+        Exit codes: all ranks when they succeed, else the one that torchrun says failed first.
+        """
+        trace = Path(job.trace).resolve()
+        job = dataclasses.replace(job, trace=str(trace), checkpoint=str(Path(job.checkpoint).resolve()))
+        if not self._prepare(job.adapter, trace / LOG):
+            return conclude(trace, Ending(lost=f"preparing {job.adapter} failed; see {LOG}"), timeout, 0.0)
         begun = time.monotonic()
-        scratch = tempfile.mkdtemp(prefix="lockstep-")
-        try:
-            ending = _keep(python, {**environment, "TMPDIR": scratch}, job, scratch, timeout) if prepared else None
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    if ending is None:
-        ending = Ending(lost=f"preparing {job.adapter} failed")
-    return conclude(trace, ending, timeout, time.monotonic() - begun)
+        with tempfile.TemporaryDirectory(prefix="lockstep-", ignore_cleanup_errors=True) as scratch:
+            file = Path(scratch) / "job.json"
+            file.write_text(job.dumps())
+            launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.scenario.ranks)]
+            command = [self._python, *launch, "-m", "adapters.rank", str(file)]
+            said = self._keep(command, trace / LOG, timeout, Path(scratch))
+        return conclude(trace, _ending(job, said), timeout, time.monotonic() - begun)
+
+    def close(self) -> None:
+        """End every cell that still runs."""
+        self._closed = True
+        for channel in list(self._running):
+            with contextlib.suppress(OSError):
+                channel.shutdown(socket.SHUT_RDWR)
+        self._resources.close()
+
+    def _prepare(self, adapter: str, log: Path) -> bool:
+        """What `adapters.prepare` does, unless its stamp says that it was done."""
+        extensions = self._environment.get("TORCH_EXTENSIONS_DIR")
+        with self._preparing:
+            if extensions is None or (Path(extensions) / f"prepared-{adapter}").exists():
+                return True
+            said = self._keep([self._python, "-m", "adapters.prepare", adapter], log, PREPARE_TIMEOUT, self._path)
+            return said is not None and [code for _, code in said["ended"]] == [0]
+
+    def _keep(self, command: Sequence[str], log: Path, timeout: float, folder: Path) -> dict[str, Any] | None:
+        """Run below `adapters.keeper`, which ends all of it when our end of its socket is closed. None if it fails."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs, log.open("ab") as out:
+            self._running.add(ours)
+            keeper = subprocess.Popen(
+                [self._python, "-m", "adapters.keeper", str(theirs.fileno()), str(timeout), *command],
+                cwd=folder,
+                env={**self._environment, "TMPDIR": str(folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # an interrupt from the terminal is ours to pass on
+            )
+            theirs.close()
+            try:
+                if self._closed:
+                    return None
+                return _answer(ours, timeout + PATIENCE)
+            finally:
+                self._running.discard(ours)
+                ours.close()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    keeper.wait(PATIENCE)
+                keeper.kill()
+                keeper.wait()
 
 
-def _prepare(python: Path, environment: Mapping[str, str], adapter: str, path: Path, log: Path) -> bool:
-    """What `adapters.prepare` does, unless its stamp says that it was done."""
-    extensions = environment.get("TORCH_EXTENSIONS_DIR")
-    if extensions is not None and (Path(extensions) / f"prepared-{adapter}").exists():
-        return True
-    with log.open("ab") as out:
-        command = [str(python), "-m", "adapters.prepare", adapter]
-        return subprocess.run(command, env=environment, cwd=path, stdout=out, stderr=out, check=False).returncode == 0
-
-
-def _keep(python: Path, environment: Mapping[str, str], job: Job, scratch: str, timeout: float) -> Ending:
-    """torchrun below `adapters.keeper`, which ends all of it when this process closes its socket, or ends."""
-    file = Path(scratch) / "job.json"
-    file.write_text(job.dumps())
-    ours, theirs = socket.socketpair()
-    keep = [str(python), "-m", "adapters.keeper", str(theirs.fileno()), str(timeout)]
-    launch = [str(python), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.scenario.ranks)]
-    with ours, theirs, (Path(job.trace) / LOG).open("ab") as out:
-        keeper = subprocess.Popen(
-            [*keep, *launch, "-m", "adapters.rank", str(file)],
-            cwd=scratch,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
-        theirs.close()
-        try:
-            ours.settimeout(timeout + PATIENCE)
-            said = _line(ours)
-        finally:
-            ours.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                keeper.wait(PATIENCE)
-            keeper.kill()
-            keeper.wait()
-    if said is None:
-        return Ending(lost="the process that keeps torchrun has ended")
-    answer = json.loads(said)
-    if answer["timed_out"]:
-        return Ending(killed=tuple(range(job.scenario.ranks)), timed_out=True)
-    return Ending(_codes(job, answer["ended"][0][1]))
-
-
-def _line(channel: socket.socket) -> bytes | None:
+def _answer(channel: socket.socket, timeout: float) -> dict[str, Any] | None:
+    channel.settimeout(timeout)
     with contextlib.suppress(OSError), channel.makefile("rb") as lines:
-        return lines.readline() or None
+        said: dict[str, Any] = json.loads(lines.readline() or b"null")
+        return said
     return None
 
 
-def _codes(job: Job, code: int) -> tuple[tuple[int, int], ...]:
-    """Exit codes by rank: all 0 with torchrun's own, else that of the rank that torchrun says failed first."""
+def _ending(job: Job, said: Mapping[str, Any] | None) -> Ending:
+    """How the ranks ended, by how torchrun ended."""
+    if said is None:
+        return Ending(lost="the process that keeps torchrun has ended")
+    if said["timed_out"]:
+        return Ending(killed=tuple(range(job.scenario.ranks)), timed_out=True)
+    code: int = said["ended"][0][1]
     if code == 0:
-        return tuple((rank, 0) for rank in range(job.scenario.ranks))
-    said = (Path(job.trace) / LOG).read_text(errors="replace")
-    found = _ROOT_CAUSE.search(said)
-    return ((int(found[1]), int(found[2])),) if found else ((0, code),)
+        return Ending(tuple((rank, 0) for rank in range(job.scenario.ranks)))
+    found = _ROOT_CAUSE.search((Path(job.trace) / LOG).read_text(errors="replace"))
+    return Ending(((int(found[1]), int(found[2])),)) if found else Ending(lost=f"torchrun exited with status {code}")

@@ -1,0 +1,188 @@
+"""Cells forked from a template: whatever one of them does, nothing is left behind and the next one runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from adapters.contract import CRASH, END, Job, tensors_file
+from harness.launch.outcome import TAIL
+from harness.launch.template import Template, TemplateFailed
+
+Make = Callable[..., Job]
+Survivors = Callable[[Job], list[int]]
+
+
+def crash(job: Job) -> dict[str, object]:
+    content: dict[str, object] = json.loads((Path(job.trace) / CRASH).read_text())
+    return content
+
+
+def test_a_cell_finishes(template: Template, job: Make, survivors: Survivors) -> None:
+    cell = job()
+    outcome = template.run(cell, 60)
+    assert (outcome.status, outcome.reason, outcome.exit_codes) == ("finished", None, {0: 0, 1: 0})
+    assert (Path(cell.trace) / END).exists()
+    assert "rank 0 of 2" in outcome.log_tail
+    assert survivors(cell) == []
+
+
+def test_cells_are_alike_to_the_bit(template: Template, job: Make) -> None:
+    cells = [job(), job()]
+    for cell in cells:
+        assert template.run(cell, 60).status == "finished"
+    first, second = ((Path(cell.trace) / tensors_file(1)).read_bytes() for cell in cells)
+    assert first == second
+
+
+def test_an_exception_ends_the_cell_and_names_its_rank(template: Template, job: Make, survivors: Survivors) -> None:
+    cell = job("raise")
+    outcome = template.run(cell, 60)
+    assert outcome.status == "crashed"
+    assert outcome.reason == "rank 1: ValueError: planted"
+    assert outcome.seconds < 10
+    assert "Traceback" in outcome.log_tail
+    assert crash(cell) == {"kind": "crashed", "rank": 1, "reason": "ValueError: planted"}
+    assert survivors(cell) == []
+    assert template.run(job(), 60).status == "finished"
+
+
+@pytest.mark.parametrize("how", ["kill", "kill_late"])
+def test_a_killed_rank_is_the_cause_even_if_others_complain(
+    template: Template, job: Make, survivors: Survivors, how: str
+) -> None:
+    cell = job(how)
+    outcome = template.run(cell, 60)
+    assert (outcome.status, outcome.reason) == ("crashed", "rank 1: killed by SIGKILL")
+    assert outcome.exit_codes[1] == -signal.SIGKILL
+    assert crash(cell)["reason"] == "killed by SIGKILL"
+    assert survivors(cell) == []
+
+
+def test_an_exit_is_a_crash(template: Template, job: Make) -> None:
+    outcome = template.run(job("exit"), 60)
+    assert outcome.status == "crashed"
+    assert outcome.reason is not None
+    assert outcome.reason.endswith("exited with status 3")
+
+
+def test_ranks_that_end_early_without_a_word_are_a_crash(template: Template, job: Make) -> None:
+    outcome = template.run(job("silent"), 60)
+    assert (outcome.status, outcome.reason) == (
+        "crashed",
+        "all ranks ended without an error, but the trace has no end.json",
+    )
+
+
+def test_a_hang_ends_at_the_timeout(template: Template, job: Make, survivors: Survivors) -> None:
+    cell = job("hang")
+    outcome = template.run(cell, 1.5)
+    assert outcome.status == "timeout"
+    assert outcome.reason == "not finished after 1.5 s; still running: 0, 1"
+    assert outcome.seconds < 6
+    assert crash(cell)["kind"] == "timeout"
+    assert survivors(cell) == []
+
+
+def test_runaway_grandchildren_are_ended(template: Template, job: Make, survivors: Survivors) -> None:
+    cell = job("orphan")
+    assert template.run(cell, 60).status == "finished"
+    assert survivors(cell) == []
+
+
+def test_much_output_does_not_block(template: Template, job: Make) -> None:
+    cell = job("print")
+    outcome = template.run(cell, 60)
+    assert outcome.status == "finished"
+    assert len(outcome.log_tail) <= TAIL
+    assert "last words" in outcome.log_tail
+    assert (Path(cell.trace) / "log-r01.txt").stat().st_size > 1_000_000
+
+
+def test_what_cannot_be_expressed_is_unsupported(template: Template, job: Make) -> None:
+    outcome = template.run(job(sharding="fsdp"), 60)
+    assert (outcome.status, outcome.reason) == ("unsupported", "misbehaving 1 has no sharding")
+
+
+def test_cells_overlap(template: Template, job: Make) -> None:
+    hows = [None, "hang", None, "raise", None]
+    cells = [job(how) for how in hows]
+    with ThreadPoolExecutor(len(cells)) as pool:
+        outcomes = list(pool.map(lambda cell: template.run(cell, 20 if cell.fault != "hang" else 2), cells))
+    assert [o.status for o in outcomes] == ["finished", "timeout", "finished", "crashed", "finished"]
+
+
+def test_scratch_folders_are_removed(
+    template: Template, job: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    for how in (None, "kill", "print"):
+        cell = job(how)
+        template.run(cell, 60)
+        assert f"in {scratch}" in (Path(cell.trace) / "log-r00.txt").read_text()
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_template_that_dies_takes_its_cells_along_and_is_started_again(
+    variables: dict[str, str], job: Make, survivors: Survivors, tmp_path: Path
+) -> None:
+    cell = job("hang")
+    with Template(Path(sys.executable), cell.adapter, variables, tmp_path / "log.txt") as template:
+        template.start()
+        assert template.process is not None
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(template.run, cell, 60)
+            _wait_for_ranks(cell)
+            os.kill(template.process, signal.SIGKILL)
+            outcome = running.result(20)
+        assert outcome.status == "crashed"
+        assert outcome.reason == "the template process ended while the cell ran"
+        assert survivors(cell) == []
+        assert template.run(job(), 60).status == "finished"
+
+
+def test_closing_ends_what_runs(variables: dict[str, str], job: Make, survivors: Survivors, tmp_path: Path) -> None:
+    cell = job("hang")
+    template = Template(Path(sys.executable), cell.adapter, variables, tmp_path / "log.txt")
+    template.start()
+    process = template.process
+    running = threading.Thread(target=template.run, args=(cell, 60))
+    running.start()
+    _wait_for_ranks(cell)
+    template.close()
+    running.join(10)
+    assert not running.is_alive()
+    assert survivors(cell) == []
+    assert process is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    with pytest.raises(TemplateFailed):
+        template.start()
+
+
+def test_an_adapter_that_does_not_import_says_why(job: Make, tmp_path: Path) -> None:
+    with Template(Path(sys.executable), "no_such_module", {}, tmp_path / "log.txt") as template:
+        with pytest.raises(TemplateFailed, match="No module named 'no_such_module'"):
+            template.start()
+        outcome = template.run(job(), 60)
+    assert outcome.status == "crashed"
+    assert "No module named" in str(outcome.reason)
+
+
+def _wait_for_ranks(cell: Job) -> None:
+    deadline = time.monotonic() + 30
+    while len(list(Path(cell.trace).parent.glob("pid-*"))) < cell.scenario.ranks:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
