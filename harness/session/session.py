@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +26,7 @@ from harness.verdict import CellRecord, Outcome, Verdict
 
 TAIL_LINES = 15
 
-PATIENCE = 8.0
+PATIENCE = 5.0
 """Seconds that an interrupted run waits for all that it has told to end."""
 
 
@@ -131,6 +131,7 @@ class Session:
         self._observer = observer
         self._cells = ThreadPoolExecutor(plan.jobs, "cell")
         self._judges = ThreadPoolExecutor(1, "judge")
+        self._judging: list[Future[None]] = []
         self._runners: list[Runner] = []
         self._releases: dict[tuple[str, str], int] = {}
         self._failures: dict[int, str] = {}
@@ -169,7 +170,8 @@ class Session:
         deadline = time.monotonic() + PATIENCE
         for event in served:
             event.wait(max(0.0, deadline - time.monotonic()))
-        self._judges.shutdown(wait=True, cancel_futures=True)
+        self._judges.shutdown(wait=False, cancel_futures=True)
+        wait(self._judging, max(0.0, deadline - time.monotonic()))
 
     def _sweep(self) -> None:
         """Whatever happened to a cell that has no verdict now, nothing was proved of it."""
@@ -319,7 +321,7 @@ class Session:
         if ran.status == "unsupported":
             self._record(cell, cell.record("unsupported", reason=ran.reason, seconds=ran.seconds))
         elif ran.status == "finished":
-            self._judges.submit(self._judge, cell, trace, ran.seconds)
+            self._judging.append(self._judges.submit(self._judge, cell, trace, ran.seconds))
         else:
             finding = Finding("run.crashed", crash_message(ran))
             self._record(
