@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -164,7 +165,10 @@ def _prctl(option: int, value: int) -> None:
 
 
 def main() -> int:
-    """Run a command and write its `Ending` as a line of JSON to a socket; end it when the socket is closed."""
+    """Run a command and write its `Ending` as a line of JSON to a socket.
+
+    When the socket is closed before, end the command and remove the folder it ran in: the harness may be no more.
+    """
     channel = socket.socket(fileno=int(sys.argv[1]))
     adopt_orphans()
     raise_when_terminated()
@@ -173,6 +177,7 @@ def main() -> int:
         ending = keep({command.pid: 0}, float(sys.argv[2]), channel.fileno())
     except Stopped:
         kill_descendants()
+        shutil.rmtree(Path.cwd(), ignore_errors=True)
         return 1
     channel.sendall(json.dumps(asdict(ending)).encode() + b"\n")
     return 0

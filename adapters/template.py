@@ -14,6 +14,7 @@ import gc
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -131,16 +132,23 @@ def _send(channel: socket.socket, answer: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Import the adapter and with it its framework, prepare it, and serve."""
+    """Import the adapter and with it its framework, prepare it, and serve; then remove the folder it was started in.
+
+    The harness does that as well, unless it was killed.
+    """
+    folder = Path.cwd()
     adapter, channel = sys.argv[1], socket.socket(fileno=int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the harness decides what an interrupt means
-    prepare(adapter)
-    recorder.packages()
-    gc.collect()
-    gc.freeze()  # what is here stays; a collection in a rank would only copy its pages
-    _send(channel, {"ready": True})
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        serve(channel)
+    try:
+        prepare(adapter)
+        recorder.packages()
+        gc.collect()
+        gc.freeze()  # what is here stays; a collection in a rank would only copy its pages
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            _send(channel, {"ready": True})
+            serve(channel)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 

@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -71,12 +70,8 @@ class Template:
             server = self._serving()
         except TemplateFailed as failure:
             return conclude(trace, Ending(lost=str(failure)), timeout, 0.0)
-        scratch = tempfile.mkdtemp(prefix="lockstep-")
         begun = time.monotonic()
-        try:
-            ending = server.ask(job, timeout, scratch)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        ending = server.ask(job, timeout)
         return conclude(trace, ending, timeout, time.monotonic() - begun)
 
     @property
@@ -115,7 +110,7 @@ class _Server:
         self._answers: dict[str, Future[dict[str, Any]]] = {"ready": Future()}
         self._guard = threading.Lock()
         self._resources = contextlib.ExitStack()
-        path = self._resources.enter_context(adapters_alone())
+        self._path = path = self._resources.enter_context(adapters_alone())
         self._channel, theirs = socket.socketpair()
         with theirs, log.open("ab") as out:
             self._process = subprocess.Popen(
@@ -148,15 +143,25 @@ class _Server:
             said = tail(self._log).strip().splitlines()[-1:] or ["it printed nothing"]
             raise TemplateFailed(f"importing {self._adapter} failed: {said[0]}")
 
-    def ask(self, job: Job, timeout: float, scratch: str) -> Ending:
-        """Have a cell run and wait for its end."""
-        number, answer = str(next(self._numbers)), Future[dict[str, Any]]()
+    def ask(self, job: Job, timeout: float) -> Ending:
+        """Have a cell run, in a folder of its own, and wait for its end."""
+        number = str(next(self._numbers))
+        scratch = self._path / f"cell-{number}"
+        with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+            scratch.mkdir()
+        try:
+            return self._ask(number, job, timeout, scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _ask(self, number: str, job: Job, timeout: float, scratch: Path) -> Ending:
+        answer = Future[dict[str, Any]]()
         request = {
             "id": number,
             "job": job.dumps(),
             "ranks": job.scenario.ranks,
             "timeout": timeout,
-            "scratch": scratch,
+            "scratch": str(scratch),
         }
         with self._guard:
             if self.dead:

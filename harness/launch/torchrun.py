@@ -8,7 +8,6 @@ import json
 import re
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -42,10 +41,8 @@ class Torchrun:
     """Runs cells of one environment; several threads may. `variables` are the environment's own."""
 
     def __init__(self, python: Path, variables: Mapping[str, str]) -> None:
-        self._python = str(python)
-        self._resources = contextlib.ExitStack()
-        self._path = self._resources.enter_context(adapters_alone())
-        self._environment = child_environment(python, variables, self._path)
+        self._python = python
+        self._variables = variables
         self._preparing = threading.Lock()
         self._running: set[socket.socket] = set()
         self._closed = False
@@ -66,12 +63,11 @@ class Torchrun:
         if not self._prepare(job.adapter, trace / LOG):
             return conclude(trace, Ending(lost=f"preparing {job.adapter} failed; see {LOG}"), timeout, 0.0)
         begun = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="lockstep-", ignore_cleanup_errors=True) as scratch:
-            file = Path(scratch) / "job.json"
+        with adapters_alone() as folder:
+            file = folder / "job.json"
             file.write_text(job.dumps())
-            launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.scenario.ranks)]
-            command = [self._python, *launch, "-m", "adapters.rank", str(file)]
-            said = self._keep(command, trace / LOG, timeout, Path(scratch))
+            launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(job.scenario.ranks)]
+            said = self._keep([*launch, "-m", "adapters.rank", str(file)], trace / LOG, timeout, folder)
         return conclude(trace, _ending(job, said), timeout, time.monotonic() - begun)
 
     def close(self) -> None:
@@ -80,26 +76,30 @@ class Torchrun:
         for channel in list(self._running):
             with contextlib.suppress(OSError):
                 channel.shutdown(socket.SHUT_RDWR)
-        self._resources.close()
 
     def _prepare(self, adapter: str, log: Path) -> bool:
         """What `adapters.prepare` does, unless its stamp says that it was done."""
-        extensions = self._environment.get("TORCH_EXTENSIONS_DIR")
-        with self._preparing:
+        extensions = self._variables.get("TORCH_EXTENSIONS_DIR")
+        with self._preparing, adapters_alone() as folder:
             if extensions is None or (Path(extensions) / f"prepared-{adapter}").exists():
                 return True
-            said = self._keep([self._python, "-m", "adapters.prepare", adapter], log, PREPARE_TIMEOUT, self._path)
+            said = self._keep(["adapters.prepare", adapter], log, PREPARE_TIMEOUT, folder)
             return said is not None and [code for _, code in said["ended"]] == [0]
 
-    def _keep(self, command: Sequence[str], log: Path, timeout: float, folder: Path) -> dict[str, Any] | None:
-        """Run below `adapters.keeper`, which ends all of it when our end of its socket is closed. None if it fails."""
+    def _keep(self, module: Sequence[str], log: Path, timeout: float, folder: Path) -> dict[str, Any] | None:
+        """Run a module, with its arguments, in a folder that `adapters_alone` made.
+
+        It runs below `adapters.keeper`, which ends all of it when our end of its socket is closed. None if that fails.
+        """
+        python, scratch = str(self._python), folder / "scratch"
+        scratch.mkdir()
         ours, theirs = socket.socketpair()
         with ours, theirs, log.open("ab") as out:
             self._running.add(ours)
             keeper = subprocess.Popen(
-                [self._python, "-m", "adapters.keeper", str(theirs.fileno()), str(timeout), *command],
+                [python, "-m", "adapters.keeper", str(theirs.fileno()), str(timeout), python, "-m", *module],
                 cwd=folder,
-                env={**self._environment, "TMPDIR": str(folder)},
+                env={**child_environment(self._python, self._variables, folder), "TMPDIR": str(scratch)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

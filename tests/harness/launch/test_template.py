@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -122,17 +123,53 @@ def test_cells_overlap(template: Template, job: Make) -> None:
     assert [o.status for o in outcomes] == ["finished", "timeout", "finished", "crashed", "finished"]
 
 
-def test_scratch_folders_are_removed(
-    template: Template, job: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_cell_has_a_folder_of_its_own_and_none_stays(
+    variables: dict[str, str], job: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    for how in (None, "kill", "print"):
-        cell = job(how)
-        template.run(cell, 60)
-        assert f"in {scratch}" in (Path(cell.trace) / "log-r00.txt").read_text()
-    assert list(scratch.iterdir()) == []
+    everything = tmp_path / "temporary"
+    everything.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(everything))
+    cells = [job(how) for how in (None, "kill", "print")]
+    with Template(Path(sys.executable), cells[0].adapter, variables, tmp_path / "log.txt") as template:
+        for number, cell in enumerate(cells):
+            template.run(cell, 60)
+            assert f"/cell-{number}" in (Path(cell.trace) / "log-r00.txt").read_text()
+        (folder,) = everything.iterdir()
+        assert [entry.name for entry in folder.iterdir()] == ["adapters"]
+    assert list(everything.iterdir()) == []
+
+
+HARNESS = """
+import sys
+from pathlib import Path
+from adapters.contract import Job
+from harness.launch.template import Template
+from harness.launch.torchrun import Torchrun
+job, launcher, variables = Job.loads(sys.argv[1]), sys.argv[2], dict(p.split("=", 1) for p in sys.argv[3:])
+python = Path(sys.executable)
+runner = Torchrun(python, variables) if launcher == "torchrun" else Template(
+    python, job.adapter, variables, Path(job.trace) / "log.txt")
+runner.run(job, 120)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["template", "torchrun"])
+def test_a_killed_harness_leaves_nothing(
+    variables: dict[str, str], job: Make, survivors: Survivors, tmp_path: Path, launcher: str
+) -> None:
+    cell, everything = job("hang"), tmp_path / "temporary"
+    everything.mkdir()
+    arguments = [sys.executable, "-c", HARNESS, cell.dumps(), launcher, *(f"{k}={v}" for k, v in variables.items())]
+    harness = subprocess.Popen(arguments, env={**os.environ, "TMPDIR": str(everything)})
+    _wait_for_ranks(cell)
+    harness.kill()
+    harness.wait()
+    assert survivors(cell) == []
+    deadline = time.monotonic() + 5
+    while list(everything.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(everything.iterdir()) == []
 
 
 def test_a_template_that_dies_takes_its_cells_along_and_is_started_again(
@@ -182,7 +219,7 @@ def test_an_adapter_that_does_not_import_says_why(job: Make, tmp_path: Path) -> 
 
 
 def _wait_for_ranks(cell: Job) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(list(Path(cell.trace).parent.glob("pid-*"))) < cell.scenario.ranks:
         assert time.monotonic() < deadline
         time.sleep(0.02)
