@@ -111,12 +111,14 @@ class _Server:
         self._guard = threading.Lock()
         self._resources = contextlib.ExitStack()
         self._path = path = self._resources.enter_context(adapters_alone())
+        scratch = path / "scratch"
+        scratch.mkdir()
         self._channel, theirs = socket.socketpair()
         with theirs, log.open("ab") as out:
             self._process = subprocess.Popen(
                 [python, "-m", "adapters.template", adapter, str(theirs.fileno())],
                 cwd=path,
-                env=child_environment(python, variables, path),
+                env={**child_environment(python, variables, path), "TMPDIR": str(scratch)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

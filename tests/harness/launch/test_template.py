@@ -135,7 +135,7 @@ def test_every_cell_has_a_folder_of_its_own_and_none_stays(
             template.run(cell, 60)
             assert f"/cell-{number}" in (Path(cell.trace) / "log-r00.txt").read_text()
         (folder,) = everything.iterdir()
-        assert [entry.name for entry in folder.iterdir()] == ["adapters"]
+        assert sorted(entry.name for entry in folder.iterdir()) == ["adapters", "scratch"]
     assert list(everything.iterdir()) == []
 
 
