@@ -30,6 +30,8 @@ class Plan:
     beta1: float | None = None
     beta2: float | None = None
     eps: float | None = None
+    idle_first_step: bool = False
+    """The optimizer steps once with a zero gradient before the training."""
     last_rank_alone: bool = False
     """The last rank steps with its own gradient instead of the average."""
     repeat_row: bool = False
@@ -166,6 +168,8 @@ _FAULTS = (
     Fault("wrong-beta1", "Adam's beta1 is 0.95", Plan(beta1=0.95), ("update.moments",), "optimizer-moments"),
     Fault("wrong-beta2", "Adam's beta2 is 0.95", Plan(beta2=0.95), ("update.moments",), "optimizer-moments"),
     Fault("wrong-eps", "Adam's eps is 1e-5", Plan(eps=1e-5), ("update.moments",), "optimizer-moments"),
+    Fault("step-count-ahead", "the optimizer makes a step with a zero gradient before the training, so Adam's bias"
+          " correction is a step ahead", Plan(idle_first_step=True), ("update.moments",), "bias-correction"),
     Fault("rank-alone", "the last rank steps with its own gradient instead of the average",
           Plan(last_rank_alone=True), ("state.rank-desync",), "rank-desync", _many_ranks),
     Fault("row-repeated", "the second micro-batch repeats the first, whose place it takes",

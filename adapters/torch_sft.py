@@ -98,6 +98,8 @@ def run(job: Job, model: LlamaForCausalLM, how: Plan, ranks: Ranks, recorder: Re
     """The training loop of one rank."""
     scenario, rows = job.scenario, data.load_rows(job)
     optimizer = make_optimizer(model, scenario, how)
+    if how.idle_first_step:
+        _step_idly(model, optimizer)
     wrapped = model if how.averages_by_hand else ranks.wrap(model)
     recorder.watch(model)
     recorder.begin(dict(model.named_parameters()))
@@ -123,6 +125,17 @@ def run(job: Job, model: LlamaForCausalLM, how: Plan, ranks: Ranks, recorder: Re
             {name: s["exp_avg_sq"] for name, s in state.items()},
         )
     recorder.end()
+
+
+def _step_idly(model: torch.nn.Module, optimizer: torch.optim.AdamW) -> None:
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    optimizer.step()
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 def _accumulate(

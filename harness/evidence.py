@@ -121,23 +121,37 @@ class StepEvidence:
         near = all(got is None or abs(got / right - 1) <= coarse.tolerance(name) for got, right, name in pairs)
         return fit.excess <= 1.0 and near
 
+    def _recovered(self, rule: Optimizer, ahead: int = 0) -> tuple[TensorUpdate, ...]:
+        return tuple(recover(n, s, rule, self.step + 1 + ahead) for n, s in self.states.items())
+
+    @cached_property
+    def ahead(self) -> int:
+        """By how many steps Adam's step count, and so its bias correction, is ahead: 1 if that alone makes the
+        learning rate of every tensor right, else 0."""
+        allowed, right = self.floor.tolerance("learning_rate"), self.expected_learning_rate
+
+        def fits(updates: tuple[TensorUpdate, ...]) -> bool:
+            return all(abs(u.learning_rate / right - 1) <= max(allowed, floor.MARGIN * u.rate_error) for u in updates)
+
+        return int(not fits(self.updates) and fits(self._recovered(self.used, ahead=1)))
+
     @cached_property
     def eps(self) -> float | None:
-        """An eps under which every update follows from its moments; None if there is none."""
+        """An eps under which every update follows from its moments, if the scenario's does not and another does."""
+        allowed = self.floor.tolerance("update")
+        if max(u.residual for u in self._recovered(self.used, self.ahead)) <= allowed:
+            return None
         found = recover_eps(self.states, self.used, self.step + 1)
         if found is None:
             return None
-        rule = replace(self.used, eps=found)
-        residuals = [recover(n, s, rule, self.step + 1).residual for n, s in self.states.items()]
-        return found if max(residuals) <= self.floor.tolerance("update") else None
+        residuals = [u.residual for u in self._recovered(replace(self.used, eps=found))]
+        return found if max(residuals) <= allowed else None
 
     @cached_property
     def corrected(self) -> tuple[TensorUpdate, ...]:
-        """The updates recovered with the eps that explains them, where that is not the scenario's."""
-        if self.eps is None or max(u.residual for u in self.updates) <= self.floor.tolerance("update"):
-            return self.updates
-        rule = replace(self.used, eps=self.eps)
-        return tuple(recover(n, s, rule, self.step + 1) for n, s in self.states.items())
+        """The updates recovered with the step count and the eps that explain them."""
+        rule = self.used if self.eps is None else replace(self.used, eps=self.eps)
+        return self._recovered(rule, self.ahead)
 
     @cached_property
     def slot_weights(self) -> Tensor:
@@ -217,14 +231,20 @@ def _rank_distance(trace: Trace, step: int) -> dict[int, tuple[str, float]]:
     result = {}
     for rank in range(1, trace.header.ranks):
         theirs = trace.state(step + 1, "param", rank)
-        far = {n: float((mine[n].double() - theirs[n].double()).norm()) for n in mine if n in theirs}
+        far = {n: _distance(mine[n], theirs[n]) for n in mine if n in theirs}
         worst = max(far, key=lambda n: far[n], default="")
         if worst and far[worst] > 0:
             result[rank] = (worst, far[worst])
     return result
 
 
-def _used(optimizer: Optimizer, found: Sequence[Betas], floors: Sequence[Floor]) -> Optimizer:
+def _distance(one: Tensor, other: Tensor) -> float:
+    """L2, in the coarser of the two dtypes: one rank may tell its master weights, another the rounded copy."""
+    coarser = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
+    return float((one.to(coarser).double() - other.to(coarser).double()).norm())
+
+
+def _used(optimizer: Optimizer, found: Sequence[Betas], noise: Floor) -> Optimizer:
     """The betas that the moments really follow: the scenario's, unless the steps agree that they are others."""
     used = optimizer
     for name in ("beta1", "beta2"):
@@ -232,7 +252,7 @@ def _used(optimizer: Optimizer, found: Sequence[Betas], floors: Sequence[Floor])
         if not values:
             continue
         middle, wanted = statistics.median(values), getattr(optimizer, name)
-        if abs(middle - wanted) > max(f.tolerance(name) for f in floors) and 0 <= middle < 1:
+        if abs(middle - wanted) > noise.tolerance(name) and 0 <= middle < 1:
             used = replace(used, **{name: middle})
     return used
 
@@ -256,8 +276,11 @@ def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
         before.append(_floor_state(trace, step))
         floors.append(floor.measure(rights[-1], before[-1]))
         moments.append(_moments(trace, step))
-    found = [betas(m, f.tolerance("second")) for m, f in zip(moments, floors, strict=True)]
-    used = _used(scenario.optimizer, found, floors) if rights else scenario.optimizer
+    if not rights:
+        return ()
+    noise = floor.worst(floors)
+    found = [betas(m, noise.tolerance("second")) for m in moments]
+    used = _used(scenario.optimizer, found, noise)
     result = []
     for step, right in enumerate(rights):
         observed = observe(right.basis, moments[step], used.beta1)
@@ -267,8 +290,8 @@ def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
                 right=right,
                 observed=observed,
                 moments=moments[step],
-                floor=floors[step],
-                fit=hypotheses.explain(right, observed.weights, floors[step]),
+                floor=noise,
+                fit=hypotheses.explain(right, observed.weights, noise),
                 betas=found[step],
                 used=used,
                 states=states,

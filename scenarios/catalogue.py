@@ -118,6 +118,12 @@ def sft_ragged_zero2_offload(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_zero2_bf16(seed: int) -> Scenario:
+    """ZeRO stage 2 computing in bfloat16, float32 master weights."""
+    return replace(sft_ragged_zero2(seed), precision="bf16")
+
+
+@_scenario
 def sft_ragged_zero3(seed: int) -> Scenario:
     """Parameters, gradients and optimizer state sharded over the ranks (ZeRO stage 3)."""
     return replace(sft_ragged(seed), sharding="zero3")

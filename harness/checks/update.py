@@ -75,7 +75,7 @@ def weight_decay(evidence: StepEvidence) -> list[Finding]:
 
 def moments(evidence: StepEvidence) -> list[Finding]:
     """`update.moments`: betas that are not the scenario's, or an update that does not follow from the moments."""
-    return [*_betas(evidence), *_second(evidence), *_rule(evidence)]
+    return [*_betas(evidence), *_second(evidence), *_count(evidence), *_rule(evidence)]
 
 
 def _betas(evidence: StepEvidence) -> list[Finding]:
@@ -122,12 +122,33 @@ def _second(evidence: StepEvidence) -> list[Finding]:
     ]
 
 
+def _count(evidence: StepEvidence) -> list[Finding]:
+    if not evidence.ahead:
+        return []
+    right, counted = evidence.step + 1, evidence.step + 1 + evidence.ahead
+    plain = evidence.updates[0].learning_rate
+    return [
+        Finding(
+            "update.moments",
+            f"Adam's step count is {counted} at optimizer step {evidence.step}, expected {right}: its bias correction"
+            f" is a step ahead, as if the learning rate were {plain:.6g}, expected {evidence.expected_learning_rate:.6g}"
+            f" (allowed {evidence.floor.tolerance('learning_rate'):.1g} relative)",
+            step=evidence.step,
+            observed=float(counted),
+            expected=float(right),
+            tolerance=evidence.floor.tolerance("learning_rate"),
+            tolerance_source=SOURCE,
+            detail={"what": "step count", "learning_rate_as_if": plain},
+        )
+    ]
+
+
 def _rule(evidence: StepEvidence) -> list[Finding]:
-    worst = max(evidence.updates, key=lambda u: u.residual)
-    allowed = evidence.floor.tolerance("update")
+    eps, allowed = evidence.eps, evidence.floor.tolerance("update")
+    # Told by the updates as they are if an eps explains them, else by what is left under all corrections.
+    worst = max(evidence.corrected if eps is None else evidence.updates, key=lambda u: u.residual)
     if worst.residual <= allowed:
         return []
-    eps = evidence.eps
     fits = "" if eps is None else f"; eps = {eps:.3g} explains it, expected {evidence.right.scenario.optimizer.eps:g}"
     return [
         Finding(

@@ -228,7 +228,11 @@ def _update(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> li
         summary = f"weight decay of {own[0].observed:.4g} instead of {own[0].expected:.4g} applies to {what}"
         result.append(Diagnosis("weight-decay", summary, 1.0, ("update.weight-decay",), own[0].message))
     if own := _of(findings, "update.moments"):
-        telling = next((f for f in own if f.detail["what"] in ("beta1", "beta2", "eps")), own[0])
+        telling = next((f for f in own if f.detail["what"] in ("beta1", "beta2", "eps", "step count")), own[0])
+        if telling.detail["what"] == "step count":
+            result.append(_bias_correction(evidence, telling))
+            own = []
+    if own:
         summary = {
             "beta1": f"Adam runs with beta1 = {telling.observed:.4g}" if telling.observed else "",
             "beta2": f"Adam runs with beta2 = {telling.observed:.4g}" if telling.observed else "",
@@ -236,6 +240,15 @@ def _update(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> li
         }.get(telling.detail["what"], "the update does not follow from Adam's moments")
         result.append(Diagnosis("optimizer-moments", summary, 1.0, ("update.moments",), telling.message))
     return result
+
+
+def _bias_correction(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
+    shares = ", ".join(f"{e.updates[0].learning_rate / e.expected_learning_rate:.4f}" for e in evidence)
+    summary = (
+        "Adam's step count starts at 1 instead of 0, as after a step with no gradient before the training:"
+        f" the first updates are too small (times {shares})"
+    )
+    return Diagnosis("bias-correction", summary, 1.0, ("update.moments",), finding.message)
 
 
 def _state(findings: Sequence[Finding]) -> list[Diagnosis]:

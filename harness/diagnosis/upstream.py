@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict
 
-from adapters.contract import EngineOutput, Scenario, Sharding
+from adapters.contract import EngineOutput, Precision, Scenario, Sharding
 
 
 class Known(BaseModel):
@@ -29,6 +29,7 @@ class Known(BaseModel):
     sharding: tuple[Sharding, ...] | None = None
     offload: bool | None = None
     engine_output: EngineOutput | None = None
+    precision: Precision | None = None
 
     @property
     def sentence(self) -> str:
@@ -41,6 +42,7 @@ class Known(BaseModel):
             and (self.sharding is None or scenario.sharding in self.sharding)
             and self.offload in (None, scenario.offload_optimizer)
             and self.engine_output in (None, scenario.engine_output)
+            and self.precision in (None, scenario.precision)
         )
 
 

@@ -7,6 +7,7 @@ the floor, and every tolerance is a multiple of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -140,6 +141,11 @@ def _measure(right: RightStep, before: State, after: State, norm: float, loss: f
     )
 
 
+def worst(floors: Sequence[Floor]) -> Floor:
+    """The largest of each over several steps: few draws may come out small by luck, and steps are alike."""
+    return Floor(**{f.name: max(getattr(one, f.name) for one in floors) for f in fields(Floor)})
+
+
 def rows(right: RightStep) -> list[list[int]]:
     """Columns of the trained tokens of each conversation."""
     result: dict[int, list[int]] = {}
@@ -161,4 +167,4 @@ def measure(right: RightStep, state: State, dtype: torch.dtype | None = None) ->
         results.append(_measure(right, state, after, norm, loss))
     # No number is known better than the float32 that it was recorded in.
     least = torch.finfo(torch.float32).eps
-    return Floor(**{f.name: max(least, *(getattr(r, f.name) for r in results)) for f in fields(Floor)})
+    return worst([*results, Floor(**{f.name: least for f in fields(Floor)})])
