@@ -14,7 +14,6 @@ from harness import cli, verdict
 from harness.verdict import CellRecord, Verdict
 from tests.faults import simulate
 
-
 pytestmark = pytest.mark.slow
 
 
