@@ -26,8 +26,11 @@ from adapters.recorder import Recorder
 class Ranks(Protocol):
     """The other ranks, as far as the reference needs them."""
 
-    rank: int
-    world: int
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def world(self) -> int: ...
 
     def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
         """The model, averaging gradients over the ranks in its backward pass if it can."""
@@ -153,10 +156,10 @@ def _accumulate(
             (loss * ranks.world * _factor(scenario, number, how)).backward()
         total += loss.detach().double().cpu()
         if how.accumulator == "bf16":
-            for accumulator, p in zip(sums, model.parameters(), strict=True):
+            for so_far, p in zip(sums, model.parameters(), strict=True):
                 assert p.grad is not None
-                accumulator += p.grad.bfloat16()
-                p.grad = accumulator.float() if last else None
+                so_far.add_(p.grad.bfloat16())
+                p.grad = so_far.float() if last else None
     return total
 
 

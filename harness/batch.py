@@ -58,7 +58,9 @@ def _split(ids: tuple[int, ...], known: dict[tuple[int, ...], int]) -> list[tupl
     return pieces
 
 
-def _sequence(batch: MicroBatch, number: int, rows: list[text.Rendered], known: dict[tuple[int, ...], int]) -> Iterator[Conversation]:
+def _sequence(
+    batch: MicroBatch, number: int, rows: list[text.Rendered], known: dict[tuple[int, ...], int]
+) -> Iterator[Conversation]:
     start = batch.attention_start[number]
     real = [i for i in range(len(start)) if start[i] != -1]
 
@@ -92,7 +94,9 @@ def conversations(scenario: Scenario, batches: Iterable[MicroBatch]) -> list[Con
     """Every conversation of these micro-batches, in their order."""
     rows = right_rows(scenario)
     known = {row.ids: i for i, row in enumerate(rows)}
-    return [c for batch in batches for number in range(len(batch.input_ids)) for c in _sequence(batch, number, rows, known)]
+    return [
+        c for batch in batches for number in range(len(batch.input_ids)) for c in _sequence(batch, number, rows, known)
+    ]
 
 
 def expected(scenario: Scenario, step: int) -> list[int]:

@@ -16,7 +16,7 @@ from harness.diagnosis import hypotheses
 from harness.diagnosis.hypotheses import Fit
 from harness.oracle import floor
 from harness.oracle.basis import BasisCache, flatten
-from harness.oracle.floor import Floor
+from harness.oracle.floor import Floor, State
 from harness.oracle.observe import Betas, Moments, Observed, betas, observe
 from harness.oracle.step import RightStep, right_step
 from harness.oracle.update import TensorState, TensorUpdate, recover, recover_eps
@@ -63,7 +63,7 @@ class StepEvidence:
     reported: Reported | None
     rank_distance: dict[int, tuple[str, float]]
     """For every other rank whose parameters differ from rank 0's: the tensor that differs most, and its distance."""
-    before: floor.State
+    before: State
     """Parameters and moments before the step."""
 
     @property
@@ -107,7 +107,9 @@ class StepEvidence:
     @cached_property
     def coarse(self) -> Floor | None:
         """The floor that bfloat16 would have, for a run in float32."""
-        return floor.measure(self.right, self.before, torch.bfloat16) if self.right.scenario.precision == "fp32" else None
+        return (
+            floor.measure(self.right, self.before, torch.bfloat16) if self.right.scenario.precision == "fp32" else None
+        )
 
     @property
     def looks_coarse(self) -> bool:
@@ -216,14 +218,15 @@ def _states(trace: Trace, step: int) -> dict[str, TensorState]:
     before, after = trace.state(step, "param"), trace.state(step + 1, "param")
     first, second = trace.state(step + 1, "exp_avg"), trace.state(step + 1, "exp_avg_sq")
     return {
-        n: TensorState(before[n].double(), after[n].double(), first[n].double(), second[n].double()) for n in sorted(before)
+        n: TensorState(before[n].double(), after[n].double(), first[n].double(), second[n].double())
+        for n in sorted(before)
     }
 
 
-def _floor_state(trace: Trace, step: int) -> floor.State:
+def _floor_state(trace: Trace, step: int) -> State:
     parameters = trace.state(step, "param")
     zeros = {n: torch.zeros_like(p) for n, p in parameters.items()}
-    return floor.State(parameters, trace.state(step, "exp_avg") or zeros, trace.state(step, "exp_avg_sq") or zeros)
+    return State(parameters, trace.state(step, "exp_avg") or zeros, trace.state(step, "exp_avg_sq") or zeros)
 
 
 def _rank_distance(trace: Trace, step: int) -> dict[int, tuple[str, float]]:

@@ -16,7 +16,6 @@ from harness.findings import Diagnosis, Finding
 from harness.oracle.basis import BasisCache
 from harness.trace import Header, IncompleteTrace, Trace, UnreadableTrace
 
-
 SINGULAR = 1e6
 """Condition number of A from which on weights are not recovered to the floor any more."""
 
@@ -75,18 +74,25 @@ def _missing(trace: Trace, steps: tuple[StepEvidence, ...]) -> list[Finding]:
     wanted = trace.scenario.steps
     findings = []
     if len(steps) < wanted:
-        why = "ranks hold different parameters from then on" if steps and steps[-1].rank_distance else "no more were recorded"
+        why = (
+            "ranks hold different parameters from then on"
+            if steps and steps[-1].rank_distance
+            else "no more were recorded"
+        )
         message = f"{len(steps)} of {wanted} optimizer steps are checked: {why}"
         findings.append(Finding("run.incomplete", message, observed=float(len(steps)), expected=float(wanted)))
     findings += [
-        Finding("run.incomplete", f"step {s.step} has no line in the ranks' steps file: nothing was reported", step=s.step)
+        Finding(
+            "run.incomplete", f"step {s.step} has no line in the ranks' steps file: nothing was reported", step=s.step
+        )
         for s in steps
         if s.reported is None
     ]
     findings += [
         Finding(
             "run.incomplete",
-            f"the tokens of step {s.step} cannot be told apart (condition number {s.condition:.2g}): weights are unknown",
+            f"the tokens of step {s.step} cannot be told apart (condition number {s.condition:.2g}):"
+            " their weights are unknown",
             step=s.step,
         )
         for s in steps

@@ -1,4 +1,4 @@
-"""Reading a trace. Traces may come from elsewhere: nothing is unpickled, no name in them is followed, sizes are bounded."""
+"""Reading a trace. It may come from elsewhere: nothing is unpickled, no name in it followed, and sizes are bounded."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ class Trace:
             self._read[name] = load(_bytes(self.folder, name, MAX_TENSORS))
             return self._read[name]
         except (SafetensorError, ValueError) as error:
-            raise UnreadableTrace(f"{self.folder / name} is not a safetensors file ({error}); record it again") from None
+            raise UnreadableTrace(
+                f"{self.folder / name} is not a safetensors file ({error}); record it again"
+            ) from None
 
     def state(self, step: int, kind: str, rank: int = 0) -> dict[str, Tensor]:
         """`param`, `exp_avg` or `exp_avg_sq` after `step` steps, by parameter name; empty if not recorded."""
@@ -157,14 +159,18 @@ def header(folder: Path) -> tuple[Header, Scenario]:
     if schema != contract.TRACE_SCHEMA:
         newer = isinstance(schema, int) and schema > contract.TRACE_SCHEMA
         remedy = "upgrade lockstep to read it" if newer else "record it again"
-        raise UnreadableTrace(f"{folder} has trace schema {schema!r}, this release reads {contract.TRACE_SCHEMA}; {remedy}")
+        raise UnreadableTrace(
+            f"{folder} has trace schema {schema!r}, this release reads {contract.TRACE_SCHEMA}; {remedy}"
+        )
     try:
         parsed = Header.model_validate({**data, "schema_": schema})
         scenario = contract.scenario_from_dict(parsed.scenario)
     except (ValidationError, ValueError) as error:
         raise UnreadableTrace(f"{folder / contract.HEADER}: {str(error).splitlines()[0]}; record it again") from None
     if scenario.hash != parsed.scenario_hash:
-        raise UnreadableTrace(f"{folder / contract.HEADER}: the scenario does not match its hash: it was edited; record it again")
+        raise UnreadableTrace(
+            f"{folder / contract.HEADER}: the scenario does not match its hash: it was edited; record it again"
+        )
     return parsed, scenario
 
 
@@ -181,7 +187,9 @@ def _verify(folder: Path, end: dict[str, Any], ranks: int, steps: int) -> None:
     for name in _expected_files(ranks, steps):
         found = hashlib.sha256(_bytes(folder, name, MAX_TENSORS)).hexdigest()
         if sums.get(name) != found:
-            raise UnreadableTrace(f"{folder / name} was changed after it was written (its checksum differs); record it again")
+            raise UnreadableTrace(
+                f"{folder / name} was changed after it was written (its checksum differs); record it again"
+            )
 
 
 def _crash_reason(folder: Path) -> str:

@@ -86,7 +86,15 @@ def render(row: Row, words: tuple[str, ...]) -> Rendered:
 def tokenizer_files(words: tuple[str, ...], max_positions: int) -> dict[str, dict[str, Any]]:
     """Name and content of the files that `PreTrainedTokenizerFast` loads; written without any tokenizer library."""
     added = [
-        {"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        {
+            "id": i,
+            "content": t,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
         for i, t in enumerate(SPECIAL)
     ]
     tokenizer = {

@@ -30,7 +30,11 @@ def batch_composition(evidence: StepEvidence) -> list[Finding]:
     foreign = [c for c in evidence.right.conversations if c.row is None]
     findings = [_foreign(evidence, c, missing) for c in foreign]
     if not foreign and (missing or extra):
-        parts = [f"{what} rows {', '.join(map(str, rows))}" for what, rows in (("lacks", missing), ("repeats or adds", extra)) if rows]
+        parts = [
+            f"{what} rows {', '.join(map(str, rows))}"
+            for what, rows in (("lacks", missing), ("repeats or adds", extra))
+            if rows
+        ]
         findings.append(
             Finding(
                 "inputs.batch",
@@ -47,12 +51,14 @@ def _foreign(evidence: StepEvidence, c: Conversation, missing: Sequence[int]) ->
     rows = batch.right_rows(evidence.right.scenario)
     closest = max(missing, key=lambda r: difflib.SequenceMatcher(None, rows[r].ids, c.ids).ratio(), default=None)
     wanted = rows[closest].ids if closest is not None else ()
-    position = next((i for i, (a, b) in enumerate(zip(c.ids, wanted, strict=False)) if a != b), min(len(c.ids), len(wanted)))
+    position = next(
+        (i for i, (a, b) in enumerate(zip(c.ids, wanted, strict=False)) if a != b), min(len(c.ids), len(wanted))
+    )
     return Finding(
         "inputs.token-ids",
         f"the model received other tokens at step {evidence.step}, rank {c.rank}, micro-batch {c.micro_batch}, from"
-        f" position {position}: got '{_words(evidence, c.ids[position:position + 6])}', expected"
-        f" '{_words(evidence, wanted[position:position + 6])}' (row {closest})",
+        f" position {position}: got '{_words(evidence, c.ids[position : position + 6])}', expected"
+        f" '{_words(evidence, wanted[position : position + 6])}' (row {closest})",
         step=evidence.step,
         rank=c.rank,
         micro_batch=c.micro_batch,
@@ -73,8 +79,9 @@ def _first_wrong(
     return [
         Finding(
             code,
-            f"{what} at step {evidence.step}: first in {_at(c)}, position {at[0]} '{_words(evidence, c.ids[at[0]:at[0] + 1])}'"
-            f" ({len(at)} of its {len(c.ids)} tokens; {len(places)} of {len(evidence.right.conversations)} conversations)",
+            f"{what} at step {evidence.step}: first in {_at(c)}, position {at[0]}"
+            f" '{_words(evidence, c.ids[at[0] : at[0] + 1])}' ({len(at)} of its {len(c.ids)} tokens; {len(places)} of"
+            f" {len(evidence.right.conversations)} conversations)",
             step=evidence.step,
             rank=c.rank,
             micro_batch=c.micro_batch,

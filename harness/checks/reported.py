@@ -10,7 +10,9 @@ from harness.findings import Finding
 SOURCE = "floor of this step x margin"
 
 
-def _compare(evidence: StepEvidence, code: str, what: str, got: float | None, right: float, allowed: float) -> list[Finding]:
+def _compare(
+    evidence: StepEvidence, code: str, what: str, got: float | None, right: float, allowed: float
+) -> list[Finding]:
     if got is None or (math.isfinite(got) and abs(got / right - 1) <= allowed):
         return []
     return [
@@ -36,4 +38,6 @@ def loss(evidence: StepEvidence) -> list[Finding]:
 def grad_norm(evidence: StepEvidence) -> list[Finding]:
     """`grad-norm.value`: the reported norm against that of the right gradient before clipping."""
     got = evidence.reported.grad_norm if evidence.reported else None
-    return _compare(evidence, "grad-norm.value", "gradient norm", got, evidence.norm_right, evidence.floor.tolerance("norm"))
+    return _compare(
+        evidence, "grad-norm.value", "gradient norm", got, evidence.norm_right, evidence.floor.tolerance("norm")
+    )

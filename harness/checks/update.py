@@ -51,7 +51,8 @@ def weight_decay(evidence: StepEvidence) -> list[Finding]:
     wrong = [
         u
         for u in evidence.corrected
-        if u.learning_rate and abs(u.weight_decay - evidence.expected_decay(u.tensor)) > max(allowed, MARGIN * u.decay_error)
+        if u.learning_rate
+        and abs(u.weight_decay - evidence.expected_decay(u.tensor)) > max(allowed, MARGIN * u.decay_error)
     ]
     if not wrong:
         return []
@@ -131,7 +132,8 @@ def _count(evidence: StepEvidence) -> list[Finding]:
         Finding(
             "update.moments",
             f"Adam's step count is {counted} at optimizer step {evidence.step}, expected {right}: its bias correction"
-            f" is a step ahead, as if the learning rate were {plain:.6g}, expected {evidence.expected_learning_rate:.6g}"
+            f" is a step ahead, as if the learning rate were {plain:.6g},"
+            f" expected {evidence.expected_learning_rate:.6g}"
             f" (allowed {evidence.floor.tolerance('learning_rate'):.1g} relative)",
             step=evidence.step,
             observed=float(counted),

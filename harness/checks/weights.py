@@ -61,8 +61,9 @@ def _dropped(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
     return Finding(
         "weights.dropped-micro-batches",
         f"token weights at step {evidence.step}: micro-batches {', '.join(map(str, dropped))} of"
-        f" {scenario.accumulation} have weight 0 {where} (expected {evidence.clip_expected:.4g}/{evidence.right.targets}"
-        f" each, allowed {evidence.floor.tolerance('token'):.1g} relative)",
+        f" {scenario.accumulation} have weight 0 {where}"
+        f" (expected {evidence.clip_expected:.4g}/{evidence.right.targets} each,"
+        f" allowed {evidence.floor.tolerance('token'):.1g} relative)",
         step=evidence.step,
         observed=0.0,
         expected=evidence.clip_expected / evidence.right.targets,
@@ -145,7 +146,9 @@ def _uneven(evidence: StepEvidence) -> Finding:
     predicted, _ = predict(weighing(evidence.right), evidence.fit.hypothesis)
     off = (evidence.observed.weights - predicted) * evidence.right.targets
     trained = [i for i, c in enumerate(evidence.right.conversations) if c.targets]
-    worst, number = max((abs(float(off[c].mean())), i) for i, c in zip(trained, floor.rows(evidence.right), strict=True))
+    worst, number = max(
+        (abs(float(off[c].mean())), i) for i, c in zip(trained, floor.rows(evidence.right), strict=True)
+    )
     c = evidence.right.conversations[number]
     got = next(r for r in evidence.rows if (r.rank, r.micro_batch, r.row) == (c.rank, c.micro_batch, c.row)).weight
     relative = worst / evidence.clip_expected
@@ -174,8 +177,8 @@ def residual(evidence: StepEvidence) -> list[Finding]:
         return [
             Finding(
                 "numerics.dtype",
-                f"the gradient at step {evidence.step} carries rounding of {evidence.residual:.2g} (relative), expected at"
-                f" most {allowed:.1g} in fp32; bfloat16 gives {evidence.coarse.residual:.2g}",
+                f"the gradient at step {evidence.step} carries rounding of {evidence.residual:.2g} (relative),"
+                f" expected at most {allowed:.1g} in fp32; bfloat16 gives {evidence.coarse.residual:.2g}",
                 step=evidence.step,
                 observed=evidence.residual,
                 expected=evidence.floor.residual,

@@ -119,7 +119,7 @@ def _clip(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
     sentences = {
         "none": f"the gradient is not clipped at {e.right.scenario.max_grad_norm}",
         "per-rank": "every rank clips its own gradient before they are averaged",
-        "before-averaging": "the gradient is clipped before it is divided by the number of ranks, so it ends up shorter",
+        "before-averaging": "the gradient is clipped before it is divided by the number of ranks, so it is too short",
     }
     return "clipping", sentences[h.clip]
 
@@ -219,7 +219,11 @@ def _update(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> li
     result = []
     if own := _of(findings, "update.learning-rate"):
         line = ", ".join(f"{e.updates[0].learning_rate:.6g} (right {e.expected_learning_rate:.6g})" for e in evidence)
-        summary = _schedule(evidence) if any(f.detail.get("all") for f in own) else f"parameter groups differ: {own[0].message}"
+        summary = (
+            _schedule(evidence)
+            if any(f.detail.get("all") for f in own)
+            else f"parameter groups differ: {own[0].message}"
+        )
         result.append(Diagnosis("learning-rate-schedule", summary, 1.0, ("update.learning-rate",), f"by step: {line}"))
     if own := _of(findings, "update.weight-decay"):
         tensors = own[0].detail["tensors"]
@@ -262,7 +266,9 @@ def _state(findings: Sequence[Finding]) -> list[Diagnosis]:
     return [Diagnosis("rank-desync", sentence, 1.0, ("state.rank-desync",), own[0].message)]
 
 
-def _with_reported(found: list[Diagnosis], evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
+def _with_reported(
+    found: list[Diagnosis], evidence: Sequence[StepEvidence], findings: Sequence[Finding]
+) -> list[Diagnosis]:
     """Wrong reports follow from wrong weights or inputs where there are any; else they are a cause of their own."""
     own = _of(findings, *REPORTED)
     if not own:
@@ -292,7 +298,9 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
                 " clipping hides it, so the clip threshold acts earlier than it is meant to"
             )
             reported = ", ".join(f"{e.reported.grad_norm:.6g}" for e in evidence if e.reported and e.reported.grad_norm)
-            line = f"reported norms {reported}, right {', '.join(f'{e.norm_right:.6g}' for e in evidence)}; weights right"
+            line = (
+                f"reported norms {reported}, right {', '.join(f'{e.norm_right:.6g}' for e in evidence)}; weights right"
+            )
             return Diagnosis("gradient-scale", sentence, 1.0, ("grad-norm.value",), line)
     return None
 

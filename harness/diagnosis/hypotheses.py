@@ -218,9 +218,7 @@ def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) 
     return _clipped(base, factor, hypothesis.clip, w.right.scenario.max_grad_norm), factor * base.norm
 
 
-def compare(
-    w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None
-) -> Fit:
+def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
     """Hold a hypothesis against recovered weights [columns]."""
     predicted, norm = predict(w, hypothesis, base)
     off = recovered - predicted

@@ -101,4 +101,3 @@ def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
         f"residual {evidence.residual:.3g}; tried: {names}",
         evidence.residual,
     )
-

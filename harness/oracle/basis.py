@@ -72,7 +72,9 @@ def _rows(parameters: dict[str, Tensor], model: Model, segment: Segment) -> tupl
     positions = None if segment.positions is None else torch.tensor(segment.positions)
     first_key = None if segment.first_key is None else torch.tensor(segment.first_key)
     losses = forward.losses(parameters, model, ids, positions, first_key)
-    each = torch.autograd.grad(losses, list(parameters.values()), torch.eye(len(losses)).double(), is_grads_batched=True)
+    each = torch.autograd.grad(
+        losses, list(parameters.values()), torch.eye(len(losses)).double(), is_grads_batched=True
+    )
     return losses.detach(), torch.cat([g.reshape(len(losses), -1) for g in each], dim=1)
 
 

@@ -118,7 +118,10 @@ def _measure(right: RightStep, before: State, after: State, norm: float, loss: f
         recover(
             n,
             TensorState(
-                before.parameters[n].double(), after.parameters[n].double(), after.first[n].double(), after.second[n].double()
+                before.parameters[n].double(),
+                after.parameters[n].double(),
+                after.first[n].double(),
+                after.second[n].double(),
             ),
             rule,
             right.number + 1,

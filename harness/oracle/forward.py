@@ -51,7 +51,8 @@ def _attend(
     score = query @ key.transpose(1, 2) * model.head_dim**-0.5
     weight = score.masked_fill(~allowed, float("-inf")).softmax(-1)
     mixed = (weight @ value).transpose(0, 1).reshape(length, -1)
-    return mixed @ parameters[f"{at}.self_attn.o_proj.weight"].T
+    result: Tensor = mixed @ parameters[f"{at}.self_attn.o_proj.weight"].T
+    return result
 
 
 def _feed_forward(parameters: Parameters, at: str, x: Tensor) -> Tensor:
@@ -102,7 +103,9 @@ def losses(
 
 def joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
     """Several conversations as one sequence, each apart: its ids, positions and first keys, int64 [T] each."""
-    ids, positions, first = [], [], []
+    ids: list[int] = []
+    positions: list[int] = []
+    first: list[int] = []
     for row in rows:
         first += [len(ids)] * len(row)
         positions += range(len(row))

@@ -84,7 +84,6 @@ def as_computed(parameters: Parameters, scenario: Scenario) -> dict[str, Tensor]
     return {name: p.to(dtype).float() for name, p in parameters.items()}
 
 
-
 def right_step(
     scenario: Scenario,
     number: int,

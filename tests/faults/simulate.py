@@ -75,7 +75,7 @@ def run(scenario: Scenario, plan: Plan, folder: Path, job_version: str = "simula
         try:
             recorder = ThreadRecorder(job, rank, meeting)
             torch_sft.run(job, models[rank], plan, Threads(rank, scenario.ranks, meeting), recorder)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  told by the main thread
             failures.append(error)
             meeting.barrier.abort()
 
