@@ -138,8 +138,10 @@ def _failing(cells: list[CellRecord], folder: str, console: Console) -> None:
 
 
 def _said(example: CellRecord, console: Console) -> None:
-    for number, diagnosis in enumerate(example.diagnoses):
-        _diagnosis(diagnosis, number == 0, console)
+    before: DiagnosisRecord | None = None
+    for diagnosis in example.diagnoses:
+        _diagnosis(diagnosis, before, console)
+        before = diagnosis
     explained = {code for d in example.diagnoses for code in d.codes}
     _findings([f for f in example.findings if f.code in explained], console)
     _unexplained([f for f in example.findings if f.code not in explained], bool(explained), console)
@@ -170,10 +172,12 @@ def _scenarios(cells: Iterable[CellRecord]) -> str:
     )
 
 
-def _diagnosis(diagnosis: DiagnosisRecord, first: bool, console: Console) -> None:
+def _diagnosis(diagnosis: DiagnosisRecord, before: DiagnosisRecord | None, console: Console) -> None:
     _line(console, Text(diagnosis.summary, "bold"), 2)
-    explains = "explains" if first else "with the above, explains"
-    _line(console, f"{explains} {share(diagnosis.explains)} of the deviation; {diagnosis.evidence}", 4)
+    explains = "explains" if before is None else "with the above, explains"
+    # Causes of one kind rest on the same numbers: told once.
+    evidence = "" if before is not None and before.evidence == diagnosis.evidence else f"; {diagnosis.evidence}"
+    _line(console, f"{explains} {share(diagnosis.explains)} of the deviation{evidence}", 4)
     for label, said in (("upstream", diagnosis.upstream), ("remedy", diagnosis.remedy)):
         if said:
             _line(console, f"{label}: {said}", 4)
@@ -212,8 +216,8 @@ def counted(noun: str, numbers: Iterable[int]) -> str:
 
 
 def share(value: float) -> str:
-    """A percentage, rounded down so that 100 % is said of the whole alone."""
-    return f"{math.floor(value * 1000) / 10:g} %"
+    """A percentage, rounded down so that 100 % is said of the whole alone (or of all but a billionth)."""
+    return f"{math.floor(value * 1000 + 1e-6) / 10:g} %"
 
 
 def _summary(verdict: Verdict) -> Text:
