@@ -68,16 +68,20 @@ def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> 
 def recover_eps(states: Mapping[str, TensorState], optimizer: Optimizer, count: int) -> float | None:
     """The eps that explains all updates best, or None if none does.
 
-    d (sqrt(v) + eps) = -lr m - lr wd theta (sqrt(v) + eps) is linear in lr, eps, lr wd and lr wd eps.
+    d (sqrt(v) + eps) = -lr m - lr wd theta (sqrt(v) + eps) is linear in lr, eps, lr wd and lr wd eps. The last two
+    are sought in matrices only: what is decayed besides, `update.weight-decay` tells under the eps found here.
     """
     columns, target = [], []
     for state in states.values():
         moved = (state.after - state.before).reshape(-1)
         root = (state.second / (1.0 - optimizer.beta2**count)).sqrt().reshape(-1)
         first = (state.first / (1.0 - optimizer.beta1**count)).reshape(-1)
-        columns.append(torch.stack((-first, -moved), dim=1))
+        decayed = state.before.reshape(-1) * (state.before.ndim > 1)
+        columns.append(torch.stack((-first, -moved, -decayed * root, -decayed), dim=1))
         target.append(moved * root)
     design, right = torch.cat(columns), torch.cat(target)
     scale = design.norm(dim=0).clamp_min(1e-300)
-    eps = float((torch.linalg.lstsq(design / scale, right[:, None]).solution.squeeze(1) / scale)[1])
+    # By a full factorisation: without decay its columns tell nothing, and may be dependent.
+    solution = torch.linalg.lstsq(design / scale, right[:, None], driver="gelsd").solution.squeeze(1) / scale
+    eps = float(solution[1])
     return eps if eps > 0 else None
