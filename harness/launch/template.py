@@ -32,6 +32,10 @@ SLACK = 10.0
 PATIENCE = 3.0
 """Seconds that a template has to end by itself."""
 
+_STARTS = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
+"""Starts at once in this process. One imports for seconds, and may compile on two cores (`MAX_JOBS`): many side by side
+starve each other, and none is ready while the first could have run cells."""
+
 
 class TemplateFailed(Exception):
     """A template process ended, or hung, before it could serve. The message ends with what it printed last."""
@@ -93,8 +97,15 @@ class Template:
             if self._server is None or self._server.dead:
                 if self._server is not None:
                     self._server.close()
-                self._server = _Server(self._python, self._adapter, self._variables, self._log)
-            server = self._server
+                return self._begin()
+            self._server.await_ready()
+            return self._server
+
+    def _begin(self) -> _Server:
+        with _STARTS:
+            if self._closed:
+                raise TemplateFailed(f"the template of {self._adapter} is closed")
+            self._server = server = _Server(self._python, self._adapter, self._variables, self._log)
             server.await_ready()
             return server
 

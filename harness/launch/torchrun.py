@@ -53,6 +53,9 @@ class Torchrun:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Nothing is kept warm."""
+
     def run(self, job: Job, timeout: float) -> Outcome:
         """Run a cell for at most `timeout` seconds, not counting what is compiled once in an environment.
 

@@ -101,9 +101,12 @@ def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segme
 
 
 class BasisCache:
-    """Keeps the bases used last; equal parameters and segments give the same object back."""
+    """Keeps the bases used last; equal parameters and segments give the same object back.
 
-    def __init__(self, keep: int = 16) -> None:
+    One takes parameters x tokens x 8 bytes: 80 MB on the scenarios. There, few differ before the first step.
+    """
+
+    def __init__(self, keep: int = 6) -> None:
         self._keep = keep
         self._known: OrderedDict[str, Basis] = OrderedDict()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adapters.contract import Scenario
 from harness.batch import Conversation
-from harness.oracle.basis import Basis, BasisCache, Segment
+from harness.oracle.basis import Basis, BasisCache, Segment, build
 from harness.oracle.forward import Parameters
 
 CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_ and DeepSpeed's clipping both divide by norm + 1e-6
@@ -93,7 +93,9 @@ def right_step(
 ) -> RightStep:
     """What step `number` should do with these conversations at these parameters (before the step)."""
     segments = [Segment(c.ids) for c in conversations]
-    basis = cache.get(as_computed(parameters, scenario), scenario.model, segments)
+    seen = as_computed(parameters, scenario)
+    # Cells of a scenario start alike; after a step their parameters differ, if only by rounding.
+    basis = build(seen, scenario.model, segments) if number else cache.get(seen, scenario.model, segments)
     slots = tuple(
         Slot(i, t, basis.columns[c.ids[: t + 1]], c.trained[t])
         for i, c in enumerate(conversations)

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from adapters.contract import Job
 from harness.environments import build, installer, store
 from harness.environments.environment import Environment
 from harness.environments.request import Request
-from harness.launch import torchrun
-from harness.launch.outcome import Outcome
 from harness.launch.template import Template
+from harness.launch.torchrun import Torchrun
 from harness.session.plan import Device, Plan
 from harness.session.session import Judged, Parts, Runner
 from scenarios import checkpoint
-
-
-class Cold:
-    """Runs every cell by a torchrun of its own."""
-
-    def __init__(self, environment: Environment, variables: Mapping[str, str]) -> None:
-        self._python = environment.python
-        self._variables = variables
-        self._closed = threading.Event()
-
-    def start(self) -> None:
-        """Nothing is kept warm."""
-
-    def run(self, job: Job, timeout: float) -> Outcome:
-        if self._closed.is_set():
-            raise RuntimeError("the run was ended")
-        return torchrun.run(self._python, self._variables, job, timeout)
-
-    def close(self) -> None:
-        """No further cell is begun. One that runs ends with this process, whose end its keeper sees."""
-        self._closed.set()
 
 
 def parts(plan: Plan, root: Path | None) -> Parts:
@@ -48,7 +24,7 @@ def parts(plan: Plan, root: Path | None) -> Parts:
     def launch(environment: Environment, log: Path) -> Runner:
         variables = _variables(environment, plan.device)
         if plan.launcher == "torchrun":
-            return Cold(environment, variables)
+            return Torchrun(environment.python, variables)
         return Template(environment.python, environment.adapter, variables, log)
 
     return Parts(ensure, launch, checkpoint.write, _judge(), installer.kill_all)
