@@ -5,7 +5,6 @@ What builds, launches and judges is handed in (`Parts`), and whoever wants to wa
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import time
@@ -139,9 +138,6 @@ class Session:
         self._checkpoints: dict[str, threading.Lock] = {c.label: threading.Lock() for c in plan.choices}
         self._guard = threading.Lock()
         self._stopping = threading.Event()
-        # Starting imports a framework and may compile for a minute: more at once than there are cores only delays
-        # the first verdict.
-        self._starting = threading.Semaphore(os.cpu_count() or 1)
 
     def run(self) -> Verdict:
         """Run every cell. On KeyboardInterrupt all processes are ended, and what was recorded stays, not complete."""
@@ -215,9 +211,8 @@ class Session:
             return
         runner = self._launcher(request, environment, cells[0].version)
         try:
-            with self._starting:
-                self._observer.note(request, "starting; the first time, this may compile for minutes")
-                runner.start()
+            self._observer.note(request, "starting; the first time, this may compile for minutes")
+            runner.start()
         except Exception as error:  # noqa: BLE001
             runner.close()
             tail = _tail(self._folder.log(request.framework, cells[0].version))
