@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 TRACE_SCHEMA = 1
 
@@ -19,6 +20,8 @@ END = "end.json"
 CRASH = "crash.json"
 
 IGNORED_LABEL = -100
+
+MAX_LAYERS = 1024
 
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
 Precision = Literal["fp32", "bf16"]
@@ -138,24 +141,96 @@ def to_dict(value: Any) -> dict[str, Any]:
     return dataclasses.asdict(value)
 
 
-def scenario_from_dict(data: dict[str, Any]) -> Scenario:
-    """The inverse of `to_dict`. Raises ValueError naming the first field that does not fit."""
-    known = {f.name for f in dataclasses.fields(Scenario)}
-    if unknown := sorted(set(data) - known):
-        raise ValueError(f"scenario has unknown fields: {', '.join(unknown)}")
-    fields = dict(data)
+def scenario_from_dict(data: Any) -> Scenario:
+    """The inverse of `to_dict`. Raises ValueError, in one line, naming the first field that does not fit."""
+    fields = dict(data) if isinstance(data, dict) else {}
     try:
-        fields["rows"] = tuple(tuple(Message(**m) for m in row) for row in data["rows"])
-        fields["vocabulary"] = tuple(data["vocabulary"])
-        fields["model"] = Model(**data["model"])
-        fields["optimizer"] = Optimizer(**data["optimizer"])
+        fields["rows"] = tuple(tuple(Message(**m) for m in row) for row in fields["rows"])
+        fields["vocabulary"] = tuple(fields["vocabulary"])
+        fields["model"] = Model(**fields["model"])
+        fields["optimizer"] = Optimizer(**fields["optimizer"])
         scenario = Scenario(**fields)
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"scenario cannot be read: {error}") from error
-    for name, kind in (("sharding", Sharding), ("precision", Precision), ("schedule", Schedule)):
-        if getattr(scenario, name) not in get_args(kind):
-            raise ValueError(f"scenario.{name} is {getattr(scenario, name)!r}, not one of {get_args(kind)}")
+    except KeyError as error:
+        raise ValueError(f"scenario lacks {error}") from None
+    except TypeError as error:
+        raise ValueError(f"scenario cannot be read: {error}") from None
+    _check_types("scenario", scenario)
+    _check_model(scenario.model)
+    _check_optimizer(scenario.optimizer)
+    _check_scenario(scenario)
     return scenario
+
+
+def _check_types(at: str, value: Any) -> None:
+    """Every field of a frozen dataclass, and of those in it, against its annotation."""
+    for name, kind in get_type_hints(type(value)).items():
+        part = getattr(value, name)
+        if not _is(part, kind):
+            shown = ascii(part)
+            raise ValueError(f"{at}.{name} is {shown if len(shown) < 60 else shown[:60] + '...'}, not {_named(kind)}")
+        if dataclasses.is_dataclass(part):
+            _check_types(f"{at}.{name}", part)
+
+
+def _is(value: Any, kind: Any) -> bool:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return isinstance(value, str) and value in inner
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is(part, inner[0]) for part in value)
+    if inner:  # a union
+        return any(_is(value, one) for one in inner)
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if kind is Message:
+        return type(value) is Message and all(_is(getattr(value, n), k) for n, k in get_type_hints(Message).items())
+    return type(value) is kind
+
+
+def _named(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("typing.", "")
+
+
+def _require(right: bool, at: str, value: object, wanted: str) -> None:
+    if not right:
+        raise ValueError(f"scenario.{at} is {value}, not {wanted}")
+
+
+def _check_model(model: Model) -> None:
+    for field_ in dataclasses.fields(model):
+        value = getattr(model, field_.name)
+        _require(field_.name == "tied_embeddings" or 0 < value < 2**31, f"model.{field_.name}", value, "1 to 2^31")
+    _require(model.layers <= MAX_LAYERS, "model.layers", model.layers, f"at most {MAX_LAYERS}")
+    _require(model.hidden_size % model.heads == 0, "model.heads", model.heads, f"a divisor of {model.hidden_size}")
+    _require(model.heads % model.kv_heads == 0, "model.kv_heads", model.kv_heads, f"a divisor of {model.heads}")
+    _require(model.head_dim % 2 == 0, "model.heads", model.heads, "such that a head has an even size")
+
+
+def _check_optimizer(rule: Optimizer) -> None:
+    _require(rule.learning_rate > 0, "optimizer.learning_rate", rule.learning_rate, "above 0")
+    for name in ("beta1", "beta2"):
+        value = getattr(rule, name)
+        _require(0 <= value < 1, f"optimizer.{name}", value, "in [0, 1)")
+    for name in ("eps", "weight_decay"):
+        value = getattr(rule, name)
+        _require(value >= 0, f"optimizer.{name}", value, "at least 0")
+
+
+def _check_scenario(scenario: Scenario) -> None:
+    for name in ("ranks", "micro_batch_size", "accumulation", "steps", "rows_per_sequence"):
+        value = getattr(scenario, name)
+        _require(value >= 1, name, value, "at least 1")
+    for name in ("warmup_steps", "seed"):
+        value = getattr(scenario, name)
+        _require(value >= 0, name, value, "at least 0")
+    limit = scenario.max_grad_norm
+    _require(limit is None or limit > 0, "max_grad_norm", limit, "above 0")
+    _require(all(scenario.rows), "rows", "without messages somewhere", "one conversation each")
+    needed = scenario.rows_per_step * scenario.steps
+    _require(len(scenario.rows) >= needed, "rows", f"{len(scenario.rows)} long", f"the {needed} that its steps need")
+    words = scenario.vocabulary
+    _require(len(set(words)) == len(words), "vocabulary", "repeating a word", "one id a word")
+    _require(len(words) == scenario.model.vocab_size, "vocabulary", f"{len(words)} long", "model.vocab_size")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,228 @@
+"""Scenarios are the same on every machine, and survive the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scenarios
+from adapters.contract import Message, Model, Optimizer, Scenario, scenario_from_dict, to_dict
+from harness.batch import expected
+from scenarios import text
+from scenarios.catalogue import RAGGED
+
+# Traces recorded long ago are known by these. A change here makes every old trace one of another scenario.
+HASHES = {
+    "sft-ragged": "8fbba418d3c6e24e",
+    "sft-equal": "be4ce43110899adb",
+    "sft-ragged-noclip": "e475bd1d3083361d",
+    "sft-ragged-decay": "ba4a095bbfc5622e",
+    "sft-ragged-warmup": "5f793ae3d0280f90",
+    "sft-ragged-batch2": "e4287391f962f9b3",
+    "sft-ragged-packed": "d90c5e3dc444b7c4",
+    "sft-ragged-bf16": "5427f5ac39dbca86",
+    "sft-ragged-zero1": "927f8d5ee86268e6",
+    "sft-ragged-zero2": "9467b76b625fcae8",
+    "sft-ragged-zero2-bare-loss": "f33a9fa2a9f56549",
+    "sft-ragged-zero2-offload": "f14a655a98a70d3d",
+    "sft-ragged-zero2-bf16": "65e20bf7299b6d18",
+    "sft-ragged-zero3": "5cd69a84bae06522",
+}
+NAMES = tuple(scenarios.CATALOGUE)
+
+
+def response_lengths(scenario: Scenario, step: int) -> list[int]:
+    rows = [text.render(scenario.rows[i], scenario.vocabulary) for i in expected(scenario, step)]
+    return [sum(row.loss_mask) for row in rows]
+
+
+def test_hashes_are_what_they_were() -> None:
+    assert {name: scenarios.get(name).hash for name in NAMES} == HASHES
+
+
+def test_the_hash_is_of_all_but_the_name() -> None:
+    scenario = scenarios.get("sft-ragged")
+    assert replace(scenario, name="other").hash == scenario.hash
+    for change in (
+        {"ranks": 1},
+        {"seed": 1},
+        {"max_grad_norm": None},
+        {"optimizer": Optimizer(eps=1e-7)},
+        {"model": Model(rms_eps=1e-6)},
+        {"rows": scenario.rows[::-1]},
+    ):
+        assert replace(scenario, **change).hash != scenario.hash, change
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scenario_is_named_as_in_the_catalogue_and_differs_by_seed(name: str) -> None:
+    assert scenarios.get(name).name == name
+    assert scenarios.get(name, 3) == scenarios.get(name, 3)
+    assert scenarios.get(name, 3).rows != scenarios.get(name, 4).rows
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_is_trained_once(name: str) -> None:
+    scenario = scenarios.get(name)
+    every = [row for step in range(scenario.steps) for row in expected(scenario, step)]
+    assert every == list(range(len(scenario.rows)))
+    assert len(every) == scenario.rows_per_step * scenario.steps
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("sft-ragged")])
+def test_ragged_responses_are_ragged_on_every_level(name: str) -> None:
+    """Rows, micro-batches, micro-steps over the ranks, and ranks: each mean must be over another number of tokens."""
+    scenario = scenarios.get(name)
+    for step in range(scenario.steps):
+        per_place = {
+            (rank, micro_batch): sum(
+                sum(text.render(scenario.rows[row], scenario.vocabulary).loss_mask)
+                for sequence in scenario.sequence_rows(step, micro_batch, rank)
+                for row in sequence
+            )
+            for rank in range(scenario.ranks)
+            for micro_batch in range(scenario.accumulation)
+        }
+        by_rank = {r: sum(n for (rank, _), n in per_place.items() if rank == r) for r in range(scenario.ranks)}
+        by_step = {m: sum(n for (_, at), n in per_place.items() if at == m) for m in range(scenario.accumulation)}
+        assert len(set(response_lengths(scenario, step))) > 4
+        assert len(set(per_place.values())) > 2
+        assert len(set(by_rank.values())) == scenario.ranks
+        assert len(set(by_step.values())) > 1
+
+
+def test_the_ragged_base_is_the_published_one() -> None:
+    scenario = scenarios.get("sft-ragged")
+    assert response_lengths(scenario, 0) == list(RAGGED)
+    assert sum(RAGGED) == 140
+    assert sorted(response_lengths(scenario, 1)) == sorted(RAGGED)
+    assert response_lengths(scenario, 1) != list(RAGGED)
+
+
+def test_the_control_has_equal_responses() -> None:
+    scenario = scenarios.get("sft-equal")
+    assert {n for step in range(scenario.steps) for n in response_lengths(scenario, step)} == {17}
+
+
+def test_patterns() -> None:
+    assert scenarios.matching("sft-equal") == ["sft-equal"]
+    assert scenarios.matching("*zero3") == ["sft-ragged-zero3"]
+    assert scenarios.matching("*") == list(NAMES)
+    assert scenarios.matching("SFT-EQUAL") == []
+    with pytest.raises(KeyError):
+        scenarios.get("sft-raged")
+
+
+def test_warmup_rises_to_the_learning_rate() -> None:
+    scenario = replace(scenarios.get("sft-ragged-warmup"), optimizer=Optimizer(learning_rate=1.0))
+    assert [scenario.learning_rate_at(step) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    constant = replace(scenario, schedule="constant")
+    assert {constant.learning_rate_at(step) for step in range(6)} == {1.0}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_scenario_survives_the_wire(name: str, seed: int) -> None:
+    scenario = scenarios.get(name, seed)
+    assert scenario_from_dict(json.loads(json.dumps(to_dict(scenario)))) == scenario
+
+
+def _without(field: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda data: data.pop(field)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_without("rows"), "rows"),
+        (_without("vocabulary"), "vocabulary"),
+        (_without("name"), "name"),
+        (lambda d: d.update(flavour="sour"), "flavour"),
+        (lambda d: d.update(rows=None), "scenario"),
+        (lambda d: d.update(rows=7), "scenario"),
+        (lambda d: d.update(rows=[]), "0 long"),
+        (lambda d: d.update(rows=[[]]), "rows"),
+        (lambda d: d.update(rows=["text"]), "scenario"),
+        (lambda d: d.update(rows=[[{"role": "user"}]]), "content"),
+        (lambda d: d["rows"][0][0].update(role="tool"), "role"),
+        (lambda d: d["rows"][0][0].update(content=5), "content"),
+        (lambda d: d.update(vocabulary=5), "scenario"),
+        (lambda d: d["vocabulary"].pop(), "vocabulary"),
+        (lambda d: d["vocabulary"].__setitem__(7, 7), "vocabulary"),
+        (lambda d: d["vocabulary"].__setitem__(7, d["vocabulary"][8]), "vocabulary"),
+        (lambda d: d.update(model=None), "Model"),
+        (lambda d: d["model"].update(colour=1), "colour"),
+        (lambda d: d["model"].update(hidden_size="48"), "hidden_size"),
+        (lambda d: d["model"].update(hidden_size=0), "hidden_size"),
+        (lambda d: d["model"].update(heads=-4), "heads"),
+        (lambda d: d["model"].update(heads=5), "heads"),
+        (lambda d: d["model"].update(kv_heads=3), "kv_heads"),
+        (lambda d: d["model"].update(layers=10**9), "layers"),
+        (lambda d: d["model"].update(hidden_size=12, heads=4), "heads"),
+        (lambda d: d["model"].update(rms_eps="tiny"), "rms_eps"),
+        (lambda d: d["model"].update(tied_embeddings=1), "tied_embeddings"),
+        (lambda d: d.update(optimizer=[]), "Optimizer"),
+        (lambda d: d["optimizer"].update(beta1="high"), "beta1"),
+        (lambda d: d["optimizer"].update(beta1=1.0), "beta1"),
+        (lambda d: d["optimizer"].update(beta2=float("nan")), "beta2"),
+        (lambda d: d["optimizer"].update(learning_rate=float("inf")), "learning_rate"),
+        (lambda d: d["optimizer"].update(learning_rate=0.0), "learning_rate"),
+        (lambda d: d.update(sharding="zero4"), "zero4"),
+        (lambda d: d.update(precision="fp8"), "fp8"),
+        (lambda d: d.update(schedule="cosine"), "cosine"),
+        (lambda d: d.update(engine_output="tuple"), "tuple"),
+        (lambda d: d.update(device="tpu"), "tpu"),
+        (lambda d: d.update(sharding=["none"]), "sharding"),
+        (lambda d: d.update(steps=-1), "steps"),
+        (lambda d: d.update(steps=0), "steps"),
+        (lambda d: d.update(steps=1e3), "steps"),
+        (lambda d: d.update(steps=True), "steps"),
+        (lambda d: d.update(steps=10**12), "rows"),
+        (lambda d: d.update(ranks=0), "ranks"),
+        (lambda d: d.update(accumulation="4"), "accumulation"),
+        (lambda d: d.update(micro_batch_size=0), "micro_batch_size"),
+        (lambda d: d.update(rows_per_sequence=0), "rows_per_sequence"),
+        (lambda d: d.update(accumulation=5), "rows"),
+        (lambda d: d.update(schedule="linear-warmup", warmup_steps=-1), "warmup_steps"),
+        (lambda d: d.update(max_grad_norm="one"), "max_grad_norm"),
+        (lambda d: d.update(max_grad_norm=0.0), "max_grad_norm"),
+        (lambda d: d.update(offload_optimizer="no"), "offload_optimizer"),
+        (lambda d: d.update(seed=-1), "seed"),
+        (lambda d: d.update(name=["x"]), "name"),
+    ],
+)
+def test_what_is_no_scenario_is_a_value_error_of_one_line(spoil: Callable[[dict[str, Any]], Any], said: str) -> None:
+    data = json.loads(json.dumps(to_dict(scenarios.get("sft-ragged"))))
+    spoil(data)
+    with pytest.raises(ValueError, match=r"\A[^\n]*\Z") as error:
+        scenario_from_dict(data)
+    assert said in str(error.value)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(field=st.sampled_from(sorted(to_dict(scenarios.get("sft-ragged")))), value=anything)
+def test_a_field_of_any_json_is_read_or_refused(field: str, value: Any) -> None:
+    data = to_dict(scenarios.get("sft-ragged"))
+    told = ""
+    try:
+        assert scenario_from_dict({**data, field: value}).hash
+    except ValueError as error:
+        told = str(error)
+    assert "\n" not in told
+
+
+def test_messages_are_values() -> None:
+    assert Message("user", "a") == Message("user", "a")
+    assert hash(scenarios.get("sft-ragged")) == hash(scenarios.get("sft-ragged"))

@@ -1,0 +1,121 @@
+"""The folder that a framework is pointed at means to transformers what the scenario says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import scenarios
+from adapters.contract import Message, Model, Scenario, to_dict
+from scenarios import checkpoint, text, weights
+
+transformers = pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint")
+    checkpoint.write(scenarios.get("sft-ragged"), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tokenizer(folder: Path):
+    return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def vocabularies() -> set[tuple[str, ...]]:
+    return {scenarios.get(name).vocabulary for name in scenarios.CATALOGUE}
+
+
+def test_all_scenarios_speak_one_language() -> None:
+    """So that one tokenizer, loaded once, stands for all of them in this file."""
+    assert len(vocabularies()) == 1
+    assert {scenarios.get(name).model for name in scenarios.CATALOGUE} == {Model()}
+
+
+@pytest.mark.parametrize("name", scenarios.CATALOGUE)
+def test_the_tokenizer_gives_the_ids_and_the_mask_that_render_gives(name: str, tokenizer) -> None:
+    scenario = scenarios.get(name)
+    for number, row in enumerate(scenario.rows):
+        got = tokenizer.apply_chat_template(
+            [to_dict(m) for m in row], return_dict=True, return_assistant_tokens_mask=True
+        )
+        right = text.render(row, scenario.vocabulary)
+        assert tuple(got["input_ids"]) == right.ids, f"row {number}"
+        assert tuple(map(bool, got["assistant_masks"])) == right.loss_mask, f"row {number}"
+
+
+def test_several_turns_and_the_generation_prompt(tokenizer) -> None:
+    words = text.vocabulary(128)
+    row = (
+        Message("user", f"{words[9]} {words[10]}"),
+        Message("assistant", words[11]),
+        Message("user", words[12]),
+        Message("assistant", f"{words[13]} {words[14]}"),
+    )
+    messages = [to_dict(m) for m in row]
+    got = tokenizer.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
+    right = text.render(row, words)
+    assert tuple(got["input_ids"]) == right.ids
+    assert tuple(map(bool, got["assistant_masks"])) == right.loss_mask
+    prompt = tokenizer.apply_chat_template(messages[:1], add_generation_prompt=True)
+    assert tuple(prompt) == right.ids[: len(prompt)]
+    assert prompt[-1] == words.index(text.ASSISTANT)
+
+
+def test_special_tokens(tokenizer) -> None:
+    assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.unk_token) == (text.PAD, text.EOS, text.UNK)
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (0, 1)
+    assert len(tokenizer) == len(set(text.vocabulary(128))) == 128
+    assert tokenizer.convert_ids_to_tokens(range(128)) == list(text.vocabulary(128))
+
+
+def test_rows_file_holds_every_row_rendered(folder: Path) -> None:
+    scenario = scenarios.get("sft-ragged")
+    lines = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    assert len(lines) == len(scenario.rows)
+    for line, row in zip(lines, scenario.rows, strict=True):
+        right = text.render(row, scenario.vocabulary)
+        assert line["messages"] == [to_dict(m) for m in row]
+        assert tuple(line["input_ids"]) == right.ids
+        assert tuple(map(bool, line["loss_mask"])) == right.loss_mask
+
+
+def test_words_outside_the_vocabulary_are_an_error() -> None:
+    with pytest.raises(KeyError, match="xyzzy"):
+        text.render((Message("user", "xyzzy"),), text.vocabulary(32))
+
+
+def load(scenario: Scenario, folder: Path):
+    checkpoint.write(scenario, folder)
+    return transformers.AutoModelForCausalLM.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_transformers_loads_the_very_weights(tied: bool, tmp_path: Path) -> None:
+    scenario = replace(scenarios.get("sft-ragged", 5), model=Model(tied_embeddings=tied))
+    model = load(scenario, tmp_path)
+    expected = weights.initial(scenario.model, 5)
+    loaded = dict(model.named_parameters())
+    assert type(model).__name__ == "LlamaForCausalLM"
+    assert list(loaded) == list(expected)
+    for name, value in expected.items():
+        assert loaded[name].dtype == torch.float32
+        assert np.array_equal(loaded[name].detach().numpy(), value), name
+    assert 30_000 <= sum(p.numel() for p in loaded.values()) <= 100_000
+
+
+def test_the_model_is_configured_as_the_scenario_says(folder: Path) -> None:
+    config, model = transformers.AutoConfig.from_pretrained(folder), Model()
+    assert (config.hidden_size, config.num_hidden_layers) == (model.hidden_size, model.layers)
+    assert (config.num_attention_heads, config.num_key_value_heads) == (model.heads, model.kv_heads)
+    assert (config.head_dim, config.intermediate_size) == (model.head_dim, model.intermediate_size)
+    assert (config.rms_norm_eps, config.vocab_size) == (model.rms_eps, model.vocab_size)
+    assert config.attention_dropout == 0
+    assert config.use_cache is False
