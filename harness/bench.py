@@ -1,0 +1,219 @@
+"""`python -m harness.bench`: how long the parts of a run take. Writes `.runs/bench.json`.
+
+What is compared is measured side by side, in turn, so that whatever else the machine does meets both alike; each value
+is a median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import scenarios
+from adapters.contract import Job, Scenario
+from harness.environments import build, store
+from harness.environments.environment import Environment
+from harness.environments.request import parse
+from harness.judge import judge
+from harness.launch.outcome import Outcome
+from harness.launch.template import Template
+from harness.launch.torchrun import Torchrun
+from harness.oracle import basis
+from harness.oracle.basis import BasisCache, Segment
+from scenarios import checkpoint, text, weights
+
+FRAMEWORK = "deepspeed==0.19.8"
+SCENARIO = "sft-ragged-zero2-offload"
+"""The scenario of the bug that Lockstep was made for: two ranks, ZeRO 2, the optimizer on the CPU."""
+TIMEOUT = 300.0
+
+RUNS = 7
+LEAST = 5
+"""Runs below which a median says little; fewer are for the tests of this file."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A median, and what it is the median of."""
+
+    value: float
+    unit: str
+    runs: int
+    samples: dict[str, list[float]]
+    """Seconds of every run."""
+
+
+class Launcher(Protocol):
+    """A way to run cells."""
+
+    def run(self, job: Job, timeout: float) -> Outcome: ...
+
+
+def ratio(above: Sequence[float], below: Sequence[float], names: tuple[str, str]) -> Metric:
+    """The quotient of two medians."""
+    value = statistics.median(above) / statistics.median(below)
+    return Metric(value, "ratio", len(above), dict(zip(names, (list(above), list(below)), strict=True)))
+
+
+def seconds(samples: Sequence[float], name: str) -> Metric:
+    return Metric(statistics.median(samples), "s", len(samples), {name: list(samples)})
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    begun = time.perf_counter()
+    action()
+    return time.perf_counter() - begun
+
+
+class Cells:
+    """One cell of one environment, run as often as needed; every run has a trace of its own below `folder`."""
+
+    def __init__(self, environment: Environment, scenario: Scenario, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+        checkpoint.write(scenario, folder / "checkpoint")
+        self._job = Job(
+            adapter=environment.adapter,
+            framework=environment.framework,
+            version=environment.version,
+            scenario=scenario,
+            checkpoint=str(folder / "checkpoint"),
+            trace="",
+        )
+
+    def run(self, launcher: Launcher, record: bool = True) -> Path:
+        """Run it once and return its trace. Raises RuntimeError if it does not finish."""
+        self._count += 1
+        trace = self._folder / f"trace-{self._count}"
+        trace.mkdir()
+        ran = launcher.run(replace(self._job, trace=str(trace), record=record), TIMEOUT)
+        if ran.status != "finished":
+            raise RuntimeError(f"the cell did not finish: {ran.reason}\n{ran.log_tail}")
+        return trace
+
+
+def cold_and_warm(cells: Cells, cold: Launcher, warm: Launcher, runs: int) -> Metric:
+    """How much faster a cell is when it is forked from a template that runs already."""
+    slow, fast = [], []
+    for number in range(runs):
+        progress(f"a cell, cold and warm: {number + 1} of {runs}")
+        slow.append(timed(lambda: cells.run(cold)))
+        fast.append(timed(lambda: cells.run(warm)))
+    return ratio(slow, fast, ("torchrun", "template"))
+
+
+def recording(cells: Cells, warm: Launcher, runs: int) -> Metric:
+    """A cell that is recorded over the same cell that is not."""
+    progress(f"a cell with and without recording, {runs} times")
+    pairs = [(timed(lambda: cells.run(warm)), timed(lambda: cells.run(warm, record=False))) for _ in range(runs)]
+    return ratio([p[0] for p in pairs], [p[1] for p in pairs], ("recorded", "not recorded"))
+
+
+def judging(trace: Path, runs: int) -> Metric:
+    """From the trace of a whole cell of three steps to its verdict, no basis known before."""
+    progress(f"judging a cell, {runs} times")
+    return seconds([timed(lambda: judge(trace, BasisCache())) for _ in range(runs)], "judge")
+
+
+def oracle(scenario: Scenario, runs: int) -> Metric:
+    """One step of 8 conversations on one core: the gradient of every token, and the weights of one gradient."""
+    rows = [text.render(row, scenario.vocabulary).ids for row in scenario.rows[: scenario.rows_per_step]]
+    progress(f"the oracle on {sum(map(len, rows))} tokens, {runs} times")
+    parameters = {n: torch.from_numpy(a) for n, a in weights.initial(scenario.model, scenario.seed).items()}
+
+    def once() -> None:
+        built = basis.build(parameters, scenario.model, [Segment(tuple(ids)) for ids in rows])
+        built.solve(built.gradients.sum(0))
+
+    with one_thread():
+        return seconds([timed(once) for _ in range(runs)], "oracle")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def measure(environment: Environment, folder: Path, runs: int) -> dict[str, Metric]:
+    """Everything, in a folder for what the cells need and write."""
+    scenario = scenarios.get(SCENARIO)
+    cells = Cells(environment, scenario, folder)
+    variables = {**environment.variables, **environment.cpu_variables}
+    with (
+        Template(environment.python, environment.adapter, variables, folder / "template.txt") as warm,
+        Torchrun(environment.python, variables) as cold,
+    ):
+        progress("starting the template; the first time, this may compile for minutes")
+        warm.start()
+        trace = cells.run(warm)  # not counted: the first cell reads files that the later ones find in memory
+        return {
+            "deepspeed_warm_cell_speedup": cold_and_warm(cells, cold, warm, runs),
+            "recording_overhead": recording(cells, warm, runs),
+            "oracle_seconds": oracle(scenario, runs),
+            "judge_seconds": judging(trace, runs),
+        }
+
+
+def write(metrics: dict[str, Metric], load: float, path: Path) -> None:
+    """The measurement as JSON, in one atomic replacement."""
+    machine = {"cores": os.cpu_count(), "load_before": load}
+    content = {"metrics": {n: asdict(m) for n, m in metrics.items()}, "machine": machine}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(partial, path)
+
+
+def show(metrics: dict[str, Metric]) -> None:
+    table = Table("what", "median", "unit", "runs")
+    for name, metric in metrics.items():
+        table.add_row(name, f"{metric.value:.3g}", metric.unit, str(metric.runs))
+    Console().print(table)
+
+
+def progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write, show."""
+    parser = argparse.ArgumentParser(prog="python -m harness.bench", description="How long the parts of a run take.")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"runs of each, by default {RUNS}")
+    parser.add_argument("--out", type=Path, default=Path(".runs/bench.json"), help="file that is written")
+    parser.add_argument("--envs", type=Path, default=None, help="folder of environments")
+    options = parser.parse_args(arguments)
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        progress(f"the machine has a load of {load:.1f} already: only the ratios mean much")
+    environment = build.ensure(parse(FRAMEWORK), options.envs or store.default_root(), progress)
+    with tempfile.TemporaryDirectory(prefix="lockstep-bench-") as folder:
+        metrics = measure(environment, Path(folder), max(1, options.runs))
+    write(metrics, load, options.out)
+    show(metrics)
+    progress(f"written: {options.out}" + ("" if options.runs >= LEAST else f"; fewer than {LEAST} runs say little"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""`lockstep run` as a user starts it: a process of its own, and a look at what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness import verdict
+from harness.verdict import CellRecord, Verdict
+
+COMMAND = Path(sys.executable).with_name("lockstep")
+MARK = "LOCKSTEP_TEST_RUN"
+"""An environment variable that every process of a run inherits, so that none can hide."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended."""
+
+    out: Path
+    status: int
+    printed: str
+    said: str
+    """On stderr."""
+    survivors: tuple[str, ...]
+    """Command lines of processes that were still there some seconds later."""
+    files: tuple[str, ...]
+    """What was left in its folder for temporary files."""
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        return verdict.read(self.out)
+
+    def cell(self, name: str) -> CellRecord:
+        """The cell of that name, `FRAMEWORK==VERSION/SCENARIO[@SEED]`."""
+        return next(cell for cell in self.verdict.cells if cell.name == name)
+
+    def trace(self, name: str) -> Path:
+        return self.out / (self.cell(name).trace or "")
+
+
+class Running:
+    """A run that goes on. `out` and a folder for temporary files are made in `folder`, which exists."""
+
+    def __init__(self, folder: Path, environments: Path, *arguments: str) -> None:
+        self.out = folder / "out"
+        self._temporary = folder / "tmp"
+        self._temporary.mkdir()
+        self._mark = secrets.token_hex(16)
+        options = ["--out", str(self.out), "--envs", str(environments)]
+        self.process = subprocess.Popen(
+            [str(COMMAND), "run", *arguments, *options],
+            cwd=folder,
+            env={**os.environ, "TMPDIR": str(self._temporary), MARK: self._mark},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, timeout: float) -> Run:
+        """Wait for its end and for what it started. Raises TimeoutExpired, and kills what it can, if it lasts."""
+        try:
+            printed, said = self.process.communicate(timeout=timeout)
+        except BaseException:
+            for process in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, 9)
+            self.process.wait()
+            raise
+        wait_until(lambda: not self.processes(), 5.0)
+        survivors = tuple(_command_line(process) for process in self.processes())
+        files = tuple(sorted(path.name for path in self._temporary.iterdir()))
+        return Run(self.out, self.process.returncode, printed, said, survivors, files)
+
+    def processes(self) -> list[int]:
+        """Every process of this run. Empty where there is no /proc."""
+        mark = f"{MARK}={self._mark}".encode()
+        return [int(p.parent.name) for p in Path("/proc").glob("[0-9]*/environ") if mark in _content(p)]
+
+    def rank(self, number: int) -> tuple[int, str] | None:
+        """A process of that rank of a cell that goes on, and the folder of its trace; told by the log it writes to."""
+        for process in self.processes():
+            with contextlib.suppress(OSError):
+                log = Path(f"/proc/{process}/fd/1").readlink()
+                if log.name == f"log-r{number:02d}.txt":
+                    return process, log.parent.name
+        return None
+
+    @property
+    def recorded(self) -> int:
+        """Cells that have a verdict by now."""
+        with contextlib.suppress(verdict.UnreadableVerdict):
+            return len(verdict.read(self.out).cells)
+        return 0
+
+
+def run(folder: Path, environments: Path, *arguments: str, timeout: float = 600.0) -> Run:
+    """Run `lockstep run` with these arguments to its end."""
+    return Running(folder, environments, *arguments).finish(timeout)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether it became true in that time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return condition()
+
+
+def _content(path: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
+def _command_line(process: int) -> str:
+    return _content(Path(f"/proc/{process}/cmdline")).replace(b"\0", b" ").decode(errors="replace")

@@ -1,0 +1,193 @@
+"""What is wrong, and what is right, in real releases of DeepSpeed: one test for each thing that is claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from packaging.version import Version
+
+import scenarios
+from harness.diagnosis import upstream
+from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord
+from tests.frameworks.command import Run
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]  # the first may have to build six environments
+
+NAMED = ("sft-ragged", "sft-equal", "sft-ragged-zero2", "sft-ragged-zero2-offload", "sft-ragged-noclip")
+RIGHT = [
+    *(("0.15.1", name) for name in scenarios.CATALOGUE),
+    *(("0.19.8", name) for name in scenarios.CATALOGUE if name != "sft-ragged-bf16"),
+]
+
+
+def cell(run: Run, version: str, scenario: str) -> CellRecord:
+    return run.cell(f"deepspeed=={version}/{scenario}")
+
+
+def finding(of: CellRecord, code: str) -> FindingRecord:
+    """The first of that code, which must be there."""
+    return next(f for f in of.findings if f.code == code)
+
+
+def details(of: CellRecord, code: str) -> list[dict[str, object]]:
+    return [f.model_extra or {} for f in of.findings if f.code == code]
+
+
+def causes(of: CellRecord) -> list[str]:
+    return [d.cause for d in of.diagnoses]
+
+
+def diagnosis(of: CellRecord, cause: str) -> DiagnosisRecord:
+    return next(d for d in of.diagnoses if d.cause == cause)
+
+
+def fits(known: upstream.Known, of: CellRecord) -> bool:
+    return known.fits("deepspeed", Version(of.version), known.cause, scenarios.get(of.scenario))
+
+
+def deepspeed(run: Run) -> Iterator[CellRecord]:
+    return (c for c in run.verdict.cells if c.framework == "deepspeed")
+
+
+def test_a_divergence_was_found(everything: Run) -> None:
+    assert everything.status == 1
+    assert everything.verdict.complete
+
+
+def test_no_cell_is_unknown(everything: Run) -> None:
+    assert [(c.name, c.reason) for c in everything.verdict.cells if c.verdict == "unknown"] == []
+
+
+def test_deepspeed_expresses_every_scenario(everything: Run) -> None:
+    assert [c.name for c in deepspeed(everything) if c.verdict == "unsupported"] == []
+
+
+@pytest.mark.parametrize(("version", "scenario"), RIGHT)
+def test_right(everything: Run, version: str, scenario: str) -> None:
+    found = cell(everything, version, scenario)
+    assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
+
+
+def test_the_named_scenarios_are_among_those(everything: Run) -> None:
+    assert {(v, n) for v in ("0.15.1", "0.19.8") for n in NAMED} <= set(RIGHT)
+
+
+# ---- micro-batches dropped with the optimizer offloaded: PR 6550 to PR 7967
+
+
+@pytest.mark.parametrize("version", ["0.15.2", "0.18.2", "0.18.9"])
+def test_offload_drops_the_middle_micro_batches_on_both_ranks(everything: Run, version: str) -> None:
+    found = cell(everything, version, "sft-ragged-zero2-offload")
+    assert found.verdict == "fail"
+    for step, said in enumerate(details(found, "weights.dropped-micro-batches")):
+        assert (said["dropped"], said["kept"], said["of"], said["ranks"]) == ([1, 2], [0, 3], 4, [0, 1]), step
+    assert len(details(found, "weights.dropped-micro-batches")) == 3
+    assert causes(found)[0] == "dropped-micro-batches"
+
+
+def test_a_stranger_can_read_it(everything: Run) -> None:
+    said = diagnosis(cell(everything, "0.18.9", "sft-ragged-zero2-offload"), "dropped-micro-batches")
+    assert said.summary == (
+        "micro-batches 1 and 2 of 4 never reached the optimizer, on both ranks (first and last did)"
+    )
+    assert "7967" in (said.upstream or "")
+    assert "0.19.8" in (said.remedy or "")
+    assert said.summary in everything.printed.replace("\n", " ")
+
+
+def test_offload_of_0_18_9_scales_as_well(everything: Run) -> None:
+    assert causes(cell(everything, "0.18.9", "sft-ragged-zero2-offload")) == ["dropped-micro-batches", "gradient-scale"]
+
+
+def test_offload_alone_drops_in_0_15_2(everything: Run) -> None:
+    failing = {c.scenario for c in deepspeed(everything) if c.version == "0.15.2" and c.verdict != "pass"}
+    assert failing == {"sft-ragged-zero2-offload"}
+
+
+# ---- only the last micro-batch, without offload: PR 7509 to PR 7665
+
+
+def test_0_18_2_keeps_only_the_last_micro_batch(everything: Run) -> None:
+    found = cell(everything, "0.18.2", "sft-ragged-zero2")
+    said = details(found, "weights.dropped-micro-batches")
+    assert [(d["dropped"], d["kept"], d["of"], d["ranks"]) for d in said] == [([0, 1, 2], [3], 4, [0, 1])] * 3
+    assert causes(found) == ["dropped-micro-batches"]
+
+
+@pytest.mark.parametrize("version", ["0.15.2", "0.18.9"])
+def test_other_releases_keep_them_without_offload(everything: Run, version: str) -> None:
+    assert details(cell(everything, version, "sft-ragged-zero2"), "weights.dropped-micro-batches") == []
+
+
+# ---- divided by the accumulation twice: PR 7665 to PR 8245
+
+
+def test_the_model_output_is_divided_twice_in_0_18_9(everything: Run) -> None:
+    found = cell(everything, "0.18.9", "sft-ragged-zero2")
+    said = details(found, "weights.scale")
+    assert [(d["factor"], d["name"]) for d in said] == [(0.25, "1/gradient_accumulation_steps")] * 3
+    assert causes(found) == ["gradient-scale"]
+    summary = "the gradient is 1/4 of what it should be: 1/gradient_accumulation_steps"
+    assert diagnosis(found, "gradient-scale").summary == summary
+
+
+def test_the_bare_loss_is_not(everything: Run) -> None:
+    assert cell(everything, "0.18.9", "sft-ragged-zero2-bare-loss").verdict == "pass"
+
+
+# ---- found by Lockstep itself: bfloat16 without ZeRO
+
+
+@pytest.mark.parametrize("version", ["0.18.2", "0.18.9", "0.19.8"])
+def test_bf16_without_zero_starts_adam_one_step_late(everything: Run, version: str) -> None:
+    """FP16_Optimizer.initialize_optimizer_states makes a step with zero gradients (runtime/fp16/fused_optimizer.py)."""
+    found = cell(everything, version, "sft-ragged-bf16")
+    assert found.verdict == "fail"
+    assert "bias-correction" in causes(found)
+    counts = [(f.step, f.observed, f.expected) for f in found.findings if f.code == "update.moments"]
+    assert counts == [(step, step + 2.0, step + 1.0) for step in range(3)]
+
+
+@pytest.mark.parametrize("version", ["0.15.1", "0.15.2"])
+def test_older_releases_do_not(everything: Run, version: str) -> None:
+    assert cell(everything, version, "sft-ragged-bf16").verdict == "pass"
+
+
+def test_bf16_without_zero_keeps_gradients_in_0_18_2(everything: Run) -> None:
+    assert "stale-gradient" in causes(cell(everything, "0.18.2", "sft-ragged-bf16"))
+
+
+@pytest.mark.parametrize("version", ["0.18.9", "0.19.8"])
+def test_later_releases_set_them_to_zero(everything: Run, version: str) -> None:
+    assert "stale-gradient" not in causes(cell(everything, version, "sft-ragged-bf16"))
+
+
+def test_bf16_with_zero_does_not_have_it(everything: Run) -> None:
+    assert cell(everything, "0.19.8", "sft-ragged-zero2-bf16").verdict == "pass"
+
+
+# ---- what is known upstream, against what was found
+
+
+@pytest.mark.parametrize("known", upstream.entries(), ids=lambda k: f"{k.cause} {k.versions}")
+def test_every_known_cause_is_found_in_this_run(everything: Run, known: upstream.Known) -> None:
+    told = [c for c in deepspeed(everything) for d in c.diagnoses if d.upstream == known.sentence]
+    assert told
+    assert all(fits(known, c) for c in told)
+
+
+def test_every_cause_that_is_found_is_known(everything: Run) -> None:
+    unknown = [(c.name, d.cause, d.summary) for c in deepspeed(everything) for d in c.diagnoses if not d.upstream]
+    assert unknown == []
+
+
+NOT_THERE = {("0.18.9", "sft-ragged-zero3", "gradient-scale")}
+"""ZeRO 3 takes a way of its own and does not divide twice."""
+
+
+def test_known_causes_are_found_wherever_they_should_be(everything: Run) -> None:
+    """An entry says in which releases and on which scenarios a cause shows: in no other ones, and in all of those."""
+    for c in deepspeed(everything):
+        known = {k.cause for k in upstream.entries() if fits(k, c)}
+        assert set(causes(c)) == {k for k in known if (c.version, c.scenario, k) not in NOT_THERE}, c.name

@@ -1,0 +1,26 @@
+"""The reference in plain PyTorch is right wherever it runs, and says where it does not."""
+
+from __future__ import annotations
+
+import pytest
+
+import scenarios
+from tests.frameworks.command import Run
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]
+
+TORCH = "torch==2.13.0"
+SUPPORTED = [name for name in scenarios.CATALOGUE if scenarios.get(name).sharding == "none"]
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_right(everything: Run, name: str) -> None:
+    found = everything.cell(f"{TORCH}/{name}")
+    assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
+
+
+@pytest.mark.parametrize("name", sorted(set(scenarios.CATALOGUE) - set(SUPPORTED)))
+def test_what_it_cannot_do_is_said(everything: Run, name: str) -> None:
+    found = everything.cell(f"{TORCH}/{name}")
+    assert found.verdict == "unsupported"
+    assert "sharding" in (found.reason or "")
