@@ -26,9 +26,16 @@ class TensorUpdate:
     residual: float
     """Share of the update that the rule does not explain, relative."""
     rate_error: float = 0.0
-    """Standard error of `learning_rate`, relative: what rounding the parameters to float32 leaves uncertain."""
+    """Standard error of `learning_rate`, relative: what rounding the parameters to float32 leaves uncertain. Too small
+    for the very first step, whose updates are all of one size and so are rounded alike; the floor covers that."""
     decay_error: float = 0.0
     """Standard error of `weight_decay`."""
+    decay_bound: float = 0.0
+    """Most that rounding every parameter to float32 can look like: half a unit in the last place, over the rate.
+
+    It comes near where all parameters move equally far, as in Adam's first step: they then round alike, by a share of
+    their size, and if they move by their sign, too, that is what a decay does.
+    """
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,8 @@ def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> 
     # Each parameter is rounded to half a unit in its last place, evenly distributed.
     noise = float((state.before.abs() * torch.finfo(torch.float32).eps).square().mean().sqrt()) / 12**0.5
     errors = noise * torch.linalg.pinv(normal).diagonal().clamp_min(0).sqrt() / abs(rate)
-    return TensorUpdate(name, rate, decay / rate, rest, float(errors[0]), float(errors[1]))
+    bound = torch.finfo(torch.float32).eps / 2 / abs(rate)
+    return TensorUpdate(name, rate, decay / rate, rest, float(errors[0]), float(errors[1]), bound)
 
 
 def recover_eps(states: Mapping[str, TensorState], optimizer: Optimizer, count: int) -> float | None:

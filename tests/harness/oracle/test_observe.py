@@ -1,0 +1,100 @@
+"""What Adam's moments tell, on steps that torch's own AdamW took."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from adapters.contract import Model
+from harness.oracle.basis import Segment, build
+from harness.oracle.observe import Betas, Moments, betas, gradient, observe, second_moment_error
+from scenarios import weights
+
+SIZE = 1000
+# Rates of decay as optimizers are configured: a rate near 1 forgets too slowly for one step to tell it.
+rates = st.floats(0.1, 0.99)
+seconds = st.floats(0.5, 0.9995)
+
+
+def draw(seed: int, count: int) -> list[Tensor]:
+    """Gradients of which no two are alike, over six orders of magnitude."""
+    generator = torch.Generator().manual_seed(seed)
+    size = 10 ** (torch.rand(SIZE, generator=generator) * 6 - 6)
+    return [torch.randn(SIZE, generator=generator) * size for _ in range(count)]
+
+
+def adamw(gradients: list[Tensor], beta1: float, beta2: float) -> Moments:
+    """Moments around the last of these steps, in the float32 of torch.optim.AdamW, as a trace has them."""
+    p = torch.nn.Parameter(torch.zeros(SIZE))
+    rule = torch.optim.AdamW([p], lr=1e-3, betas=(beta1, beta2))
+    states = [(torch.zeros(SIZE), torch.zeros(SIZE))]
+    for g in gradients:
+        p.grad = g.clone()
+        rule.step()
+        states.append((rule.state[p]["exp_avg"].clone(), rule.state[p]["exp_avg_sq"].clone()))
+    (m0, v0), (m1, v1) = states[-2:]
+    return Moments(m0.double(), m1.double(), v0.double(), v1.double())
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32), beta1=rates, beta2=seconds, steps=st.integers(1, 3))
+def test_the_gradient_comes_back_out_of_the_moments(seed: int, beta1: float, beta2: float, steps: int) -> None:
+    gradients = draw(seed, steps)
+    moments = adamw(gradients, beta1, beta2)
+    error = gradient(moments, beta1) - gradients[-1].double()
+    # The moments are rounded to float32 after the step, and what is lost is divided by 1 - beta1.
+    assert error.norm() <= 4e-7 / (1 - beta1) * max(moments.first.norm(), moments.first_before.norm())
+    assert second_moment_error(moments, beta1, beta2) < 1e-5 / (1 - beta1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32), beta1=st.floats(0.1, 0.95), beta2=seconds)
+def test_betas_come_back_from_two_steps(seed: int, beta1: float, beta2: float) -> None:
+    found = betas(adamw(draw(seed, 2), beta1, beta2))
+    assert found.beta1 == pytest.approx(beta1, abs=1e-5)
+    assert found.beta2 == pytest.approx(beta2, abs=1e-5)
+
+
+def test_the_first_step_does_not_tell() -> None:
+    assert betas(adamw(draw(0, 1), 0.9, 0.999)) == Betas(None, None)
+
+
+def test_nothing_is_told_if_the_moments_are_not_of_one_gradient() -> None:
+    moments = adamw(draw(0, 2), 0.9, 0.999)
+    assert betas(moments, allowed=1e-5) != Betas(None, None)
+    other = replace(moments, second=moments.second + torch.rand(SIZE, dtype=torch.float64) * moments.second.mean())
+    assert betas(other, allowed=1e-5) == Betas(None, None)
+    assert second_moment_error(other, 0.9, 0.999) > 1e-3
+    negative = replace(moments, second=-moments.second, second_before=-moments.second_before)
+    assert betas(negative, allowed=1e-5) == Betas(None, None)
+
+
+def test_all_zero_moments_tell_nothing_and_raise_nothing() -> None:
+    zero = torch.zeros(SIZE, dtype=torch.float64)
+    assert betas(Moments(zero, zero, zero, zero)) == Betas(None, None)
+    assert second_moment_error(Moments(zero, zero, zero, zero), 0.9, 0.999) == 0.0
+
+
+def test_a_step_gives_its_tokens_weights_back() -> None:
+    model = Model(vocab_size=24, hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=20, init_std=0.3)
+    values = {n: torch.from_numpy(v) for n, v in weights.initial(model, 0).items()}
+    basis = build(values, model, [Segment((3, 9, 4, 17, 1)), Segment((3, 8, 5))])
+    right = torch.tensor([0.25, 0.0, 0.5, 0.25, 1.0, 0.0], dtype=torch.float64)
+    consumed = right @ basis.gradients
+    before = torch.randn(len(consumed), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    seen = observe(basis, Moments(before, 0.9 * before + 0.1 * consumed, before, before), 0.9)
+    assert (seen.weights - right).abs().max() < 1e-9
+    assert seen.residual < 1e-9
+    assert seen.norm == pytest.approx(float(consumed.norm()))
+    foreign = torch.randn(len(consumed), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    foreign -= basis.solve(foreign)[0] @ basis.gradients
+    foreign *= consumed.norm() / foreign.norm()
+    leaked = observe(basis, Moments(before, 0.9 * before + 0.1 * (consumed + foreign), before, before), 0.9)
+    assert leaked.residual == pytest.approx(0.5**0.5, rel=1e-6)
+    zero = torch.zeros_like(consumed)
+    assert observe(basis, Moments(zero, zero, zero, zero), 0.9).residual == 0.0
