@@ -43,6 +43,8 @@ class Plan:
     l2: float = 0.0
     """Added to the gradient, times the parameters: decay that is not decoupled."""
     label_smoothing: float = 0.0
+    row_factor: tuple[int, float] | None = None
+    """A row of the scenario and what the weights of its tokens are multiplied by: the yardstick of sensitivity."""
 
     @property
     def averages_by_hand(self) -> bool:
@@ -141,7 +143,7 @@ _FAULTS = (
     Fault("scaled-by-accumulation", "the loss is not divided by the number of micro-batches",
           Plan(scale="GA"), _SCALE, "gradient-scale", _at_least(2)),
     Fault("divided-by-accumulation", "the gradient is divided by the number of micro-batches once too often",
-          Plan(scale="1/GA"), _SCALE, "gradient-scale", _at_least(3)),
+          Plan(scale="1/GA"), _SCALE, "gradient-scale", _at_least(2)),
     Fault("scaled-by-world-size", "gradients are summed over the ranks instead of averaged",
           Plan(scale="world"), _SCALE, "gradient-scale", _many_ranks),
     Fault("prompt-trained", "the loss mask covers the prompts too",

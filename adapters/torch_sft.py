@@ -6,7 +6,7 @@ Every line that departs from the right way is driven by `adapters.faults.Plan`; 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -192,7 +192,11 @@ def _loss(
     losses = F.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=how.label_smoothing
     ).view_as(targets)
-    return (losses * _shares(scenario, rows, step, number, targets, how, ranks)).sum()
+    shares = _shares(scenario, rows, step, number, targets, how, ranks)
+    if how.row_factor is not None:
+        chosen, factor = how.row_factor
+        shares = shares * _by_row(scenario, rows, step, number, ranks, shares, lambda r: factor if r == chosen else 1.0)
+    return (losses * shares).sum()
 
 
 def _tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:
@@ -241,7 +245,8 @@ def _shares(
     if how.level == "micro-batch":
         return trained / (trained.sum().clamp_min(1) * scenario.ranks * scenario.accumulation)
     if how.level == "row":
-        return trained / _row_counts(scenario, rows, step, number, ranks, trained)
+        each = scenario.rows_per_step
+        return trained / _by_row(scenario, rows, step, number, ranks, trained, lambda r: rows[r].targets * each)
     counts = _counts(scenario, rows, step, how)
     groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), scenario.ranks)}
     groups["micro-step"] = (counts[:, number].sum(), scenario.accumulation)
@@ -260,16 +265,22 @@ def _counts(scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan) ->
     return result
 
 
-def _row_counts(
-    scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, ranks: Ranks, trained: Tensor
+def _by_row(
+    scenario: Scenario,
+    rows: Sequence[Tokens],
+    step: int,
+    number: int,
+    ranks: Ranks,
+    like: Tensor,
+    value: Callable[[int], float],
 ) -> Tensor:
-    """For each target, the targets of its conversation times the conversations of the step."""
-    result = torch.ones_like(trained)
+    """For each target of `like`, [batch, length - 1], the value of the row that it belongs to; 1 for padding."""
+    result = torch.ones_like(like)
     for i, sequence in enumerate(scenario.sequence_rows(step, number, ranks.rank)):
         at = 0
         for row in sequence:
             length = len(rows[row].ids)
-            result[i, max(at - 1, 0) : at + length - 1] = rows[row].targets * scenario.rows_per_step
+            result[i, max(at - 1, 0) : at + length - 1] = value(row)
             at += length
     return result
 

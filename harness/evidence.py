@@ -13,11 +13,11 @@ from torch import Tensor
 from adapters.contract import Optimizer
 from harness import batch
 from harness.diagnosis import hypotheses
-from harness.diagnosis.hypotheses import Fit
+from harness.diagnosis.hypotheses import Fit, Hypothesis
 from harness.oracle import floor
 from harness.oracle.basis import BasisCache, flatten
 from harness.oracle.floor import Floor, State
-from harness.oracle.observe import Betas, Moments, Observed, betas, observe
+from harness.oracle.observe import Betas, Moments, Observed, betas, first_ratio, observe, second_moment_error
 from harness.oracle.step import RightStep, right_step
 from harness.oracle.update import TensorState, TensorUpdate, recover, recover_eps
 from harness.trace import IncompleteTrace, Reported, Trace, non_finite
@@ -260,6 +260,23 @@ def _used(optimizer: Optimizer, found: Sequence[Betas], noise: Floor) -> Optimiz
     return used
 
 
+def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
+    """The betas of a run of one step, whose moments only tell how beta1 and beta2 go together.
+
+    If the scenario's do not go together so, one of them is another one: beta2 if the gradient by the scenario's beta1
+    is right, beta1 if it is right by the beta1 that goes with the scenario's beta2.
+    """
+    rule, ratio = right.scenario.optimizer, first_ratio(moments)
+    if ratio is None or second_moment_error(moments, rule.beta1, rule.beta2) <= noise.tolerance("second"):
+        return Betas(None, None)
+    other = 1.0 - ((1.0 - rule.beta2) / ratio) ** 0.5
+    for beta1, beta2 in ((rule.beta1, 1.0 - ratio * (1.0 - rule.beta1) ** 2), (other, rule.beta2)):
+        weights = observe(right.basis, moments, beta1).weights
+        if hypotheses.compare(hypotheses.weighing(right), Hypothesis(), weights, noise).excess <= 1.0:
+            return Betas(beta1, beta2)
+    return Betas(None, None)
+
+
 def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
     """Weigh every step of a trace.
 
@@ -283,6 +300,8 @@ def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
         return ()
     noise = floor.worst(floors)
     found = [betas(m, noise.tolerance("second")) for m in moments]
+    if len(rights) == 1:
+        found = [_first_betas(rights[0], moments[0], noise)]
     used = _used(scenario.optimizer, found, noise)
     result = []
     for step, right in enumerate(rights):

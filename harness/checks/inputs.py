@@ -24,8 +24,11 @@ def _at(c: Conversation) -> str:
 
 def batch_composition(evidence: StepEvidence) -> list[Finding]:
     """`inputs.batch` for missing and repeated rows, `inputs.token-ids` for tokens that are no row of this step."""
+    rows = batch.right_rows(evidence.right.scenario)
+    # Rows of equal tokens cannot be told apart: the last of them stands for all, as in `batch.conversations`.
+    known = {row.ids: i for i, row in enumerate(rows)}
     seen = Counter(c.row for c in evidence.right.conversations if c.row is not None)
-    wanted = Counter(batch.expected(evidence.right.scenario, evidence.step))
+    wanted = Counter(known[rows[r].ids] for r in batch.expected(evidence.right.scenario, evidence.step))
     missing, extra = sorted((wanted - seen).elements()), sorted((seen - wanted).elements())
     foreign = [c for c in evidence.right.conversations if c.row is None]
     findings = [_foreign(evidence, c, missing) for c in foreign]

@@ -52,7 +52,8 @@ def weight_decay(evidence: StepEvidence) -> list[Finding]:
         u
         for u in evidence.corrected
         if u.learning_rate
-        and abs(u.weight_decay - evidence.expected_decay(u.tensor)) > max(allowed, MARGIN * u.decay_error)
+        and abs(u.weight_decay - evidence.expected_decay(u.tensor))
+        > max(allowed, MARGIN * u.decay_error, u.decay_bound)
     ]
     if not wrong:
         return []

@@ -277,12 +277,14 @@ def explain(right: RightStep, recovered: Tensor, noise: Floor) -> Fit:
 
 
 def _with_free_scale(w: Weighing, best: Fit, recovered: Tensor, noise: Floor) -> Fit:
-    """Try one factor of any size on top of the closest hypothesis."""
-    unit, _ = predict(w, replace(best.hypothesis, clip="none", scale=UNIT))
+    """One factor of any size on top of the closest hypothesis, if that explains all; else it would fit noise."""
+    unit, norm = predict(w, replace(best.hypothesis, clip="none", scale=UNIT))
     factor = float(recovered @ unit / (unit @ unit).clamp_min(1e-300))
-    scaled = replace(best.hypothesis, scale=Scale(factor, "no known quantity"), clip="none")
+    limit = w.right.scenario.max_grad_norm
+    clip: Clip = "right" if limit is None or factor * norm <= limit else "none"
+    scaled = replace(best.hypothesis, scale=Scale(factor, "no known quantity"), clip=clip)
     fit = compare(w, scaled, recovered, noise)
-    return fit if fit.excess <= 1.0 or fit.error < best.error * 0.1 else best
+    return fit if fit.excess <= 1.0 else best
 
 
 def shares(right: RightStep, recovered: Tensor, hypothesis: Hypothesis) -> dict[str, float]:

@@ -88,3 +88,14 @@ def betas(moments: Moments, allowed: float = float("inf")) -> Betas:
         return Betas(None, None)
     beta1 = -cross / (2.0 * square)
     return Betas(beta1, 1.0 - square * (1.0 - beta1) ** 2)
+
+
+def first_ratio(moments: Moments) -> float | None:
+    """(1 - beta2) / (1 - beta1)^2, which is all that a first step's moments tell of the betas; None unless v ~ m^2."""
+    square = moments.first.square()
+    size = float(square @ square)
+    if bool(moments.first_before.any()) or not size:
+        return None
+    ratio = float(moments.second @ square) / size
+    left = float((moments.second - ratio * square).norm() / moments.second.norm().clamp_min(1e-300))
+    return ratio if left < 1e-3 else None

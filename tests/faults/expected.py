@@ -1,0 +1,66 @@
+"""What a plan makes of a step by counting alone, in exact fractions: it shares no code with the diagnosis it judges."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from typing import NamedTuple
+
+from adapters.contract import Scenario
+from adapters.faults import Plan
+
+
+class Token(NamedTuple):
+    """One predicted token of a step, by its place."""
+
+    rank: int
+    micro_batch: int
+    row: int
+    position: int
+
+
+def _spans(scenario: Scenario, row: int) -> tuple[int, int]:
+    """Where a conversation's response starts, and where the conversation ends."""
+    question, answer = scenario.rows[row]
+    start = len(question.content.split()) + 2
+    return start, start + len(answer.content.split()) + 1
+
+
+def _positions(scenario: Scenario, row: int, mask: str) -> range:
+    """Positions that are trained under a mask."""
+    start, end = _spans(scenario, row)
+    return {
+        "responses": range(start, end),
+        "everything": range(1, end),
+        "no-eos": range(start, end - 1),
+        "no-first": range(start + 1, end),
+        "shifted": range(start - 1, end - 1),
+    }[mask]
+
+
+def weights(scenario: Scenario, plan: Plan, step: int) -> dict[Token, Fraction]:
+    """Weight of every trained token before scale and clipping."""
+    tokens = [
+        Token(rank, number, row, position)
+        for rank in range(scenario.ranks)
+        for number in range(scenario.accumulation)
+        for sequence in scenario.sequence_rows(step, number, rank)
+        for row in sequence
+        for position in _positions(scenario, row, plan.mask)
+    ]
+    group = {
+        "token": lambda t: None,
+        "micro-batch": lambda t: (t.rank, t.micro_batch),
+        "rank": lambda t: t.rank,
+        "micro-step": lambda t: t.micro_batch,
+        "row": lambda t: t.row,
+    }[plan.level]
+    counts = Counter(map(group, tokens))
+    last = scenario.accumulation - 1
+    kept = {"all": range(last + 1), "first-and-last": (0, last), "first": (0,), "last": (last,)}[plan.keep]
+    return {t: Fraction(1, counts[group(t)] * len(counts)) for t in tokens if t.micro_batch in kept}
+
+
+def same_weights(scenario: Scenario, one: Plan, other: Plan) -> bool:
+    """Whether two plans weigh every token of every step alike."""
+    return all(weights(scenario, one, step) == weights(scenario, other, step) for step in range(scenario.steps))

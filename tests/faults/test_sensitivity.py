@@ -1,0 +1,74 @@
+"""How small a change is still found and named, and whether several faults at once are told apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import scenarios
+from adapters.faults import Plan
+from tests.faults import proof
+
+
+def _one_step(name: str):
+    return replace(scenarios.get(name), steps=1)
+
+
+def _place(scenario, row: int) -> tuple[int, int]:
+    """Rank and micro-batch of a row of the first step."""
+    return next(
+        (rank, number)
+        for rank in range(scenario.ranks)
+        for number in range(scenario.accumulation)
+        for sequence in scenario.sequence_rows(0, number, rank)
+        if row in sequence
+    )
+
+
+def _assert_row_named(scenario, row: int, factor: float, cache):
+    judgement = proof.judged(scenario, Plan(row_factor=(row, factor)), cache)
+    found = [f for f in judgement.findings if f.code == "weights.uneven"]
+    assert [(f.rank, f.micro_batch, f.detail["row"]) for f in found] == [(*_place(scenario, row), row)], proof.told(
+        judgement
+    )
+    assert {f.code for f in judgement.findings} <= {"weights.uneven"} | proof.REPORTS, proof.told(judgement)
+    assert [d.cause for d in judgement.diagnoses] == ["uneven-weights"], proof.told(judgement)
+
+
+# Rows 3 and 6 of the first step have the most and the fewest response tokens: 41 and 2.
+@pytest.mark.parametrize("change", [1e-4, -1e-4])
+@pytest.mark.parametrize("row", [0, 1, 3, 6])
+def test_a_ten_thousandth_of_one_row_is_found_in_fp32(row, change, cache):
+    _assert_row_named(_one_step("sft-ragged"), row, 1.0 + change, cache)
+
+
+@pytest.mark.parametrize("change", [0.05, -0.05])
+@pytest.mark.parametrize("row", [0, 1, 3, 6])
+def test_a_twentieth_of_one_row_is_found_in_bf16(row, change, cache):
+    _assert_row_named(_one_step("sft-ragged-bf16"), row, 1.0 + change, cache)
+
+
+@pytest.mark.parametrize("row", [0, 1, 6])
+def test_the_change_is_found_in_padded_and_packed_batches(row, cache):
+    _assert_row_named(_one_step("sft-ragged-batch2"), row, 1.0 + 1e-4, cache)
+    _assert_row_named(_one_step("sft-ragged-packed"), row, 1.0 + 1e-4, cache)
+
+
+@pytest.mark.parametrize(
+    ("plan", "causes"),
+    [
+        (Plan(keep="first-and-last", level="micro-batch"), ["dropped-micro-batches", "mean-of-means"]),
+        (
+            Plan(keep="first-and-last", level="micro-batch", scale="1/GA"),
+            ["dropped-micro-batches", "mean-of-means", "gradient-scale"],
+        ),
+        (Plan(mask="everything", level="rank"), ["loss-mask", "mean-of-means"]),
+        (Plan(keep="last", scale="1/GA", clip="none"), ["dropped-micro-batches", "gradient-scale"]),
+        (Plan(mask="no-eos", decay="all", beta2=0.95), ["loss-mask", "weight-decay", "optimizer-moments"]),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else "",
+)
+def test_faults_that_come_together_are_all_named(plan, causes, cache):
+    judgement = proof.judged(scenarios.get("sft-ragged-decay"), plan, cache)
+    assert [d.cause for d in judgement.diagnoses] == causes, proof.told(judgement)
