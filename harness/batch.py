@@ -65,7 +65,11 @@ def _sequence(
     real = [i for i in range(len(start)) if start[i] != -1]
 
     def pick(values: list[list[int]] | None) -> list[int] | None:
-        return None if values is None else [values[number][i] for i in real]
+        if values is None:
+            return None
+        # Positions may be given once for all sequences, as torch broadcasts them.
+        mine = values[0] if len(values) == 1 else values[number]
+        return [mine[i] for i in real]
 
     ids = tuple(pick(batch.input_ids) or ())
     marks, positions = pick(batch.loss_mask), pick(batch.position_ids)

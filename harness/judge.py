@@ -15,6 +15,7 @@ from harness.evidence import NonFinite, StepEvidence
 from harness.findings import Diagnosis, Finding
 from harness.oracle.basis import BasisCache
 from harness.trace import Header, IncompleteTrace, Trace, UnreadableTrace
+from scenarios import weights
 
 SINGULAR = 1e6
 """Condition number of A from which on weights are not recovered to the floor any more."""
@@ -38,6 +39,7 @@ def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
     try:
         header, scenario = traces.header(folder)
         trace = traces.read(folder)
+        _check_ranks(trace)
         steps = evidence.gather(trace, cache or BasisCache())
     except UnreadableTrace as error:
         return _failed(header, scenario, "run.unreadable", str(error))
@@ -46,7 +48,22 @@ def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
         return _failed(header, scenario, code, str(error))
     except NonFinite as error:
         return _failed(header, scenario, "numerics.non-finite", f"{error}: weights cannot be recovered from it")
+    except Exception as error:  # noqa: BLE001  whatever a strange trace makes crash proves nothing, and is told
+        return Judgement(header, scenario, (_crashed("weighing", error, None),))
     return _check(trace, steps)
+
+
+def _check_ranks(trace: Trace) -> None:
+    """All ranks hold the whole model, in numbers; the first rank's is checked with its moments by `evidence`."""
+    shapes = weights.shapes(trace.scenario.model)
+    for rank in range(1, trace.header.ranks):
+        for step in range(trace.steps + 1):
+            held = trace.state(step, "param", rank)
+            for name, shape in shapes.items():
+                if name not in held or tuple(held[name].shape) != shape:
+                    raise IncompleteTrace(f"rank {rank} after step {step} has no param/{name} of shape {shape}")
+            if bad := traces.non_finite(held):
+                raise NonFinite(f"param/{bad} of rank {rank} holds a NaN or an infinity after step {step}")
 
 
 def _failed(header: Header | None, scenario: Scenario | None, code: str, message: str) -> Judgement:
@@ -103,5 +120,6 @@ def _missing(trace: Trace, steps: tuple[StepEvidence, ...]) -> list[Finding]:
 
 def _crashed(name: str, error: Exception, step: int | None) -> Finding:
     where = traceback.extract_tb(error.__traceback__)[-1]
-    message = f"{name} crashed: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+    what = " ".join(str(error).split())[:300]
+    message = f"{name} crashed: {type(error).__name__}: {what} ({Path(where.filename).name}:{where.lineno})"
     return Finding("run.incomplete", message, step=step)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +19,13 @@ from torch import Tensor
 
 from adapters import contract
 from adapters.contract import Scenario
+from scenarios import text, weights
 
 MAX_TEXT = 256 * 2**20
 MAX_TENSORS = 8 * 2**30
+MAX_STEPS = 100_000
+MAX_HEADER = 2**20  # of a safetensors file, and whatever else stands beside the numbers
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 class UnreadableTrace(Exception):
@@ -103,12 +109,18 @@ class Trace:
         if name in self._read:
             return self._read[name]
         try:
-            self._read[name] = load(_bytes(self.folder, name, MAX_TENSORS))
-            return self._read[name]
-        except (SafetensorError, ValueError) as error:
+            tensors = load(_bytes(self.folder, name, _tensors_limit(self.scenario)))
+        # KeyError: a dtype that safetensors knows and its torch half does not. RuntimeError: a size beyond torch's.
+        except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
             raise UnreadableTrace(
-                f"{self.folder / name} is not a safetensors file ({error}); record it again"
+                f"{self.folder / name} is not a safetensors file ({_one_line(error)}); record it again"
             ) from None
+        if odd := next((n for n, t in sorted(tensors.items()) if t.dtype not in DTYPES), None):
+            raise UnreadableTrace(
+                f"{self.folder / name}: {_one_line(odd)} holds {tensors[odd].dtype}, not floats; record it again"
+            )
+        self._read[name] = tensors
+        return tensors
 
     def state(self, step: int, kind: str, rank: int = 0) -> dict[str, Tensor]:
         """`param`, `exp_avg` or `exp_avg_sq` after `step` steps, by parameter name; empty if not recorded."""
@@ -116,13 +128,31 @@ class Trace:
         return {k[len(prefix) :]: v for k, v in self.tensors(step, rank).items() if k.startswith(prefix)}
 
 
+def _one_line(value: object) -> str:
+    """What stands in a trace, fit for a message: one line, of bounded length."""
+    shown = " ".join(str(value).split())
+    return ascii(shown[:200])[1:-1]
+
+
+def _tensors_limit(scenario: Scenario) -> int:
+    """Bytes that a file of tensors may have: parameters and both moments in float64, twice over."""
+    numbers = sum(math.prod(shape) for shape in weights.shapes(scenario.model).values())
+    return min(MAX_TENSORS, MAX_HEADER + 2 * 3 * 8 * numbers)
+
+
 def _bytes(folder: Path, name: str, limit: int) -> bytes:
     path = folder / name
     try:
-        if path.is_symlink():
+        if path.is_symlink() or (path.parent != folder and path.parent.is_symlink()):
             raise UnreadableTrace(f"{path} is a symbolic link, which a trace never holds; copy the trace as files")
-        if (size := path.stat().st_size) > limit:
-            raise UnreadableTrace(f"{path} has {size} bytes, more than the {limit} that are read; it is not a trace's")
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadableTrace(f"{path} is no file; record it again")
+        if found.st_size > limit:
+            raise UnreadableTrace(
+                f"{path} has {found.st_size} bytes, more than the {limit} that are read; it is not a trace's:"
+                " record it again"
+            )
         return path.read_bytes()
     except FileNotFoundError:
         raise UnreadableTrace(f"{folder} has no {name}: not a trace, or a part is lost; record it again") from None
@@ -133,8 +163,12 @@ def _bytes(folder: Path, name: str, limit: int) -> bytes:
 def _json(folder: Path, name: str) -> dict[str, Any]:
     try:
         value = json.loads(_bytes(folder, name, MAX_TEXT))
+    except RecursionError:
+        raise UnreadableTrace(f"{folder / name} is nested too deeply for a trace's; record it again") from None
     except ValueError as error:
-        raise UnreadableTrace(f"{folder / name} is not JSON ({error}); it was truncated: record it again") from None
+        raise UnreadableTrace(
+            f"{folder / name} is not JSON ({_one_line(error)}); it was truncated: record it again"
+        ) from None
     if not isinstance(value, dict):
         raise UnreadableTrace(f"{folder / name} holds no JSON object; record it again")
     return value
@@ -147,45 +181,107 @@ def _lines(folder: Path, name: str, kind: type[L]) -> Iterator[L]:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the line"
-            raise UnreadableTrace(
-                f"{folder / name} line {number}: {where}: {first['msg']}; it was truncated or edited: record it again"
-            ) from None
+            raise _bad_line(folder, name, number, f"{where}: {first['msg']}") from None
+
+
+def _bad_line(folder: Path, name: str, number: int, what: str) -> UnreadableTrace:
+    return UnreadableTrace(
+        f"{folder / name} line {number}: {_one_line(what)}; it was truncated or edited: record it again"
+    )
+
+
+def _batches(folder: Path, scenario: Scenario, rank: int) -> Iterator[MicroBatch]:
+    name, order = contract.batches_file(rank), (0, -1)  # the step and micro-batch before
+    for number, batch in enumerate(_lines(folder, name, MicroBatch), 1):
+        what = _wrong_batch(batch, scenario, rank)
+        step, micro_batch = batch.step, batch.micro_batch
+        # A line lost or repeated leaves a gap in the count of micro-batches, which starts anew with every step.
+        counted = micro_batch == order[1] + 1 if step == order[0] else step > order[0] and micro_batch == 0
+        if what is None and not counted:
+            what = f"step {step}, micro-batch {micro_batch} follows step {order[0]}, micro-batch {order[1]}"
+        if what is not None:
+            raise _bad_line(folder, name, number, what)
+        order = step, micro_batch
+        yield batch
+
+
+def _wrong_batch(batch: MicroBatch, scenario: Scenario, rank: int) -> str | None:
+    """Why a model of this scenario cannot have received such a micro-batch, if it cannot."""
+    if batch.rank != rank:
+        return f"rank is {batch.rank}, expected {rank}"
+    shape = [len(sequence) for sequence in batch.input_ids]
+    if not shape or len(set(shape)) != 1 or not shape[0]:
+        return f"input_ids has sequences of {sorted(set(shape))} tokens, expected one length for all"
+    for field_name in ("loss_mask", "position_ids", "attention_start"):
+        values = getattr(batch, field_name)
+        if field_name == "position_ids" and values is not None and len(values) == 1:
+            values = values * len(shape)
+        if values is not None and [len(sequence) for sequence in values] != shape:
+            return f"{field_name} has another shape than input_ids"
+    limits = {
+        "input_ids": (0, scenario.model.vocab_size - 1),
+        "loss_mask": (0, 1),
+        "attention_start": (-2, shape[0] - 1),
+        "position_ids": (-(2**31), 2**31 - 1),
+    }
+    for field_name, (low, high) in limits.items():
+        for sequence in getattr(batch, field_name) or ():
+            if outside := next((v for v in sequence if not low <= v <= high), None):
+                return f"{field_name} has {outside}, expected {low} to {high}"
+    return None
 
 
 def header(folder: Path) -> tuple[Header, Scenario]:
     """Header and scenario of a trace, whole or not. Raises UnreadableTrace."""
     data = _json(folder, contract.HEADER)
     schema = data.get("schema")
-    if schema != contract.TRACE_SCHEMA:
-        newer = isinstance(schema, int) and schema > contract.TRACE_SCHEMA
+    if type(schema) is not int or schema != contract.TRACE_SCHEMA:
+        newer = type(schema) is int and schema > contract.TRACE_SCHEMA
         remedy = "upgrade lockstep to read it" if newer else "record it again"
         raise UnreadableTrace(
-            f"{folder} has trace schema {schema!r}, this release reads {contract.TRACE_SCHEMA}; {remedy}"
+            f"{folder} has trace schema {_one_line(repr(schema))}, this release reads {contract.TRACE_SCHEMA}; {remedy}"
         )
     try:
         parsed = Header.model_validate({**data, "schema_": schema})
         scenario = contract.scenario_from_dict(parsed.scenario)
-    except (ValidationError, ValueError) as error:
-        raise UnreadableTrace(f"{folder / contract.HEADER}: {str(error).splitlines()[0]}; record it again") from None
+        for row in scenario.rows:
+            text.render(row, scenario.vocabulary)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = _one_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        raise UnreadableTrace(f"{folder / contract.HEADER}: {what}; record it again") from None
+    except (ValueError, KeyError) as error:
+        what = f"{error} is in no vocabulary of the scenario" if isinstance(error, KeyError) else str(error)
+        raise UnreadableTrace(f"{folder / contract.HEADER}: {_one_line(what)}; record it again") from None
     if scenario.hash != parsed.scenario_hash:
         raise UnreadableTrace(
             f"{folder / contract.HEADER}: the scenario does not match its hash: it was edited; record it again"
         )
+    if parsed.ranks != scenario.ranks:
+        raise UnreadableTrace(
+            f"{folder / contract.HEADER}: {parsed.ranks} ranks ran a scenario of {scenario.ranks}; record it again"
+        )
     return parsed, scenario
 
 
-def _expected_files(ranks: int, steps: int) -> list[str]:
-    per_rank = [f for r in range(ranks) for f in (contract.steps_file(r), contract.batches_file(r))]
-    tensors = [contract.tensors_file(s, r) for s in range(steps + 1) for r in range(ranks)]
-    return [contract.HEADER, *per_rank, *tensors]
+def _expected_files(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
+    """Name and largest size; one after the other, as a false count of steps may be large."""
+    yield contract.HEADER, MAX_TEXT
+    for rank in range(scenario.ranks):
+        yield contract.steps_file(rank), MAX_TEXT
+        yield contract.batches_file(rank), MAX_TEXT
+    limit = _tensors_limit(scenario)
+    for step in range(steps + 1):
+        for rank in range(scenario.ranks):
+            yield contract.tensors_file(step, rank), limit
 
 
-def _verify(folder: Path, end: dict[str, Any], ranks: int, steps: int) -> None:
+def _verify(folder: Path, end: dict[str, Any], scenario: Scenario, steps: int) -> None:
     sums = end.get("files")
     if not isinstance(sums, dict):
         raise UnreadableTrace(f"{folder / contract.END} lists no files; record it again")
-    for name in _expected_files(ranks, steps):
-        found = hashlib.sha256(_bytes(folder, name, MAX_TENSORS)).hexdigest()
+    for name, limit in _expected_files(scenario, steps):
+        found = hashlib.sha256(_bytes(folder, name, limit)).hexdigest()
         if sums.get(name) != found:
             raise UnreadableTrace(
                 f"{folder / name} was changed after it was written (its checksum differs); record it again"
@@ -194,9 +290,13 @@ def _verify(folder: Path, end: dict[str, Any], ranks: int, steps: int) -> None:
 
 def _crash_reason(folder: Path) -> str:
     try:
-        return str(_json(folder, contract.CRASH).get("reason", "no reason recorded"))
+        return _one_line(_json(folder, contract.CRASH).get("reason", "no reason recorded"))
     except UnreadableTrace:
         return "no reason recorded; see its log-r*.txt"
+
+
+def _there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
 
 
 def read(folder: Path) -> Trace:
@@ -205,14 +305,14 @@ def read(folder: Path) -> Trace:
     Raises IncompleteTrace if the run did not end by itself, UnreadableTrace for whatever cannot be trusted.
     """
     parsed, scenario = header(folder)
-    if not (folder / contract.END).exists():
+    if not _there(folder / contract.END):
         raise IncompleteTrace(f"the run did not end by itself: {_crash_reason(folder)}")
     end = _json(folder, contract.END)
     steps = end.get("steps")
-    if not isinstance(steps, int) or not 0 <= steps <= 100_000 or not 1 <= parsed.ranks <= 4096:
-        raise UnreadableTrace(f"{folder / contract.END} says {steps!r} steps; record it again")
-    _verify(folder, end, parsed.ranks, steps)
-    batches = [b for r in range(parsed.ranks) for b in _lines(folder, contract.batches_file(r), MicroBatch)]
+    if type(steps) is not int or not 0 <= steps <= MAX_STEPS:
+        raise UnreadableTrace(f"{folder / contract.END} says {_one_line(repr(steps))} steps; record it again")
+    _verify(folder, end, scenario, steps)
+    batches = [b for r in range(scenario.ranks) for b in _batches(folder, scenario, r)]
     batches.sort(key=lambda b: (b.step, b.micro_batch, b.rank))
     reported = tuple(_lines(folder, contract.steps_file(0), Reported))
     return Trace(folder, parsed, scenario, reported, tuple(batches), steps)

@@ -1,0 +1,70 @@
+"""Ways to break a trace, with or without making its checksums right again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from adapters.contract import END, HEADER, batches_file, scenario_from_dict, steps_file, tensors_file
+from adapters.recorder import digests
+
+Change = Callable[[Any], Any]
+
+
+def reseal(folder: Path) -> None:
+    """What an edit with a will would do: every checksum is right."""
+    edit(folder / END, lambda end: end.update(files=digests(folder)))
+
+
+def edit(path: Path, change: Change) -> None:
+    """Change the JSON object in a file, in place."""
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def header(folder: Path, change: Change) -> None:
+    edit(folder / HEADER, change)
+    reseal(folder)
+
+
+def scenario(folder: Path, change: Change) -> None:
+    """With the scenario's hash made right too, where it is one at all."""
+
+    def apply(head: dict[str, Any]) -> None:
+        change(head["scenario"])
+        with contextlib.suppress(ValueError):
+            head["scenario_hash"] = scenario_from_dict(head["scenario"]).hash
+
+    header(folder, apply)
+
+
+def lines(folder: Path, name: str, change: Change) -> None:
+    """Change the list of a file's lines, in place or by giving another list back."""
+    path = folder / name
+    content = [json.loads(line) for line in path.read_text().splitlines()]
+    result = change(content)
+    path.write_text("".join(json.dumps(line) + "\n" for line in (result if isinstance(result, list) else content)))
+    reseal(folder)
+
+
+def batches(folder: Path, change: Change, rank: int = 0) -> None:
+    lines(folder, batches_file(rank), change)
+
+
+def reported(folder: Path, change: Change, rank: int = 0) -> None:
+    lines(folder, steps_file(rank), change)
+
+
+def tensors(folder: Path, change: Callable[[dict[str, Tensor]], None], step: int = 1, rank: int = 0) -> None:
+    path = folder / tensors_file(step, rank)
+    content = load_file(path)
+    change(content)
+    save_file({name: t.contiguous() for name, t in content.items()}, path)
+    reseal(folder)
