@@ -66,38 +66,58 @@ def flatten(parameters: forward.Parameters) -> Tensor:
     return torch.cat([parameters[name].reshape(-1).double() for name in sorted(parameters)])
 
 
-def _rows(parameters: dict[str, Tensor], model: Model, segment: Segment) -> tuple[Tensor, Tensor]:
-    """Losses [T - 1] and gradients [T - 1, parameters] of one segment, all tokens in one batched backward pass."""
+def _fill(
+    parameters: dict[str, Tensor], model: Model, segment: Segment, tokens: Sequence[int], losses: Tensor, matrix: Tensor
+) -> None:
+    """Write the losses [tokens] and gradients [tokens, parameters] of these positions (from 1) of a segment.
+
+    All in one batched backward pass.
+    """
     ids = torch.tensor(segment.ids)
     positions = None if segment.positions is None else torch.tensor(segment.positions)
     first_key = None if segment.first_key is None else torch.tensor(segment.first_key)
-    losses = forward.losses(parameters, model, ids, positions, first_key)
-    each = torch.autograd.grad(
-        losses, list(parameters.values()), torch.eye(len(losses)).double(), is_grads_batched=True
-    )
-    return losses.detach(), torch.cat([g.reshape(len(losses), -1) for g in each], dim=1)
+    every = forward.losses(parameters, model, ids, positions, first_key)
+    chosen = torch.tensor([t - 1 for t in tokens])
+    losses.copy_(every.detach()[chosen])
+    wanted = torch.eye(len(every), dtype=torch.float64)[chosen]
+    each = torch.autograd.grad(every, list(parameters.values()), wanted, is_grads_batched=True)
+    at = 0
+    for gradient in each:
+        flat = gradient.reshape(len(tokens), -1)
+        matrix[:, at : at + flat.shape[1]] = flat
+        at += flat.shape[1]
+
+
+def _fresh(segments: Sequence[Segment], columns: dict[Prefix, int]) -> list[tuple[Segment, list[int]]]:
+    """The positions of each segment whose prefix was not met before; `columns` gets a new column for each of them."""
+    result = []
+    for segment in dict.fromkeys(segments):
+        tokens = [t for t in range(1, len(segment.ids)) if segment.ids[: t + 1] not in columns]
+        columns.update({segment.ids[: t + 1]: len(columns) + i for i, t in enumerate(tokens)})
+        if tokens:
+            result.append((segment, tokens))
+    return result
 
 
 def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segment]) -> Basis:
     """The basis of these segments at these parameters (converted to float64)."""
     leaves = {name: parameters[name].detach().double().requires_grad_() for name in sorted(parameters)}
     columns: dict[Prefix, int] = {}
-    losses, gradients = [], []
-    for segment in dict.fromkeys(segments):
-        row_losses, row_gradients = _rows(leaves, model, segment)
-        fresh = [t for t in range(1, len(segment.ids)) if segment.ids[: t + 1] not in columns]
-        for t in fresh:
-            columns[segment.ids[: t + 1]] = len(columns)
-        keep = torch.tensor([t - 1 for t in fresh], dtype=torch.long)
-        losses.append(row_losses[keep])
-        gradients.append(row_gradients[keep])
-    matrix = torch.cat(gradients)
+    pieces = _fresh(segments, columns)
+    losses = torch.empty(len(columns), dtype=torch.float64)
+    # Written in place: it has hundreds of megabytes, of which every copy takes as long as its computation.
+    matrix = torch.empty(len(columns), sum(p.numel() for p in leaves.values()), dtype=torch.float64)
+    at = 0
+    for segment, tokens in pieces:
+        here = slice(at, at + len(tokens))
+        _fill(leaves, model, segment, tokens, losses[here], matrix[here])
+        at += len(tokens)
     gram = matrix @ matrix.T
     values, vectors = torch.linalg.eigh(gram)
     solid = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
     inverse = (vectors[:, solid] / values[solid]) @ vectors[:, solid].T
     condition = float("inf") if not bool(solid.all()) else float((values[-1] / values[0]).sqrt())
-    return Basis(matrix, gram, inverse, torch.cat(losses), columns, condition)
+    return Basis(matrix, gram, inverse, losses, columns, condition)
 
 
 class BasisCache:
