@@ -140,14 +140,16 @@ class StepEvidence:
     @cached_property
     def eps(self) -> float | None:
         """An eps under which every update follows from its moments, if the scenario's does not and another does."""
-        allowed = self.floor.tolerance("update")
-        if max(u.residual for u in self._recovered(self.used, self.ahead)) <= allowed:
+        if all(map(self.follows, self._recovered(self.used, self.ahead))):
             return None
         found = recover_eps(self.states, self.used, self.step + 1)
         if found is None:
             return None
-        residuals = [u.residual for u in self._recovered(replace(self.used, eps=found))]
-        return found if max(residuals) <= allowed else None
+        return found if all(map(self.follows, self._recovered(replace(self.used, eps=found)))) else None
+
+    def follows(self, update: TensorUpdate) -> bool:
+        """Whether an update follows from its moments, as far as its rounding lets one tell."""
+        return update.residual <= max(self.floor.tolerance("update"), update.residual_bound)
 
     @cached_property
     def corrected(self) -> tuple[TensorUpdate, ...]:

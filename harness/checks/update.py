@@ -147,11 +147,13 @@ def _count(evidence: StepEvidence) -> list[Finding]:
 
 
 def _rule(evidence: StepEvidence) -> list[Finding]:
-    eps, allowed = evidence.eps, evidence.floor.tolerance("update")
+    eps = evidence.eps
     # Told by the updates as they are if an eps explains them, else by what is left under all corrections.
-    worst = max(evidence.corrected if eps is None else evidence.updates, key=lambda u: u.residual)
-    if worst.residual <= allowed:
+    wrong = [u for u in (evidence.corrected if eps is None else evidence.updates) if not evidence.follows(u)]
+    if not wrong:
         return []
+    worst = max(wrong, key=lambda u: u.residual)
+    allowed = max(evidence.floor.tolerance("update"), worst.residual_bound)
     fits = "" if eps is None else f"; eps = {eps:.3g} explains it, expected {evidence.right.scenario.optimizer.eps:g}"
     return [
         Finding(

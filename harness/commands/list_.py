@@ -20,8 +20,12 @@ class Subject(StrEnum):
 def list_(
     subject: Annotated[Subject, typer.Argument(help="What to list.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page (faults only).")] = False,
 ) -> None:
     """List scenarios, frameworks, faults that the torch reference can be run with, or codes of findings."""
+    if as_markdown:
+        _markdown(subject)
+        return
     entries = _READ[subject]()
     if as_json:
         typer.echo(json.dumps(entries, indent=1))
@@ -34,6 +38,14 @@ def list_(
     for entry in entries:
         table.add_row(entry["name"], entry["what"])
     Console(highlight=False, markup=False).print(table)
+
+
+def _markdown(subject: Subject) -> None:
+    from harness.commands import fault_table
+
+    if subject is not Subject.faults:
+        raise typer.BadParameter(f"there is no page of {subject}; leave it out", param_hint="--markdown")
+    typer.echo(fault_table.markdown(), nl=False)
 
 
 def _scenarios() -> list[dict[str, Any]]:

@@ -279,7 +279,7 @@ def _with_reported(
     if codes == ("grad-norm.value",) and (hidden := _hidden_scale(evidence)):
         return [hidden]
     what = " and ".join({"loss.value": "loss", "grad-norm.value": "gradient norm"}[c] for c in codes)
-    sentence = f"the step is right, but the reported {what} is not"
+    sentence = f"the step is right as far as its noise floor lets one tell, but the reported {what} is not"
     return [Diagnosis("misreported", sentence, 1.0, codes, own[0].message)]
 
 

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from adapters.contract import Optimizer
 
+REWEIGHTED = 4
+"""Rounds of least squares for eps; each multiplies the error of the weights by the relative error of eps."""
+
 
 @dataclass(frozen=True)
 class TensorUpdate:
@@ -31,11 +34,13 @@ class TensorUpdate:
     decay_error: float = 0.0
     """Standard error of `weight_decay`."""
     decay_bound: float = 0.0
-    """Most that rounding every parameter to float32 can look like: half a unit in the last place, over the rate.
+    """Most that rounding every parameter can look like, as a decay.
 
     It comes near where all parameters move equally far, as in Adam's first step: they then round alike, by a share of
     their size, and if they move by their sign, too, that is what a decay does.
     """
+    residual_bound: float = 0.0
+    """Most that rounding every parameter can leave of the update; large where a tensor hardly moves."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,18 @@ def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> 
     # Each parameter is rounded to half a unit in its last place, evenly distributed.
     noise = float((state.before.abs() * torch.finfo(torch.float32).eps).square().mean().sqrt()) / 12**0.5
     errors = noise * torch.linalg.pinv(normal).diagonal().clamp_min(0).sqrt() / abs(rate)
-    bound = torch.finfo(torch.float32).eps / 2 / abs(rate)
-    return TensorUpdate(name, rate, decay / rate, rest, float(errors[0]), float(errors[1]), bound)
+    # A parameter is rounded twice in a step, by at most half a unit: when it decays and when it moves.
+    bound = torch.finfo(torch.float32).eps
+    return TensorUpdate(
+        tensor=name,
+        learning_rate=rate,
+        weight_decay=decay / rate,
+        residual=rest,
+        rate_error=float(errors[0]),
+        decay_error=float(errors[1]),
+        decay_bound=bound / abs(rate),
+        residual_bound=bound * float(state.before.norm() / moved.norm()),
+    )
 
 
 def recover_eps(states: Mapping[str, TensorState], optimizer: Optimizer, count: int) -> float | None:
@@ -79,17 +94,27 @@ def recover_eps(states: Mapping[str, TensorState], optimizer: Optimizer, count: 
     d (sqrt(v) + eps) = -lr m - lr wd theta (sqrt(v) + eps) is linear in lr, eps, lr wd and lr wd eps. The last two
     are sought in matrices only: what is decayed besides, `update.weight-decay` tells under the eps found here.
     """
-    columns, target = [], []
+    columns, roots, target = [], [], []
     for state in states.values():
         moved = (state.after - state.before).reshape(-1)
         root = (state.second / (1.0 - optimizer.beta2**count)).sqrt().reshape(-1)
         first = (state.first / (1.0 - optimizer.beta1**count)).reshape(-1)
         decayed = state.before.reshape(-1) * (state.before.ndim > 1)
         columns.append(torch.stack((-first, -moved, -decayed * root, -decayed), dim=1))
+        roots.append(root)
         target.append(moved * root)
-    design, right = torch.cat(columns), torch.cat(target)
+    design, every, right = torch.cat(columns), torch.cat(roots), torch.cat(target)
+    eps, weight = 0.0, torch.ones_like(every)
+    for _ in range(REWEIGHTED):
+        eps = float(_least_squares(weight[:, None] * design, weight * right)[1])
+        if eps <= 0:
+            return None
+        # Rounding is in d, so it comes multiplied by sqrt(v) + eps, which is divided out once it is known.
+        weight = 1.0 / (every + eps)
+    return eps
+
+
+def _least_squares(design: Tensor, right: Tensor) -> Tensor:
+    """Solution [n] for a design [m, n] whose columns may differ by orders of magnitude, vanish or be dependent."""
     scale = design.norm(dim=0).clamp_min(1e-300)
-    # By a full factorisation: without decay its columns tell nothing, and may be dependent.
-    solution = torch.linalg.lstsq(design / scale, right[:, None], driver="gelsd").solution.squeeze(1) / scale
-    eps = float(solution[1])
-    return eps if eps > 0 else None
+    return torch.linalg.lstsq(design / scale, right[:, None], driver="gelsd").solution[:, 0] / scale
