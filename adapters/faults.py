@@ -142,7 +142,7 @@ _FAULTS = (
     Fault("mean-of-ranks", "every rank averages its own tokens, then the ranks are averaged",
           Plan(level="rank"), (_MEANS,), "mean-of-means", _both(_uneven, _many_ranks)),
     Fault("mean-of-micro-steps", "tokens are pooled over the ranks, but every micro-step is averaged by itself",
-          Plan(level="micro-step"), (_MEANS,), "mean-of-means", _both(_uneven, _many_ranks, _at_least(2))),
+          Plan(level="micro-step"), (_MEANS,), "mean-of-means", _both(_uneven, _at_least(2))),
     Fault("mean-of-rows", "every conversation is averaged by itself, then the conversations",
           Plan(level="row"), (_MEANS,), "mean-of-means", _uneven),
     Fault("scaled-by-accumulation", "the loss is not divided by the number of micro-batches",
