@@ -117,5 +117,5 @@ def recover_eps(states: Mapping[str, TensorState], optimizer: Optimizer, count: 
 def _least_squares(design: Tensor, right: Tensor) -> Tensor:
     """Solution [n] for a design [m, n] whose columns may differ by orders of magnitude, vanish or be dependent."""
     scale = design.norm(dim=0).clamp_min(1e-300)
-    solution: Tensor = torch.linalg.lstsq(design / scale, right[:, None], driver="gelsd").solution
-    return solution[:, 0] / scale
+    solution: Tensor = torch.linalg.lstsq(design / scale, right[:, None], driver="gelsd").solution[:, 0].div(scale)
+    return solution
