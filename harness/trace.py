@@ -119,6 +119,8 @@ class Trace:
             raise UnreadableTrace(
                 f"{self.folder / name}: {_one_line(odd)} holds {tensors[odd].dtype}, not floats; record it again"
             )
+        if what := _lacking(tensors, self.scenario, moments=rank == 0 and step > 0):
+            raise UnreadableTrace(f"{self.folder / name} (state after step {step}) has no {what}; record it again")
         self._read[name] = tensors
         return tensors
 
@@ -138,6 +140,16 @@ def _tensors_limit(scenario: Scenario) -> int:
     """Bytes that a file of tensors may have: parameters and both moments in float64, twice over."""
     numbers = sum(math.prod(shape) for shape in weights.shapes(scenario.model).values())
     return min(MAX_TENSORS, MAX_HEADER + 2 * 3 * 8 * numbers)
+
+
+def _lacking(tensors: dict[str, Tensor], scenario: Scenario, moments: bool) -> str | None:
+    """The first tensor of the whole model that is not there, or has another shape."""
+    kinds = ("param", "exp_avg", "exp_avg_sq") if moments else ("param",)
+    for name, shape in weights.shapes(scenario.model).items():
+        for key in (f"{kind}/{name}" for kind in kinds):
+            if key not in tensors or tuple(tensors[key].shape) != shape:
+                return f"{key} of shape {list(shape)}"
+    return None
 
 
 def _bytes(folder: Path, name: str, limit: int) -> bytes:

@@ -141,6 +141,14 @@ def read(folder: Path) -> Verdict:
         return Verdict.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise UnreadableVerdict(f"{folder} has no {FILE}; give the --out folder of a `lockstep run`") from None
-    except (ValidationError, OSError) as error:
-        first = str(error).splitlines()[0]
-        raise UnreadableVerdict(f"{path} cannot be read ({first}); run the cells again") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        what = f"{where}: {first['msg']}" if where else first["msg"]
+        raise UnreadableVerdict(f"{path} cannot be read ({_one_line(what)}); run the cells again") from None
+    except OSError as error:
+        raise UnreadableVerdict(f"{path} cannot be read ({error.strerror}); run the cells again") from None
+
+
+def _one_line(text: str) -> str:
+    return ascii(" ".join(text.split())[:200])[1:-1]

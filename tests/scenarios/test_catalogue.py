@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scenarios
@@ -212,6 +212,7 @@ anything = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(field=st.sampled_from(sorted(to_dict(scenarios.get("sft-ragged")))), value=anything)
 def test_a_field_of_any_json_is_read_or_refused(field: str, value: Any) -> None:
     data = to_dict(scenarios.get("sft-ragged"))
