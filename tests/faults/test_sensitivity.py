@@ -49,6 +49,7 @@ def test_a_twentieth_of_one_row_is_found_in_bf16(row, change, cache):
     _assert_row_named(_one_step("sft-ragged-bf16"), row, 1.0 + change, cache)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [0, 1, 6])
 def test_the_change_is_found_in_padded_and_packed_batches(row, cache):
     _assert_row_named(_one_step("sft-ragged-batch2"), row, 1.0 + 1e-4, cache)
