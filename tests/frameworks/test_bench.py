@@ -1,0 +1,34 @@
+"""`make bench` measures what it says, and writes it as it should; how fast this machine is, no test says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import bench
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]
+
+UNITS = {
+    "deepspeed_warm_cell_speedup": "ratio",
+    "recording_overhead": "ratio",
+    "oracle_seconds": "s",
+    "judge_seconds": "s",
+}
+
+
+def test_what_is_written(tmp_path: Path, environments: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "runs" / "bench.json"
+    assert bench.main(["--runs", "2", "--out", str(out), "--envs", str(environments)]) == 0
+    metrics = json.loads(out.read_text())["metrics"]
+    assert {name: metric["unit"] for name, metric in metrics.items()} == UNITS
+    for name, metric in metrics.items():
+        assert metric["runs"] == 2, name
+        assert all(len(samples) == 2 for samples in metric["samples"].values()), name
+        assert metric["value"] > 0, name
+    assert metrics["deepspeed_warm_cell_speedup"]["value"] > 2  # 20 on a calm machine
+    assert list(out.parent.iterdir()) == [out]
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in UNITS)
