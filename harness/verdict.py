@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from adapters.contract import encode_float
 from harness.findings import UNKNOWN_CODES, Diagnosis, Finding
@@ -52,6 +52,13 @@ class DiagnosisRecord(BaseModel):
     remedy: str | None = None
 
 
+def _inside(trace: str | None) -> str | None:
+    """A verdict may come from elsewhere: it names no path outside its own folder."""
+    if trace is not None and (PurePosixPath(trace).is_absolute() or ".." in PurePosixPath(trace).parts):
+        raise ValueError(f"the trace {trace!r} lies outside the run's folder")
+    return trace
+
+
 class CellRecord(BaseModel):
     """One framework release on one scenario."""
 
@@ -64,8 +71,8 @@ class CellRecord(BaseModel):
     """One line for `unknown` and `unsupported`."""
     findings: list[FindingRecord] = Field(default_factory=list)
     diagnoses: list[DiagnosisRecord] = Field(default_factory=list)
-    trace: str | None = None
-    """Folder of the trace, relative to `verdict.json`."""
+    trace: Annotated[str | None, AfterValidator(_inside)] = None
+    """Folder of the trace, relative to `verdict.json` and inside its folder."""
     seconds: float | None = None
     command: str | None = None
     """The command that reproduces this cell."""

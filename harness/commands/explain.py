@@ -33,7 +33,10 @@ def explain(
         ),
     ] = None,
 ) -> None:
-    """Show the whole evidence for one cell: diagnosis, token weights, norms, the update rule, and what ran."""
+    """Show the whole evidence for one cell: diagnosis, token weights, norms, the update rule, and what ran.
+
+    Exit status: 0, or 3 for a cell that could not be judged.
+    """
     from harness.commands.recorded import is_trace, lone_cell
 
     if is_trace(folder):
@@ -85,7 +88,8 @@ def _explain(cell: CellRecord, trace: Path | None) -> None:
         from harness.session.session import judged_record
 
         judged = judge(trace)
-        terminal.cell(judged_record(cell, judged), console)
+        cell = judged_record(cell, judged)
+        terminal.cell(cell, console)
         evidence.show(judged.steps, console)
         if not judged.steps:
             evidence.logs(trace, console)
@@ -94,3 +98,5 @@ def _explain(cell: CellRecord, trace: Path | None) -> None:
     where = "" if trace is None else f"trace: {shlex.quote(str(trace))}\n"
     command = f"reproduce: {cell.command}" if cell.command else ""
     console.print((where + command).rstrip("\n"), soft_wrap=True)
+    if cell.verdict == "unknown":
+        raise typer.Exit(UNKNOWN)

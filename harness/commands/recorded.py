@@ -35,11 +35,11 @@ def lone_cell(folder: Path) -> CellRecord:
         head, scenario = header(folder)
     except UnreadableTrace as error:
         raise Stop(str(error), UNKNOWN) from None
-    return CellRecord(
+    cell = CellRecord(
         framework=head.framework,
         version=head.version,
         scenario=scenario.name,
         seed=scenario.seed,
         verdict="unknown",
-        trace=str(folder),
     )
+    return cell.model_copy(update={"trace": str(folder)})  # a path from here, not within a run

@@ -210,7 +210,7 @@ def test_cells_that_cannot_be_picked(wanted: str, said: str) -> None:
 
 def test_a_cell_without_a_trace_is_explained_by_its_reason(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     verdict.write(Verdict(cells=[CELLS[1]]), here)
-    assert cli.call(["explain", "."]) == 0
+    assert cli.call(["explain", "."]) == 3
     assert "rank 1 died" in capsys.readouterr().out
 
 

@@ -143,8 +143,7 @@ def test_broken_traces_by_the_command_line(
     said = capsys.readouterr()
     assert "Traceback" not in said.out + said.err
     assert said.err.count("\n") <= 1
-    # explain shows what there is, and fails only where there is nothing to show.
-    assert status == 3 or (command == "explain" and status == 0 and said.out.lower().startswith("unknown"))
+    assert status == 3
     assert "PASS" not in said.out
 
 

@@ -186,3 +186,11 @@ def test_a_folder_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "verdict.json").mkdir()
     with pytest.raises(UnreadableVerdict, match="cannot be read"):
         verdict.read(tmp_path)
+
+
+@pytest.mark.parametrize("trace", ["../elsewhere", "/etc", "cells/../../elsewhere"])
+def test_a_verdict_from_elsewhere_names_no_path_outside_its_folder(tmp_path: Path, trace: str) -> None:
+    cell = {"framework": "torch", "version": "2", "scenario": "s", "verdict": "pass", "trace": trace}
+    (tmp_path / verdict.FILE).write_text(json.dumps({"schema": 1, "cells": [cell]}))
+    with pytest.raises(verdict.UnreadableVerdict, match="outside"):
+        verdict.read(tmp_path)
