@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,30 +77,36 @@ def run(arguments: Sequence[str], *, stdin: str = "", hold: Sequence[int] = ()) 
     uv = find_uv()
     if uv is None:
         raise InstallerError("uv is neither beside this Python nor on PATH; install it with `pip install uv`")
-    process = subprocess.Popen(
-        [str(uv), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=variables(os.environ),
-        process_group=0,
-        pass_fds=tuple(hold),
-    )
+    # uv and what builds a package leave files in the folder for temporary ones, which is nobody's to tidy.
+    with tempfile.TemporaryDirectory(prefix="lockstep-uv-", ignore_cleanup_errors=True) as scratch:
+        process = subprocess.Popen(
+            [str(uv), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**variables(os.environ), "TMPDIR": scratch},
+            process_group=0,
+            pass_fds=tuple(hold),
+        )
+        output, errors = _communicate(process, stdin)
+    if process.returncode != 0:
+        raise InstallerError(explain(errors, process.returncode), errors)
+    return output
+
+
+def _communicate(process: subprocess.Popen[str], stdin: str) -> tuple[str, str]:
     with _guard:
         _children.add(process)
     try:
-        output, errors = process.communicate(stdin)
+        return process.communicate(stdin)
     except BaseException:
         _kill(process)
         raise
     finally:
         with _guard:
             _children.discard(process)
-    if process.returncode != 0:
-        raise InstallerError(explain(errors, process.returncode), errors)
-    return output
 
 
 def kill_all() -> None:
