@@ -52,8 +52,10 @@ class Processes:
         return DistributedDataParallel(model)
 
     def sum(self, value: Tensor) -> Tensor:
-        torch.distributed.all_reduce(value)
-        return value
+        device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+        total = value.to(device)
+        torch.distributed.all_reduce(total)
+        return total
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:

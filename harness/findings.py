@@ -14,6 +14,7 @@ CODES: Mapping[str, str] = {
     "inputs.batch": "the global batch of a step does not hold the rows it should: missing, repeated or foreign",
     "loss.value": "the reported loss is not the loss of the global batch",
     "grad-norm.value": "the reported gradient norm is not that of the right gradient before clipping",
+    "learning-rate.value": "the reported learning rate is not the one that the parameters moved with",
     "weights.dropped-micro-batches": "micro-batches never reached the optimizer",
     "weights.mean-of-means": "means were averaged, so a token's weight depends on the length of its neighbours",
     "weights.scale": "the whole gradient is off by one factor",

@@ -17,6 +17,7 @@ CHECKS: tuple[Check, ...] = (
     inputs.attention,
     reported.loss,
     reported.grad_norm,
+    reported.learning_rate,
     weights.token_weights,
     weights.residual,
     update.learning_rate,

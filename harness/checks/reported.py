@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 from harness.evidence import StepEvidence
 from harness.findings import Finding
@@ -41,3 +42,24 @@ def grad_norm(evidence: StepEvidence) -> list[Finding]:
     return _compare(
         evidence, "grad-norm.value", "gradient norm", got, evidence.norm_right, evidence.floor.tolerance("norm")
     )
+
+
+def learning_rate(evidence: StepEvidence) -> list[Finding]:
+    """`learning-rate.value`: the reported rate against the one that the parameters moved with, right or wrong."""
+    got = evidence.reported.learning_rate if evidence.reported else None
+    moved = statistics.median(u.learning_rate for u in evidence.corrected)
+    allowed = evidence.floor.tolerance("learning_rate")
+    if got is None or abs(got - moved) <= allowed * evidence.expected_learning_rate:
+        return []
+    return [
+        Finding(
+            "learning-rate.value",
+            f"reported learning rate at step {evidence.step} is {got:.6g}, but the parameters moved with {moved:.6g}"
+            f" (allowed {allowed:.1g} of the schedule's)",
+            step=evidence.step,
+            observed=got,
+            expected=moved,
+            tolerance=allowed,
+            tolerance_source=SOURCE,
+        )
+    ]

@@ -11,7 +11,7 @@ from harness.evidence import StepEvidence
 from harness.findings import Diagnosis, Finding
 from harness.trace import Header
 
-REPORTED = ("loss.value", "grad-norm.value")
+REPORTED = {"loss.value": "loss", "grad-norm.value": "gradient norm", "learning-rate.value": "learning rate"}
 
 
 def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
@@ -142,7 +142,8 @@ def weights_by_micro_batch(e: StepEvidence) -> str:
         for number in range(scenario.accumulation):
             rows = [r for r in e.rows if (r.rank, r.micro_batch) == (rank, number)]
             tokens = sum(r.trained for r in rows)
-            cells.append(f"{sum(r.weight * r.trained for r in rows) / tokens + 0.0:.4f}" if tokens else "-")
+            mean = sum(r.weight * r.trained for r in rows) / tokens if tokens else 0.0
+            cells.append(f"{round(mean, 4) + 0.0:.4f}" if tokens else "-")  # + 0.0: no -0.0000
         lines.append(f"rank {rank}: {' '.join(cells)}")
     return "; ".join(lines)
 
@@ -278,7 +279,7 @@ def _with_reported(
         return [replace(found[0], codes=(*found[0].codes, *codes)), *found[1:]]
     if codes == ("grad-norm.value",) and (hidden := _hidden_scale(evidence)):
         return [hidden]
-    what = " and ".join({"loss.value": "loss", "grad-norm.value": "gradient norm"}[c] for c in codes)
+    what = " and ".join(REPORTED[c] for c in codes)
     sentence = f"the step is right as far as its noise floor lets one tell, but the reported {what} is not"
     return [Diagnosis("misreported", sentence, 1.0, codes, own[0].message)]
 

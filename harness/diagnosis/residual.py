@@ -89,9 +89,12 @@ def _leak(evidence: StepEvidence) -> Cause | None:
 
 def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
     """The cause that leaves least, if it explains nine tenths of the residual; else that nothing known does."""
-    tried = [c for c in (_stale(evidence, previous), _coupled_decay(evidence), _leak(evidence)) if c is not None]
+    enough = max(0.1 * evidence.residual, evidence.floor.tolerance("residual"))
+    tried = [c for c in (_stale(evidence, previous), _coupled_decay(evidence)) if c is not None]
+    if all(c.left > enough for c in tried) and (leak := _leak(evidence)) is not None:
+        tried.append(leak)  # the last, for it needs another basis
     best = min(tried, key=lambda c: c.left)
-    if best.left <= max(0.1 * evidence.residual, evidence.floor.tolerance("residual")):
+    if best.left <= enough:
         return best
     names = ", ".join(f"{c.name} leaves {c.left:.2g}" for c in tried)
     return Cause(

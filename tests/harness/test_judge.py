@@ -166,3 +166,14 @@ def test_a_report_that_is_no_number_fails_by_the_command_line(trace: Path, capsy
     (cell,) = json.loads(capsys.readouterr().out)["cells"]
     (finding,) = cell["findings"]
     assert (finding["code"], finding["observed"]) == ("loss.value", "NaN")
+
+
+@pytest.mark.parametrize("told", [77.0, 0.0, "NaN"])
+def test_a_reported_learning_rate_that_moved_nothing_fails(
+    trace: Path, capsys: pytest.CaptureFixture[str], told: float | str
+) -> None:
+    breaking.reported(trace, lambda lines: lines[1].update(learning_rate=told))
+    assert cli.call(["judge", str(trace), "--json"]) == 1
+    cell = json.loads(capsys.readouterr().out)["cells"][0]
+    assert [f["code"] for f in cell["findings"]] == ["learning-rate.value"]
+    assert [d["cause"] for d in cell["diagnoses"]] == ["misreported"]
