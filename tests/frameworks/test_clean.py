@@ -1,4 +1,4 @@
-"""Right releases stay clean on other seeds too; docs/floors.md has the same over 20 of them."""
+"""Right releases stay clean on another seed than 0 too; docs/floors.md has the same over 20 of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.frameworks import command
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]
 
-SEEDS = (7, 19)
+SEEDS = (19,)
 WRONG = {("deepspeed", "0.19.8", "sft-ragged-bf16")}
 """A real divergence: see test_deepspeed.py."""
 
