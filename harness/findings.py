@@ -54,7 +54,7 @@ class Finding:
     expected: float | str | None = None
     tolerance: float | None = None
     tolerance_source: str | None = None
-    """Where the tolerance comes from, such as `floor(fp32) x 8`."""
+    """Where the tolerance comes from, such as `floor of this step x margin`."""
     detail: Mapping[str, Any] = field(default_factory=dict)
     """What only this code has, as JSON types: `dropped`, `kept`, `level`, `factor`, ... Written beside the rest."""
 
