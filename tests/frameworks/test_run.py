@@ -88,11 +88,11 @@ def test_a_rank_that_is_killed_ends_its_cell_alone(tmp_path: Path, environments:
 
 @needs_proc
 def test_a_rank_that_hangs_ends_its_cell_alone(tmp_path: Path, environments: Path) -> None:
-    run, hit = struck(tmp_path, environments, signal.SIGSTOP, "--timeout", "20")
+    run, hit = struck(tmp_path, environments, signal.SIGSTOP, "--timeout", "10")
     lost = run.cell(f"{TORCH}/{hit}")
     assert run.status == 3
     assert lost.verdict == "unknown"
-    assert "not finished after 20 s" in (lost.reason or "")
+    assert "not finished after 10 s" in (lost.reason or "")
     assert {c.verdict for c in run.verdict.cells if c is not lost} == {"pass"}
 
 
