@@ -182,12 +182,8 @@ def test_every_cause_that_is_found_is_known(everything: Run) -> None:
     assert unknown == []
 
 
-NOT_THERE = {("0.18.9", "sft-ragged-zero3", "gradient-scale")}
-"""ZeRO 3 takes a way of its own and does not divide twice."""
-
-
 def test_known_causes_are_found_wherever_they_should_be(everything: Run) -> None:
     """An entry says in which releases and on which scenarios a cause shows: in no other ones, and in all of those."""
     for c in deepspeed(everything):
         known = {k.cause for k in upstream.entries() if fits(k, c)}
-        assert set(causes(c)) == {k for k in known if (c.version, c.scenario, k) not in NOT_THERE}, c.name
+        assert set(causes(c)) == known, c.name
