@@ -34,7 +34,7 @@ class TensorUpdate:
     decay_error: float = 0.0
     """Standard error of `weight_decay`."""
     decay_bound: float = 0.0
-    """Most that rounding every parameter can look like, as a decay.
+    """Most that rounding every parameter can look like, as a decay: each by a whole unit, in the worst direction.
 
     It comes near where all parameters move equally far, as in Adam's first step: they then round alike, by a share of
     their size, and if they move by their sign, too, that is what a decay does.
@@ -83,7 +83,8 @@ def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> 
         residual=rest,
         rate_error=float(errors[0]),
         decay_error=float(errors[1]),
-        decay_bound=bound / abs(rate),
+        decay_bound=bound * float((torch.linalg.pinv(normal)[1] @ design.T).abs() @ state.before.reshape(-1).abs())
+        / abs(rate),
         residual_bound=bound * float(state.before.norm() / moved.norm()),
     )
 
