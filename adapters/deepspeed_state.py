@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any, NamedTuple
 
-import deepspeed
 import torch
 from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
@@ -35,14 +32,16 @@ def read(engine: Any, parameters: Parameters, rank: int) -> State:
 
 
 def read_parameters(engine: Any, parameters: Parameters, rank: int) -> Tensors:
-    """On rank 0 the masters that the optimizer updates; elsewhere what the module computes with. Collective."""
+    """On rank 0 the masters that the optimizer updates; elsewhere what the module computes with. Collective.
+
+    A parameter that ZeRO stage 3 has partitioned (it has a `ds_id`) has no copy of its own on any rank, so that the
+    masters are told there as well.
+    """
     held = masters_without_zero(engine.optimizer)
     masters = {name: safe_get_full_fp32_param(p) for name, p in parameters.items()}
-    with gathered(parameters):
-        own = {name: p.detach().clone() for name, p in parameters.items()}
     if rank != 0:
-        return own
-    return {n: held.get(p, own[n]) if masters[n] is None else masters[n] for n, p in parameters.items()}
+        return {n: masters[n] if hasattr(p, "ds_id") else p.detach().clone() for n, p in parameters.items()}
+    return {n: held.get(p, p.detach()) if masters[n] is None else masters[n] for n, p in parameters.items()}
 
 
 def read_moment(optimizer: Any, parameters: Parameters, key: str) -> Tensors:
@@ -70,11 +69,3 @@ def relink_moments(optimizer: Any) -> None:
     """Let ZeRO 1 and 2 link the moments of every parameter group: see `deepspeed_sft.RELINK_MOMENTS`."""
     optimizer._hp_optimizer_states_linked = False
     optimizer._lazy_init_hp_params_optimizer_state()
-
-
-@contextmanager
-def gathered(parameters: Parameters) -> Iterator[None]:
-    """Within, parameters that ZeRO stage 3 has partitioned are whole."""
-    partitioned = [p for p in parameters.values() if hasattr(p, "ds_id")]
-    with deepspeed.zero.GatheredParameters(partitioned, enabled=bool(partitioned)):
-        yield
