@@ -83,7 +83,8 @@ def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> 
         residual=rest,
         rate_error=float(errors[0]),
         decay_error=float(errors[1]),
-        decay_bound=bound * float((torch.linalg.pinv(normal)[1] @ design.T).abs() @ state.before.reshape(-1).abs())
+        decay_bound=bound
+        * float((torch.linalg.pinv(normal)[1] @ design.T).abs() @ state.before.reshape(-1).abs())
         / abs(rate),
         residual_bound=bound * float(state.before.norm() / moved.norm()),
     )
