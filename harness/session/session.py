@@ -213,7 +213,7 @@ class Session:
         try:
             self._observer.note(request, "starting; the first time, this may compile for minutes")
             runner.start()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  a framework that does not start must not end the others
             runner.close()
             tail = _tail(self._folder.log(request.framework, cells[0].version))
             self._broken(number, request, f"{request} does not start: {_said(error)}", tail, cells)
@@ -282,7 +282,7 @@ class Session:
         """Run a cell and hand its trace to the judge; whatever goes wrong leaves it unknown."""
         try:
             self._launch(cell, environment, runner)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  one cell's fault leaves it unknown, and the others go on
             if not self._stopping.is_set():  # or it failed because it was ended
                 self._record(cell, cell.record("unknown", reason=f"the harness failed: {_said(error)}"))
 
