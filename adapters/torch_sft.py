@@ -152,7 +152,7 @@ def _accumulate(
     for number in range(scenario.accumulation):
         last = number == scenario.accumulation - 1
         sync = isinstance(model, DistributedDataParallel) and not last
-        with model.no_sync() if sync else contextlib.nullcontext():  # type: ignore[operator]  DDP's
+        with model.no_sync() if sync else contextlib.nullcontext():  # type: ignore[operator]  # only DDP has it
             loss = _loss(model, scenario, rows, step, number, how, ranks)
             # The average over the ranks divides by their number, so the loss is multiplied by it.
             (loss * ranks.world * _factor(scenario, number, how)).backward()
