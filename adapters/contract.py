@@ -23,10 +23,14 @@ IGNORED_LABEL = -100
 
 MAX_LAYERS = 1024
 
+LATER_FIELDS = {"row_format": "conversation", "processor": False}
+"""Fields of a Scenario that came later, with what held before them: they leave the hashes of older ones alone."""
+
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["constant", "linear-warmup"]
 EngineOutput = Literal["model", "loss"]
+RowFormat = Literal["conversation", "prompt-completion"]
 
 
 class Unsupported(Exception):
@@ -96,11 +100,16 @@ class Scenario:
     max_grad_norm: float | None = 1.0
     precision: Precision = "fp32"
     sharding: Sharding = "none"
+    """`none` asks for nothing: a framework that always shards does it in its own way."""
     offload_optimizer: bool = False
     engine_output: EngineOutput = "model"
     """What the model hands to a wrapping engine: its output object (loss and logits), or the bare loss."""
     rows_per_sequence: int = 1
     """More than 1 packs that many rows into one sequence, attention and positions apart for each."""
+    row_format: RowFormat = "conversation"
+    """How a framework's dataset is written: a list of messages, or the last answer apart from what is before it."""
+    processor: bool = False
+    """Whether the checkpoint ships a multimodal processor, though every row is text."""
     device: Literal["cpu", "cuda"] = "cpu"
     seed: int = 0
 
@@ -131,7 +140,7 @@ class Scenario:
     @property
     def hash(self) -> str:
         """Sixteen hex digits over every field but the name; the same on every machine."""
-        content = {k: v for k, v in to_dict(self).items() if k != "name"}
+        content = {k: v for k, v in to_dict(self).items() if k != "name" and (k, v) not in LATER_FIELDS.items()}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -14,12 +14,12 @@ from typing import Any
 import deepspeed
 import torch
 from deepspeed.comm.torch import build_shm_op
-from packaging.version import Version
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
+from adapters import deepspeed_shims
 from adapters.contract import Job, Scenario, Shim
-from adapters.data import Tokens, load_rows, micro_batch, targets_in_step
+from adapters.data import Tokens, load_rows, micro_batch, needs_a_dataset, targets_in_step
 from adapters.deepspeed_state import State, read, read_parameters, relink_moments
 from adapters.rank import init_distributed
 from adapters.recorder import Recorder
@@ -27,18 +27,6 @@ from adapters.recorder import Recorder
 MUON = "deepspeed.runtime.zero.muon"
 
 STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
-
-STEP_WITHOUT_AUTOGRAD = Shim(
-    "step-without-autograd",
-    "ZeRO's optimizers update views made by torch.split in place, which torch 2.13 refuses while autograd is on; "
-    "DeepSpeed < 0.19 leaves it on in DeepSpeedEngine.step (runtime/engine.py)",
-)
-RELINK_MOMENTS = Shim(
-    "relink-moments",
-    "ZeRO 1 and 2 link the moments to the parameters after the first parameter group's first step, when the other "
-    "groups have none, and never again (_optimizer_step in runtime/zero/stage_1_and_2.py, 0.15.1 to 0.19.8): "
-    "safe_get_full_optimizer_state then finds nothing. Linked again before reading; the training is not touched",
-)
 
 
 class BareLoss(torch.nn.Module):
@@ -59,17 +47,14 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"deepspeed {version} has no sharding={scenario.sharding!r}; its stages are {', '.join(STAGES)}"
     if scenario.offload_optimizer and scenario.sharding == "none":
         return f"deepspeed {version} has offload_optimizer=True only with a ZeRO stage, not with sharding='none'"
+    if reason := needs_a_dataset(scenario):
+        return f"deepspeed {version} has no dataset, so no {reason}"
     return None
 
 
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of DeepSpeed."""
-    found = []
-    if Version(job.version) < Version("0.19") and job.scenario.sharding != "none":
-        found.append(STEP_WITHOUT_AUTOGRAD)
-    if job.scenario.sharding in ("zero1", "zero2"):
-        found.append(RELINK_MOMENTS)
-    return found
+    return deepspeed_shims.needed(job.version, STAGES[job.scenario.sharding])
 
 
 def prepare() -> None:
@@ -87,8 +72,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     """Run the scenario's optimizer steps. Raises whatever DeepSpeed raises."""
     scenario = job.scenario
     applied = shims(job)
-    if STEP_WITHOUT_AUTOGRAD in applied:
-        deepspeed.DeepSpeedEngine.step = torch.no_grad()(deepspeed.DeepSpeedEngine.step)
+    deepspeed_shims.apply(applied)
     init_distributed(job)
     deepspeed.init_distributed(verbose=False)
     # DeepSpeed's own launcher sets it: ZeRO 3 of 0.15.1 otherwise asks `numactl` for the number of ranks
@@ -105,7 +89,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     for step in range(scenario.steps):
         learning_rate = engine.get_lr()[0]
         loss = train_step(scenario, engine, rows, step, rank, world)
-        if RELINK_MOMENTS in applied and step == 0:
+        if deepspeed_shims.RELINK_MOMENTS in applied and step == 0:
             relink_moments(engine.optimizer)
         state = read(engine, parameters, rank) if job.record else State({}, {}, {})
         recorder.step(loss, number(engine.get_global_grad_norm()), learning_rate, *state)

@@ -94,6 +94,18 @@ def sft_ragged_bf16(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_pairs(seed: int) -> Scenario:
+    """The dataset holds prompts and completions in columns of their own instead of conversations."""
+    return replace(sft_ragged(seed), row_format="prompt-completion")
+
+
+@_scenario
+def sft_ragged_processor(seed: int) -> Scenario:
+    """The checkpoint ships a multimodal processor, as those of vision models do; every row is text all the same."""
+    return replace(sft_ragged(seed), processor=True)
+
+
+@_scenario
 def sft_ragged_zero1(seed: int) -> Scenario:
     """Optimizer state sharded over the ranks (ZeRO stage 1)."""
     return replace(sft_ragged(seed), sharding="zero1")

@@ -27,6 +27,8 @@ HASHES = {
     "sft-ragged-batch2": "e4287391f962f9b3",
     "sft-ragged-packed": "d90c5e3dc444b7c4",
     "sft-ragged-bf16": "5427f5ac39dbca86",
+    "sft-ragged-pairs": "995490d554ada256",
+    "sft-ragged-processor": "f6797381be62874b",
     "sft-ragged-zero1": "927f8d5ee86268e6",
     "sft-ragged-zero2": "9467b76b625fcae8",
     "sft-ragged-zero2-bare-loss": "f33a9fa2a9f56549",

@@ -1,0 +1,39 @@
+"""What is changed in DeepSpeed so that it runs and can be read here, whoever drives its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import deepspeed
+import torch
+from packaging.version import Version
+
+from adapters.contract import Shim
+
+STEP_WITHOUT_AUTOGRAD = Shim(
+    "step-without-autograd",
+    "ZeRO's optimizers update views made by torch.split in place, which torch 2.13 refuses while autograd is on; "
+    "DeepSpeed < 0.19 leaves it on in DeepSpeedEngine.step (runtime/engine.py)",
+)
+RELINK_MOMENTS = Shim(
+    "relink-moments",
+    "ZeRO 1 and 2 link the moments to the parameters after the first parameter group's first step, when the other "
+    "groups have none, and never again (_optimizer_step in runtime/zero/stage_1_and_2.py, 0.15.1 to 0.19.8): "
+    "safe_get_full_optimizer_state then finds nothing. Linked again before reading; the training is not touched",
+)
+
+
+def needed(version: str, stage: int) -> list[Shim]:
+    """What this release of DeepSpeed (not of what drives it) needs changed at this ZeRO stage."""
+    found = []
+    if Version(version) < Version("0.19") and stage > 0:
+        found.append(STEP_WITHOUT_AUTOGRAD)
+    if stage in (1, 2):
+        found.append(RELINK_MOMENTS)
+    return found
+
+
+def apply(shims: Sequence[Shim]) -> None:
+    """Change DeepSpeed's classes in this process. `RELINK_MOMENTS` is the reader's to do, after the first step."""
+    if STEP_WITHOUT_AUTOGRAD in shims:
+        deepspeed.DeepSpeedEngine.step = torch.no_grad()(deepspeed.DeepSpeedEngine.step)
