@@ -19,7 +19,7 @@ from transformers import LlamaForCausalLM
 
 from adapters import deepspeed_shims
 from adapters.contract import Job, Scenario, Shim
-from adapters.data import Tokens, load_rows, micro_batch, needs_a_dataset, targets_in_step
+from adapters.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.deepspeed_state import State, read, read_parameters, relink_moments
 from adapters.rank import init_distributed
 from adapters.recorder import Recorder
@@ -47,8 +47,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"deepspeed {version} has no sharding={scenario.sharding!r}; its stages are {', '.join(STAGES)}"
     if scenario.offload_optimizer and scenario.sharding == "none":
         return f"deepspeed {version} has offload_optimizer=True only with a ZeRO stage, not with sharding='none'"
-    if reason := needs_a_dataset(scenario):
-        return f"deepspeed {version} has no dataset, so no {reason}"
+    if scenario.beyond_tokens:
+        return f"deepspeed {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
     return None
 
 

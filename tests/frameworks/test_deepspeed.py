@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]  # the first ma
 
 NAMED = ("sft-ragged", "sft-equal", "sft-ragged-zero2", "sft-ragged-zero2-offload", "sft-ragged-noclip")
 # It is fed with token ids: no dataset, no processor.
-EXPRESSED = [n for n in scenarios.CATALOGUE if n not in ("sft-ragged-pairs", "sft-ragged-processor")]
+EXPRESSED = [name for name in scenarios.CATALOGUE if not scenarios.get(name).beyond_tokens]
 RIGHT = [
     *(("0.15.1", name) for name in EXPRESSED),
     *(("0.19.8", name) for name in EXPRESSED if name != "sft-ragged-bf16"),
@@ -62,10 +62,7 @@ def test_no_cell_is_unknown(everything: Run) -> None:
 
 
 def test_deepspeed_expresses_every_scenario_that_is_tokens(everything: Run) -> None:
-    assert {c.scenario for c in deepspeed(everything) if c.verdict == "unsupported"} == {
-        "sft-ragged-pairs",
-        "sft-ragged-processor",
-    }
+    assert {c.scenario for c in deepspeed(everything) if c.verdict != "unsupported"} == set(EXPRESSED)
 
 
 @pytest.mark.parametrize(("version", "scenario"), RIGHT)
