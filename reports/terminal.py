@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict
+from reports import across
 
 WORDS: Mapping[Outcome, str] = {
     "fail": "FAIL",
@@ -43,9 +44,11 @@ def show(verdict: Verdict, folder: str, console: Console) -> None:
     _matrix(verdict.cells, console)
     for cells in _alike(_of(verdict, "fail"), _fail_key):
         _failing(cells, folder, console)
-    for outcome in ("known", "unknown", "unsupported"):
+    for outcome in ("known", "unknown"):
         for cells in _alike(_of(verdict, outcome), lambda c: (c.framework, c.reason)):
             _other(outcome, cells, console)
+    _unsupported(_of(verdict, "unsupported"), folder, console)
+    across.show(verdict.views, console)
     console.print(_summary(verdict))
 
 
@@ -154,6 +157,16 @@ def _other(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
     for line in [example.reason] if example.reason else said:
         _line(console, line, 2)
     console.print()
+
+
+def _unsupported(cells: Sequence[CellRecord], folder: str, console: Console) -> None:
+    """In a line for each release: how much it cannot express, not why."""
+    for own in _alike(cells, lambda c: (c.framework, c.version)):
+        text = f"{own[0].framework}=={own[0].version} cannot express {_scenarios(own)}"
+        console.print(Text.assemble((WORDS["unsupported"], STYLES["unsupported"]), "  ", text))
+    if cells:
+        _line(console, f"why: lockstep explain {_quoted(folder or 'DIR')} CELL", 2, whole=True)
+        console.print()
 
 
 def _heading(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.environments import build, installer, store
@@ -12,6 +12,7 @@ from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun
 from harness.session.plan import Device, Plan
 from harness.session.session import Judged, Parts, Runner
+from harness.verdict import CellRecord, ViewRecord
 from scenarios import checkpoint
 
 
@@ -27,11 +28,17 @@ def parts(plan: Plan, root: Path | None) -> Parts:
             return Torchrun(environment.python, variables)
         return Template(environment.python, environment.adapter, variables, log)
 
-    return Parts(ensure, launch, checkpoint.write, _judge(), installer.kill_all)
+    return Parts(ensure, launch, checkpoint.write, _judge(), _views, installer.kill_all)
 
 
 def _variables(environment: Environment, device: Device) -> dict[str, str]:
     return {**environment.variables, **(environment.cpu_variables if device == "cpu" else {})}
+
+
+def _views(cells: Sequence[CellRecord], folder: Path) -> list[ViewRecord]:
+    from harness import view  # imports torch
+
+    return view.views(cells, folder)
 
 
 def _judge() -> Callable[[Path], Judged]:
@@ -41,10 +48,17 @@ def _judge() -> Callable[[Path], Judged]:
     def judge(trace: Path) -> Judged:
         if not judges:
             from harness import judge as judging
+            from harness import weighed
             from harness.oracle.basis import BasisCache
 
             cache = BasisCache()
-            judges.append(lambda folder: judging.judge(folder, cache))
+
+            def judge_and_keep(folder: Path) -> Judged:
+                judged = judging.judge(folder, cache)
+                weighed.write(judged.steps, folder)
+                return judged
+
+            judges.append(judge_and_keep)
         return judges[0](trace)
 
     return judge

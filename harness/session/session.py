@@ -22,7 +22,7 @@ from harness.environments.request import BadRequest, Request
 from harness.findings import Diagnosis, Finding
 from harness.session.folder import RunFolder
 from harness.session.plan import Choice, Plan, release
-from harness.verdict import CellRecord, Outcome, Verdict
+from harness.verdict import CellRecord, Outcome, Verdict, ViewRecord
 
 TAIL_LINES = 15
 
@@ -80,6 +80,8 @@ class Parts:
     checkpoint: Callable[[Scenario, Path], None]
     judge: Callable[[Path], Judged]
     """Called from one thread at a time."""
+    views: Callable[[Sequence[CellRecord], Path], list[ViewRecord]]
+    """The scenarios of a run's folder across its frameworks, once all cells are judged."""
     stop: Callable[[], None]
     """End every build and every start that goes on in other threads."""
 
@@ -157,7 +159,7 @@ class Session:
         finally:
             self._cells.shutdown(wait=False, cancel_futures=True)
         self._sweep()
-        return self._folder.write(complete=True)
+        return self._folder.write(complete=True, views=self._parts.views(self._folder.cells, self._folder.path))
 
     def _interrupt(self, served: Sequence[threading.Event]) -> None:
         self._stopping.set()
