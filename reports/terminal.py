@@ -56,6 +56,8 @@ def cell(record: CellRecord, console: Console) -> None:
     """Print one cell: its verdict, and in words why."""
     _heading(record.verdict, [record], console)
     if record.verdict in ("fail", "known"):
+        if record.reason:
+            _line(console, record.reason, 2)
         _said(record, console)
     elif record.reason:
         _line(console, record.reason, 2)

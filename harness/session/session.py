@@ -80,6 +80,8 @@ class Parts:
     checkpoint: Callable[[Scenario, Path], None]
     judge: Callable[[Path], Judged]
     """Called from one thread at a time."""
+    settle: Callable[[CellRecord, Environment], CellRecord]
+    """Takes into account what is known of a judged cell."""
     views: Callable[[Sequence[CellRecord], Path], list[ViewRecord]]
     """The scenarios of a run's folder across its frameworks, once all cells are judged."""
     stop: Callable[[], None]
@@ -304,7 +306,7 @@ class Session:
             trace=str(trace.absolute()),
             fault=self._plan.fault,
         )
-        self._ended(cell, trace, runner.run(job, self._plan.timeout))
+        self._ended(cell, environment, trace, runner.run(job, self._plan.timeout))
 
     def _checkpoint(self, choice: Choice, scenario: Scenario) -> Path:
         """The scenario's folder, written by the first cell that needs it."""
@@ -317,13 +319,13 @@ class Session:
                 partial.rename(folder)
         return folder
 
-    def _ended(self, cell: _Cell, trace: Path, ran: Ran) -> None:
+    def _ended(self, cell: _Cell, environment: Environment, trace: Path, ran: Ran) -> None:
         if self._stopping.is_set():
             return
         if ran.status == "unsupported":
             self._record(cell, cell.record("unsupported", reason=ran.reason, seconds=ran.seconds))
         elif ran.status == "finished":
-            self._judging.append(self._judges.submit(self._judge, cell, trace, ran.seconds))
+            self._judging.append(self._judges.submit(self._judge, cell, environment, trace, ran.seconds))
         else:
             finding = Finding("run.crashed", crash_message(ran))
             self._record(
@@ -337,14 +339,14 @@ class Session:
                 ),
             )
 
-    def _judge(self, cell: _Cell, trace: Path, seconds: float) -> None:
+    def _judge(self, cell: _Cell, environment: Environment, trace: Path, seconds: float) -> None:
         told = {"trace": self._folder.relative(trace), "seconds": seconds}
         try:
             judged = self._parts.judge(trace)
         except Exception as error:  # noqa: BLE001  a check that crashes proves nothing
             self._record(cell, cell.record("unknown", reason=f"the judge failed: {_said(error)}", **told))
             return
-        self._record(cell, judged_record(cell.record("unknown", **told), judged))
+        self._record(cell, self._parts.settle(judged_record(cell.record("unknown", **told), judged), environment))
 
     def _record(self, cell: _Cell, record: CellRecord) -> None:
         self._folder.record(cell.place, record)

@@ -86,6 +86,7 @@ class World:
             lambda environment, log: self,
             self.checkpoint,
             self.judge,
+            lambda cell, environment: cell,
             lambda cells, folder: [],
             self.stopped.set,
         )
