@@ -91,9 +91,9 @@ def _group(cells: Sequence[CellRecord]) -> GroupRecord:
     )
 
 
-def _side(cells: Iterable[CellRecord]) -> Side:
+def _side(cells: Sequence[CellRecord]) -> Side:
     codes = {finding.code for cell in cells for finding in cell.findings}
-    if any(code.startswith("run.") for code in codes):
+    if any(cell.verdict == "unknown" for cell in cells) or any(code.startswith("run.") for code in codes):
         return "unjudged"
     if any(code.startswith("inputs.") for code in codes):
         return "fed otherwise"

@@ -17,7 +17,7 @@ SIDES: dict[Side, tuple[str, str]] = {
     "right": ("right by the oracle", "green"),
     "wrong": ("wrong by the oracle", "bold red"),
     "fed otherwise": ("fed with other inputs than the scenario's", "bold red"),
-    "unjudged": ("could not be judged by the oracle", "yellow"),
+    "unjudged": ("not judged by the oracle", "yellow"),
 }
 MOST_ROWS = 8
 

@@ -147,6 +147,7 @@ def _said(example: CellRecord, console: Console) -> None:
     for diagnosis in example.diagnoses:
         _diagnosis(diagnosis, before, console)
         before = diagnosis
+    _inputs([f for f in example.findings if f.code.startswith("inputs.")], console)
     explained = {code for d in example.diagnoses for code in d.codes}
     _findings([f for f in example.findings if f.code in explained], console)
     _unexplained([f for f in example.findings if f.code not in explained], bool(explained), console)
@@ -196,6 +197,15 @@ def _diagnosis(diagnosis: DiagnosisRecord, before: DiagnosisRecord | None, conso
     for label, said in (("upstream", diagnosis.upstream), ("remedy", diagnosis.remedy)):
         if said:
             _line(console, f"{label}: {said}", 4)
+
+
+def _inputs(findings: Sequence[FindingRecord], console: Console) -> None:
+    """What was received and what should have been, one below the other, for the first finding of each code."""
+    for code in dict.fromkeys(f.code for f in findings):
+        first = next(f for f in findings if f.code == code)
+        for label, said in (("received", first.observed), ("expected", first.expected)):
+            if isinstance(said, str):
+                _line(console, f"{label}: {said}", 4)
 
 
 def _findings(findings: Sequence[FindingRecord], console: Console) -> None:
