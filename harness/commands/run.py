@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from harness.verdict import Verdict
 
 
+MAX_RANKS = 2
+"""The scenarios have rows for no more."""
+
+
 class Launcher(StrEnum):
     template = "template"
     torchrun = "torchrun"
@@ -74,6 +78,10 @@ def run(
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
     device: Annotated[Device, typer.Option(help="Where the frameworks train.")] = Device.cpu,
+    ranks: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_RANKS, metavar="N", help="Data-parallel ranks. Default: the scenarios' own, 2."),
+    ] = None,
     known: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Known divergences, as TOML. Default: the one that comes with Lockstep."),
@@ -101,6 +109,7 @@ def run(
         device=device.value,
         launcher=launcher.value,
         fault=fault,
+        ranks=ranks,
     )
     entries = _known(known) if fault is None else ()
     folder = _claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)

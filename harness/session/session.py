@@ -247,7 +247,7 @@ class Session:
         due = []
         for cell in self._planned(number, request, version):
             name = cell.record("unknown").name
-            earlier = self._folder.finished(name, cell.choice.build(self._plan.device))
+            earlier = self._folder.finished(name, self._plan.scenario(cell.choice))
             if earlier is None:
                 due.append(cell)
             else:
@@ -292,7 +292,7 @@ class Session:
 
     def _launch(self, cell: _Cell, environment: Environment, runner: Runner) -> None:
         self._observer.started(cell.record("unknown").name)
-        scenario = cell.choice.build(self._plan.device)
+        scenario = self._plan.scenario(cell.choice)
         checkpoint = self._checkpoint(cell.choice, scenario)
         trace = self._folder.trace(cell.request.framework, cell.version, cell.choice)
         shutil.rmtree(trace, ignore_errors=True)
