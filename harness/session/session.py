@@ -215,7 +215,7 @@ class Session:
             return
         runner = self._launcher(request, environment, cells[0].version)
         try:
-            self._observer.note(request, "starting; the first time, this may compile for minutes")
+            self._observer.note(request, "starting")
             runner.start()
         except Exception as error:  # noqa: BLE001  a framework that does not start must not end the others
             runner.close()
