@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,6 +42,11 @@ PROCESS_GROUP = Shim(
     "verl calls init_process_group by itself, on a CPU with a backend that is not there or named twice"
     " (utils/distributed.py): the ranks meet with gloo where the launcher means them to",
 )
+LOG_SOFTMAX = Shim(
+    "autocast-log-softmax",
+    "without flash attention, verl's log-probabilities are F.log_softmax (utils/torch_functional.py), which torch's"
+    " autocast computes in float32 on CUDA but not on a CPU: there it is told to",
+)
 
 MEMORY_FUNCTIONS = ("empty_cache", "memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved")
 
@@ -73,7 +79,8 @@ def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of verl: nothing where there are CUDA devices."""
     if job.scenario.device == "cuda":
         return ()
-    return (PLATFORM if Version(job.version) >= Version("0.9") else ENGINE, MEMORY, PROCESS_GROUP)
+    device = PLATFORM if Version(job.version) >= Version("0.9") else ENGINE
+    return (device, MEMORY, PROCESS_GROUP, *([LOG_SOFTMAX] if job.scenario.precision == "bf16" else []))
 
 
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
@@ -84,6 +91,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     if MEMORY in applied:
         for name in MEMORY_FUNCTIONS:
             setattr(torch.cpu, name, lambda: 0)
+    if LOG_SOFTMAX in applied:
+        torch.nn.functional.log_softmax = partial(torch.nn.functional.log_softmax, dtype=torch.float32)
     if PROCESS_GROUP in applied:
         answer_init_process_group(job)
     observe(job, recorder, rank)
