@@ -64,7 +64,7 @@ def _columns(scenario: Scenario, messages: list[Row]) -> Row:
     return {"prompt": prompt["content"], "response": response["content"]}
 
 
-def longest(job: Job) -> int:
-    """Tokens of the longest row."""
+def room(job: Job) -> int:
+    """A length that every row fits into with padding to spare, in steps of 64 tokens."""
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
-    return max(len(json.loads(line)["input_ids"]) for line in lines)
+    return 64 * (max(len(json.loads(line)["input_ids"]) for line in lines) // 64 + 1)

@@ -6,12 +6,16 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
+from hydra.core.plugins import Plugins
 from packaging.version import Version
+from transformers import LlamaConfig
 from verl.trainer import sft_trainer
 from verl.utils import tensordict_utils
+from verl.utils.model import get_hf_auto_model_class
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngine, FSDPEngineWithLMHead
 from verl.workers.engine_workers import TrainingWorker
@@ -48,6 +52,12 @@ LOG_SOFTMAX = Shim(
     " autocast computes in float32 on CUDA but not on a CPU: there it is told to",
 )
 
+LATER = (
+    "transformers.models.llama.modeling_llama",
+    "torch.distributed.checkpoint.state_dict",
+    "torch.nested._internal.ops",
+    "numpy.ctypeslib",
+)
 MEMORY_FUNCTIONS = ("empty_cache", "memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved")
 
 
@@ -81,6 +91,14 @@ def shims(job: Job) -> Sequence[Shim]:
         return ()
     device = PLATFORM if Version(job.version) >= Version("0.9") else ENGINE
     return (device, MEMORY, PROCESS_GROUP, *([LOG_SOFTMAX] if job.scenario.precision == "bf16" else []))
+
+
+def prepare() -> None:
+    """Import what the trainer otherwise would in every cell: to find a model's class, verl asks for all there are."""
+    get_hf_auto_model_class(LlamaConfig(architectures=["LlamaForCausalLM"]))
+    for module in LATER:
+        import_module(module)
+    Plugins.instance()  # looks for hydra's plugins once
 
 
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
