@@ -14,12 +14,14 @@ from hydra.core.plugins import Plugins
 from packaging.version import Version
 from verl.trainer import fsdp_sft_trainer
 from verl.trainer.fsdp_sft_trainer import FSDPSFTTrainer
+from verl.utils import distributed
 
 from adapters import verl_data
 from adapters.contract import Job, Scenario, Shim
 from adapters.rank import answer_init_process_group
 from adapters.recorder import Recorder
 from adapters.sharded import whole
+from adapters.verl_shims import MEMORY, give_the_cpu_memory_figures
 
 HERE = "verl/trainer/fsdp_sft_trainer.py"
 
@@ -83,7 +85,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of verl."""
     precise = [FULL_PRECISION] if job.scenario.precision == "fp32" else []
-    return precise if job.scenario.device == "cuda" else [PROCESS_GROUP, ATTENTION, LOADER, *precise]
+    if job.scenario.device == "cuda":
+        return precise
+    # later releases know that a CPU has no such figures
+    memory = [MEMORY] if Version(job.version) < Version("0.6") else []
+    return [PROCESS_GROUP, ATTENTION, LOADER, *memory, *precise]
 
 
 def prepare() -> None:
@@ -107,6 +113,9 @@ def apply(applied: Sequence[Shim], job: Job) -> None:
     here: Any = fsdp_sft_trainer
     if PROCESS_GROUP in applied:
         answer_init_process_group(job)
+        distributed.get_nccl_backend = lambda: "gloo"  # 0.5.0 raises in it where there is no CUDA device
+    if MEMORY in applied:
+        give_the_cpu_memory_figures()
     if ATTENTION in applied:
         models = here.AutoModelForCausalLM
         models.from_pretrained = _with(models.from_pretrained, attn_implementation="sdpa")

@@ -25,6 +25,7 @@ from adapters.contract import Job, Scenario, Shim
 from adapters.rank import answer_init_process_group
 from adapters.recorder import Recorder
 from adapters.sharded import whole
+from adapters.verl_shims import MEMORY, give_the_cpu_memory_figures
 
 PLATFORM = Shim(
     "cpu-platform",
@@ -35,11 +36,6 @@ ENGINE = Shim(
     "cpu-engine",
     "verl < 0.9 registers its FSDP engine for CUDA and NPU only (workers/engine/fsdp/transformer_impl.py); it is"
     " registered for the CPU as well, by EngineRegistry.register",
-)
-MEMORY = Shim(
-    "no-device-memory",
-    "verl empties the device's cache and logs how much of its memory is in use, which torch.cpu has no functions for"
-    " (utils/memory_utils.py, workers/engine_workers.py): they are added, do nothing and say 0",
 )
 PROCESS_GROUP = Shim(
     "process-group",
@@ -58,7 +54,6 @@ LATER = (
     "torch.nested._internal.ops",
     "numpy.ctypeslib",
 )
-MEMORY_FUNCTIONS = ("empty_cache", "memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved")
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
@@ -107,8 +102,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     if ENGINE in applied:
         EngineRegistry.register(model_type="language_model", backend="fsdp2", device="cpu")(FSDPEngineWithLMHead)
     if MEMORY in applied:
-        for name in MEMORY_FUNCTIONS:
-            setattr(torch.cpu, name, lambda: 0)
+        give_the_cpu_memory_figures()
     if LOG_SOFTMAX in applied:
         torch.nn.functional.log_softmax = partial(torch.nn.functional.log_softmax, dtype=torch.float32)
     if PROCESS_GROUP in applied:
