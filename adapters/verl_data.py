@@ -1,4 +1,4 @@
-"""The scenario's rows as the Parquet files that verl's trainers read, in the order that its sampler makes right again."""
+"""The scenario's rows as the Parquet files that verl's trainers read, in an order that its sampler makes right again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas
+import pandas as pd
 from torch.utils.data import DistributedSampler
 
 from adapters.contract import Job, Scenario
@@ -53,7 +53,7 @@ def write(job: Job, rank: int) -> str:
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     rows = [_columns(job.scenario, json.loads(line)["messages"]) for line in lines]
     path = Path.cwd() / f"train-r{rank:02d}.parquet"
-    pandas.DataFrame([rows[i] for i in unshuffled(positions(job.scenario))]).to_parquet(path)
+    pd.DataFrame([rows[i] for i in unshuffled(positions(job.scenario))]).to_parquet(path)
     return os.fspath(path)
 
 

@@ -1,4 +1,4 @@
-"""verl's older trainer, as `torchrun -m verl.trainer.fsdp_sft_trainer key=value ...` starts it: releases up to 0.7.0."""
+"""verl's older trainer, as `torchrun -m verl.trainer.fsdp_sft_trainer key=value ...` starts it: up to 0.7.0."""
 
 from __future__ import annotations
 
@@ -12,16 +12,24 @@ from typing import Any
 import torch
 from hydra.core.plugins import Plugins
 from packaging.version import Version
-from verl.trainer import fsdp_sft_trainer
-from verl.trainer.fsdp_sft_trainer import FSDPSFTTrainer
-from verl.utils import distributed
 
 from adapters import verl_data
 from adapters.contract import Job, Scenario, Shim
 from adapters.rank import answer_init_process_group
 from adapters.recorder import Recorder
 from adapters.sharded import whole
+from adapters.stubs import stand_in
 from adapters.verl_shims import MEMORY, give_the_cpu_memory_figures
+
+VISION = stand_in(
+    "qwen_vl_utils",
+    "verl 0.7.0 imports it for its datasets (utils/dataset/vision_utils.py), though no row has an image; it would bring"
+    " torchvision with it",
+)
+
+from verl.trainer import fsdp_sft_trainer  # noqa: E402  after the stand-in
+from verl.trainer.fsdp_sft_trainer import FSDPSFTTrainer  # noqa: E402
+from verl.utils import distributed  # noqa: E402
 
 HERE = "verl/trainer/fsdp_sft_trainer.py"
 
@@ -84,12 +92,17 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of verl."""
-    precise = [FULL_PRECISION] if job.scenario.precision == "fp32" else []
+    precise = [*([FULL_PRECISION] if job.scenario.precision == "fp32" else []), *stubs(job.version)]
     if job.scenario.device == "cuda":
         return precise
     # later releases know that a CPU has no such figures
     memory = [MEMORY] if Version(job.version) < Version("0.6") else []
     return [PROCESS_GROUP, ATTENTION, LOADER, *memory, *precise]
+
+
+def stubs(version: str) -> Sequence[Shim]:
+    """The stand-ins that this release imports: `stand_in` cannot know."""
+    return VISION if Version(version) >= Version("0.7") else ()
 
 
 def prepare() -> None:

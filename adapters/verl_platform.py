@@ -1,6 +1,7 @@
 """A CPU as one of verl's platforms, by verl's own hook for hardware that it does not know (verl/plugin/platform).
 
-verl >= 0.9 imports this module where VERL_USE_EXTERNAL_MODULES names it and takes the platform that VERL_PLATFORM names.
+verl >= 0.9 imports this module where VERL_USE_EXTERNAL_MODULES names it, and takes the platform that VERL_PLATFORM
+names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""verl's supervised trainer on top of its engines, as `torchrun -m verl.trainer.sft_trainer key=value ...` starts it."""
+"""verl's supervised trainer on its engines, as `torchrun -m verl.trainer.sft_trainer key=value ...` starts it."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ PROCESS_GROUP = Shim(
     "verl calls init_process_group by itself, on a CPU with a backend that is not there or named twice"
     " (utils/distributed.py): the ranks meet with gloo where the launcher means them to",
 )
+FULL_PRECISION = Shim(
+    "full-precision",
+    "verl < 0.8 has bfloat16 written into its autocast (workers/engine/fsdp/transformer_impl.py), whatever"
+    " engine.mixed_precision says; for a scenario in fp32 there is none",
+)
 LOG_SOFTMAX = Shim(
     "autocast-log-softmax",
     "without flash attention, verl's log-probabilities are F.log_softmax (utils/torch_functional.py), which torch's"
@@ -81,11 +86,13 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 
 
 def shims(job: Job) -> Sequence[Shim]:
-    """What `train` changes in this release of verl: nothing where there are CUDA devices."""
+    """What `train` changes in this release of verl: since 0.8, nothing where there are CUDA devices."""
+    version, coarse = Version(job.version), job.scenario.precision == "bf16"
+    precise = [FULL_PRECISION] if version < Version("0.8") and not coarse else []
     if job.scenario.device == "cuda":
-        return ()
-    device = PLATFORM if Version(job.version) >= Version("0.9") else ENGINE
-    return (device, MEMORY, PROCESS_GROUP, *([LOG_SOFTMAX] if job.scenario.precision == "bf16" else []))
+        return precise
+    device = PLATFORM if version >= Version("0.9") else ENGINE
+    return [device, MEMORY, PROCESS_GROUP, *([LOG_SOFTMAX] if coarse else []), *precise]
 
 
 def prepare() -> None:
@@ -103,6 +110,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         EngineRegistry.register(model_type="language_model", backend="fsdp2", device="cpu")(FSDPEngineWithLMHead)
     if MEMORY in applied:
         give_the_cpu_memory_figures()
+    if FULL_PRECISION in applied:
+        torch.autocast = partial(torch.autocast, enabled=False)  # type: ignore[misc,assignment]
     if LOG_SOFTMAX in applied:
         torch.nn.functional.log_softmax = partial(torch.nn.functional.log_softmax, dtype=torch.float32)
     if PROCESS_GROUP in applied:
