@@ -153,7 +153,7 @@ class Recorder:
             finish(None)
 
     def _on_attention(
-        self, signature: inspect.Signature, layer: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, signature: inspect.Signature, _: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Finish the batch that is under way; not again where the layer is computed a second time in backward."""
         if self._pending is None:

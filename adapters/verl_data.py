@@ -1,4 +1,4 @@
-"""The scenario's rows as the Parquet files that verl's trainers read, in an order that its sampler makes right again."""
+"""The scenario's rows as the Parquet files that verl's trainers read, in an order that its sampler undoes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def unshuffled(wanted: Sequence[int]) -> list[int]:
     They are hard-wired to `DistributedSampler(shuffle=True)` with its seed of 0 in the first epoch, which draws by a
     permutation of the whole file.
     """
-    drawn = list(DistributedSampler(wanted, num_replicas=1, rank=0, shuffle=True, seed=0))
+    rows: Any = wanted
+    drawn: list[int] = list(DistributedSampler(rows, num_replicas=1, rank=0, shuffle=True, seed=0))
     file = [0] * len(wanted)
     for row, place in zip(wanted, drawn, strict=True):
         file[place] = row

@@ -290,6 +290,19 @@ def _allowing_padding(right: RightStep, before: State, cache: BasisCache) -> Rig
     return right_step(right.scenario, right.number, conversations, before.parameters, cache)
 
 
+def _observed(
+    right: RightStep, moments: Moments, beta1: float, before: State, noise: Floor, cache: BasisCache
+) -> tuple[RightStep, Observed]:
+    """The step and its recovered weights; with padding allowed for where only that explains the gradient."""
+    observed = observe(right.basis, moments, beta1)
+    if observed.residual > noise.tolerance("residual") and any(c.padded for c in right.conversations):
+        allowing = _allowing_padding(right, before, cache)
+        seen = observe(allowing.basis, moments, beta1)
+        if seen.residual <= noise.tolerance("residual"):
+            return allowing, seen
+    return right, observed
+
+
 def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
     """Weigh every step of a trace.
 
@@ -317,13 +330,8 @@ def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
         found = [_first_betas(rights[0], moments[0], noise)]
     used = _used(scenario.optimizer, found, noise)
     result = []
-    for step, right in enumerate(rights):
-        observed = observe(right.basis, moments[step], used.beta1)
-        if observed.residual > noise.tolerance("residual") and any(c.padded for c in right.conversations):
-            allowing = _allowing_padding(right, before[step], cache)
-            seen = observe(allowing.basis, moments[step], used.beta1)
-            if seen.residual <= noise.tolerance("residual"):
-                right, observed = allowing, seen
+    for step, plain in enumerate(rights):
+        right, observed = _observed(plain, moments[step], used.beta1, before[step], noise, cache)
         states = _states(trace, step)
         result.append(
             StepEvidence(

@@ -310,9 +310,7 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
                 " clipping hides it, so the clip threshold acts earlier than it is meant to"
             )
             reported = ", ".join(f"{e.reported.grad_norm:.6g}" for e in evidence if e.reported and e.reported.grad_norm)
-            line = (
-                f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
-            )
+            line = f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
             return Diagnosis("gradient-scale", sentence, 1.0, ("grad-norm.value",), line)
     return None
 

@@ -132,9 +132,7 @@ def test_prompts_and_answers_in_0_6_1_never_train_the_eos(run: Run) -> None:
     assert causes(found) == ["loss-mask", "mean-of-means"]
     assert details(found, "weights.mask", "mask") == ["shifted"] * 3
     said = diagnosis(found, "loss-mask")
-    assert said.summary == (
-        "the loss mask is shifted by one: the last prompt token is trained and the EOS never is"
-    )
+    assert said.summary == ("the loss mask is shifted by one: the last prompt token is trained and the EOS never is")
     assert "3562" in (said.upstream or "")
 
 
