@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from torch.utils.data import DistributedSampler
 
 from adapters.contract import Job, Scenario
@@ -51,6 +50,8 @@ def write(job: Job, rank: int) -> str:
 
     Conversations go into a column `messages`; prompts and answers into `prompt` and `response`.
     """
+    import pandas as pd  # verl has it; what else is here is also used without
+
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     rows = [_columns(job.scenario, json.loads(line)["messages"]) for line in lines]
     path = Path.cwd() / f"train-r{rank:02d}.parquet"
