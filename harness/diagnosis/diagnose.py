@@ -65,6 +65,8 @@ def _mask(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
         "no-eos": "the EOS token that ends a response is never trained, so the model does not learn to stop",
         "no-first": "the first token of every response is never trained",
         "shifted": "the loss mask is shifted by one: the last prompt token is trained and the EOS never is",
+        "late": "the loss mask is a token late: the first token of every response is never trained, and what follows"
+        " its EOS is, which is padding here",
     }
     return "loss-mask", sentences[h.mask]
 
@@ -112,7 +114,8 @@ def _fraction(factor: float) -> str:
 
 def _scale(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
     s = h.scale
-    return "gradient-scale", f"the gradient is {_fraction(s.factor)} of what it should be: {s.name}"
+    size = f"{_fraction(s.factor)} times" if s.factor > 1 else f"{_fraction(s.factor)} of"
+    return "gradient-scale", f"the gradient is {size} what it should be: {s.name}"
 
 
 def _clip(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
@@ -275,6 +278,9 @@ def _with_reported(
     if not own:
         return found
     codes = tuple(sorted({f.code for f in own}))
+    if found and "grad-norm.value" in codes and (hidden := _hidden_scale(evidence)):
+        rest = tuple(code for code in codes if code != "grad-norm.value")
+        return [replace(found[0], codes=(*found[0].codes, *rest)), *found[1:], hidden]
     if found:
         return [replace(found[0], codes=(*found[0].codes, *codes)), *found[1:]]
     if codes == ("grad-norm.value",) and (hidden := _hidden_scale(evidence)):
@@ -285,13 +291,18 @@ def _with_reported(
 
 
 def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
-    """A gradient that is too long by a known factor before clipping, which then hides it."""
+    """A gradient that is too long by a known factor before clipping, which then hides it.
+
+    Its tokens may also be weighed wrongly: the norm is held against what their weights make of it.
+    """
     for scale in hypotheses.scales(evidence[0].right)[1:]:
         if all(
-            e.clip_expected < 1.0
+            e.fit.hypothesis.scale == hypotheses.UNIT
+            and e.fit.hypothesis.clip == "right"
+            and hypotheses.clips(e.right, e.fit.norm * min(1.0, scale.factor))
             and e.reported is not None
             and e.reported.grad_norm is not None
-            and abs(e.reported.grad_norm / (e.norm_right * scale.factor) - 1) <= e.floor.tolerance("norm")
+            and abs(e.reported.grad_norm / (e.fit.norm * scale.factor) - 1) <= e.floor.tolerance("norm")
             for e in evidence
         ):
             sentence = (
@@ -299,9 +310,7 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
                 " clipping hides it, so the clip threshold acts earlier than it is meant to"
             )
             reported = ", ".join(f"{e.reported.grad_norm:.6g}" for e in evidence if e.reported and e.reported.grad_norm)
-            line = (
-                f"reported norms {reported}, right {', '.join(f'{e.norm_right:.6g}' for e in evidence)}; weights right"
-            )
+            line = f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
             return Diagnosis("gradient-scale", sentence, 1.0, ("grad-norm.value",), line)
     return None
 
