@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib.metadata import version as installed
@@ -16,8 +17,8 @@ from torch import Tensor
 from transformers import TrainerCallback
 from transformers.optimization import get_wsd_schedule
 
-from adapters import deepspeed_shims
 from adapters.contract import Job, Scenario, Shim
+from adapters.rank import init_distributed
 from adapters.recorder import Recorder, bare_name
 
 STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
@@ -28,7 +29,7 @@ MUON = "deepspeed.runtime.zero.muon"
 if DEEPSPEED:
     from deepspeed.comm.torch import build_shm_op
 
-    from adapters import deepspeed_state
+    from adapters import deepspeed_shims, deepspeed_state
 
 
 def unsupported(scenario: Scenario, framework: str) -> str | None:
@@ -62,6 +63,14 @@ def prepare() -> None:
     build_shm_op()
     if find_spec(MUON):
         __import__(f"{MUON}.muon_optimizer")
+
+
+def begin(job: Job) -> None:
+    """What comes before the framework: shims, and torch.distributed, which accelerate and DeepSpeed then go on with."""
+    if job.scenario.sharding != "none":
+        deepspeed_shims.apply(shims(job))
+    init_distributed(job)
+    os.environ["LOCAL_SIZE"] = os.environ["LOCAL_WORLD_SIZE"]  # see deepspeed_sft.train
 
 
 def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
@@ -171,7 +180,7 @@ class Recording(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
         if logs is None or "loss" not in logs:  # the summary at the end
             return
-        if self._steps == 0 and deepspeed_shims_relink(self._shims):
+        if self._steps == 0 and self._shims and deepspeed_shims.RELINK_MOMENTS in self._shims:
             deepspeed_state.relink_moments(given["optimizer"].optimizer)
         self._steps += 1
         self._recorder.step(
@@ -196,10 +205,6 @@ class Recording(TrainerCallback):
             {name: held["exp_avg"] for name, held in state.items()},
             {name: held["exp_avg_sq"] for name, held in state.items()},
         )
-
-
-def deepspeed_shims_relink(applied: Sequence[Shim]) -> bool:
-    return any(shim.name == "relink-moments" for shim in applied)
 
 
 def _number(value: Any) -> float | None:

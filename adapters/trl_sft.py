@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 from collections.abc import Sequence
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset
 from packaging.version import Version
 from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from adapters import deepspeed_shims, hf_trainer
+from adapters import hf_trainer
 from adapters.contract import Job, Scenario, Shim
-from adapters.rank import init_distributed
 from adapters.recorder import Recorder
 
 ASSISTANT = "<|assistant|>"
@@ -46,10 +43,7 @@ def shims(job: Job) -> Sequence[Shim]:
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     """Run the scenario's optimizer steps. Raises whatever TRL raises."""
     scenario = job.scenario
-    if scenario.sharding != "none":
-        deepspeed_shims.apply(shims(job))
-    init_distributed(job)
-    os.environ["LOCAL_SIZE"] = os.environ["LOCAL_WORLD_SIZE"]  # see deepspeed_sft.train
+    hf_trainer.begin(job)
     trainer = SFTTrainer(
         model=job.checkpoint,
         args=config(scenario),
