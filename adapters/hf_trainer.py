@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from importlib import import_module
 from importlib.metadata import version as installed
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from adapters.recorder import Recorder, bare_name
 STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
 
 DEEPSPEED = find_spec("deepspeed") is not None
+LAZY = ("torch._dynamo", "torch.distributed.fsdp", "transformers.models.llama.modeling_llama")
 MUON = "deepspeed.runtime.zero.muon"
 
 if DEEPSPEED:
@@ -57,12 +59,17 @@ def shims(job: Job) -> list[Shim]:
 
 
 def prepare() -> None:
-    """Compile and load DeepSpeed's operator, where it is installed: see `deepspeed_sft.prepare`."""
+    """Import what the Trainer and accelerate would in every rank, and compile and load DeepSpeed's operator.
+
+    accelerate asks whether the model is compiled, which before 1.11 imports torch._dynamo (utils/other.py): 4 s.
+    """
+    for module in LAZY:
+        import_module(module)
     if not DEEPSPEED:
         return
     build_shm_op()
     if find_spec(MUON):
-        __import__(f"{MUON}.muon_optimizer")
+        import_module(f"{MUON}.muon_optimizer")
 
 
 def begin(job: Job) -> None:
@@ -189,6 +196,10 @@ class Recording(TrainerCallback):
             _number(logs.get("learning_rate")),
             *(self._read(given) if self._job.record else ({}, {}, {})),
         )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """LLaMA-Factory leaves torch.distributed when it is done, so that the trace is sealed before."""
+        self._recorder.end()
 
     def _read(self, given: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
         """Parameters and moments, by the names of the Hugging Face model."""

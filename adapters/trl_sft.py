@@ -52,7 +52,6 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         **collator(job),
     )
     trainer.train()
-    recorder.end()
 
 
 def config(scenario: Scenario) -> SFTConfig:
