@@ -13,14 +13,17 @@ from datasets import Dataset
 from packaging.version import Version
 from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
+from trl.trainer import sft_trainer
 
 from adapters import hf_trainer
-from adapters.contract import Job, Scenario, Shim
+from adapters.contract import Job, Scenario, Shim, Unsupported
 from adapters.recorder import Recorder
 
 ASSISTANT = "<|assistant|>"
 
 KNOWN = hf_trainer.names(SFTConfig)
+
+LOADS_PROCESSORS = hasattr(sft_trainer, "AutoProcessor")
 
 prepare = hf_trainer.prepare
 
@@ -32,6 +35,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"trl {version} has no rows_per_sequence={scenario.rows_per_sequence}: its packing chooses by itself which"
             " rows share a sequence, and keeps them apart with flash attention only"
         )
+    if scenario.processor and not LOADS_PROCESSORS:
+        return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
     return hf_trainer.unsupported(scenario, f"trl {version}")
 
 
@@ -44,13 +49,18 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     """Run the scenario's optimizer steps. Raises whatever TRL raises."""
     scenario = job.scenario
     hf_trainer.begin(job)
-    trainer = SFTTrainer(
-        model=job.checkpoint,
-        args=config(scenario),
-        train_dataset=dataset(job),
-        callbacks=[hf_trainer.Recording(job, recorder, rank)],
-        **collator(job),
-    )
+    try:
+        trainer = SFTTrainer(
+            model=job.checkpoint,
+            args=config(scenario),
+            train_dataset=dataset(job),
+            callbacks=[hf_trainer.Recording(job, recorder, rank)],
+            **collator(job),
+        )
+    except ValueError as error:
+        if scenario.processor and "not yet supported for vision-language" in str(error):
+            raise Unsupported(f"trl {job.version} cannot have processor=True here: {error}") from None
+        raise
     trainer.train()
 
 

@@ -57,6 +57,7 @@ def write(scenario: Scenario, folder: Path) -> None:
     )
     if scenario.processor:
         files["preprocessor_config.json"] = PROCESSOR
+        files["chat_template.json"] = {"chat_template": text.PROCESSOR_TEMPLATE}
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     with (folder / "rows.jsonl").open("w") as out:
