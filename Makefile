@@ -16,15 +16,20 @@ else
 BACKEND := --torch-backend=auto
 endif
 
-.PHONY: help setup run test test-fast check bench clean
+# What `make gpu-check` runs, and, if given, the interpreter that has it installed; else environments are built.
+GPU_FRAMEWORKS ?= torch ddp fsdp2 deepspeed trl
+GPU_PYTHON ?=
+
+.PHONY: help setup run test test-fast check bench gpu-check clean
 
 help:
 	@echo "make setup      the development environment in $(VENV)"
-	@echo "make run        torch and two DeepSpeed releases on the catalogue"
+	@echo "make run        every framework on the catalogue, and two releases with known bugs"
 	@echo "make test       every test, with real frameworks"
 	@echo "make test-fast  tests that need no framework environment"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make bench      how long the parts take"
+	@echo "make gpu-check  the frameworks that a CUDA machine allows, on CUDA; verdict in .runs/gpu"
 	@echo "make clean      remove caches, runs and environments"
 
 setup: $(STAMP)
@@ -37,10 +42,10 @@ $(STAMP): pyproject.toml Makefile $(RECIPES)
 
 # Divergence between releases is what this run is there to find: status 1 is its expected end.
 run: setup
-	@$(BIN)/lockstep run --framework torch --framework deepspeed==0.18.9 --framework deepspeed==0.19.8; status=$$?; \
+	@$(BIN)/lockstep run --also deepspeed==0.18.9 --also openrlhf==0.9.10; status=$$?; \
 	case $$status in \
 	0) echo "lockstep: exit status 0: every cell passes, or fails in a known way" ;; \
-	1) echo "lockstep: exit status 1: a divergence was found; deepspeed 0.18.9 has known bugs, so this is expected" ;; \
+	1) echo "lockstep: exit status 1: a divergence was found; deepspeed 0.18.9 and openrlhf 0.9.10 are here to show some" ;; \
 	2) echo "lockstep: exit status 2: wrong usage; this Makefile and the command line do not fit each other"; exit 2 ;; \
 	3) echo "lockstep: exit status 3: a cell could not be judged; see its reason above"; exit 3 ;; \
 	*) echo "lockstep: exit status $$status: the harness itself failed"; exit $$status ;; \
@@ -60,6 +65,13 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m harness.bench
+
+# One rank a device, two at most. Nothing is emulated: without a CUDA device there is nothing to check.
+gpu-check: setup
+	@devices=$$(nvidia-smi --list-gpus 2>/dev/null | wc -l); \
+	if [ "$$devices" -eq 0 ]; then echo "lockstep: no CUDA device here; run make gpu-check where there is one"; exit 2; fi; \
+	$(BIN)/lockstep run --device cuda --launcher torchrun --ranks $$((devices > 2 ? 2 : devices)) --jobs 1 \
+	    --out .runs/gpu $(foreach name,$(GPU_FRAMEWORKS),--framework $(name)$(if $(GPU_PYTHON),@$(GPU_PYTHON)))
 
 clean:
 	rm -rf $(VENV) .envs .runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -121,6 +121,14 @@ class Scenario:
     def rows_per_step(self) -> int:
         return self.sequences_per_step * self.rows_per_sequence
 
+    @property
+    def beyond_tokens(self) -> str | None:
+        """The field, if any, that says something of datasets or checkpoints to who makes the tokens itself; a loop
+        that is fed with token ids cannot express it."""
+        if self.row_format != "conversation":
+            return f"row_format={self.row_format!r}"
+        return "processor=True" if self.processor else None
+
     def learning_rate_at(self, step: int) -> float:
         """The learning rate that optimizer step `step` (from 0) should have."""
         base = self.optimizer.learning_rate

@@ -34,13 +34,6 @@ class Tokens:
         return [IGNORED_LABEL, *(token if trained else IGNORED_LABEL for token, trained in rest)]
 
 
-def needs_a_dataset(scenario: Scenario) -> str | None:
-    """What a scenario says of datasets and checkpoints that a training loop fed with token ids has no use for."""
-    if scenario.row_format != "conversation":
-        return f"row_format={scenario.row_format!r}: it is fed with token ids"
-    return "processor=True: it loads no processor" if scenario.processor else None
-
-
 def load_rows(job: Job) -> list[Tokens]:
     """The rows of the job's checkpoint, in the order of training."""
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()

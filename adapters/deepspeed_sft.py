@@ -13,13 +13,12 @@ from typing import Any
 
 import deepspeed
 import torch
-from deepspeed.comm.torch import build_shm_op
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from adapters import deepspeed_shims
 from adapters.contract import Job, Scenario, Shim
-from adapters.data import Tokens, load_rows, micro_batch, needs_a_dataset, targets_in_step
+from adapters.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.deepspeed_state import State, read, read_parameters, relink_moments
 from adapters.rank import init_distributed
 from adapters.recorder import Recorder
@@ -47,8 +46,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"deepspeed {version} has no sharding={scenario.sharding!r}; its stages are {', '.join(STAGES)}"
     if scenario.offload_optimizer and scenario.sharding == "none":
         return f"deepspeed {version} has offload_optimizer=True only with a ZeRO stage, not with sharding='none'"
-    if reason := needs_a_dataset(scenario):
-        return f"deepspeed {version} has no dataset, so no {reason}"
+    if scenario.beyond_tokens:
+        return f"deepspeed {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
     return None
 
 
@@ -58,12 +57,9 @@ def shims(job: Job) -> Sequence[Shim]:
 
 
 def prepare() -> None:
-    """Compile and load the shared-memory operator that every `init_distributed` on a CPU wants (comm/torch.py).
-
-    And import what `initialize` would: it asks whether an optimizer is one of those made for ZeRO, for which releases
+    """Import what `initialize` would: it asks whether an optimizer is one of those made for ZeRO, for which releases
     with Muon import that (runtime/zero/utils.py), whose `@torch.compile` takes 500 modules of torch and seconds.
     """
-    build_shm_op()
     if find_spec(MUON):
         import_module(f"{MUON}.muon_optimizer")
 
@@ -76,7 +72,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     init_distributed(job)
     deepspeed.init_distributed(verbose=False)
     # DeepSpeed's own launcher sets it: ZeRO 3 of 0.15.1 otherwise asks `numactl` for the number of ranks
-    # (accelerator/cpu_accelerator.py). After init_distributed, for its operator would set up shared memory by it.
+    # (accelerator/cpu_accelerator.py).
     os.environ["LOCAL_SIZE"] = os.environ["LOCAL_WORLD_SIZE"]
     # eager attention adds the 4-D mask of packed rows as it is, whatever the model's dtype
     attention = "eager" if scenario.rows_per_sequence > 1 else "sdpa"

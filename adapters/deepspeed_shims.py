@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import deepspeed
 import torch
+from deepspeed.accelerator import get_accelerator
 from packaging.version import Version
 
 from adapters.contract import Shim
@@ -21,11 +22,17 @@ RELINK_MOMENTS = Shim(
     "groups have none, and never again (_optimizer_step in runtime/zero/stage_1_and_2.py, 0.15.1 to 0.19.8): "
     "safe_get_full_optimizer_state then finds nothing. Linked again before reading; the training is not touched",
 )
+WITHOUT_SHM_OP = Shim(
+    "without-shm-op",
+    "on a CPU every init_distributed compiles, for a minute, an operator for all-reduces of inference (comm/torch.py); "
+    "it is marked as not compatible, so that there is none, as on any other device. Training does not call it",
+)
+SHM_OP = "deepspeed_shm_comm"
 
 
 def needed(version: str, stage: int) -> list[Shim]:
     """What this release of DeepSpeed (not of what drives it) needs changed at this ZeRO stage."""
-    found = []
+    found = [WITHOUT_SHM_OP] if get_accelerator().device_name() == "cpu" else []
     if Version(version) < Version("0.19") and stage > 0:
         found.append(STEP_WITHOUT_AUTOGRAD)
     if stage in (1, 2):
@@ -35,5 +42,7 @@ def needed(version: str, stage: int) -> list[Shim]:
 
 def apply(shims: Sequence[Shim]) -> None:
     """Change DeepSpeed's classes in this process. `RELINK_MOMENTS` is the reader's to do, after the first step."""
+    if WITHOUT_SHM_OP in shims:
+        deepspeed.ops.__compatible_ops__[SHM_OP] = False
     if STEP_WITHOUT_AUTOGRAD in shims:
         deepspeed.DeepSpeedEngine.step = torch.no_grad()(deepspeed.DeepSpeedEngine.step)

@@ -64,8 +64,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"torch {version} with DDP keeps the whole state on every rank: no sharding={scenario.sharding}"
     if scenario.offload_optimizer:
         return f"torch {version} has no optimizer offload"
-    if reason := data.needs_a_dataset(scenario):
-        return f"torch {version} has no dataset, so no {reason}"
+    if scenario.beyond_tokens:
+        return f"torch {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
     return None
 
 

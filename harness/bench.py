@@ -25,7 +25,7 @@ from rich.table import Table
 
 import scenarios
 from adapters.contract import Job, Scenario
-from harness.environments import build, store
+from harness.environments import build, recipes, store
 from harness.environments.environment import Environment
 from harness.environments.request import parse
 from harness.judge import judge
@@ -39,6 +39,8 @@ from scenarios import checkpoint, text, weights
 FRAMEWORK = "deepspeed==0.19.8"
 SCENARIO = "sft-ragged-zero2-offload"
 """The scenario of the bug that Lockstep was made for: two ranks, ZeRO 2, the optimizer on the CPU."""
+EVERYWHERE = "sft-ragged"
+"""The scenario that every framework runs."""
 TIMEOUT = 300.0
 
 RUNS = 7
@@ -164,7 +166,7 @@ def measure(environment: Environment, folder: Path, runs: int) -> dict[str, Metr
         Template(environment.python, environment.adapter, variables, folder / "template.txt") as warm,
         Torchrun(environment.python, variables) as cold,
     ):
-        progress("starting the template; the first time, this may compile for minutes")
+        progress("starting the template")
         warm.start()
         trace = cells.run(warm)  # not counted: the first cell reads files that the later ones find in memory
         return {
@@ -173,6 +175,18 @@ def measure(environment: Environment, folder: Path, runs: int) -> dict[str, Metr
             "oracle_seconds": oracle(scenario, runs),
             "judge_seconds": judging(trace, runs),
         }
+
+
+def warm_cells(environment: Environment, folder: Path, runs: int) -> Metric:
+    """A warm cell of one framework, of the scenario that all of them can run: from its request to its end."""
+    progress(f"warm cells of {environment.framework} {environment.version}")
+    folder.mkdir()
+    cells = Cells(environment, scenarios.get(EVERYWHERE), folder)
+    variables = {**environment.variables, **environment.cpu_variables}
+    with Template(environment.python, environment.adapter, variables, folder / "template.txt") as warm:
+        warm.start()
+        cells.run(warm)  # not counted: the first cell reads files that the later ones find in memory
+        return seconds([timed(lambda: cells.run(warm)) for _ in range(runs)], "template")
 
 
 def write(metrics: dict[str, Metric], load: float, path: Path) -> None:
@@ -201,14 +215,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.bench", description="How long the parts of a run take.")
     parser.add_argument("--runs", type=int, default=RUNS, help=f"runs of each, by default {RUNS}")
     parser.add_argument("--out", type=Path, default=Path(".runs/bench.json"), help="file that is written")
+    parser.add_argument("--framework", action="append", help="frameworks whose warm cells are timed, by default all")
     parser.add_argument("--envs", type=Path, default=None, help="folder of environments")
     options = parser.parse_args(arguments)
     load = os.getloadavg()[0]
     if load > 0.5:
         progress(f"the machine has a load of {load:.1f} already: only the ratios mean much")
-    environment = build.ensure(parse(FRAMEWORK), options.envs or store.default_root(), progress)
+    root, runs = options.envs or store.default_root(), max(1, options.runs)
+    names = [FRAMEWORK, *(options.framework or recipes.shipped().framework)]
+    environment, *others = build.ensure_all([parse(name) for name in names], root, progress)
     with tempfile.TemporaryDirectory(prefix="lockstep-bench-") as folder:
-        metrics = measure(environment, Path(folder), max(1, options.runs))
+        metrics = measure(environment, Path(folder), runs)
+        for other in others:
+            name = f"warm_cell_seconds.{other.framework}"
+            metrics[name] = warm_cells(other, Path(folder) / other.framework, runs)
     write(metrics, load, options.out)
     show(metrics)
     progress(f"written: {options.out}" + ("" if options.runs >= LEAST else f"; fewer than {LEAST} runs say little"))

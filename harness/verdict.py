@@ -84,6 +84,63 @@ class CellRecord(BaseModel):
         return f"{self.framework}=={self.version}/{self.scenario}{seed}"
 
 
+Side = Literal["right", "wrong", "fed otherwise", "unjudged"]
+
+
+class GroupRecord(BaseModel):
+    """Runs of one scenario that made the same update."""
+
+    members: list[str]
+    """Names of cells."""
+    votes: int
+    """Frameworks among them: releases of one framework are not independent."""
+    side: Side
+    """What the oracle says of the update: right, wrong, or made from other inputs than the scenario's."""
+
+
+class DistanceRecord(BaseModel):
+    """How far two groups are apart."""
+
+    first: int
+    second: int
+    """Indices into the groups."""
+    parted: int
+    """The first step at which they differ; -1 if they do not even hold the same tensors."""
+    gradient: float
+    """L2 distance at that step of the gradients that the optimizers consumed, relative to the longer one."""
+    parameters: float
+    """L2 distance of the parameters after the last step."""
+    drift: float
+    """The same, over the distance that the parameters have moved."""
+
+
+class RowRecord(BaseModel):
+    """What one row's tokens weighed in each group, where groups differ."""
+
+    step: int
+    row: int
+    spans: list[list[tuple[int, int, float]] | None]
+    """For each group: first and last position and weight x N of each stretch of equally weighted tokens; stretches
+    without weight are left out. None where the group's weights are not known, or it did not train on the row."""
+
+
+class ViewRecord(BaseModel):
+    """One scenario across frameworks."""
+
+    scenario: str
+    seed: int = 0
+    groups: list[GroupRecord] = Field(default_factory=list)
+    """Largest first."""
+    reason: str | None = None
+    """Why there are none."""
+    majority: int | None = None
+    """The group that most frameworks are in; None where the vote is even, or nobody agrees."""
+    distances: list[DistanceRecord] = Field(default_factory=list)
+    rows: list[RowRecord] = Field(default_factory=list)
+    inputs: list[list[str]] = Field(default_factory=list)
+    """Cells that were fed the same tokens, masks and positions in every global batch."""
+
+
 class Verdict(BaseModel):
     """A whole run."""
 
@@ -91,6 +148,8 @@ class Verdict(BaseModel):
     lockstep: str = ""
     """Version of this harness."""
     cells: list[CellRecord] = Field(default_factory=list)
+    views: list[ViewRecord] = Field(default_factory=list)
+    """Scenarios that more than one framework ran, once the run is complete."""
     summary: dict[str, int] = Field(default_factory=dict)
     """Cells by verdict."""
     complete: bool = False

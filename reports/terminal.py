@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict
+from reports import across
 
 WORDS: Mapping[Outcome, str] = {
     "fail": "FAIL",
@@ -43,9 +44,11 @@ def show(verdict: Verdict, folder: str, console: Console) -> None:
     _matrix(verdict.cells, console)
     for cells in _alike(_of(verdict, "fail"), _fail_key):
         _failing(cells, folder, console)
-    for outcome in ("known", "unknown", "unsupported"):
+    for outcome in ("known", "unknown"):
         for cells in _alike(_of(verdict, outcome), lambda c: (c.framework, c.reason)):
             _other(outcome, cells, console)
+    _unsupported(_of(verdict, "unsupported"), folder, console)
+    across.show(verdict.views, console)
     console.print(_summary(verdict))
 
 
@@ -53,6 +56,8 @@ def cell(record: CellRecord, console: Console) -> None:
     """Print one cell: its verdict, and in words why."""
     _heading(record.verdict, [record], console)
     if record.verdict in ("fail", "known"):
+        if record.reason:
+            _line(console, record.reason, 2)
         _said(record, console)
     elif record.reason:
         _line(console, record.reason, 2)
@@ -142,6 +147,7 @@ def _said(example: CellRecord, console: Console) -> None:
     for diagnosis in example.diagnoses:
         _diagnosis(diagnosis, before, console)
         before = diagnosis
+    _inputs([f for f in example.findings if f.code.startswith("inputs.")], console)
     explained = {code for d in example.diagnoses for code in d.codes}
     _findings([f for f in example.findings if f.code in explained], console)
     _unexplained([f for f in example.findings if f.code not in explained], bool(explained), console)
@@ -154,6 +160,16 @@ def _other(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
     for line in [example.reason] if example.reason else said:
         _line(console, line, 2)
     console.print()
+
+
+def _unsupported(cells: Sequence[CellRecord], folder: str, console: Console) -> None:
+    """In a line for each release: how much it cannot express, not why."""
+    for own in _alike(cells, lambda c: (c.framework, c.version)):
+        text = f"{own[0].framework}=={own[0].version} cannot express {_scenarios(own)}"
+        console.print(Text.assemble((WORDS["unsupported"], STYLES["unsupported"]), "  ", text))
+    if cells:
+        _line(console, f"why: lockstep explain {_quoted(folder or 'DIR')} CELL", 2, whole=True)
+        console.print()
 
 
 def _heading(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
@@ -181,6 +197,15 @@ def _diagnosis(diagnosis: DiagnosisRecord, before: DiagnosisRecord | None, conso
     for label, said in (("upstream", diagnosis.upstream), ("remedy", diagnosis.remedy)):
         if said:
             _line(console, f"{label}: {said}", 4)
+
+
+def _inputs(findings: Sequence[FindingRecord], console: Console) -> None:
+    """What was received and what should have been, one below the other, for the first finding of each code."""
+    for code in dict.fromkeys(f.code for f in findings):
+        first = next(f for f in findings if f.code == code)
+        for label, said in (("received", first.observed), ("expected", first.expected)):
+            if isinstance(said, str):
+                _line(console, f"{label}: {said}", 4)
 
 
 def _findings(findings: Sequence[FindingRecord], console: Console) -> None:

@@ -71,14 +71,29 @@ def _foreign(evidence: StepEvidence, c: Conversation, missing: Sequence[int]) ->
     )
 
 
+def _marked(evidence: StepEvidence, c: Conversation, mask: Sequence[bool]) -> str:
+    """The conversation in words, those that are to be trained in brackets."""
+    words = _words(evidence, c.ids).split(" ")
+    return " ".join(f"[{word}]" if trained else word for word, trained in zip(words, mask, strict=True))
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return " ".join(map(str, values))
+
+
 def _first_wrong(
-    evidence: StepEvidence, code: str, what: str, wrong: Callable[[Conversation], list[int]]
+    evidence: StepEvidence,
+    code: str,
+    what: str,
+    wrong: Callable[[Conversation], list[int]],
+    renderings: Callable[[Conversation], tuple[str, str]],
 ) -> list[Finding]:
-    """One finding for all conversations where `wrong` gives positions, told by the first."""
+    """One finding for all conversations where `wrong` gives positions, told by the first: as received, as expected."""
     places = [(c, at) for c in evidence.right.conversations if (at := wrong(c))]
     if not places:
         return []
     c, at = places[0]
+    received, expected = renderings(c)
     return [
         Finding(
             code,
@@ -88,6 +103,8 @@ def _first_wrong(
             step=evidence.step,
             rank=c.rank,
             micro_batch=c.micro_batch,
+            observed=received,
+            expected=expected,
             detail={"row": c.row, "positions": at, "conversations": len(places)},
         )
     ]
@@ -100,7 +117,10 @@ def loss_mask(evidence: StepEvidence) -> list[Finding]:
         # The first token of a conversation has no prediction, so its mark says nothing.
         return [i for i in range(1, len(c.ids)) if c.marked is not None and c.marked[i] != c.trained[i]]
 
-    return _first_wrong(evidence, "inputs.loss-mask", "the loss mask differs from the responses", wrong)
+    def renderings(c: Conversation) -> tuple[str, str]:
+        return _marked(evidence, c, c.marked or c.trained), _marked(evidence, c, c.trained)
+
+    return _first_wrong(evidence, "inputs.loss-mask", "the loss mask differs from the responses", wrong, renderings)
 
 
 def positions(evidence: StepEvidence) -> list[Finding]:
@@ -109,7 +129,11 @@ def positions(evidence: StepEvidence) -> list[Finding]:
     def wrong(c: Conversation) -> list[int]:
         return [i for i, p in enumerate(c.positions or ()) if p != i]
 
-    return _first_wrong(evidence, "inputs.positions", "positions do not count from 0 in each conversation", wrong)
+    def renderings(c: Conversation) -> tuple[str, str]:
+        return _numbers(c.positions or ()), _numbers(range(len(c.ids)))
+
+    what = "positions do not count from 0 in each conversation"
+    return _first_wrong(evidence, "inputs.positions", what, wrong, renderings)
 
 
 def attention(evidence: StepEvidence) -> list[Finding]:
@@ -118,4 +142,8 @@ def attention(evidence: StepEvidence) -> list[Finding]:
     def wrong(c: Conversation) -> list[int]:
         return [i for i, reach in enumerate(c.reach) if reach != 0]
 
-    return _first_wrong(evidence, "inputs.attention", "attention does not end at the conversation's start", wrong)
+    def renderings(c: Conversation) -> tuple[str, str]:
+        return f"first key of each token: {_numbers(c.reach)}", f"first key of each token: {_numbers([0] * len(c.ids))}"
+
+    what = "attention does not end at the conversation's start"
+    return _first_wrong(evidence, "inputs.attention", what, wrong, renderings)

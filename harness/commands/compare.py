@@ -1,4 +1,4 @@
-"""`lockstep compare`: two traces against each other, without any framework and without the oracle."""
+"""`lockstep compare`: traces against each other, without any framework and without the oracle."""
 
 from __future__ import annotations
 
@@ -21,19 +21,62 @@ WORST_TENSORS = 5
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="TRACE", help="Folder of a trace.", show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="TRACE", help="Folder of another.", show_default=False)],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="TRACE TRACE...", help="Folders of two traces or more.", show_default=False)
+    ],
 ) -> None:
-    """Compare two traces: inputs, gradients, parameters, and the step where they part.
+    """Compare traces. Two: inputs, gradients, parameters, and the step where they part. More: who agrees with whom.
 
     Exit status: 0 the same within rounding, 1 different, 2 wrong usage, 3 a trace cannot be read.
     """
     from rich.console import Console
 
+    if len(folders) < 2:
+        raise Stop("one trace alone cannot be compared; give two or more (`lockstep compare --help`)")
+    read = [_read(folder) for folder in folders]
+    console = Console(highlight=False, markup=False)
+    same = _two(read[0], read[1], console) if len(read) == 2 else _vote(read, console)
+    raise typer.Exit(0 if same else 1)
+
+
+def _vote(read: list[Trace], console: Console) -> bool:
+    """Sort three traces or more into groups of one update, with no oracle asked: the most frameworks have the vote."""
+    from harness.verdict import CellRecord
+    from harness.view import view
+    from reports import across
+
+    if len({trace.scenario.hash for trace in read}) > 1:
+        raise Stop("these traces are of different scenarios; compare two of them to see what differs")
+    scenario = read[0].scenario
+    cells = [
+        CellRecord(
+            framework=trace.header.framework,
+            version=f"{trace.header.version} ({letter})",
+            scenario=scenario.name,
+            seed=scenario.seed,
+            verdict="unknown",
+        )
+        for letter, trace in zip(_letters(len(read)), read, strict=True)
+    ]
+    for cell, trace in zip(cells, read, strict=True):
+        console.print(f"{cell.framework} {cell.version}: {trace.folder}", soft_wrap=True)
+    console.print()
+    found = view(scenario.name, scenario.seed, cells, {c.name: t for c, t in zip(cells, read, strict=True)})
+    across.show([found], console)
+    return len(found.groups) == 1 and len(found.inputs) == 1
+
+
+def _letters(count: int) -> list[str]:
+    """a, b, ... z, a2, b2, ...: smaller than the letters of groups."""
+    from string import ascii_lowercase
+
+    return [ascii_lowercase[i % 26] + (str(i // 26 + 1) if i >= 26 else "") for i in range(count)]
+
+
+def _two(a: Trace, b: Trace, console: Console) -> bool:
+    """Show two traces side by side; whether they are the same."""
     from harness import compare as arithmetic
 
-    a, b = _read(first), _read(second)
-    console = Console(highlight=False, markup=False)
     _names(a, b, console)
     inputs = _inputs(a, b, console)
     precision = a.scenario.precision if a.scenario.precision == "bf16" else b.scenario.precision
@@ -47,7 +90,7 @@ def compare(
     _table(found, console)
     same = found.same and inputs and a.steps == b.steps
     _words(found, same, console)
-    raise typer.Exit(0 if same else 1)
+    return same
 
 
 def _read(folder: Path) -> Trace:
@@ -62,14 +105,11 @@ def _read(folder: Path) -> Trace:
 
 
 def _snapshots(trace: Trace) -> list[Snapshot]:
-    from harness.compare import Snapshot
     from harness.trace import UnreadableTrace
+    from harness.view import snapshots
 
     try:
-        return [
-            Snapshot(trace.state(step, "param"), trace.state(step, "exp_avg") if step else {})
-            for step in range(trace.steps + 1)
-        ]
+        return snapshots(trace)
     except UnreadableTrace as error:
         raise Stop(str(error), UNKNOWN) from None
 

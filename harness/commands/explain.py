@@ -88,7 +88,9 @@ def _explain(cell: CellRecord, trace: Path | None) -> None:
         from harness.session.session import judged_record
 
         judged = judge(trace)
-        cell = judged_record(cell, judged)
+        stored, cell = cell, judged_record(cell, judged)
+        if stored.verdict == "known" and {f.code for f in stored.findings} == {f.code for f in cell.findings}:
+            cell = stored
         terminal.cell(cell, console)
         evidence.show(judged.steps, console)
         if not judged.steps:

@@ -17,11 +17,14 @@ from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop
 
 if TYPE_CHECKING:
     from harness.environments.request import Request
+    from harness.known import Entry
     from harness.session.folder import RunFolder
     from harness.session.plan import Plan
     from harness.verdict import Verdict
 
-DEFAULT_FRAMEWORKS = ("torch", "deepspeed")
+
+MAX_RANKS = 2
+"""The scenarios have rows for no more."""
 
 
 class Launcher(StrEnum):
@@ -41,8 +44,12 @@ def run(
             "--framework",
             metavar="NAME[==V][,DEP==V...]",
             help="Framework to run, or NAME@/path/to/python for an environment of yours; may be repeated. "
-            "Default: torch and deepspeed, newest releases.",
+            "Default: every framework, newest releases.",
         ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", metavar="NAME[==V][,DEP==V...]", help="Framework beside the default ones; repeatable."),
     ] = None,
     patterns: Annotated[
         list[str] | None,
@@ -71,6 +78,14 @@ def run(
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
     device: Annotated[Device, typer.Option(help="Where the frameworks train.")] = Device.cpu,
+    ranks: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_RANKS, metavar="N", help="Data-parallel ranks. Default: the scenarios' own, 2."),
+    ] = None,
+    known: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Known divergences, as TOML. Default: the one that comes with Lockstep."),
+    ] = None,
     envs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
     ] = None,
@@ -84,8 +99,7 @@ def run(
     """
     from harness.session.plan import Plan
 
-    defaults = DEFAULT_FRAMEWORKS if fault is None else DEFAULT_FRAMEWORKS[:1]
-    requests = _requests(frameworks or defaults)
+    requests = _requests([*(frameworks or _defaults(fault)), *(also or [])])
     _check_fault(fault, requests)
     plan = Plan(
         requests=requests,
@@ -95,9 +109,18 @@ def run(
         device=device.value,
         launcher=launcher.value,
         fault=fault,
+        ranks=ranks,
     )
+    entries = _known(known) if fault is None else ()
     folder = _claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)
-    _report(_run(plan, folder, envs), folder.path, as_json)
+    _report(_run(plan, folder, envs, entries), folder.path, as_json)
+
+
+def _defaults(fault: str | None) -> list[str]:
+    """Every framework there is a recipe for; a fault is planted in the reference alone."""
+    from harness.environments import recipes
+
+    return list(recipes.shipped().framework) if fault is None else ["torch"]
 
 
 def _requests(texts: Sequence[str]) -> tuple[Request, ...]:
@@ -130,6 +153,15 @@ def _check_fault(fault: str | None, requests: Sequence[Request]) -> None:
         raise Stop(str(error)) from None
 
 
+def _known(path: Path | None) -> tuple[Entry, ...]:
+    from harness.known import FILE, BadKnown, load
+
+    try:
+        return load(path or FILE)
+    except BadKnown as error:
+        raise Stop(str(error)) from None
+
+
 def _claim(out: Path, resume: bool) -> RunFolder:
     from harness.session.folder import BadFolder, RunFolder
     from harness.verdict import UnreadableVerdict
@@ -142,7 +174,7 @@ def _claim(out: Path, resume: bool) -> RunFolder:
         raise Stop(str(error), UNKNOWN) from None
 
 
-def _run(plan: Plan, folder: RunFolder, envs: Path | None) -> Verdict:
+def _run(plan: Plan, folder: RunFolder, envs: Path | None, known: Sequence[Entry]) -> Verdict:
     from rich.console import Console
 
     from harness.commands.progress import Progress
@@ -151,7 +183,7 @@ def _run(plan: Plan, folder: RunFolder, envs: Path | None) -> Verdict:
 
     try:
         with _terminable(), Progress(plan.cells, Console(stderr=True)) as progress:
-            return Session(plan, folder, real.parts(plan, envs), progress).run()
+            return Session(plan, folder, real.parts(plan, envs, known), progress).run()
     except KeyboardInterrupt:
         raise Stop(
             f"interrupted; what was recorded is in {folder.path}, and the same command with "

@@ -307,5 +307,5 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
 
 
 def _with_upstream(d: Diagnosis, header: Header, evidence: Sequence[StepEvidence]) -> Diagnosis:
-    known = upstream.find(header.framework, header.version, d.cause, evidence[0].right.scenario)
+    known = upstream.find(header, d.cause, evidence[0].right.scenario)
     return d if known is None else replace(d, upstream=known.sentence, remedy=known.remedy)

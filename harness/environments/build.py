@@ -139,7 +139,7 @@ def _adopt(request: Request, root: Path) -> Environment:
     """An interpreter of the user's own; the only thing kept for it is its folder of compiled extensions."""
     # Not resolved: a virtual environment's interpreter is a link, and only by its own path does it find its packages.
     python = Path(request.python or "").expanduser().absolute()
-    found = interpreter.inspect(request.framework, python)
+    found = interpreter.inspect(request.framework, recipes.shipped().package(request.framework), python)
     digest = lock_hash(found.lock, f"{found.platform} {python}")
     name = f"{request.framework}-{found.version}-{digest[:12]}"
     record = Record(

@@ -38,16 +38,14 @@ class Installed:
     platform: str
 
 
-def inspect(framework: str, python: Path) -> Installed:
-    """Ask an interpreter what is installed. Raises BuildFailed if it cannot say, or lacks the framework."""
+def inspect(framework: str, package: str, python: Path) -> Installed:
+    """Ask an interpreter what is installed. Raises BuildFailed if it cannot say, or lacks the framework's package."""
     if not os.access(python, os.X_OK) or python.is_dir():
         raise BuildFailed(framework, str(python), "this interpreter is missing or not executable")
     answer = _ask(framework, python)
-    version = answer.packages.get(framework)
+    version = answer.packages.get(package)
     if version is None:
-        raise BuildFailed(
-            framework, str(python), f"{framework} is not installed for this interpreter; install it there"
-        )
+        raise BuildFailed(framework, str(python), f"{package} is not installed for this interpreter; install it there")
     lock = tuple(sorted(f"{name}=={version}" for name, version in answer.packages.items()))
     return Installed(version=version, lock=lock, platform=answer.platform)
 

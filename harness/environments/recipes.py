@@ -90,6 +90,8 @@ class Framework(BaseModel):
 
     newest: VersionText
     """The release taken when the user names none."""
+    package: str | None = None
+    """The distribution whose version is the framework's; None where it has the framework's name."""
     releases: tuple[Release, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -107,6 +109,10 @@ class Recipes(BaseModel):
     pins: dict[str, VersionText] = Field(default_factory=dict)
     """Versions of packages that a recipe names without one."""
     framework: dict[str, Framework]
+
+    def package(self, framework: str) -> str:
+        """The distribution that a framework of these recipes is released in."""
+        return self.framework[framework].package or framework
 
     def release(self, framework: str, version: str) -> Release:
         """The entry for one release. Raises NoRecipe when the framework or the version is not covered."""

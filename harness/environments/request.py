@@ -108,7 +108,7 @@ def _canonical(name: str) -> str:
 
 
 def _overrides(parts: Iterable[str], framework: str) -> Iterable[tuple[str, str]]:
-    seen = {framework}
+    seen = {framework, recipes.shipped().package(framework)}
     for part in parts:
         name, version = _split(part)
         package = _canonical(name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from adapters.contract import END, HEADER, Scenario
 from harness import verdict
 from harness.session.plan import Choice
-from harness.verdict import CellRecord, Verdict
+from harness.verdict import CellRecord, Verdict, ViewRecord
 
 CELLS, SCENARIOS, LOGS = "cells", "scenarios", "logs"
 
@@ -89,11 +89,17 @@ class RunFolder:
         with self._guard:
             return place in self._cells
 
-    def write(self, complete: bool) -> Verdict:
+    def write(self, complete: bool, views: list[ViewRecord] | None = None) -> Verdict:
         with self._guard:
-            whole = self._verdict(complete)
+            whole = self._verdict(complete).model_copy(update={"views": views or []})
             verdict.write(whole, self.path)
             return whole
+
+    @property
+    def cells(self) -> list[CellRecord]:
+        """All that is recorded, in the order of the plan."""
+        with self._guard:
+            return self._verdict(complete=False).cells
 
     def _verdict(self, complete: bool) -> Verdict:
         planned = [cell for _, cell in sorted(self._cells.items())]

@@ -31,9 +31,6 @@ class Choice:
         """`NAME`, with `@SEED` where the seed is not 0; a folder's name, and what `--scenario` reads back."""
         return f"{self.name}@{self.seed}" if self.seed else self.name
 
-    def build(self, device: Device) -> Scenario:
-        return replace(scenarios.get(self.name, self.seed), device=device)
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -48,6 +45,13 @@ class Plan:
     device: Device = "cpu"
     launcher: str = "template"
     fault: str | None = None
+    ranks: int | None = None
+    """Data-parallel ranks, instead of the scenarios' own."""
+
+    def scenario(self, choice: Choice) -> Scenario:
+        """The scenario of that choice as this plan runs it. Fewer ranks make smaller global batches of its rows."""
+        scenario = scenarios.get(choice.name, choice.seed)
+        return replace(scenario, device=self.device, ranks=self.ranks or scenario.ranks)
 
     @property
     def cells(self) -> int:
@@ -60,9 +64,10 @@ class Plan:
             ("--device", self.device, "cpu"),
             ("--launcher", self.launcher, "template"),
             ("--fault", self.fault, None),
+            ("--ranks", self.ranks, None),
         ):
             if value is not None and value != default:
-                words += [option, value]
+                words += [option, str(value)]
         return shlex.join(words)
 
 

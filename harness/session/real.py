@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness import known as knowing
 from harness.environments import build, installer, store
 from harness.environments.environment import Environment
 from harness.environments.request import Request
+from harness.known import Entry
 from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun
 from harness.session.plan import Device, Plan
 from harness.session.session import Judged, Parts, Runner
+from harness.verdict import CellRecord, ViewRecord
 from scenarios import checkpoint
 
 
-def parts(plan: Plan, root: Path | None) -> Parts:
-    """What `lockstep run` works with; environments are kept under `root`, or in the default place."""
+def parts(plan: Plan, root: Path | None, known: Sequence[Entry] = ()) -> Parts:
+    """What `lockstep run` works with; environments are kept under `root`, or in the default place.
+
+    `known`: divergences that do not turn a run red.
+    """
 
     def ensure(request: Request, note: Callable[[str], None]) -> Environment:
         return build.ensure(request, root or store.default_root(), note)
@@ -27,11 +33,25 @@ def parts(plan: Plan, root: Path | None) -> Parts:
             return Torchrun(environment.python, variables)
         return Template(environment.python, environment.adapter, variables, log)
 
-    return Parts(ensure, launch, checkpoint.write, _judge(), installer.kill_all)
+    return Parts(ensure, launch, checkpoint.write, _judge(), _settle(known), _views, installer.kill_all)
 
 
 def _variables(environment: Environment, device: Device) -> dict[str, str]:
     return {**environment.variables, **(environment.cpu_variables if device == "cpu" else {})}
+
+
+def _settle(known: Sequence[Entry]) -> Callable[[CellRecord, Environment], CellRecord]:
+    def settle(cell: CellRecord, environment: Environment) -> CellRecord:
+        installed = dict(line.split(" ")[0].split("==", 1) for line in environment.lock)
+        return knowing.apply(cell, {**installed, environment.framework: environment.version}, known)
+
+    return settle
+
+
+def _views(cells: Sequence[CellRecord], folder: Path) -> list[ViewRecord]:
+    from harness import view  # imports torch
+
+    return view.views(cells, folder)
 
 
 def _judge() -> Callable[[Path], Judged]:
@@ -41,10 +61,17 @@ def _judge() -> Callable[[Path], Judged]:
     def judge(trace: Path) -> Judged:
         if not judges:
             from harness import judge as judging
+            from harness import weighed
             from harness.oracle.basis import BasisCache
 
             cache = BasisCache()
-            judges.append(lambda folder: judging.judge(folder, cache))
+
+            def judge_and_keep(folder: Path) -> Judged:
+                judged = judging.judge(folder, cache)
+                weighed.write(judged.steps, folder)
+                return judged
+
+            judges.append(judge_and_keep)
         return judges[0](trace)
 
     return judge

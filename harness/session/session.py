@@ -22,7 +22,7 @@ from harness.environments.request import BadRequest, Request
 from harness.findings import Diagnosis, Finding
 from harness.session.folder import RunFolder
 from harness.session.plan import Choice, Plan, release
-from harness.verdict import CellRecord, Outcome, Verdict
+from harness.verdict import CellRecord, Outcome, Verdict, ViewRecord
 
 TAIL_LINES = 15
 
@@ -80,6 +80,10 @@ class Parts:
     checkpoint: Callable[[Scenario, Path], None]
     judge: Callable[[Path], Judged]
     """Called from one thread at a time."""
+    settle: Callable[[CellRecord, Environment], CellRecord]
+    """Takes into account what is known of a judged cell."""
+    views: Callable[[Sequence[CellRecord], Path], list[ViewRecord]]
+    """The scenarios of a run's folder across its frameworks, once all cells are judged."""
     stop: Callable[[], None]
     """End every build and every start that goes on in other threads."""
 
@@ -157,7 +161,7 @@ class Session:
         finally:
             self._cells.shutdown(wait=False, cancel_futures=True)
         self._sweep()
-        return self._folder.write(complete=True)
+        return self._folder.write(complete=True, views=self._parts.views(self._folder.cells, self._folder.path))
 
     def _interrupt(self, served: Sequence[threading.Event]) -> None:
         self._stopping.set()
@@ -211,7 +215,7 @@ class Session:
             return
         runner = self._launcher(request, environment, cells[0].version)
         try:
-            self._observer.note(request, "starting; the first time, this may compile for minutes")
+            self._observer.note(request, "starting")
             runner.start()
         except Exception as error:  # noqa: BLE001  a framework that does not start must not end the others
             runner.close()
@@ -243,7 +247,7 @@ class Session:
         due = []
         for cell in self._planned(number, request, version):
             name = cell.record("unknown").name
-            earlier = self._folder.finished(name, cell.choice.build(self._plan.device))
+            earlier = self._folder.finished(name, self._plan.scenario(cell.choice))
             if earlier is None:
                 due.append(cell)
             else:
@@ -288,7 +292,7 @@ class Session:
 
     def _launch(self, cell: _Cell, environment: Environment, runner: Runner) -> None:
         self._observer.started(cell.record("unknown").name)
-        scenario = cell.choice.build(self._plan.device)
+        scenario = self._plan.scenario(cell.choice)
         checkpoint = self._checkpoint(cell.choice, scenario)
         trace = self._folder.trace(cell.request.framework, cell.version, cell.choice)
         shutil.rmtree(trace, ignore_errors=True)
@@ -302,7 +306,7 @@ class Session:
             trace=str(trace.absolute()),
             fault=self._plan.fault,
         )
-        self._ended(cell, trace, runner.run(job, self._plan.timeout))
+        self._ended(cell, environment, trace, runner.run(job, self._plan.timeout))
 
     def _checkpoint(self, choice: Choice, scenario: Scenario) -> Path:
         """The scenario's folder, written by the first cell that needs it."""
@@ -315,13 +319,13 @@ class Session:
                 partial.rename(folder)
         return folder
 
-    def _ended(self, cell: _Cell, trace: Path, ran: Ran) -> None:
+    def _ended(self, cell: _Cell, environment: Environment, trace: Path, ran: Ran) -> None:
         if self._stopping.is_set():
             return
         if ran.status == "unsupported":
             self._record(cell, cell.record("unsupported", reason=ran.reason, seconds=ran.seconds))
         elif ran.status == "finished":
-            self._judging.append(self._judges.submit(self._judge, cell, trace, ran.seconds))
+            self._judging.append(self._judges.submit(self._judge, cell, environment, trace, ran.seconds))
         else:
             finding = Finding("run.crashed", crash_message(ran))
             self._record(
@@ -335,14 +339,14 @@ class Session:
                 ),
             )
 
-    def _judge(self, cell: _Cell, trace: Path, seconds: float) -> None:
+    def _judge(self, cell: _Cell, environment: Environment, trace: Path, seconds: float) -> None:
         told = {"trace": self._folder.relative(trace), "seconds": seconds}
         try:
             judged = self._parts.judge(trace)
         except Exception as error:  # noqa: BLE001  a check that crashes proves nothing
             self._record(cell, cell.record("unknown", reason=f"the judge failed: {_said(error)}", **told))
             return
-        self._record(cell, judged_record(cell.record("unknown", **told), judged))
+        self._record(cell, self._parts.settle(judged_record(cell.record("unknown", **told), judged), environment))
 
     def _record(self, cell: _Cell, record: CellRecord) -> None:
         self._folder.record(cell.place, record)

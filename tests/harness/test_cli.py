@@ -39,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
     ("arguments", "said"),
     [
         (["run", "--framework", "torhc"], "did you mean 'torch'?"),
-        (["run", "--framework", "megatron"], "known: deepspeed, torch"),
+        (["run", "--framework", "megatron"], "(known: ddp, deepspeed, "),
         (["run", "--framework", "deepspeed=0.18.9"], "did you mean 'deepspeed==0.18.9'?"),
         (["run", "--framework", "deepspeed>=0.18"], "no single release"),
         (["run", "--framework", "deepspeed==latest"], "not one exact version"),

@@ -12,7 +12,7 @@ from harness import compare
 from harness.compare import Snapshot, Tolerance
 
 BETA1 = 0.9
-LIMIT = Tolerance(1e-5, 1e-5, "by hand")
+LIMIT = Tolerance(1e-5, 1e-5, 1e-5, "by hand")
 
 
 def run(gradients: list[float], rate: float = 0.1) -> list[Snapshot]:

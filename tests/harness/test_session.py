@@ -81,7 +81,15 @@ class World:
     checkpoints: list[str] = field(default_factory=list)
 
     def parts(self) -> Parts:
-        return Parts(self.ensure, lambda environment, log: self, self.checkpoint, self.judge, self.stopped.set)
+        return Parts(
+            self.ensure,
+            lambda environment, log: self,
+            self.checkpoint,
+            self.judge,
+            lambda cell, environment: cell,
+            lambda cells, folder: [],
+            self.stopped.set,
+        )
 
     def ensure(self, request: Request, note: Callable[[str], None]) -> Environment:
         if request in self.broken:

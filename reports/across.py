@@ -1,0 +1,112 @@
+"""The frameworks of a run against each other, at a terminal: groups of the same update, and what sets them apart."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.verdict import DistanceRecord, GroupRecord, RowRecord, Side, ViewRecord
+
+SIDES: dict[Side, tuple[str, str]] = {
+    "right": ("right by the oracle", "green"),
+    "wrong": ("wrong by the oracle", "bold red"),
+    "fed otherwise": ("fed with other inputs than the scenario's", "bold red"),
+    "unjudged": ("not judged by the oracle", "yellow"),
+}
+MOST_ROWS = 8
+
+
+def show(views: Sequence[ViewRecord], console: Console) -> None:
+    """Print what all agree on in a line, and each way in which they part once, by the first scenario that shows it."""
+    if not views:
+        return
+    console.print(Text("Frameworks by the update that they made", "bold"))
+    agreed = [v for v in views if len(v.groups) == 1]
+    if agreed:
+        told = ", ".join(f"{_scenario(v)} ({len(v.groups[0].members)})" for v in agreed)
+        _line(f"all runs made the same update, within noise, on: {told}", console)
+    for view in views:
+        if not view.groups:
+            _line(f"{_scenario(view)}: {view.reason}", console)
+    console.print()
+    for alike in _alike([v for v in views if len(v.groups) > 1]):
+        _parted(alike, console)
+
+
+def _alike(views: Sequence[ViewRecord]) -> list[list[ViewRecord]]:
+    """Views whose groups are of the same frameworks, on the same side."""
+    found: dict[object, list[ViewRecord]] = {}
+    for view in views:
+        key = tuple((tuple(map(_release, g.members)), g.side) for g in view.groups)
+        found.setdefault(key, []).append(view)
+    return list(found.values())
+
+
+def _parted(views: Sequence[ViewRecord], console: Console) -> None:
+    view = views[0]
+    console.print(Text(f"{', '.join(map(_scenario, views))}: {len(view.groups)} groups"))
+    letters = string.ascii_uppercase
+    for i, group in enumerate(view.groups):
+        _group(letters[i % 26], group, view.majority == i, console)
+    for distance in view.distances:
+        _line(f"{letters[distance.first % 26]} and {letters[distance.second % 26]}: {_apart(distance)}", console)
+    if len(view.inputs) > 1:
+        others = ", ".join(_release(name) for names in view.inputs[1:] for name in names)
+        _line(f"not fed the same tokens, masks or positions as the most: {others}", console)
+    if view.rows:
+        _rows(view.rows, letters[: len(view.groups)], console)
+    console.print()
+
+
+def _group(letter: str, group: GroupRecord, majority: bool, console: Console) -> None:
+    said, style = SIDES[group.side]
+    vote = f"; {group.votes} frameworks agree, the most" if majority else ""
+    members = ", ".join(map(_release, group.members))
+    text = Text.assemble(f"{letter}  ", members, "  ", (said, style), vote)
+    console.print(Padding(text, (0, 0, 0, 2), expand=False))
+
+
+def _apart(distance: DistanceRecord) -> str:
+    when = "by the names of their tensors" if distance.parted < 0 else f"at step {distance.parted}"
+    return (
+        f"they part {when}; gradients there {distance.gradient:.2g} of their length apart, parameters at the end"
+        f" {distance.parameters:.2g} apart ({distance.drift:.2g} of the way moved)"
+    )
+
+
+def _rows(rows: Sequence[RowRecord], letters: str, console: Console) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(f"weight x N at step {rows[0].step}", no_wrap=True)
+    for letter in letters:
+        table.add_column(letter)
+    for row in rows[:MOST_ROWS]:
+        table.add_row(f"row {row.row}", *map(_spans, row.spans))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    if len(rows) > MOST_ROWS:
+        _line(f"and {len(rows) - MOST_ROWS} more rows", console)
+
+
+def _spans(spans: Sequence[tuple[int, int, float]] | None) -> str:
+    if spans is None:
+        return "-"
+    told = [f"{weight:.4g} (token {a})" if a == b else f"{weight:.4g} (tokens {a}-{b})" for a, b, weight in spans]
+    return ", ".join(told) if told else "0"
+
+
+def _scenario(view: ViewRecord) -> str:
+    return f"{view.scenario}@{view.seed}" if view.seed else view.scenario
+
+
+def _release(name: str) -> str:
+    """`FRAMEWORK==VERSION` of a cell's name."""
+    return name.partition("/")[0]
+
+
+def _line(text: str, console: Console) -> None:
+    console.print(Padding(Text(text), (0, 0, 0, 2), expand=False))

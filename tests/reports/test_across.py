@@ -1,0 +1,55 @@
+"""What a stranger reads of frameworks that disagree."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from syrupy.assertion import SnapshotAssertion
+
+from harness.verdict import DistanceRecord, GroupRecord, RowRecord, Side, ViewRecord
+from reports import across
+
+NAMES = ("torch==2.13.0", "trl==1.16.0", "openrlhf==0.9.10")
+
+
+def group(side: Side, scenario: str, *names: str) -> GroupRecord:
+    return GroupRecord(members=[f"{name}/{scenario}" for name in names], votes=len(names), side=side)
+
+
+def parted(scenario: str, seed: int = 0) -> ViewRecord:
+    rows = [RowRecord(step=0, row=r, spans=[[(7, 15, 0.5576)], [(7, 9, 1.0851), (10, 10, 0.25)]]) for r in range(9)]
+    return ViewRecord(
+        scenario=scenario,
+        seed=seed,
+        groups=[group("right", scenario, *NAMES[:2]), group("wrong", scenario, NAMES[2])],
+        majority=0,
+        distances=[DistanceRecord(first=0, second=1, parted=0, gradient=0.93, parameters=0.0061, drift=0.013)],
+        rows=[*rows, RowRecord(step=0, row=9, spans=[[], None])],
+        inputs=[[f"{name}/{scenario}" for name in NAMES]],
+    )
+
+
+def render(*views: ViewRecord) -> str:
+    out = io.StringIO()
+    across.show(views, Console(file=out, width=80))
+    return out.getvalue()
+
+
+def test_agreement_and_disagreement(snapshot: SnapshotAssertion) -> None:
+    agreed = ViewRecord(scenario="sft-equal", groups=[group("right", "sft-equal", *NAMES)], majority=0)
+    failed = ViewRecord(scenario="sft-ragged-bf16", reason="cannot be compared: ValueError: no")
+    assert render(agreed, parted("sft-ragged"), parted("sft-ragged-decay"), failed) == snapshot
+
+
+def test_the_same_disagreement_is_told_once() -> None:
+    assert render(parted("sft-ragged"), parted("sft-ragged", 3)).count("wrong by the oracle") == 1
+
+
+def test_who_was_fed_otherwise_is_named() -> None:
+    view = parted("sft-ragged").model_copy(update={"inputs": [[f"{NAMES[0]}/s", f"{NAMES[1]}/s"], [f"{NAMES[2]}/s"]]})
+    assert "as the most: openrlhf==0.9.10" in " ".join(render(view).split())
+
+
+def test_nothing_is_said_of_nothing() -> None:
+    assert render() == ""
