@@ -83,7 +83,9 @@ def collator(job: Job) -> dict[str, Any]:
     from trl import DataCollatorForCompletionOnlyLM  # noqa: PLC0415  later releases have it no more
 
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
-    name = "processing_class" if "processing_class" in inspect.signature(SFTTrainer.__init__).parameters else "tokenizer"
+    name = (
+        "processing_class" if "processing_class" in inspect.signature(SFTTrainer.__init__).parameters else "tokenizer"
+    )
     return {"data_collator": DataCollatorForCompletionOnlyLM(ASSISTANT, tokenizer=tokenizer), name: tokenizer}
 
 
