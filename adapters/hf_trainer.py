@@ -1,4 +1,4 @@
-"""What frameworks on the Hugging Face Trainer have in common: the recording callback, and a scenario as its arguments."""
+"""What frameworks on the Hugging Face Trainer share: the recording callback, and a scenario as its arguments."""
 
 from __future__ import annotations
 
@@ -180,11 +180,11 @@ class Recording(TrainerCallback):
         # it claims to be, to what a step is known here.
         self._rounded = Version(installed("transformers")) < Version("5")
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_train_begin(self, *_: Any, **given: Any) -> None:
         self._recorder.watch(given["model"])
         self._recorder.begin(self._read(given)[0] if self._job.record else {})
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
+    def on_log(self, *_: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
         if logs is None or "loss" not in logs:  # the summary at the end
             return
         if self._steps == 0 and self._shims and deepspeed_shims.RELINK_MOMENTS in self._shims:
@@ -197,7 +197,7 @@ class Recording(TrainerCallback):
             *(self._read(given) if self._job.record else ({}, {}, {})),
         )
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_train_end(self, *_: Any, **__: Any) -> None:
         """LLaMA-Factory leaves torch.distributed when it is done, so that the trace is sealed before."""
         self._recorder.end()
 

@@ -17,8 +17,7 @@ TORCHAUDIO = stand_in(
     "LLaMA-Factory imports it for its multimodal plugins (data/mm_plugin.py, since 0.9.4), which text never reaches",
 )
 
-from llamafactory.hparams.data_args import DataArguments  # noqa: E402  after its stand-in
-from llamafactory.hparams.training_args import TrainingArguments  # noqa: E402
+from llamafactory.hparams.training_args import TrainingArguments  # noqa: E402  after its stand-in
 from llamafactory.train.tuner import run_exp  # noqa: E402
 
 NAME = "rows"

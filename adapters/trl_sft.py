@@ -80,7 +80,7 @@ def collator(job: Job) -> dict[str, Any]:
     """Before `assistant_only_loss` (0.18), TRL masks prompts by a collator that the user makes with the tokenizer."""
     if "assistant_only_loss" in KNOWN:
         return {}
-    from trl import DataCollatorForCompletionOnlyLM  # noqa: PLC0415  later releases have it no more
+    from trl import DataCollatorForCompletionOnlyLM  # later releases have it no more
 
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
     name = (

@@ -50,7 +50,10 @@ PROCESSOR = {
 
 
 def write(scenario: Scenario, folder: Path) -> None:
-    """Write model, tokenizer, processor if asked for, and `rows.jsonl` (messages, and their right ids and loss mask) into `folder`."""
+    """Write model, tokenizer, processor if asked for, and `rows.jsonl` into `folder`.
+
+    A row has messages, and their right ids and loss mask.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = {"config.json": config(scenario.model)} | text.tokenizer_files(
         scenario.vocabulary, scenario.model.max_positions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -74,9 +73,8 @@ def test_its_own_command_line_trains(tmp_path: Path, environments: Path) -> None
     scenario = scenarios.get("sft-ragged")
     checkpoint.write(scenario, tmp_path / "model")
     rows = [json.loads(line)["messages"] for line in (tmp_path / "model" / "rows.jsonl").read_text().splitlines()]
-    (tmp_path / "rows.json").write_text(
-        json.dumps([{"instruction": m[0]["content"], "output": m[1]["content"]} for m in rows])
-    )
+    alpaca = [{"instruction": m[0]["content"], "input": "", "output": m[1]["content"]} for m in rows]
+    (tmp_path / "rows.json").write_text(json.dumps(alpaca))
     (tmp_path / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}}))
     (tmp_path / "x.yaml").write_text(json.dumps(YAML | {"model_name_or_path": str(tmp_path / "model")}))
     own = {**environment.variables, **environment.cpu_variables}
@@ -93,7 +91,7 @@ def test_its_own_command_line_trains(tmp_path: Path, environments: Path) -> None
     state = json.loads((tmp_path / "output" / "trainer_state.json").read_text())
     assert state["global_step"] == 3
     assert [round(entry["learning_rate"], 9) for entry in state["log_history"][:3]] == [1e-3] * 3
-    assert os.path.getsize(tmp_path / "output" / "model.safetensors") > 100_000
+    assert (tmp_path / "output" / "model.safetensors").stat().st_size > 100_000
 
 
 YAML = {
