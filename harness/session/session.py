@@ -26,6 +26,9 @@ from harness.verdict import CellRecord, Outcome, Verdict, ViewRecord
 
 TAIL_LINES = 15
 
+WAITING = 2
+"""Frameworks that are started beside those whose cells run: one template process takes half a gigabyte."""
+
 PATIENCE = 5.0
 """Seconds that an interrupted run waits for all that it has told to end."""
 
@@ -136,6 +139,7 @@ class Session:
         self._cells = ThreadPoolExecutor(plan.jobs, "cell")
         self._judges = ThreadPoolExecutor(1, "judge")
         self._judging: list[Future[None]] = []
+        self._warm = threading.Semaphore(plan.jobs + WAITING)
         self._runners: list[Runner] = []
         self._releases: dict[tuple[str, str], int] = {}
         self._failures: dict[int, str] = {}
@@ -211,8 +215,12 @@ class Session:
             self._broken(number, request, f"building failed: {_said(error)}", "")
             return
         cells = self._due(number, request, environment)
-        if not cells or self._stopping.is_set():
-            return
+        with self._warm:
+            if cells and not self._stopping.is_set():
+                self._start(number, request, environment, cells)
+
+    def _start(self, number: int, request: Request, environment: Environment, cells: Sequence[_Cell]) -> None:
+        """Start one environment's runner, and let it run its cells to their end."""
         runner = self._launcher(request, environment, cells[0].version)
         try:
             self._observer.note(request, "starting")

@@ -16,12 +16,13 @@ UNITS = {
     "recording_overhead": "ratio",
     "oracle_seconds": "s",
     "judge_seconds": "s",
+    "warm_cell_seconds.torch": "s",
 }
 
 
 def test_what_is_written(tmp_path: Path, environments: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "runs" / "bench.json"
-    assert bench.main(["--runs", "2", "--out", str(out), "--envs", str(environments)]) == 0
+    assert bench.main(["--runs", "2", "--framework", "torch", "--out", str(out), "--envs", str(environments)]) == 0
     metrics = json.loads(out.read_text())["metrics"]
     assert {name: metric["unit"] for name, metric in metrics.items()} == UNITS
     for name, metric in metrics.items():
