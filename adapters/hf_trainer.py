@@ -29,8 +29,6 @@ LAZY = ("torch._dynamo", "torch.distributed.fsdp", "transformers.models.llama.mo
 MUON = "deepspeed.runtime.zero.muon"
 
 if DEEPSPEED:
-    from deepspeed.comm.torch import build_shm_op
-
     from adapters import deepspeed_shims, deepspeed_state
 
 
@@ -59,16 +57,13 @@ def shims(job: Job) -> list[Shim]:
 
 
 def prepare() -> None:
-    """Import what the Trainer and accelerate would in every rank, and compile and load DeepSpeed's operator.
+    """Import what the Trainer, accelerate and DeepSpeed (see `deepspeed_sft.prepare`) would in every rank.
 
     accelerate asks whether the model is compiled, which before 1.11 imports torch._dynamo (utils/other.py): 4 s.
     """
     for module in LAZY:
         import_module(module)
-    if not DEEPSPEED:
-        return
-    build_shm_op()
-    if find_spec(MUON):
+    if DEEPSPEED and find_spec(MUON):
         import_module(f"{MUON}.muon_optimizer")
 
 

@@ -28,6 +28,7 @@ def _mask(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
         "no-eos": "the EOS that ends each response is not trained",
         "no-first": "the first token of each response is not trained",
         "shifted": "the loss mask is shifted by one: the last prompt token is trained, the EOS is not",
+        "with-tag": "the last prompt token, the tag that opens a response, is trained with it",
     }
     return Finding(
         "weights.mask",

@@ -35,6 +35,7 @@ def _positions(scenario: Scenario, row: int, mask: str) -> range:
         "no-eos": range(start, end - 1),
         "no-first": range(start + 1, end),
         "shifted": range(start - 1, end - 1),
+        "with-tag": range(start - 1, end),
     }[mask]
 
 
