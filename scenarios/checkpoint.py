@@ -40,12 +40,27 @@ def config(model: Model) -> dict[str, Any]:
     }
 
 
+PROCESSOR = {
+    "processor_class": "LlavaProcessor",
+    "image_processor_type": "CLIPImageProcessor",
+    "size": {"shortest_edge": 32},
+    "crop_size": {"height": 32, "width": 32},
+}
+"""`preprocessor_config.json` of a LLaVA checkpoint: one that transformers makes with Pillow alone, of any tokenizer."""
+
+
 def write(scenario: Scenario, folder: Path) -> None:
-    """Write model, tokenizer and `rows.jsonl` (messages, and their right ids and loss mask) into `folder`."""
+    """Write model, tokenizer, processor if asked for, and `rows.jsonl` into `folder`.
+
+    A row has messages, and their right ids and loss mask.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = {"config.json": config(scenario.model)} | text.tokenizer_files(
         scenario.vocabulary, scenario.model.max_positions
     )
+    if scenario.processor:
+        files["preprocessor_config.json"] = PROCESSOR
+        files["chat_template.json"] = {"chat_template": text.PROCESSOR_TEMPLATE}
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     with (folder / "rows.jsonl").open("w") as out:

@@ -30,6 +30,7 @@ def _mask(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
         "shifted": "the loss mask is shifted by one: the last prompt token is trained, the EOS is not",
         "late": "the loss mask is a token late: the first token of each response is not trained, the padding behind"
         " its EOS is",
+        "with-tag": "the last prompt token, the tag that opens a response, is trained with it",
     }
     return Finding(
         "weights.mask",

@@ -64,6 +64,7 @@ def _mask(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
         "everything": "prompt tokens are trained as if they were responses",
         "no-eos": "the EOS token that ends a response is never trained, so the model does not learn to stop",
         "no-first": "the first token of every response is never trained",
+        "with-tag": "the tag that opens a response is trained as if it were part of it",
         "shifted": "the loss mask is shifted by one: the last prompt token is trained and the EOS never is",
         "late": "the loss mask is a token late: the first token of every response is never trained, and what follows"
         " its EOS is, which is padding here",

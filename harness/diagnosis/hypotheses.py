@@ -19,11 +19,11 @@ from harness.oracle import floor
 from harness.oracle.floor import Floor
 from harness.oracle.step import RightStep, clip_coefficient
 
-Mask = Literal["responses", "everything", "no-eos", "no-first", "shifted", "late"]
+Mask = Literal["responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag"]
 Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
 Clip = Literal["right", "none", "per-rank", "before-averaging"]
 
-MASKS: tuple[Mask, ...] = ("responses", "everything", "no-eos", "no-first", "shifted", "late")
+MASKS: tuple[Mask, ...] = ("responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag")
 LEVELS: tuple[Level, ...] = ("token", "micro-batch", "rank", "micro-step", "row")
 CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
 
@@ -157,7 +157,9 @@ def masked(w: Weighing, mask: Mask) -> Tensor:
         return w.trained & following
     if mask == "no-first":
         return w.trained & preceding
-    return following if mask == "shifted" else preceding
+    if mask == "late":
+        return preceding
+    return following if mask == "shifted" else w.trained | following
 
 
 def _shares(w: Weighing, mask: Tensor, level: Level) -> Tensor:

@@ -73,7 +73,7 @@ class Release(BaseModel):
     exclude_newer: dt.date | None = None
     """Resolve as of this day, so that an old release gets the dependencies of its own time."""
     exempt: tuple[str, ...] = ()
-    """Packages that `exclude_newer` does not hold for, such as a newer torch and what that needs."""
+    """Packages that `exclude_newer` does not hold for, beside those of the whole file."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Environment variables of every process in this environment."""
     cpu_variables: dict[str, str] = Field(default_factory=dict)
@@ -106,6 +106,8 @@ class Recipes(BaseModel):
 
     model_config = _STRICT
 
+    exempt: tuple[str, ...] = ()
+    """Packages that no `exclude_newer` holds for."""
     pins: dict[str, VersionText] = Field(default_factory=dict)
     """Versions of packages that a recipe names without one."""
     framework: dict[str, Framework]

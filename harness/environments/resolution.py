@@ -10,6 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from harness.environments import claims, installer
 from harness.environments.recipes import Recipes, Release
 from harness.environments.request import Request
@@ -35,14 +38,23 @@ def platform_tag() -> str:
 def requirements(request: Request, release: Release, pins: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """What is installed with, and what without, its dependencies.
 
-    The user's overrides are among the former, and win over `pins`, which fill in what the recipe leaves open.
+    A version of the user's replaces what the recipe says of that package, among those with or those without their
+    dependencies, and wins over `pins`, which fill in what the recipe leaves open.
     """
-    version = request.version or ""
     overrides = dict(request.overrides)
-    full = [text.format(version=version) for text in release.packages]
-    full = [f"{text}=={pins[text]}" if text in pins and text not in overrides else text for text in full]
-    full += [f"{name}=={chosen}" for name, chosen in request.overrides]
-    return full, [text.format(version=version) for text in release.no_deps]
+    full, alone = (
+        [text.format(version=request.version or "") for text in of] for of in (release.packages, release.no_deps)
+    )
+    replaced = {_package(text) for text in alone} & set(overrides)
+    alone = [f"{_package(text)}=={overrides[_package(text)]}" if _package(text) in replaced else text for text in alone]
+    full = [text for text in full if _package(text) not in overrides]
+    full = [f"{text}=={pins[text]}" if text in pins else text for text in full]
+    full += [f"{name}=={chosen}" for name, chosen in request.overrides if name not in replaced]
+    return full, alone
+
+
+def _package(text: str) -> str:
+    return canonicalize_name(Requirement(text).name)
 
 
 def resolve(request: Request, recipes: Recipes, root: Path, note: Callable[[str], None]) -> Lock:
@@ -53,7 +65,10 @@ def resolve(request: Request, recipes: Recipes, root: Path, note: Callable[[str]
     framework, version = request.framework, request.version or ""
     release = recipes.release(framework, version)
     full, alone = requirements(request, release, recipes.pins)
-    name = f"{framework}-{version}-{_digest(full, alone, _dates(release))}"
+    # What was asked for by name is not held to a date either.
+    named = [recipes.package(framework), *(package for package, _ in request.overrides)]
+    dates = _dates(release, [*recipes.exempt, *named])
+    name = f"{framework}-{version}-{_digest(full, alone, dates)}"
     path = root / FOLDER / f"{name}.txt"
     if lock := read(path):
         return lock
@@ -63,7 +78,7 @@ def resolve(request: Request, recipes: Recipes, root: Path, note: Callable[[str]
         note(f"resolving {request}")
         try:
             # Without dependencies first: the framework is among them, and a version that does not exist shows at once.
-            lines = [*_compile(alone, ["--no-deps"]), *_compile(full, _dates(release))]
+            lines = [*_compile(alone, ["--no-deps"]), *_compile(full, dates)]
         except installer.InstallerError as error:
             raise installer.BuildFailed(framework, version, _reason(error), error.tail) from None
         lock = tuple(sorted(set(lines)))
@@ -94,10 +109,11 @@ def _digest(full: Sequence[str], alone: Sequence[str], options: Sequence[str]) -
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _dates(release: Release) -> list[str]:
+def _dates(release: Release, named: Sequence[str]) -> list[str]:
+    """The day that a release is resolved at; what the user names a version of may be newer."""
     if release.exclude_newer is None:
         return []
-    exempt = [f"--exclude-newer-package={package}=2100-01-01" for package in release.exempt]
+    exempt = [f"--exclude-newer-package={package}=2100-01-01" for package in (*release.exempt, *named)]
     return [f"--exclude-newer={release.exclude_newer.isoformat()}", *exempt]
 
 

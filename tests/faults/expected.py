@@ -43,6 +43,7 @@ def _positions(scenario: Scenario, row: int, mask: str, padded: bool) -> range:
         "no-first": range(start + 1, end),
         "shifted": range(start - 1, end - 1),
         "late": range(start + 1, end + padded),
+        "with-tag": range(start - 1, end),
     }[mask]
 
 

@@ -119,3 +119,23 @@ def test_the_model_is_configured_as_the_scenario_says(folder: Path) -> None:
     assert (config.rms_norm_eps, config.vocab_size) == (model.rms_eps, model.vocab_size)
     assert config.attention_dropout == 0
     assert config.use_cache is False
+
+
+def test_a_processor_is_there_when_asked_for_and_only_then(folder: Path, tmp_path: Path) -> None:
+    checkpoint.write(scenarios.get("sft-ragged-processor"), tmp_path)
+    plain, more = ({file.name for file in at.iterdir()} for at in (folder, tmp_path))
+    assert more - plain == {"preprocessor_config.json", "chat_template.json"}
+    assert plain <= more
+
+
+def test_transformers_makes_a_multimodal_processor_of_it(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    checkpoint.write(scenarios.get("sft-ragged-processor"), tmp_path)
+    processor = transformers.AutoProcessor.from_pretrained(tmp_path)
+    assert isinstance(processor, transformers.ProcessorMixin)
+    assert type(processor).__name__ == "LlavaProcessor"
+    row = scenarios.get("sft-ragged-processor").rows[0]
+    parts = [{"role": m.role, "content": [{"type": "text", "text": m.content}]} for m in row]
+    spoken = [processor.apply_chat_template(messages) for messages in (parts, [to_dict(m) for m in row])]
+    assert spoken == [processor.tokenizer.apply_chat_template([to_dict(m) for m in row], tokenize=False)] * 2
+    assert len(processor.tokenizer) == 128

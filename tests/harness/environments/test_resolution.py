@@ -38,7 +38,16 @@ def test_pins_fill_in_what_is_open_and_overrides_win(known: Recipes) -> None:
     chosen = Request("einops", "0.7.0", (("torch", "2.12.0"), ("tqdm", "4.60.0")))
     overridden, _ = requirements(chosen, release, known.pins)
     assert "torch==2.13.0" not in overridden
-    assert {"torch==2.12.0", "tqdm==4.60.0", "tqdm>=4"} <= set(overridden)
+    assert overridden == ["hjson", "einops==0.7.0", "torch==2.12.0", "tqdm==4.60.0"]
+
+
+def test_an_override_stays_without_its_dependencies(tmp_path: Path) -> None:
+    (tmp_path / "recipes.toml").write_text(OLD.replace("exclude_newer", 'no_deps = ["Tri_ton==3"]\nexclude_newer'))
+    known = load(tmp_path / "recipes.toml")
+    chosen = Request("einops", "0.7.0", (("tri-ton", "2.0"),))
+    with_, without = requirements(chosen, known.release("einops", "0.7.0"), known.pins)
+    assert without == ["tri-ton==2.0"]
+    assert with_ == ["torch==2.13.0", "hjson", "tqdm>=4", "einops==0.7.0"]
 
 
 @pytest.mark.parametrize("text", ["", "torch", "torch==2.13.0\nhalf a li", "torch==2.13.0\n\n"])

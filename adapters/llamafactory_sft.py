@@ -1,0 +1,88 @@
+"""LLaMA-Factory's `run_exp`, as its command line calls it, on the scenario's conversations as a local dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters import hf_trainer
+from adapters.contract import Job, Scenario, Shim
+from adapters.recorder import Recorder
+from adapters.stubs import stand_in
+
+TORCHAUDIO = stand_in(
+    "torchaudio",
+    "LLaMA-Factory imports it for its multimodal plugins (data/mm_plugin.py, since 0.9.4), which text never reaches",
+)
+
+from llamafactory.hparams.training_args import TrainingArguments  # noqa: E402  after its stand-in
+from llamafactory.train.tuner import run_exp  # noqa: E402
+
+NAME = "rows"
+
+KNOWN = hf_trainer.names(TrainingArguments)
+
+prepare = hf_trainer.prepare
+
+
+def unsupported(scenario: Scenario, version: str) -> str | None:
+    """Why LLaMA-Factory cannot run this scenario; None if it can."""
+    if scenario.rows_per_sequence > 1:
+        return (
+            f"llamafactory {version} has no rows_per_sequence={scenario.rows_per_sequence}: its neat_packing chooses by"
+            " itself which rows share a sequence"
+        )
+    return hf_trainer.unsupported(scenario, f"llamafactory {version}")
+
+
+def shims(job: Job) -> Sequence[Shim]:
+    """What `train` changes in LLaMA-Factory and what is below it."""
+    return [*TORCHAUDIO, *hf_trainer.shims(job)]
+
+
+def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
+    """Run the scenario's optimizer steps. Raises whatever LLaMA-Factory raises."""
+    hf_trainer.begin(job)
+    folder = Path(f"data-{rank}").absolute()
+    write_dataset(job, folder)
+    run_exp(config(job, folder), callbacks=[hf_trainer.Recording(job, recorder, rank)])
+
+
+def config(job: Job, folder: Path) -> dict[str, Any]:
+    """The scenario as what a YAML file of LLaMA-Factory says; the rest stays at its defaults.
+
+    Without a `template` it reads the tokenizer's own chat template.
+    """
+    given = hf_trainer.arguments(job.scenario, KNOWN)
+    del given["gradient_checkpointing"]  # on by default all the same, and switched off by an option of its own
+    return {
+        **given,
+        "model_name_or_path": job.checkpoint,
+        "cache_dir": str(folder / "cache"),
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "full",
+        "dataset": NAME,
+        "dataset_dir": str(folder),
+        "cutoff_len": job.scenario.model.max_positions,
+        "disable_gradient_checkpointing": True,
+        "disable_shuffling": True,
+    }
+
+
+def write_dataset(job: Job, folder: Path) -> None:
+    """A dataset and its `dataset_info.json`: messages as in OpenAI's format, or instruction and output as Alpaca's."""
+    folder.mkdir()
+    lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
+    conversations = [json.loads(line)["messages"] for line in lines]
+    if job.scenario.row_format == "conversation":
+        rows = [{"messages": messages} for messages in conversations]
+        tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
+        info: dict[str, Any] = {"formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": tags}
+    else:
+        rows = [{"instruction": m[0]["content"], "output": m[-1]["content"]} for m in conversations]
+        info = {"formatting": "alpaca", "columns": {"prompt": "instruction", "response": "output"}}
+    (folder / f"{NAME}.json").write_text(json.dumps(rows))
+    (folder / "dataset_info.json").write_text(json.dumps({NAME: {"file_name": f"{NAME}.json", **info}}))

@@ -1,0 +1,108 @@
+"""TRL's SFTTrainer on the scenario's conversations, as its documentation calls it: `SFTTrainer(...).train()`."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Sequence
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from packaging.version import Version
+from transformers import AutoTokenizer
+from trl import SFTConfig, SFTTrainer
+from trl.trainer import sft_trainer
+
+from adapters import hf_trainer
+from adapters.contract import Job, Scenario, Shim, Unsupported
+from adapters.recorder import Recorder
+
+ASSISTANT = "<|assistant|>"
+
+KNOWN = hf_trainer.names(SFTConfig)
+
+LOADS_PROCESSORS = hasattr(sft_trainer, "AutoProcessor")
+
+prepare = hf_trainer.prepare
+
+
+def unsupported(scenario: Scenario, version: str) -> str | None:
+    """Why TRL cannot run this scenario; None if it can."""
+    if scenario.rows_per_sequence > 1:
+        return (
+            f"trl {version} has no rows_per_sequence={scenario.rows_per_sequence}: its packing chooses by itself which"
+            " rows share a sequence, and keeps them apart with flash attention only"
+        )
+    if scenario.processor and not LOADS_PROCESSORS:
+        return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
+    return hf_trainer.unsupported(scenario, f"trl {version}")
+
+
+def shims(job: Job) -> Sequence[Shim]:
+    """What `train` changes in TRL and what is below it."""
+    return hf_trainer.shims(job)
+
+
+def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
+    """Run the scenario's optimizer steps. Raises whatever TRL raises."""
+    scenario = job.scenario
+    hf_trainer.begin(job)
+    try:
+        trainer = SFTTrainer(
+            model=job.checkpoint,
+            args=config(scenario),
+            train_dataset=dataset(job),
+            callbacks=[hf_trainer.Recording(job, recorder, rank)],
+            **collator(job),
+        )
+    except ValueError as error:
+        if scenario.processor and "not yet supported for vision-language" in str(error):
+            raise Unsupported(f"trl {job.version} cannot have processor=True here: {error}") from None
+        raise
+    trainer.train()
+
+
+def config(scenario: Scenario) -> SFTConfig:
+    """The scenario as TRL's configuration; what it does not say stays at TRL's defaults."""
+    given = hf_trainer.arguments(scenario, KNOWN)
+    dtype = "dtype" if Version(installed("transformers")) >= Version("4.56") else "torch_dtype"
+    given["model_init_kwargs"] = {dtype: "float32"}
+    given["max_length" if "max_length" in KNOWN else "max_seq_length"] = scenario.model.max_positions
+    if "assistant_only_loss" in KNOWN:
+        mask = "assistant_only_loss" if scenario.row_format == "conversation" else "completion_only_loss"
+        given[mask] = True
+    return SFTConfig(**given)
+
+
+def collator(job: Job) -> dict[str, Any]:
+    """Before `assistant_only_loss` (0.18), TRL masks prompts by a collator that the user makes with the tokenizer."""
+    if "assistant_only_loss" in KNOWN:
+        return {}
+    from trl import DataCollatorForCompletionOnlyLM  # later releases have it no more
+
+    tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
+    name = (
+        "processing_class" if "processing_class" in inspect.signature(SFTTrainer.__init__).parameters else "tokenizer"
+    )
+    return {"data_collator": DataCollatorForCompletionOnlyLM(ASSISTANT, tokenizer=tokenizer), name: tokenizer}
+
+
+def dataset(job: Job) -> Dataset:
+    """The rows in TRL's conversational format, or as its prompts and completions."""
+    lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
+    rows = [row(json.loads(line)["messages"], job.scenario) for line in lines]
+    if "train_sampling_strategy" not in KNOWN:
+        rows = hf_trainer.shuffled_back(rows, SFTConfig.seed)
+    return Dataset.from_list(rows)
+
+
+def row(messages: list[dict[str, str]], scenario: Scenario) -> dict[str, Any]:
+    """A row of the dataset. Before 0.18 prompts and completions are plain strings, which TRL puts into a template."""
+    if scenario.row_format == "conversation":
+        return {"messages": messages}
+    *before, last = messages
+    if "assistant_only_loss" in KNOWN:
+        return {"prompt": before, "completion": [last]}
+    return {"prompt": before[0]["content"], "completion": last["content"]}

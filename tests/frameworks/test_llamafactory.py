@@ -1,0 +1,107 @@
+"""What is wrong, and what is right, in LLaMA-Factory; and that its own command line trains as it stands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import adapters
+import scenarios
+from harness.environments import build
+from harness.environments.request import Request
+from harness.launch.variables import child_environment
+from scenarios import checkpoint
+from tests.frameworks.command import Run
+from tests.frameworks.test_trl import details, distance
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
+
+NEWEST = "llamafactory==0.9.5"
+OLD_DEEPSPEED = f"{NEWEST},deepspeed==0.18.9"
+UNSUPPORTED = {"sft-ragged-packed": "rows_per_sequence", "sft-ragged-zero2-bare-loss": "engine_output"}
+WRONG = {"sft-ragged-processor"}
+
+
+@pytest.mark.parametrize("name", [name for name in scenarios.CATALOGUE if name not in {*UNSUPPORTED, *WRONG}])
+def test_the_newest_is_right(hf_newest: Run, name: str) -> None:
+    found = hf_newest.cell(f"{NEWEST}/{name}")
+    assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
+
+
+@pytest.mark.parametrize(("name", "field"), UNSUPPORTED.items())
+def test_what_it_cannot_do_is_said(hf_newest: Run, name: str, field: str) -> None:
+    found = hf_newest.cell(f"{NEWEST}/{name}")
+    assert found.verdict == "unsupported"
+    assert field in (found.reason or "")
+
+
+def test_it_goes_where_the_reference_goes(hf_newest: Run) -> None:
+    traces = (hf_newest.trace(f"{name}/sft-ragged") for name in (NEWEST, "torch==2.13.0"))
+    assert distance(*traces, step=3) <= 1e-5
+
+
+def test_a_processor_makes_it_a_mean_of_means(hf_newest: Run) -> None:
+    """model_accepts_loss_kwargs = False as soon as there is a processor (train/sft/trainer.py)."""
+    found = hf_newest.cell(f"{NEWEST}/sft-ragged-processor")
+    assert found.verdict == "known"  # scenarios/known.toml
+    assert [d["level"] for d in details(found, "weights.mean-of-means")] == ["micro-batch"] * 3
+    assert [d.cause for d in found.diagnoses] == ["mean-of-means"]
+    assert "processor" in (found.diagnoses[0].upstream or "")
+    assert found.diagnoses[0].remedy
+
+
+def test_deepspeed_below_drops_micro_batches(hf_older: Run) -> None:
+    found = hf_older.cell(f"{OLD_DEEPSPEED}/sft-ragged-zero2-offload")
+    said = details(found, "weights.dropped-micro-batches")
+    assert [(d["dropped"], d["kept"], d["of"], d["ranks"]) for d in said] == [([1, 2], [0, 3], 4, [0, 1])] * 3
+    assert [d.cause for d in found.diagnoses] == ["dropped-micro-batches"]
+
+
+def test_older_deepspeed_is_right_without_offload(hf_older: Run) -> None:
+    for name in ("sft-ragged", "sft-equal", "sft-ragged-pairs"):
+        assert hf_older.cell(f"{OLD_DEEPSPEED}/{name}").verdict == "pass", name
+
+
+def test_what_was_changed_for_this_machine_is_declared(hf_newest: Run) -> None:
+    header = json.loads((hf_newest.trace(f"{NEWEST}/sft-ragged") / "header.json").read_text())
+    assert [shim["name"] for shim in header["shims"]] == ["stub-torchaudio"]
+    header = json.loads((hf_newest.trace("trl==1.16.0/sft-ragged") / "header.json").read_text())
+    assert header["shims"] == []
+
+
+def test_its_own_command_line_trains(tmp_path: Path, environments: Path) -> None:
+    """`llamafactory-cli train x.yaml` on two processes, with nothing of Lockstep's in them but the stand-in."""
+    environment = build.ensure(Request("llamafactory", "0.9.5"), environments, print)
+    scenario = scenarios.get("sft-ragged")
+    checkpoint.write(scenario, tmp_path / "model")
+    rows = [json.loads(line)["messages"] for line in (tmp_path / "model" / "rows.jsonl").read_text().splitlines()]
+    alpaca = [{"instruction": m[0]["content"], "input": "", "output": m[1]["content"]} for m in rows]
+    (tmp_path / "rows.json").write_text(json.dumps(alpaca))
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}}))
+    (tmp_path / "x.yaml").write_text(json.dumps(YAML | {"model_name_or_path": str(tmp_path / "model")}))
+    own = {**environment.variables, **environment.cpu_variables}
+    stubs = Path(adapters.__path__[0]) / "stubbed" / "torchaudio"
+    variables = child_environment(environment.python, own, stubs) | {
+        "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "GLOO_SOCKET_IFNAME": "lo", "TMPDIR": str(tmp_path),
+        "HF_HOME": str(tmp_path / "cache"),
+    }  # fmt: skip
+    command = [str(environment.python.with_name("llamafactory-cli")), "train", "x.yaml"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    state = json.loads((tmp_path / "output" / "trainer_state.json").read_text())
+    assert state["global_step"] == 3
+    assert [round(entry["learning_rate"], 9) for entry in state["log_history"][:3]] == [1e-3] * 3
+    assert (tmp_path / "output" / "model.safetensors").stat().st_size > 100_000
+
+
+YAML = {
+    "stage": "sft", "do_train": True, "finetuning_type": "full", "dataset": "rows", "dataset_dir": ".",
+    "output_dir": "output", "max_steps": 3, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 4,
+    "learning_rate": 1e-3, "lr_scheduler_type": "constant", "logging_steps": 1, "report_to": "none", "use_cpu": True,
+    "ddp_backend": "gloo", "disable_gradient_checkpointing": True,
+}  # fmt: skip

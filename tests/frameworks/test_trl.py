@@ -1,0 +1,124 @@
+"""What is wrong, and what is right, in real releases of TRL and of what is below them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import scenarios
+from adapters.contract import tensors_file
+from harness.verdict import CellRecord
+from tests.frameworks import command
+from tests.frameworks.command import Run
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]  # the first may have to build eight environments
+
+NEWEST = "trl==1.16.0"
+OLD_DEEPSPEED = "trl==1.16.0,deepspeed==0.18.9"
+UNSUPPORTED = {"sft-ragged-packed": "rows_per_sequence", "sft-ragged-zero2-bare-loss": "engine_output"}
+
+
+def details(of: CellRecord, code: str) -> list[dict[str, object]]:
+    return [f.model_extra or {} for f in of.findings if f.code == code]
+
+
+def distance(one: Path, other: Path, step: int) -> float:
+    """L2 distance between the parameters of two traces after that many steps."""
+    a, b = (load_file(trace / tensors_file(step)) for trace in (one, other))
+    names = [name for name in a if name.startswith("param/")]
+    assert set(names) == {name for name in b if name.startswith("param/")}
+    return float(torch.stack([(a[n].double() - b[n].double()).norm() for n in names]).norm())
+
+
+@pytest.mark.parametrize("name", [name for name in scenarios.CATALOGUE if name not in UNSUPPORTED])
+def test_the_newest_is_right(hf_newest: Run, name: str) -> None:
+    found = hf_newest.cell(f"{NEWEST}/{name}")
+    assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
+
+
+@pytest.mark.parametrize(("name", "field"), UNSUPPORTED.items())
+def test_what_it_cannot_do_is_said(hf_newest: Run, name: str, field: str) -> None:
+    found = hf_newest.cell(f"{NEWEST}/{name}")
+    assert found.verdict == "unsupported"
+    assert field in (found.reason or "")
+
+
+def test_the_newest_goes_where_the_reference_goes(hf_newest: Run) -> None:
+    traces = (hf_newest.trace(f"{name}/sft-ragged") for name in (NEWEST, "torch==2.13.0"))
+    assert distance(*traces, step=3) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("version", "level", "words"),
+    [
+        ("0.11.4", "micro-batch", "each micro-batch is averaged by itself"),
+        ("0.12.2", "rank", "each rank averages its own tokens"),
+    ],
+)
+@pytest.mark.parametrize("name", ["sft-ragged", "sft-ragged-pairs"])
+def test_means_of_means(hf_older: Run, version: str, level: str, words: str, name: str) -> None:
+    """transformers 4.45.2 knows nothing of the other micro-batches; 4.46.3 nothing of the other ranks."""
+    found = hf_older.cell(f"trl=={version}/{name}")
+    assert found.verdict == "fail"
+    assert [d["level"] for d in details(found, "weights.mean-of-means")] == [level] * 3
+    assert [d.cause for d in found.diagnoses] == ["mean-of-means"]
+    assert words in found.diagnoses[0].summary
+    assert "average_tokens_across_devices" in (found.diagnoses[0].remedy or "") or level == "micro-batch"
+    assert "transformers" in (found.diagnoses[0].upstream or "")
+
+
+@pytest.mark.parametrize("release", ["trl==0.11.4", "trl==0.12.2", "trl==0.19.1", OLD_DEEPSPEED])
+def test_equal_lengths_hide_all_of_it(hf_older: Run, release: str) -> None:
+    found = hf_older.cell(f"{release}/sft-equal")
+    assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
+
+
+def test_0_19_1_is_right_on_conversations(hf_older: Run) -> None:
+    assert hf_older.cell("trl==0.19.1/sft-ragged").verdict == "pass"
+
+
+def test_0_19_1_trains_the_assistant_tag_of_completions(hf_older: Run) -> None:
+    """Its prompts are rendered without the generation prompt (trainer/sft_trainer.py, tokenize): PR 4201 mended it."""
+    found = hf_older.cell("trl==0.19.1/sft-ragged-pairs")
+    assert found.verdict == "fail"
+    assert [d.cause for d in found.diagnoses] == ["loss-mask"]
+    first = next(f for f in found.findings if f.code == "inputs.loss-mask")
+    assert "'<|assistant|>' (1 of its" in first.message
+    assert "8 of 8 conversations" in first.message
+    assert "4201" in (found.diagnoses[0].upstream or "")
+
+
+def test_deepspeed_below_drops_micro_batches(hf_older: Run) -> None:
+    found = hf_older.cell(f"{OLD_DEEPSPEED}/sft-ragged-zero2-offload")
+    assert found.verdict == "fail"
+    said = details(found, "weights.dropped-micro-batches")
+    assert [(d["dropped"], d["kept"], d["of"], d["ranks"]) for d in said] == [([1, 2], [0, 3], 4, [0, 1])] * 3
+    assert [d.cause for d in found.diagnoses] == ["dropped-micro-batches"]
+    assert "7967" in (found.diagnoses[0].upstream or "")
+
+
+def test_without_offload_it_does_not(hf_older: Run) -> None:
+    assert hf_older.cell(f"{OLD_DEEPSPEED}/sft-ragged").verdict == "pass"
+
+
+@pytest.mark.parametrize("version", ["0.11.4", "0.12.2", "0.19.1"])
+def test_older_releases_load_a_tokenizer_only(hf_older: Run, version: str) -> None:
+    found = hf_older.cell(f"trl=={version}/sft-ragged-processor")
+    assert found.verdict == "unsupported"
+    assert "processor" in (found.reason or "")
+
+
+def test_no_cell_is_unknown(hf_newest: Run, hf_older: Run) -> None:
+    cells = [*hf_newest.verdict.cells, *hf_older.verdict.cells]
+    assert [(c.name, c.reason) for c in cells if c.verdict == "unknown"] == []
+
+
+def test_both_launchers_give_the_same_parameters(hf_newest: Run, tmp_path: Path, environments: Path) -> None:
+    chosen = ["--framework", NEWEST, "--framework", "llamafactory==0.9.5", "--scenario", "sft-ragged"]
+    cold = command.run(tmp_path, environments, *chosen, "--launcher", "torchrun", timeout=1800.0)
+    assert cold.status == 0, cold.said
+    for cell in (f"{NEWEST}/sft-ragged", "llamafactory==0.9.5/sft-ragged"):
+        assert distance(cold.trace(cell), hf_newest.trace(cell), step=3) == 0.0
