@@ -280,8 +280,20 @@ def _with_reported(
     if codes == ("grad-norm.value",) and (hidden := _hidden_scale(evidence)):
         return [hidden]
     what = " and ".join(REPORTED[c] for c in codes)
-    sentence = f"the step is right as far as its noise floor lets one tell, but the reported {what} is not"
+    how = "that of the next step" if codes == ("learning-rate.value",) and _reports_the_next_rate(evidence) else "not"
+    sentence = f"the step is right as far as its noise floor lets one tell, but the reported {what} is {how}"
     return [Diagnosis("misreported", sentence, 1.0, codes, own[0].message)]
+
+
+def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
+    """Whether every step reports the rate that the schedule has for the one after it."""
+    scenario = evidence[0].right.scenario
+    allowed = [e.floor.tolerance("learning_rate") * scenario.optimizer.learning_rate for e in evidence]
+    told = [None if e.reported is None else e.reported.learning_rate for e in evidence]
+    return all(
+        t is not None and abs(t - scenario.learning_rate_at(e.step + 1)) <= a
+        for t, e, a in zip(told, evidence, allowed, strict=True)
+    )
 
 
 def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
