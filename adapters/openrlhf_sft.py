@@ -31,7 +31,8 @@ FLASH_ATTENTION = stand_in(
     " samples and ring attention call it, and without its cross entropy OpenRLHF takes torch's (models/utils.py)",
 )
 
-from openrlhf.trainer.sft_trainer import SFTTrainer  # noqa: E402  it needs the stand-in
+from openrlhf.datasets import SFTDataset  # noqa: E402  it needs the stand-in
+from openrlhf.trainer.sft_trainer import SFTTrainer  # noqa: E402
 from openrlhf.utils import utils as openrlhf_utils  # noqa: E402
 from openrlhf.utils.deepspeed import deepspeed as strategy  # noqa: E402
 
@@ -51,6 +52,11 @@ TORCH_ADAM = Shim(
 FULL_PRECISION = Shim(
     "fp32",
     "OpenRLHF trains in bf16 or fp16 only (--param_dtype): the model is loaded in fp32 and DeepSpeed's bf16 is off",
+)
+IN_PROCESS = Shim(
+    "dataset-in-process",
+    "OpenRLHF maps its dataset in 8 processes a rank (SFTDataset in datasets/sft_dataset.py), which takes longer than"
+    " all the rest of a tiny run: it is mapped in the rank itself",
 )
 
 DOTTED = Version("0.10.2")
@@ -103,7 +109,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of OpenRLHF, and of the DeepSpeed underneath."""
     scenario = job.scenario
-    cpu = (CUDA_CALLS, DEVICE_MESH, TORCH_ADAM) if scenario.device == "cpu" else ()
+    cpu = (CUDA_CALLS, DEVICE_MESH, TORCH_ADAM, IN_PROCESS) if scenario.device == "cpu" else ()
     precision = (FULL_PRECISION,) if scenario.precision == "fp32" else ()
     engine = deepspeed_shims.needed(deepspeed.__version__, STAGES[scenario.sharding])
     return (*FLASH_ATTENTION, *cpu, *precision, *engine)
@@ -231,6 +237,8 @@ def apply(applied: Sequence[Shim]) -> None:
         strategy.init_device_mesh = functools.partial(on_cpu, strategy.init_device_mesh)
     if TORCH_ADAM in applied:
         use_torch_adam()
+    if IN_PROCESS in applied:
+        SFTDataset.__init__ = functools.partialmethod(SFTDataset.__init__, num_processors=None)
     if FULL_PRECISION in applied:
         openrlhf_utils.convert_to_torch_dtype = lambda _: torch.float32
         change_config(param_dtype="fp32")

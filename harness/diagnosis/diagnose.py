@@ -270,19 +270,30 @@ def _state(findings: Sequence[Finding]) -> list[Diagnosis]:
 def _with_reported(
     found: list[Diagnosis], evidence: Sequence[StepEvidence], findings: Sequence[Finding]
 ) -> list[Diagnosis]:
-    """Wrong reports follow from wrong weights or inputs where there are any; else they are a cause of their own."""
+    """Wrong losses and norms follow from wrong weights or inputs where there are any; else they are a cause of their own.
+
+    So is a wrong learning rate always, for it is held against the one that the parameters moved with.
+    """
     own = _of(findings, *REPORTED)
     if not own:
         return found
     codes = tuple(sorted({f.code for f in own}))
     if found:
-        return [replace(found[0], codes=(*found[0].codes, *codes)), *found[1:]]
+        rate = _of(own, "learning-rate.value")
+        explained = (*found[0].codes, *(c for c in codes if c != "learning-rate.value"))
+        first = replace(found[0], codes=explained)
+        return [first, *found[1:], *([_misreported(evidence, rate, "the")] if rate else [])]
     if codes == ("grad-norm.value",) and (hidden := _hidden_scale(evidence)):
         return [hidden]
+    return [_misreported(evidence, own, "the step is right as far as its noise floor lets one tell, but the")]
+
+
+def _misreported(evidence: Sequence[StepEvidence], own: Sequence[Finding], lead: str) -> Diagnosis:
+    codes = tuple(sorted({f.code for f in own}))
     what = " and ".join(REPORTED[c] for c in codes)
-    how = "that of the next step" if codes == ("learning-rate.value",) and _reports_the_next_rate(evidence) else "not"
-    sentence = f"the step is right as far as its noise floor lets one tell, but the reported {what} is {how}"
-    return [Diagnosis("misreported", sentence, 1.0, codes, own[0].message)]
+    late = codes == ("learning-rate.value",) and _reports_the_next_rate(evidence)
+    how = "is that of the next step" if late else "is wrong"
+    return Diagnosis("misreported", f"{lead} reported {what} {how}", 1.0, codes, own[0].message)
 
 
 def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
