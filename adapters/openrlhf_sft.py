@@ -41,6 +41,7 @@ CUDA_CALLS = Shim(
     "OpenRLHF calls torch.cuda without asking whether it is there (utils/deepspeed/deepspeed.py,"
     " utils/distributed_util.py): set_device, synchronize and empty_cache do nothing, current_device is the CPU",
 )
+CUDA_ANSWERS = {"set_device": None, "synchronize": None, "empty_cache": None, "current_device": "cpu"}
 DEVICE_MESH = Shim(
     "cpu-mesh", "OpenRLHF asks for a device mesh of CUDA devices (setup_distributed in utils/deepspeed/deepspeed.py)"
 )
@@ -230,9 +231,8 @@ def apply(applied: Sequence[Shim]) -> None:
     """Make the changes in this process."""
     deepspeed_shims.apply(applied)
     if CUDA_CALLS in applied:
-        for name in ("set_device", "synchronize", "empty_cache"):
-            setattr(torch.cuda, name, lambda *_: None)
-        torch.cuda.current_device = lambda: "cpu"
+        for name, answer in CUDA_ANSWERS.items():
+            setattr(torch.cuda, name, lambda *_, answer=answer: answer)
     if DEVICE_MESH in applied:
         strategy.init_device_mesh = functools.partial(on_cpu, strategy.init_device_mesh)
     if TORCH_ADAM in applied:

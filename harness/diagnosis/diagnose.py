@@ -270,9 +270,9 @@ def _state(findings: Sequence[Finding]) -> list[Diagnosis]:
 def _with_reported(
     found: list[Diagnosis], evidence: Sequence[StepEvidence], findings: Sequence[Finding]
 ) -> list[Diagnosis]:
-    """Wrong losses and norms follow from wrong weights or inputs where there are any; else they are a cause of their own.
+    """Wrong losses and norms follow from wrong weights or inputs, if there are any; else they are a cause of their own.
 
-    So is a wrong learning rate always, for it is held against the one that the parameters moved with.
+    A wrong learning rate always is, for it is held against the one that the parameters moved with.
     """
     own = _of(findings, *REPORTED)
     if not own:
