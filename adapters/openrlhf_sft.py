@@ -117,7 +117,7 @@ def shims(job: Job) -> Sequence[Shim]:
 
 
 def prepare() -> None:
-    """Compile DeepSpeed's operator, and import what it would import later: see `deepspeed_sft`."""
+    """Import what DeepSpeed would import later: see `deepspeed_sft`."""
     prepare_deepspeed()
 
 
