@@ -274,7 +274,10 @@ def _state(findings: Sequence[Finding]) -> list[Diagnosis]:
 def _with_reported(
     found: list[Diagnosis], evidence: Sequence[StepEvidence], findings: Sequence[Finding]
 ) -> list[Diagnosis]:
-    """Wrong reports follow from wrong weights or inputs where there are any; else they are a cause of their own."""
+    """Wrong losses and norms follow from wrong weights or inputs, if there are any; else they are a cause of their own.
+
+    A wrong learning rate always is, for it is held against the one that the parameters moved with.
+    """
     own = _of(findings, *REPORTED)
     if not own:
         return found
@@ -283,12 +286,32 @@ def _with_reported(
         rest = tuple(code for code in codes if code != "grad-norm.value")
         return [replace(found[0], codes=(*found[0].codes, *rest)), *found[1:], hidden]
     if found:
-        return [replace(found[0], codes=(*found[0].codes, *codes)), *found[1:]]
+        rate = _of(own, "learning-rate.value")
+        explained = (*found[0].codes, *(c for c in codes if c != "learning-rate.value"))
+        first = replace(found[0], codes=explained)
+        return [first, *found[1:], *([_misreported(evidence, rate, "the")] if rate else [])]
     if codes == ("grad-norm.value",) and (hidden := _hidden_scale(evidence)):
         return [hidden]
+    return [_misreported(evidence, own, "the step is right as far as its noise floor lets one tell, but the")]
+
+
+def _misreported(evidence: Sequence[StepEvidence], own: Sequence[Finding], lead: str) -> Diagnosis:
+    codes = tuple(sorted({f.code for f in own}))
     what = " and ".join(REPORTED[c] for c in codes)
-    sentence = f"the step is right as far as its noise floor lets one tell, but the reported {what} is not"
-    return [Diagnosis("misreported", sentence, 1.0, codes, own[0].message)]
+    late = codes == ("learning-rate.value",) and _reports_the_next_rate(evidence)
+    how = "is that of the next step" if late else "is wrong"
+    return Diagnosis("misreported", f"{lead} reported {what} {how}", 1.0, codes, own[0].message)
+
+
+def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
+    """Whether every step reports the rate that the schedule has for the one after it."""
+    scenario = evidence[0].right.scenario
+    allowed = [e.floor.tolerance("learning_rate") * scenario.optimizer.learning_rate for e in evidence]
+    told = [None if e.reported is None else e.reported.learning_rate for e in evidence]
+    return all(
+        t is not None and abs(t - scenario.learning_rate_at(e.step + 1)) <= a
+        for t, e, a in zip(told, evidence, allowed, strict=True)
+    )
 
 
 def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
