@@ -66,7 +66,7 @@ class Release(BaseModel):
     """
     adapter: str
     """Module that drives these releases, such as `adapters.trl_sft`."""
-    packages: tuple[RequirementText, ...]
+    packages: tuple[RequirementText, ...] = ()
     """Installed with their dependencies; `{version}` stands for the framework's version."""
     no_deps: tuple[RequirementText, ...] = ()
     """Installed without their dependencies, after `packages`."""
@@ -92,6 +92,12 @@ class Framework(BaseModel):
     """The release taken when the user names none."""
     package: str | None = None
     """The distribution whose version is the framework's; None where it has the framework's name."""
+    packages: tuple[RequirementText, ...] = ()
+    """What every release gets beside its own packages."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of every release beside its own."""
+    cpu_variables: dict[str, str] = Field(default_factory=dict)
+    """The same for processes that run a scenario on the CPU."""
     releases: tuple[Release, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -99,6 +105,16 @@ class Framework(BaseModel):
         if not any(release.covers(self.newest) for release in self.releases):
             raise ValueError(f"newest = {self.newest!r} is in none of the ranges of its releases")
         return self
+
+    def completed(self, release: Release) -> Release:
+        """One of the releases, with what all of them have."""
+        return release.model_copy(
+            update={
+                "packages": (*release.packages, *self.packages),
+                "variables": {**self.variables, **release.variables},
+                "cpu_variables": {**self.cpu_variables, **release.cpu_variables},
+            }
+        )
 
 
 class Recipes(BaseModel):
@@ -123,7 +139,7 @@ class Recipes(BaseModel):
             raise NoRecipe(f"no recipe for {framework!r}; known frameworks: {', '.join(sorted(self.framework))}")
         for release in known.releases:
             if release.covers(version):
-                return release
+                return known.completed(release)
         ranges = " or ".join(release.versions for release in known.releases)
         raise NoRecipe(f"no recipe for {framework} {version}; recipes cover {framework}{ranges}")
 
