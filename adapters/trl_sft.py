@@ -23,6 +23,7 @@ ASSISTANT = "<|assistant|>"
 
 KNOWN = hf_trainer.names(SFTConfig)
 
+TAKES_MESSAGES = any(hasattr(sft_trainer, name) for name in ("is_conversational", "maybe_apply_chat_template"))
 LOADS_PROCESSORS = hasattr(sft_trainer, "AutoProcessor")
 
 prepare = hf_trainer.prepare
@@ -70,15 +71,19 @@ def config(scenario: Scenario) -> SFTConfig:
     dtype = "dtype" if Version(installed("transformers")) >= Version("4.56") else "torch_dtype"
     given["model_init_kwargs"] = {dtype: "float32"}
     given["max_length" if "max_length" in KNOWN else "max_seq_length"] = scenario.model.max_positions
-    if "assistant_only_loss" in KNOWN:
-        mask = "assistant_only_loss" if scenario.row_format == "conversation" else "completion_only_loss"
-        given[mask] = True
+    if mask(scenario) in KNOWN:
+        given[mask(scenario)] = True
     return SFTConfig(**given)
 
 
+def mask(scenario: Scenario) -> str:
+    """The option by which TRL trains responses alone."""
+    return "assistant_only_loss" if scenario.row_format == "conversation" else "completion_only_loss"
+
+
 def collator(job: Job) -> dict[str, Any]:
-    """Before `assistant_only_loss` (0.18), TRL masks prompts by a collator that the user makes with the tokenizer."""
-    if "assistant_only_loss" in KNOWN:
+    """Before there was an option for it (0.17, 0.18), a collator that the user makes of the tokenizer masks prompts."""
+    if mask(job.scenario) in KNOWN:
         return {}
     from trl import DataCollatorForCompletionOnlyLM  # later releases have it no more
 
@@ -99,10 +104,10 @@ def dataset(job: Job) -> Dataset:
 
 
 def row(messages: list[dict[str, str]], scenario: Scenario) -> dict[str, Any]:
-    """A row of the dataset. Before 0.18 prompts and completions are plain strings, which TRL puts into a template."""
+    """A row of the dataset. Up to 0.12 prompts and completions are strings, which TRL puts into the chat template."""
     if scenario.row_format == "conversation":
         return {"messages": messages}
     *before, last = messages
-    if "assistant_only_loss" in KNOWN:
+    if TAKES_MESSAGES:
         return {"prompt": before, "completion": [last]}
     return {"prompt": before[0]["content"], "completion": last["content"]}
