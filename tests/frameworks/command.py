@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from harness import verdict
+from harness import compare, verdict
+from harness import trace as traces
 from harness.verdict import CellRecord, Verdict
 
 COMMAND = Path(sys.executable).with_name("lockstep")
@@ -45,6 +46,40 @@ class Run:
 
     def trace(self, name: str) -> Path:
         return self.out / (self.cell(name).trace or "")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several runs that have ended, read as one; of cells with one name, the first run's."""
+
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        cells = {c.name: c for run in reversed(self.runs) for c in run.verdict.cells}
+        return Verdict(cells=list(cells.values()), complete=all(run.verdict.complete for run in self.runs))
+
+    def cell(self, name: str) -> CellRecord:
+        return next(cell for cell in self.verdict.cells if cell.name == name)
+
+    def trace(self, name: str) -> Path:
+        return next(run for run in self.runs if any(c.name == name for c in run.verdict.cells)).trace(name)
+
+    @property
+    def survivors(self) -> tuple[str, ...]:
+        return tuple(line for run in self.runs for line in run.survivors)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(name for run in self.runs for name in run.files)
+
+
+Ended = Run | Joined
+
+
+def distance(one: Path, other: Path, step: int) -> float:
+    """L2 distance between the parameters of two traces after that many optimizer steps."""
+    return compare.gap(*(traces.read(trace).state(step, "param") for trace in (one, other))).distance
 
 
 class Running:

@@ -14,8 +14,8 @@ from harness.environments import build
 from harness.environments.request import Request
 from harness.launch.variables import child_environment
 from scenarios import checkpoint
-from tests.frameworks.command import Run
-from tests.frameworks.test_trl import details, distance
+from tests.frameworks.command import Run, distance
+from tests.frameworks.test_trl import details
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
@@ -26,26 +26,26 @@ WRONG = {"sft-ragged-processor"}
 
 
 @pytest.mark.parametrize("name", [name for name in scenarios.CATALOGUE if name not in {*UNSUPPORTED, *WRONG}])
-def test_the_newest_is_right(hf_newest: Run, name: str) -> None:
-    found = hf_newest.cell(f"{NEWEST}/{name}")
+def test_the_newest_is_right(newest: Run, name: str) -> None:
+    found = newest.cell(f"{NEWEST}/{name}")
     assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
 
 
 @pytest.mark.parametrize(("name", "field"), UNSUPPORTED.items())
-def test_what_it_cannot_do_is_said(hf_newest: Run, name: str, field: str) -> None:
-    found = hf_newest.cell(f"{NEWEST}/{name}")
+def test_what_it_cannot_do_is_said(newest: Run, name: str, field: str) -> None:
+    found = newest.cell(f"{NEWEST}/{name}")
     assert found.verdict == "unsupported"
     assert field in (found.reason or "")
 
 
-def test_it_goes_where_the_reference_goes(hf_newest: Run) -> None:
-    traces = (hf_newest.trace(f"{name}/sft-ragged") for name in (NEWEST, "torch==2.13.0"))
+def test_it_goes_where_the_reference_goes(newest: Run) -> None:
+    traces = (newest.trace(f"{name}/sft-ragged") for name in (NEWEST, "torch==2.13.0"))
     assert distance(*traces, step=3) <= 1e-5
 
 
-def test_a_processor_makes_it_a_mean_of_means(hf_newest: Run) -> None:
+def test_a_processor_makes_it_a_mean_of_means(newest: Run) -> None:
     """model_accepts_loss_kwargs = False as soon as there is a processor (train/sft/trainer.py)."""
-    found = hf_newest.cell(f"{NEWEST}/sft-ragged-processor")
+    found = newest.cell(f"{NEWEST}/sft-ragged-processor")
     assert found.verdict == "known"  # scenarios/known.toml
     assert [d["level"] for d in details(found, "weights.mean-of-means")] == ["micro-batch"] * 3
     assert [d.cause for d in found.diagnoses] == ["mean-of-means"]
@@ -53,22 +53,22 @@ def test_a_processor_makes_it_a_mean_of_means(hf_newest: Run) -> None:
     assert found.diagnoses[0].remedy
 
 
-def test_deepspeed_below_drops_micro_batches(hf_older: Run) -> None:
-    found = hf_older.cell(f"{OLD_DEEPSPEED}/sft-ragged-zero2-offload")
+def test_deepspeed_below_drops_micro_batches(trainers: Run) -> None:
+    found = trainers.cell(f"{OLD_DEEPSPEED}/sft-ragged-zero2-offload")
     said = details(found, "weights.dropped-micro-batches")
     assert [(d["dropped"], d["kept"], d["of"], d["ranks"]) for d in said] == [([1, 2], [0, 3], 4, [0, 1])] * 3
     assert [d.cause for d in found.diagnoses] == ["dropped-micro-batches"]
 
 
-def test_older_deepspeed_is_right_without_offload(hf_older: Run) -> None:
+def test_older_deepspeed_is_right_without_offload(trainers: Run) -> None:
     for name in ("sft-ragged", "sft-equal", "sft-ragged-pairs"):
-        assert hf_older.cell(f"{OLD_DEEPSPEED}/{name}").verdict == "pass", name
+        assert trainers.cell(f"{OLD_DEEPSPEED}/{name}").verdict == "pass", name
 
 
-def test_what_was_changed_for_this_machine_is_declared(hf_newest: Run) -> None:
-    header = json.loads((hf_newest.trace(f"{NEWEST}/sft-ragged") / "header.json").read_text())
+def test_what_was_changed_for_this_machine_is_declared(newest: Run) -> None:
+    header = json.loads((newest.trace(f"{NEWEST}/sft-ragged") / "header.json").read_text())
     assert [shim["name"] for shim in header["shims"]] == ["stub-torchaudio"]
-    header = json.loads((hf_newest.trace("trl==1.16.0/sft-ragged") / "header.json").read_text())
+    header = json.loads((newest.trace("trl==1.16.0/sft-ragged") / "header.json").read_text())
     assert header["shims"] == []
 
 

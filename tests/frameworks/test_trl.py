@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 import scenarios
-from adapters.contract import tensors_file
 from harness.verdict import CellRecord
 from tests.frameworks import command
-from tests.frameworks.command import Run
+from tests.frameworks.command import Run, distance
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]  # the first may have to build eight environments
 
@@ -25,29 +22,21 @@ def details(of: CellRecord, code: str) -> list[dict[str, object]]:
     return [f.model_extra or {} for f in of.findings if f.code == code]
 
 
-def distance(one: Path, other: Path, step: int) -> float:
-    """L2 distance between the parameters of two traces after that many steps."""
-    a, b = (load_file(trace / tensors_file(step)) for trace in (one, other))
-    names = [name for name in a if name.startswith("param/")]
-    assert set(names) == {name for name in b if name.startswith("param/")}
-    return float(torch.stack([(a[n].double() - b[n].double()).norm() for n in names]).norm())
-
-
 @pytest.mark.parametrize("name", [name for name in scenarios.CATALOGUE if name not in UNSUPPORTED])
-def test_the_newest_is_right(hf_newest: Run, name: str) -> None:
-    found = hf_newest.cell(f"{NEWEST}/{name}")
+def test_the_newest_is_right(newest: Run, name: str) -> None:
+    found = newest.cell(f"{NEWEST}/{name}")
     assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
 
 
 @pytest.mark.parametrize(("name", "field"), UNSUPPORTED.items())
-def test_what_it_cannot_do_is_said(hf_newest: Run, name: str, field: str) -> None:
-    found = hf_newest.cell(f"{NEWEST}/{name}")
+def test_what_it_cannot_do_is_said(newest: Run, name: str, field: str) -> None:
+    found = newest.cell(f"{NEWEST}/{name}")
     assert found.verdict == "unsupported"
     assert field in (found.reason or "")
 
 
-def test_the_newest_goes_where_the_reference_goes(hf_newest: Run) -> None:
-    traces = (hf_newest.trace(f"{name}/sft-ragged") for name in (NEWEST, "torch==2.13.0"))
+def test_the_newest_goes_where_the_reference_goes(newest: Run) -> None:
+    traces = (newest.trace(f"{name}/sft-ragged") for name in (NEWEST, "torch==2.13.0"))
     assert distance(*traces, step=3) <= 1e-5
 
 
@@ -59,9 +48,9 @@ def test_the_newest_goes_where_the_reference_goes(hf_newest: Run) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["sft-ragged", "sft-ragged-pairs"])
-def test_means_of_means(hf_older: Run, version: str, level: str, words: str, name: str) -> None:
+def test_means_of_means(trainers: Run, version: str, level: str, words: str, name: str) -> None:
     """transformers 4.45.2 knows nothing of the other micro-batches; 4.46.3 nothing of the other ranks."""
-    found = hf_older.cell(f"trl=={version}/{name}")
+    found = trainers.cell(f"trl=={version}/{name}")
     assert found.verdict == "fail"
     assert [d["level"] for d in details(found, "weights.mean-of-means")] == [level] * 3
     assert [d.cause for d in found.diagnoses] == ["mean-of-means"]
@@ -71,18 +60,18 @@ def test_means_of_means(hf_older: Run, version: str, level: str, words: str, nam
 
 
 @pytest.mark.parametrize("release", ["trl==0.11.4", "trl==0.12.2", "trl==0.19.1", OLD_DEEPSPEED])
-def test_equal_lengths_hide_all_of_it(hf_older: Run, release: str) -> None:
-    found = hf_older.cell(f"{release}/sft-equal")
+def test_equal_lengths_hide_all_of_it(trainers: Run, release: str) -> None:
+    found = trainers.cell(f"{release}/sft-equal")
     assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
 
 
-def test_0_19_1_is_right_on_conversations(hf_older: Run) -> None:
-    assert hf_older.cell("trl==0.19.1/sft-ragged").verdict == "pass"
+def test_0_19_1_is_right_on_conversations(trainers: Run) -> None:
+    assert trainers.cell("trl==0.19.1/sft-ragged").verdict == "pass"
 
 
-def test_0_19_1_trains_the_assistant_tag_of_completions(hf_older: Run) -> None:
+def test_0_19_1_trains_the_assistant_tag_of_completions(trainers: Run) -> None:
     """Its prompts are rendered without the generation prompt (trainer/sft_trainer.py, tokenize): PR 4201 mended it."""
-    found = hf_older.cell("trl==0.19.1/sft-ragged-pairs")
+    found = trainers.cell("trl==0.19.1/sft-ragged-pairs")
     assert found.verdict == "fail"
     assert [d.cause for d in found.diagnoses] == ["loss-mask"]
     first = next(f for f in found.findings if f.code == "inputs.loss-mask")
@@ -91,8 +80,8 @@ def test_0_19_1_trains_the_assistant_tag_of_completions(hf_older: Run) -> None:
     assert "4201" in (found.diagnoses[0].upstream or "")
 
 
-def test_deepspeed_below_drops_micro_batches(hf_older: Run) -> None:
-    found = hf_older.cell(f"{OLD_DEEPSPEED}/sft-ragged-zero2-offload")
+def test_deepspeed_below_drops_micro_batches(trainers: Run) -> None:
+    found = trainers.cell(f"{OLD_DEEPSPEED}/sft-ragged-zero2-offload")
     assert found.verdict == "fail"
     said = details(found, "weights.dropped-micro-batches")
     assert [(d["dropped"], d["kept"], d["of"], d["ranks"]) for d in said] == [([1, 2], [0, 3], 4, [0, 1])] * 3
@@ -100,25 +89,25 @@ def test_deepspeed_below_drops_micro_batches(hf_older: Run) -> None:
     assert "7967" in (found.diagnoses[0].upstream or "")
 
 
-def test_without_offload_it_does_not(hf_older: Run) -> None:
-    assert hf_older.cell(f"{OLD_DEEPSPEED}/sft-ragged").verdict == "pass"
+def test_without_offload_it_does_not(trainers: Run) -> None:
+    assert trainers.cell(f"{OLD_DEEPSPEED}/sft-ragged").verdict == "pass"
 
 
 @pytest.mark.parametrize("version", ["0.11.4", "0.12.2", "0.19.1"])
-def test_older_releases_load_a_tokenizer_only(hf_older: Run, version: str) -> None:
-    found = hf_older.cell(f"trl=={version}/sft-ragged-processor")
+def test_older_releases_load_a_tokenizer_only(trainers: Run, version: str) -> None:
+    found = trainers.cell(f"trl=={version}/sft-ragged-processor")
     assert found.verdict == "unsupported"
     assert "processor" in (found.reason or "")
 
 
-def test_no_cell_is_unknown(hf_newest: Run, hf_older: Run) -> None:
-    cells = [*hf_newest.verdict.cells, *hf_older.verdict.cells]
+def test_no_cell_is_unknown(newest: Run, trainers: Run) -> None:
+    cells = [*newest.verdict.cells, *trainers.verdict.cells]
     assert [(c.name, c.reason) for c in cells if c.verdict == "unknown"] == []
 
 
-def test_both_launchers_give_the_same_parameters(hf_newest: Run, tmp_path: Path, environments: Path) -> None:
+def test_both_launchers_give_the_same_parameters(newest: Run, tmp_path: Path, environments: Path) -> None:
     chosen = ["--framework", NEWEST, "--framework", "llamafactory==0.9.5", "--scenario", "sft-ragged"]
     cold = command.run(tmp_path, environments, *chosen, "--launcher", "torchrun", timeout=1800.0)
     assert cold.status == 0, cold.said
     for cell in (f"{NEWEST}/sft-ragged", "llamafactory==0.9.5/sft-ragged"):
-        assert distance(cold.trace(cell), hf_newest.trace(cell), step=3) == 0.0
+        assert distance(cold.trace(cell), newest.trace(cell), step=3) == 0.0
