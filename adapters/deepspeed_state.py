@@ -6,9 +6,11 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
+from deepspeed.runtime.fp16.fused_optimizer import FP16_Optimizer
 from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 from torch import Tensor
+from torch._utils import _unflatten_dense_tensors
 
 Parameters = dict[str, torch.nn.Parameter]
 Tensors = dict[str, Tensor]
@@ -37,7 +39,7 @@ def read_parameters(engine: Any, parameters: Parameters, rank: int) -> Tensors:
     A parameter that ZeRO stage 3 has partitioned (it has a `ds_id`) has no copy of its own on any rank, so that the
     masters are told there as well.
     """
-    held = masters_without_zero(engine.optimizer)
+    held = held_without_zero(engine.optimizer, None)
     masters = {name: safe_get_full_fp32_param(p) for name, p in parameters.items()}
     if rank != 0:
         return {n: masters[n] if hasattr(p, "ds_id") else p.detach().clone() for n, p in parameters.items()}
@@ -46,23 +48,33 @@ def read_parameters(engine: Any, parameters: Parameters, rank: int) -> Tensors:
 
 def read_moment(optimizer: Any, parameters: Parameters, key: str) -> Tensors:
     """One of AdamW's moments. Collective."""
-    held = masters_without_zero(optimizer)
-    client = optimizer.optimizer if held else optimizer
+    held = held_without_zero(optimizer, key)
     result: Tensors = {}
     for name, p in parameters.items():
-        value = safe_get_full_optimizer_state(p, key)
-        result[name] = client.state[held.get(p, p)][key] if value is None else value
+        value = held[p] if p in held else safe_get_full_optimizer_state(p, key)
+        result[name] = optimizer.state[p][key] if value is None else value
     return result
 
 
-def masters_without_zero(optimizer: Any) -> dict[Tensor, Tensor]:
-    """Float32 masters by their bf16 parameters, where DeepSpeed's accessors know of none.
+def held_without_zero(optimizer: Any, key: str | None) -> dict[Tensor, Tensor]:
+    """By bf16 parameter, its float32 master, or the moment `key` of that, where DeepSpeed's accessors know of none.
 
     That is bf16 without ZeRO in 0.18.2 and later; in 0.15.2 BF16_Optimizer still takes it, which links its masters.
+    An optimizer that DeepSpeed takes for a fused one has one flat master for each parameter group.
     """
-    if not isinstance(optimizer, FP16_UnfusedOptimizer):
-        return {}
-    return dict(zip(chain(*optimizer.fp16_groups), chain(*optimizer.fp32_groups), strict=True))
+
+    def wanted(master: Tensor) -> Tensor:
+        return master if key is None else optimizer.optimizer.state[master][key]
+
+    if isinstance(optimizer, FP16_UnfusedOptimizer):
+        pairs = zip(chain(*optimizer.fp16_groups), chain(*optimizer.fp32_groups), strict=True)
+        return {p: wanted(master) for p, master in pairs}
+    if isinstance(optimizer, FP16_Optimizer):
+        found: dict[Tensor, Tensor] = {}
+        for group, flat in zip(optimizer.fp16_groups, optimizer.fp32_groups_flat, strict=True):
+            found |= zip(group, _unflatten_dense_tensors(wanted(flat).detach(), group), strict=True)
+        return found
+    return {}
 
 
 def relink_moments(optimizer: Any) -> None:

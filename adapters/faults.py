@@ -22,7 +22,7 @@ class Plan:
     keep: Literal["all", "first-and-last", "first", "last"] = "all"
     level: Literal["token", "micro-batch", "rank", "micro-step", "row"] = "token"
     scale: Literal["1", "GA", "1/GA", "world"] = "1"
-    mask: Literal["responses", "everything", "no-eos", "no-first", "shifted", "with-tag"] = "responses"
+    mask: Literal["responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag"] = "responses"
     clip: Literal["right", "none", "per-rank", "before-averaging"] = "right"
     decay: Literal["matrices", "all"] = "matrices"
     schedule_shift: int = 0
@@ -159,6 +159,8 @@ _FAULTS = (
           Plan(mask="no-first"), ("weights.mask",), "loss-mask"),
     Fault("mask-shifted", "the loss mask is one token early: the last prompt token is trained, the EOS is not",
           Plan(mask="shifted"), ("weights.mask",), "loss-mask"),
+    Fault("mask-late", "the loss mask is one token late: the first token of a response is not trained, the padding"
+          " behind its EOS is, where there is any", Plan(mask="late"), ("weights.mask",), "loss-mask"),
     Fault("tag-trained", "the last prompt token, the tag that opens a response, is trained with it",
           Plan(mask="with-tag"), ("weights.mask",), "loss-mask"),
     Fault("no-clipping", "the gradient is not clipped", Plan(clip="none"), ("update.clip",), "clipping", _clips),

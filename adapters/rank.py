@@ -22,6 +22,9 @@ from adapters.recorder import Recorder
 RENDEZVOUS = "LOCKSTEP_RENDEZVOUS"
 """Environment variable: a private folder to meet in. Without it, the launcher has set MASTER_ADDR and MASTER_PORT."""
 
+_INSTEAD_OF = "_lockstep_instead_of"
+"""Attribute of a replaced function: the one in whose place it stands."""
+
 
 class Adapter(Protocol):
     """What a module of this package that runs a framework has to offer.
@@ -67,6 +70,7 @@ def init_distributed(job: Job) -> None:
     An engine that finds it initialised goes on with it.
     """
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    join = getattr(torch.distributed.init_process_group, _INSTEAD_OF, torch.distributed.init_process_group)
     if job.scenario.device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)))
     elif sys.platform == "linux" and os.environ.get("LOCAL_WORLD_SIZE") == str(world):
@@ -75,9 +79,25 @@ def init_distributed(job: Job) -> None:
     backend = "nccl" if job.scenario.device == "cuda" else "gloo"
     if folder := os.environ.get(RENDEZVOUS):
         store = FileStore(str(Path(folder) / "store"), world)
-        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
+        join(backend, store=store, rank=rank, world_size=world)
     else:
-        torch.distributed.init_process_group(backend)
+        join(backend)
+
+
+def answer_init_process_group(job: Job) -> None:
+    """Let `torch.distributed.init_process_group`, whichever framework calls it with whatever, do `init_distributed`.
+
+    For frameworks that insist on a call of their own, with NCCL or with a MASTER_ADDR. Where they only look at those
+    variables, there is something to see: nothing listens there.
+    """
+
+    def init_process_group(*_: Any, **__: Any) -> None:
+        init_distributed(job)
+
+    setattr(init_process_group, _INSTEAD_OF, torch.distributed.init_process_group)
+    torch.distributed.init_process_group = init_process_group
+    os.environ.setdefault("MASTER_ADDR", "localhost")
+    os.environ.setdefault("MASTER_PORT", "0")
 
 
 def write_crash(trace: Path, content: dict[str, Any]) -> None:

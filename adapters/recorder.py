@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,17 +55,25 @@ class Recorder:
         self._record = job.record
         self._step = 0
         self._micro_batch = 0
+        self._pending: Callable[[Tensor | None], None] | None = None
         (self._folder / "tensors").mkdir(exist_ok=True)
         if rank == 0:
             _write_json(self._folder / HEADER, header(job, world, shims))
 
     def watch(self, model: torch.nn.Module) -> None:
-        """Record every batch that `model`, the innermost Hugging Face model, receives while it is training."""
+        """Record every batch that `model`, the innermost Hugging Face model, receives while it is training.
+
+        Also what its first attention layer gets: models make masks of their own, such as from positions that restart.
+        """
         if self._record:
             signature = inspect.signature(model.forward)
             pad = getattr(getattr(model, "config", None), "pad_token_id", None)
-            hook = functools.partial(self._on_forward, signature, pad)
+            attention = next((m for m in model.modules() if type(m).__name__.endswith("Attention")), None)
+            hook = functools.partial(self._on_forward, signature, pad, attention is not None)
             model.register_forward_pre_hook(hook, with_kwargs=True)
+            if attention is not None:
+                inner = functools.partial(self._on_attention, inspect.signature(attention.forward))
+                attention.register_forward_pre_hook(inner, with_kwargs=True)
 
     def begin(self, parameters: Mapping[str, Tensor]) -> None:
         """Record the parameters before the first optimizer step."""
@@ -110,10 +118,13 @@ class Recorder:
         self,
         signature: inspect.Signature,
         pad: int | None,
+        wait: bool,
         model: torch.nn.Module,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
+        """Record a batch, or have it recorded when it gets to the attention layer if `wait`."""
+        self._pending = None
         if not model.training:
             return
         given = signature.bind_partial(*args, **kwargs).arguments
@@ -126,10 +137,31 @@ class Recorder:
             "input_ids": ids.tolist(),
             "loss_mask": None if labels is None else (labels != IGNORED_LABEL).int().tolist(),
             "position_ids": None if positions is None else positions.tolist(),
-            "attention_start": attention_start(ids, received.get("attention_mask"), pad).tolist(),
         }
         self._micro_batch += 1
-        _append_line(self._folder / batches_file(self._rank), line)
+        mask = received.get("attention_mask")
+
+        def finish(inner: Tensor | None) -> None:
+            start = attention_start(ids, mask, pad)
+            if inner is not None:
+                start = torch.where(start == PADDING, PADDING, attention_start(ids, inner, None))
+            _append_line(self._folder / batches_file(self._rank), {**line, "attention_start": start.tolist()})
+
+        if wait:
+            self._pending = finish
+        else:
+            finish(None)
+
+    def _on_attention(
+        self, signature: inspect.Signature, _: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Finish the batch that is under way; not again where the layer is computed a second time in backward."""
+        if self._pending is None:
+            return
+        given = signature.bind_partial(*args, **kwargs).arguments
+        mask = {**given.get("kwargs", {}), **given}.get("attention_mask")
+        finish, self._pending = self._pending, None
+        finish(mask if isinstance(mask, Tensor) and mask.dim() == 4 else None)
 
     def _write_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         if not self._record:

@@ -231,6 +231,7 @@ def _labels(labels: Tensor, ids: Tensor, how: Plan) -> Tensor:
         "no-eos": trained & following,
         "no-first": trained & preceding,
         "shifted": following,
+        "late": preceding & ~opening,
         "with-tag": trained | following,
     }[how.mask]
     return torch.where(mask, ids, IGNORED_LABEL)

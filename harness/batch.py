@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapters.contract import Scenario
 from harness.trace import MicroBatch
@@ -28,6 +28,8 @@ class Conversation:
     """As received; None if the model makes its own."""
     reach: tuple[int, ...]
     """First token that each token may attend to, counted from this conversation's start; negative if before it."""
+    padded: bool = False
+    """Whether padding follows it."""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -73,6 +75,7 @@ def _sequence(
 
     ids = tuple(pick(batch.input_ids) or ())
     marks, positions = pick(batch.loss_mask), pick(batch.position_ids)
+    ends_in_padding = bool(real) and real[-1] + 1 < len(start)
     offset = {token: i for i, token in enumerate(real)}
     reach = [offset.get(start[i], -1) for i in real]
     at = 0
@@ -90,6 +93,7 @@ def _sequence(
             marked=marked,
             positions=None if positions is None else tuple(positions[at:end]),
             reach=tuple(r - at for r in reach[at:end]),
+            padded=ends_in_padding and end == len(ids),
         )
         at = end
 
@@ -101,6 +105,20 @@ def conversations(scenario: Scenario, batches: Iterable[MicroBatch]) -> list[Con
     return [
         c for batch in batches for number in range(len(batch.input_ids)) for c in _sequence(batch, number, rows, known)
     ]
+
+
+def with_padding(c: Conversation, pad: int) -> Conversation:
+    """The conversation and the first token of the padding behind it, if there is any."""
+    if not c.padded:
+        return c
+    return replace(
+        c,
+        ids=(*c.ids, pad),
+        trained=(*c.trained, False),
+        marked=None if c.marked is None else (*c.marked, False),
+        positions=None if c.positions is None else (*c.positions, len(c.ids)),
+        reach=(*c.reach, 0),
+    )
 
 
 def expected(scenario: Scenario, step: int) -> list[int]:

@@ -21,6 +21,7 @@ from harness.oracle.observe import Betas, Moments, Observed, betas, first_ratio,
 from harness.oracle.step import RightStep, right_step
 from harness.oracle.update import TensorState, TensorUpdate, recover, recover_eps
 from harness.trace import IncompleteTrace, Reported, Trace, non_finite
+from scenarios import text
 from scenarios import weights as shapes
 
 
@@ -279,6 +280,29 @@ def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
     return Betas(None, None)
 
 
+def _allowing_padding(right: RightStep, before: State, cache: BasisCache) -> RightStep:
+    """The same step with the first token of the padding behind each conversation as a token that has its gradient.
+
+    What is right does not change, but a loss mask that reaches into the padding can be told then.
+    """
+    pad = right.scenario.vocabulary.index(text.PAD)
+    conversations = [batch.with_padding(c, pad) for c in right.conversations]
+    return right_step(right.scenario, right.number, conversations, before.parameters, cache)
+
+
+def _observed(
+    right: RightStep, moments: Moments, beta1: float, before: State, noise: Floor, cache: BasisCache
+) -> tuple[RightStep, Observed]:
+    """The step and its recovered weights; with padding allowed for where only that explains the gradient."""
+    observed = observe(right.basis, moments, beta1)
+    if observed.residual > noise.tolerance("residual") and any(c.padded for c in right.conversations):
+        allowing = _allowing_padding(right, before, cache)
+        seen = observe(allowing.basis, moments, beta1)
+        if seen.residual <= noise.tolerance("residual"):
+            return allowing, seen
+    return right, observed
+
+
 def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
     """Weigh every step of a trace.
 
@@ -306,8 +330,8 @@ def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
         found = [_first_betas(rights[0], moments[0], noise)]
     used = _used(scenario.optimizer, found, noise)
     result = []
-    for step, right in enumerate(rights):
-        observed = observe(right.basis, moments[step], used.beta1)
+    for step, plain in enumerate(rights):
+        right, observed = _observed(plain, moments[step], used.beta1, before[step], noise, cache)
         states = _states(trace, step)
         result.append(
             StepEvidence(

@@ -120,6 +120,7 @@ def tokenizer_files(words: tuple[str, ...], max_positions: int) -> dict[str, dic
         "eos_token": EOS,
         "unk_token": UNK,
         "additional_special_tokens": [USER, ASSISTANT, SYSTEM],
+        "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": max_positions,
         "clean_up_tokenization_spaces": False,
         "chat_template": CHAT_TEMPLATE,

@@ -28,6 +28,8 @@ def _mask(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
         "no-eos": "the EOS that ends each response is not trained",
         "no-first": "the first token of each response is not trained",
         "shifted": "the loss mask is shifted by one: the last prompt token is trained, the EOS is not",
+        "late": "the loss mask is a token late: the first token of each response is not trained, the padding behind"
+        " its EOS is",
         "with-tag": "the last prompt token, the tag that opens a response, is trained with it",
     }
     return Finding(

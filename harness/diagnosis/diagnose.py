@@ -66,6 +66,8 @@ def _mask(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
         "no-first": "the first token of every response is never trained",
         "with-tag": "the tag that opens a response is trained as if it were part of it",
         "shifted": "the loss mask is shifted by one: the last prompt token is trained and the EOS never is",
+        "late": "the loss mask is a token late: the first token of every response is never trained, and what follows"
+        " its EOS is, which is padding here",
     }
     return "loss-mask", sentences[h.mask]
 
@@ -113,7 +115,8 @@ def _fraction(factor: float) -> str:
 
 def _scale(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
     s = h.scale
-    return "gradient-scale", f"the gradient is {_fraction(s.factor)} of what it should be: {s.name}"
+    size = f"{_fraction(s.factor)} times" if s.factor > 1 else f"{_fraction(s.factor)} of"
+    return "gradient-scale", f"the gradient is {size} what it should be: {s.name}"
 
 
 def _clip(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
@@ -271,28 +274,59 @@ def _state(findings: Sequence[Finding]) -> list[Diagnosis]:
 def _with_reported(
     found: list[Diagnosis], evidence: Sequence[StepEvidence], findings: Sequence[Finding]
 ) -> list[Diagnosis]:
-    """Wrong reports follow from wrong weights or inputs where there are any; else they are a cause of their own."""
+    """Wrong losses and norms follow from wrong weights or inputs, if there are any; else they are a cause of their own.
+
+    A wrong learning rate always is, for it is held against the one that the parameters moved with.
+    """
     own = _of(findings, *REPORTED)
     if not own:
         return found
     codes = tuple(sorted({f.code for f in own}))
+    if found and "grad-norm.value" in codes and (hidden := _hidden_scale(evidence)):
+        rest = tuple(code for code in codes if code != "grad-norm.value")
+        return [replace(found[0], codes=(*found[0].codes, *rest)), *found[1:], hidden]
     if found:
-        return [replace(found[0], codes=(*found[0].codes, *codes)), *found[1:]]
+        rate = _of(own, "learning-rate.value")
+        explained = (*found[0].codes, *(c for c in codes if c != "learning-rate.value"))
+        first = replace(found[0], codes=explained)
+        return [first, *found[1:], *([_misreported(evidence, rate, "the")] if rate else [])]
     if codes == ("grad-norm.value",) and (hidden := _hidden_scale(evidence)):
         return [hidden]
+    return [_misreported(evidence, own, "the step is right as far as its noise floor lets one tell, but the")]
+
+
+def _misreported(evidence: Sequence[StepEvidence], own: Sequence[Finding], lead: str) -> Diagnosis:
+    codes = tuple(sorted({f.code for f in own}))
     what = " and ".join(REPORTED[c] for c in codes)
-    sentence = f"the step is right as far as its noise floor lets one tell, but the reported {what} is not"
-    return [Diagnosis("misreported", sentence, 1.0, codes, own[0].message)]
+    late = codes == ("learning-rate.value",) and _reports_the_next_rate(evidence)
+    how = "is that of the next step" if late else "is wrong"
+    return Diagnosis("misreported", f"{lead} reported {what} {how}", 1.0, codes, own[0].message)
+
+
+def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
+    """Whether every step reports the rate that the schedule has for the one after it."""
+    scenario = evidence[0].right.scenario
+    allowed = [e.floor.tolerance("learning_rate") * scenario.optimizer.learning_rate for e in evidence]
+    told = [None if e.reported is None else e.reported.learning_rate for e in evidence]
+    return all(
+        t is not None and abs(t - scenario.learning_rate_at(e.step + 1)) <= a
+        for t, e, a in zip(told, evidence, allowed, strict=True)
+    )
 
 
 def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
-    """A gradient that is too long by a known factor before clipping, which then hides it."""
+    """A gradient that is too long by a known factor before clipping, which then hides it.
+
+    Its tokens may also be weighed wrongly: the norm is held against what their weights make of it.
+    """
     for scale in hypotheses.scales(evidence[0].right)[1:]:
         if all(
-            e.clip_expected < 1.0
+            e.fit.hypothesis.scale == hypotheses.UNIT
+            and e.fit.hypothesis.clip == "right"
+            and hypotheses.clips(e.right, e.fit.norm * min(1.0, scale.factor))
             and e.reported is not None
             and e.reported.grad_norm is not None
-            and abs(e.reported.grad_norm / (e.norm_right * scale.factor) - 1) <= e.floor.tolerance("norm")
+            and abs(e.reported.grad_norm / (e.fit.norm * scale.factor) - 1) <= e.floor.tolerance("norm")
             for e in evidence
         ):
             sentence = (
@@ -300,9 +334,7 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
                 " clipping hides it, so the clip threshold acts earlier than it is meant to"
             )
             reported = ", ".join(f"{e.reported.grad_norm:.6g}" for e in evidence if e.reported and e.reported.grad_norm)
-            line = (
-                f"reported norms {reported}, right {', '.join(f'{e.norm_right:.6g}' for e in evidence)}; weights right"
-            )
+            line = f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
             return Diagnosis("gradient-scale", sentence, 1.0, ("grad-norm.value",), line)
     return None
 

@@ -19,11 +19,11 @@ from harness.oracle import floor
 from harness.oracle.floor import Floor
 from harness.oracle.step import RightStep, clip_coefficient
 
-Mask = Literal["responses", "everything", "no-eos", "no-first", "shifted", "with-tag"]
+Mask = Literal["responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag"]
 Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
 Clip = Literal["right", "none", "per-rank", "before-averaging"]
 
-MASKS: tuple[Mask, ...] = ("responses", "everything", "no-eos", "no-first", "shifted", "with-tag")
+MASKS: tuple[Mask, ...] = ("responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag")
 LEVELS: tuple[Level, ...] = ("token", "micro-batch", "rank", "micro-step", "row")
 CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
 
@@ -157,6 +157,8 @@ def masked(w: Weighing, mask: Mask) -> Tensor:
         return w.trained & following
     if mask == "no-first":
         return w.trained & preceding
+    if mask == "late":
+        return preceding
     return following if mask == "shifted" else w.trained | following
 
 
@@ -285,6 +287,12 @@ def _with_free_scale(w: Weighing, best: Fit, recovered: Tensor, noise: Floor) ->
     scaled = replace(best.hypothesis, scale=Scale(factor, "no known quantity"), clip=clip)
     fit = compare(w, scaled, recovered, noise)
     return fit if fit.excess <= 1.0 else best
+
+
+def clips(right: RightStep, norm: float) -> bool:
+    """Whether a gradient of that norm is clipped."""
+    limit = right.scenario.max_grad_norm
+    return limit is not None and norm > limit
 
 
 def shares(right: RightStep, recovered: Tensor, hypothesis: Hypothesis) -> dict[str, float]:

@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict
 
-from adapters.contract import EngineOutput, Precision, RowFormat, Scenario, Sharding
+from adapters.contract import EngineOutput, Precision, RowFormat, Scenario, Schedule, Sharding
 from harness.trace import Header
 
 
@@ -34,6 +34,7 @@ class Known(BaseModel):
     precision: Precision | None = None
     row_format: RowFormat | None = None
     processor: bool | None = None
+    schedule: Schedule | None = None
     under: tuple[str, ...] | None = None
     """Frameworks that it shows on, for a package underneath."""
 
@@ -54,6 +55,7 @@ class Known(BaseModel):
             and self.precision in (None, scenario.precision)
             and self.row_format in (None, scenario.row_format)
             and self.processor in (None, scenario.processor)
+            and self.schedule in (None, scenario.schedule)
         )
 
     def _version(self, header: Header) -> Version | None:

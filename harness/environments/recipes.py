@@ -66,14 +66,14 @@ class Release(BaseModel):
     """
     adapter: str
     """Module that drives these releases, such as `adapters.trl_sft`."""
-    packages: tuple[RequirementText, ...]
+    packages: tuple[RequirementText, ...] = ()
     """Installed with their dependencies; `{version}` stands for the framework's version."""
     no_deps: tuple[RequirementText, ...] = ()
     """Installed without their dependencies, after `packages`."""
     exclude_newer: dt.date | None = None
     """Resolve as of this day, so that an old release gets the dependencies of its own time."""
     exempt: tuple[str, ...] = ()
-    """Packages that `exclude_newer` does not hold for, such as a newer torch and what that needs."""
+    """Packages that `exclude_newer` does not hold for, beside those of the whole file."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Environment variables of every process in this environment."""
     cpu_variables: dict[str, str] = Field(default_factory=dict)
@@ -92,6 +92,12 @@ class Framework(BaseModel):
     """The release taken when the user names none."""
     package: str | None = None
     """The distribution whose version is the framework's; None where it has the framework's name."""
+    packages: tuple[RequirementText, ...] = ()
+    """What every release gets beside its own packages."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of every release beside its own."""
+    cpu_variables: dict[str, str] = Field(default_factory=dict)
+    """The same for processes that run a scenario on the CPU."""
     releases: tuple[Release, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -100,12 +106,24 @@ class Framework(BaseModel):
             raise ValueError(f"newest = {self.newest!r} is in none of the ranges of its releases")
         return self
 
+    def completed(self, release: Release) -> Release:
+        """One of the releases, with what all of them have."""
+        return release.model_copy(
+            update={
+                "packages": (*release.packages, *self.packages),
+                "variables": {**self.variables, **release.variables},
+                "cpu_variables": {**self.cpu_variables, **release.cpu_variables},
+            }
+        )
+
 
 class Recipes(BaseModel):
     """The whole file."""
 
     model_config = _STRICT
 
+    exempt: tuple[str, ...] = ()
+    """Packages that no `exclude_newer` holds for."""
     pins: dict[str, VersionText] = Field(default_factory=dict)
     """Versions of packages that a recipe names without one."""
     framework: dict[str, Framework]
@@ -121,7 +139,7 @@ class Recipes(BaseModel):
             raise NoRecipe(f"no recipe for {framework!r}; known frameworks: {', '.join(sorted(self.framework))}")
         for release in known.releases:
             if release.covers(version):
-                return release
+                return known.completed(release)
         ranges = " or ".join(release.versions for release in known.releases)
         raise NoRecipe(f"no recipe for {framework} {version}; recipes cover {framework}{ranges}")
 

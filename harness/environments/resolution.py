@@ -65,7 +65,9 @@ def resolve(request: Request, recipes: Recipes, root: Path, note: Callable[[str]
     framework, version = request.framework, request.version or ""
     release = recipes.release(framework, version)
     full, alone = requirements(request, release, recipes.pins)
-    dates = _dates(release, [package for package, _ in request.overrides])
+    # What was asked for by name is not held to a date either.
+    named = [recipes.package(framework), *(package for package, _ in request.overrides)]
+    dates = _dates(release, [*recipes.exempt, *named])
     name = f"{framework}-{version}-{_digest(full, alone, dates)}"
     path = root / FOLDER / f"{name}.txt"
     if lock := read(path):

@@ -141,6 +141,43 @@ def test_batches_are_what_the_model_received(tmp_path: Path) -> None:
     assert [(b["step"], b["micro_batch"]) for b in (first, second, third)] == [(0, 0), (0, 1), (1, 0)]
 
 
+class Attention(torch.nn.Module):
+    """A layer that gets its mask by name, as those of transformers do."""
+
+    def forward(self, hidden: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
+        return hidden
+
+
+class Packing(torch.nn.Module):
+    """Makes a mask of its own from positions that restart, as transformers' models do where they are given none."""
+
+    config = Config()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = Attention()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None):
+        made = None
+        if attention_mask is None and position_ids is not None:
+            piece = (position_ids == 0).cumsum(1)
+            made = (piece[:, None, :, None] == piece[:, None, None, :]).tril()
+        self.attention(input_ids, attention_mask=made)
+        return self.attention(input_ids, attention_mask=made)  # computed again, as checkpointing does
+
+
+def test_a_mask_that_the_model_makes_is_recorded(tmp_path: Path) -> None:
+    recorder = Recorder(job(tmp_path), 0, 1, [])
+    model = Packing()
+    recorder.watch(model)
+    model(torch.tensor([[5, 6, 7, 8, 9]]), position_ids=torch.tensor([[0, 1, 0, 1, 2]]))
+    model(torch.tensor([[5, 6, PAD]]), torch.tensor([[1, 1, 0]]))
+    first, second = lines(tmp_path / batches_file(0))
+    assert first["attention_start"] == [[0, 0, 2, 2, 2]]
+    assert second["attention_start"] == [[0, 0, PADDING]]
+    assert [b["micro_batch"] for b in (first, second)] == [0, 1]
+
+
 def test_evaluation_is_not_recorded(tmp_path: Path) -> None:
     recorder = Recorder(job(tmp_path), 0, 1, [])
     model = Model().eval()

@@ -26,7 +26,14 @@ def _spans(scenario: Scenario, row: int) -> tuple[int, int]:
     return start, start + len(answer.content.split()) + 1
 
 
-def _positions(scenario: Scenario, row: int, mask: str) -> range:
+def _padded(scenario: Scenario, step: int, number: int, rank: int) -> set[int]:
+    """The rows of a micro-batch that padding follows."""
+    sequences = scenario.sequence_rows(step, number, rank)
+    lengths = [sum(_spans(scenario, row)[1] for row in sequence) for sequence in sequences]
+    return {s[-1] for s, length in zip(sequences, lengths, strict=True) if length < max(lengths)}
+
+
+def _positions(scenario: Scenario, row: int, mask: str, padded: bool) -> range:
     """Positions that are trained under a mask."""
     start, end = _spans(scenario, row)
     return {
@@ -35,6 +42,7 @@ def _positions(scenario: Scenario, row: int, mask: str) -> range:
         "no-eos": range(start, end - 1),
         "no-first": range(start + 1, end),
         "shifted": range(start - 1, end - 1),
+        "late": range(start + 1, end + padded),
         "with-tag": range(start - 1, end),
     }[mask]
 
@@ -47,7 +55,7 @@ def weights(scenario: Scenario, plan: Plan, step: int) -> dict[Token, Fraction]:
         for number in range(scenario.accumulation)
         for sequence in scenario.sequence_rows(step, number, rank)
         for row in sequence
-        for position in _positions(scenario, row, plan.mask)
+        for position in _positions(scenario, row, plan.mask, row in _padded(scenario, step, number, rank))
     ]
     group = {
         "token": lambda t: None,

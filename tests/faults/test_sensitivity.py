@@ -65,6 +65,8 @@ def test_the_change_is_found_in_padded_and_packed_batches(row, cache):
             ["dropped-micro-batches", "mean-of-means", "gradient-scale"],
         ),
         (Plan(mask="everything", level="rank"), ["loss-mask", "mean-of-means"]),
+        (Plan(mask="shifted", level="micro-batch"), ["loss-mask", "mean-of-means"]),
+        (Plan(level="micro-batch", scale="GA"), ["mean-of-means", "gradient-scale"]),
         (Plan(keep="last", scale="1/GA", clip="none"), ["dropped-micro-batches", "gradient-scale"]),
         (Plan(mask="no-eos", decay="all", beta2=0.95), ["loss-mask", "weight-decay", "optimizer-moments"]),
     ],
@@ -73,3 +75,11 @@ def test_the_change_is_found_in_padded_and_packed_batches(row, cache):
 def test_faults_that_come_together_are_all_named(plan, causes, cache):
     judgement = proof.judged(scenarios.get("sft-ragged-decay"), plan, cache)
     assert [d.cause for d in judgement.diagnoses] == causes, proof.told(judgement)
+
+
+def test_a_mask_that_reaches_into_the_padding_is_told_with_what_else_is_wrong(cache):
+    plan = Plan(mask="late", level="micro-batch", scale="GA")
+    judgement = proof.judged(_one_step("sft-ragged-batch2"), plan, cache)
+    assert [d.cause for d in judgement.diagnoses] == ["loss-mask", "mean-of-means", "gradient-scale"]
+    assert "padding" in judgement.diagnoses[0].summary
+    assert {f.code for f in judgement.findings} >= {"weights.mask", "weights.mean-of-means", "grad-norm.value"}

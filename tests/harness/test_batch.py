@@ -100,6 +100,17 @@ def test_padding_is_taken_off(left: int, right: int) -> None:
     assert c.place == (0, 0)
 
 
+def test_the_first_token_of_padding_can_be_put_back() -> None:
+    first, second = (batch.with_padding(c, PAD) for c in found(Layout((2, 5), left=2, right=3)))
+    assert first.ids == ROWS[2].ids  # another row is behind it
+    assert second.ids == (*ROWS[5].ids, PAD)
+    assert second.trained == second.marked == (*ROWS[5].loss_mask, False)
+    assert second.positions == tuple(range(len(second.ids)))
+    assert set(second.reach) == {0}
+    (alone,) = found(Layout((2,), left=2))
+    assert batch.with_padding(alone, PAD) == alone
+
+
 def test_packed_rows_come_apart_and_leaks_show() -> None:
     first, second = found(Layout((2, 5)))
     assert (first.row, second.row) == (2, 5)

@@ -74,3 +74,19 @@ def test_a_mistake_is_named_with_its_place(old: str, new: str, says: str, tmp_pa
 def test_a_missing_file_is_a_bad_recipe(tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match="cannot be read"):
         load(tmp_path / "none.toml")
+
+
+def test_what_all_releases_have_is_in_each() -> None:
+    framework = recipes.Framework.model_validate(
+        {
+            "newest": "1.0",
+            "packages": ["torch"],
+            "cpu_variables": {"A": "1", "B": "1"},
+            "releases": [
+                {"versions": ">=1", "adapter": "a", "packages": ["numpy<2"], "cpu_variables": {"B": "2"}},
+            ],
+        }
+    )
+    release = recipes.Recipes(framework={"trl": framework}).release("trl", "1.0")
+    assert release.packages == ("numpy<2", "torch")
+    assert release.cpu_variables == {"A": "1", "B": "2"}

@@ -1,0 +1,309 @@
+"""OpenRLHF's supervised trainer, as `python -m openrlhf.cli.train_sft --flags` starts it in every rank."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import runpy
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import deepspeed
+import torch
+from packaging.version import Version
+
+from adapters import deepspeed_shims
+from adapters.contract import Job, Scenario, Shim
+from adapters.deepspeed_sft import STAGES
+from adapters.deepspeed_sft import prepare as prepare_deepspeed
+from adapters.deepspeed_state import State, read, read_parameters, relink_moments
+from adapters.rank import init_distributed
+from adapters.recorder import Recorder
+from adapters.stubs import stand_in
+
+FLASH_ATTENTION = stand_in(
+    "flash_attn",
+    "OpenRLHF imports flash-attn at the top (models/ring_attn_utils.py), which has no build for a CPU; only packed"
+    " samples and ring attention call it, and without its cross entropy OpenRLHF takes torch's (models/utils.py)",
+)
+
+from openrlhf.datasets import SFTDataset  # noqa: E402  it needs the stand-in
+from openrlhf.trainer.sft_trainer import SFTTrainer  # noqa: E402
+from openrlhf.utils import utils as openrlhf_utils  # noqa: E402
+from openrlhf.utils.deepspeed import deepspeed as strategy  # noqa: E402
+
+CUDA_CALLS = Shim(
+    "cuda-calls",
+    "OpenRLHF calls torch.cuda without asking whether it is there (utils/deepspeed/deepspeed.py,"
+    " utils/distributed_util.py): set_device, synchronize and empty_cache do nothing, current_device is the CPU",
+)
+CUDA_ANSWERS = {"set_device": None, "synchronize": None, "empty_cache": None, "current_device": "cpu"}
+DEVICE_MESH = Shim(
+    "cpu-mesh", "OpenRLHF asks for a device mesh of CUDA devices (setup_distributed in utils/deepspeed/deepspeed.py)"
+)
+TORCH_ADAM = Shim(
+    "torch-adam",
+    "OpenRLHF takes DeepSpeed's FusedAdam, or its CPUAdam for offload, which on a CPU would be compiled for minutes:"
+    " torch's AdamW is in their place, by DeepSpeed's own option torch_adam from 0.10.2 on",
+)
+FULL_PRECISION = Shim(
+    "fp32",
+    "OpenRLHF trains in bf16 or fp16 only (--param_dtype): the model is loaded in fp32 and DeepSpeed's bf16 is off",
+)
+IN_PROCESS = Shim(
+    "dataset-in-process",
+    "OpenRLHF maps its dataset in 8 processes a rank (SFTDataset in datasets/sft_dataset.py), which takes longer than"
+    " all the rest of a tiny run: it is mapped in the rank itself",
+)
+
+DOTTED = Version("0.10.2")
+"""The first release with flags such as --train.batch_size, and with an optimizer made by DeepSpeed."""
+
+FLAGS = {
+    "pretrain": "model.model_name_or_path",
+    "save_path": "ckpt.output_dir",
+    "dataset": "data.dataset",
+    "input_key": "data.input_key",
+    "output_key": "data.output_key",
+    "input_template": "data.input_template",
+    "apply_chat_template": "data.apply_chat_template",
+    "multiturn": "data.multiturn",
+    "max_len": "data.max_len",
+    "seed": "train.seed",
+    "max_epochs": "train.max_epochs",
+    "train_batch_size": "train.batch_size",
+    "micro_train_batch_size": "train.micro_batch_size",
+    "zero_stage": "ds.zero_stage",
+    "adam_offload": "ds.adam_offload",
+    "attn_implementation": "ds.attn_implementation",
+    "learning_rate": "adam.lr",
+    "adam_betas": "adam.betas",
+    "l2": "adam.weight_decay",
+}
+"""The flags of 0.9 by what they are called since `DOTTED`; others kept their names."""
+
+
+def unsupported(scenario: Scenario, version: str) -> str | None:
+    """Why OpenRLHF cannot run this scenario; None if it can."""
+    name = f"openrlhf {version}"
+    if scenario.sharding not in STAGES:
+        return f"{name} has no sharding={scenario.sharding!r}, but DeepSpeed's {', '.join(STAGES)}"
+    if scenario.offload_optimizer and scenario.sharding == "none":
+        return f"{name} has offload_optimizer=True only with a ZeRO stage, not with sharding='none'"
+    if scenario.rows_per_sequence > 1:
+        return f"{name} packs with flash attention only (--packing_samples), so no rows_per_sequence on a CPU"
+    if scenario.engine_output != "model":
+        return f"{name} computes its loss from logits, so it has no engine_output={scenario.engine_output!r}"
+    if Version(version) < DOTTED and scenario.optimizer.eps != 1e-8:
+        return f"{name} has no flag for optimizer.eps={scenario.optimizer.eps:g}"
+    if scenario.schedule != "constant" and scenario.warmup_steps < scenario.steps and Version(version) < DOTTED:
+        return f"{name} has no schedule={scenario.schedule!r} that stays at its rate after warmup_steps"
+    if scenario.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.rows):
+        return f"{name} makes one question and one answer of a row with row_format='prompt-completion'"
+    return None
+
+
+def shims(job: Job) -> Sequence[Shim]:
+    """What `train` changes in this release of OpenRLHF, and of the DeepSpeed underneath."""
+    scenario = job.scenario
+    cpu = (CUDA_CALLS, DEVICE_MESH, TORCH_ADAM, IN_PROCESS) if scenario.device == "cpu" else ()
+    precision = (FULL_PRECISION,) if scenario.precision == "fp32" else ()
+    engine = deepspeed_shims.needed(deepspeed.__version__, STAGES[scenario.sharding])
+    return (*FLASH_ATTENTION, *cpu, *precision, *engine)
+
+
+def prepare() -> None:
+    """Import what DeepSpeed would import later: see `deepspeed_sft`."""
+    prepare_deepspeed()
+
+
+def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
+    """Run the command with the scenario as its flags. Raises whatever OpenRLHF raises."""
+    applied = shims(job)
+    apply(applied)
+    init_distributed(job)
+    # deepspeed.initialize(dist_init_required=True) looks for all that torchrun sets, or asks MPI, before it finds that
+    # torch.distributed is there already (init_distributed in comm/comm.py)
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", "0")
+    observe(job, recorder, rank, deepspeed_shims.RELINK_MOMENTS in applied)
+    datasets.config.HF_DATASETS_CACHE = Path.cwd() / f"datasets-r{rank}"  # or it grows in the user's home
+    sys.argv = ["train_sft", *arguments(job, write_rows(job, rank, world))]
+    runpy.run_module("openrlhf.cli.train_sft", run_name="__main__", alter_sys=True)
+    recorder.end()
+
+
+def write_rows(job: Job, rank: int, world: int) -> Path:
+    """The rows as OpenRLHF reads them, in such an order that its shuffling gives each rank those of the scenario.
+
+    DistributedSampler (utils/distributed_sampler.py) permutes by torch.randperm, seeded with seed + epoch, then deals
+    row by row to the ranks.
+    """
+    scenario = job.scenario
+    source = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
+    steps = ((s, m) for s in range(scenario.steps) for m in range(scenario.accumulation))
+    dealt = [
+        row[0]
+        for step, number in steps
+        for rows in zip(*(scenario.sequence_rows(step, number, r) for r in range(world)), strict=True)
+        for row in rows
+    ]
+    shuffled = torch.randperm(len(dealt), generator=torch.Generator().manual_seed(scenario.seed)).tolist()
+    lines = [""] * len(dealt)
+    for place, row in zip(shuffled, dealt, strict=True):
+        lines[place] = json.dumps(as_row(json.loads(source[row])["messages"], scenario))
+    path = Path.cwd() / f"rows-r{rank}.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def as_row(messages: list[dict[str, str]], scenario: Scenario) -> dict[str, Any]:
+    """A conversation as a list of messages, or as two texts."""
+    if scenario.row_format == "conversation":
+        return {"messages": messages}
+    question, answer = (message["content"] for message in messages)
+    return {"prompt": question, "completion": answer}
+
+
+def arguments(job: Job, rows: Path) -> list[str]:
+    """The scenario as flags, by the names that this release has for them; what they do not say stays as it is."""
+    scenario = job.scenario
+    dotted = Version(job.version) >= DOTTED
+    rule = scenario.optimizer
+    said: dict[str, Sequence[Any]] = {
+        "pretrain": [job.checkpoint],
+        "save_path": [Path.cwd() / "saved"],
+        "dataset": [rows],
+        "max_len": [scenario.model.max_positions],
+        "seed": [scenario.seed],
+        "max_epochs": [1],
+        "train_batch_size": [scenario.sequences_per_step],
+        "micro_train_batch_size": [scenario.micro_batch_size],
+        "zero_stage": [STAGES[scenario.sharding]],
+        "attn_implementation": ["sdpa"],  # flash attention otherwise
+        "learning_rate": [rule.learning_rate],
+        "adam_betas": [rule.beta1, rule.beta2],
+        "l2": [rule.weight_decay],
+        "max_norm": [scenario.max_grad_norm or 0.0],
+    }
+    if scenario.offload_optimizer:
+        said["adam_offload"] = []
+    if dotted:
+        said["adam.eps"] = [rule.eps]
+    said |= text(scenario) | schedule(scenario, dotted)
+    named = {FLAGS.get(name, name) if dotted else name: values for name, values in said.items()}
+    return [word for name, values in named.items() for word in (f"--{name}", *map(str, values))]
+
+
+def text(scenario: Scenario) -> dict[str, Sequence[str]]:
+    """How rows become text: by the tokenizer's chat template, or by OpenRLHF's own template around a question.
+
+    OpenRLHF adds the EOS to a text that does not end in it.
+    """
+    if scenario.row_format == "conversation":
+        return {"input_key": ["messages"], "apply_chat_template": [], "multiturn": []}
+    return {
+        "input_key": ["prompt"],
+        "output_key": ["completion"],
+        "input_template": ["<|user|> {} <|assistant|> "],
+    }
+
+
+def schedule(scenario: Scenario, dotted: bool) -> dict[str, Sequence[Any]]:
+    """The learning rate's schedule, by transformers' names.
+
+    `constant_with_warmup` starts from 0. `cosine_warmup_with_min_lr` counts steps from 1 while it warms up, and with
+    a least rate of 1 times the base stays there; before `DOTTED` the least rate is a tenth.
+    """
+    if scenario.schedule == "constant":
+        return {"lr_scheduler": ["constant"], "lr_warmup_ratio": [0.0]}
+    least = {"min_lr_ratio": [1.0]} if dotted else {}
+    # the number of warm-up steps is this times the number of steps, rounded up
+    ratio = (scenario.warmup_steps - 0.5) / scenario.steps if scenario.warmup_steps else 0.0
+    return {"lr_scheduler": ["cosine_warmup_with_min_lr"], "lr_warmup_ratio": [ratio], **least}
+
+
+def apply(applied: Sequence[Shim]) -> None:
+    """Make the changes in this process."""
+    deepspeed_shims.apply(applied)
+    if CUDA_CALLS in applied:
+        for name, answer in CUDA_ANSWERS.items():
+            setattr(torch.cuda, name, lambda *_, answer=answer: answer)
+    if DEVICE_MESH in applied:
+        strategy.init_device_mesh = functools.partial(on_cpu, strategy.init_device_mesh)
+    if TORCH_ADAM in applied:
+        use_torch_adam()
+    if IN_PROCESS in applied:
+        SFTDataset.__init__ = functools.partialmethod(SFTDataset.__init__, num_processors=None)
+    if FULL_PRECISION in applied:
+        openrlhf_utils.convert_to_torch_dtype = lambda _: torch.float32
+        change_config(param_dtype="fp32")
+
+
+def on_cpu(make: Callable[..., Any], _: str, *args: Any, **kwargs: Any) -> Any:
+    """A device mesh of the same shape on the CPU."""
+    return make("cpu", *args, **kwargs)
+
+
+def use_torch_adam() -> None:
+    """Put torch's AdamW where OpenRLHF and DeepSpeed make, and look for, one of DeepSpeed's own."""
+    for name in ("FusedAdam", "DeepSpeedCPUAdam"):
+        if hasattr(strategy, name):  # before `DOTTED`
+            setattr(strategy, name, torch.optim.AdamW)
+    deepspeed.runtime.engine.FusedAdam = torch.optim.AdamW
+    deepspeed.ops.adam.DeepSpeedCPUAdam = torch.optim.AdamW
+    make = strategy.get_train_ds_config
+
+    def with_torch_adam(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        config: dict[str, Any] = make(*args, **kwargs)
+        if "optimizer" in config:
+            config["optimizer"]["params"]["torch_adam"] = True
+        return config
+
+    strategy.get_train_ds_config = with_torch_adam
+
+
+def change_config(**changed: Any) -> None:
+    """Let DeepSpeed's configuration be made with other arguments."""
+    make = strategy.get_train_ds_config
+    strategy.get_train_ds_config = lambda *args, **kwargs: make(*args, **{**kwargs, **changed})
+
+
+def observe(job: Job, recorder: Recorder, rank: int, relink: bool) -> None:
+    """Let the recorder see the model when the engine is there, and the state where OpenRLHF logs a step."""
+    prepared = strategy.DeepspeedStrategy.prepare
+    logged = SFTTrainer.save_logs_and_checkpoints
+    first = [relink]
+
+    def prepare(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = prepared(self, *args, **kwargs)
+        engine = result[0].model
+        recorder.watch(engine.module)
+        parameters = dict(engine.module.named_parameters())
+        recorder.begin(read_parameters(engine, parameters, rank) if job.record else {})
+        return result
+
+    def save_logs_and_checkpoints(
+        self: Any, args: Any, step: int, bar: Any, logs: Mapping[str, float], *rest: Any
+    ) -> Any:
+        engine = self.model.model
+        if first[0]:
+            relink_moments(engine.optimizer)
+            first[0] = False
+        state = State({}, {}, {})
+        if job.record:
+            state = read(engine, dict(engine.module.named_parameters()), rank)
+        recorder.step(None, grad_norm(engine, logs), logs["lr"], *state)
+        return logged(self, args, step, bar, logs, *rest)
+
+    strategy.DeepspeedStrategy.prepare = prepare
+    SFTTrainer.save_logs_and_checkpoints = save_logs_and_checkpoints
+
+
+def grad_norm(engine: Any, logs: Mapping[str, float]) -> float | None:
+    """The norm that OpenRLHF logs; it writes 0 where the engine has none, which is fp32 without ZeRO."""
+    return None if engine.get_global_grad_norm() is None else logs["grad_norm"]

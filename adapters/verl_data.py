@@ -1,0 +1,72 @@
+"""The scenario's rows as the Parquet files that verl's trainers read, in an order that its sampler undoes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DistributedSampler
+
+from adapters.contract import Job, Scenario
+
+Row = dict[str, Any]
+
+
+def positions(scenario: Scenario) -> list[int]:
+    """The row that verl's dataloaders must give at each position of an epoch.
+
+    Position p goes to rank p modulo ranks (torch's DistributedSampler); a rank's share of a step is cut into
+    micro-batches in order.
+    """
+    result = []
+    for step in range(scenario.steps):
+        dealt = [
+            [row for m in range(scenario.accumulation) for s in scenario.sequence_rows(step, m, rank) for row in s]
+            for rank in range(scenario.ranks)
+        ]
+        result += [row for together in zip(*dealt, strict=True) for row in together]
+    return result
+
+
+def unshuffled(wanted: Sequence[int]) -> list[int]:
+    """The order of the file from which the trainers' sampler draws `wanted`.
+
+    They are hard-wired to `DistributedSampler(shuffle=True)` with its seed of 0 in the first epoch, which draws by a
+    permutation of the whole file.
+    """
+    rows: Any = wanted
+    drawn: list[int] = list(DistributedSampler(rows, num_replicas=1, rank=0, shuffle=True, seed=0))
+    file = [0] * len(wanted)
+    for row, place in zip(wanted, drawn, strict=True):
+        file[place] = row
+    return file
+
+
+def write(job: Job, rank: int) -> str:
+    """Write the training file of this rank into the current folder, and return its absolute path.
+
+    Conversations go into a column `messages`; prompts and answers into `prompt` and `response`.
+    """
+    import pandas as pd  # verl has it; what else is here is also used without
+
+    lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
+    rows = [_columns(job.scenario, json.loads(line)["messages"]) for line in lines]
+    path = Path.cwd() / f"train-r{rank:02d}.parquet"
+    pd.DataFrame([rows[i] for i in unshuffled(positions(job.scenario))]).to_parquet(path)
+    return os.fspath(path)
+
+
+def _columns(scenario: Scenario, messages: list[Row]) -> Row:
+    if scenario.row_format == "conversation":
+        return {"messages": messages}
+    prompt, response = messages
+    return {"prompt": prompt["content"], "response": response["content"]}
+
+
+def room(job: Job) -> int:
+    """A length that every row fits into with padding to spare, in steps of 64 tokens."""
+    lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
+    return 64 * (max(len(json.loads(line)["input_ids"]) for line in lines) // 64 + 1)

@@ -1,0 +1,233 @@
+"""verl's older trainer, as `torchrun -m verl.trainer.fsdp_sft_trainer key=value ...` starts it: up to 0.7.0."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import torch
+from hydra.core.plugins import Plugins
+from packaging.version import Version
+
+from adapters import verl_data
+from adapters.contract import Job, Scenario, Shim
+from adapters.rank import answer_init_process_group
+from adapters.recorder import Recorder
+from adapters.sharded import whole
+from adapters.stubs import stand_in
+from adapters.verl_shims import MEMORY, give_the_cpu_memory_figures
+
+VISION = stand_in(
+    "qwen_vl_utils",
+    "verl 0.7.0 imports it for its datasets (utils/dataset/vision_utils.py), though no row has an image; it would bring"
+    " torchvision with it",
+)
+
+from verl.trainer import fsdp_sft_trainer  # noqa: E402  after the stand-in
+from verl.trainer.fsdp_sft_trainer import FSDPSFTTrainer  # noqa: E402
+from verl.utils import distributed  # noqa: E402
+
+HERE = "verl/trainer/fsdp_sft_trainer.py"
+
+PROCESS_GROUP = Shim(
+    "process-group",
+    "verl calls init_process_group by itself, with NCCL (utils/distributed.py): the ranks meet with gloo where the"
+    " launcher means them to",
+)
+ATTENTION = Shim(
+    "sdpa-attention", f"{HERE} asks for flash attention by name, which does not run on a CPU: it gets torch's own"
+)
+LOADER = Shim(
+    "loader-in-process",
+    f"{HERE} starts 8 worker processes and pins memory for each of its loaders: rows are read in the rank's process",
+)
+FULL_PRECISION = Shim(
+    "full-precision",
+    f"{HERE} has bfloat16 written into its FSDP policy and its autocast, with no option for another; for a scenario in"
+    " fp32 they get float32, or there would be nothing finer than bfloat16 to see",
+)
+
+EPOCHS = 10
+"""The one schedule with a constant part (`wsd`) keeps it for nine tenths of all epochs; training ends in the first."""
+
+LATER = (
+    "transformers.models.llama.modeling_llama",
+    "torch.distributed.checkpoint.state_dict",
+    "verl.utils.checkpoint.fsdp_checkpoint_manager",
+)
+
+
+def unsupported(scenario: Scenario, version: str) -> str | None:
+    """Why this trainer cannot run this scenario; None if it can."""
+    name = f"verl {version}"
+    rule = scenario.optimizer
+    if scenario.sharding not in ("none", "fsdp"):
+        return f"{name} has no sharding={scenario.sharding!r} in its trainer for supervised training, but FSDP"
+    if scenario.offload_optimizer:
+        return f"{name} offloads all or nothing (model.fsdp_config.cpu_offload), so it has no offload_optimizer=True"
+    if scenario.engine_output != "model":
+        return f"{name} computes its loss from logits, so it has no engine_output={scenario.engine_output!r}"
+    if rule.weight_decay:
+        return (
+            f"{name} hands the optimizer all parameters in one group ({HERE}), so it has no"
+            f" optimizer.weight_decay={rule.weight_decay:g} that exempts norms"
+        )
+    if rule.eps != 1e-8 and Version(version) < Version("0.6.1"):
+        return f"{name} has no option for the optimizer's eps, so it has no optimizer.eps={rule.eps:g}"
+    if scenario.schedule != "constant":
+        return f"{name} warms up from 0 in its first step, so it has no schedule={scenario.schedule!r}"
+    if scenario.rows_per_sequence > 1:
+        return (
+            f"{name} removes padding with sequence parallelism and flash attention only ({HERE}), so it has no"
+            f" rows_per_sequence={scenario.rows_per_sequence}"
+        )
+    if scenario.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.rows):
+        return f"{name} has one prompt and one answer in a row, so it has no row_format={scenario.row_format!r} of more"
+    return None
+
+
+def shims(job: Job) -> Sequence[Shim]:
+    """What `train` changes in this release of verl."""
+    precise = [*([FULL_PRECISION] if job.scenario.precision == "fp32" else []), *stubs(job.version)]
+    if job.scenario.device == "cuda":
+        return precise
+    # later releases know that a CPU has no such figures
+    memory = [MEMORY] if Version(job.version) < Version("0.6") else []
+    return [PROCESS_GROUP, ATTENTION, LOADER, *memory, *precise]
+
+
+def stubs(version: str) -> Sequence[Shim]:
+    """The stand-ins that this release imports: `stand_in` cannot know."""
+    return VISION if Version(version) >= Version("0.7") else ()
+
+
+def prepare() -> None:
+    """Import what the trainer otherwise would in every cell."""
+    for module in LATER:
+        import_module(module)
+    Plugins.instance()  # looks for hydra's plugins once
+
+
+def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
+    """Run the trainer with the scenario as its command line. Raises whatever verl raises."""
+    apply(shims(job), job)
+    observe(job, recorder)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # or it exits, where the reason belongs into the trace
+    sys.argv = ["fsdp_sft_trainer", *overrides(job, verl_data.write(job, rank))]
+    fsdp_sft_trainer.main()
+
+
+def apply(applied: Sequence[Shim], job: Job) -> None:
+    """Change what the trainer's module finds by these names, in this process."""
+    here: Any = fsdp_sft_trainer
+    if PROCESS_GROUP in applied:
+        answer_init_process_group(job)
+        distributed.get_nccl_backend = lambda: "gloo"  # 0.5.0 raises in it where there is no CUDA device
+    if MEMORY in applied:
+        give_the_cpu_memory_figures()
+    if ATTENTION in applied:
+        models = here.AutoModelForCausalLM
+        models.from_pretrained = _with(models.from_pretrained, attn_implementation="sdpa")
+    if LOADER in applied:
+        here.StatefulDataLoader = _with(here.StatefulDataLoader, num_workers=0, pin_memory=False, pin_memory_device="")
+    if FULL_PRECISION in applied:
+        here.MixedPrecisionPolicy = _with(here.MixedPrecisionPolicy, param_dtype=torch.float32)
+        torch.autocast = partial(torch.autocast, enabled=False)  # type: ignore[misc,assignment]
+
+
+def _with(call: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
+    """`call` with these keyword arguments, whatever it is called with."""
+    return lambda *args, **kwargs: call(*args, **{**kwargs, **fixed})
+
+
+def overrides(job: Job, file: str) -> list[str]:
+    """The scenario as verl's command line; what it does not say stays at verl's defaults, such as FSDP2."""
+    scenario = job.scenario
+    rule = scenario.optimizer
+    later = Version(job.version) >= Version("0.6.1")
+    return [
+        f"model.partial_pretrain={job.checkpoint}",
+        "model.enable_gradient_checkpointing=False",
+        f"data.train_files={file}",
+        f"data.val_files={file}",  # read after the last step, whether one wants to or not
+        f"data.train_batch_size={scenario.rows_per_step}",
+        f"data.micro_batch_size_per_gpu={scenario.micro_batch_size}",
+        f"data.max_length={verl_data.room(job)}",
+        *(
+            ["data.multiturn.enable=True"]  # MultiTurnSFTDataset
+            if scenario.row_format == "conversation"
+            else ["data.prompt_key=prompt", "data.response_key=response"]  # SFTDataset
+        ),
+        f"optim.lr={rule.learning_rate!r}",
+        f"optim.betas=[{rule.beta1!r},{rule.beta2!r}]",
+        *([f"+optim.override_optimizer_config.eps={rule.eps!r}"] if later else []),
+        f"optim.weight_decay={rule.weight_decay!r}",
+        f"optim.clip_grad={'inf' if scenario.max_grad_norm is None else repr(scenario.max_grad_norm)}",
+        f"optim.{'lr_warmup_steps_ratio' if later else 'warmup_steps_ratio'}=0.0",
+        "optim.lr_scheduler=wsd",
+        f"trainer.total_epochs={EPOCHS}",
+        f"trainer.total_training_steps={scenario.steps}",
+        f"trainer.device={scenario.device}",
+        "trainer.logger=[console]",
+        "trainer.resume_mode=disable",
+        f"trainer.n_gpus_per_node={scenario.ranks}",
+        "hydra.output_subdir=null",
+        "hydra.run.dir=.",
+        "hydra/job_logging=none",
+    ]
+
+
+def observe(job: Job, recorder: Recorder) -> None:
+    """Let the recorder see the model once it is built, and the state after each step."""
+    here: Any = fsdp_sft_trainer
+    build, step, fit = FSDPSFTTrainer.__init__, FSDPSFTTrainer.training_step, FSDPSFTTrainer.fit
+    clip = here.fsdp2_clip_grad_norm_
+    norms: list[float] = []
+    rates: list[float] = []
+
+    def clip_and_keep(*args: Any, **kwargs: Any) -> Any:
+        norm = clip(*args, **kwargs)
+        norms.append(float(norm))
+        return norm
+
+    def build_and_watch(trainer: Any, *args: Any, **kwargs: Any) -> None:
+        build(trainer, *args, **kwargs)
+        recorder.watch(trainer.model)
+        recorder.begin(whole(dict(trainer.fsdp_model.named_parameters())) if job.record else {})
+
+    def step_and_record(trainer: Any, batch: Any) -> dict[str, float]:
+        metrics: dict[str, float] = step(trainer, batch)
+        # train/loss is the mean over ranks only where there are CUDA devices; elsewhere each rank keeps its own
+        # (training_step). No norm is logged; this is the one that the trainer got from clipping and looks at to skip
+        # a step. train/lr(1e-3) is taken after the schedule has moved on: the rate of the next step, in thousandths.
+        loss = metrics["train/loss"] if job.scenario.device == "cuda" else None
+        rate = rates[-1] if rates else None
+        rates.append(metrics["train/lr(1e-3)"] / 1e3)
+        recorder.step(loss, norms[-1], rate, *state(job, trainer))
+        return metrics
+
+    def fit_and_end(trainer: Any) -> None:
+        fit(trainer)
+        recorder.end()  # before run_sft destroys the process group
+
+    here.fsdp2_clip_grad_norm_ = clip_and_keep
+    FSDPSFTTrainer.__init__ = build_and_watch
+    FSDPSFTTrainer.training_step = step_and_record
+    FSDPSFTTrainer.fit = fit_and_end
+
+
+def state(job: Job, trainer: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Parameters and AdamW's moments, unsharded. Collective."""
+    if not job.record:
+        return {}, {}, {}
+    parameters = dict(trainer.fsdp_model.named_parameters())
+    moments = trainer.optimizer.state
+    return (
+        whole(parameters),
+        whole({n: moments[p]["exp_avg"] for n, p in parameters.items()}),
+        whole({n: moments[p]["exp_avg_sq"] for n, p in parameters.items()}),
+    )

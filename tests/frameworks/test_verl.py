@@ -1,0 +1,223 @@
+"""What is wrong, and what is right, in real releases of verl: one test for each thing that is claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scenarios
+from harness import trace
+from harness.diagnosis import upstream
+from harness.oracle.basis import flatten
+from harness.verdict import CellRecord, DiagnosisRecord
+from tests.frameworks import command
+from tests.frameworks.command import Run
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]  # the first may have to build three environments
+
+NEW, OLD, OLDER = "0.9.1", "0.6.1", "0.5.0"
+RIGHT = (
+    "sft-ragged",
+    "sft-equal",
+    "sft-ragged-noclip",
+    "sft-ragged-warmup",
+    "sft-ragged-batch2",
+    "sft-ragged-packed",
+    "sft-ragged-bf16",
+)
+PREFIXED = ("sft-ragged", "sft-equal", "sft-ragged-noclip", "sft-ragged-batch2", "sft-ragged-bf16", "sft-ragged-pairs")
+"""What both older releases express."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Run:
+    """Three releases of verl, and torch to hold the newest against."""
+    chosen = [word for name in ("torch", *(f"verl=={v}" for v in (NEW, OLD, OLDER))) for word in ("--framework", name)]
+    names = [word for name in (*RIGHT, "sft-ragged-pairs", "sft-ragged-decay") for word in ("--scenario", name)]
+    return command.run(tmp_path_factory.mktemp("verl"), environments, *chosen, *names, timeout=1800.0)
+
+
+def cell(run: Run, version: str, scenario: str) -> CellRecord:
+    return run.cell(f"verl=={version}/{scenario}")
+
+
+def verl(run: Run) -> Iterator[CellRecord]:
+    return (c for c in run.verdict.cells if c.framework == "verl")
+
+
+def causes(of: CellRecord) -> list[str]:
+    return [d.cause for d in of.diagnoses]
+
+
+def codes(of: CellRecord) -> set[str]:
+    return {f.code for f in of.findings}
+
+
+def diagnosis(of: CellRecord, cause: str) -> DiagnosisRecord:
+    return next(d for d in of.diagnoses if d.cause == cause)
+
+
+def details(of: CellRecord, code: str, key: str) -> list[object]:
+    """What every step's finding of that code has under a key."""
+    return [(f.model_extra or {})[key] for f in of.findings if f.code == code]
+
+
+def test_no_cell_is_unknown(run: Run) -> None:
+    assert [(c.name, c.reason) for c in run.verdict.cells if c.verdict == "unknown"] == []
+
+
+# ---- the trainer on the engines is right
+
+
+@pytest.mark.parametrize("scenario", RIGHT)
+def test_right(run: Run, scenario: str) -> None:
+    found = cell(run, NEW, scenario)
+    assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
+
+
+def test_the_newest_ends_where_torch_ends(run: Run) -> None:
+    ours = trace.read(run.trace(f"verl=={NEW}/sft-ragged")).state(3, "param")
+    reference = trace.read(run.trace("torch==2.13.0/sft-ragged")).state(3, "param")
+    assert float((flatten(ours) - flatten(reference)).norm()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("version", "scenario", "why"),
+    [
+        (NEW, "sft-ragged-decay", "weight_decay"),
+        (NEW, "sft-ragged-pairs", "row_format"),
+        (OLD, "sft-ragged-warmup", "schedule"),
+        (OLD, "sft-ragged-packed", "rows_per_sequence"),
+        (OLDER, "sft-ragged-decay", "weight_decay"),
+    ],
+)
+def test_what_it_cannot_express_is_said(run: Run, version: str, scenario: str, why: str) -> None:
+    found = cell(run, version, scenario)
+    assert found.verdict == "unsupported"
+    assert f"verl {version}" in (found.reason or "")
+    assert why in (found.reason or "")
+
+
+# ---- the older trainer averages each micro-batch by itself
+
+
+@pytest.mark.parametrize("version", [OLD, OLDER])
+@pytest.mark.parametrize("scenario", sorted(set(PREFIXED) - {"sft-equal"}))
+def test_means_of_means(run: Run, version: str, scenario: str) -> None:
+    found = cell(run, version, scenario)
+    assert found.verdict == "fail"
+    assert details(found, "weights.mean-of-means", "level") == ["micro-batch"] * 3
+    assert "mean-of-means" in causes(found)
+
+
+@pytest.mark.parametrize("version", [NEW, OLD, OLDER])
+def test_no_means_of_means_where_responses_are_equally_long(run: Run, version: str) -> None:
+    found = cell(run, version, "sft-equal")
+    assert "weights.mean-of-means" not in codes(found)
+    assert "mean-of-means" not in causes(found)
+
+
+def test_conversations_in_0_6_1_have_no_other_fault(run: Run) -> None:
+    assert causes(cell(run, OLD, "sft-ragged")) == ["mean-of-means"]
+    assert cell(run, OLD, "sft-equal").verdict == "pass"
+
+
+# ---- PR 3287 mended the mask of conversations in 0.6.0, and shifted that of prompts and answers
+
+
+def test_prompts_and_answers_in_0_6_1_never_train_the_eos(run: Run) -> None:
+    found = cell(run, OLD, "sft-ragged-pairs")
+    assert causes(found) == ["loss-mask", "mean-of-means"]
+    assert details(found, "weights.mask", "mask") == ["shifted"] * 3
+    said = diagnosis(found, "loss-mask")
+    assert said.summary == ("the loss mask is shifted by one: the last prompt token is trained and the EOS never is")
+    assert "3562" in (said.upstream or "")
+
+
+def test_conversations_in_0_5_0_train_the_padding_behind_the_eos(run: Run) -> None:
+    found = cell(run, OLDER, "sft-ragged")
+    assert causes(found) == ["loss-mask", "mean-of-means", "gradient-scale"]
+    assert details(found, "weights.mask", "mask") == ["late"] * 3
+    said = diagnosis(found, "loss-mask")
+    assert "first token of every response is never trained" in said.summary
+    assert "padding" in said.summary
+    assert "3287" in (said.upstream or "")
+
+
+def test_prompts_and_answers_in_0_5_0_have_the_right_mask(run: Run) -> None:
+    assert causes(cell(run, OLDER, "sft-ragged-pairs")) == ["mean-of-means", "gradient-scale"]
+
+
+# ---- PR 3332: the gradient of 0.5.0 is not divided by the number of micro-batches
+
+
+def test_without_clipping_the_scale_is_in_the_weights(run: Run) -> None:
+    found = cell(run, OLDER, "sft-ragged-noclip")
+    assert details(found, "weights.scale", "factor") == [4.0] * 3
+    assert details(found, "weights.scale", "equals") == ["gradient_accumulation_steps"] * 3
+    assert diagnosis(found, "gradient-scale").summary == (
+        "the gradient is 4 times what it should be: gradient_accumulation_steps"
+    )
+
+
+@pytest.mark.parametrize("scenario", ["sft-ragged", "sft-equal", "sft-ragged-pairs"])
+def test_clipping_hides_it_but_the_norm_tells(run: Run, scenario: str) -> None:
+    found = cell(run, OLDER, scenario)
+    assert "weights.scale" not in codes(found)
+    said = diagnosis(found, "gradient-scale")
+    assert "4 times" in said.summary
+    assert "clipping hides it" in said.summary
+    assert said.codes == ["grad-norm.value"]
+    assert "3332" in (said.upstream or "")
+
+
+@pytest.mark.parametrize("scenario", PREFIXED)
+def test_0_6_1_divides_it(run: Run, scenario: str) -> None:
+    assert "gradient-scale" not in causes(cell(run, OLD, scenario))
+
+
+# ---- what is known upstream, against what was found
+
+KNOWN = [k for k in upstream.entries() if k.framework == "verl"]
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda k: f"{k.cause} {k.versions}")
+def test_every_known_cause_is_found_in_this_run(run: Run, known: upstream.Known) -> None:
+    assert [c.name for c in verl(run) for d in c.diagnoses if d.upstream == known.sentence]
+
+
+def test_every_cause_that_is_found_is_known(run: Run) -> None:
+    assert [(c.name, d.cause, d.summary) for c in verl(run) for d in c.diagnoses if not d.upstream] == []
+
+
+def test_known_causes_are_found_wherever_they_should_be(run: Run) -> None:
+    """In all scenarios of an entry, but that means of means are right where responses are equally long."""
+    for c in (c for c in verl(run) if c.verdict != "unsupported"):
+        header = trace.read(run.trace(c.name)).header
+        known = {k.cause for k in KNOWN if k.fits(header, k.cause, scenarios.get(c.scenario))}
+        hidden = {"mean-of-means"} if c.scenario == "sft-equal" else set()
+        assert set(causes(c)) == known - hidden, c.name
+
+
+# ---- what was changed for a CPU
+
+
+def test_every_shim_says_why(run: Run) -> None:
+    for c in (c for c in verl(run) if c.verdict != "unsupported"):
+        shims = trace.read(run.trace(c.name)).header.shims
+        assert shims
+        assert all(len(s["reason"]) > 40 for s in shims)
+
+
+def test_torchrun_gives_the_same_trace(tmp_path: Path, environments: Path, run: Run) -> None:
+    names = (NEW, OLD)
+    chosen = [word for version in names for word in ("--framework", f"verl=={version}")]
+    other = command.run(
+        tmp_path, environments, *chosen, "--scenario", "sft-ragged", "--launcher", "torchrun", timeout=600.0
+    )
+    for version in names:
+        name = f"verl=={version}/sft-ragged"
+        mine, theirs = (trace.read(r.trace(name)).state(3, "param") for r in (run, other))
+        assert all(bool((mine[n] == theirs[n]).all()) for n in mine), name
