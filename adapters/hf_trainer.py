@@ -25,8 +25,10 @@ from adapters.recorder import Recorder, bare_name
 STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
 
 DEEPSPEED = find_spec("deepspeed") is not None
-LAZY = ("torch._dynamo", "torch.distributed.fsdp", "transformers.models.llama.modeling_llama")
 MUON = "deepspeed.runtime.zero.muon"
+
+LAZY = ("torch._dynamo", "torch.distributed.fsdp", "transformers.models.llama.modeling_llama")
+"""Modules that are imported only when they are used, so that every rank would do it anew."""
 
 if DEEPSPEED:
     from adapters import deepspeed_shims, deepspeed_state

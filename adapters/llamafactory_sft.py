@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,23 @@ TORCHAUDIO = stand_in(
 )
 
 from llamafactory.hparams.training_args import TrainingArguments  # noqa: E402  after its stand-in
+from llamafactory.model import loader  # noqa: E402
 from llamafactory.train.tuner import run_exp  # noqa: E402
 
 NAME = "rows"
 
 KNOWN = hf_trainer.names(TrainingArguments)
 
-prepare = hf_trainer.prepare
+
+def prepare() -> None:
+    """As for the Trainer; and its loader asks each kind of model whether this is one of them (model/loader.py), for
+    which transformers imports the configurations of 200 models.
+    """
+    hf_trainer.prepare()
+    import_module("scipy.io")
+    for kind in vars(loader).values():
+        if hasattr(kind, "_model_mapping"):
+            list(kind._model_mapping.keys())
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
