@@ -95,7 +95,10 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     if scenario.offload_optimizer and scenario.sharding == "none":
         return f"{name} has offload_optimizer=True only with a ZeRO stage, not with sharding='none'"
     if scenario.rows_per_sequence > 1:
-        return f"{name} packs with flash attention only (--packing_samples), so no rows_per_sequence on a CPU"
+        return (
+            f"{name} packs by flash attention only (--packing_samples), which its recipe leaves out, so it has no"
+            f" rows_per_sequence={scenario.rows_per_sequence}"
+        )
     if scenario.engine_output != "model":
         return f"{name} computes its loss from logits, so it has no engine_output={scenario.engine_output!r}"
     if Version(version) < DOTTED and scenario.optimizer.eps != 1e-8:
