@@ -33,10 +33,16 @@ class Tolerance:
     source: str
 
 
-# Measured between two implementations that the oracle finds right: torch 2.13.0 with DDP, with FSDP2, and DeepSpeed
-# 0.15.1 and 0.19.8, over three steps of every scenario that two of them can run (bfloat16 with four seeds).
+# Measured between implementations that the oracle finds right: the newest release of each of the eight frameworks over
+# three steps of every scenario that two of them can run, and more of DeepSpeed's and seeds in bfloat16. The drift in
+# float32 is of single elements whose gradient is near Adam's eps: there rounding becomes a part of a step.
 TOLERANCES: Mapping[Precision, Tolerance] = {
-    "fp32": Tolerance(1e-5, 1e-5, 1e-5, "right float32 runs of two frameworks differ by up to 9e-7 of either; x 11"),
+    "fp32": Tolerance(
+        1e-5,
+        2e-4,
+        1e-5,
+        "right float32 runs of two frameworks differ by up to 9e-7 of the gradient and 2.2e-5 of the way; x 11 and x 9",
+    ),
     "bf16": Tolerance(
         0.15,
         0.7,

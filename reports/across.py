@@ -35,8 +35,10 @@ def show(views: Sequence[ViewRecord], console: Console) -> None:
         if not view.groups:
             _line(f"{_scenario(view)}: {view.reason}", console)
     console.print()
+    shown: dict[object, str] = {}
+    """Tables of weights that were shown, with their scenario."""
     for alike in _alike([v for v in views if len(v.groups) > 1]):
-        _parted(alike, console)
+        _parted(alike, shown, console)
 
 
 def _alike(views: Sequence[ViewRecord]) -> list[list[ViewRecord]]:
@@ -48,19 +50,25 @@ def _alike(views: Sequence[ViewRecord]) -> list[list[ViewRecord]]:
     return list(found.values())
 
 
-def _parted(views: Sequence[ViewRecord], console: Console) -> None:
+def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Console) -> None:
     view = views[0]
     console.print(Text(f"{', '.join(map(_scenario, views))}: {len(view.groups)} groups"))
     letters = string.ascii_uppercase
     for i, group in enumerate(view.groups):
         _group(letters[i % 26], group, view.majority == i, console)
     for distance in view.distances:
+        if distance.first > 0:
+            continue  # of the largest group from each other one; the rest is in the verdict
         _line(f"{letters[distance.first % 26]} and {letters[distance.second % 26]}: {_apart(distance)}", console)
     if len(view.inputs) > 1:
         others = ", ".join(_release(name) for names in view.inputs[1:] for name in names)
         _line(f"not fed the same tokens, masks or positions as the most: {others}", console)
-    if view.rows:
+    table = tuple((row.row, *map(_spans, row.spans)) for row in view.rows)
+    if table in shown:
+        _line(f"tokens weigh as in the table of {shown[table]}", console)
+    elif table:
         _rows(view.rows, letters[: len(view.groups)], console)
+        shown[table] = _scenario(view)
     console.print()
 
 
@@ -82,11 +90,12 @@ def _apart(distance: DistanceRecord) -> str:
 
 def _rows(rows: Sequence[RowRecord], letters: str, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(f"weight x N at step {rows[0].step}", no_wrap=True)
+    table.add_column(f"step {rows[0].step}", no_wrap=True)
     for letter in letters:
         table.add_column(letter)
     for row in rows[:MOST_ROWS]:
         table.add_row(f"row {row.row}", *map(_spans, row.spans))
+    _line("weight x N, and the tokens that have it:", console)
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     if len(rows) > MOST_ROWS:
         _line(f"and {len(rows) - MOST_ROWS} more rows", console)
@@ -95,7 +104,7 @@ def _rows(rows: Sequence[RowRecord], letters: str, console: Console) -> None:
 def _spans(spans: Sequence[tuple[int, int, float]] | None) -> str:
     if spans is None:
         return "-"
-    told = [f"{weight:.4g} (token {a})" if a == b else f"{weight:.4g} (tokens {a}-{b})" for a, b, weight in spans]
+    told = [f"{weight:.3g} ({a})" if a == b else f"{weight:.3g} ({a}-{b})" for a, b, weight in spans]
     return ", ".join(told) if told else "0"
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from harness import compare, verdict
 from harness import trace as traces
 from harness.verdict import CellRecord, Verdict
@@ -77,9 +79,20 @@ class Joined:
 Ended = Run | Joined
 
 
-def distance(one: Path, other: Path, step: int) -> float:
-    """L2 distance between the parameters of two traces after that many optimizer steps."""
-    return compare.gap(*(traces.read(trace).state(step, "param") for trace in (one, other))).distance
+def distance(one: Path, other: Path, step: int, near_eps: float = 0.0) -> float:
+    """L2 distance between the parameters of two traces after that many optimizer steps.
+
+    Left out are elements whose gradient was, at some step of the first, within `near_eps` times Adam's eps: there Adam
+    makes a part of a step of the rounding in it.
+    """
+    a, b = traces.read(one), traces.read(other)
+    rule = a.scenario.optimizer
+    held = {name: torch.ones_like(p, dtype=torch.bool) for name, p in a.state(0, "param").items()}
+    for count in range(1, step + 1):
+        for name, second in a.state(count, "exp_avg_sq").items():
+            held[name] &= (second / (1 - rule.beta2**count)).sqrt() >= near_eps * rule.eps
+    ends = ({n: p[held[n]] for n, p in trace.state(step, "param").items()} for trace in (a, b))
+    return compare.gap(*ends).distance
 
 
 class Running:
