@@ -55,7 +55,7 @@ test: setup
 	$(BIN)/python -m pytest
 
 test-fast: setup
-	$(BIN)/python -m pytest -m "not frameworks and not slow"
+	$(BIN)/python -m pytest --numprocesses auto -m "not frameworks and not slow"
 
 check: setup
 	$(BIN)/ruff check .

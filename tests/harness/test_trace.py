@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from adapters.contract import CRASH, END, HEADER, TRACE_SCHEMA, batches_file, steps_file, tensors_file
@@ -83,9 +83,8 @@ def test_a_truncated_file(good: Path, tmp_path: Path, bases: BasisCache, name: s
     folder = Path(shutil.copytree(good, tmp_path / "t", dirs_exist_ok=True))
     path = folder / name
     os.truncate(path, int(share * path.stat().st_size))
-    if name == END:  # but for its last line break, there is nothing in it that could be missed
-        end = path.read_bytes()
-        assert not end.endswith(b"}")
+    # Of the end, nothing is missing without its last line break.
+    assume(name != END or not path.read_bytes().endswith(b"}"))
     unreadable(folder, bases)
 
 
