@@ -19,7 +19,7 @@ from adapters.contract import Job, Scenario
 from adapters.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.rank import init_distributed
 from adapters.recorder import Recorder
-from adapters.sharded import whole
+from adapters.sharded import state, whole
 
 Rows = Sequence[Tokens]
 
@@ -65,8 +65,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        moments = [whole({n: optimizer.state[p][key] for n, p in named.items()}) for key in ("exp_avg", "exp_avg_sq")]
-        recorder.step(loss, float(norm), rate, whole(named), *moments)
+        recorder.step(loss, float(norm), rate, *state(named, optimizer))
     recorder.end()
     torch.distributed.destroy_process_group()
 

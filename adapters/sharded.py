@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 from torch.distributed.tensor import DTensor
@@ -11,3 +12,9 @@ from torch.distributed.tensor import DTensor
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each tensor unsharded, on every rank. Collective: all ranks must call it together, with the same names."""
     return {name: t.full_tensor() if isinstance(t, DTensor) else t for name, t in tensors.items()}
+
+
+def state(parameters: Mapping[str, Tensor], optimizer: Any) -> tuple[dict[str, Tensor], ...]:
+    """Parameters and AdamW's two moments of each, unsharded, as `Recorder.step` takes them. Collective."""
+    moments = ({n: optimizer.state[p][key] for n, p in parameters.items()} for key in ("exp_avg", "exp_avg_sq"))
+    return (whole(parameters), *map(whole, moments))

@@ -17,7 +17,7 @@ from adapters import verl_data
 from adapters.contract import Job, Scenario, Shim
 from adapters.rank import answer_init_process_group
 from adapters.recorder import Recorder
-from adapters.sharded import whole
+from adapters.sharded import state, whole
 from adapters.stubs import stand_in
 from adapters.verl_shims import MEMORY, give_the_cpu_memory_figures
 
@@ -187,7 +187,6 @@ def observe(job: Job, recorder: Recorder) -> None:
     build, step, fit = FSDPSFTTrainer.__init__, FSDPSFTTrainer.training_step, FSDPSFTTrainer.fit
     clip = here.fsdp2_clip_grad_norm_
     norms: list[float] = []
-    rates: list[float] = []
 
     def clip_and_keep(*args: Any, **kwargs: Any) -> Any:
         norm = clip(*args, **kwargs)
@@ -203,11 +202,11 @@ def observe(job: Job, recorder: Recorder) -> None:
         metrics: dict[str, float] = step(trainer, batch)
         # train/loss is the mean over ranks only where there are CUDA devices; elsewhere each rank keeps its own
         # (training_step). No norm is logged; this is the one that the trainer got from clipping and looks at to skip
-        # a step. train/lr(1e-3) is taken after the schedule has moved on: the rate of the next step, in thousandths.
+        # a step. train/lr(1e-3) is taken after the schedule has moved on, and in thousandths.
         loss = metrics["train/loss"] if job.scenario.device == "cuda" else None
-        rate = rates[-1] if rates else None
-        rates.append(metrics["train/lr(1e-3)"] / 1e3)
-        recorder.step(loss, norms[-1], rate, *state(job, trainer))
+        parameters = dict(trainer.fsdp_model.named_parameters())
+        held = state(parameters, trainer.optimizer) if job.record else ({}, {}, {})
+        recorder.step(loss, norms[-1], metrics["train/lr(1e-3)"] / 1e3, *held)
         return metrics
 
     def fit_and_end(trainer: Any) -> None:
@@ -218,16 +217,3 @@ def observe(job: Job, recorder: Recorder) -> None:
     FSDPSFTTrainer.__init__ = build_and_watch
     FSDPSFTTrainer.training_step = step_and_record
     FSDPSFTTrainer.fit = fit_and_end
-
-
-def state(job: Job, trainer: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Parameters and AdamW's moments, unsharded. Collective."""
-    if not job.record:
-        return {}, {}, {}
-    parameters = dict(trainer.fsdp_model.named_parameters())
-    moments = trainer.optimizer.state
-    return (
-        whole(parameters),
-        whole({n: moments[p]["exp_avg"] for n, p in parameters.items()}),
-        whole({n: moments[p]["exp_avg_sq"] for n, p in parameters.items()}),
-    )

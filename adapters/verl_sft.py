@@ -24,7 +24,7 @@ from adapters import verl_data
 from adapters.contract import Job, Scenario, Shim
 from adapters.rank import answer_init_process_group
 from adapters.recorder import Recorder
-from adapters.sharded import whole
+from adapters.sharded import state, whole
 from adapters.verl_shims import MEMORY, give_the_cpu_memory_figures
 
 PLATFORM = Shim(
@@ -116,7 +116,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         torch.nn.functional.log_softmax = partial(torch.nn.functional.log_softmax, dtype=torch.float32)
     if PROCESS_GROUP in applied:
         answer_init_process_group(job)
-    observe(job, recorder, rank)
+    observe(job, recorder)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or it exits, where the reason belongs into the trace
     sys.argv = ["sft_trainer", *overrides(job, verl_data.write(job, rank))]
     sft_trainer.main()
@@ -177,10 +177,9 @@ def schedule(scenario: Scenario) -> list[str]:
     ]
 
 
-def observe(job: Job, recorder: Recorder, rank: int) -> None:
+def observe(job: Job, recorder: Recorder) -> None:
     """Let the recorder see the model once it is built, and the state and metrics after each batch."""
     initialize, train_batch, fit = FSDPEngine.initialize, TrainingWorker.train_batch, sft_trainer.SFTTrainer.fit
-    logged: list[float] = []
 
     def initialize_and_watch(engine: Any) -> None:
         initialize(engine)
@@ -191,11 +190,11 @@ def observe(job: Job, recorder: Recorder, rank: int) -> None:
         output = train_batch(worker, data)
         # What the trainer logs as train/loss, train/grad_norm and train/lr (sft_trainer.py): the mean over ranks of
         # their sums over micro-batches, each scaled to the tokens of the global batch; the norm before clipping; and
-        # "updated learning rate" (FSDPEngine.lr_scheduler_step), which is the one of the next step.
+        # the learning rate after the schedule has moved on (FSDPEngine.lr_scheduler_step).
         metrics: Mapping[str, float] = tensordict_utils.get(output, "metrics")
-        rate = logged[-1] if logged else None
-        logged.append(metrics["lr"])
-        recorder.step(metrics["loss"], metrics["grad_norm"], rate, *state(job, worker.engine, rank))
+        engine = worker.engine
+        held = state(dict(engine.module.named_parameters()), engine.optimizer) if job.record else ({}, {}, {})
+        recorder.step(metrics["loss"], metrics["grad_norm"], metrics["lr"], *held)
         return output
 
     def fit_and_end(trainer: Any) -> None:
@@ -205,16 +204,3 @@ def observe(job: Job, recorder: Recorder, rank: int) -> None:
     FSDPEngine.initialize = initialize_and_watch
     TrainingWorker.train_batch = train_batch_and_record
     sft_trainer.SFTTrainer.fit = fit_and_end
-
-
-def state(job: Job, engine: Any, rank: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Parameters and AdamW's moments, unsharded. Collective."""
-    if not job.record:
-        return {}, {}, {}
-    parameters = dict(engine.module.named_parameters())
-    moments = engine.optimizer.state
-    return (
-        whole(parameters),
-        whole({n: moments[p]["exp_avg"] for n, p in parameters.items()}),
-        whole({n: moments[p]["exp_avg_sq"] for n, p in parameters.items()}),
-    )

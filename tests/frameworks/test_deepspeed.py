@@ -9,8 +9,9 @@ import pytest
 import scenarios
 from harness import trace
 from harness.diagnosis import upstream
-from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord
+from harness.verdict import CellRecord
 from tests.frameworks.command import Run
+from tests.frameworks.reading import causes, details, diagnosis
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]  # the first may have to build six environments
 
@@ -25,23 +26,6 @@ RIGHT = [
 
 def cell(run: Run, version: str, scenario: str) -> CellRecord:
     return run.cell(f"deepspeed=={version}/{scenario}")
-
-
-def finding(of: CellRecord, code: str) -> FindingRecord:
-    """The first of that code, which must be there."""
-    return next(f for f in of.findings if f.code == code)
-
-
-def details(of: CellRecord, code: str) -> list[dict[str, object]]:
-    return [f.model_extra or {} for f in of.findings if f.code == code]
-
-
-def causes(of: CellRecord) -> list[str]:
-    return [d.cause for d in of.diagnoses]
-
-
-def diagnosis(of: CellRecord, cause: str) -> DiagnosisRecord:
-    return next(d for d in of.diagnoses if d.cause == cause)
 
 
 def fits(known: upstream.Known, of: CellRecord, run: Run) -> bool:
