@@ -26,6 +26,8 @@ class Plan:
     clip: Literal["right", "none", "per-rank", "before-averaging"] = "right"
     decay: Literal["matrices", "all"] = "matrices"
     schedule_shift: int = 0
+    reported_shift: int = 0
+    """The learning rate is reported of so many steps later, whichever the step has."""
     zero_first_step: bool = False
     beta1: float | None = None
     beta2: float | None = None
@@ -174,6 +176,8 @@ _FAULTS = (
           Plan(schedule_shift=-1), ("update.learning-rate",), "learning-rate-schedule", _warms_up),
     Fault("learning-rate-early", "every step has the learning rate of the step after",
           Plan(schedule_shift=1), ("update.learning-rate",), "learning-rate-schedule", _warms_up),
+    Fault("learning-rate-misreported", "the learning rate is read for the log after the schedule has moved on",
+          Plan(reported_shift=1), ("learning-rate.value",), "misreported", _warms_up),
     Fault("learning-rate-zero-first", "the first step has learning rate 0",
           Plan(zero_first_step=True), ("update.learning-rate",), "learning-rate-schedule"),
     Fault("wrong-beta1", "Adam's beta1 is 0.95", Plan(beta1=0.95), ("update.moments",), "optimizer-moments"),

@@ -123,10 +123,11 @@ def run(job: Job, model: LlamaForCausalLM, how: Plan, ranks: Ranks, recorder: Re
             torch._foreach_add_(gradients, [how.l2 * p.detach() for p in model.parameters()])
         optimizer.step()
         state = {name: optimizer.state[p] for name, p in model.named_parameters()}
+        reported = scenario.learning_rate_at(step + how.reported_shift) if how.reported_shift else rate
         recorder.step(
             float(ranks.sum(loss)),
             norm,
-            rate,
+            reported,
             dict(model.named_parameters()),
             {name: s["exp_avg"] for name, s in state.items()},
             {name: s["exp_avg_sq"] for name, s in state.items()},
