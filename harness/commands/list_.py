@@ -60,7 +60,7 @@ def _frameworks() -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "what": f"{' or '.join(r.versions for r in framework.releases)}; without a version: {framework.newest}",
+            "what": f"{framework.oldest} and later; without a version: {framework.newest}",
             "versions": [r.versions for r in framework.releases],
             "newest": framework.newest,
         }

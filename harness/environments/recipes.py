@@ -106,6 +106,12 @@ class Framework(BaseModel):
             raise ValueError(f"newest = {self.newest!r} is in none of the ranges of its releases")
         return self
 
+    @property
+    def oldest(self) -> str:
+        """The lowest version that any of its ranges begins with."""
+        parts = [part for release in self.releases for part in SpecifierSet(release.versions)]
+        return str(min(Version(part.version) for part in parts if part.operator in (">=", ">", "~=", "==")))
+
     def completed(self, release: Release) -> Release:
         """One of the releases, with what all of them have."""
         return release.model_copy(

@@ -90,3 +90,14 @@ def test_what_all_releases_have_is_in_each() -> None:
     release = recipes.Recipes(framework={"trl": framework}).release("trl", "1.0")
     assert release.packages == ("numpy<2", "torch")
     assert release.cpu_variables == {"A": "1", "B": "2"}
+
+
+def test_the_oldest_release_of_each() -> None:
+    known = recipes.shipped().framework
+    assert {name: known[name].oldest for name in ("deepspeed", "trl", "llamafactory", "openrlhf", "verl")} == {
+        "deepspeed": "0.14.5",
+        "trl": "0.11.4",
+        "llamafactory": "0.9.3",
+        "openrlhf": "0.9.9",
+        "verl": "0.5",
+    }
