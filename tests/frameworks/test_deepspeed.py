@@ -87,7 +87,7 @@ def test_offload_of_0_18_9_scales_as_well(everything: Run) -> None:
 
 
 def test_offload_alone_drops_in_0_15_2(everything: Run) -> None:
-    failing = {c.scenario for c in deepspeed(everything) if c.version == "0.15.2" and c.verdict != "pass"}
+    failing = {c.scenario for c in deepspeed(everything) if c.version == "0.15.2" and c.verdict == "fail"}
     assert failing == {"sft-ragged-zero2-offload"}
 
 
@@ -129,7 +129,7 @@ def test_the_bare_loss_is_not(everything: Run) -> None:
 def test_bf16_without_zero_starts_adam_one_step_late(everything: Run, version: str) -> None:
     """FP16_Optimizer.initialize_optimizer_states makes a step with zero gradients (runtime/fp16/fused_optimizer.py)."""
     found = cell(everything, version, "sft-ragged-bf16")
-    assert found.verdict == "fail"
+    assert found.verdict == ("known" if version == "0.19.8" else "fail")  # scenarios/known.toml
     assert "bias-correction" in causes(found)
     counts = [(f.step, f.observed, f.expected) for f in found.findings if f.code == "update.moments"]
     assert counts == [(step, step + 2.0, step + 1.0) for step in range(3)]
