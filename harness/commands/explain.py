@@ -84,13 +84,11 @@ def _explain(cell: CellRecord, trace: Path | None) -> None:
     if trace is None:
         terminal.cell(cell, console)
     else:
+        from harness.commands.recorded import judged_again
         from harness.judge import judge
-        from harness.session.session import judged_record
 
         judged = judge(trace)
-        stored, cell = cell, judged_record(cell, judged)
-        if stored.verdict == "known" and {f.code for f in stored.findings} == {f.code for f in cell.findings}:
-            cell = stored
+        cell = judged_again(cell, judged)
         terminal.cell(cell, console)
         evidence.show(judged.steps, console)
         if not judged.steps:

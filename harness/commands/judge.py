@@ -59,7 +59,7 @@ def _judged(cell: CellRecord, cache: BasisCache) -> CellRecord:
     """A cell without a trace stays what it was: unsupported, or unknown."""
     if cell.trace is None:
         return cell
+    from harness.commands.recorded import judged_again
     from harness.judge import judge as judge_trace
-    from harness.session.session import judged_record
 
-    return judged_record(cell, judge_trace(Path(cell.trace), cache))
+    return judged_again(cell, judge_trace(Path(cell.trace), cache))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.contract import CRASH, END, HEADER
 from harness import verdict
 from harness.commands.stop import UNKNOWN, Stop
 from harness.verdict import CellRecord, UnreadableVerdict, Verdict
+
+if TYPE_CHECKING:
+    from harness.judge import Judgement
 
 
 def read_run(folder: Path) -> Verdict:
@@ -43,3 +47,17 @@ def lone_cell(folder: Path) -> CellRecord:
         verdict="unknown",
     )
     return cell.model_copy(update={"trace": str(folder)})  # a path from here, not within a run
+
+
+def judged_again(cell: CellRecord, judgement: Judgement) -> CellRecord:
+    """The cell by what was found now, with what is known of its release. Raises Stop."""
+    from harness import known
+    from harness.session.session import judged_record
+
+    found, header = judged_record(cell, judgement), judgement.header
+    if header is None:
+        return found
+    try:
+        return known.apply(found, {**header.packages, header.framework: header.version}, known.load())
+    except known.BadKnown as error:
+        raise Stop(str(error)) from None
