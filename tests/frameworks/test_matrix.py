@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness import cli
 from harness.environments import recipes
 from harness.verdict import ViewRecord
 from tests.frameworks.command import Joined, Run, distance
@@ -77,3 +78,11 @@ def test_what_is_said_of_all_of_them(newest: Run) -> None:
     printed = " ".join(newest.printed.split())
     assert f"all runs made the same update, within noise, on: sft-ragged ({len(RELEASES)})" in printed
     assert "known llamafactory==0.9.5 on sft-ragged-processor" in printed
+
+
+@pytest.mark.parametrize("command", ["explain", "judge"])
+def test_judged_again_it_is_as_known_as_before(newest: Run, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "llamafactory==0.9.5/sft-ragged-processor"
+    chosen = [str(newest.out), name] if command == "explain" else [str(newest.trace(name))]
+    assert cli.call([command, *chosen]) == 0
+    assert "known  llamafactory==0.9.5 on sft-ragged-processor" in capsys.readouterr().out
