@@ -110,9 +110,16 @@ def apply(cell: CellRecord, packages: Mapping[str, str], entries: Sequence[Entry
     if gone := [entry for entry in mine if entry.code not in found]:
         return cell.model_copy(update={"verdict": "fail", "findings": [*cell.findings, *map(_gone, gone)]})
     if found and found <= {entry.code for entry in mine}:
-        reason = "; ".join(dict.fromkeys(f"{entry.sentence} ({entry.link})" for entry in mine))
-        return cell.model_copy(update={"verdict": "known", "reason": reason})
+        return cell.model_copy(update={"verdict": "known", "reason": _reason(mine)})
     return cell
+
+
+def _reason(entries: Sequence[Entry]) -> str:
+    """Every sentence, and every link once."""
+    by_link: dict[str, list[str]] = {}
+    for entry in entries:
+        by_link.setdefault(entry.link, []).append(entry.sentence)
+    return "; ".join(f"{', '.join(dict.fromkeys(said))} ({link})" for link, said in by_link.items())
 
 
 def _gone(entry: Entry) -> FindingRecord:
