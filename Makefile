@@ -68,9 +68,9 @@ bench: setup
 
 # One rank a device, two at most. Nothing is emulated: without a CUDA device there is nothing to check.
 gpu-check: setup
-	@devices=$$(nvidia-smi --list-gpus 2>/dev/null | wc -l); \
+	@devices=$$($(or $(GPU_PYTHON),$(BIN)/python) -c 'import torch; print(torch.cuda.device_count())'); \
 	if [ "$$devices" -eq 0 ]; then echo "lockstep: no CUDA device here; run make gpu-check where there is one"; exit 2; fi; \
-	$(BIN)/lockstep run --device cuda --launcher torchrun --ranks $$((devices > 2 ? 2 : devices)) --jobs 1 \
+	$(BIN)/lockstep run --device cuda --ranks $$((devices > 2 ? 2 : devices)) --jobs 1 \
 	    --out .runs/gpu $(foreach name,$(GPU_FRAMEWORKS),--framework $(name)$(if $(GPU_PYTHON),@$(GPU_PYTHON)))
 
 clean:

@@ -30,6 +30,12 @@ MUON = "deepspeed.runtime.zero.muon"
 LAZY = ("torch._dynamo", "torch.distributed.fsdp", "transformers.models.llama.modeling_llama")
 """Modules that are imported only when they are used, so that every rank would do it anew."""
 
+TORCH_ADAM = Shim(
+    "torch-adam",
+    "with offload, accelerate puts DeepSpeed's CPUAdam in the place of the Trainer's AdamW, which on a CPU would be"
+    " compiled for minutes: DeepSpeed's own option zero_force_ds_cpu_optimizer leaves the Trainer's",
+)
+
 if DEEPSPEED:
     from adapters import deepspeed_shims, deepspeed_state
 
@@ -54,8 +60,10 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
 
 def shims(job: Job) -> list[Shim]:
     """What is changed in DeepSpeed, where it is used."""
-    stage = STAGES[job.scenario.sharding]
-    return deepspeed_shims.needed(installed("deepspeed"), stage) if stage else []
+    scenario = job.scenario
+    stage = STAGES[scenario.sharding]
+    adam = [TORCH_ADAM] if scenario.offload_optimizer and scenario.device == "cpu" else []
+    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), stage)] if stage else []
 
 
 def prepare() -> None:
@@ -130,17 +138,16 @@ def deepspeed_config(scenario: Scenario) -> dict[str, Any]:
     zero: dict[str, Any] = {"stage": STAGES[scenario.sharding]}
     if scenario.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu"}
-    return {
+    config = {
         "train_micro_batch_size_per_gpu": "auto",
         "gradient_accumulation_steps": "auto",
         "gradient_clipping": "auto",
         "bf16": {"enabled": "auto"},
         "zero_optimization": zero,
-        # the Trainer's own AdamW also with offload: DeepSpeed's CPUAdam would be compiled for minutes
-        "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
     }
+    return {**config, "zero_force_ds_cpu_optimizer": False} if scenario.device == "cpu" else config
 
 
 def names(config: type) -> list[str]:

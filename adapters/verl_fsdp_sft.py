@@ -64,6 +64,8 @@ LATER = (
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why this trainer cannot run this scenario; None if it can."""
     name = f"verl {version}"
+    if scenario.device == "cuda" and scenario.precision == "fp32":
+        return f"{name} asks for flash attention by name ({HERE}), which has no precision='fp32' on device='cuda'"
     rule = scenario.optimizer
     if scenario.sharding not in ("none", "fsdp"):
         return f"{name} has no sharding={scenario.sharding!r} in its trainer for supervised training, but FSDP"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import compare
-from harness.compare import Comparison, Snapshot, StepGap, Tolerance
+from harness.compare import Comparison, Snapshot, Tolerance
 
 Run = Sequence[Snapshot]
 
@@ -35,7 +35,6 @@ class Grouping:
 
 def group(runs: Mapping[str, Run], beta1: float, tolerance: Tolerance) -> Grouping:
     """Sort runs, by name, into groups of the same update. Raises NotComparable if two share no tensor."""
-    runs = {name: _updates(run) for name, run in runs.items()}
     members: dict[str, list[str]] = {}
     """By each group's first run."""
     apart: dict[tuple[str, str], Comparison] = {}
@@ -54,27 +53,12 @@ def group(runs: Mapping[str, Run], beta1: float, tolerance: Tolerance) -> Groupi
     )
 
 
-def _updates(run: Run) -> Run:
-    """Each state as what has been added to the parameters since the start.
+def parted(found: Comparison) -> int | None:
+    """The first step at which two runs differ; -1 if they do not even hold the same tensors.
 
     A framework that rounds its float32 master weights to bfloat16 before it starts makes the same update all the same.
     """
-    start = run[0].parameters
-    return [
-        Snapshot({n: p.double() - start[n].double() for n, p in s.parameters.items() if n in start}, s.moments)
-        for s in run
-    ]
-
-
-def parted(found: Comparison) -> int | None:
-    """The first step at which two runs differ; -1 if they do not even hold the same tensors."""
-    if found.lonely:
-        return -1
-    return next((s.step for s in found.steps if not _alike(s, found.tolerance)), None)
-
-
-def _alike(step: StepGap, tolerance: Tolerance) -> bool:
-    return step.within(tolerance) and abs(step.parameters.ratio - 1.0) <= tolerance.length
+    return -1 if found.lonely else found.diverged
 
 
 def _ordered(a: int, b: int) -> tuple[int, int]:

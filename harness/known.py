@@ -17,6 +17,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 import scenarios
+from harness.environments import recipes
 from harness.findings import CODES
 from harness.verdict import CellRecord, FindingRecord
 
@@ -42,6 +43,12 @@ def _code(text: str) -> str:
     return text
 
 
+def _framework(text: str) -> str:
+    if text not in recipes.shipped().framework:
+        raise ValueError(f"{text!r} is no framework; `lockstep list frameworks` names them")
+    return text
+
+
 def _glob(text: str) -> str:
     if not scenarios.matching(text):
         raise ValueError(f"{text!r} matches no scenario; `lockstep list scenarios` names them")
@@ -56,7 +63,7 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    framework: str
+    framework: Annotated[str, AfterValidator(_framework)]
     versions: RangeText
     packages: dict[str, RangeText] = Field(default_factory=dict)
     """Versions of packages underneath, where it takes those."""
@@ -102,9 +109,11 @@ def load(path: Path = FILE) -> tuple[Entry, ...]:
 
 
 def apply(cell: CellRecord, packages: Mapping[str, str], entries: Sequence[Entry]) -> CellRecord:
-    """The cell as it is once what is known is taken into account. Only a judged cell changes."""
-    if cell.verdict not in ("pass", "fail"):
+    """The cell as it is once what is known is taken into account, and nothing else was before. Only a judged cell
+    changes."""
+    if cell.verdict not in ("pass", "fail", "known"):
         return cell
+    cell = _without(cell)
     mine = [entry for entry in entries if entry.covers(cell, packages)]
     found = {finding.code for finding in cell.findings}
     if gone := [entry for entry in mine if entry.code not in found]:
@@ -112,6 +121,12 @@ def apply(cell: CellRecord, packages: Mapping[str, str], entries: Sequence[Entry
     if found and found <= {entry.code for entry in mine}:
         return cell.model_copy(update={"verdict": "known", "reason": _reason(mine)})
     return cell
+
+
+def _without(cell: CellRecord) -> CellRecord:
+    """A judged cell as it was before any list of what is known."""
+    findings = [finding for finding in cell.findings if finding.code != GONE]
+    return cell.model_copy(update={"verdict": "fail" if findings else "pass", "findings": findings, "reason": None})
 
 
 def _reason(entries: Sequence[Entry]) -> str:

@@ -93,7 +93,7 @@ class GroupRecord(BaseModel):
     members: list[str]
     """Names of cells."""
     votes: int
-    """Frameworks among them: releases of one framework are not independent."""
+    """Families of frameworks among them: what shares its training loop is not independent."""
     side: Side
     """What the oracle says of the update: right, wrong, or made from other inputs than the scenario's."""
 
@@ -138,7 +138,11 @@ class ViewRecord(BaseModel):
     distances: list[DistanceRecord] = Field(default_factory=list)
     rows: list[RowRecord] = Field(default_factory=list)
     inputs: list[list[str]] = Field(default_factory=list)
-    """Cells that were fed the same tokens, masks and positions in every global batch."""
+    """Cells that were fed the same tokens, masks and positions in every global batch, as far as each shows."""
+    masks_unseen: list[str] = Field(default_factory=list)
+    """Cells whose models were handed no loss mask: theirs is in no comparison of inputs."""
+    left_out: list[str] = Field(default_factory=list)
+    """Cells whose traces do not hold every step."""
 
 
 class Verdict(BaseModel):

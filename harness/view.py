@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import batch, compare, groups, weighed
 from harness import trace as traces
-from harness.compare import NotComparable, Snapshot
+from harness.compare import Snapshot
+from harness.environments import recipes
 from harness.groups import Grouping
 from harness.trace import IncompleteTrace, Trace, UnreadableTrace
 from harness.verdict import CellRecord, DistanceRecord, GroupRecord, RowRecord, Side, ViewRecord
@@ -20,25 +22,30 @@ UPDATE_CODES = ("weights.", "update.", "state.", "numerics.")
 
 
 def views(cells: Sequence[CellRecord], folder: Path) -> list[ViewRecord]:
-    """A view of every scenario that several cells have a whole trace of."""
+    """A view of every scenario that several cells have a trace of."""
     result = []
-    for (scenario, seed), alike in _by_scenario(cells):
-        read = {cell.name: trace for cell in alike if (trace := _trace(cell, folder))}
-        if len(read) < 2:
+    for alike in _by_scenario(cells, folder):
+        (first, _), *others = alike
+        if not others:
             continue
         try:
-            result.append(view(scenario, seed, [c for c in alike if c.name in read], read))
+            result.append(view(first.scenario, first.seed, alike))
         except Exception as error:  # noqa: BLE001  one scenario's strange traces must not take the others' views along
             reason = f"cannot be compared: {type(error).__name__}: {error}".splitlines()[0]
-            result.append(ViewRecord(scenario=scenario, seed=seed, reason=reason))
+            result.append(ViewRecord(scenario=first.scenario, seed=first.seed, reason=reason))
     return result
 
 
-def _by_scenario(cells: Iterable[CellRecord]) -> Iterable[tuple[tuple[str, int], list[CellRecord]]]:
-    found: dict[tuple[str, int], list[CellRecord]] = {}
+Recorded = tuple[CellRecord, Trace]
+
+
+def _by_scenario(cells: Iterable[CellRecord], folder: Path) -> Iterable[list[Recorded]]:
+    """Cells with their traces; a run that was resumed may hold two scenarios of one name."""
+    found: dict[tuple[str, int, str], list[Recorded]] = {}
     for cell in cells:
-        found.setdefault((cell.scenario, cell.seed), []).append(cell)
-    return found.items()
+        if (trace := _trace(cell, folder)) is not None:
+            found.setdefault((cell.scenario, cell.seed, trace.scenario.hash), []).append((cell, trace))
+    return found.values()
 
 
 def _trace(cell: CellRecord, folder: Path) -> Trace | None:
@@ -58,37 +65,47 @@ def snapshots(trace: Trace) -> list[Snapshot]:
     ]
 
 
-def view(scenario: str, seed: int, cells: Sequence[CellRecord], read: Mapping[str, Trace]) -> ViewRecord:
-    """The view of one scenario; `read` holds the trace of every cell."""
-    first = next(iter(read.values())).scenario
-    usable = {name: states for name, trace in read.items() if (states := _comparable(trace))}
-    found = groups.group(usable, first.optimizer.beta1, compare.TOLERANCES[first.precision])
-    by_name = {cell.name: cell for cell in cells}
-    recorded = [_group([by_name[name] for name in members]) for members in found.groups]
+def view(scenario: str, seed: int, recorded: Sequence[Recorded]) -> ViewRecord:
+    """The view of one scenario, which all these traces are of. Raises NotComparable if two share no tensor."""
+    read = {cell.name: trace for cell, trace in recorded}
+    whole = {name: states for name, trace in read.items() if (states := _whole(trace))}
+    left_out = [name for name in read if name not in whole]
+    if len(whole) < 2:
+        reason = f"not two runs hold all {recorded[0][1].scenario.steps} optimizer steps"
+        return ViewRecord(scenario=scenario, seed=seed, reason=reason, left_out=left_out)
+    first = recorded[0][1].scenario
+    found = groups.group(whole, first.optimizer.beta1, compare.TOLERANCES[first.precision])
+    by_name = {cell.name: cell for cell, _ in recorded}
+    kinds = [_group([by_name[name] for name in members]) for members in found.groups]
     parted = min((groups.parted(d.comparison) or 0 for d in found.distances), default=0)
     leaders = [members[0] for members in found.groups]
+    inputs = {name: [_inputs(read[name], step) for step in range(first.steps)] for name in whole}
     return ViewRecord(
         scenario=scenario,
         seed=seed,
-        groups=recorded,
-        majority=groups.majority([g.votes for g in recorded]),
+        groups=kinds,
+        majority=groups.majority([g.votes for g in kinds]),
         distances=list(_distances(found)),
         rows=_rows([_step(read[name], max(0, parted)) for name in leaders]) if len(leaders) > 1 else [],
-        inputs=_alike({name: _inputs(trace) for name, trace in read.items()}),
+        inputs=_alike(inputs),
+        masks_unseen=[name for name, steps in inputs.items() if any(step.marks is None for step in steps)],
+        left_out=left_out,
     )
 
 
-def _comparable(trace: Trace) -> list[Snapshot]:
+def _whole(trace: Trace) -> list[Snapshot]:
+    """The states of a run that holds all its steps and their moments; none of any other."""
     try:
-        return snapshots(trace)
-    except (UnreadableTrace, NotComparable):
+        states = snapshots(trace) if trace.steps == trace.scenario.steps else []
+    except (UnreadableTrace, IncompleteTrace):
         return []
+    return states if all(state.moments for state in states[1:]) else []
 
 
 def _group(cells: Sequence[CellRecord]) -> GroupRecord:
-    return GroupRecord(
-        members=[cell.name for cell in cells], votes=len({cell.framework for cell in cells}), side=_side(cells)
-    )
+    known = recipes.shipped()
+    families = {known.family(cell.framework) for cell in cells}
+    return GroupRecord(members=[cell.name for cell in cells], votes=len(families), side=_side(cells))
 
 
 def _side(cells: Sequence[CellRecord]) -> Side:
@@ -119,26 +136,43 @@ def _distances(found: Grouping) -> Iterator[DistanceRecord]:
 # ---- inputs
 
 
-def _inputs(trace: Trace) -> Hashable:
-    """What the global batches of a run held, wherever each conversation was put."""
-    batches = [[b for b in trace.batches if b.step == step] for step in range(trace.steps)]
-    found = [batch.conversations(trace.scenario, b) for b in batches]
-    return tuple(
-        frozenset(Counter((c.ids, c.marked or c.trained, c.positions or _counting(c.ids)) for c in step).items())
-        for step in found
-    )
+@dataclass(frozen=True)
+class Inputs:
+    """What a global batch held, wherever each conversation was put."""
+
+    fed: Hashable
+    """Token ids and positions."""
+    marks: Hashable | None
+    """The tokens that were marked for training as well; None where no model was handed the marks."""
+
+    def agree(self, other: Inputs) -> bool:
+        """Whether nothing that both show differs."""
+        return self.fed == other.fed and (self.marks is None or other.marks is None or self.marks == other.marks)
 
 
-def _counting(ids: Sequence[int]) -> tuple[int, ...]:
-    """The positions that a model gives by itself."""
-    return tuple(range(len(ids)))
+def _inputs(trace: Trace, step: int) -> Inputs:
+    found = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step])
+    # The first token has no prediction, so its mark says nothing.
+    marks = None if any(c.marked is None for c in found) else _counted((c.ids, (c.marked or ())[1:]) for c in found)
+    return Inputs(_counted((c.ids, c.positions or tuple(range(len(c.ids)))) for c in found), marks)
 
 
-def _alike(signatures: Mapping[str, Hashable]) -> list[list[str]]:
-    found: dict[Hashable, list[str]] = {}
-    for name, signature in signatures.items():
-        found.setdefault(signature, []).append(name)
-    return sorted(found.values(), key=len, reverse=True)
+def _counted(values: Iterable[Hashable]) -> Hashable:
+    return frozenset(Counter(values).items())
+
+
+def _alike(inputs: Mapping[str, Sequence[Inputs]]) -> list[list[str]]:
+    """Runs that were fed alike, as far as each shows; the largest set first."""
+    found: list[list[str]] = []
+    # Those that show their marks first, or two that differ in them could meet in one that does not.
+    for name in sorted(inputs, key=lambda n: any(step.marks is None for step in inputs[n])):
+        pairs = ((home, zip(inputs[home[0]], inputs[name], strict=True)) for home in found)
+        home = next((home for home, steps in pairs if all(a.agree(b) for a, b in steps)), None)
+        if home is None:
+            found.append([name])
+        else:
+            home.append(name)
+    return sorted(found, key=len, reverse=True)
 
 
 # ---- weights

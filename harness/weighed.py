@@ -79,9 +79,9 @@ def write(steps: Sequence[StepEvidence], trace: Path) -> None:
 
 
 def read(trace: Path) -> tuple[StepWeights, ...]:
-    """The steps of a trace; none if the file is missing, too large, or not what `write` leaves."""
+    """The steps of a trace; none if the file is missing, a link, too large, or not what `write` leaves."""
     path = trace / FILE
     try:
-        return () if path.stat().st_size > MAX_BYTES else _STEPS.validate_json(path.read_bytes())
+        return () if path.is_symlink() or path.stat().st_size > MAX_BYTES else _STEPS.validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return ()

@@ -63,6 +63,8 @@ def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Cons
     if len(view.inputs) > 1:
         others = ", ".join(_release(name) for names in view.inputs[1:] for name in names)
         _line(f"not fed the same tokens, masks or positions as the most: {others}", console)
+    if view.left_out:
+        _line(f"left out, for their traces do not hold every step: {', '.join(map(_release, view.left_out))}", console)
     table = tuple((row.row, *map(_spans, row.spans)) for row in view.rows)
     if table in shown:
         _line(f"tokens weigh as in the table of {shown[table]}", console)
@@ -74,7 +76,7 @@ def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Cons
 
 def _group(letter: str, group: GroupRecord, majority: bool, console: Console) -> None:
     said, style = SIDES[group.side]
-    vote = f"; {group.votes} frameworks agree, the most" if majority else ""
+    vote = f"; {group.votes} independent implementations agree, the most" if majority else ""
     members = ", ".join(map(_release, group.members))
     text = Text.assemble(f"{letter}  ", members, "  ", (said, style), vote)
     console.print(Padding(text, (0, 0, 0, 2), expand=False))

@@ -41,6 +41,7 @@ def compare(
 
 def _vote(read: list[Trace], console: Console) -> bool:
     """Sort three traces or more into groups of one update, with no oracle asked: the most frameworks have the vote."""
+    from harness.compare import NotComparable
     from harness.verdict import CellRecord
     from harness.view import view
     from reports import across
@@ -61,7 +62,14 @@ def _vote(read: list[Trace], console: Console) -> bool:
     for cell, trace in zip(cells, read, strict=True):
         console.print(f"{cell.framework} {cell.version}: {trace.folder}", soft_wrap=True)
     console.print()
-    found = view(scenario.name, scenario.seed, cells, {c.name: t for c, t in zip(cells, read, strict=True)})
+    for trace in read:
+        _snapshots(trace)  # one that cannot be read is told, not left out
+    try:
+        found = view(scenario.name, scenario.seed, list(zip(cells, read, strict=True)))
+    except NotComparable as error:
+        raise Stop(str(error)) from None
+    if found.left_out or found.reason:
+        raise Stop(f"{found.reason or 'not all of these traces hold every optimizer step'}; leave those out", UNKNOWN)
     across.show([found], console)
     return len(found.groups) == 1 and len(found.inputs) == 1
 

@@ -70,8 +70,12 @@ def run(
         int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
     ] = None,
     launcher: Annotated[
-        Launcher, typer.Option(help="How ranks start: forked from a warm template, or cold by torchrun.")
-    ] = Launcher.template,
+        Launcher | None,
+        typer.Option(
+            help="How ranks start: forked from a warm template, the default on a CPU, or cold by torchrun.",
+            show_default=False,
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Run each scenario with seeds 0 to N-1.")] = 1,
     fault: Annotated[
         str | None, typer.Option(help="Plant a fault in the torch reference; `lockstep list faults` names them.")
@@ -107,13 +111,16 @@ def run(
         jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
         timeout=timeout,
         device=device.value,
-        launcher=launcher.value,
+        launcher=(launcher or _LAUNCHERS[device]).value,
         fault=fault,
         ranks=ranks,
     )
     entries = _known(known) if fault is None else ()
     folder = _claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)
     _report(_run(plan, folder, envs, entries), folder.path, as_json)
+
+
+_LAUNCHERS = {Device.cpu: Launcher.template, Device.cuda: Launcher.torchrun}
 
 
 def _defaults(fault: str | None) -> list[str]:

@@ -278,21 +278,23 @@ def _with_reported(
 
     A wrong learning rate always is, for it is held against the one that the parameters moved with.
     """
-    own = _of(findings, *REPORTED)
-    if not own:
-        return found
+    rate = _of(findings, "learning-rate.value")
+    own = [f for f in _of(findings, *REPORTED) if f not in rate]
+    if not found and not own:
+        return [_misreported(evidence, rate, _RIGHT)] if rate else []
+    late = [_misreported(evidence, rate, "the")] if rate else []
     codes = tuple(sorted({f.code for f in own}))
-    if found and "grad-norm.value" in codes and (hidden := _hidden_scale(evidence)):
-        rest = tuple(code for code in codes if code != "grad-norm.value")
-        return [replace(found[0], codes=(*found[0].codes, *rest)), *found[1:], hidden]
+    hidden = _hidden_scale(evidence) if "grad-norm.value" in codes else None
     if found:
-        rate = _of(own, "learning-rate.value")
-        explained = (*found[0].codes, *(c for c in codes if c != "learning-rate.value"))
-        first = replace(found[0], codes=explained)
-        return [first, *found[1:], *([_misreported(evidence, rate, "the")] if rate else [])]
-    if codes == ("grad-norm.value",) and (hidden := _hidden_scale(evidence)):
-        return [hidden]
-    return [_misreported(evidence, own, "the step is right as far as its noise floor lets one tell, but the")]
+        explained = tuple(code for code in codes if hidden is None or code != "grad-norm.value")
+        first = replace(found[0], codes=(*found[0].codes, *explained))
+        return [first, *found[1:], *([hidden] if hidden else []), *late]
+    if hidden and codes == ("grad-norm.value",):
+        return [hidden, *late]
+    return [_misreported(evidence, [*own, *rate], _RIGHT)]
+
+
+_RIGHT = "the step is right as far as its noise floor lets one tell, but the"
 
 
 def _misreported(evidence: Sequence[StepEvidence], own: Sequence[Finding], lead: str) -> Diagnosis:

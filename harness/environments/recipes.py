@@ -92,6 +92,8 @@ class Framework(BaseModel):
     """The release taken when the user names none."""
     package: str | None = None
     """The distribution whose version is the framework's; None where it has the framework's name."""
+    family: str | None = None
+    """Frameworks that share their training loop, and so have one vote together; None for one that stands alone."""
     packages: tuple[RequirementText, ...] = ()
     """What every release gets beside its own packages."""
     variables: dict[str, str] = Field(default_factory=dict)
@@ -137,6 +139,11 @@ class Recipes(BaseModel):
     def package(self, framework: str) -> str:
         """The distribution that a framework of these recipes is released in."""
         return self.framework[framework].package or framework
+
+    def family(self, framework: str) -> str:
+        """What a framework has its vote with; its own name if it stands alone, or is none of these."""
+        known = self.framework.get(framework)
+        return (known.family if known else None) or framework
 
     def release(self, framework: str, version: str) -> Release:
         """The entry for one release. Raises NoRecipe when the framework or the version is not covered."""

@@ -259,7 +259,7 @@ class Session:
             if earlier is None:
                 due.append(cell)
             else:
-                self._record(cell, earlier)
+                self._record(cell, self._parts.settle(earlier, environment))
         return due
 
     def _own_release(self, number: int, request: Request, version: str) -> str:

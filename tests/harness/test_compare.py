@@ -98,3 +98,13 @@ def test_runs_without_moments_are_compared_by_their_parameters() -> None:
     comparison = compare.compare(bare, run([1.0, 2.0]), BETA1, LIMIT)
     assert [s.gradient for s in comparison.steps] == [None, None]
     assert comparison.same
+
+
+def test_a_shorter_way_in_the_same_direction_is_another_update_even_in_bfloat16() -> None:
+    comparison = compare.compare(run([1.0, 1.0]), run([1.0, 1.0], rate=0.05), BETA1, compare.TOLERANCES["bf16"])
+    assert comparison.steps[0].gradient_distance == 0.0
+    assert comparison.parted == 0
+
+
+def test_a_run_that_stops_short_has_parted() -> None:
+    assert compare.compare(run([1.0]), run([1.0, 1.0]), BETA1, LIMIT).parted == 1

@@ -61,3 +61,11 @@ def test_the_majority_is_larger_than_every_other(votes: list[int]) -> None:
     else:
         assert all(votes[chosen] > v for i, v in enumerate(votes) if i != chosen)
         assert votes[chosen] > 1
+
+
+@given(st.integers(0, 2))
+def test_a_run_that_stops_short_is_a_group_of_its_own(steps: int) -> None:
+    long = [1.0, 2.0, 1.0]
+    found = groups.group({"short": run(long[:steps]), "a": run(long), "b": run([1.0, 2.0, 3.0])}, BETA1, LIMIT)
+    assert found.groups == (("short",), ("a",), ("b",))
+    assert groups.parted(found.distances[0].comparison) == steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from harness import known
 from harness.environments import recipes
@@ -88,10 +89,11 @@ def test_what_was_not_judged_is_left_alone(verdict: Outcome) -> None:
         ("[[known]", "cannot be read"),
         ("[[known]]\nframework = 'trl'", "Field required"),
         ("known = 1", "known"),
-        ('[[known]]\nframework="a"\nversions="1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"', "version range"),
-        ('[[known]]\nframework="a"\nversions=">1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"', "lockstep list"),
+        ('[[known]]\nframework="no"\nversions=">1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"', "is no framework"),
+        ('[[known]]\nframework="trl"\nversions="1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"', "version range"),
+        ('[[known]]\nframework="trl"\nversions=">1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"', "lockstep list"),
         (
-            '[[known]]\nframework="a"\nversions=">1"\nscenario="no*"\ncode="loss.value"\nsentence="s"\nlink="l"',
+            '[[known]]\nframework="trl"\nversions=">1"\nscenario="no*"\ncode="loss.value"\nsentence="s"\nlink="l"',
             "matches no scenario",
         ),
     ],
@@ -114,3 +116,17 @@ def test_the_shipped_file_names_frameworks_there_are() -> None:
     entries = known.load()
     assert {e.framework for e in entries} <= set(recipes.shipped().framework)
     assert {e.code for e in entries} <= set(CODES)
+
+
+def test_the_shipped_file_is_of_newest_releases() -> None:
+    """Those that a plain run takes: an entry for another one would never be missed."""
+    newest = {name: of.newest for name, of in recipes.shipped().framework.items()}
+    assert [e for e in known.load() if not SpecifierSet(e.versions).contains(newest[e.framework])] == []
+
+
+def test_settled_twice_is_settled_by_the_last_list_alone() -> None:
+    found = cell("weights.scale")
+    settled = known.apply(found, PACKAGES, [entry()])
+    assert known.apply(settled, PACKAGES, []) == found
+    gone = known.apply(cell(), PACKAGES, [entry()])
+    assert known.apply(gone, PACKAGES, []) == cell()
