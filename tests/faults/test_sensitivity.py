@@ -83,3 +83,13 @@ def test_a_mask_that_reaches_into_the_padding_is_told_with_what_else_is_wrong(ca
     assert [d.cause for d in judgement.diagnoses] == ["loss-mask", "mean-of-means", "gradient-scale"]
     assert "padding" in judgement.diagnoses[0].summary
     assert {f.code for f in judgement.findings} >= {"weights.mask", "weights.mean-of-means", "grad-norm.value"}
+
+
+def test_a_misreported_learning_rate_is_a_cause_of_its_own(cache):
+    plan = Plan(level="micro-batch", scale="GA", reported_shift=1)
+    judgement = proof.judged(scenarios.get("sft-ragged-warmup"), plan, cache)
+    assert [d.cause for d in judgement.diagnoses] == ["mean-of-means", "gradient-scale", "misreported"]
+    first, _, last = judgement.diagnoses
+    assert "learning-rate.value" not in first.codes
+    assert last.codes == ("learning-rate.value",)
+    assert last.summary == "the reported learning rate is that of the next step"
