@@ -65,6 +65,9 @@ def test_what_was_changed_for_this_machine_is_declared(newest: Run) -> None:
     assert [shim["name"] for shim in header["shims"]] == ["stub-torchaudio"]
     header = json.loads((newest.trace("trl==1.16.0/sft-ragged") / "header.json").read_text())
     assert header["shims"] == []
+    for release in (NEWEST, "trl==1.16.0"):
+        header = json.loads((newest.trace(f"{release}/sft-ragged-zero2-offload") / "header.json").read_text())
+        assert {"torch-adam", "without-shm-op"} <= {shim["name"] for shim in header["shims"]}
 
 
 def test_its_own_command_line_trains(tmp_path: Path, environments: Path) -> None:
