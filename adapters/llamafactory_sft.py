@@ -19,8 +19,8 @@ TORCHAUDIO = stand_in(
 )
 
 from llamafactory.hparams.training_args import TrainingArguments  # noqa: E402  after its stand-in
-from llamafactory.model import loader  # noqa: E402
-from llamafactory.train.tuner import run_exp  # noqa: E402
+from llamafactory.model import loader  # noqa: E402  after its stand-in
+from llamafactory.train.tuner import run_exp  # noqa: E402  after its stand-in
 
 NAME = "rows"
 

@@ -31,10 +31,10 @@ FLASH_ATTENTION = stand_in(
     " samples and ring attention call it, and without its cross entropy OpenRLHF takes torch's (models/utils.py)",
 )
 
-from openrlhf.datasets import SFTDataset  # noqa: E402  it needs the stand-in
-from openrlhf.trainer.sft_trainer import SFTTrainer  # noqa: E402
-from openrlhf.utils import utils as openrlhf_utils  # noqa: E402
-from openrlhf.utils.deepspeed import deepspeed as strategy  # noqa: E402
+from openrlhf.datasets import SFTDataset  # noqa: E402  after its stand-in
+from openrlhf.trainer.sft_trainer import SFTTrainer  # noqa: E402  after its stand-in
+from openrlhf.utils import utils as openrlhf_utils  # noqa: E402  after its stand-in
+from openrlhf.utils.deepspeed import deepspeed as strategy  # noqa: E402  after its stand-in
 
 CUDA_CALLS = Shim(
     "cuda-calls",

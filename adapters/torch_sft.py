@@ -154,8 +154,7 @@ def _accumulate(
     sums = [torch.zeros_like(p, dtype=torch.bfloat16) for p in model.parameters()]
     for number in range(scenario.accumulation):
         last = number == scenario.accumulation - 1
-        sync = isinstance(model, DistributedDataParallel) and not last
-        with model.no_sync() if sync else contextlib.nullcontext():  # type: ignore[operator]  # only DDP has it
+        with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else contextlib.nullcontext():
             loss = _loss(model, scenario, rows, step, number, how, ranks)
             # The average over the ranks divides by their number, so the loss is multiplied by it.
             (loss * ranks.world * _factor(scenario, number, how)).backward()
