@@ -21,21 +21,6 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
 NEWEST = "llamafactory==0.9.5"
 OLD_DEEPSPEED = f"{NEWEST},deepspeed==0.18.9"
-UNSUPPORTED = {"sft-ragged-packed": "rows_per_sequence", "sft-ragged-zero2-bare-loss": "engine_output"}
-WRONG = {"sft-ragged-processor"}
-
-
-@pytest.mark.parametrize("name", [name for name in scenarios.CATALOGUE if name not in {*UNSUPPORTED, *WRONG}])
-def test_the_newest_is_right(newest: Run, name: str) -> None:
-    found = newest.cell(f"{NEWEST}/{name}")
-    assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
-
-
-@pytest.mark.parametrize(("name", "field"), UNSUPPORTED.items())
-def test_what_it_cannot_do_is_said(newest: Run, name: str, field: str) -> None:
-    found = newest.cell(f"{NEWEST}/{name}")
-    assert found.verdict == "unsupported"
-    assert field in (found.reason or "")
 
 
 def test_a_processor_makes_it_a_mean_of_means(newest: Run) -> None:
