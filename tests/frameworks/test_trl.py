@@ -1,4 +1,4 @@
-"""What is wrong, and what is right, in real releases of TRL and of what is below them; LLaMA-Factory trains by the same."""
+"""What is wrong, and what is right, in real releases of TRL, and of LLaMA-Factory as far as it is the same."""
 
 from __future__ import annotations
 
