@@ -1,0 +1,175 @@
+"""Which points of a line to measure next, and what follows from what was measured. Pure functions, no clock, no I/O.
+
+A line is a row of releases, commits or environments, oldest first, known by position. What was measured is `Seen`:
+by position, the outcomes in the order of measuring. A point tells something once all of its outcomes agree. One that
+does not install, that crashes, or that gives two different outcomes tells nothing and is searched around, as
+`git bisect skip` does; a boundary next to it becomes a range.
+
+Searching between two points that differ finds every change between them but those that are undone between two points
+that agree. Against these there is the survey: points spread over the line, asked for before anything is inferred.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+Verdict = Literal["pass", "fail", "unsupported", "unknown", "uninstallable"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one measurement of one point gave."""
+
+    verdict: Verdict
+    causes: tuple[str, ...] = ()
+    """Fingerprint: what is wrong, and how. Releases that are wrong in different ways have different outcomes."""
+
+    @property
+    def tells(self) -> bool:
+        return self.verdict in ("pass", "fail", "unsupported")
+
+
+Seen = Mapping[int, Sequence[Outcome]]
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Two points between which the outcome changes."""
+
+    before: int
+    after: int
+    between: tuple[int, ...] = ()
+    """Points between them, none of which tells anything."""
+
+
+def settled(seen: Seen, point: int) -> Outcome | None:
+    """What a point tells; None if it was not measured, tells nothing, or says now this and now that."""
+    outcomes = seen.get(point, ())
+    return outcomes[0] if outcomes and outcomes[0].tells and not unstable(seen, point) else None
+
+
+def unstable(seen: Seen, point: int) -> bool:
+    """Whether two measurements of a point differ."""
+    return len(set(seen.get(point, ()))) > 1
+
+
+def allowance(total: int, boundaries: int) -> int:
+    """Most points to be measured on a line of `total`: 2 log2(total) + 2 for each boundary, or once if there is none."""
+    return int(max(1, boundaries) * (2 * math.log2(max(total, 1)) + 2))
+
+
+def first_survey(total: int) -> int:
+    """Points of the survey that are measured before any search: log2(total) + 2."""
+    return int(math.log2(max(total, 1))) + 2
+
+
+def wanted(total: int, seen: Seen, survey: Sequence[int], thorough: bool = False) -> tuple[int, ...]:
+    """The points to measure next, all of which may be measured side by side; empty when the search is over.
+
+    `survey` is in order of importance and begins with both ends of the line. Its first points come first, then what
+    narrows a change down, then as much of the rest of it as `allowance` leaves; at last both ends of the line and both
+    sides of every boundary once more. `thorough`: every point of the line, whatever it costs.
+    """
+    if total == 0:
+        return ()
+    if thorough:
+        return tuple(i for i in range(total) if i not in seen) or _again(total, seen)
+    return (
+        _due(total, seen, survey[: first_survey(total)])
+        or _narrowing(seen)
+        or _due(total, seen, survey)[: max(0, _room(total, seen))]
+        or _again(total, seen)
+    )
+
+
+def boundaries(seen: Seen) -> tuple[Boundary, ...]:
+    """Neighbours that differ, with nothing left to measure between them."""
+    return tuple(
+        Boundary(a, b, tuple(range(a + 1, b)))
+        for a, b in _changes(seen)
+        if all(point in seen for point in range(a + 1, b))
+    )
+
+
+def inferred(total: int, seen: Seen) -> dict[int, Outcome]:
+    """What points that were not measured are taken for: what both of their neighbours are."""
+    told = _told(seen)
+    return {
+        point: outcome
+        for a, b in pairwise(told)
+        if (outcome := settled(seen, a)) is not None and outcome == settled(seen, b)
+        for point in range(a + 1, b)
+        if point not in seen
+    }
+
+
+def left(total: int, seen: Seen, survey: Sequence[int], thorough: bool = False) -> int:
+    """About how many measurements are still to come, as far as one can tell by now."""
+    if thorough:
+        return sum(point not in seen for point in range(total)) + len(_again(total, seen))
+    asked = len(_due(total, seen, survey[: first_survey(total)]))
+    gaps = [sum(p not in seen for p in range(a + 1, b)) for a, b in _changes(seen)]
+    narrowing = sum(math.ceil(math.log2(gap + 1)) for gap in gaps)
+    more = min(len(_due(total, seen, survey)), max(0, _room(total, seen) - narrowing)) if not asked else 0
+    return asked + narrowing + more + len(_again(total, seen)) + (2 if asked else 0)
+
+
+def spread(total: int, chosen: Sequence[int] = (), finest: int = 4) -> tuple[int, ...]:
+    """A survey of a line: both ends, the `chosen` points, then points in the middle of the widest gaps.
+
+    Each next point is the one farthest from those before it, so that any beginning of the survey is spread evenly.
+    Gaps of fewer than `finest` steps are left.
+    """
+    if total == 0:
+        return ()
+    order = list(dict.fromkeys((0, total - 1)))
+    waiting = sorted(set(chosen) - set(order))
+    while waiting:
+        order.append(max(waiting, key=lambda point: min(abs(point - other) for other in order)))
+        waiting.remove(order[-1])
+    while (gap := max(pairwise(sorted(order)), key=lambda g: g[1] - g[0], default=(0, 0)))[1] - gap[0] > finest:
+        order.append(sum(gap) // 2)
+    return tuple(order)
+
+
+def _told(seen: Seen) -> list[int]:
+    return sorted(point for point in seen if settled(seen, point) is not None)
+
+
+def _changes(seen: Seen) -> Iterator[tuple[int, int]]:
+    """Points that tell, next to each other, and differ."""
+    return ((a, b) for a, b in pairwise(_told(seen)) if settled(seen, a) != settled(seen, b))
+
+
+def _due(total: int, seen: Seen, survey: Sequence[int]) -> tuple[int, ...]:
+    """For each point of the survey it, or what is nearest to it and might tell something, if it was not measured."""
+    open_ = [point for point in range(total) if point not in seen or settled(seen, point) is not None]
+    nearest = (_nearest(open_, at) for at in survey if open_)
+    return tuple(dict.fromkeys(point for point in nearest if point not in seen))
+
+
+def _narrowing(seen: Seen) -> tuple[int, ...]:
+    """The middle of every gap between two points that differ, or what is nearest to it."""
+    gaps = ((a, b, [point for point in range(a + 1, b) if point not in seen]) for a, b in _changes(seen))
+    return tuple(_nearest(unmeasured, (a + b) / 2) for a, b, unmeasured in gaps if unmeasured)
+
+
+def _nearest(points: Sequence[int], at: float) -> int:
+    return min(points, key=lambda point: abs(point - at))
+
+
+def _again(total: int, seen: Seen) -> tuple[int, ...]:
+    """Ends of the line and sides of boundaries that were measured only once."""
+    told = _told(seen)
+    points = {*told[:1], *told[-1:], *(point for pair in _changes(seen) for point in pair)}
+    return tuple(sorted(point for point in points if len(seen[point]) == 1))
+
+
+def _room(total: int, seen: Seen) -> int:
+    """How many more points may be measured."""
+    ran = sum(outcomes[0].verdict != "uninstallable" for outcomes in seen.values() if outcomes)
+    return allowance(total, len(boundaries(seen))) - ran
