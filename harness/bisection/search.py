@@ -58,7 +58,7 @@ def unstable(seen: Seen, point: int) -> bool:
 
 
 def allowance(total: int, boundaries: int) -> int:
-    """Most points to be measured on a line of `total`: 2 log2(total) + 2 for each boundary, or once if there is none."""
+    """Most points to be measured on a line of `total`: 2 log2(total) + 2 for each boundary, once if there is none."""
     return int(max(1, boundaries) * (2 * math.log2(max(total, 1)) + 2))
 
 

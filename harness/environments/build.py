@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.environments import claims, installer, interpreter, recipes, resolution, store
+from harness.environments import claims, installer, interpreter, pins, recipes, resolution, store
 from harness.environments.environment import (
     EXTENSIONS,
     PYTHON,
@@ -43,7 +43,9 @@ def ensure(request: Request, root: Path, note: Note) -> Environment:
     try:
         return _adopt(request, root) if request.python else _ensure(request, root, note)
     except OSError as error:
-        raise BuildFailed(request.framework, request.version or str(request.python), _disk(error, root)) from None
+        raise BuildFailed(
+            request.framework, request.version or str(request.python), _disk(error, root), local=True
+        ) from None
 
 
 def ensure_all(requests: Sequence[Request], root: Path, note: Note) -> list[Environment]:
@@ -62,8 +64,8 @@ def ensure_all(requests: Sequence[Request], root: Path, note: Note) -> list[Envi
 
 
 def _ensure(request: Request, root: Path, note: Note) -> Environment:
-    lock = resolution.resolve(request, recipes.shipped(), root, note)
-    name = f"{request.framework}-{request.version}-{lock_hash(lock, resolution.platform_tag())[:12]}"
+    lock = _pinned(request) if request.pins else resolution.resolve(request, recipes.shipped(), root, note)
+    name = f"{request.framework}-{_release(request, lock)}-{lock_hash(lock, resolution.platform_tag())[:12]}"
     # `take` looks again after every wait: another process may have built it, or `prune` removed it.
     while (record := store.take(root, name)) is None:
         with claims.exclusive(
@@ -84,7 +86,7 @@ def _build(request: Request, lock: resolution.Lock, root: Path, name: str, claim
         tag = resolution.platform_tag()
         record = Record(
             framework=request.framework,
-            version=request.version or "",
+            version=_version(request, lock, folder),
             request=str(request),
             python=str(PYTHON),
             platform=tag,
@@ -109,7 +111,49 @@ def _install(request: Request, lock: resolution.Lock, folder: Path, claim: int) 
         installer.run(create, hold=[claim])
         installer.run([*install, *installer.backend_options(os.environ)], stdin="\n".join(lock) + "\n", hold=[claim])
     except installer.InstallerError as error:
-        raise BuildFailed(request.framework, request.version or "", error.reason, error.tail) from None
+        raise BuildFailed(request.framework, _release(request, lock), error.reason, error.tail, error.local) from None
+
+
+def _pinned(request: Request) -> resolution.Lock:
+    """The lock that is a request's file of pins. Raises BuildFailed."""
+    assert request.pins is not None
+    try:
+        lock = pins.read(request.pins)
+    except pins.BadPins as error:
+        raise BuildFailed(request.framework, str(request.pins), str(error)) from None
+    own = pins.line(lock, recipes.shipped().package(request.framework))
+    if own is None:
+        raise BuildFailed(request.framework, str(request.pins), "these pins do not hold the framework itself")
+    if (version := pins.version(own)) is not None:
+        _covered(request.framework, version)
+    return lock
+
+
+def _release(request: Request, lock: resolution.Lock) -> str:
+    """The framework's release before it is installed; of a revision, the first digits of its commit."""
+    if request.version is not None:
+        return request.version
+    own = pins.line(lock, recipes.shipped().package(request.framework)) or ""
+    return pins.version(own) or own.rpartition("@")[2][:12]
+
+
+def _version(request: Request, lock: resolution.Lock, folder: Path) -> str:
+    """The framework's version; of a revision, what the build of it says. Raises BuildFailed."""
+    package = recipes.shipped().package(request.framework)
+    if request.version is not None:
+        return request.version
+    own = pins.line(lock, package) or ""
+    version = pins.version(own) or interpreter.inspect(request.framework, package, folder / PYTHON).version
+    _covered(request.framework, version)
+    return version
+
+
+def _covered(framework: str, version: str) -> None:
+    """Raises BuildFailed for a version that was found rather than asked for, and that no recipe covers."""
+    try:
+        recipes.shipped().release(framework, version)
+    except recipes.NoRecipe as error:
+        raise BuildFailed(framework, version, str(error)) from None
 
 
 def _environment(request: Request, folder: Path, record: Record) -> Environment:
@@ -152,10 +196,7 @@ def _adopt(request: Request, root: Path) -> Environment:
         lock=found.lock,
         lock_hash=digest,
     )
-    try:
-        recipes.shipped().release(request.framework, found.version)
-    except recipes.NoRecipe as error:
-        raise BuildFailed(request.framework, found.version, str(error)) from None
+    _covered(request.framework, found.version)
     (root / name / EXTENSIONS).mkdir(parents=True, exist_ok=True)
     write_record(record, root / name)
     store.take(root, name)

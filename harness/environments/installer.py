@@ -17,23 +17,29 @@ TAIL_LINES = 15
 
 
 class BuildFailed(Exception):
-    """An environment could not be built. The message is one line; `tail` is the installer's last lines."""
+    """An environment could not be built. The message is one line; `tail` is the installer's last lines.
 
-    def __init__(self, framework: str, version: str, reason: str, tail: str = "") -> None:
+    `local`: this machine or its network is to blame, so that nothing is said of the release.
+    """
+
+    def __init__(self, framework: str, version: str, reason: str, tail: str = "", local: bool = False) -> None:
         super().__init__(f"{framework} {version}: {reason}")
         self.framework = framework
         self.version = version
         self.reason = reason
         self.tail = tail
+        self.local = local
 
 
 class InstallerError(Exception):
     """`uv` ended with an error, or is not there. The message is one line."""
 
-    def __init__(self, reason: str, output: str = "") -> None:
+    def __init__(self, reason: str, output: str = "", local: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.output = output
+        self.local = local
+        """This machine or its network is to blame, not what was to be installed."""
 
     @property
     def tail(self) -> str:
@@ -76,7 +82,9 @@ def run(arguments: Sequence[str], *, stdin: str = "", hold: Sequence[int] = ()) 
     """
     uv = find_uv()
     if uv is None:
-        raise InstallerError("uv is neither beside this Python nor on PATH; install it with `pip install uv`")
+        raise InstallerError(
+            "uv is neither beside this Python nor on PATH; install it with `pip install uv`", local=True
+        )
     # uv and what builds a package leave files in the folder for temporary ones, which is nobody's to tidy.
     with tempfile.TemporaryDirectory(prefix="lockstep-uv-", ignore_cleanup_errors=True) as scratch:
         process = subprocess.Popen(
@@ -92,7 +100,7 @@ def run(arguments: Sequence[str], *, stdin: str = "", hold: Sequence[int] = ()) 
         )
         output, errors = _communicate(process, stdin)
     if process.returncode != 0:
-        raise InstallerError(explain(errors, process.returncode), errors)
+        raise InstallerError(explain(errors, process.returncode), errors, process.returncode < 0 or _is_local(errors))
     return output
 
 
@@ -134,7 +142,7 @@ def missing_version(output: str) -> tuple[str, str] | None:
 def explain(output: str, status: int) -> str:
     """One line for why `uv` failed, the likeliest reason first."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for sign, reason in _SIGNS:
+    for sign, reason in (*_LOCAL_SIGNS, *_SIGNS):
         if re.search(sign, output, re.IGNORECASE):
             return reason
     if status < 0:
@@ -144,12 +152,16 @@ def explain(output: str, status: int) -> str:
     return f"the installer failed (status {status}): {re.sub(r'^(cause|error|Caused by): *', '', chosen[0])}"
 
 
-_SIGNS = (
+def _is_local(output: str) -> bool:
+    return any(re.search(sign, output, re.IGNORECASE) for sign, _ in _LOCAL_SIGNS)
+
+
+_LOCAL_SIGNS = (
     (r"no space left on device", "the disk is full; free space or run `lockstep env prune`"),
     (r"read-only file system|permission denied", "a folder cannot be written; see the installer's lines below"),
     (
         r"error sending request|failed to fetch|dns error|could not connect|network connectivity is disabled",
         "the package index cannot be reached; check the network or set UV_FIND_LINKS to a folder of wheels",
     ),
-    (r"failed to build|build backend", "a package does not build from source; see the installer's lines below"),
 )
+_SIGNS = ((r"failed to build|build backend", "a package does not build from source; see the installer's lines below"),)

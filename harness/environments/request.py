@@ -1,4 +1,4 @@
-"""What a user asks for with `--framework`: a framework, a release, other packages' versions, or an own interpreter."""
+"""What a user asks for with `--framework`: a framework, a release, other packages, or an environment by path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from packaging.version import InvalidVersion, Version
 
 from harness.environments import recipes
 
-EXAMPLES = "write NAME, NAME==VERSION, NAME==VERSION,PACKAGE==VERSION or NAME@/path/to/python"
+EXAMPLES = "write NAME, NAME==VERSION, NAME==VERSION,PACKAGE==VERSION, NAME@/path/to/python or NAME@/path/to/pins.txt"
+PINS = ".txt"
+"""What the name of a file of pins ends in."""
 
 
 class BadRequest(Exception):
@@ -28,25 +30,28 @@ class Request:
     framework: str
     """A key of the recipes."""
     version: str | None = None
-    """None: the recipe's newest; with an own interpreter, whatever is installed there."""
+    """None: the recipe's newest; with an own interpreter or pins, whatever is there."""
     overrides: tuple[tuple[str, str], ...] = ()
     """Other packages and the versions that replace the recipe's, by name."""
     python: Path | None = None
     """An interpreter of the user's own, used as it is; nothing is installed."""
+    pins: Path | None = None
+    """A file of exact pins (`harness.environments.pins`) that is the whole environment."""
 
     def __str__(self) -> str:
         """The text that `parse` reads back."""
-        if self.python is not None:
-            return f"{self.framework}@{self.python}"
+        if self.python is not None or self.pins is not None:
+            return f"{self.framework}@{self.python or self.pins}"
         own = self.framework if self.version is None else f"{self.framework}=={self.version}"
         return ",".join([own, *(f"{name}=={version}" for name, version in self.overrides)])
 
     def resolved(self) -> Request:
         """The same request with the recipe's newest release where no version was named.
 
-        Raises BadRequest if no recipe covers the version. An own interpreter's request comes back unchanged.
+        Raises BadRequest if no recipe covers the version. An own interpreter's request, or one with pins, comes back
+        unchanged.
         """
-        if self.python is not None:
+        if self.python is not None or self.pins is not None:
             return self
         known = recipes.shipped()
         version = self.version or known.framework[self.framework].newest
@@ -61,13 +66,16 @@ def parse(text: str) -> Request:
     """Read `deepspeed`, `deepspeed==0.18.9`, `deepspeed==0.18.9,transformers==4.57.3` or `deepspeed@/path/to/python`.
 
     After `@` comes the interpreter of an environment made by other means (a container, a cluster's module system):
-    it is used as it is, and the framework's version is read from what is installed there.
+    it is used as it is, and the framework's version is read from what is installed there. Or a file `*.txt` of exact
+    pins, from which an environment is built without asking a resolver.
 
     Raises BadRequest.
     """
     name, at, path = text.partition("@")
     if at:
-        return Request(_framework(name), python=_interpreter(path, text))
+        place = _path(path, text)
+        own = place.suffix != PINS
+        return Request(_framework(name), python=place if own else None, pins=None if own else place)
     first, *others = text.split(",")
     name, version = _split(first)
     framework = _framework(name)
@@ -120,8 +128,8 @@ def _overrides(parts: Iterable[str], framework: str) -> Iterable[tuple[str, str]
         yield package, version
 
 
-def _interpreter(path: str, text: str) -> Path:
+def _path(path: str, text: str) -> Path:
     # A NUL or a line break is never meant, and would leave every later message unreadable.
     if not path.strip() or any(ord(c) < 32 for c in path):
-        raise BadRequest(f"{text!r} has no interpreter after '@'; {EXAMPLES}")
+        raise BadRequest(f"{text!r} has no path after '@'; {EXAMPLES}")
     return Path(path)

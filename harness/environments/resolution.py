@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import hashlib
 import json
 import os
 import platform
 import re
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -57,13 +60,20 @@ def _package(text: str) -> str:
     return canonicalize_name(Requirement(text).name)
 
 
-def resolve(request: Request, recipes: Recipes, root: Path, note: Callable[[str], None]) -> Lock:
+def resolve(
+    request: Request, recipes: Recipes, root: Path, note: Callable[[str], None], as_of: dt.date | None = None
+) -> Lock:
     """The lock for a resolved request: sorted `name==version` lines, from `root/locks/` if it was resolved before.
+
+    `as_of`: the day to resolve at, instead of the recipe's own. Where nothing fits together with the versions that the
+    request has for other packages, these are put under the framework whatever it asks for itself.
 
     Raises BuildFailed, and OSError if `root` cannot be written.
     """
     framework, version = request.framework, request.version or ""
     release = recipes.release(framework, version)
+    if as_of is not None:
+        release = release.model_copy(update={"exclude_newer": as_of})
     full, alone = requirements(request, release, recipes.pins)
     # What was asked for by name is not held to a date either.
     named = [recipes.package(framework), *(package for package, _ in request.overrides)]
@@ -78,9 +88,17 @@ def resolve(request: Request, recipes: Recipes, root: Path, note: Callable[[str]
         note(f"resolving {request}")
         try:
             # Without dependencies first: the framework is among them, and a version that does not exist shows at once.
-            lines = [*_compile(alone, ["--no-deps"]), *_compile(full, dates)]
+            lines = _compile(alone, ["--no-deps"])
+            try:
+                lines += _compile(full, dates)
+            except installer.InstallerError as error:
+                if not request.overrides or error.local or installer.missing_version(error.output):
+                    raise
+                plain = resolve(dataclasses.replace(request, overrides=()), recipes, root, note, as_of)
+                note(f"{framework} {version} does not go with the versions asked for; it gets them all the same")
+                lines += _force(full, dict(request.overrides), plain)
         except installer.InstallerError as error:
-            raise installer.BuildFailed(framework, version, _reason(error), error.tail) from None
+            raise installer.BuildFailed(framework, version, _reason(error), error.tail, error.local) from None
         lock = tuple(sorted(set(lines)))
         _write(path, lock)
     return lock
@@ -124,6 +142,16 @@ def _compile(wanted: Sequence[str], options: Sequence[str]) -> list[str]:
     backend = installer.backend_options(os.environ)
     output = installer.run([*command, *backend, *options], stdin="\n".join(wanted) + "\n")
     return [line for line in output.splitlines() if _LINE.fullmatch(line)]
+
+
+def _force(wanted: Sequence[str], overrides: Mapping[str, str], plain: Lock) -> list[str]:
+    """Resolve with these versions whatever others ask of them, and change of the `plain` lock only what has to."""
+    with tempfile.TemporaryDirectory(prefix="lockstep-lock-") as folder:
+        forced, lock = Path(folder) / "overrides.txt", Path(folder) / "lock.txt"
+        forced.write_text("".join(f"{name}=={version}\n" for name, version in overrides.items()))
+        lock.write_text("\n".join(plain) + "\n")  # what stands in the output file already is preferred
+        _compile(wanted, ["--overrides", str(forced), "--output-file", str(lock)])
+        return [line for line in lock.read_text().splitlines() if _LINE.fullmatch(line)]
 
 
 def _reason(error: installer.InstallerError) -> str:

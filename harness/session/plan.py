@@ -74,9 +74,9 @@ class Plan:
 def release(request: Request, version: str) -> str:
     """What stands as a cell's version: the release, and the other packages' versions that were asked for.
 
-    An own interpreter's release is marked, since it need not be the published one.
+    An own interpreter's release is marked, since it need not be the published one, and so are pins, by their file.
     """
-    own = "+own" if request.python is not None else ""
+    own = "+own" if request.python is not None else f"+{request.pins.stem}" if request.pins is not None else ""
     return ",".join([version + own, *(f"{name}=={other}" for name, other in request.overrides)])
 
 

@@ -61,7 +61,7 @@ def test_garbage_is_a_bad_request_of_one_line(text: str) -> None:
         ("deepspeed,transformers", "needs a version"),
         ("torch==2.13.0,torch==2.12.0", "two versions"),
         ("torch,numpy==1,NumPy==2", "two versions"),
-        ("torch@", "no interpreter"),
+        ("torch@", "no path"),
         ("deepspeed==0.1", ">=0.14.5"),
     ],
 )
