@@ -83,5 +83,5 @@ def test_pins_that_hold_no_environment_are_no_build(tmp_path: Path, text: str, s
 
 
 def test_a_release_that_no_recipe_covers_is_no_build(tmp_path: Path) -> None:
-    with pytest.raises(BuildFailed, match="no recipe for trl 0.1"):
+    with pytest.raises(BuildFailed, match=r"no recipe for trl 0\.1"):
         build.ensure(request.parse(f"trl@{written(tmp_path, 'trl==0.1')}"), tmp_path / "envs", print)
