@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.environments import claims, installer, interpreter, pins, recipes, resolution, store
+from harness.environments import bytecode, claims, installer, interpreter, pins, recipes, resolution, store
 from harness.environments.environment import (
     EXTENSIONS,
     PYTHON,
@@ -84,6 +84,7 @@ def _build(request: Request, lock: resolution.Lock, root: Path, name: str, claim
     try:
         _install(request, lock, folder, claim)
         tag = resolution.platform_tag()
+        bytecode.share(root, folder, lock, tag)
         record = Record(
             framework=request.framework,
             version=_version(request, lock, folder),
