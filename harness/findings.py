@@ -79,3 +79,9 @@ class Diagnosis:
     """What is known of it: since which release, until which, links."""
     remedy: str | None = None
     """What to do."""
+    kind: str = ""
+    """The cause with what tells it from another of that name, such as `dropped-micro-batches: 1, 2 of 4`. It holds no
+    measured number, so that it is the same wherever the same thing is wrong. The cause alone where none is given."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", self.kind or self.cause)

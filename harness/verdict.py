@@ -6,9 +6,9 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from adapters.contract import encode_float
 from harness.findings import UNKNOWN_CODES, Diagnosis, Finding
@@ -50,6 +50,13 @@ class DiagnosisRecord(BaseModel):
     evidence: str
     upstream: str | None = None
     remedy: str | None = None
+    kind: str = ""
+    """The cause alone in what older releases have written."""
+
+    @model_validator(mode="after")
+    def _at_least_the_cause(self) -> Self:
+        self.kind = self.kind or self.cause
+        return self
 
 
 def _inside(trace: str | None) -> str | None:
@@ -76,6 +83,10 @@ class CellRecord(BaseModel):
     seconds: float | None = None
     command: str | None = None
     """The command that reproduces this cell."""
+    environment: str | None = None
+    """`lock_hash` of the environment that it ran in; None if that could not be had."""
+    scenario_hash: str | None = None
+    """`Scenario.hash` of the scenario as it was run."""
 
     @property
     def name(self) -> str:

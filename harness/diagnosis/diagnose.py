@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from harness.diagnosis import hypotheses, residual, upstream
-from harness.diagnosis.hypotheses import Hypothesis
+from harness.diagnosis.hypotheses import Hypothesis, Scale
 from harness.evidence import StepEvidence
 from harness.findings import Diagnosis, Finding
 from harness.trace import Header
 
 REPORTED = {"loss.value": "loss", "grad-norm.value": "gradient norm", "learning-rate.value": "learning rate"}
+
+
+class Words(NamedTuple):
+    """What is said of one wrong part of a hypothesis."""
+
+    cause: str
+    telling: str
+    """What tells it from another of that cause, for `Diagnosis.kind`."""
+    summary: str
+
+    @property
+    def kind(self) -> str:
+        return f"{self.cause}: {self.telling}"
 
 
 def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
@@ -24,10 +38,18 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
         *_update(evidence, findings),
         *_state(findings),
     ]
-    # A cause that the inputs already show is not told again.
-    found = [d for i, d in enumerate(found) if d.cause not in {other.cause for other in found[:i]}]
-    found = _with_reported(found, evidence, findings)
+    found = _with_reported(_once(found), evidence, findings)
     return tuple(_with_upstream(d, header, evidence) for d in found)
+
+
+def _once(found: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """A cause that the inputs already show is not told again, but what the weights say of its kind is kept."""
+    first: dict[str, Diagnosis] = {}
+    for d in found:
+        seen = first.setdefault(d.cause, d)
+        if seen.kind == seen.cause:
+            first[d.cause] = replace(seen, kind=d.kind)
+    return list(first.values())
 
 
 def _steps(numbers: Sequence[int | None], total: int) -> str:
@@ -55,11 +77,19 @@ def _inputs(findings: Sequence[Finding]) -> list[Diagnosis]:
     for code, (cause, sentence) in _INPUTS.items():
         if own := _of(findings, code):
             codes = (code, "weights.residual") if cause == "attention-leak" else (code,)
-            result.append(Diagnosis(cause, sentence.format(own[0].message), 1.0, codes, f"{len(own)} findings"))
+            told = f"{len(own)} findings"
+            kind = f"{cause}: {_rows(own[0])}" if code == "inputs.batch" else cause
+            result.append(Diagnosis(cause, sentence.format(own[0].message), 1.0, codes, told, kind=kind))
     return result
 
 
-def _mask(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
+def _rows(finding: Finding) -> str:
+    """How a batch is wrong. Which rows it is would differ between any two orders of them."""
+    missing, extra = finding.detail["missing"], finding.detail["extra"]
+    return ("other rows" if extra else "rows missing") if missing else "rows added"
+
+
+def _mask(h: Hypothesis, e: StepEvidence) -> Words:
     sentences = {
         "everything": "prompt tokens are trained as if they were responses",
         "no-eos": "the EOS token that ends a response is never trained, so the model does not learn to stop",
@@ -69,7 +99,7 @@ def _mask(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
         "late": "the loss mask is a token late: the first token of every response is never trained, and what follows"
         " its EOS is, which is padding here",
     }
-    return "loss-mask", sentences[h.mask]
+    return Words("loss-mask", h.mask, sentences[h.mask])
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -82,7 +112,7 @@ def _survivors(dropped: Sequence[int], count: int) -> str:
     return names.get(tuple(kept), f"only {_listed(kept)} did" if kept else "others did on some ranks")
 
 
-def _dropped(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
+def _dropped(h: Hypothesis, e: StepEvidence) -> Words:
     count, ranks = e.right.scenario.accumulation, e.right.scenario.ranks
     on = {m: sorted(r for r, n in h.dropped if n == m) for _, m in h.dropped}
     everywhere = all(len(r) == ranks for r in on.values())
@@ -90,20 +120,23 @@ def _dropped(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
     numbers = sorted(on)
     where = who if everywhere else "; ".join(f"micro-batch {m} on rank {_listed(r)}" for m, r in sorted(on.items()))
     plural = "micro-batches" if len(numbers) > 1 else "micro-batch"
-    return (
+    places = [str(m) if len(on[m]) == ranks else f"{m} (rank {_listed(on[m])})" for m in numbers]
+    return Words(
         "dropped-micro-batches",
+        f"{', '.join(places)} of {count}",
         f"{plural} {_listed(numbers)} of {count} never reached the optimizer, {where} ({_survivors(numbers, count)})",
     )
 
 
-def _level(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
+def _level(h: Hypothesis, e: StepEvidence) -> Words:
     what = {
         "micro-batch": "each micro-batch is averaged by itself, then the micro-batches",
         "rank": "each rank averages its own tokens, then the ranks are averaged",
         "micro-step": "tokens are pooled over the ranks, but each micro-step is averaged by itself",
         "row": "each conversation is averaged by itself, then the conversations",
     }
-    return "mean-of-means", f"mean of means: {what[h.level]}, so a token in short company weighs more than one in long"
+    summary = f"mean of means: {what[h.level]}, so a token in short company weighs more than one in long"
+    return Words("mean-of-means", h.level, summary)
 
 
 def _fraction(factor: float) -> str:
@@ -113,22 +146,29 @@ def _fraction(factor: float) -> str:
     return f"{factor:.6g}"
 
 
-def _scale(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
+def _short(scale: Scale) -> str:
+    """A factor's name in short; whether it is above 1 where it has none, for its size is measured."""
+    if scale.name == hypotheses.UNNAMED:
+        return "too long" if scale.factor > 1 else "too short"
+    return scale.name.replace("gradient_accumulation_steps", "GA")
+
+
+def _scale(h: Hypothesis, e: StepEvidence) -> Words:
     s = h.scale
     size = f"{_fraction(s.factor)} times" if s.factor > 1 else f"{_fraction(s.factor)} of"
-    return "gradient-scale", f"the gradient is {size} what it should be: {s.name}"
+    return Words("gradient-scale", _short(s), f"the gradient is {size} what it should be: {s.name}")
 
 
-def _clip(h: Hypothesis, e: StepEvidence) -> tuple[str, str]:
+def _clip(h: Hypothesis, e: StepEvidence) -> Words:
     sentences = {
         "none": f"the gradient is not clipped at {e.right.scenario.max_grad_norm}",
         "per-rank": "every rank clips its own gradient before they are averaged",
         "before-averaging": "the gradient is clipped before it is divided by the number of ranks, so it is too short",
     }
-    return "clipping", sentences[h.clip]
+    return Words("clipping", h.clip, sentences[h.clip])
 
 
-_PARTS: dict[str, tuple[str, Callable[[Hypothesis, StepEvidence], tuple[str, str]]]] = {
+_PARTS: dict[str, tuple[str, Callable[[Hypothesis, StepEvidence], Words]]] = {
     "mask": ("weights.mask", _mask),
     "dropped": ("weights.dropped-micro-batches", _dropped),
     "level": ("weights.mean-of-means", _level),
@@ -159,13 +199,14 @@ def _weights(evidence: Sequence[StepEvidence], codes: set[str]) -> list[Diagnosi
         if not steps:
             continue
         first = steps[0]
-        cause, summary = words(first.fit.hypothesis, first)
+        said = words(first.fit.hypothesis, first)
         share = [hypotheses.shares(e.right, e.observed.weights, e.fit.hypothesis)[part] for e in steps]
         line = (
             f"weights x N by micro-batch at step {first.step}: {weights_by_micro_batch(first)}"
             f" (right: {first.clip_expected:.4f} each); {_steps([e.step for e in steps], len(evidence))}"
         )
-        result.append(Diagnosis(cause, summary, sum(share) / len(share), (code,), line))
+        explains = sum(share) / len(share)
+        result.append(Diagnosis(said.cause, said.summary, explains, (code,), line, kind=said.kind))
     if "weights.uneven" in codes:
         first = next(e for e in evidence if e.fit.excess > 1.0)
         line = f"weights x N by micro-batch at step {first.step}: {weights_by_micro_batch(first)}"
@@ -202,7 +243,16 @@ def _residual(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
     return result
 
 
+_SCHEDULES = {
+    "late": "the learning rate is late: every step has the rate of the step before",
+    "early": "the learning rate is early: every step has the rate of the step after",
+    "zero-first": "the learning rate is zero in the first step, which therefore changes nothing",
+    "other": "the learning rate does not follow the schedule",
+}
+
+
 def _schedule(evidence: Sequence[StepEvidence]) -> str:
+    """A key of `_SCHEDULES`."""
     scenario = evidence[0].right.scenario
     got = [e.updates[0].learning_rate for e in evidence]
 
@@ -212,43 +262,52 @@ def _schedule(evidence: Sequence[StepEvidence]) -> str:
         return all(abs(g - w) <= a for g, w, a in zip(got, wanted, allowed, strict=True))
 
     if follows(-1):
-        return "the learning rate is late: every step has the rate of the step before"
+        return "late"
     if follows(1):
-        return "the learning rate is early: every step has the rate of the step after"
-    if got[0] == 0.0 and len(evidence) > 1 and got[1]:
-        return "the learning rate is zero in the first step, which therefore changes nothing"
-    return "the learning rate does not follow the schedule"
+        return "early"
+    return "zero-first" if got[0] == 0.0 and len(evidence) > 1 and got[1] else "other"
 
 
 def _update(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
     result = []
     if own := _of(findings, "update.learning-rate"):
-        line = ", ".join(f"{e.updates[0].learning_rate:.6g} (right {e.expected_learning_rate:.6g})" for e in evidence)
-        summary = (
-            _schedule(evidence)
-            if any(f.detail.get("all") for f in own)
-            else f"parameter groups differ: {own[0].message}"
-        )
-        result.append(Diagnosis("learning-rate-schedule", summary, 1.0, ("update.learning-rate",), f"by step: {line}"))
+        result.append(_learning_rate(evidence, own))
     if own := _of(findings, "update.weight-decay"):
-        tensors = own[0].detail["tensors"]
-        norms = all(evidence[0].before.parameters[t].ndim == 1 for t in tensors)
-        what = "norms and biases, which should be exempt" if norms else f"{len(tensors)} tensors, {tensors[0]} first"
-        summary = f"weight decay of {own[0].observed:.4g} instead of {own[0].expected:.4g} applies to {what}"
-        result.append(Diagnosis("weight-decay", summary, 1.0, ("update.weight-decay",), own[0].message))
+        result.append(_weight_decay(evidence, own[0]))
     if own := _of(findings, "update.moments"):
         telling = next((f for f in own if f.detail["what"] in ("beta1", "beta2", "eps", "step count")), own[0])
-        if telling.detail["what"] == "step count":
-            result.append(_bias_correction(evidence, telling))
-            own = []
-    if own:
-        summary = {
-            "beta1": f"Adam runs with beta1 = {telling.observed:.4g}" if telling.observed else "",
-            "beta2": f"Adam runs with beta2 = {telling.observed:.4g}" if telling.observed else "",
-            "eps": f"Adam runs with eps = {telling.detail.get('eps') or 0.0:.3g}",
-        }.get(telling.detail["what"], "the update does not follow from Adam's moments")
-        result.append(Diagnosis("optimizer-moments", summary, 1.0, ("update.moments",), telling.message))
+        counted = telling.detail["what"] == "step count"
+        result.append(_bias_correction(evidence, telling) if counted else _moments(telling))
     return result
+
+
+def _learning_rate(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> Diagnosis:
+    line = ", ".join(f"{e.updates[0].learning_rate:.6g} (right {e.expected_learning_rate:.6g})" for e in evidence)
+    how = _schedule(evidence) if any(f.detail.get("all") for f in own) else "groups"
+    summary = _SCHEDULES.get(how, f"parameter groups differ: {own[0].message}")
+    cause = "learning-rate-schedule"
+    return Diagnosis(cause, summary, 1.0, ("update.learning-rate",), f"by step: {line}", kind=f"{cause}: {how}")
+
+
+def _weight_decay(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
+    tensors = finding.detail["tensors"]
+    norms = all(evidence[0].before.parameters[t].ndim == 1 for t in tensors)
+    what = "norms and biases, which should be exempt" if norms else f"{len(tensors)} tensors, {tensors[0]} first"
+    summary = f"weight decay of {finding.observed:.4g} instead of {finding.expected:.4g} applies to {what}"
+    more = float(finding.observed or 0.0) > float(finding.expected or 0.0)
+    kind = f"weight-decay: {'more' if more else 'less'} on {'norms' if norms else 'other tensors'}"
+    return Diagnosis("weight-decay", summary, 1.0, ("update.weight-decay",), finding.message, kind=kind)
+
+
+def _moments(telling: Finding) -> Diagnosis:
+    what = telling.detail["what"]
+    summary = {
+        "beta1": f"Adam runs with beta1 = {telling.observed:.4g}" if telling.observed else "",
+        "beta2": f"Adam runs with beta2 = {telling.observed:.4g}" if telling.observed else "",
+        "eps": f"Adam runs with eps = {telling.detail.get('eps') or 0.0:.3g}",
+    }.get(what, "the update does not follow from Adam's moments")
+    cause = "optimizer-moments"
+    return Diagnosis(cause, summary, 1.0, ("update.moments",), telling.message, kind=f"{cause}: {what}")
 
 
 def _bias_correction(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
@@ -302,7 +361,8 @@ def _misreported(evidence: Sequence[StepEvidence], own: Sequence[Finding], lead:
     what = " and ".join(REPORTED[c] for c in codes)
     late = codes == ("learning-rate.value",) and _reports_the_next_rate(evidence)
     how = "is that of the next step" if late else "is wrong"
-    return Diagnosis("misreported", f"{lead} reported {what} {how}", 1.0, codes, own[0].message)
+    kind = f"misreported: {', '.join(c.removesuffix('.value') for c in codes)}{' of the next step' * late}"
+    return Diagnosis("misreported", f"{lead} reported {what} {how}", 1.0, codes, own[0].message, kind=kind)
 
 
 def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
@@ -337,7 +397,8 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
             )
             reported = ", ".join(f"{e.reported.grad_norm:.6g}" for e in evidence if e.reported and e.reported.grad_norm)
             line = f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
-            return Diagnosis("gradient-scale", sentence, 1.0, ("grad-norm.value",), line)
+            kind = f"gradient-scale: {_short(scale)}"
+            return Diagnosis("gradient-scale", sentence, 1.0, ("grad-norm.value",), line, kind=kind)
     return None
 
 

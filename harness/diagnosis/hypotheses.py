@@ -40,6 +40,7 @@ class Scale:
 
 
 UNIT = Scale(1.0, "1")
+UNNAMED = "no known quantity"
 
 
 @dataclass(frozen=True)
@@ -284,7 +285,7 @@ def _with_free_scale(w: Weighing, best: Fit, recovered: Tensor, noise: Floor) ->
     factor = float(recovered @ unit / (unit @ unit).clamp_min(1e-300))
     limit = w.right.scenario.max_grad_norm
     clip: Clip = "right" if limit is None or factor * norm <= limit else "none"
-    scaled = replace(best.hypothesis, scale=Scale(factor, "no known quantity"), clip=clip)
+    scaled = replace(best.hypothesis, scale=Scale(factor, UNNAMED), clip=clip)
     fit = compare(w, scaled, recovered, noise)
     return fit if fit.excess <= 1.0 else best
 

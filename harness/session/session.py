@@ -115,6 +115,9 @@ class _Cell:
     version: str
     """As it stands in the verdict."""
     command: str
+    scenario_hash: str
+    environment: str | None = None
+    """Its lock's hash, once there is one."""
 
     def record(self, verdict: Outcome, **more: object) -> CellRecord:
         fields = {
@@ -124,6 +127,8 @@ class _Cell:
             "seed": self.choice.seed,
             "verdict": verdict,
             "command": self.command,
+            "environment": self.environment,
+            "scenario_hash": self.scenario_hash,
         }
         return CellRecord.model_validate(fields | more)
 
@@ -253,7 +258,7 @@ class Session:
         """Cells still to be run; those that an earlier run finished are recorded as they are."""
         version = self._own_release(number, request, environment.version)
         due = []
-        for cell in self._planned(number, request, version):
+        for cell in self._planned(number, request, version, environment.lock_hash):
             name = cell.record("unknown").name
             earlier = self._folder.finished(name, self._plan.scenario(cell.choice))
             if earlier is None:
@@ -271,9 +276,17 @@ class Session:
             self._releases[request.framework, name] = number
         return name
 
-    def _planned(self, number: int, request: Request, version: str) -> list[_Cell]:
+    def _planned(self, number: int, request: Request, version: str, environment: str | None = None) -> list[_Cell]:
         return [
-            _Cell((number, i), request, choice, version, self._plan.command(request, choice))
+            _Cell(
+                (number, i),
+                request,
+                choice,
+                version,
+                self._plan.command(request, choice),
+                self._plan.scenario(choice).hash,
+                environment,
+            )
             for i, choice in enumerate(self._plan.choices)
         ]
 

@@ -8,11 +8,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+import scenarios
 from adapters.contract import END, HEADER, Job, Scenario
 from harness import verdict
 from harness.environments.environment import Environment
@@ -163,6 +164,8 @@ def test_layout_and_command_of_a_cell(tmp_path: Path) -> None:
     assert cell.trace == "cells/deepspeed-0.18.9,transformers==4.57.3/sft-ragged@7"
     assert (tmp_path / cell.trace / END).exists()
     assert (tmp_path / "scenarios" / "sft-ragged@7").is_dir()
+    assert cell.environment == "0"
+    assert cell.scenario_hash == replace(scenarios.get("sft-ragged", 7), device="cuda").hash
     assert cell.command == (
         "lockstep run --framework deepspeed==0.18.9,transformers==4.57.3 --scenario sft-ragged@7 --device cuda"
     )
@@ -228,6 +231,7 @@ def test_a_release_that_does_not_install_stops_no_other(tmp_path: Path) -> None:
     whole, watcher = run(Plan((missing, TORCH), CHOICES), World(broken=frozenset([missing])), tmp_path)
     assert list(verdicts(whole).values()) == ["unknown", "unknown", "pass", "pass"]
     assert whole.cells[0].reason == "deepspeed 0.99.0: there is no such release"
+    assert whole.cells[0].environment is None
     assert watcher.broken_ones == [("deepspeed==0.99.0", whole.cells[0].reason, "line 1\nline 2")]
 
 

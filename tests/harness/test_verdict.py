@@ -83,6 +83,16 @@ def test_numbers_are_never_rounded_and_non_finite_ones_are_words(value: float | 
         assert back == value
 
 
+def test_a_diagnosis_without_a_kind_is_of_its_cause(tmp_path: Path) -> None:
+    """As in what was written before there were kinds."""
+    verdict.write(Verdict(cells=[cell("fail", diagnoses=[verdict.record_diagnosis(DIAGNOSIS)])]), tmp_path)
+    data = json.loads((tmp_path / verdict.FILE).read_text())
+    assert data["cells"][0]["diagnoses"][0].pop("kind") == "scale"
+    (tmp_path / verdict.FILE).write_text(json.dumps(data))
+    (read,) = verdict.read(tmp_path).cells[0].diagnoses
+    assert (read.cause, read.kind) == ("scale", "scale")
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_the_outcome_of_one_finding(code: str) -> None:
     assert outcome([Finding(code, "x")]) == ("unknown" if code in UNKNOWN_CODES else "fail")
