@@ -13,6 +13,7 @@ from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from harness.environments import recipes
+from harness.environments.patch import Patch
 
 EXAMPLES = "write NAME, NAME==VERSION, NAME==VERSION,PACKAGE==VERSION or NAME@/path/to/python"
 
@@ -33,6 +34,8 @@ class Request:
     """Other packages and the versions that replace the recipe's, by name."""
     python: Path | None = None
     """An interpreter of the user's own, used as it is; nothing is installed."""
+    patch: Patch | None = None
+    """The user's own change to it; not part of the text that `parse` reads."""
 
     def __str__(self) -> str:
         """The text that `parse` reads back."""
@@ -44,9 +47,12 @@ class Request:
     def resolved(self) -> Request:
         """The same request with the recipe's newest release where no version was named.
 
-        Raises BadRequest if no recipe covers the version. An own interpreter's request comes back unchanged.
+        Raises BadRequest if no recipe covers the version. An own interpreter's request comes back unchanged: it is not
+        Lockstep's to change, so that BadRequest is raised for a diff.
         """
         if self.python is not None:
+            if self.patch is not None and not self.patch.is_python:
+                raise BadRequest(f"a diff cannot change {self}; patch that by a Python file with apply()")
             return self
         known = recipes.shipped()
         version = self.version or known.framework[self.framework].newest

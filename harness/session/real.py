@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from adapters.contract import PATCH
 from harness import known as knowing
 from harness.environments import build, installer, store
 from harness.environments.environment import Environment
@@ -42,8 +43,10 @@ def _variables(environment: Environment, device: Device) -> dict[str, str]:
 
 def _settle(known: Sequence[Entry]) -> Callable[[CellRecord, Environment], CellRecord]:
     def settle(cell: CellRecord, environment: Environment) -> CellRecord:
+        # What a patch mends is still to be had from the release as it is.
+        entries = [e for e in known if PATCH not in environment.variables or e.code in {f.code for f in cell.findings}]
         installed = dict(line.split(" ")[0].split("==", 1) for line in environment.lock)
-        return knowing.apply(cell, {**installed, environment.framework: environment.version}, known)
+        return knowing.apply(cell, {**installed, environment.framework: environment.version}, entries)
 
     return settle
 
