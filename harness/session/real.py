@@ -43,10 +43,9 @@ def _variables(environment: Environment, device: Device) -> dict[str, str]:
 
 def _settle(known: Sequence[Entry]) -> Callable[[CellRecord, Environment], CellRecord]:
     def settle(cell: CellRecord, environment: Environment) -> CellRecord:
-        # What a patch mends is still to be had from the release as it is.
-        entries = [e for e in known if PATCH not in environment.variables or e.code in {f.code for f in cell.findings}]
         installed = dict(line.split(" ")[0].split("==", 1) for line in environment.lock)
-        return knowing.apply(cell, {**installed, environment.framework: environment.version}, entries)
+        versions = {**installed, environment.framework: environment.version}
+        return knowing.apply(cell, versions, known, patched=PATCH in environment.variables)
 
     return settle
 
