@@ -19,6 +19,9 @@ HEADER = "header.json"
 END = "end.json"
 CRASH = "crash.json"
 
+PATCH = "LOCKSTEP_PATCH"
+"""Environment variable of a framework that a user's patch changes: a `Patch`, as JSON."""
+
 IGNORED_LABEL = -100
 
 MAX_LAYERS = 1024
@@ -256,6 +259,25 @@ class Shim:
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What a user changes in a framework, as the processes that run it are told of it."""
+
+    shim: Shim
+    """As it stands in the trace."""
+    sha256: str
+    file: str | None
+    """A Python file whose `apply()` is called; None for a diff, which the installed files have had applied to them."""
+
+    def dumps(self) -> str:
+        return json.dumps(to_dict(self))
+
+    @staticmethod
+    def loads(text: str) -> Patch:
+        data = json.loads(text)
+        return Patch(**{**data, "shim": Shim(**data["shim"])})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch._C._distributed_c10d import FileStore
 
+from adapters import patched
 from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported
 from adapters.prepare import prepare
 from adapters.recorder import Recorder
@@ -49,9 +50,10 @@ def run(job: Job) -> int:
     try:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
         prepare(job.adapter)
+        patch = patched.apply()
         if reason := adapter.unsupported(job.scenario, job.version):
             raise Unsupported(reason)
-        recorder = Recorder(job, rank, world, adapter.shims(job))
+        recorder = Recorder(job, rank, world, [*adapter.shims(job), *patch])
         adapter.train(job, recorder, rank, world)
     except Unsupported as reason:
         write_crash(Path(job.trace), {"kind": "unsupported", "reason": str(reason)})

@@ -24,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from adapters import keeper, rank, recorder
+from adapters import keeper, patched, rank, recorder
 from adapters.contract import Job
 from adapters.prepare import prepare
 
@@ -141,6 +141,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the harness decides what an interrupt means
     try:
         prepare(adapter)
+        patched.apply()
         recorder.packages()
         gc.collect()
         gc.freeze()  # what is here stays; a collection in a rank would only copy its pages

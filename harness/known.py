@@ -108,18 +108,23 @@ def load(path: Path = FILE) -> tuple[Entry, ...]:
         raise BadKnown(f"{path}: {place}: {first['msg']}") from None
 
 
-def apply(cell: CellRecord, packages: Mapping[str, str], entries: Sequence[Entry]) -> CellRecord:
+def apply(cell: CellRecord, packages: Mapping[str, str], entries: Sequence[Entry], patched: bool = False) -> CellRecord:
     """The cell as it is once what is known is taken into account, and nothing else was before. Only a judged cell
-    changes."""
+    changes.
+
+    `patched`: what the user's own change has mended is still to be found in the release as it is.
+    """
     if cell.verdict not in ("pass", "fail", "known"):
         return cell
     cell = _without(cell)
     mine = [entry for entry in entries if entry.covers(cell, packages)]
     found = {finding.code for finding in cell.findings}
-    if gone := [entry for entry in mine if entry.code not in found]:
+    if gone := [entry for entry in mine if entry.code not in found and not patched]:
         return cell.model_copy(update={"verdict": "fail", "findings": [*cell.findings, *map(_gone, gone)]})
     if found and found <= {entry.code for entry in mine}:
-        return cell.model_copy(update={"verdict": "known", "reason": _reason(mine)})
+        return cell.model_copy(
+            update={"verdict": "known", "reason": _reason([entry for entry in mine if entry.code in found])}
+        )
     return cell
 
 

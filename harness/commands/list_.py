@@ -15,6 +15,7 @@ class Subject(StrEnum):
     frameworks = "frameworks"
     faults = "faults"
     findings = "findings"
+    fixes = "fixes"
 
 
 def list_(
@@ -22,7 +23,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page (faults only).")] = False,
 ) -> None:
-    """List scenarios, frameworks, faults that the torch reference can be run with, or codes of findings."""
+    """List scenarios, frameworks, faults for the torch reference, codes of findings, or fixes for --patch."""
     if as_markdown:
         _markdown(subject)
         return
@@ -83,9 +84,16 @@ def _findings() -> list[dict[str, Any]]:
     return [{"name": code, "what": what, "unknown": code in UNKNOWN_CODES} for code, what in CODES.items()]
 
 
+def _fixes() -> list[dict[str, Any]]:
+    from harness.environments import patch
+
+    return [{"name": name, "what": patch.load(name).reason} for name in patch.fixes()]
+
+
 _READ: Mapping[Subject, Callable[[], list[dict[str, Any]]]] = {
     Subject.scenarios: _scenarios,
     Subject.frameworks: _frameworks,
     Subject.faults: _faults,
     Subject.findings: _findings,
+    Subject.fixes: _fixes,
 }

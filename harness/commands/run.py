@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ import typer
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop
 
 if TYPE_CHECKING:
+    from harness.environments.patch import Patch
     from harness.environments.request import Request
     from harness.known import Entry
     from harness.session.folder import RunFolder
@@ -45,6 +47,14 @@ def run(
             metavar="NAME[==V][,DEP==V...]",
             help="Framework to run, or NAME@/path/to/python for an environment of yours; may be repeated. "
             "Default: every framework, newest releases.",
+        ),
+    ] = None,
+    patch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="Run every --framework with a change of yours: a unified diff of its files, or a Python file whose "
+            "apply() replaces functions. NAME: a fix that `lockstep list fixes` names.",
         ),
     ] = None,
     also: Annotated[
@@ -103,7 +113,8 @@ def run(
     """
     from harness.session.plan import Plan
 
-    requests = _requests([*(frameworks or _defaults(fault)), *(also or [])])
+    patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
+    requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     _check_fault(fault, requests)
     plan = Plan(
         requests=requests,
@@ -130,11 +141,24 @@ def _defaults(fault: str | None) -> list[str]:
     return list(recipes.shipped().framework) if fault is None else ["torch"]
 
 
-def _requests(texts: Sequence[str]) -> tuple[Request, ...]:
+def _patch(given: str | None, frameworks: Sequence[str]) -> Patch | None:
+    from harness.environments.patch import BadPatch, load
+
+    if given is None:
+        return None
+    if not frameworks:
+        raise Stop("--patch changes a framework that you name; add --framework NAME==VERSION")
+    try:
+        return load(given)
+    except BadPatch as error:
+        raise Stop(str(error)) from None
+
+
+def _requests(texts: Sequence[str], patch: Patch | None = None) -> tuple[Request, ...]:
     from harness.environments.request import BadRequest, parse
 
     try:
-        return tuple(dict.fromkeys(parse(text).resolved() for text in texts))
+        return tuple(dict.fromkeys(replace(parse(text), patch=patch).resolved() for text in texts))
     except BadRequest as error:
         raise Stop(str(error)) from None
 

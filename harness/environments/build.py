@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.environments import bytecode, claims, installer, interpreter, pins, recipes, resolution, store
+from harness.environments import bytecode, claims, diff, installer, interpreter, pins, recipes, resolution, store
 from harness.environments.environment import (
     EXTENSIONS,
     PYTHON,
@@ -65,35 +65,43 @@ def ensure_all(requests: Sequence[Request], root: Path, note: Note) -> list[Envi
 
 def _ensure(request: Request, root: Path, note: Note) -> Environment:
     lock = _pinned(request) if request.pins else resolution.resolve(request, recipes.shipped(), root, note)
-    name = f"{request.framework}-{_release(request, lock)}-{lock_hash(lock, resolution.platform_tag())[:12]}"
+    digest = _digest(request, lock)
+    name = f"{request.framework}-{_release(request, lock)}-{digest[:12]}"
     # `take` looks again after every wait: another process may have built it, or `prune` removed it.
     while (record := store.take(root, name)) is None:
         with claims.exclusive(
             root, store.build_claim(name), lambda: note(f"waiting for another run to build {request}")
         ) as claim:
             if read_record(root / name) is None:
-                _build(request, lock, root, name, claim, note)
+                _build(request, lock, digest, root, claim, note)
     return _environment(request, root / name, record)
 
 
-def _build(request: Request, lock: resolution.Lock, root: Path, name: str, claim: int, note: Note) -> None:
+def _digest(request: Request, lock: resolution.Lock) -> str:
+    """What an environment of ours is known by. A diff makes another one; a Python file changes none of its files."""
+    changed = f" {request.patch.name}" if request.patch is not None and not request.patch.is_python else ""
+    return lock_hash(lock, resolution.platform_tag() + changed)
+
+
+def _build(request: Request, lock: resolution.Lock, digest: str, root: Path, claim: int, note: Note) -> None:
     """Build beside the final place and move it there in one step; the caller holds the build claim."""
+    name = f"{request.framework}-{request.version}-{digest[:12]}"
     note(f"building {request}: {len(lock)} packages")
     store.sweep(root, held=name)
     folder = store.building_folder(root, name)
     try:
         _install(request, lock, folder, claim)
-        tag = resolution.platform_tag()
-        bytecode.share(root, folder, lock, tag)
+        _patch(request, folder)
+        bytecode.share(root, folder, lock, resolution.platform_tag())
         record = Record(
             framework=request.framework,
             version=_version(request, lock, folder),
             request=str(request),
             python=str(PYTHON),
-            platform=tag,
+            platform=resolution.platform_tag(),
             built=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             lock=lock,
-            lock_hash=lock_hash(lock, tag),
+            lock_hash=digest,
         )
         write_record(record, folder)
         if (root / name).exists():
@@ -157,8 +165,22 @@ def _covered(framework: str, version: str) -> None:
         raise BuildFailed(framework, version, str(error)) from None
 
 
+def _patch(request: Request, folder: Path) -> None:
+    """Apply the request's diff, if it has one, to what is installed of the packages that the request names."""
+    if request.patch is None or request.patch.is_python:
+        return
+    named = [recipes.shipped().package(request.framework), *(package for package, _ in request.overrides)]
+    (site,) = (folder / PYTHON).parent.parent.glob("lib/python*/site-packages")
+    try:
+        diff.apply(request.patch.content, site, named)
+    except diff.BadDiff as error:
+        reason = f"the diff {request.patch.given} does not fit: {error}"
+        raise BuildFailed(request.framework, request.version or "", reason) from None
+
+
 def _environment(request: Request, folder: Path, record: Record) -> Environment:
     release = recipes.shipped().release(record.framework, record.version)
+    patch = request.patch
     return Environment(
         framework=record.framework,
         version=record.version,
@@ -167,7 +189,7 @@ def _environment(request: Request, folder: Path, record: Record) -> Environment:
         extensions=folder / EXTENSIONS,
         adapter=release.adapter,
         lock=record.lock,
-        lock_hash=record.lock_hash,
+        lock_hash=record.lock_hash if patch is None else lock_hash([record.lock_hash], patch.name),
         variables={
             **release.variables,
             "TORCH_EXTENSIONS_DIR": str(folder / EXTENSIONS),
@@ -175,6 +197,7 @@ def _environment(request: Request, folder: Path, record: Record) -> Environment:
             # DeepSpeed. Compiling them all when building takes 9 s; letting the first import do it, 2 s. A user's
             # own interpreter is left as it is.
             **({} if request.python else {"PYTHONDONTWRITEBYTECODE": ""}),
+            **({} if patch is None else patch.variables),
         },
         cpu_variables=release.cpu_variables,
     )

@@ -35,6 +35,7 @@ class Environment:
     lock: tuple[str, ...]
     """Every installed package as `name==version`."""
     lock_hash: str
+    """Sixteen hex digits over the lock, the interpreter and machine, and a patch."""
     variables: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Environment variables that every process needs; TORCH_EXTENSIONS_DIR is among them."""
     cpu_variables: Mapping[str, str] = field(default_factory=dict, hash=False)

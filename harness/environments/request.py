@@ -13,6 +13,7 @@ from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from harness.environments import recipes
+from harness.environments.patch import Patch
 
 EXAMPLES = "write NAME, NAME==VERSION, NAME==VERSION,PACKAGE==VERSION, NAME@/path/to/python or NAME@/path/to/pins.txt"
 PINS = ".txt"
@@ -37,6 +38,8 @@ class Request:
     """An interpreter of the user's own, used as it is; nothing is installed."""
     pins: Path | None = None
     """A file of exact pins (`harness.environments.pins`) that is the whole environment."""
+    patch: Patch | None = None
+    """The user's own change to it; not part of the text that `parse` reads."""
 
     def __str__(self) -> str:
         """The text that `parse` reads back."""
@@ -48,9 +51,11 @@ class Request:
     def resolved(self) -> Request:
         """The same request with the recipe's newest release where no version was named.
 
-        Raises BadRequest if no recipe covers the version. An own interpreter's request, or one with pins, comes back
-        unchanged.
+        Raises BadRequest if no recipe covers the version. A request by path comes back unchanged. An own interpreter is
+        not Lockstep's to change, so that BadRequest is raised for a diff.
         """
+        if self.python is not None and self.patch is not None and not self.patch.is_python:
+            raise BadRequest(f"a diff cannot change {self}; patch that by a Python file with apply()")
         if self.python is not None or self.pins is not None:
             return self
         known = recipes.shipped()

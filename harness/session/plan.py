@@ -65,6 +65,7 @@ class Plan:
             ("--launcher", self.launcher, "template"),
             ("--fault", self.fault, None),
             ("--ranks", self.ranks, None),
+            ("--patch", request.patch.given if request.patch else None, None),
         ):
             if value is not None and value != default:
                 words += [option, str(value)]
@@ -74,9 +75,12 @@ class Plan:
 def release(request: Request, version: str) -> str:
     """What stands as a cell's version: the release, and the other packages' versions that were asked for.
 
-    An own interpreter's release is marked, since it need not be the published one, and so are pins, by their file.
+    An own interpreter's release is marked, since it need not be the published one, and so are pins, by their file, and
+    a patch.
     """
-    own = "+own" if request.python is not None else f"+{request.pins.stem}" if request.pins is not None else ""
+    marks = [*(["own"] if request.python else []), *([request.pins.stem] if request.pins else [])]
+    marks += [request.patch.mark] if request.patch else []
+    own = "+" + ".".join(marks) if marks else ""
     return ",".join([version + own, *(f"{name}=={other}" for name, other in request.overrides)])
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from adapters.contract import PATCH
 from harness import known as knowing
-from harness.environments import build, installer, store
+from harness.environments import build, installer, pins, store
 from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.known import Entry
@@ -42,8 +43,9 @@ def _variables(environment: Environment, device: Device) -> dict[str, str]:
 
 def _settle(known: Sequence[Entry]) -> Callable[[CellRecord, Environment], CellRecord]:
     def settle(cell: CellRecord, environment: Environment) -> CellRecord:
-        installed = dict(line.split(" ")[0].split("==", 1) for line in environment.lock)
-        return knowing.apply(cell, {**installed, environment.framework: environment.version}, known)
+        installed = {pins.name(line): pins.version(line) or "" for line in environment.lock}
+        versions = {**installed, environment.framework: environment.version}
+        return knowing.apply(cell, versions, known, patched=PATCH in environment.variables)
 
     return settle
 

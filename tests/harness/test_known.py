@@ -51,6 +51,14 @@ def test_every_code_needs_an_entry() -> None:
     assert known.apply(found, PACKAGES, [entry(), entry(code="weights.mask")]).verdict == "known"
 
 
+def test_a_patch_may_mend_what_is_known() -> None:
+    entries = [entry(), entry(code="weights.mask", sentence="it masks")]
+    assert known.apply(cell(), PACKAGES, entries, patched=True).verdict == "pass"
+    rest = known.apply(cell("weights.mask"), PACKAGES, entries, patched=True)
+    assert (rest.verdict, rest.reason) == ("known", f"it masks ({LINK})")
+    assert known.apply(cell("weights.residual"), PACKAGES, entries, patched=True).verdict == "fail"
+
+
 @pytest.mark.parametrize("found", [cell(), cell("weights.mask")])
 def test_a_divergence_that_is_gone_fails_the_cell(found: CellRecord) -> None:
     settled = known.apply(found, PACKAGES, [entry(), entry(code="weights.mask")] if found.findings else [entry()])

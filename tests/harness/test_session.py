@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from adapters.contract import END, HEADER, Job, Scenario
 from harness import verdict
 from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
+from harness.environments.patch import load
 from harness.environments.request import Request
 from harness.findings import Diagnosis, Finding
 from harness.session.folder import BadFolder, RunFolder
@@ -367,6 +369,22 @@ def test_faults_are_for_torch_alone() -> None:
 def test_names_of_releases() -> None:
     assert release(TORCH, "2.13.0") == "2.13.0"
     assert release(Request("torch", python=Path("/opt/python")), "2.13.0") == "2.13.0+own"
+    patch = load("deepspeed-offload")
+    mark = f"patch.{hashlib.sha256(patch.path.read_bytes()).hexdigest()[:8]}"
+    assert release(replace(OLD, patch=patch), "0.18.9") == f"0.18.9+{mark}"
+    assert release(Request("torch", python=Path("/opt/python"), patch=patch), "2.13.0") == f"2.13.0+own.{mark}"
+    trl = Request("trl", "1.16.0", (("deepspeed", "0.18.9"),), patch=patch)
+    assert release(trl, "1.16.0") == f"1.16.0+{mark},deepspeed==0.18.9"
+
+
+def test_a_patched_release_stands_beside_the_release_as_it_is(tmp_path: Path) -> None:
+    patched = replace(OLD, patch=load("deepspeed-offload"))
+    whole, _ = run(Plan((patched, OLD), CHOICES[:1]), World(), tmp_path)
+    assert [c.command for c in whole.cells] == [
+        "lockstep run --framework deepspeed==0.18.9 --scenario sft-ragged --patch deepspeed-offload",
+        "lockstep run --framework deepspeed==0.18.9 --scenario sft-ragged",
+    ]
+    assert len({c.trace for c in whole.cells}) == 2
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def wheel_files(name: str, version: str, requires: tuple[str, ...] = ()) -> dict
         f"{name}.py": f"version = {version!r}\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/RECORD": "",
+        f"{info}/RECORD": f"{name}.py,,\n",
     }
 
 

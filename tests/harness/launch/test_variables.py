@@ -13,6 +13,7 @@ from harness.launch.variables import child_environment
 
 def test_another_job_and_another_python_do_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = ["RANK", "WORLD_SIZE", "MASTER_PORT", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TORCHELASTIC_RUN_ID"]
+    foreign.append("LOCKSTEP_PATCH")
     for name in [*foreign, "DS_ACCELERATOR", "KEPT"]:
         monkeypatch.setenv(name, "foreign")
     result = child_environment(Path("/env/bin/python"), {"DS_ACCELERATOR": "cpu"}, Path("/alone"))

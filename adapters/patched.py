@@ -1,0 +1,51 @@
+"""A user's own change to the framework, made in the process that has imported it and before any rank trains."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from adapters.contract import PATCH, Patch, Shim
+
+MODULE = "lockstep_patch"
+"""What the file is imported as."""
+
+
+class PatchFailed(Exception):
+    """The file could not be run, or refuses this release. The message is one line."""
+
+
+@functools.cache
+def apply() -> tuple[Shim, ...]:
+    """Run the Python file that the environment variable `contract.PATCH` tells of; once per process and its forks.
+
+    Returns what to declare: empty without a patch. For a diff there is nothing to do but to declare it. Raises
+    PatchFailed.
+    """
+    said = os.environ.get(PATCH)
+    if said is None:
+        return ()
+    patch = Patch.loads(said)
+    if patch.file is not None:
+        try:
+            _run(Path(patch.file), patch.sha256)
+        except Exception as error:
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            raise PatchFailed(f"{patch.shim.name} does not apply: {text}") from error
+    return (patch.shim,)
+
+
+def _run(file: Path, sha256: str) -> None:
+    """Import the file and call its `apply()`, unless it is not the one that was checked and reported by its hash."""
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RuntimeError(f"{file} has changed since the run began; start the run again")
+    module = ModuleType(MODULE)
+    module.__file__ = str(file)
+    sys.modules[MODULE] = module
+    exec(compile(content, str(file), "exec"), module.__dict__)
+    module.apply()

@@ -1,0 +1,107 @@
+"""A user's own change to a framework: a unified diff, or a Python file whose `apply()` replaces functions."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from adapters import contract
+from harness.environments import diff
+
+LARGEST = 1 << 20
+"""Bytes that a patch may have."""
+
+
+class BadPatch(Exception):
+    """The file cannot be a patch; the message is one line with the remedy."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A patch, as it was when it was read."""
+
+    given: str
+    """What stood on the command line: a path, or the name of a fix that comes with Lockstep."""
+    path: Path
+    """Absolute."""
+    reason: str
+    """What it says of itself, in a line."""
+    content: bytes = field(repr=False)
+
+    @property
+    def is_python(self) -> bool:
+        return self.path.suffix == ".py"
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """In a trace."""
+        return f"patch-{self.sha256[:12]}"
+
+    @property
+    def mark(self) -> str:
+        """In the version that a cell stands under."""
+        return f"patch.{self.sha256[:8]}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What tells the framework's processes of it."""
+        shim = contract.Shim(self.name, self.reason)
+        file = str(self.path) if self.is_python else None
+        return {contract.PATCH: contract.Patch(shim, self.sha256, file).dumps()}
+
+
+def load(given: str) -> Patch:
+    """Read and check a file, or a shipped fix by its name. Raises BadPatch."""
+    path = fixes().get(given) or Path(given).expanduser().absolute()
+    content = _read(path)
+    if b"\0" in content:
+        raise BadPatch(f"{path} is a binary file; --patch takes a unified diff or a Python file")
+    reason = _python(path, content) if path.suffix == ".py" else _diff(path, content)
+    return Patch(given, path, reason, content)
+
+
+def fixes() -> dict[str, Path]:
+    """The fixes that come with Lockstep, by name."""
+    spec = find_spec("adapters")
+    assert spec is not None
+    assert spec.origin is not None
+    files = sorted(Path(spec.origin).with_name("fixes").glob("[!_]*.py"))
+    return {file.stem.replace("_", "-"): file for file in files}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        hint = "" if path.exists() else f"; fixes that come with Lockstep: {', '.join(fixes())}"
+        raise BadPatch(f"cannot read the patch {path}: {error.strerror}{hint}") from None
+    if len(content) > LARGEST:
+        raise BadPatch(f"{path} is larger than {LARGEST >> 20} MiB; --patch takes a unified diff or a Python file")
+    return content
+
+
+def _python(path: Path, content: bytes) -> str:
+    """The first line of its docstring."""
+    try:
+        tree = ast.parse(content, str(path))
+    except (SyntaxError, ValueError) as error:
+        raise BadPatch(f"{path} is no Python file: {str(error).splitlines()[0]}") from None
+    if not any(isinstance(part, ast.FunctionDef) and part.name == "apply" for part in tree.body):
+        raise BadPatch(f"{path} has no function apply() at its top level; that is what --patch calls")
+    return (ast.get_docstring(tree) or f"{path.name}, which says nothing of itself").splitlines()[0]
+
+
+def _diff(path: Path, content: bytes) -> str:
+    try:
+        names = diff.read(content)
+    except diff.BadDiff as error:
+        raise BadPatch(f"{path} is no unified diff that git can read (a Python file ends in .py): {error}") from None
+    return f"the diff {path.name} is applied to the installed files: {', '.join(names)}"
