@@ -84,15 +84,20 @@ class CellRecord(BaseModel):
     command: str | None = None
     """The command that reproduces this cell."""
     environment: str | None = None
-    """`lock_hash` of the environment that it ran in; None if that could not be had."""
+    """`lock_hash` of the environment that it ran in; None if that could not be had, and for an interpreter of the
+    user's own, whose packages may be edited in place."""
     scenario_hash: str | None = None
     """`Scenario.hash` of the scenario as it was run."""
 
     @property
+    def label(self) -> str:
+        """The scenario, with `@SEED` where the seed is not 0."""
+        return f"{self.scenario}@{self.seed}" if self.seed else self.scenario
+
+    @property
     def name(self) -> str:
-        """`FRAMEWORK==VERSION/SCENARIO`, with `@SEED` where the seed is not 0; unique within a run."""
-        seed = f"@{self.seed}" if self.seed else ""
-        return f"{self.framework}=={self.version}/{self.scenario}{seed}"
+        """`FRAMEWORK==VERSION/LABEL`; unique within a run."""
+        return f"{self.framework}=={self.version}/{self.label}"
 
 
 Side = Literal["right", "wrong", "fed otherwise", "unjudged"]

@@ -49,6 +49,9 @@ class Progress:
         indented = "".join(f"\n    {line}" for line in tail.splitlines())
         self._console.print(f"lockstep: {escape(reason + indented)}", soft_wrap=True, highlight=False)
 
+    def warn(self, text: str) -> None:
+        self._console.print(f"lockstep: {text}", soft_wrap=True, highlight=False, markup=False)
+
     def started(self, cell: str) -> None:
         with self._guard:
             self._running.append(cell)

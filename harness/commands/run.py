@@ -214,7 +214,7 @@ def _run(plan: Plan, folder: RunFolder, envs: Path | None, known: Sequence[Entry
 
     try:
         with _terminable(), Progress(plan.cells, Console(stderr=True)) as progress:
-            return Session(plan, folder, real.parts(plan, envs, known), progress).run()
+            return Session(plan, folder, real.parts(plan, envs, known, progress.warn), progress).run()
     except KeyboardInterrupt:
         raise Stop(
             f"interrupted; what was recorded is in {folder.path}, and the same command with "

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adapters.contract import PATCH
+from harness import history
 from harness import known as knowing
 from harness.environments import build, installer, pins, store
 from harness.environments.environment import Environment
@@ -19,10 +20,10 @@ from harness.verdict import CellRecord, ViewRecord
 from scenarios import checkpoint
 
 
-def parts(plan: Plan, root: Path | None, known: Sequence[Entry] = ()) -> Parts:
+def parts(plan: Plan, root: Path | None, known: Sequence[Entry], warn: Callable[[str], None]) -> Parts:
     """What `lockstep run` works with; environments are kept under `root`, or in the default place.
 
-    `known`: divergences that do not turn a run red.
+    `known`: divergences that do not turn a run red. `warn` is told what goes wrong beside the run.
     """
 
     def ensure(request: Request, note: Callable[[str], None]) -> Environment:
@@ -34,7 +35,18 @@ def parts(plan: Plan, root: Path | None, known: Sequence[Entry] = ()) -> Parts:
             return Torchrun(environment.python, variables)
         return Template(environment.python, environment.adapter, variables, log)
 
-    return Parts(ensure, launch, checkpoint.write, _judge(), _settle(known), _views, installer.kill_all)
+    return Parts(
+        ensure, launch, checkpoint.write, _judge(), _settle(known), _views, _keep(plan, warn), installer.kill_all
+    )
+
+
+def _keep(plan: Plan, warn: Callable[[str], None]) -> Callable[[CellRecord], None]:
+    """What a planted fault does is no outcome of the release that it is planted in."""
+    return _forget if plan.fault is not None else history.keeper(history.default_path(), warn)
+
+
+def _forget(cell: CellRecord) -> None:
+    pass
 
 
 def _variables(environment: Environment, device: Device) -> dict[str, str]:

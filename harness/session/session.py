@@ -87,6 +87,8 @@ class Parts:
     """Takes into account what is known of a judged cell."""
     views: Callable[[Sequence[CellRecord], Path], list[ViewRecord]]
     """The scenarios of a run's folder across its frameworks, once all cells are judged."""
+    keep: Callable[[CellRecord], None]
+    """Told of every cell that ran, once, with its verdict; called from several threads."""
     stop: Callable[[], None]
     """End every build and every start that goes on in other threads."""
 
@@ -117,7 +119,7 @@ class _Cell:
     command: str
     scenario_hash: str
     environment: str | None = None
-    """Its lock's hash, once there is one."""
+    """As `CellRecord` has it."""
 
     def record(self, verdict: Outcome, **more: object) -> CellRecord:
         fields = {
@@ -257,8 +259,9 @@ class Session:
     def _due(self, number: int, request: Request, environment: Environment) -> list[_Cell]:
         """Cells still to be run; those that an earlier run finished are recorded as they are."""
         version = self._own_release(number, request, environment.version)
+        lock = environment.lock_hash if request.python is None else None
         due = []
-        for cell in self._planned(number, request, version, environment.lock_hash):
+        for cell in self._planned(number, request, version, lock):
             name = cell.record("unknown").name
             earlier = self._folder.finished(name, self._plan.scenario(cell.choice))
             if earlier is None:
@@ -344,12 +347,12 @@ class Session:
         if self._stopping.is_set():
             return
         if ran.status == "unsupported":
-            self._record(cell, cell.record("unsupported", reason=ran.reason, seconds=ran.seconds))
+            self._measured(cell, cell.record("unsupported", reason=ran.reason, seconds=ran.seconds))
         elif ran.status == "finished":
             self._judging.append(self._judges.submit(self._judge, cell, environment, trace, ran.seconds))
         else:
             finding = Finding("run.crashed", crash_message(ran))
-            self._record(
+            self._measured(
                 cell,
                 cell.record(
                     "unknown",
@@ -365,9 +368,13 @@ class Session:
         try:
             judged = self._parts.judge(trace)
         except Exception as error:  # noqa: BLE001  a check that crashes proves nothing
-            self._record(cell, cell.record("unknown", reason=f"the judge failed: {_said(error)}", **told))
+            self._measured(cell, cell.record("unknown", reason=f"the judge failed: {_said(error)}", **told))
             return
-        self._record(cell, self._parts.settle(judged_record(cell.record("unknown", **told), judged), environment))
+        self._measured(cell, self._parts.settle(judged_record(cell.record("unknown", **told), judged), environment))
+
+    def _measured(self, cell: _Cell, record: CellRecord) -> None:
+        self._record(cell, record)
+        self._parts.keep(record)
 
     def _record(self, cell: _Cell, record: CellRecord) -> None:
         self._folder.record(cell.place, record)

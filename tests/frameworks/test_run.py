@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import history
+from harness.history import History
 from tests.frameworks import command
 from tests.frameworks.command import Run, Running, wait_until
 
@@ -37,6 +39,31 @@ def test_a_single_cell(tmp_path: Path, environments: Path, release: str, status:
     run = command.run(tmp_path, environments, "--framework", release, "--scenario", "sft-ragged-zero2-offload")
     assert run.status == status, run.said
     assert [c.verdict for c in run.verdict.cells] == ["fail" if status else "pass"]
+
+
+def test_what_was_measured_is_kept(tmp_path: Path, environments: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(history.VARIABLE, str(tmp_path / "history.sqlite"))
+    run = command.run(tmp_path, environments, "--framework", "torch", "--scenario", "sft-ragged", "--seeds", "2")
+    kept = History.open(tmp_path / "history.sqlite")
+    for cell in run.verdict.cells:
+        (found,) = kept.find(cell.scenario_hash or "", cell.environment or "")
+        assert (found.framework, found.scenario, found.verdict) == ("torch", cell.label, "pass")
+    assert len(kept.all()) == len(run.verdict.cells) == 2
+
+
+@pytest.mark.parametrize("options", [("--fault", "keep-first"), ()])
+def test_nothing_is_kept_of_faults_nor_in_a_damaged_history(
+    tmp_path: Path, environments: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    """The damage is told in one line, and the run is whole."""
+    path = tmp_path / "history.sqlite"
+    path.write_text("once upon a time")
+    monkeypatch.setenv(history.VARIABLE, str(path))
+    chosen = ["--framework", "torch", "--scenario", "sft-ragged", "--seeds", "2"]
+    run = command.run(tmp_path, environments, *chosen, *options)
+    assert [c.verdict for c in run.verdict.cells] == ["fail" if options else "pass"] * 2
+    assert run.said.count("the history") == (0 if options else 1)
+    assert path.read_text() == "once upon a time"
 
 
 def test_both_launchers_give_the_same_bits(everything: Run, tmp_path: Path, environments: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_trace_of_a_crashed_run_is_unknown(here: Path, capsys: pytest.CaptureF
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["--version"]) == 0
     assert capsys.readouterr().out.startswith("lockstep ")
-    for command in ("run", "list", "explain", "compare", "judge", "doctor", "env"):
+    for command in ("run", "list", "explain", "compare", "judge", "history", "doctor", "env"):
         assert cli.call([command, "--help"]) == 0
 
 

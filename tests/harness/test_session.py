@@ -82,6 +82,7 @@ class World:
     stopped: threading.Event = field(default_factory=threading.Event)
     guard: threading.Lock = field(default_factory=threading.Lock)
     checkpoints: list[str] = field(default_factory=list)
+    kept: list[CellRecord] = field(default_factory=list)
 
     def parts(self) -> Parts:
         return Parts(
@@ -91,6 +92,7 @@ class World:
             self.judge,
             lambda cell, environment: cell,
             lambda cells, folder: [],
+            self.kept.append,
             self.stopped.set,
         )
 
@@ -309,6 +311,30 @@ def test_resuming_runs_only_what_is_missing(tmp_path: Path) -> None:
     }
     assert list(verdicts(whole).values()) == ["pass"] * 4
     assert len(watcher.cells) == 4
+
+
+def test_what_ran_is_kept_once_and_nothing_else(tmp_path: Path) -> None:
+    def play(job: Job) -> Ran:
+        seeds = {0: Ran(), 1: Ran("crashed"), 2: Ran("unsupported", reason="no packing")}
+        return seeds[job.scenario.seed]
+
+    missing = Request("deepspeed", "0.99.0")
+    plan = Plan((missing, TORCH), tuple(Choice("sft-equal", seed) for seed in range(3)))
+    first = World(play=play, broken=frozenset([missing]))
+    whole, _ = run(plan, first, tmp_path)
+    assert {c.name: c for c in first.kept} == {c.name: c for c in whole.cells if c.framework == "torch"}
+    assert sorted(c.verdict for c in first.kept) == ["pass", "unknown", "unsupported"]
+    assert len({(c.environment, c.scenario_hash) for c in first.kept}) == 3
+    again = World(play=play, broken=frozenset([missing]))
+    run(plan, again, tmp_path, resume=True)
+    assert [c.verdict for c in again.kept] == ["unknown"]
+
+
+def test_the_environment_of_a_users_own_has_no_hash(tmp_path: Path) -> None:
+    """Its packages can be edited in place, which its lock does not show."""
+    world = World()
+    run(Plan((Request("torch", None, python=Path("/opt/python")),), CHOICES[:1]), world, tmp_path)
+    assert [c.environment for c in world.kept] == [None]
 
 
 def test_resuming_runs_a_cell_again_whose_trace_is_lost(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""`lockstep history`: what was measured so far."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.commands.stop import UNKNOWN, Stop
+
+if TYPE_CHECKING:
+    from harness.history import Measurement
+
+HEADINGS = ("measured (UTC)", "release", "scenario", "verdict", "causes")
+
+
+def history(
+    framework: Annotated[
+        str | None, typer.Argument(metavar="[FRAMEWORK]", help="Outcomes of this framework alone.", show_default=False)
+    ] = None,
+    scenario: Annotated[
+        str, typer.Option("--scenario", metavar="GLOB", help="Outcomes on scenarios that match a shell pattern.")
+    ] = "*",
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show outcomes of earlier runs, newest first; kept in $LOCKSTEP_HISTORY, or .lockstep/history.sqlite."""
+    kept = _kept(None if framework is None else _framework(framework))
+    found = [m for m in reversed(kept) if _fits(m, scenario)]
+    if as_json:
+        typer.echo(json.dumps([m.model_dump() for m in found[:limit]], indent=1))
+    elif found:
+        _show(found[:limit])
+        if len(found) > limit:
+            typer.echo(f"{len(found) - limit} older ones are not shown; --limit {len(found)} shows them all")
+    else:
+        of = "" if framework is None else f" of {framework}"
+        on = "" if scenario == "*" else f" on {scenario}"
+        typer.echo(f"no outcome{of}{on} is kept here; `lockstep run` adds what it measures")
+
+
+def _framework(text: str) -> str:
+    from harness.environments.request import BadRequest, Request, parse
+
+    try:
+        request = parse(text)
+    except BadRequest as error:
+        raise Stop(str(error)) from None
+    if request != Request(request.framework):
+        raise Stop(f"{text!r} is more than a framework's name; write {request.framework!r}")
+    return request.framework
+
+
+def _kept(framework: str | None) -> Sequence[Measurement]:
+    from harness.history import BadHistory, History, default_path
+
+    path = default_path()
+    try:
+        # Looking is no reason to make a file.
+        return History.open(path).all(framework) if path.exists() else ()
+    except BadHistory as error:
+        raise Stop(str(error), UNKNOWN) from None
+    except OSError as error:
+        raise Stop(f"{path} cannot be read ({error.strerror}): check its permissions", UNKNOWN) from None
+
+
+def _fits(measurement: Measurement, glob: str) -> bool:
+    """A pattern without a seed fits all seeds."""
+    name = measurement.scenario.partition("@")[0]
+    return any(fnmatch.fnmatchcase(text, glob) for text in (name, measurement.scenario))
+
+
+def _show(found: Iterable[Measurement]) -> None:
+    """A line each, however wide: names can be copied from it, and grep finds them."""
+    rows = [HEADINGS, *((_time(m), f"{m.framework}=={m.version}", m.scenario, m.verdict, _why(m)) for m in found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _time(measurement: Measurement) -> str:
+    return measurement.measured[:19].replace("T", " ")
+
+
+def _why(measurement: Measurement) -> str:
+    """Its causes, else why there is no verdict."""
+    return "; ".join(measurement.causes) or (measurement.reason or "")
