@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, computed_field
 
 from harness.identity import identity
-from harness.verdict import CellRecord, Outcome
+from harness.verdict import CellRecord, DiagnosisRecord, Outcome
 
 VARIABLE = "LOCKSTEP_HISTORY"
 SCHEMA = 1
@@ -38,7 +38,7 @@ create table measurement (
     version text not null,
     scenario text not null,
     verdict text not null,
-    causes text not null,
+    diagnoses text not null,
     findings text not null,
     reason text,
     command text,
@@ -71,8 +71,7 @@ class Measurement(BaseModel):
     scenario: str
     """Name, with `@SEED` where the seed is not 0."""
     verdict: Outcome
-    causes: tuple[str, ...]
-    """`kind` of every diagnosis, in order."""
+    diagnoses: tuple[DiagnosisRecord, ...]
     findings: tuple[str, ...]
     """Codes, each once."""
     reason: str | None
@@ -81,8 +80,15 @@ class Measurement(BaseModel):
     measured: str
     """UTC, ISO 8601."""
 
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic's documentation has it; mypy knows no decorated property
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """`kind` of every diagnosis, in order."""
+        return tuple(diagnosis.kind for diagnosis in self.diagnoses)
 
-_LIST = TypeAdapter(tuple[str, ...])
+
+_CODES = TypeAdapter(tuple[str, ...])
+_DIAGNOSES = TypeAdapter(tuple[DiagnosisRecord, ...])
 
 
 def default_path() -> Path:
@@ -205,7 +211,10 @@ def _harness() -> str:
 
 
 def _measurement(row: sqlite3.Row) -> Measurement:
-    lists = {name: _LIST.validate_json(row[name]) for name in ("causes", "findings")}
+    lists = {
+        "findings": _CODES.validate_json(row["findings"]),
+        "diagnoses": _DIAGNOSES.validate_json(row["diagnoses"]),
+    }
     return Measurement.model_validate({**dict(row), **lists})
 
 
@@ -218,7 +227,7 @@ def _fields(cell: CellRecord) -> Mapping[str, str | float | None]:
         "version": cell.version,
         "scenario": cell.label,
         "verdict": cell.verdict,
-        "causes": json.dumps([d.kind for d in cell.diagnoses]),
+        "diagnoses": _DIAGNOSES.dump_json(tuple(cell.diagnoses), exclude_none=True).decode(),
         "findings": json.dumps(list(dict.fromkeys(f.code for f in cell.findings))),
         "reason": cell.reason,
         "command": cell.command,

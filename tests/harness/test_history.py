@@ -188,7 +188,7 @@ def table_gone(path: Path) -> None:
 def strange_row(path: Path) -> None:
     History.open(path).add(cell())
     with sqlite3.connect(path) as connection:
-        connection.execute("update measurement set causes = ?", ("[" * 100_000,))
+        connection.execute("update measurement set diagnoses = ?", ("[" * 100_000,))
 
 
 def strange_verdict(path: Path) -> None:
