@@ -48,6 +48,21 @@ def ensure(request: Request, root: Path, note: Note) -> Environment:
         ) from None
 
 
+def identify(request: Request, root: Path, note: Note) -> str:
+    """The lock hash that the environment has, or would have; nothing is built. Raises as `ensure` does.
+
+    Not for an own interpreter, of which nobody knows what will be installed there next.
+    """
+    request = request.resolved()
+    assert request.python is None
+    root = root.absolute()
+    try:
+        return _identity(request, _digest(request, _lock(request, root, note)))
+    except OSError as error:
+        what = request.version or str(request.pins)
+        raise BuildFailed(request.framework, what, _disk(error, root), local=True) from None
+
+
 def ensure_all(requests: Sequence[Request], root: Path, note: Note) -> list[Environment]:
     """`ensure` for each request, side by side, in the given order.
 
@@ -64,7 +79,7 @@ def ensure_all(requests: Sequence[Request], root: Path, note: Note) -> list[Envi
 
 
 def _ensure(request: Request, root: Path, note: Note) -> Environment:
-    lock = _pinned(request) if request.pins else resolution.resolve(request, recipes.shipped(), root, note)
+    lock = _lock(request, root, note)
     digest = _digest(request, lock)
     name = f"{request.framework}-{_release(request, lock)}-{digest[:12]}"
     # `take` looks again after every wait: another process may have built it, or `prune` removed it.
@@ -73,7 +88,7 @@ def _ensure(request: Request, root: Path, note: Note) -> Environment:
             root, store.build_claim(name), lambda: note(f"waiting for another run to build {request}")
         ) as claim:
             if read_record(root / name) is None:
-                _build(request, lock, digest, root, claim, note)
+                _build(request, lock, digest, root / name, claim, note)
     return _environment(request, root / name, record)
 
 
@@ -83,12 +98,17 @@ def _digest(request: Request, lock: resolution.Lock) -> str:
     return lock_hash(lock, resolution.platform_tag() + changed)
 
 
-def _build(request: Request, lock: resolution.Lock, digest: str, root: Path, claim: int, note: Note) -> None:
+def _identity(request: Request, digest: str) -> str:
+    """What an environment, and with it a patch that changes none of its files, is known by."""
+    return digest if request.patch is None else lock_hash([digest], request.patch.name)
+
+
+def _build(request: Request, lock: resolution.Lock, digest: str, place: Path, claim: int, note: Note) -> None:
     """Build beside the final place and move it there in one step; the caller holds the build claim."""
-    name = f"{request.framework}-{request.version}-{digest[:12]}"
+    root = place.parent
     note(f"building {request}: {len(lock)} packages")
-    store.sweep(root, held=name)
-    folder = store.building_folder(root, name)
+    store.sweep(root, held=place.name)
+    folder = store.building_folder(root, place.name)
     try:
         _install(request, lock, folder, claim)
         _patch(request, folder)
@@ -104,9 +124,9 @@ def _build(request: Request, lock: resolution.Lock, digest: str, root: Path, cla
             lock_hash=digest,
         )
         write_record(record, folder)
-        if (root / name).exists():
-            shutil.rmtree(root / name)  # not whole, or nobody would build it
-        folder.rename(root / name)
+        if place.exists():
+            shutil.rmtree(place)  # not whole, or nobody would build it
+        folder.rename(place)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -121,6 +141,10 @@ def _install(request: Request, lock: resolution.Lock, folder: Path, claim: int) 
         installer.run([*install, *installer.backend_options(os.environ)], stdin="\n".join(lock) + "\n", hold=[claim])
     except installer.InstallerError as error:
         raise BuildFailed(request.framework, _release(request, lock), error.reason, error.tail, error.local) from None
+
+
+def _lock(request: Request, root: Path, note: Note) -> resolution.Lock:
+    return _pinned(request) if request.pins else resolution.resolve(request, recipes.shipped(), root, note)
 
 
 def _pinned(request: Request) -> resolution.Lock:
@@ -189,7 +213,7 @@ def _environment(request: Request, folder: Path, record: Record) -> Environment:
         extensions=folder / EXTENSIONS,
         adapter=release.adapter,
         lock=record.lock,
-        lock_hash=record.lock_hash if patch is None else lock_hash([record.lock_hash], patch.name),
+        lock_hash=_identity(request, record.lock_hash),
         variables={
             **release.variables,
             "TORCH_EXTENSIONS_DIR": str(folder / EXTENSIONS),
