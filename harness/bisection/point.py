@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from harness.environments.request import Request
 
 
+class BadLine(Exception):
+    """There is nothing to bisect; the message is one line with the remedy."""
+
+
 @dataclass(frozen=True)
 class Point:
     """One release, commit or environment."""

@@ -3,7 +3,8 @@
 A line is a row of releases, commits or environments, oldest first, known by position. What was measured is `Seen`:
 by position, the outcomes in the order of measuring. A point tells something once all of its outcomes agree. One that
 does not install, that crashes, or that gives two different outcomes tells nothing and is searched around, as
-`git bisect skip` does; a boundary next to it becomes a range.
+`git bisect skip` does; a boundary next to it becomes a range. Where the line begins or ends with such points, the
+search goes to the first and the last one that tells something.
 
 Searching between two points that differ finds every change between them but those that are undone between two points
 that agree. Against these there is the survey: points spread over the line, asked for before anything is inferred.
@@ -79,9 +80,9 @@ def wanted(total: int, seen: Seen, survey: Sequence[int], thorough: bool = False
     if thorough:
         return tuple(i for i in range(total) if i not in seen) or _again(total, seen)
     return (
-        _due(total, seen, survey[: first_survey(total)])
+        _due(seen, survey[: first_survey(total)])
         or _narrowing(seen)
-        or _due(total, seen, survey)[: max(0, _room(total, seen))]
+        or _due(seen, survey)[: max(0, _room(total, seen))]
         or _again(total, seen)
     )
 
@@ -111,10 +112,10 @@ def left(total: int, seen: Seen, survey: Sequence[int], thorough: bool = False) 
     """About how many measurements are still to come, as far as one can tell by now."""
     if thorough:
         return sum(point not in seen for point in range(total)) + len(_again(total, seen))
-    asked = len(_due(total, seen, survey[: first_survey(total)]))
-    gaps = [sum(p not in seen for p in range(a + 1, b)) for a, b in _changes(seen)]
+    asked = len(_due(seen, survey[: first_survey(total)]))
+    gaps = [sum(p not in seen for p in range(a + 1, b)) for a, b in (*_changes(seen), *_edges(seen))]
     narrowing = sum(math.ceil(math.log2(gap + 1)) for gap in gaps)
-    more = min(len(_due(total, seen, survey)), max(0, _room(total, seen) - narrowing)) if not asked else 0
+    more = min(len(_due(seen, survey)), max(0, _room(total, seen) - narrowing)) if not asked else 0
     return asked + narrowing + more + len(_again(total, seen)) + (2 if asked else 0)
 
 
@@ -145,17 +146,26 @@ def _changes(seen: Seen) -> Iterator[tuple[int, int]]:
     return ((a, b) for a, b in pairwise(_told(seen)) if settled(seen, a) != settled(seen, b))
 
 
-def _due(total: int, seen: Seen, survey: Sequence[int]) -> tuple[int, ...]:
-    """For each point of the survey it, or what is nearest to it and might tell something, if it was not measured."""
-    open_ = [point for point in range(total) if point not in seen or settled(seen, point) is not None]
-    nearest = (_nearest(open_, at) for at in survey if open_)
-    return tuple(dict.fromkeys(point for point in nearest if point not in seen))
+def _edges(seen: Seen) -> Iterator[tuple[int, int]]:
+    """The first and the last point that tells something, each with the nearest one outside that was measured."""
+    if told := _told(seen):
+        outside = [point for point in seen if point < told[0]]
+        yield from [(max(outside), told[0])] if outside else []
+        outside = [point for point in seen if point > told[-1]]
+        yield from [(told[-1], min(outside))] if outside else []
+
+
+def _due(seen: Seen, survey: Sequence[int]) -> tuple[int, ...]:
+    return tuple(point for point in survey if point not in seen)
 
 
 def _narrowing(seen: Seen) -> tuple[int, ...]:
     """The middle of every gap between two points that differ, or what is nearest to it."""
-    gaps = ((a, b, [point for point in range(a + 1, b) if point not in seen]) for a, b in _changes(seen))
-    return tuple(_nearest(unmeasured, (a + b) / 2) for a, b, unmeasured in gaps if unmeasured)
+    middles = []
+    for a, b in (*_changes(seen), *_edges(seen)):
+        if unmeasured := [point for point in range(a + 1, b) if point not in seen]:
+            middles.append(_nearest(unmeasured, (a + b) / 2))
+    return tuple(middles)
 
 
 def _nearest(points: Sequence[int], at: float) -> int:

@@ -60,8 +60,12 @@ def find_uv() -> Path | None:
 
 
 def variables(base: Mapping[str, str]) -> dict[str, str]:
-    """The environment of `uv` itself: pip's local wheels count too, and no other virtual environment leaks in."""
-    chosen = {k: v for k, v in base.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
+    """The environment of `uv` itself: pip's local wheels count too, and nothing of other environments leaks in.
+
+    Nor of a repository that this was started from, as `git bisect run` does: `uv` runs git itself.
+    """
+    foreign = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+    chosen = {k: v for k, v in base.items() if k not in foreign}
     if not chosen.get("UV_FIND_LINKS") and base.get("PIP_FIND_LINKS"):
         chosen["UV_FIND_LINKS"] = base["PIP_FIND_LINKS"]
     return {**chosen, "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}

@@ -92,6 +92,8 @@ class Framework(BaseModel):
     """The release taken when the user names none."""
     package: str | None = None
     """The distribution whose version is the framework's; None where it has the framework's name."""
+    source: str | None = None
+    """The URL of the repository that it is developed in."""
     family: str | None = None
     """Frameworks that share their training loop, and so have one vote together; None for one that stands alone."""
     packages: tuple[RequirementText, ...] = ()
@@ -134,7 +136,14 @@ class Recipes(BaseModel):
     """Packages that no `exclude_newer` holds for."""
     pins: dict[str, VersionText] = Field(default_factory=dict)
     """Versions of packages that a recipe names without one."""
+    sources: dict[str, str] = Field(default_factory=dict)
+    """Repositories of packages underneath, by package; each tags its releases `vVERSION`, as the frameworks do."""
     framework: dict[str, Framework]
+
+    def source(self, package: str) -> str | None:
+        """The repository that a package is developed in, if these recipes say it."""
+        mine = self.framework.get(package)
+        return mine.source if mine else self.sources.get(package)
 
     def package(self, framework: str) -> str:
         """The distribution that a framework of these recipes is released in."""
@@ -144,6 +153,10 @@ class Recipes(BaseModel):
         """What a framework has its vote with; its own name if it stands alone, or is none of these."""
         known = self.framework.get(framework)
         return (known.family if known else None) or framework
+
+    def covers(self, framework: str, version: str) -> bool:
+        """Whether there is a recipe for a release of one of these frameworks."""
+        return any(release.covers(version) for release in self.framework[framework].releases)
 
     def release(self, framework: str, version: str) -> Release:
         """The entry for one release. Raises NoRecipe when the framework or the version is not covered."""

@@ -92,7 +92,8 @@ def test_what_is_claimed_is_so_and_was_measured_twice(truth: list[Outcome], data
     told = [i for i in range(len(truth)) if search.settled(line.seen, i) is not None]
     if told:
         assert len(line.seen[told[0]]) == len(line.seen[told[-1]]) == 2
-        assert all(not truth[i].tells or i in flaky for i in [*range(told[0]), *range(told[-1] + 1, len(truth))])
+        for outside in (told[0] - 1, told[-1] + 1):
+            assert outside in (-1, len(truth)) or not truth[outside].tells or outside in flaky
 
 
 @given(runs())
@@ -101,7 +102,7 @@ def test_every_change_of_outcome_that_is_not_undone_is_found(truth: list[Outcome
     firsts = list(dict.fromkeys(truth))
     once = sorted(truth, key=firsts.index)
     line = Line(once)
-    assert ends(line.searched((0, len(once) - 1))) == brute(once)
+    assert ends(line.searched(search.spread(len(once), finest=len(once)))) == brute(once)
 
 
 @given(runs(shortest=6))
@@ -161,6 +162,17 @@ def test_nothing_that_tells_gives_no_boundary() -> None:
     line = Line([HOLE] * 9)
     assert line.searched() == ()
     assert line.ran == 0
+
+
+@given(st.integers(0, 100), st.integers(1, 60), st.integers(0, 100))
+def test_where_a_line_ends_in_crashes_few_of_them_are_run(before: int, telling: int, after: int) -> None:
+    crash = Outcome("unknown")
+    line = Line([crash] * before + [RIGHT] * telling + [crash] * after)
+    assert line.searched() == ()
+    told = [i for i in line.seen if search.settled(line.seen, i) is not None]
+    if told:
+        assert (min(told), max(told)) == (before, before + telling - 1)
+    assert line.ran <= 2 * math.log2(len(line.truth)) + 2 + 2 * math.log2(len(line.truth)) + 2
 
 
 @given(histories)
