@@ -76,7 +76,7 @@ def test_what_else_is_wrong_in_0_18_9_stays(offload: Joined) -> None:
     assert causes(cell(offload, "deepspeed==0.18.9", OFFLOAD)) == ["dropped-micro-batches", "gradient-scale"]
     found = cell(offload, patched("deepspeed==0.18.9", "deepspeed-offload"), OFFLOAD)
     assert (found.verdict, causes(found)) == ("fail", ["gradient-scale"])
-    assert (finding(found, "weights.scale").model_extra or {})["equals"] == "1/GA"
+    assert (finding(found, "weights.scale").model_extra or {})["equals"] == "1/gradient_accumulation_steps"
 
 
 def test_it_is_the_release_before_the_bug_again(offload: Joined) -> None:
