@@ -111,7 +111,7 @@ def _build(request: Request, lock: resolution.Lock, digest: str, place: Path, cl
     folder = store.building_folder(root, place.name)
     try:
         _install(request, lock, folder, claim)
-        _patch(request, folder)
+        _patch(request, lock, folder)
         bytecode.share(root, folder, lock, resolution.platform_tag())
         record = Record(
             framework=request.framework,
@@ -189,7 +189,7 @@ def _covered(framework: str, version: str) -> None:
         raise BuildFailed(framework, version, str(error)) from None
 
 
-def _patch(request: Request, folder: Path) -> None:
+def _patch(request: Request, lock: resolution.Lock, folder: Path) -> None:
     """Apply the request's diff, if it has one, to what is installed of the packages that the request names."""
     if request.patch is None or request.patch.is_python:
         return
@@ -199,7 +199,7 @@ def _patch(request: Request, folder: Path) -> None:
         diff.apply(request.patch.content, site, named)
     except diff.BadDiff as error:
         reason = f"the diff {request.patch.given} does not fit: {error}"
-        raise BuildFailed(request.framework, request.version or "", reason) from None
+        raise BuildFailed(request.framework, _release(request, lock), reason) from None
 
 
 def _environment(request: Request, folder: Path, record: Record) -> Environment:
