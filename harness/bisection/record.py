@@ -92,6 +92,10 @@ class Bisection(BaseModel):
     of: str
     """The package whose releases these are, or what else differs."""
     scenario: str
+    scenario_told: str = ""
+    """What the scenario is, in words."""
+    platform: str = ""
+    """Interpreter and machine."""
     cause: str | None = None
     """The only cause that was looked for; None for all."""
     patch: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -19,8 +20,9 @@ from harness.verdict import CellRecord
 class Progress:
     """An observer of `harness.session`; a context manager, so that the live line is always taken away again."""
 
-    def __init__(self, cells: int, console: Console) -> None:
-        self._total = cells
+    def __init__(self, tally: Callable[[int], str], console: Console) -> None:
+        """`tally` says how far it is, from the number of cells that are done."""
+        self._tally = tally
         self._console = console
         self._done = 0
         self._running: list[str] = []
@@ -42,6 +44,10 @@ class Progress:
         with self._guard:
             self._notes[str(request)] = text
         self._plain(text if str(request) in text else f"{request}: {text}")
+
+    def told(self, text: str) -> None:
+        """What goes on before any environment is built."""
+        self._plain(text)
 
     def broken(self, request: Request, reason: str, tail: str) -> None:
         with self._guard:
@@ -65,7 +71,7 @@ class Progress:
                 self._running.remove(cell.name)
         took = "" if cell.seconds is None else f" ({cell.seconds:.1f} s)"
         word = "FAIL" if cell.verdict == "fail" else cell.verdict
-        self._plain(f"[{self._done}/{self._total}] {word:<7} {cell.name}{took}")
+        self._plain(f"[{self._tally(self._done)}] {word:<7} {cell.name}{took}")
 
     def _plain(self, line: str) -> None:
         if not self._console.is_terminal:
@@ -74,7 +80,7 @@ class Progress:
     def _draw(self) -> Table:
         with self._guard:
             table = Table.grid()
-            table.add_row(Text(f"{self._done} of {self._total} cells", "bold"))
+            table.add_row(Text(self._tally(self._done), "bold"))
             for request, text in self._notes.items():
                 table.add_row(Text(f"  {text if request in text else f'{request}: {text}'}"))
             for cell in self._running:

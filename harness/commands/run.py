@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop
+from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
     from harness.environments.patch import Patch
@@ -213,7 +211,7 @@ def _run(plan: Plan, folder: RunFolder, envs: Path | None, known: Sequence[Entry
     from harness.session.session import Session
 
     try:
-        with _terminable(), Progress(plan.cells, Console(stderr=True)) as progress:
+        with terminable(), Progress(lambda done: f"{done}/{plan.cells}", Console(stderr=True)) as progress:
             return Session(plan, folder, real.parts(plan, envs, known, progress.warn), progress).run()
     except KeyboardInterrupt:
         raise Stop(
@@ -223,16 +221,6 @@ def _run(plan: Plan, folder: RunFolder, envs: Path | None, known: Sequence[Entry
         ) from None
     except OSError as error:
         raise Stop(f"{folder.path} cannot be written any more: {error.strerror or error}", UNKNOWN) from None
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let a polite request to end (SIGTERM) do what Ctrl-C does: end every process and keep what was recorded."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _report(verdict: Verdict, out: Path, as_json: bool) -> None:

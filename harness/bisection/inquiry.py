@@ -1,0 +1,121 @@
+"""A whole bisection: from a question to `bisect.json`, which is kept up to date on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import scenarios
+from adapters.contract import Scenario
+from harness.bisection import commits, hunt, record
+from harness.bisection.conclude import Asked, conclude
+from harness.bisection.hunt import Hunt, Watcher
+from harness.bisection.measure import Measured, Measurer
+from harness.bisection.question import Found, Question, base, find
+from harness.bisection.record import Bisection, UnreadableBisection
+from harness.environments import store
+from harness.history import History
+from harness.session.plan import Plan
+from harness.session.session import Observer
+
+PINS = "pins"
+"""Folder of environments that are written down package by package."""
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """What to bisect, how, and where to keep the result."""
+
+    question: Question
+    plan: Plan
+    """Its one choice is the scenario."""
+    folder: Path
+    history: History
+    envs: Path | None = None
+    cause: str | None = None
+    thorough: bool = False
+    command: str = ""
+    """What the user typed."""
+
+    @property
+    def root(self) -> Path:
+        return self.envs or store.default_root()
+
+    def measurer(self, observer: Observer) -> Measurer:
+        return Measurer(self.plan, self.folder, self.envs, self.history, observer, self.cause)
+
+
+def search(inquiry: Inquiry, observer: Observer, watcher: Watcher, note: Callable[[str], None]) -> Bisection:
+    """Bisect to the end. Raises what `question.find` does, Impossible, and whatever a session raises."""
+    begun, before = time.monotonic(), _seconds_before(inquiry)
+    found = find(inquiry.question, inquiry.root, inquiry.folder / PINS, note)
+    asked = _asked(inquiry)
+    measurer = inquiry.measurer(observer)
+    searched = hunt.begin(found.line, inquiry.thorough)
+
+    def keep(so_far: Hunt) -> None:
+        record.write(conclude(asked, so_far, before + time.monotonic() - begun), inquiry.folder)
+
+    keep(searched)
+    hunt.run(searched, measurer.measure, watcher, keep)
+    bisection = conclude(asked, searched, before + time.monotonic() - begun)
+    if found.days is not None:
+        bisection = _with_guilt(bisection, found, searched, measurer)
+    record.write(bisection, inquiry.folder)
+    return bisection
+
+
+def head(inquiry: Inquiry, observer: Observer, note: Callable[[str], None]) -> Measured:
+    """The commit that a clone is at, alone. Raises as `search` does."""
+    over = base(inquiry.question, inquiry.root, inquiry.folder / PINS, note)
+    (measured,) = inquiry.measurer(observer).measure([commits.at(over, "HEAD")], [0])
+    return measured
+
+
+def _asked(inquiry: Inquiry) -> Asked:
+    choice = inquiry.plan.choices[0]
+    told = " ".join((scenarios.CATALOGUE[choice.name].__doc__ or "").split())
+    return Asked(
+        kind=inquiry.question.kind,
+        framework=inquiry.question.request().framework,
+        target=inquiry.question.target,
+        scenario=choice.label,
+        scenario_told=f"{told} {_facts(inquiry.plan.scenario(choice))}",
+        cause=inquiry.cause,
+        patch=inquiry.question.patch,
+        command=inquiry.command,
+    )
+
+
+def _facts(scenario: Scenario) -> str:
+    clip = f"clipped at {scenario.max_grad_norm}" if scenario.max_grad_norm else "not clipped"
+    return (
+        f"{scenario.ranks} data-parallel ranks x {scenario.accumulation} micro-batches x {scenario.micro_batch_size} rows"
+        f" a step, {scenario.precision}, AdamW, {clip}, {scenario.steps} steps."
+    )
+
+
+def _seconds_before(inquiry: Inquiry) -> float:
+    """What an earlier, stopped run of the same command has taken."""
+    try:
+        earlier = record.read(inquiry.folder)
+    except UnreadableBisection:
+        return 0.0
+    return 0.0 if earlier.complete or earlier.command != inquiry.command else earlier.seconds
+
+
+def _with_guilt(bisection: Bisection, found: Found, searched: Hunt, measurer: Measurer) -> Bisection:
+    """Which packages bring the change, and whether they do so without the others' being swapped."""
+    if not bisection.boundaries or found.days is None:
+        return bisection
+    labels = bisection.order
+    first = bisection.boundaries[0]
+    before, after = labels.index(first.before), labels.index(first.after)
+    swaps = found.days.swaps[before:after]
+    update: dict[str, object] = {"guilty": [str(swap) for swap in swaps]}
+    (alone,) = measurer.measure([found.days.point("alone", swaps)], [0])
+    if alone.outcome.tells:
+        update["alone"] = alone.outcome == searched.measured[after][0].outcome
+    return bisection.model_copy(update=update)

@@ -1,0 +1,216 @@
+"""`lockstep bisect`: since which release, package or commit something is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.commands.stop import INTERRUPTED, UNKNOWN, WRONG_USAGE, Stop, terminable
+
+if TYPE_CHECKING:
+    from harness.bisection.inquiry import Inquiry
+    from harness.bisection.question import Question
+    from harness.bisection.record import Bisection
+    from harness.session.plan import Plan
+
+ABORT = 128
+"""Exit status from which on `git bisect run` stops instead of calling a commit bad."""
+SKIP = 125
+"""What tells it that nothing can be said of a commit."""
+
+
+def bisect(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[==V][,DEP==V...]",
+            help="A framework; with its release for --vary and --repo.",
+            show_default=False,
+        ),
+    ],
+    scenario: Annotated[
+        str, typer.Option("--scenario", metavar="NAME[@SEED]", help="The one scenario to run.", show_default=False)
+    ],
+    vary: Annotated[
+        str | None, typer.Option("--vary", metavar="PACKAGE", help="Bisect over a package under that one release.")
+    ] = None,
+    by_date: Annotated[
+        bool, typer.Option("--by-date", help="Two dates, everything as of each; then package by package between them.")
+    ] = False,
+    repo: Annotated[
+        Path | None, typer.Option("--repo", metavar="PATH", help="Bisect over commits of a local clone.")
+    ] = None,
+    good: Annotated[str | None, typer.Option(metavar="REV", help="Oldest commit. Default: the last tag.")] = None,
+    bad: Annotated[str | None, typer.Option(metavar="REV", help="Newest commit. Default: HEAD.")] = None,
+    step: Annotated[
+        bool, typer.Option("--step", help="Judge HEAD of --repo alone, for `git bisect run`: 0 good, 1 bad, 125 skip.")
+    ] = False,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="V", help="Oldest release, or date.", show_default=False)
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="V", help="Newest release, or date.", show_default=False)
+    ] = None,
+    prereleases: Annotated[bool, typer.Option("--prereleases", help="Pre-releases too.")] = False,
+    thorough: Annotated[bool, typer.Option("--all", help="Measure everything, infer nothing.")] = False,
+    cause: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Look for causes that begin so alone, such as dropped-micro-batches."),
+    ] = None,
+    patch: Annotated[
+        str | None, typer.Option("--patch", metavar="FILE", help="Run everything with this patch, as `run --patch`.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the result. Default: .runs/bisect-..., named for what is asked."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
+    envs: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print bisect.json on stdout, and nothing else.")] = False,
+) -> None:
+    """Find every change of outcome over releases, over a package underneath, over dates or over commits.
+
+    What was measured before is taken from the history, so that the same command goes on where it was stopped.
+
+    Exit status: 0 found out, 2 wrong usage, 3 nothing could be found out.
+    """
+    from harness.bisection.inquiry import Inquiry
+    from harness.bisection.question import Question
+    from harness.history import History, default_path
+
+    question = Question(target, vary, by_date, repo, good, bad, first, last, prereleases, patch)
+    with _stops(ABORT if step else None):
+        if step and repo is None:
+            raise Stop("--step judges the commit that a clone is at; give the clone with --repo")
+        plan = _plan(scenario, jobs, timeout)
+        folder = _folder(out or Path(".runs") / _name(question, plan))
+        history = History.open(default_path())
+        inquiry = Inquiry(question, plan, folder, history, envs, cause, thorough, _command())
+        if step:
+            raise typer.Exit(_step(inquiry))
+        bisection = _search(inquiry)
+    _report(bisection, folder, as_json)
+
+
+@contextmanager
+def _stops(status: int | None) -> Iterator[None]:
+    """One line for everything that can be wrong with what was asked; `status`: instead of the usual ones."""
+    from harness.bisection.measure import Impossible
+    from harness.bisection.point import BadLine
+    from harness.environments.installer import BuildFailed
+    from harness.environments.patch import BadPatch
+    from harness.environments.releases import NoReleases
+    from harness.environments.request import BadRequest
+    from harness.history import BadHistory
+    from harness.session.folder import BadFolder
+    from harness.session.plan import BadPlan
+
+    try:
+        yield
+    except (BadLine, BadRequest, BadPatch, BadPlan, BadFolder) as error:
+        raise Stop(str(error), status or WRONG_USAGE) from None
+    except (BuildFailed, NoReleases, BadHistory, Impossible) as error:
+        raise Stop(str(error), status or UNKNOWN) from None
+    except OSError as error:
+        said = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
+        raise Stop(said, status or UNKNOWN) from None
+
+
+def _plan(scenario: str, jobs: int | None, timeout: float) -> Plan:
+    """Raises BadPlan."""
+    from harness.session.plan import BadPlan, Plan, choose
+
+    choices = choose([scenario], 1)
+    if len(choices) != 1:
+        first = choices[0].label
+        raise BadPlan(f"{scenario!r} matches {len(choices)} scenarios; a bisection runs one, such as {first}")
+    return Plan((), choices, jobs or max(1, (os.cpu_count() or 1) // 2), timeout)
+
+
+def _name(question: Question, plan: Plan) -> str:
+    """A folder's name that says what is bisected: the same question goes on in the same folder."""
+    words = ("bisect", question.target, question.vary or "", question.kind, plan.choices[0].label)
+    return "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", word) for word in words if word)
+
+
+def _folder(out: Path) -> Path:
+    """Raises BadFolder."""
+    from harness.bisection.record import FILE
+    from harness.session.folder import BadFolder
+
+    if out.exists() and not out.is_dir():
+        raise BadFolder(f"{out} is a file; give a folder with --out")
+    ours = any((out / name).exists() for name in (FILE, "runs", "pins"))
+    if out.is_dir() and any(out.iterdir()) and not ours:
+        raise BadFolder(f"{out} holds something else than a bisection; choose a new or empty folder with --out")
+    return out
+
+
+def _command() -> str:
+    return shlex.join(["lockstep", *sys.argv[1:]])
+
+
+def _search(inquiry: Inquiry) -> Bisection:
+    from rich.console import Console
+
+    from harness.bisection import inquiry as inquiries
+    from harness.commands.pace import Pace
+    from harness.commands.progress import Progress
+
+    pace = Pace()
+    console = Console(stderr=True)
+    try:
+        with terminable(), Progress(pace.tally, console) as progress:
+            return inquiries.search(inquiry, progress, pace, progress.told)
+    except KeyboardInterrupt:
+        said = "interrupted; what was measured is kept, and the same command goes on from there"
+        raise Stop(said, INTERRUPTED) from None
+
+
+def _step(inquiry: Inquiry) -> int:
+    """The exit status that `git bisect run` understands."""
+    from rich.console import Console
+
+    from harness.bisection import inquiry as inquiries
+    from harness.commands.progress import Progress
+
+    try:
+        with terminable(), Progress(lambda done: f"{done}/1", Console(stderr=True)) as progress:
+            measured = inquiries.head(inquiry, progress, progress.told)
+    except KeyboardInterrupt:
+        raise Stop("interrupted", INTERRUPTED) from None
+    said = "; ".join(measured.outcome.causes) or measured.reason or ""
+    typer.echo(f"{measured.outcome.verdict}{': ' if said else ''}{said}")
+    return {"pass": 0, "fail": 1}.get(measured.outcome.verdict, SKIP)
+
+
+def _report(bisection: Bisection, folder: Path, as_json: bool) -> None:
+    from harness.bisection.record import FILE
+    from reports import bisection as faces
+
+    page, issue = folder / "bisect.md", folder / "issue.md"
+    page.write_text(faces.page(bisection))
+    issue.write_text(faces.issue(bisection))
+    if as_json:
+        typer.echo((folder / FILE).read_text(), nl=False)
+    else:
+        from rich.console import Console
+
+        console = Console(highlight=False, markup=False)
+        faces.show(bisection, console)
+        said = f"the page: {page}; to paste into an issue: {issue}; for machines: {folder / FILE}"
+        console.print(said, soft_wrap=True)
+    raise typer.Exit(0 if faces.told(bisection) else UNKNOWN)
