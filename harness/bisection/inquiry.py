@@ -92,7 +92,7 @@ def _asked(inquiry: Inquiry) -> Asked:
 def _facts(scenario: Scenario) -> str:
     clip = f"clipped at {scenario.max_grad_norm}" if scenario.max_grad_norm else "not clipped"
     return (
-        f"{scenario.ranks} data-parallel ranks x {scenario.accumulation} micro-batches x {scenario.micro_batch_size} rows"
+        f"{scenario.ranks} data-parallel ranks x {scenario.accumulation} micro-batches of {scenario.micro_batch_size}"
         f" a step, {scenario.precision}, AdamW, {clip}, {scenario.steps} steps."
     )
 

@@ -199,18 +199,18 @@ def _step(inquiry: Inquiry) -> int:
 
 def _report(bisection: Bisection, folder: Path, as_json: bool) -> None:
     from harness.bisection.record import FILE
-    from reports import bisection as faces
+    from reports.bisection import markdown, terminal, told
 
     page, issue = folder / "bisect.md", folder / "issue.md"
-    page.write_text(faces.page(bisection))
-    issue.write_text(faces.issue(bisection))
+    page.write_text(markdown.page(bisection))
+    issue.write_text(markdown.issue(bisection))
     if as_json:
         typer.echo((folder / FILE).read_text(), nl=False)
     else:
         from rich.console import Console
 
         console = Console(highlight=False, markup=False)
-        faces.show(bisection, console)
+        terminal.show(bisection, console)
         said = f"the page: {page}; to paste into an issue: {issue}; for machines: {folder / FILE}"
         console.print(said, soft_wrap=True)
-    raise typer.Exit(0 if faces.told(bisection) else UNKNOWN)
+    raise typer.Exit(0 if told.told(bisection) else UNKNOWN)

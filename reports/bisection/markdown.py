@@ -1,0 +1,157 @@
+"""A bisection in Markdown: a page with all of it, and text to paste into an upstream issue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from harness.bisection.record import Bisection
+from reports.bisection import told
+
+METHOD = (
+    "Measured from outside, by recovering the weight of every token in every optimizer step from Adam's first moment"
+    " and a float64 oracle:"
+)
+
+
+def page(bisection: Bisection) -> str:
+    """A Markdown page with all of it."""
+    parts = [
+        f"# {told.title(bisection)}",
+        f"Scenario `{bisection.scenario}`: {bisection.scenario_told}" if bisection.scenario_told else "",
+        "```text\n" + "\n".join(told.lines(told.ruler(bisection))) + "\n```",
+        _listed(f"**{letter}** {told.words(outcome)}" for outcome, letter in told.letters(bisection).items()),
+        told.LEGEND,
+        "## Changes",
+        _change_table(bisection),
+        *_causes(bisection),
+        "## What was measured",
+        _measured_table(bisection),
+        *_not_measured(bisection),
+        "## Again",
+        f"```sh\n{bisection.command}\n```",
+        " ".join(told.footing(bisection)),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def issue(bisection: Bisection) -> str:
+    """Markdown to paste into an issue of the package that is bisected: one block for each cause."""
+    blocks = [_issue(bisection, cause) for cause in told.wrong(bisection)]
+    return "\n\n---\n\n".join(blocks) + "\n" if blocks else "Nothing was found to be wrong.\n"
+
+
+def _change_table(bisection: Bisection) -> str:
+    if not bisection.boundaries:
+        return told.no_change(bisection)
+    rows = [
+        (
+            f"{told.dated(bisection, b.before)} → {told.dated(bisection, b.after)}{told.span(b)}",
+            told.words(told.before(b)),
+            told.words(told.after(b)),
+            f"[compare]({b.compare})" if b.compare else "",
+        )
+        for b in bisection.boundaries
+    ]
+    return "\n\n".join([_table(("change", "from", "to", "commits"), rows), *told.guilt(bisection)])
+
+
+def _causes(bisection: Bisection) -> list[str]:
+    found = told.wrong(bisection)
+    parts = ["## What is wrong"] if found else []
+    for cause in found:
+        where = "; ".join(_spoken(bisection, window) for window in told.windows(bisection, cause))
+        diagnosis = told.diagnosis(bisection, cause)
+        parts += [f"### {cause}", f"Found in {where}."]
+        parts += [f"{diagnosis.summary}.", _listed(told.explained(diagnosis))] if diagnosis else []
+    return parts
+
+
+def _spoken(bisection: Bisection, window: told.Window) -> str:
+    first, last = told.dated(bisection, window.first), told.dated(bisection, window.last)
+    where = first if window.first == window.last else f"{first} to {last}"
+    begun = "" if window.before else ", where the line begins"
+    return f"{where}{begun}{'' if window.after else ', where the line ends'}"
+
+
+def _measured_table(bisection: Bisection) -> str:
+    rows = [
+        (
+            p.label,
+            p.date or "",
+            told.words(told.outcome(p)) if p.stable else "inconclusive: its measurements differ",
+            f"{p.times}{' (kept from earlier)' if p.kept else ''}",
+            p.told or p.reason or "",
+        )
+        for p in bisection.measured
+    ]
+    return _table(("point", "date", "outcome", "measured", ""), rows)
+
+
+def _not_measured(bisection: Bisection) -> list[str]:
+    parts = []
+    if bisection.inferred:
+        parts += ["## What was not", _listed(_inferred(bisection))]
+        parts += ["A change that is undone among these again would not have been seen; `--all` measures them."]
+    if bisection.uninstallable:
+        parts += ["## What does not install", _listed(f"{p.label}: {p.reason}" for p in bisection.uninstallable)]
+    return parts
+
+
+def _inferred(bisection: Bisection) -> Iterable[str]:
+    """Stretches of points that were not measured, and what they are taken for."""
+    places = {label: number for number, label in enumerate(bisection.order)}
+    for _, stretch in groupby(enumerate(bisection.inferred), key=lambda pair: places[pair[1].label] - pair[0]):
+        points = [point for _, point in stretch]
+        where = points[0].label if len(points) == 1 else f"{points[0].label} to {points[-1].label} ({len(points)})"
+        yield f"{where}: inferred from both neighbours, {told.words(told.outcome(points[0]))}"
+
+
+def _issue(bisection: Bisection, cause: str) -> str:
+    diagnosis = told.diagnosis(bisection, cause)
+    found = told.windows(bisection, cause)
+    name = f"{bisection.target} with {bisection.of}" if bisection.kind == "underneath" else bisection.of
+    summary = diagnosis.summary if diagnosis else cause
+    example = told.example(bisection, cause)
+    rows = [row for window in found for row in _ends(bisection, window)]
+    parts = [
+        f"## {name} {found[-1].first} to {found[-1].last}: {cause}",
+        f"{summary}.",
+        f"Scenario `{bisection.scenario}`: {bisection.scenario_told}" if bisection.scenario_told else "",
+        METHOD,
+        f"> {example.label}: {diagnosis.evidence}" if diagnosis else "",
+        _table(("", "release", "date", "outcome", "commits"), rows),
+        f"Measured twice, from fresh processes ({bisection.platform}).",
+        "To reproduce one of them, and to repeat the bisection, with Lockstep:",
+        f"```sh\n{example.command or ''}\n{bisection.command}\n```",
+        f"Upstream: {diagnosis.upstream}" if diagnosis and diagnosis.upstream else "",
+        f"Until then: {diagnosis.remedy}" if diagnosis and diagnosis.remedy else "",
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _ends(bisection: Bisection, window: told.Window) -> list[tuple[str, ...]]:
+    """Rows for the last point before, the first and the last with, and the first one after it."""
+    by_label = {p.label: p for p in bisection.measured}
+    ends = (
+        ("last without", window.before.before if window.before else None, None),
+        ("first with", window.first, window.before),
+        ("last with", window.last, None),
+        ("first without", window.after.after if window.after else None, window.after),
+    )
+    rows: list[tuple[str, ...]] = []
+    for what, label, boundary in ends:
+        if label is not None:
+            point = by_label[label]
+            link = f"[compare]({boundary.compare})" if boundary and boundary.compare else ""
+            rows.append((what, label, point.date or "", told.words(told.outcome(point)), link))
+    return rows
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

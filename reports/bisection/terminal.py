@@ -1,0 +1,61 @@
+"""A bisection at a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.bisection.record import Bisection
+from harness.verdict import DiagnosisRecord
+from reports.bisection import told
+
+MOST_SILENT = 8
+"""Lines on points that tell nothing; the page has them all."""
+
+
+def show(bisection: Bisection, console: Console) -> None:
+    """Print the ruler, every change, what it means and what was measured for it."""
+    console.print(Text(told.title(bisection), "bold"))
+    console.print()
+    for line in told.lines(told.ruler(bisection)):
+        console.print(Padding(Text(line), (0, 0, 0, 2)))
+    console.print()
+    for outcome, letter in told.letters(bisection).items():
+        style = {"pass": "green", "fail": "bold red"}.get(outcome.verdict, "yellow")
+        console.print(Padding(Text.assemble((letter, style), "  ", told.words(outcome)), (0, 0, 0, 2)))
+    console.print(Padding(Text(told.LEGEND, "dim"), (0, 0, 1, 2)))
+    _changes(bisection, console)
+    for cause in told.wrong(bisection):
+        _cause(told.diagnosis(bisection, cause), console)
+    if silent := told.silent(bisection):
+        console.print(Padding(Text("Measured, and tells nothing"), (1, 0, 0, 0)))
+        for line in [*silent[:MOST_SILENT], *(["..."] if len(silent) > MOST_SILENT else [])]:
+            console.print(Padding(Text(line), (0, 0, 0, 2)))
+    console.print()
+    for line in told.footing(bisection):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _cause(diagnosis: DiagnosisRecord | None, console: Console) -> None:
+    if diagnosis is not None:
+        console.print(Padding(Text(diagnosis.summary), (1, 0, 0, 0)))
+        for said in told.explained(diagnosis):
+            console.print(Padding(Text(said), (0, 0, 0, 2)))
+
+
+def _changes(bisection: Bisection, console: Console) -> None:
+    if not bisection.boundaries:
+        console.print(Text(told.no_change(bisection)))
+        return
+    table = Table("change", "from", "to", box=None, pad_edge=False, header_style="bold")
+    for b in bisection.boundaries:
+        table.add_row(
+            f"{told.dated(bisection, b.before)} -> {told.dated(bisection, b.after)}{told.span(b)}",
+            told.words(told.before(b)),
+            told.words(told.after(b)),
+        )
+    console.print(table)
+    for line in told.guilt(bisection):
+        console.print(Text(line))
