@@ -46,7 +46,8 @@ def underneath(request: Request, package: str, span: Span) -> Line:
         raise BadLine(f"{package} is the framework itself; leave out --vary, and bisect {request.framework}")
     found = list(releases(package))
     if span.first is None:
-        found = [r for r in found if _likely(package, r, _released(own, request.version))]
+        since = _released(own, request.version)
+        found = [r for r in found if _likely(package, r, since)]
     others = tuple(o for o in request.overrides if o[0] != package)
     return Line(
         tuple(
