@@ -61,7 +61,7 @@ def conclude(asked: Asked, hunt: Hunt, seconds: float) -> Bisection:
             InferredPoint(**_point(points[i]).model_dump(), verdict=o.verdict, causes=list(o.causes))
             for i, o in search.inferred(len(points), seen).items()
         ],
-        allowed=search.allowance(len(points), len(found)),
+        allowed=search.allowed(len(points), seen),
         left=hunt.left,
         seconds=round(seconds, 1),
         complete=not hunt.wanted(),
@@ -81,7 +81,7 @@ def _measured(point: Point, hunt: Hunt, at: int) -> MeasuredPoint:
         causes=list(last.outcome.causes),
         times=len(found),
         stable=not search.unstable(hunt.seen, at),
-        kept=all(m.kept for m in found),
+        kept=sum(m.kept for m in found),
         reason=last.reason,
         version=last.version,
         diagnoses=list(last.diagnoses),

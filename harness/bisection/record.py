@@ -40,8 +40,8 @@ class MeasuredPoint(PointRecord):
     """How often it was measured."""
     stable: bool = True
     """False: its measurements differ, and nothing is concluded from it."""
-    kept: bool = False
-    """Whether all of that was known from earlier."""
+    kept: int = 0
+    """How many of these measurements were known from earlier."""
     reason: str | None = None
     """Why it tells nothing."""
     version: str | None = None

@@ -58,9 +58,14 @@ def unstable(seen: Seen, point: int) -> bool:
     return len(set(seen.get(point, ()))) > 1
 
 
-def allowance(total: int, boundaries: int) -> int:
-    """Most points to be measured on a line of `total`: 2 log2(total) + 2 for each boundary, once if there is none."""
-    return int(max(1, boundaries) * (2 * math.log2(max(total, 1)) + 2))
+def allowance(total: int, changes: int) -> int:
+    """Most points to be measured on a line of `total`: 2 log2(total) + 2 for each change, once if there is none."""
+    return int(max(1, changes) * (2 * math.log2(max(total, 1)) + 2))
+
+
+def allowed(total: int, seen: Seen) -> int:
+    """The allowance for what was found: boundaries, and where the part of the line begins and ends that can be told."""
+    return allowance(total, len(boundaries(seen)) + len(list(_edges(seen))))
 
 
 def first_survey(total: int) -> int:
@@ -182,4 +187,4 @@ def _again(total: int, seen: Seen) -> tuple[int, ...]:
 def _room(total: int, seen: Seen) -> int:
     """How many more points may be measured."""
     ran = sum(outcomes[0].verdict != "uninstallable" for outcomes in seen.values() if outcomes)
-    return allowance(total, len(boundaries(seen))) - ran
+    return allowed(total, seen) - ran

@@ -173,7 +173,7 @@ def _search(inquiry: Inquiry) -> Bisection:
     pace = Pace()
     console = Console(stderr=True)
     try:
-        with terminable(), Progress(pace.tally, console) as progress:
+        with terminable(), Progress(pace.tally, console, brief=True) as progress:
             return inquiries.search(inquiry, progress, pace, progress.told)
     except KeyboardInterrupt:
         said = "interrupted; what was measured is kept, and the same command goes on from there"

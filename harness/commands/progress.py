@@ -20,9 +20,10 @@ from harness.verdict import CellRecord
 class Progress:
     """An observer of `harness.session`; a context manager, so that the live line is always taken away again."""
 
-    def __init__(self, tally: Callable[[int], str], console: Console) -> None:
-        """`tally` says how far it is, from the number of cells that are done."""
+    def __init__(self, tally: Callable[[int], str], console: Console, brief: bool = False) -> None:
+        """`tally` says how far it is, from the number of cells that are done. `brief`: of what breaks, one line."""
         self._tally = tally
+        self._brief = brief
         self._console = console
         self._done = 0
         self._running: list[str] = []
@@ -52,7 +53,7 @@ class Progress:
     def broken(self, request: Request, reason: str, tail: str) -> None:
         with self._guard:
             self._notes.pop(str(request), None)
-        indented = "".join(f"\n    {line}" for line in tail.splitlines())
+        indented = "" if self._brief else "".join(f"\n    {line}" for line in tail.splitlines())
         self._console.print(f"lockstep: {escape(reason + indented)}", soft_wrap=True, highlight=False)
 
     def warn(self, text: str) -> None:

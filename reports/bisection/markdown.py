@@ -80,7 +80,7 @@ def _measured_table(bisection: Bisection) -> str:
             p.label,
             p.date or "",
             told.words(told.outcome(p)) if p.stable else "inconclusive: its measurements differ",
-            f"{p.times}{' (kept from earlier)' if p.kept else ''}",
+            f"{p.times}{f' ({p.kept} earlier)' if p.kept else ''}",
             p.told or p.reason or "",
         )
         for p in bisection.measured

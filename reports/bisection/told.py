@@ -119,7 +119,8 @@ def no_change(bisection: Bisection) -> str:
     found = telling(bisection)
     if not found:
         return "nothing was found out: no point of the line tells anything"
-    return f"no change was found: all that was measured is {words(outcome(found[0]))}"
+    where = found[0].label if len(found) == 1 else f"{found[0].label} to {found[-1].label}"
+    return f"no change was found: {where}, as far as it was measured, is {words(outcome(found[0]))}"
 
 
 def before(boundary: BoundaryRecord) -> Outcome:
@@ -178,11 +179,13 @@ def footing(bisection: Bisection) -> list[str]:
     """What it cost, and whether it is finished."""
     total, ran, changes = len(bisection.order), len(bisection.measured), len(bisection.boundaries)
     twice = sum(p.times > 1 for p in bisection.measured)
-    kept = sum(p.kept for p in bisection.measured)
+    kept, all_ = sum(p.kept for p in bisection.measured), sum(p.times for p in bisection.measured)
+    inferred, bad = len(bisection.inferred), len(bisection.uninstallable)
+    rest = total - ran - inferred - bad
     said = (
-        f"{ran} of {total} measured ({twice} of them twice, {kept} known from earlier),"
-        f" {len(bisection.inferred)} inferred, {len(bisection.uninstallable)} do not install;"
-        f" at most {bisection.allowed} may be measured to find {changes} change{'' if changes == 1 else 's'};"
+        f"{ran} of {total} measured, {twice} of them twice ({kept} of the {all_} measurements known from earlier);"
+        f" {inferred} inferred, {bad} do not install{f', {rest} left among what tells nothing' if rest else ''};"
+        f" {changes} change{'' if changes == 1 else 's'} found, for which at most {bisection.allowed} may be measured;"
         f" {bisection.seconds:.0f} s."
     )
     if bisection.complete:

@@ -172,7 +172,7 @@ def test_where_a_line_ends_in_crashes_few_of_them_are_run(before: int, telling: 
     told = [i for i in line.seen if search.settled(line.seen, i) is not None]
     if told:
         assert (min(told), max(told)) == (before, before + telling - 1)
-    assert line.ran <= 2 * math.log2(len(line.truth)) + 2 + 2 * math.log2(len(line.truth)) + 2
+    assert line.ran <= search.allowed(len(line.truth), line.seen) <= 2 * (2 * math.log2(len(line.truth)) + 2)
 
 
 @given(histories)
