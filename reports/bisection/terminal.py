@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from harness.bisection.record import Bisection
+from harness.bisection.search import Outcome
 from harness.verdict import DiagnosisRecord
 from reports.bisection import told
 
@@ -23,8 +23,7 @@ def show(bisection: Bisection, console: Console) -> None:
         console.print(Padding(Text(line), (0, 0, 0, 2)))
     console.print()
     for outcome, letter in told.letters(bisection).items():
-        style = {"pass": "green", "fail": "bold red"}.get(outcome.verdict, "yellow")
-        console.print(Padding(Text.assemble((letter, style), "  ", told.words(outcome)), (0, 0, 0, 2)))
+        console.print(Padding(Text.assemble((letter, _style(outcome)), "  ", told.words(outcome)), (0, 0, 0, 2)))
     console.print(Padding(Text(told.LEGEND, "dim"), (0, 0, 1, 2)))
     _changes(bisection, console)
     for cause in told.wrong(bisection):
@@ -45,17 +44,24 @@ def _cause(diagnosis: DiagnosisRecord | None, console: Console) -> None:
             console.print(Padding(Text(said), (0, 0, 0, 2)))
 
 
+def _style(outcome: Outcome) -> str:
+    return {"pass": "green", "fail": "bold red"}.get(outcome.verdict, "yellow")
+
+
+def _coloured(outcome: Outcome) -> tuple[str, str]:
+    return told.words(outcome), _style(outcome)
+
+
 def _changes(bisection: Bisection, console: Console) -> None:
     if not bisection.boundaries:
         console.print(Text(told.no_change(bisection)))
         return
-    table = Table("change", "from", "to", box=None, pad_edge=False, header_style="bold")
     for b in bisection.boundaries:
-        table.add_row(
-            f"{told.dated(bisection, b.before)} -> {told.dated(bisection, b.after)}{told.span(b)}",
-            told.words(told.before(b)),
-            told.words(told.after(b)),
+        console.print(
+            Text(f"{told.dated(bisection, b.before)} -> {told.dated(bisection, b.after)}{told.span(b)}", "bold")
         )
-    console.print(table)
+        change = Text.assemble(_coloured(told.before(b)), " -> ", _coloured(told.after(b)))
+        for line in [change, *([Text(b.compare)] if b.compare else [])]:
+            console.print(Padding(line, (0, 0, 0, 2)))
     for line in told.guilt(bisection):
         console.print(Text(line))
