@@ -57,11 +57,11 @@ def _changes(bisection: Bisection, console: Console) -> None:
         console.print(Text(told.no_change(bisection)))
         return
     for b in bisection.boundaries:
-        console.print(
-            Text(f"{told.dated(bisection, b.before)} -> {told.dated(bisection, b.after)}{told.span(b)}", "bold")
-        )
+        where = f"{told.dated(bisection, b.before)} -> {told.dated(bisection, b.after)}{told.span(b)}"
+        console.print(Text(where, "bold"))
         change = Text.assemble(_coloured(told.before(b)), " -> ", _coloured(told.after(b)))
-        for line in [change, *([Text(b.compare)] if b.compare else [])]:
-            console.print(Padding(line, (0, 0, 0, 2)))
+        console.print(Padding(change, (0, 0, 0, 2)))
+        if b.compare:
+            console.print(Text(f"  {b.compare}"), soft_wrap=True)
     for line in told.guilt(bisection):
         console.print(Text(line))

@@ -229,7 +229,7 @@ def test_commits_are_bisected_over_one_environment(repository: Path, place: Plac
     assert changes(found) == [(first, second, [BY_MICRO_BATCH], [BY_MICRO_STEP]), (second, last, [BY_MICRO_STEP], [])]
     assert found.boundaries[1].between == [broken]
     assert [p.label for p in found.uninstallable] == [broken]
-    assert "does not build" in (found.uninstallable[0].reason or "")
+    assert "installer failed" in (found.uninstallable[0].reason or "")
     versions = {p.label: p.version for p in found.measured}
     assert versions == {first: f"0.10.2+{first}", second: f"0.10.3+{second}", last: f"0.10.4+{last}"}
 
