@@ -44,7 +44,7 @@ class Measured:
     seconds: float | None = None
     """Of its processes; None if nothing ran."""
     trace: str | None = None
-    """Its folder, if it was measured now."""
+    """Its folder, from that of the bisection, if it was measured now."""
     command: str | None = None
     kept: bool = False
     """Whether it comes from the history."""
@@ -139,7 +139,7 @@ class Measurer:
             reason=cell.reason,
             diagnoses=tuple(cell.diagnoses),
             seconds=cell.seconds,
-            trace=str(folder / cell.trace) if cell.trace else None,
+            trace=(folder / cell.trace).relative_to(self.out).as_posix() if cell.trace else None,
             command=cell.command,
         )
 

@@ -96,7 +96,7 @@ def bisect(
         if step and repo is None:
             raise Stop("--step judges the commit that a clone is at; give the clone with --repo")
         plan = _plan(scenario, jobs, timeout)
-        folder = _folder(out or Path(".runs") / _name(question, plan))
+        folder = _folder(out or Path(".runs") / _name(question, plan, cause))
         history = History.open(default_path())
         inquiry = Inquiry(question, plan, folder, history, envs, cause, thorough, _command())
         if step:
@@ -140,9 +140,10 @@ def _plan(scenario: str, jobs: int | None, timeout: float) -> Plan:
     return Plan((), choices, jobs or max(1, (os.cpu_count() or 1) // 2), timeout)
 
 
-def _name(question: Question, plan: Plan) -> str:
+def _name(question: Question, plan: Plan, cause: str | None) -> str:
     """A folder's name that says what is bisected: the same question goes on in the same folder."""
-    words = ("bisect", question.target, question.vary or "", question.kind, plan.choices[0].label)
+    patch = Path(question.patch).stem if question.patch else None
+    words = ("bisect", question.target, question.vary, question.kind, plan.choices[0].label, cause, patch)
     return "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", word) for word in words if word)
 
 
