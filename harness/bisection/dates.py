@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import distributions
 from pathlib import Path
@@ -44,6 +44,15 @@ class Days:
     swaps: tuple[Swap, ...]
     folder: Path
     """Where files of pins are written."""
+    needs: Mapping[str, set[str]] = field(default_factory=dict)
+    """What each package of the newer end asks for."""
+
+    def with_needs(self, swaps: Sequence[Swap]) -> tuple[Swap, ...]:
+        """These swaps, and before them those of what the packages need, and so on."""
+        wanted = {swap.package for swap in swaps}
+        while more := {need for package in wanted for need in self.needs.get(package, set())} - wanted:
+            wanted |= more
+        return tuple(swap for swap in self.swaps if swap.package in wanted)
 
     def point(self, label: str, swaps: Iterable[Swap], date: dt.date | None = None) -> Point:
         """The older environment with these packages swapped."""
@@ -69,7 +78,8 @@ def resolve(request: Request, first: dt.date, last: dt.date, root: Path, folder:
             f"nothing under {request} differs between {first} and {last}; its recipe pins it, or choose others"
         )
     installed = build.ensure(days.point(f"{last}", swaps).request, root, note)
-    return replace(days, swaps=_ordered(swaps, _needs(installed.python)))
+    needs = _needs(installed.python)
+    return replace(days, swaps=_ordered(swaps, needs), needs=needs)
 
 
 def line(days: Days, first: dt.date, last: dt.date) -> Line:

@@ -107,7 +107,7 @@ def _seconds_before(inquiry: Inquiry) -> float:
 
 
 def _with_guilt(bisection: Bisection, found: Found, searched: Hunt, measurer: Measurer) -> Bisection:
-    """Which packages bring the change, and whether they do so without the others' being swapped."""
+    """Which packages bring the change, and whether they do so with nothing else swapped than what they need."""
     if not bisection.boundaries or found.days is None:
         return bisection
     labels = bisection.order
@@ -115,7 +115,7 @@ def _with_guilt(bisection: Bisection, found: Found, searched: Hunt, measurer: Me
     before, after = labels.index(first.before), labels.index(first.after)
     swaps = found.days.swaps[before:after]
     update: dict[str, object] = {"guilty": [str(swap) for swap in swaps]}
-    (alone,) = measurer.measure([found.days.point("alone", swaps)], [0])
+    (alone,) = measurer.measure([found.days.point("alone", found.days.with_needs(swaps))], [0])
     if alone.outcome.tells:
         update["alone"] = alone.outcome == searched.measured[after][0].outcome
     return bisection.model_copy(update=update)

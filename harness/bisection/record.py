@@ -112,7 +112,8 @@ class Bisection(BaseModel):
     guilty: list[str] = Field(default_factory=list)
     """With dates: packages of which one alone, or else together, bring the change."""
     alone: bool | None = None
-    """With dates: whether swapping the guilty package alone brings the change; None if that could not be told."""
+    """With dates: whether swapping the guilty package, and of the others only what it needs, brings the change; None if
+    that could not be told."""
     allowed: int = 0
     """Most points to be measured for the boundaries found."""
     left: int = 0

@@ -145,12 +145,13 @@ def guilt(bisection: Bisection) -> list[str]:
         return []
     swaps = ", ".join(bisection.guilty)
     how = {
-        True: "alone is enough",
-        False: "is not enough alone: it takes others before it",
-        None: "alone tells nothing",
+        True: "that is enough",
+        False: "that is not enough: it takes others as well",
+        None: "that tells nothing",
     }
     plural = "one of these brings" if len(bisection.guilty) > 1 else "what brings"
-    return [f"{plural} the change: {swaps}; swapped into the older environment it {how[bisection.alone]}"]
+    alone = f"swapped alone, with the packages that it needs, into the older environment, {how[bisection.alone]}"
+    return [f"{plural} the change: {swaps}; {alone}"]
 
 
 def wrong(bisection: Bisection) -> list[str]:

@@ -256,3 +256,21 @@ def test_git_bisect_run_finds_the_commit_that_mends_it(repository: Path, place: 
     broken, last = git(repository, "log", "-2", "--format=%H").splitlines()[::-1]
     assert f"# possible first right commit: [{broken}]" in log
     assert f"# possible first right commit: [{last}]" in log
+
+
+# ---- dates
+
+
+def test_between_two_dates_the_package_is_found(place: Place) -> None:
+    """transformers 4.54.0, of 2025-07-25, averages over all ranks; TRL stays what it is."""
+    days = ("--by-date", "--from", "2025-07-20", "--to", "2025-07-30")
+    found = place.bisect("trl==0.18.1", *days, "--scenario", "sft-ragged")
+    assert [b.causes_before for b in found.boundaries] == [["mean-of-means: rank"]]
+    assert [b.verdict_after for b in found.boundaries] == ["pass"]
+    assert len(found.guilty) == 1
+    assert found.guilty[0].startswith("transformers 4.53.")
+    assert found.guilty[0].endswith("-> 4.54.1")
+    assert found.alone is True
+    pins = (place.folder / "out/pins/alone.txt").read_text()
+    assert "transformers==4.54.1" in pins
+    assert "trl==0.18.1" in pins
