@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from harness.environments import build, installer, store
 from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.request import BadRequest, Request
-from harness.history import History, Measurement
+from harness.history import History, Measurement, keeper
 from harness.known import GONE
 from harness.session import real
 from harness.session.folder import RunFolder
@@ -22,6 +23,8 @@ from harness.session.session import Observer, Session
 from harness.verdict import CellRecord, DiagnosisRecord
 
 Note = Callable[[Request, str], None]
+
+CRASH_KEPT = dt.timedelta(days=1)
 
 RESOLVERS = 4
 """Environments that are resolved at once; each mostly waits for the package index."""
@@ -90,17 +93,19 @@ class Measurer:
         except BadRequest as error:
             return Measured(Outcome("uninstallable"), reason=str(error))
         scenario = self.plan.scenario(self.plan.choices[0])
-        kept = [m for m in self.history.find(scenario.hash, environment) if m.verdict != "unknown"]
-        return self._kept(kept[earlier]) if len(kept) > earlier else None
+        found = [self._kept(m, point) for m in self.history.find(scenario.hash, environment) if _counts(m)]
+        # One that was ever different is not to be taken for stable.
+        found[1:] = sorted(found[1:], key=lambda m: m.outcome == found[0].outcome)
+        return found[earlier] if len(found) > earlier else None
 
-    def _kept(self, kept: Measurement) -> Measured:
+    def _kept(self, kept: Measurement, point: Point) -> Measured:
         return Measured(
             self._outcome(kept.verdict, kept.diagnoses, kept.findings),
             version=kept.version,
             reason=kept.reason,
             diagnoses=kept.diagnoses,
             seconds=kept.seconds,
-            command=kept.command,
+            command=self.plan.command(point.request, self.plan.choices[0]),
             kept=True,
         )
 
@@ -109,23 +114,24 @@ class Measurer:
         plan = replace(self.plan, requests=tuple(requests))
         folder = RunFolder.claim(self._next_folder())
         failures: dict[Request, BuildFailed] = {}
-        parts = real.parts(plan, self.envs, (), self._warn)
+        warned: list[str] = []
+        parts = replace(real.parts(plan, self.envs, (), lambda _: None), keep=keeper(self.history.path, warned.append))
 
         def ensure(request: Request, note: Callable[[str], None]) -> Environment:
             try:
-                return parts.ensure(request, note)
+                return build.ensure(request, self.envs or store.default_root(), note)
             except BuildFailed as error:
                 failures[request] = error
                 raise
 
-        cells = Session(plan, folder, replace(parts, ensure=ensure), self.observer).run().cells
+        parts = replace(parts, ensure=ensure, views=lambda *_: [])
+        cells = Session(plan, folder, parts, self.observer).run().cells
+        if warned:
+            raise Impossible(warned[0])
         return [
             _failed(failures[request]) if request in failures else self._ran(cell, folder.path)
             for request, cell in zip(requests, cells, strict=True)
         ]
-
-    def _warn(self, text: str) -> None:
-        raise Impossible(text)
 
     def _next_folder(self) -> Path:
         runs = self.out / "runs"
@@ -163,6 +169,12 @@ def outcome(verdict: str, kinds: Sequence[str], codes: Sequence[str], cause: str
     wrong = tuple(dict.fromkeys(kinds)) or tuple(sorted(set(codes) - {GONE}))
     looked_for = tuple(kind for kind in wrong if cause is None or kind.startswith(cause))
     return Outcome("fail", looked_for) if looked_for else Outcome("pass")
+
+
+def _counts(kept: Measurement) -> bool:
+    """A crash may have been the machine's fault, and is believed for a day."""
+    measured = dt.datetime.fromisoformat(kept.measured)
+    return kept.verdict != "unknown" or dt.datetime.now(dt.UTC) - measured < CRASH_KEPT
 
 
 def _failed(error: BuildFailed) -> Measured:

@@ -4,7 +4,7 @@ A line is a row of releases, commits or environments, oldest first, known by pos
 by position, the outcomes in the order of measuring. A point tells something once all of its outcomes agree. One that
 does not install, that crashes, or that gives two different outcomes tells nothing and is searched around, as
 `git bisect skip` does; a boundary next to it becomes a range. Where the line begins or ends with such points, the
-search goes to the first and the last one that tells something.
+search goes to where they end; what lies behind them is not looked for.
 
 Searching between two points that differ finds every change between them but those that are undone between two points
 that agree. Against these there is the survey: points spread over the line, asked for before anything is inferred.
@@ -44,7 +44,7 @@ class Boundary:
     before: int
     after: int
     between: tuple[int, ...] = ()
-    """Points between them, none of which tells anything."""
+    """Points between them: they tell nothing, or were not measured, for too many told nothing."""
 
 
 def settled(seen: Seen, point: int) -> Outcome | None:
@@ -64,8 +64,8 @@ def allowance(total: int, changes: int) -> int:
 
 
 def allowed(total: int, seen: Seen) -> int:
-    """The allowance for what was found: boundaries, and where the part of the line begins and ends that can be told."""
-    return allowance(total, len(boundaries(seen)) + len(list(_edges(seen))))
+    """The allowance for what was found: changes, and where the part of the line begins and ends that can be told."""
+    return allowance(total, len(list(_changes(seen))) + len(list(_edges(seen))))
 
 
 def first_survey(total: int) -> int:
@@ -77,7 +77,7 @@ def wanted(total: int, seen: Seen, survey: Sequence[int], thorough: bool = False
     """The points to measure next, all of which may be measured side by side; empty when the search is over.
 
     `survey` is in order of importance and begins with both ends of the line. Its first points come first, then what
-    narrows a change down, then as much of the rest of it as `allowance` leaves; at last both ends of the line and both
+    narrows a change down, then the rest of it, both as far as `allowed` goes; at last both ends of the line and both
     sides of every boundary once more. `thorough`: every point of the line, whatever it costs.
     """
     if total == 0:
@@ -86,19 +86,15 @@ def wanted(total: int, seen: Seen, survey: Sequence[int], thorough: bool = False
         return tuple(i for i in range(total) if i not in seen) or _again(total, seen)
     return (
         _due(seen, survey[: first_survey(total)])
-        or _narrowing(seen)
+        or _narrowing(seen)[: max(0, _room(total, seen))]
         or _due(seen, survey)[: max(0, _room(total, seen))]
         or _again(total, seen)
     )
 
 
 def boundaries(seen: Seen) -> tuple[Boundary, ...]:
-    """Neighbours that differ, with nothing left to measure between them."""
-    return tuple(
-        Boundary(a, b, tuple(range(a + 1, b)))
-        for a, b in _changes(seen)
-        if all(point in seen for point in range(a + 1, b))
-    )
+    """Points that differ, with nothing between them that tells anything by now."""
+    return tuple(Boundary(a, b, tuple(range(a + 1, b))) for a, b in _changes(seen))
 
 
 def inferred(total: int, seen: Seen) -> dict[int, Outcome]:
@@ -165,16 +161,20 @@ def _due(seen: Seen, survey: Sequence[int]) -> tuple[int, ...]:
 
 
 def _narrowing(seen: Seen) -> tuple[int, ...]:
-    """The middle of every gap between two points that differ, or what is nearest to it."""
-    middles = []
-    for a, b in (*_changes(seen), *_edges(seen)):
-        if unmeasured := [point for point in range(a + 1, b) if point not in seen]:
-            middles.append(_nearest(unmeasured, (a + b) / 2))
-    return tuple(middles)
+    """The middle of a gap between any two points that differ."""
+    gaps = (_gap(seen, a, b) for a, b in (*_changes(seen), *_edges(seen)))
+    return tuple(sum(gap) // 2 for gap in gaps if gap is not None)
 
 
-def _nearest(points: Sequence[int], at: float) -> int:
-    return min(points, key=lambda point: abs(point - at))
+def _gap(seen: Seen, a: int, b: int) -> tuple[int, int] | None:
+    """Two measured points from `a` to `b` with unmeasured ones between them; None if there are none.
+
+    Those next to `a` or `b` come first: where what lies between is silent, its ends are worth more than its middle.
+    """
+    measured = [point for point in range(a, b + 1) if point in seen]
+    gaps = [gap for gap in pairwise(measured) if gap[1] - gap[0] > 1]
+    outer = [gap for gap in gaps if gap[0] == a or gap[1] == b]
+    return max(outer or gaps, key=lambda gap: gap[1] - gap[0], default=None)
 
 
 def _again(total: int, seen: Seen) -> tuple[int, ...]:

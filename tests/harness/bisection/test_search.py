@@ -88,12 +88,15 @@ def test_what_is_claimed_is_so_and_was_measured_twice(truth: list[Outcome], data
         for side in (boundary.before, boundary.after):
             assert line.seen[side] == [truth[side]] * 2
         for point in boundary.between:
-            assert not truth[point].tells or point in flaky
+            assert not truth[point].tells or point in flaky or point not in line.seen
+        if any(point not in line.seen for point in boundary.between):
+            assert line.ran >= search.allowed(len(truth), line.seen), "there was room to look further"
     told = [i for i in range(len(truth)) if search.settled(line.seen, i) is not None]
     if told:
         assert len(line.seen[told[0]]) == len(line.seen[told[-1]]) == 2
         for outside in (told[0] - 1, told[-1] + 1):
-            assert outside in (-1, len(truth)) or not truth[outside].tells or outside in flaky
+            known = outside in (-1, len(truth)) or not truth[outside].tells or outside in flaky
+            assert known or line.ran >= search.allowed(len(truth), line.seen)
 
 
 @given(runs())
@@ -120,6 +123,21 @@ def test_no_more_is_measured_than_allowed(truth: list[Outcome]) -> None:
     line = Line(truth)
     found = line.searched()
     assert line.ran <= max(1, len(found)) * (2 * math.log2(len(truth)) + 2) or line.ran <= 3
+
+
+@given(histories)
+def test_no_more_is_measured_than_allowed_where_many_tell_nothing(truth: list[Outcome]) -> None:
+    line = Line(truth)
+    line.searched()
+    assert line.ran <= max(3, search.allowed(len(truth), line.seen))
+
+
+def test_a_wide_stretch_that_tells_nothing_is_measured_at_its_ends() -> None:
+    crash = Outcome("unknown")
+    line = Line([RIGHT] * 20 + [crash] * 60 + [KINDS[1]] * 20)
+    (found,) = line.searched()
+    assert (found.before, found.after) == (19, 80)
+    assert line.ran <= 15
 
 
 @given(runs(), st.data())
