@@ -13,7 +13,7 @@ from harness.environments import build, installer, store
 from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.request import BadRequest, Request
-from harness.history import History, Measurement
+from harness.history import BadHistory, History, Measurement
 from harness.known import GONE
 from harness.session import real
 from harness.session.folder import RunFolder
@@ -66,7 +66,7 @@ class Measurer:
     def measure(self, points: Sequence[Point], earlier: Sequence[int]) -> list[Measured]:
         """Measure each point once more than the `earlier` times that it was measured before, from fresh processes.
 
-        Raises Impossible, and whatever a session raises.
+        Raises Impossible, BadHistory, and whatever a session raises.
         """
         with ThreadPoolExecutor(RESOLVERS) as pool:
             try:
@@ -109,7 +109,8 @@ class Measurer:
         plan = replace(self.plan, requests=tuple(requests))
         folder = RunFolder.claim(self._next_folder())
         failures: dict[Request, BuildFailed] = {}
-        parts = real.parts(plan, self.envs, (), self._warn)
+        lost: list[BadHistory] = []
+        parts = real.parts(plan, self.envs, (), _unheard)
 
         def ensure(request: Request, note: Callable[[str], None]) -> Environment:
             try:
@@ -118,14 +119,19 @@ class Measurer:
                 failures[request] = error
                 raise
 
-        cells = Session(plan, folder, replace(parts, ensure=ensure), self.observer).run().cells
+        def keep(cell: CellRecord) -> None:
+            try:
+                self.history.add(cell)
+            except BadHistory as error:  # in a thread of the session, which would take it for the cell's own fault
+                lost.append(error)
+
+        cells = Session(plan, folder, replace(parts, ensure=ensure, keep=keep), self.observer).run().cells
+        if lost:
+            raise lost[0]
         return [
             _failed(failures[request]) if request in failures else self._ran(cell, folder.path)
             for request, cell in zip(requests, cells, strict=True)
         ]
-
-    def _warn(self, text: str) -> None:
-        raise Impossible(text)
 
     def _next_folder(self) -> Path:
         runs = self.out / "runs"
@@ -163,6 +169,10 @@ def outcome(verdict: str, kinds: Sequence[str], codes: Sequence[str], cause: str
     wrong = tuple(dict.fromkeys(kinds)) or tuple(sorted(set(codes) - {GONE}))
     looked_for = tuple(kind for kind in wrong if cause is None or kind.startswith(cause))
     return Outcome("fail", looked_for) if looked_for else Outcome("pass")
+
+
+def _unheard(_: str) -> None:
+    """Only a run's own keeper would warn, and a bisection that cannot keep what it measures ends instead."""
 
 
 def _failed(error: BuildFailed) -> Measured:
