@@ -156,15 +156,15 @@ def test_a_point_tells_its_date_why_and_what_reproduces_it() -> None:
     assert (hole.date, hole.reason) == ("2025-01-22", made.REASONS["uninstallable"])
     wrong = next(p for p in found.measured if p.label == "0.1.2")
     assert [d.kind for d in wrong.diagnoses] == list(DROPPED.causes)
-    assert (wrong.version, wrong.seconds, wrong.kept) == ("0.1.2", 7.5, False)
+    assert (wrong.version, wrong.seconds, wrong.kept) == ("0.1.2", 7.5, 0)
     assert wrong.command == "lockstep run --framework deepspeed==0.1.2"
 
 
-def test_what_was_kept_from_earlier_in_part_was_not_kept() -> None:
+def test_how_often_a_point_was_known_from_earlier() -> None:
     searched = made.searched([RIGHT] * 2)
     searched.measured[0] = [dataclasses.replace(m, kept=True) for m in searched.measured[0]]
     searched.measured[1][0] = dataclasses.replace(searched.measured[1][0], kept=True)
-    assert [p.kept for p in conclude(ASKED, searched, 1.0).measured] == [True, False]
+    assert [(p.kept, p.times) for p in conclude(ASKED, searched, 1.0).measured] == [(2, 2), (1, 2)]
 
 
 def test_the_trace_is_that_of_the_last_measurement_that_left_one() -> None:

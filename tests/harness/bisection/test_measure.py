@@ -271,7 +271,7 @@ def test_what_is_run_tells_all_of_it(measurer: Measurer, world: World, tmp_path:
     assert [d.summary for d in found.diagnoses] == ["some are lost"]
     assert (found.kept, found.seconds) == (False, 2.5)
     assert found.trace is not None
-    assert Path(found.trace).is_dir()
+    assert (measurer.out / found.trace).is_dir()
 
 
 def test_every_measurement_has_a_folder_and_processes_of_its_own(
@@ -280,8 +280,7 @@ def test_every_measurement_has_a_folder_and_processes_of_its_own(
     at = point(tmp_path)
     (measurer.out / "runs" / "notes").mkdir(parents=True)
     traces = [one(measurer, at, i).trace for i in range(3)]
-    runs = measurer.out / "runs"
-    assert [Path(trace or "").relative_to(runs).parts[0] for trace in traces] == ["001", "002", "003"]
+    assert [str(trace).split("/")[:2] for trace in traces] == [["runs", number] for number in ("001", "002", "003")]
     assert len(world.jobs) == 3
 
 
