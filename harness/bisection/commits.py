@@ -50,7 +50,10 @@ def between(base: Base, good: str | None, bad: str | None) -> Line:
     """
     last = _name(base.clone, bad or "HEAD")
     first = _name(base.clone, good or _tag_before(base.clone, last))
-    later = _log(base.clone, ["--first-parent", "--reverse", f"{first}..{last}"])
+    span = f"{first}..{last}"
+    # Of two branches each has commits that the other lacks; only what holds the first one comes after it.
+    after = set(_git(base.clone, ["rev-list", "--ancestry-path", span]))
+    later = [told for told in _log(base.clone, ["--first-parent", "--reverse", span]) if told.split("\t")[0] in after]
     if not later:
         said = f"{good or first[:DIGITS]} is no ancestor of {bad or 'HEAD'}"
         raise BadLine(f"{said}, or the same commit; give others with --good and --bad")
@@ -64,6 +67,7 @@ def at(base: Base, revision: str) -> Point:
 
 
 def _name(clone: Path, revision: str) -> str:
+    _git(clone, ["rev-parse", "--git-dir"])  # whatever is wrong with the clone itself is told by git
     asked = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
     found = _git(clone, asked, check=False)
     if not found:
@@ -84,7 +88,7 @@ def _log(clone: Path, arguments: Sequence[str]) -> list[str]:
 
 
 def _git(clone: Path, arguments: Sequence[str], check: bool = True) -> list[str]:
-    """The lines that git prints; none where it fails, unless that has to be told. Raises BadLine."""
+    """The lines that git prints; none where it fails, unless `check`. Raises BadLine."""
     git = shutil.which("git")
     if git is None:
         raise BadLine("git is not on PATH; install it to bisect over commits")
@@ -93,10 +97,12 @@ def _git(clone: Path, arguments: Sequence[str], check: bool = True) -> list[str]
     # Within `git bisect run`, variables of git's own may name another repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = [git, "--no-pager", "-C", str(clone), *arguments]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace", env=environment)
+    ended = subprocess.run(command, check=False, capture_output=True, env=environment)
     if ended.returncode == 0:
-        return ended.stdout.splitlines()
-    if check or "not a git repository" in ended.stderr:
-        said = ended.stderr.strip().splitlines() or [f"git ends with status {ended.returncode}"]
+        # By newlines alone: subjects hold what `splitlines` and universal newlines take for the end of a line, too.
+        return ended.stdout.decode(errors="replace").split("\n")[:-1]
+    if check:
+        said = ended.stderr.decode(errors="replace").strip().splitlines()
+        said = said or [f"git ends with status {ended.returncode}"]
         raise BadLine(f"{clone}: {said[0].removeprefix('fatal: ')}; give a local clone with --repo")
     return []

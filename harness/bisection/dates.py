@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import distributions
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from harness.bisection.point import BadLine, Line, Point
@@ -117,7 +117,8 @@ def _ordered(swaps: Sequence[Swap], needs: Mapping[str, set[str]]) -> tuple[Swap
 
     Most packages run on newer ones than they were made for, fewer on older ones.
     """
-    graph = {swap.package: needs.get(swap.package, set()) for swap in swaps}
+    # Sorted, since a set's order is another one in each process, and a stopped bisection goes on in the same order.
+    graph = {swap.package: sorted(needs.get(swap.package, ())) for swap in swaps}
     try:
         order = list(TopologicalSorter(graph).static_order())
     except CycleError:
@@ -131,8 +132,16 @@ def _needs(python: Path) -> dict[str, set[str]]:
     sites = [str(path) for path in python.parent.parent.glob("lib/python*/site-packages")]
     found: dict[str, set[str]] = {}
     for package in distributions(path=sites):
-        asked = (Requirement(text) for text in package.requires or ())
+        asked = filter(None, map(_requirement, package.requires or ()))
         found[canonicalize_name(package.name)] = {
             canonicalize_name(r.name) for r in asked if r.marker is None or r.marker.evaluate({"extra": ""})
         }
     return found
+
+
+def _requirement(text: str) -> Requirement | None:
+    """None for what is none by today's rules, as old packages have some."""
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        return None

@@ -14,7 +14,7 @@ from harness.environments import build, installer, store
 from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.request import BadRequest, Request
-from harness.history import History, Measurement, keeper
+from harness.history import BadHistory, History, Measurement
 from harness.known import GONE
 from harness.session import real
 from harness.session.folder import RunFolder
@@ -69,7 +69,7 @@ class Measurer:
     def measure(self, points: Sequence[Point], earlier: Sequence[int]) -> list[Measured]:
         """Measure each point once more than the `earlier` times that it was measured before, from fresh processes.
 
-        Raises Impossible, and whatever a session raises.
+        Raises Impossible, BadHistory, and whatever a session raises.
         """
         with ThreadPoolExecutor(RESOLVERS) as pool:
             try:
@@ -114,8 +114,8 @@ class Measurer:
         plan = replace(self.plan, requests=tuple(requests))
         folder = RunFolder.claim(self._next_folder())
         failures: dict[Request, BuildFailed] = {}
-        warned: list[str] = []
-        parts = replace(real.parts(plan, self.envs, (), lambda _: None), keep=keeper(self.history.path, warned.append))
+        lost: list[BadHistory] = []
+        parts = real.parts(plan, self.envs, (), _unheard)
 
         def ensure(request: Request, note: Callable[[str], None]) -> Environment:
             try:
@@ -124,10 +124,16 @@ class Measurer:
                 failures[request] = error
                 raise
 
-        parts = replace(parts, ensure=ensure, views=lambda *_: [])
+        def keep(cell: CellRecord) -> None:
+            try:
+                self.history.add(cell)
+            except BadHistory as error:  # in a thread of the session, which would take it for the cell's own fault
+                lost.append(error)
+
+        parts = replace(parts, ensure=ensure, keep=keep, views=lambda *_: [])
         cells = Session(plan, folder, parts, self.observer).run().cells
-        if warned:
-            raise Impossible(warned[0])
+        if lost:
+            raise lost[0]
         return [
             _failed(failures[request]) if request in failures else self._ran(cell, folder.path)
             for request, cell in zip(requests, cells, strict=True)
@@ -175,6 +181,10 @@ def _counts(kept: Measurement) -> bool:
     """A crash may have been the machine's fault, and is believed for a day."""
     measured = dt.datetime.fromisoformat(kept.measured)
     return kept.verdict != "unknown" or dt.datetime.now(dt.UTC) - measured < CRASH_KEPT
+
+
+def _unheard(_: str) -> None:
+    """Only a run's own keeper would warn, and a bisection that cannot keep what it measures ends instead."""
 
 
 def _failed(error: BuildFailed) -> Measured:

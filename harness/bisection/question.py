@@ -35,7 +35,11 @@ class Question:
     @property
     def kind(self) -> Kind:
         """Raises BadLine for options that do not go together."""
-        given: dict[Kind, bool] = {"underneath": bool(self.vary), "dates": self.by_date, "commits": bool(self.repo)}
+        given: dict[Kind, bool] = {
+            "underneath": self.vary is not None,
+            "dates": self.by_date,
+            "commits": self.repo is not None,
+        }
         chosen = [kind for kind, wanted in given.items() if wanted]
         if len(chosen) > 1:
             raise BadLine("--vary, --by-date and --repo are different bisections; give one of them")

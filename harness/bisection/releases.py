@@ -30,7 +30,7 @@ def of_framework(request: Request, span: Span) -> Line:
     """All releases of a framework that there is a recipe for. Raises BadLine, and NoReleases if none can be had."""
     package = recipes.shipped().package(request.framework)
     covered = [r for r in releases(package) if recipes.shipped().covers(request.framework, r.version)]
-    chosen = _within(package, covered, span)
+    chosen = _within(package, covered, covered, span)
     return Line(tuple(_point(r, replace(request, version=r.version)) for r in chosen), package)
 
 
@@ -44,15 +44,16 @@ def underneath(request: Request, package: str, span: Span) -> Line:
     own = known.package(request.framework)
     if package == own:
         raise BadLine(f"{package} is the framework itself; leave out --vary, and bisect {request.framework}")
-    found = list(releases(package))
+    found = releases(package)
+    likely: Sequence[Release] = found
     if span.first is None:
         since = _released(own, request.version)
-        found = [r for r in found if _likely(package, r, since)]
+        likely = [r for r in found if _likely(package, r, since)]
     others = tuple(o for o in request.overrides if o[0] != package)
     return Line(
         tuple(
             _point(r, replace(request, overrides=tuple(sorted([*others, (package, r.version)]))))
-            for r in _within(package, found, span)
+            for r in _within(package, found, likely, span)
         ),
         package,
     )
@@ -69,7 +70,8 @@ def _released(package: str, version: str | None) -> dt.date | None:
     return next((r.date for r in releases(package) if r.version == version), None)
 
 
-def _within(package: str, found: Sequence[Release], span: Span) -> list[Release]:
+def _within(package: str, known: Sequence[Release], found: Sequence[Release], span: Span) -> list[Release]:
+    """Those of `found` within a span, whose ends are to be `known`."""
     ends = [_version(text) for text in (span.first, span.last)]
     first, last = ends
     if first and last and first > last:
@@ -82,7 +84,7 @@ def _within(package: str, found: Sequence[Release], span: Span) -> list[Release]
         and (span.prereleases or not r.prerelease or Version(r.version) in ends)
     ]
     for end in filter(None, ends):
-        _exists(package, end, found)
+        _exists(package, end, known)
     if len(chosen) < 2:
         raise BadLine(f"{package} has {len(chosen)} such releases, and a line has at least two; widen --from and --to")
     return chosen
