@@ -63,7 +63,9 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except _Usage as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "lockstep"
-        return _told(f"{_message(error)}; see `{path} --help`", WRONG_USAGE)
+        # `git bisect run` takes every status below this one for a bad commit
+        status = bisect.ABORT if bisect.STEP in (sys.argv[1:] if arguments is None else arguments) else WRONG_USAGE
+        return _told(f"{_message(error)}; see `{path} --help`", status)
     return status if isinstance(status, int) else 0
 
 

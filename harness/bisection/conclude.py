@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.bisection import search
 from harness.bisection.hunt import Hunt
+from harness.bisection.measure import Measured
 from harness.bisection.point import Point
 from harness.bisection.record import (
     Bisection,
@@ -38,7 +40,7 @@ def conclude(asked: Asked, hunt: Hunt, seconds: float) -> Bisection:
     """All that can be said by now."""
     points, seen = hunt.line.points, hunt.seen
     found = search.boundaries(seen)
-    measured = {i: _measured(points[i], hunt, i) for i in sorted(seen)}
+    measured = {i: measured_point(points[i], hunt.measured[i]) for i in sorted(seen)}
     source = recipes.shipped().source(hunt.line.of) if asked.kind in ("releases", "underneath") else None
     return Bisection(
         lockstep=own_version(),
@@ -72,15 +74,15 @@ def _point(point: Point) -> PointRecord:
     return PointRecord(label=point.label, date=point.date.isoformat() if point.date else None, told=point.told)
 
 
-def _measured(point: Point, hunt: Hunt, at: int) -> MeasuredPoint:
-    found = hunt.measured[at]
+def measured_point(point: Point, found: Sequence[Measured]) -> MeasuredPoint:
+    """A point with all of its measurements."""
     last = found[-1]
     return MeasuredPoint(
         **_point(point).model_dump(),
         verdict=last.outcome.verdict,
         causes=list(last.outcome.causes),
         times=len(found),
-        stable=not search.unstable(hunt.seen, at),
+        stable=len({m.outcome for m in found}) == 1,
         kept=sum(m.kept for m in found),
         reason=last.reason,
         version=last.version,

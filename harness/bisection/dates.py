@@ -99,7 +99,9 @@ def _as_of(request: Request, day: dt.date, root: Path, note: Note) -> Lock:
 
 def _newest(framework: str, day: dt.date) -> str:
     known = recipes.shipped()
-    found = [r for r in releases(known.package(framework)) if r.date and r.date <= day and not r.prerelease]
+    found = [
+        r for r in releases(known.package(framework)) if r.date and r.date <= day and not r.prerelease and not r.yanked
+    ]
     covered = [r.version for r in found if known.covers(framework, r.version)]
     if not covered:
         raise BadLine(f"{framework} had no release by {day} that there is a recipe for; give a later --from")

@@ -10,7 +10,7 @@ from pathlib import Path
 import scenarios
 from adapters.contract import Scenario
 from harness.bisection import commits, hunt, record
-from harness.bisection.conclude import Asked, conclude
+from harness.bisection.conclude import Asked, conclude, measured_point
 from harness.bisection.hunt import Hunt, Watcher
 from harness.bisection.measure import Measured, Measurer
 from harness.bisection.question import Found, Question, base, find
@@ -19,6 +19,9 @@ from harness.environments import store
 from harness.history import History
 from harness.session.plan import Plan
 from harness.session.session import Observer
+
+BASE = "sft-ragged"
+"""The scenario that the others vary, and that says all of itself."""
 
 PINS = "pins"
 """Folder of environments that are written down package by package."""
@@ -58,7 +61,6 @@ def search(inquiry: Inquiry, observer: Observer, watcher: Watcher, note: Callabl
     def keep(so_far: Hunt) -> None:
         record.write(conclude(asked, so_far, before + time.monotonic() - begun), inquiry.folder)
 
-    keep(searched)
     hunt.run(searched, measurer.measure, watcher, keep)
     bisection = conclude(asked, searched, before + time.monotonic() - begun)
     if found.days is not None:
@@ -77,12 +79,14 @@ def head(inquiry: Inquiry, observer: Observer, note: Callable[[str], None]) -> M
 def _asked(inquiry: Inquiry) -> Asked:
     choice = inquiry.plan.choices[0]
     told = " ".join((scenarios.CATALOGUE[choice.name].__doc__ or "").split())
+    if choice.name != BASE:
+        told += f" {_facts(inquiry.plan.scenario(choice))}"
     return Asked(
         kind=inquiry.question.kind,
         framework=inquiry.question.request().framework,
         target=inquiry.question.target,
         scenario=choice.label,
-        scenario_told=f"{told} {_facts(inquiry.plan.scenario(choice))}",
+        scenario_told=told,
         cause=inquiry.cause,
         patch=inquiry.question.patch,
         command=inquiry.command,
@@ -107,15 +111,18 @@ def _seconds_before(inquiry: Inquiry) -> float:
 
 
 def _with_guilt(bisection: Bisection, found: Found, searched: Hunt, measurer: Measurer) -> Bisection:
-    """Which packages bring the change, and whether they do so with nothing else swapped than what they need."""
-    if not bisection.boundaries or found.days is None:
-        return bisection
-    labels = bisection.order
-    first = bisection.boundaries[0]
-    before, after = labels.index(first.before), labels.index(first.after)
-    swaps = found.days.swaps[before:after]
-    update: dict[str, object] = {"guilty": [str(swap) for swap in swaps]}
-    (alone,) = measurer.measure([found.days.point("alone", found.days.with_needs(swaps))], [0])
-    if alone.outcome.tells:
-        update["alone"] = alone.outcome == searched.measured[after][0].outcome
-    return bisection.model_copy(update=update)
+    """Which packages bring each change, and whether they do so with nothing else swapped than what they need."""
+    assert found.days is not None
+    days, places = found.days, {label: number for number, label in enumerate(bisection.order)}
+    boundaries = []
+    for number, boundary in enumerate(bisection.boundaries):
+        before, after = places[boundary.before], places[boundary.after]
+        swaps = days.swaps[before:after]
+        needed = days.with_needs(swaps)
+        update: dict[str, object] = {"guilty": [str(swap) for swap in swaps]}
+        if needed != days.swaps[:after]:
+            point = days.point(f"alone {number}", needed)
+            (alone,) = measurer.measure([point], [0])
+            update["alone"] = measured_point(point, [alone])
+        boundaries.append(boundary.model_copy(update=update))
+    return bisection.model_copy(update={"boundaries": boundaries})

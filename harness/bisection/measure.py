@@ -115,11 +115,11 @@ class Measurer:
         folder = RunFolder.claim(self._next_folder())
         failures: dict[Request, BuildFailed] = {}
         lost: list[BadHistory] = []
-        parts = real.parts(plan, self.envs, (), _unheard)
+        session_parts = real.parts(plan, self.envs, (), _unheard)
 
         def ensure(request: Request, note: Callable[[str], None]) -> Environment:
             try:
-                return build.ensure(request, self.envs or store.default_root(), note)
+                return session_parts.ensure(request, note)
             except BuildFailed as error:
                 failures[request] = error
                 raise
@@ -130,7 +130,7 @@ class Measurer:
             except BadHistory as error:  # in a thread of the session, which would take it for the cell's own fault
                 lost.append(error)
 
-        parts = replace(parts, ensure=ensure, keep=keep, views=lambda *_: [])
+        parts = replace(session_parts, ensure=ensure, keep=keep, views=lambda *_: [])
         cells = Session(plan, folder, parts, self.observer).run().cells
         if lost:
             raise lost[0]

@@ -75,6 +75,11 @@ class BoundaryRecord(BaseModel):
     """Whether one of those between gave two different outcomes."""
     compare: str | None = None
     """Where the changes between the two can be read."""
+    guilty: list[str] = Field(default_factory=list)
+    """With dates: the packages that were swapped between the two; what changes came with one of them."""
+    alone: MeasuredPoint | None = None
+    """With dates: the older environment with these swapped, and of the others only what they need. None if that is what
+    `after` is in any case."""
 
 
 class Bisection(BaseModel):
@@ -109,11 +114,6 @@ class Bisection(BaseModel):
     uninstallable: list[MeasuredPoint] = Field(default_factory=list)
     source: str | None = None
     """Where the package is developed."""
-    guilty: list[str] = Field(default_factory=list)
-    """With dates: packages of which one alone, or else together, bring the change."""
-    alone: bool | None = None
-    """With dates: whether swapping the guilty package, and of the others only what it needs, brings the change; None if
-    that could not be told."""
     allowed: int = 0
     """Most points to be measured for the boundaries found."""
     left: int = 0

@@ -111,6 +111,8 @@ def inferred(total: int, seen: Seen) -> dict[int, Outcome]:
 
 def left(total: int, seen: Seen, survey: Sequence[int], thorough: bool = False) -> int:
     """About how many measurements are still to come, as far as one can tell by now."""
+    if not wanted(total, seen, survey, thorough):
+        return 0
     if thorough:
         return sum(point not in seen for point in range(total)) + len(_again(total, seen))
     asked = len(_due(seen, survey[: first_survey(total)]))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ABORT = 128
 """Exit status from which on `git bisect run` stops instead of calling a commit bad."""
+STEP = "--step"
 SKIP = 125
 """What tells it that nothing can be said of a commit."""
 
@@ -51,7 +52,7 @@ def bisect(
     good: Annotated[str | None, typer.Option(metavar="REV", help="Oldest commit. Default: the last tag.")] = None,
     bad: Annotated[str | None, typer.Option(metavar="REV", help="Newest commit. Default: HEAD.")] = None,
     step: Annotated[
-        bool, typer.Option("--step", help="Judge HEAD of --repo alone, for `git bisect run`: 0 good, 1 bad, 125 skip.")
+        bool, typer.Option(STEP, help="Judge HEAD of --repo alone, for `git bisect run`: 0 good, 1 bad, 125 skip.")
     ] = False,
     first: Annotated[
         str | None, typer.Option("--from", metavar="V", help="Oldest release, or date.", show_default=False)
@@ -93,16 +94,17 @@ def bisect(
 
     question = Question(target, vary, by_date, repo, good, bad, first, last, prereleases, patch)
     with _stops(ABORT if step else None):
-        if step and repo is None:
-            raise Stop("--step judges the commit that a clone is at; give the clone with --repo")
+        if step and (repo is None or good or bad or thorough or as_json):
+            raise Stop("--step judges the commit that --repo is at: give --repo, and no --good, --bad, --all or --json")
         plan = _plan(scenario, jobs, timeout)
+        question.request()  # what is wrong with it is told before anything is written
         folder = _folder(out or Path(".runs") / _name(question, plan, cause))
-        history = History.open(default_path())
-        inquiry = Inquiry(question, plan, folder, history, envs, cause, thorough, _command())
-        if step:
-            raise typer.Exit(_step(inquiry))
-        bisection = _search(inquiry)
-    _report(bisection, folder, as_json)
+        with _alone(folder):
+            inquiry = Inquiry(question, plan, folder, History.open(default_path()), envs, cause, thorough, _command())
+            if step:
+                raise typer.Exit(_step(inquiry))
+            bisection = _search(inquiry)
+            _report(bisection, folder, as_json)
 
 
 @contextmanager
@@ -127,6 +129,28 @@ def _stops(status: int | None) -> Iterator[None]:
     except OSError as error:
         said = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
         raise Stop(said, status or UNKNOWN) from None
+    except Stop as stop:
+        raise Stop(str(stop), max(stop.status, status or 0)) from None
+    except typer.Exit:
+        raise
+    except Exception as error:
+        if status is None:
+            raise
+        # git would take the status of a traceback for that of a bad commit
+        raise Stop(f"the harness failed: {type(error).__name__}: {error}", status) from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other bisection writes to the folder meanwhile. Raises BadFolder."""
+    from harness.environments import claims
+    from harness.session.folder import BadFolder
+
+    try:
+        with claims.exclusive(folder, "bisection"):
+            yield
+    except claims.Busy:
+        raise BadFolder(f"another bisection is at work in {folder}; wait for it, or give another --out") from None
 
 
 def _plan(scenario: str, jobs: int | None, timeout: float) -> Plan:
@@ -143,18 +167,20 @@ def _plan(scenario: str, jobs: int | None, timeout: float) -> Plan:
 def _name(question: Question, plan: Plan, cause: str | None) -> str:
     """A folder's name that says what is bisected: the same question goes on in the same folder."""
     patch = Path(question.patch).stem if question.patch else None
-    words = ("bisect", question.target, question.vary, question.kind, plan.choices[0].label, cause, patch)
+    span = (question.first, question.last, question.good, question.bad)
+    words = ("bisect", question.target, question.vary, question.kind, plan.choices[0].label, *span, cause, patch)
     return "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", word) for word in words if word)
 
 
 def _folder(out: Path) -> Path:
     """Raises BadFolder."""
     from harness.bisection.record import FILE
+    from harness.environments import claims
     from harness.session.folder import BadFolder
 
     if out.exists() and not out.is_dir():
         raise BadFolder(f"{out} is a file; give a folder with --out")
-    ours = any((out / name).exists() for name in (FILE, "runs", "pins"))
+    ours = any((out / name).exists() for name in (FILE, "runs", "pins", claims.FOLDER))
     if out.is_dir() and any(out.iterdir()) and not ours:
         raise BadFolder(f"{out} holds something else than a bisection; choose a new or empty folder with --out")
     return out

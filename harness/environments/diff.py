@@ -56,7 +56,8 @@ def apply(content: bytes, site: Path, packages: Collection[str]) -> None:
 def _readings(content: bytes) -> list[_Touched]:
     """What the diff touches, by each number of leading folders that its names can do without; at least one."""
     # git tells of a renamed file by its new name alone
-    if re.search(rb"^(rename|copy) (from|to) ", content, re.MULTILINE):
+    # (the message of a commit, which may stand before the diff, may say such words)
+    if re.search(rb"^(rename|copy) (from|to) ", content[max(0, content.find(b"diff --git ")) :], re.MULTILINE):
         raise BadDiff("it renames or copies files; make it with `git diff --no-renames`")
     found: list[_Touched] = []
     refused: list[BadDiff] = []

@@ -59,7 +59,7 @@ class Patch:
 
 def load(given: str) -> Patch:
     """Read and check a file, or a shipped fix by its name. Raises BadPatch."""
-    path = fixes().get(given) or Path(given).expanduser().absolute()
+    path = fixes().get(given) or Path(given).absolute()
     content = _read(path)
     if b"\0" in content:
         raise BadPatch(f"{path} is a binary file; --patch takes a unified diff or a Python file")
@@ -92,8 +92,9 @@ def _python(path: Path, content: bytes) -> str:
     """The first line of its docstring."""
     try:
         tree = ast.parse(content, str(path))
-    except (SyntaxError, ValueError) as error:
-        raise BadPatch(f"{path} is no Python file: {str(error).splitlines()[0]}") from None
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        said = str(error).splitlines() or ["it is nested too deeply"]
+        raise BadPatch(f"{path} is no Python file: {said[0]}") from None
     if not any(isinstance(part, ast.FunctionDef) and part.name == "apply" for part in tree.body):
         raise BadPatch(f"{path} has no function apply() at its top level; that is what --patch calls")
     return (ast.get_docstring(tree) or f"{path.name}, which says nothing of itself").splitlines()[0]

@@ -37,6 +37,9 @@ def read(path: Path) -> Lock:
     lines = {number: line for number, line in numbered if line and not line.startswith("#")}
     for number, line in lines.items():
         _check(path, number, line)
+    names = [name(line) for line in lines.values()]
+    if twice := next((each for each in names if names.count(each) > 1), None):
+        raise BadPins(f"{path} pins {twice} twice; leave one of the lines out")
     if not lines:
         raise BadPins(f"{path} pins nothing; write NAME==VERSION lines, as `uv pip freeze` does")
     return tuple(sorted(lines.values()))
@@ -73,10 +76,14 @@ def _check(path: Path, number: int, line: str) -> None:
         requirement = Requirement(line)
     except InvalidRequirement:
         requirement = None
-    exact = requirement is not None and (
-        _REVISION.fullmatch(requirement.url) is not None
-        if requirement.url
-        else [s.operator for s in requirement.specifier] == ["=="] and "*" not in line
+    exact = (
+        requirement is not None
+        and requirement.marker is None
+        and (
+            _REVISION.fullmatch(requirement.url) is not None
+            if requirement.url
+            else [s.operator for s in requirement.specifier] == ["=="] and "*" not in line
+        )
     )
     if not exact:
         raise BadPins(f"{path}:{number}: {line[:80]!r} is no exact pin; write NAME==VERSION or NAME @ git+URL@COMMIT")

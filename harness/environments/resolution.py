@@ -65,16 +65,18 @@ def resolve(
 ) -> Lock:
     """The lock for a resolved request: sorted `name==version` lines, from `root/locks/` if it was resolved before.
 
-    `as_of`: the day to resolve at, instead of the recipe's own. Where nothing fits together with the versions that the
+    `as_of`: the day to resolve at, instead of the recipe's own, without the recipes' pins but those exempt from dates.
+    Where nothing fits together with the versions that the
     request has for other packages, these are put under the framework whatever it asks for itself.
 
     Raises BuildFailed, and OSError if `root` cannot be written.
     """
     framework, version = request.framework, request.version or ""
-    release = recipes.release(framework, version)
+    release, fixed = recipes.release(framework, version), recipes.pins
     if as_of is not None:
         release = release.model_copy(update={"exclude_newer": as_of})
-    full, alone = requirements(request, release, recipes.pins)
+        fixed = {package: pin for package, pin in fixed.items() if package in recipes.exempt}
+    full, alone = requirements(request, release, fixed)
     # What was asked for by name is not held to a date either.
     named = [recipes.package(framework), *(package for package, _ in request.overrides)]
     dates = _dates(release, [*recipes.exempt, *named])

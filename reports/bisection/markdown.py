@@ -13,6 +13,8 @@ METHOD = (
     " and a float64 oracle:"
 )
 
+FORCED = "Versions that {target} does not ask for itself were put under it all the same."
+
 
 def page(bisection: Bisection) -> str:
     """A Markdown page with all of it."""
@@ -53,7 +55,8 @@ def _change_table(bisection: Bisection) -> str:
         )
         for b in bisection.boundaries
     ]
-    return "\n\n".join([_table(("change", "from", "to", "commits"), rows), *told.guilt(bisection)])
+    guilt = [f"{b.before} → {b.after}: {line}" for b in bisection.boundaries for line in told.guilt(b)]
+    return "\n\n".join(filter(None, [_table(("change", "from", "to", "commits"), rows), _listed(guilt)]))
 
 
 def _causes(bisection: Bisection) -> list[str]:
@@ -70,8 +73,10 @@ def _causes(bisection: Bisection) -> list[str]:
 def _spoken(bisection: Bisection, window: told.Window) -> str:
     first, last = told.dated(bisection, window.first), told.dated(bisection, window.last)
     where = first if window.first == window.last else f"{first} to {last}"
-    begun = "" if window.before else ", where the line begins"
-    return f"{where}{begun}{'' if window.after else ', where the line ends'}"
+    begins = "where the line begins" if window.first == bisection.order[0] else "before which nothing is known"
+    ends = "where the line ends" if window.last == bisection.order[-1] else "after which nothing is known"
+    open_ = [*([] if window.before else [begins]), *([] if window.after else [ends])]
+    return ", ".join([where, *open_])
 
 
 def _measured_table(bisection: Bisection) -> str:
@@ -110,17 +115,21 @@ def _inferred(bisection: Bisection) -> Iterable[str]:
 def _issue(bisection: Bisection, cause: str) -> str:
     diagnosis = told.diagnosis(bisection, cause)
     found = told.windows(bisection, cause)
-    name = f"{bisection.target} with {bisection.of}" if bisection.kind == "underneath" else bisection.of
+    name = {"underneath": f"{bisection.target} with {bisection.of}", "dates": bisection.target}.get(
+        bisection.kind, bisection.of
+    )
+    where = ", ".join(w.first if w.first == w.last else f"{w.first} to {w.last}" for w in found)
     summary = diagnosis.summary if diagnosis else cause
     example = told.example(bisection, cause)
     rows = [row for window in found for row in _ends(bisection, window)]
     parts = [
-        f"## {name} {found[-1].first} to {found[-1].last}: {cause}",
+        f"## {name} {where}: {cause}",
         f"{summary}.",
         f"Scenario `{bisection.scenario}`: {bisection.scenario_told}" if bisection.scenario_told else "",
         METHOD,
         f"> {example.label}: {diagnosis.evidence}" if diagnosis else "",
-        _table(("", "release", "date", "outcome", "commits"), rows),
+        _table(("", "point", "date", "outcome", "commits"), rows),
+        FORCED.format(target=bisection.target) if bisection.kind == "underneath" else "",
         f"Measured twice, from fresh processes ({bisection.platform}).",
         "To reproduce one of them, and to repeat the bisection, with Lockstep:",
         f"```sh\n{example.command or ''}\n{bisection.command}\n```",
@@ -144,7 +153,9 @@ def _ends(bisection: Bisection, window: told.Window) -> list[tuple[str, ...]]:
         if label is not None:
             point = by_label[label]
             link = f"[compare]({boundary.compare})" if boundary and boundary.compare else ""
-            rows.append((what, label, point.date or "", told.words(told.outcome(point)), link))
+            release = f"[{label}]({bisection.source}/releases/tag/v{label})" if bisection.source else label
+            outcome = told.words(told.outcome(point)) + (told.span(boundary) if boundary else "")
+            rows.append((what, release, point.date or "", outcome, link))
     return rows
 
 

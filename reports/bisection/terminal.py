@@ -63,5 +63,5 @@ def _changes(bisection: Bisection, console: Console) -> None:
         console.print(Padding(change, (0, 0, 0, 2)))
         if b.compare:
             console.print(Text(f"  {b.compare}"), soft_wrap=True)
-    for line in told.guilt(bisection):
-        console.print(Text(line))
+        for line in told.guilt(b):
+            console.print(Padding(Text(line), (0, 0, 0, 2)))

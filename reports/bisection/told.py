@@ -135,23 +135,21 @@ def span(boundary: BoundaryRecord) -> str:
     """What to say of a boundary that is a range."""
     if not boundary.between:
         return ""
-    said = f"{len(boundary.between)} between tell nothing"
+    said = f"{len(boundary.between)} between tell nothing or were not measured"
     return f" ({said}{', inconclusive' if boundary.inconclusive else ''})"
 
 
-def guilt(bisection: Bisection) -> list[str]:
-    """With dates: the packages that bring the change; else nothing."""
-    if not bisection.guilty:
+def guilt(boundary: BoundaryRecord) -> list[str]:
+    """With dates: the packages that bring a change; else nothing."""
+    if not boundary.guilty:
         return []
-    swaps = ", ".join(bisection.guilty)
-    how = {
-        True: "that is enough",
-        False: "that is not enough: it takes others as well",
-        None: "that tells nothing",
-    }
-    plural = "one of these brings" if len(bisection.guilty) > 1 else "what brings"
-    alone = f"swapped alone, with the packages that it needs, into the older environment, {how[bisection.alone]}"
-    return [f"{plural} the change: {swaps}; {alone}"]
+    lead = "one of these brings it" if len(boundary.guilty) > 1 else "what brings it"
+    if boundary.alone is None:
+        return [f"{lead}: {', '.join(boundary.guilty)}"]
+    same = outcome(boundary.alone) == after(boundary)
+    how = "that is enough" if same else f"that is not enough: it is then {words(outcome(boundary.alone))}"
+    alone = f"swapped alone, with the packages that it needs, into the older environment, {how}"
+    return [f"{lead}: {', '.join(boundary.guilty)}; {alone}"]
 
 
 def wrong(bisection: Bisection) -> list[str]:
@@ -183,11 +181,11 @@ def footing(bisection: Bisection) -> list[str]:
     kept, all_ = sum(p.kept for p in bisection.measured), sum(p.times for p in bisection.measured)
     inferred, bad = len(bisection.inferred), len(bisection.uninstallable)
     rest = total - ran - inferred - bad
+    bound = f", for which at most {bisection.allowed} may be measured" if ran <= bisection.allowed else ""
     said = (
         f"{ran} of {total} measured, {twice} of them twice ({kept} of the {all_} measurements known from earlier);"
-        f" {inferred} inferred, {bad} do not install{f', {rest} left among what tells nothing' if rest else ''};"
-        f" {changes} change{'' if changes == 1 else 's'} found, for which at most {bisection.allowed} may be measured;"
-        f" {bisection.seconds:.0f} s."
+        f" {inferred} inferred, {bad} do not install{f', {rest} not measured' if rest else ''};"
+        f" {changes} change{'' if changes == 1 else 's'} found{bound}; {bisection.seconds:.0f} s."
     )
     if bisection.complete:
         return [said]

@@ -186,5 +186,6 @@ def test_a_search_that_goes_on_says_so() -> None:
     for i, outcome in ((0, RIGHT), (39, DROPPED)):
         searched.add(i, made.measured(label(i), outcome))
     half = conclude(ASKED, searched, 0.0)
-    assert (half.complete, half.boundaries, half.inferred) == (False, [], [])
+    assert (half.complete, half.inferred) == (False, [])
+    assert [(b.before, b.after, len(b.between)) for b in half.boundaries] == [("0.0.0", "0.3.9", 38)]
     assert [p.label for p in half.measured] == ["0.0.0", "0.3.9"]

@@ -6,6 +6,7 @@ something has to run, environments, processes and the judge are played; the sess
 
 from __future__ import annotations
 
+import datetime as dt
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from adapters.contract import Job, Scenario
 from harness.bisection import measure
-from harness.bisection.measure import Impossible, Measured, Measurer, outcome
+from harness.bisection.measure import CRASH_KEPT, Impossible, Measured, Measurer, outcome
 from harness.bisection.point import Point
 from harness.bisection.search import Outcome
 from harness.environments import build
@@ -200,7 +201,9 @@ def test_what_is_in_the_history_is_not_run(measurer: Measurer, world: World, tmp
     keep(measurer, at, "fail", diagnoses=[diagnosis(DROPPED)])
     found = one(measurer, at)
     assert found.outcome == Outcome("fail", (DROPPED,))
-    assert (found.kept, found.version, found.seconds, found.command) == (True, "0.18.9+0.18.9", 4.0, "lockstep run")
+    assert (found.kept, found.version, found.seconds) == (True, "0.18.9+0.18.9", 4.0)
+    command = f"lockstep run --framework {at.request} --scenario sft-ragged"
+    assert found.command == command, "not the one of back then, whose files may be gone"
     assert found.diagnoses == (diagnosis(DROPPED),)
     assert found.trace is None
     assert world.jobs == []
@@ -217,17 +220,24 @@ def test_it_is_taken_as_often_as_it_was_measured_there(measurer: Measurer, world
     assert world.jobs == ["0.18.9"]
 
 
-def test_what_was_not_found_out_is_tried_again(measurer: Measurer, world: World, tmp_path: Path) -> None:
+def test_what_was_not_found_out_is_tried_again_after_a_day(measurer: Measurer, world: World, tmp_path: Path) -> None:
     at = point(tmp_path)
-    keep(measurer, at, "unknown", "unknown", "pass", "unknown")
-    assert one(measurer, at).kept
-    assert not one(measurer, at, 1).kept
     world.ran = Ran("crashed", reason="rank 1 died")
-    for _ in range(2):
-        crashed = one(measurer, at, 2)
-        assert (crashed.outcome, crashed.kept) == (Outcome("unknown"), False)
-        assert crashed.reason is not None
-        assert "rank 1 died" in crashed.reason
+    for kept in (False, True):
+        crashed = one(measurer, at)
+        assert (crashed.outcome, crashed.kept) == (Outcome("unknown"), kept)
+        assert "rank 1 died" in (crashed.reason or "")
+    long_ago = (dt.datetime.now(dt.UTC) - 2 * CRASH_KEPT).isoformat()
+    with sqlite3.connect(measurer.history.path) as connection:
+        connection.execute("update measurement set measured = ?", (long_ago,))
+    assert not one(measurer, at).kept
+
+
+def test_what_was_ever_different_is_not_taken_for_stable(measurer: Measurer, world: World, tmp_path: Path) -> None:
+    at = point(tmp_path)
+    keep(measurer, at, "pass", "pass", "unsupported")
+    assert [one(measurer, at, i).outcome.verdict for i in (0, 1)] == ["pass", "unsupported"]
+    assert world.jobs == []
 
 
 def test_another_environment_is_another_point(measurer: Measurer, world: World, tmp_path: Path) -> None:
