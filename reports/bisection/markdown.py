@@ -13,9 +13,13 @@ METHOD = (
     " and a float64 oracle:"
 )
 
+_ESCAPES = str.maketrans({sign: f"\\{sign}" for sign in "\\|<"})
+"""What a cell would not end with, or hide, if it stood there alone."""
+
 
 def page(bisection: Bisection) -> str:
     """A Markdown page with all of it."""
+    bisection = _in_lines(bisection)
     parts = [
         f"# {told.title(bisection)}",
         f"Scenario `{bisection.scenario}`: {bisection.scenario_told}" if bisection.scenario_told else "",
@@ -37,8 +41,22 @@ def page(bisection: Bisection) -> str:
 
 def issue(bisection: Bisection) -> str:
     """Markdown to paste into an issue of the package that is bisected: one block for each cause."""
+    bisection = _in_lines(bisection)
     blocks = [_issue(bisection, cause) for cause in told.wrong(bisection)]
     return "\n\n---\n\n".join(blocks) + "\n" if blocks else "Nothing was found to be wrong.\n"
+
+
+def _in_lines(bisection: Bisection) -> Bisection:
+    """Each of its texts in one line, or what an installer or a commit's author wrote would end a row or a heading."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: plain(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [plain(each) for each in value]
+        return " ".join(value.splitlines()) if isinstance(value, str) else value
+
+    return Bisection.model_validate(plain(bisection.model_dump()))
 
 
 def _change_table(bisection: Bisection) -> str:
@@ -70,8 +88,9 @@ def _causes(bisection: Bisection) -> list[str]:
 def _spoken(bisection: Bisection, window: told.Window) -> str:
     first, last = told.dated(bisection, window.first), told.dated(bisection, window.last)
     where = first if window.first == window.last else f"{first} to {last}"
-    begun = "" if window.before else ", where the line begins"
-    return f"{where}{begun}{'' if window.after else ', where the line ends'}"
+    told_of = told.telling(bisection)
+    begun = ", where the line begins" if window.first == told_of[0].label else ""
+    return f"{where}{begun}{', where the line ends' if window.last == told_of[-1].label else ''}"
 
 
 def _measured_table(bisection: Bisection) -> str:
@@ -110,13 +129,16 @@ def _inferred(bisection: Bisection) -> Iterable[str]:
 def _issue(bisection: Bisection, cause: str) -> str:
     diagnosis = told.diagnosis(bisection, cause)
     found = told.windows(bisection, cause)
-    name = f"{bisection.target} with {bisection.of}" if bisection.kind == "underneath" else bisection.of
+    under = {"underneath": f"{bisection.target} with {bisection.of}", "dates": bisection.target}
+    first, last = found[-1].first, found[-1].last
+    name = f"{under.get(bisection.kind, bisection.of)} {first if first == last else f'{first} to {last}'}"
     summary = diagnosis.summary if diagnosis else cause
     example = told.example(bisection, cause)
     rows = [row for window in found for row in _ends(bisection, window)]
     parts = [
-        f"## {name} {found[-1].first} to {found[-1].last}: {cause}",
+        f"## {name}: {cause}",
         f"{summary}.",
+        *told.guilt(bisection),
         f"Scenario `{bisection.scenario}`: {bisection.scenario_told}" if bisection.scenario_told else "",
         METHOD,
         f"> {example.label}: {diagnosis.evidence}" if diagnosis else "",
@@ -154,4 +176,4 @@ def _listed(lines: Iterable[str]) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(cell.translate(_ESCAPES) for cell in line)} |" for line in lines)
