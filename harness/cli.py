@@ -63,7 +63,9 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except _Usage as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "lockstep"
-        return _told(f"{_message(error)}; see `{path} --help`", WRONG_USAGE)
+        # `git bisect run` would take the usual status for a bad commit.
+        step = "--step" in (sys.argv[1:] if arguments is None else arguments)
+        return _told(f"{_message(error)}; see `{path} --help`", bisect.ABORT if step else WRONG_USAGE)
     return status if isinstance(status, int) else 0
 
 

@@ -88,13 +88,14 @@ def bisect(
     Exit status: 0 found out, 2 wrong usage, 3 nothing could be found out.
     """
     from harness.bisection.inquiry import Inquiry
+    from harness.bisection.point import BadLine
     from harness.bisection.question import Question
     from harness.history import History, default_path
 
     question = Question(target, vary, by_date, repo, good, bad, first, last, prereleases, patch)
     with _stops(ABORT if step else None):
         if step and repo is None:
-            raise Stop("--step judges the commit that a clone is at; give the clone with --repo")
+            raise BadLine("--step judges the commit that a clone is at; give the clone with --repo")
         plan = _plan(scenario, jobs, timeout)
         folder = _folder(out or Path(".runs") / _name(question, plan, cause))
         history = History.open(default_path())
