@@ -14,10 +14,13 @@ METHOD = (
 )
 
 FORCED = "Versions that {target} does not ask for itself were put under it all the same."
+_ESCAPES = str.maketrans({sign: f"\\{sign}" for sign in "\\|<"})
+"""What a cell would not end with, or hide, if it stood there alone."""
 
 
 def page(bisection: Bisection) -> str:
     """A Markdown page with all of it."""
+    bisection = _in_lines(bisection)
     parts = [
         f"# {told.title(bisection)}",
         f"Scenario `{bisection.scenario}`: {bisection.scenario_told}" if bisection.scenario_told else "",
@@ -39,8 +42,22 @@ def page(bisection: Bisection) -> str:
 
 def issue(bisection: Bisection) -> str:
     """Markdown to paste into an issue of the package that is bisected: one block for each cause."""
+    bisection = _in_lines(bisection)
     blocks = [_issue(bisection, cause) for cause in told.wrong(bisection)]
     return "\n\n---\n\n".join(blocks) + "\n" if blocks else "Nothing was found to be wrong.\n"
+
+
+def _in_lines(bisection: Bisection) -> Bisection:
+    """Each of its texts in one line, or what an installer or a commit's author wrote would end a row or a heading."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: plain(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [plain(each) for each in value]
+        return " ".join(value.splitlines()) if isinstance(value, str) else value
+
+    return Bisection.model_validate(plain(bisection.model_dump()))
 
 
 def _change_table(bisection: Bisection) -> str:
@@ -125,6 +142,7 @@ def _issue(bisection: Bisection, cause: str) -> str:
     parts = [
         f"## {name} {where}: {cause}",
         f"{summary}.",
+        *(line for b in bisection.boundaries for line in told.guilt(b)),
         f"Scenario `{bisection.scenario}`: {bisection.scenario_told}" if bisection.scenario_told else "",
         METHOD,
         f"> {example.label}: {diagnosis.evidence}" if diagnosis else "",
@@ -165,4 +183,4 @@ def _listed(lines: Iterable[str]) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(cell.translate(_ESCAPES) for cell in line)} |" for line in lines)

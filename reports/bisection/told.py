@@ -118,7 +118,11 @@ def no_change(bisection: Bisection) -> str:
     """What to say where there is no boundary."""
     found = telling(bisection)
     if not found:
-        return "nothing was found out: no point of the line tells anything"
+        tried = len(bisection.measured) + len(bisection.uninstallable)
+        more = "; --all tries the others" if tried < len(bisection.order) else ""
+        return f"nothing was found out: none of the {tried} points that were tried tells anything{more}"
+    if len(letters(bisection)) > 1:
+        return "it changes, and is not known yet where"
     where = found[0].label if len(found) == 1 else f"{found[0].label} to {found[-1].label}"
     return f"no change was found: {where}, as far as it was measured, is {words(outcome(found[0]))}"
 
@@ -180,7 +184,7 @@ def footing(bisection: Bisection) -> list[str]:
     twice = sum(p.times > 1 for p in bisection.measured)
     kept, all_ = sum(p.kept for p in bisection.measured), sum(p.times for p in bisection.measured)
     inferred, bad = len(bisection.inferred), len(bisection.uninstallable)
-    rest = total - ran - inferred - bad
+    rest = total - ran - inferred - bad if bisection.complete else 0
     bound = f", for which at most {bisection.allowed} may be measured" if ran <= bisection.allowed else ""
     said = (
         f"{ran} of {total} measured, {twice} of them twice ({kept} of the {all_} measurements known from earlier);"
