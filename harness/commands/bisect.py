@@ -89,7 +89,6 @@ def bisect(
     Exit status: 0 found out, 2 wrong usage, 3 nothing could be found out.
     """
     from harness.bisection.inquiry import Inquiry
-    from harness.bisection.point import BadLine
     from harness.bisection.question import Question
     from harness.history import History, default_path
 

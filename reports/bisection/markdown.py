@@ -65,7 +65,7 @@ def _change_table(bisection: Bisection) -> str:
         return told.no_change(bisection)
     rows = [
         (
-            f"{told.dated(bisection, b.before)} → {told.dated(bisection, b.after)}{told.span(b)}",
+            f"{told.dated(bisection, b.before)} → {told.dated(bisection, b.after)}{told.span(bisection, b)}",
             told.words(told.before(b)),
             told.words(told.after(b)),
             f"[compare]({b.compare})" if b.compare else "",
@@ -172,7 +172,7 @@ def _ends(bisection: Bisection, window: told.Window) -> list[tuple[str, ...]]:
             point = by_label[label]
             link = f"[compare]({boundary.compare})" if boundary and boundary.compare else ""
             release = f"[{label}]({bisection.source}/releases/tag/v{label})" if bisection.source else label
-            outcome = told.words(told.outcome(point)) + (told.span(boundary) if boundary else "")
+            outcome = told.words(told.outcome(point)) + (told.span(bisection, boundary) if boundary else "")
             rows.append((what, release, point.date or "", outcome, link))
     return rows
 

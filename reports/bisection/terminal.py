@@ -57,7 +57,7 @@ def _changes(bisection: Bisection, console: Console) -> None:
         console.print(Text(told.no_change(bisection)))
         return
     for b in bisection.boundaries:
-        where = f"{told.dated(bisection, b.before)} -> {told.dated(bisection, b.after)}{told.span(b)}"
+        where = f"{told.dated(bisection, b.before)} -> {told.dated(bisection, b.after)}{told.span(bisection, b)}"
         console.print(Text(where, "bold"))
         change = Text.assemble(_coloured(told.before(b)), " -> ", _coloured(told.after(b)))
         console.print(Padding(change, (0, 0, 0, 2)))

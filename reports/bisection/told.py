@@ -69,12 +69,15 @@ def windows(bisection: Bisection, cause: str) -> list[Window]:
 
 def title(bisection: Bisection) -> str:
     """What was bisected, from where to where."""
-    under = f" under {bisection.target}" if bisection.kind in ("underneath", "dates") else ""
+    of = {
+        "underneath": f"{bisection.of} under {bisection.target}",
+        "dates": f"{bisection.target} and what is under it",
+    }.get(bisection.kind, bisection.of)
     span = f"{dated(bisection, bisection.order[0])} to {dated(bisection, bisection.order[-1])}"
     patched = f", patched by {bisection.patch}" if bisection.patch else ""
     what = {"releases": "releases", "underneath": "releases", "dates": "steps", "commits": "commits"}[bisection.kind]
     count = len(bisection.order)
-    return f"{bisection.of}{under} on {bisection.scenario}{patched}: {count} {what}, {span}"
+    return f"{of} on {bisection.scenario}{patched}: {count} {what}, {span}"
 
 
 def telling(bisection: Bisection) -> list[MeasuredPoint]:
@@ -135,12 +138,15 @@ def after(boundary: BoundaryRecord) -> Outcome:
     return Outcome(boundary.verdict_after, tuple(boundary.causes_after))
 
 
-def span(boundary: BoundaryRecord) -> str:
+def span(bisection: Bisection, boundary: BoundaryRecord) -> str:
     """What to say of a boundary that is a range."""
     if not boundary.between:
         return ""
-    said = f"{len(boundary.between)} between tell nothing or were not measured"
-    return f" ({said}{', inconclusive' if boundary.inconclusive else ''})"
+    known = {p.label for p in [*bisection.measured, *bisection.uninstallable]}
+    silent = sum(label in known for label in boundary.between)
+    said = [f"{silent} between tell nothing"] if silent else []
+    said += [f"{len(boundary.between) - silent} between were not measured"] if silent < len(boundary.between) else []
+    return f" ({', '.join([*said, *(['inconclusive'] if boundary.inconclusive else [])])})"
 
 
 def guilt(boundary: BoundaryRecord) -> list[str]:
@@ -151,7 +157,7 @@ def guilt(boundary: BoundaryRecord) -> list[str]:
     if boundary.alone is None:
         return [f"{lead}: {', '.join(boundary.guilty)}"]
     same = outcome(boundary.alone) == after(boundary)
-    how = "that is enough" if same else f"that is not enough: it is then {words(outcome(boundary.alone))}"
+    how = "that is enough" if same else f"that gives: {words(outcome(boundary.alone))}"
     alone = f"swapped alone, with the packages that it needs, into the older environment, {how}"
     return [f"{lead}: {', '.join(boundary.guilty)}; {alone}"]
 

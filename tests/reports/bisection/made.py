@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from hypothesis import strategies as st
 
 from harness.bisection import hunt
-from harness.bisection.conclude import Asked, conclude
+from harness.bisection.conclude import Asked, conclude, measured_point
 from harness.bisection.point import Line, Point
 from harness.bisection.record import Bisection
 from harness.bisection.search import Outcome
@@ -60,8 +60,8 @@ def unfinished() -> Bisection:
     return conclude(ASKED, searched, 61.0).model_copy(update={"platform": "CPython-3.11-Linux-x86_64"})
 
 
-def guilty(alone: bool | None = True) -> Bisection:
-    """Of two dates, between which one of five packages brings the change."""
+def guilty(alone: Outcome | None = SCALED) -> Bisection:
+    """Of two dates, between which one of five packages brings the change; `alone`: with no other swapped."""
     days = dt.date(2024, 12, 1), dt.date(2025, 6, 1)
     swaps = (
         "numpy 1.26.4 -> 2.2.6",
@@ -79,8 +79,10 @@ def guilty(alone: bool | None = True) -> Bisection:
     asked = dataclasses.replace(
         ASKED, kind="dates", framework="trl", target="trl==0.12.2", command="lockstep bisect trl==0.12.2 --by-date"
     )
-    update = {"guilty": [swaps[2]], "alone": alone, "platform": "CPython-3.11-Linux-x86_64"}
-    return conclude(asked, searched, 240.0).model_copy(update=update)
+    found = conclude(asked, searched, 240.0)
+    swapped = None if alone is None else measured_point(points[1], [made.measured("alone", alone)])
+    change = found.boundaries[0].model_copy(update={"guilty": [swaps[2]], "alone": swapped})
+    return found.model_copy(update={"boundaries": [change], "platform": "CPython-3.11-Linux-x86_64"})
 
 
 def nothing() -> Bisection:

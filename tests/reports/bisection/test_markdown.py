@@ -114,10 +114,15 @@ def test_an_issue_has_a_block_for_each_cause(bisection: Bisection) -> None:
         assert heading.startswith("## deepspeed ")
         assert heading.endswith(f": {cause}")
         ((_, _, *rows),) = tables(block)
-        assert [row[1] for row in rows if row[0] == "first with"] == [w.first for w in found]
-        assert [row[1] for row in rows if row[0] == "last with"] == [w.last for w in found]
-        assert [row[1] for row in rows if row[0] == "last without"] == [w.before.before for w in found if w.before]
-        assert [row[1] for row in rows if row[0] == "first without"] == [w.after.after for w in found if w.after]
+        wanted = {
+            "first with": [w.first for w in found],
+            "last with": [w.last for w in found],
+            "last without": [w.before.before for w in found if w.before],
+            "first without": [w.after.after for w in found if w.after],
+        }
+        for what, labels in wanted.items():
+            links = [f"[{label}]({bisection.source}/releases/tag/v{label})" for label in labels]
+            assert [row[1] for row in rows if row[0] == what] == (links if bisection.source else labels)
         assert f"\n{told.example(bisection, cause).command}\n{bisection.command}\n" in block
         assert f"Upstream: https://example.org/{cause.partition(':')[0]}" in block
 
@@ -142,7 +147,7 @@ def test_one_release_is_no_stretch() -> None:
 def test_an_issue_of_two_dates_names_the_guilty() -> None:
     issue = markdown.issue(made.guilty())
     assert issue.startswith("## trl==0.12.2 03 transformers to 2025-06-01: gradient-scale")
-    assert "\nwhat brings the change: transformers 4.46.3 -> 4.52.4; " in issue
+    assert "\nwhat brings it: transformers 4.46.3 -> 4.52.4; " in issue
 
 
 def test_two_causes_at_once_are_two_blocks() -> None:

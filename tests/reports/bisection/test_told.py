@@ -130,30 +130,34 @@ def test_titles() -> None:
         " 0.0.0 (2025-01-01) to 0.0.6 (2025-01-07)"
     )
     assert told.title(made.guilty()) == (
-        "packages, as of two dates under trl==0.12.2 on sft-ragged-zero2-offload: 6 steps, 2024-12-01 to 2025-06-01"
+        "trl==0.12.2 and what is under it on sft-ragged-zero2-offload: 6 steps, 2024-12-01 to 2025-06-01"
     )
 
 
 @pytest.mark.parametrize(
     ("alone", "said"),
     [
-        (True, "alone is enough"),
-        (False, "is not enough alone: it takes others before it"),
-        (None, "alone tells nothing"),
+        (SCALED, "that is enough"),
+        (RIGHT, "that gives: right"),
+        (CRASH, "that gives: crashes or cannot be judged"),
     ],
 )
-def test_guilt(alone: bool | None, said: str) -> None:
-    (line,) = told.guilt(made.guilty(alone))
+def test_guilt(alone: Outcome, said: str) -> None:
+    (line,) = told.guilt(made.guilty(alone).boundaries[0])
     assert line == (
-        f"what brings the change: transformers 4.46.3 -> 4.52.4; swapped into the older environment it {said}"
+        "what brings it: transformers 4.46.3 -> 4.52.4; swapped alone, with the packages that it needs, into the older"
+        f" environment, {said}"
     )
-    assert told.guilt(made.nothing()) == []
+    assert told.guilt(made.windows().boundaries[0]) == []
+
+
+def test_guilt_that_nothing_more_can_be_said_of() -> None:
+    assert told.guilt(made.guilty(None).boundaries[0]) == ["what brings it: transformers 4.46.3 -> 4.52.4"]
 
 
 def test_several_that_may_be_guilty() -> None:
-    several = made.guilty().model_copy(update={"guilty": ["a 1 -> 2", "b 1 -> 2"]})
-    (line,) = told.guilt(several)
-    assert line.startswith("one of these brings the change: a 1 -> 2, b 1 -> 2; ")
+    several = made.guilty(None).boundaries[0].model_copy(update={"guilty": ["a 1 -> 2", "b 1 -> 2"]})
+    assert told.guilt(several) == ["one of these brings it: a 1 -> 2, b 1 -> 2"]
 
 
 @given(made.bisections())
@@ -166,7 +170,8 @@ def test_what_it_cost_adds_up(bisection: Bisection) -> None:
     assert line.startswith(f"{ran} of {total} measured")
     assert f"{inferred} inferred" in line
     assert f"{bad} do not install" in line
-    assert (f", {rest} left among what tells nothing" in line) == (rest > 0)
+    assert (f", {rest} not measured" in line) == (rest > 0)
+    assert ("at most" in line) == (ran <= bisection.allowed)
 
 
 def test_what_is_not_finished_says_so() -> None:
