@@ -81,6 +81,11 @@ def searched(folder: Path, patch: pytest.MonkeyPatch, wrong: Mapping[frozenset[s
     return found
 
 
+def guilt(found: Bisection) -> list[tuple[list[str], str | None]]:
+    """Of each change the packages, and what they give alone."""
+    return [(b.guilty, b.alone.verdict if b.alone else None) for b in found.boundaries]
+
+
 def only(*names: str) -> frozenset[str]:
     return frozenset(names)
 
@@ -88,25 +93,33 @@ def only(*names: str) -> frozenset[str]:
 def test_the_guilty_one_is_found_and_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = searched(tmp_path, monkeypatch, {only("rich"): "fail"})
     assert [(b.before, b.after) for b in found.boundaries] == [("02 numpy", "03 rich")]
-    assert (found.guilty, found.alone) == (["rich 1 -> 2"], True)
-    assert "data-parallel ranks" in found.scenario_told
+    assert guilt(found) == [(["rich 1 -> 2"], "fail")]
+    assert "2 ranks" in found.scenario_told
 
 
 def test_one_that_needs_another_is_not_enough_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = searched(tmp_path, monkeypatch, {only("numpy", "rich"): "fail"})
-    assert (found.guilty, found.alone) == (["rich 1 -> 2"], False)
+    assert guilt(found) == [(["rich 1 -> 2"], "pass")]
 
 
 def test_one_that_does_not_install_alone_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = {only("accelerate", "numpy"): "fail", only("numpy"): "uninstallable"}
     found = searched(tmp_path, monkeypatch, wrong)
-    assert (found.guilty, found.alone) == (["numpy 1 -> 2"], None)
+    assert guilt(found) == [(["numpy 1 -> 2"], "uninstallable")]
+
+
+def test_two_changes_have_each_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With both the outcome is as with neither, so that only what lies between tells of them."""
+    wrong = {only("numpy", "rich"): "unsupported", only("numpy"): "fail"}
+    found = searched(tmp_path, monkeypatch, wrong)
+    assert guilt(found) == [(["numpy 1 -> 2"], "fail"), (["rich 1 -> 2"], "pass")]
 
 
 def test_the_first_package_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = searched(tmp_path, monkeypatch, {only("accelerate"): "fail"})
     assert [(b.before, b.after) for b in found.boundaries] == [(str(OLD), "01 accelerate")]
-    assert (found.guilty, found.alone) == (["accelerate 1 -> 2"], True)
+    # What is first of all is alone already.
+    assert guilt(found) == [(["accelerate 1 -> 2"], None)]
 
 
 def test_where_mixtures_between_do_not_install_several_may_be_guilty(
@@ -115,12 +128,12 @@ def test_where_mixtures_between_do_not_install_several_may_be_guilty(
     wrong = {only("numpy", "rich"): "fail", only("accelerate", "numpy"): "uninstallable"}
     found = searched(tmp_path, monkeypatch, wrong)
     assert [b.between for b in found.boundaries] == [["02 numpy"]]
-    assert (found.guilty, found.alone) == (["numpy 1 -> 2", "rich 1 -> 2"], True)
+    assert guilt(found) == [(["numpy 1 -> 2", "rich 1 -> 2"], "fail")]
 
 
 def test_two_days_that_agree_have_nobody_guilty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = searched(tmp_path, monkeypatch, {})
-    assert (found.boundaries, found.guilty, found.alone) == ([], [], None)
+    assert found.boundaries == []
     assert [p.label for p in found.measured] == [str(OLD), str(NEW)]
 
 
