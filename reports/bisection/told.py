@@ -124,8 +124,6 @@ def no_change(bisection: Bisection) -> str:
         tried = len(bisection.measured) + len(bisection.uninstallable)
         more = "; --all tries the others" if tried < len(bisection.order) else ""
         return f"nothing was found out: none of the {tried} points that were tried tells anything{more}"
-    if len(letters(bisection)) > 1:
-        return "it changes, and is not known yet where"
     where = found[0].label if len(found) == 1 else f"{found[0].label} to {found[-1].label}"
     return f"no change was found: {where}, as far as it was measured, is {words(outcome(found[0]))}"
 

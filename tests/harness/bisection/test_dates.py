@@ -211,6 +211,20 @@ def test_a_mixture_of_its_own(world: World) -> None:
     assert pins.read(point.request.pins) == ("a==1", "b==2", "c==1")
 
 
+def test_what_a_package_needs_comes_with_it_and_what_that_needs(world: World) -> None:
+    days = two(world, "a=1 b=1 c=1 d=1 same=1", "a=2 b=2 c=2 d=2 same=1", a=["b", "same"], b=["c"], same=["d"], d=["b"])
+    by_name = {swap.package: swap for swap in days.swaps}
+    assert packages(days) == ["c", "b", "a", "d"]
+    assert days.with_needs([by_name["c"]]) == (by_name["c"],)
+    assert days.with_needs([by_name["b"]]) == (by_name["c"], by_name["b"])
+    assert days.with_needs([by_name["a"]]) == days.swaps, "d is needed by way of one that stays as it is"
+
+
+def test_needs_in_a_circle_end(world: World) -> None:
+    days = two(world, "a=1 b=1 c=1", "a=2 b=2 c=2", a=["b"], b=["a"])
+    assert [swap.package for swap in days.with_needs(days.swaps[:1])] == ["a", "b"]
+
+
 def released(monkeypatch: pytest.MonkeyPatch, *found: Release) -> None:
     monkeypatch.setattr(dates, "releases", lambda package: found)
 
@@ -222,6 +236,7 @@ def test_without_a_version_the_newest_of_each_day(world: World, monkeypatch: pyt
         Release("0.12.2", OLD, False),
         Release("0.13.0", dt.date(2024, 12, 2), False),
         Release("0.18.1", dt.date(2025, 5, 30), False),
+        Release("0.18.2", dt.date(2025, 5, 31), True),
         Release("0.19.0rc1", dt.date(2025, 5, 31), False),
         Release("0.19.0", dt.date(2025, 6, 2), False),
         Release("0.20.0", None, False),

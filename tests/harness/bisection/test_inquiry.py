@@ -68,10 +68,21 @@ class Deaf:
         pass
 
 
-def searched(folder: Path, patch: pytest.MonkeyPatch, wrong: Mapping[frozenset[str], str]) -> Bisection:
+def searched(
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    wrong: Mapping[frozenset[str], str],
+    needs: Mapping[str, set[str]] | None = None,
+) -> Bisection:
     world = World(folder, wrong)
     swaps = tuple(Swap(name, f"{name}==1", f"{name}==2") for name in NAMES)
-    days = Days(Request("trl", "0.12.2"), (*(f"{name}==1" for name in NAMES), "trl==0.12.2"), swaps, folder / "pins")
+    days = Days(
+        Request("trl", "0.12.2"),
+        (*(f"{name}==1" for name in NAMES), "trl==0.12.2"),
+        swaps,
+        folder / "pins",
+        needs or {},
+    )
     patch.setattr(measure.build, "identify", world.identify)
     patch.setattr(question.dates, "resolve", lambda *_: days)
     asked = Question("trl==0.12.2", by_date=True, first=str(OLD), last=str(NEW))
@@ -100,6 +111,11 @@ def test_the_guilty_one_is_found_and_enough(tmp_path: Path, monkeypatch: pytest.
 def test_one_that_needs_another_is_not_enough_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = searched(tmp_path, monkeypatch, {only("numpy", "rich"): "fail"})
     assert guilt(found) == [(["rich 1 -> 2"], "pass")]
+
+
+def test_what_it_needs_is_swapped_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = searched(tmp_path, monkeypatch, {only("numpy", "rich"): "fail"}, needs={"rich": {"numpy", "torch"}})
+    assert guilt(found) == [(["rich 1 -> 2"], "fail")]
 
 
 def test_one_that_does_not_install_alone_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

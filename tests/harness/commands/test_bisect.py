@@ -14,6 +14,7 @@ import pytest
 
 from harness import cli, history
 from harness.bisection import measure, question, record, releases
+from harness.environments import claims
 from harness.environments.installer import BuildFailed
 from harness.environments.releases import NoReleases, Release
 from harness.environments.request import Request
@@ -305,6 +306,33 @@ def test_git_bisect_is_told_of_one_commit(
     keep(head(path), verdict, times=1)
     assert cli.call(["bisect", "deepspeed", *SCENARIO, "--repo", str(path), "--step"]) == status
     assert capsys.readouterr().out == f"{said}\n"
+
+
+@pytest.mark.parametrize("more", [["--good", "HEAD"], ["--bad", "HEAD"], ["--all"], ["--json"]])
+def test_a_step_is_of_one_commit(index: Path, capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    status, error = refused(capsys, "deepspeed", *SCENARIO, "--repo", str(clone(index)), "--step", *more)
+    assert (status, "no --good, --bad, --all or --json" in error) == (128, True)
+
+
+def test_git_bisect_stops_at_a_fault_of_the_harness(
+    index: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A traceback's status is 1, which git would take for that of a bad commit."""
+
+    def fail(*_: object) -> str:
+        raise ZeroDivisionError("by zero\nand more")
+
+    monkeypatch.setattr(measure.build, "identify", fail)
+    status, error = refused(capsys, "deepspeed", *SCENARIO, "--repo", str(clone(index)), "--step")
+    assert (status, "the harness failed: ZeroDivisionError: by zero" in error) == (128, True)
+
+
+def test_one_bisection_at_a_time_in_a_folder(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong_from("0.16.1")
+    with claims.exclusive(index / "result", "bisection"):
+        status, error = refused(capsys, "deepspeed", *SCENARIO, "--out", "result")
+    assert (status, "another bisection is at work in result" in error) == (2, True)
+    assert cli.call(["bisect", "deepspeed", *SCENARIO, "--out", "result"]) == 0
 
 
 def test_git_bisect_skips_a_commit_that_does_not_install(

@@ -12,7 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from harness.bisection.record import Bisection
 from reports.bisection import markdown, told
-from tests.harness.bisection.made import BOTH, DROPPED, RIGHT, SCALED
+from tests.harness.bisection.made import BOTH, CRASH, DROPPED, RIGHT, SCALED
 from tests.reports.bisection import made
 
 FACES = (markdown.page, markdown.issue)
@@ -133,6 +133,8 @@ def test_an_issue_of_a_package_underneath_names_what_it_lies_under() -> None:
 
 def test_where_a_window_ends_is_not_where_the_line_ends_unless_it_does() -> None:
     assert "Found in 0.8.9 (2025-03-31), where the line ends." in markdown.page(made.unfinished())
+    crashes = made.bisection([CRASH] * 2 + [DROPPED] * 9 + [CRASH] * 2)
+    assert "(2025-01-11), before which nothing is known, after which nothing is known.\n" in markdown.page(crashes)
     assert "Found in 0.0.0 (2025-01-01) to 0.0.3 (2025-01-04), where the line begins." in markdown.page(
         made.bisection([DROPPED] * 4 + [RIGHT] * 4)
     )
