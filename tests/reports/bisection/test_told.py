@@ -193,7 +193,6 @@ def test_where_nothing_changes() -> None:
     assert told.no_change(made.nothing()) == (
         "no change was found: 0.0.0 to 0.1.9, as far as it was measured, is right"
     )
-    assert told.no_change(made.unfinished()) == "it changes, and is not known yet where"
     assert told.no_change(made.silent()) == (
         "nothing was found out: none of the 3 points that were tried tells anything; --all tries the others"
     )
