@@ -186,8 +186,17 @@ def _folder(out: Path) -> Path:
     return out
 
 
+LOCAL = ("--out", "--envs", "--jobs", "--timeout")
+
+
 def _command() -> str:
-    return shlex.join(["lockstep", *sys.argv[1:]])
+    """What was typed, as it may be told to others: without what only concerns this machine."""
+    words = iter(sys.argv[1:])
+    told = [word for word in words if not (word in LOCAL and next(words, None)) and not word.startswith(_LOCAL_VALUES)]
+    return shlex.join(["lockstep", *told])
+
+
+_LOCAL_VALUES = tuple(f"{option}=" for option in LOCAL)
 
 
 def _search(inquiry: Inquiry) -> Bisection:

@@ -152,7 +152,7 @@ def _issue(bisection: Bisection, cause: str) -> str:
         "To reproduce one of them, and to repeat the bisection, with Lockstep:",
         f"```sh\n{example.command or ''}\n{bisection.command}\n```",
         f"Upstream: {diagnosis.upstream}" if diagnosis and diagnosis.upstream else "",
-        f"Until then: {diagnosis.remedy}" if diagnosis and diagnosis.remedy else "",
+        f"Remedy: {diagnosis.remedy}" if diagnosis and diagnosis.remedy else "",
     ]
     return "\n\n".join(filter(None, parts))
 
