@@ -10,6 +10,7 @@ from harness.environments.installer import backend_options, explain, missing_ver
     [
         ("error: failed to write\n  Caused by: No space left on device (os error 28)", "disk is full"),
         ("error: Failed to fetch: `x`\n Caused by: dns error", "index cannot be reached"),
+        ("error: x\n  cause: Git operation failed\n  cause: failed to fetch into: db", "try `git fsck`"),
         ("error: x\n cause: Permission denied (os error 13)", "cannot be written"),
         ("  Failed to build `deepspeed==0.1`\n  The build backend returned an error", "does not build from source"),
         ("error: No solution found\n  cause: Because a needs b", "Because a needs b"),
