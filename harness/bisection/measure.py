@@ -191,4 +191,5 @@ def _failed(error: BuildFailed) -> Measured:
     """Raises Impossible where the release is not to blame."""
     if error.local:
         raise Impossible(str(error))
-    return Measured(Outcome("uninstallable"), reason=str(error))
+    last = [line.strip() for line in error.tail.splitlines() if line.strip()][-1:]
+    return Measured(Outcome("uninstallable"), reason=": ".join([str(error), *last]))

@@ -163,10 +163,10 @@ def _is_local(output: str) -> bool:
 _LOCAL_SIGNS = (
     (r"no space left on device", "the disk is full; free space or run `lockstep env prune`"),
     (r"git operation failed", "git cannot read the revision from its repository; try `git fsck` there"),
-    (r"read-only file system|permission denied", "a folder cannot be written; see the installer's lines below"),
+    (r"read-only file system|permission denied", "a folder cannot be written"),
     (
         r"error sending request|failed to fetch|dns error|could not connect|network connectivity is disabled",
         "the package index cannot be reached; check the network or set UV_FIND_LINKS to a folder of wheels",
     ),
 )
-_SIGNS = ((r"failed to build|build backend", "a package does not build from source; see the installer's lines below"),)
+_SIGNS = ((r"failed to build|build backend", "a package does not build from source"),)
