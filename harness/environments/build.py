@@ -136,11 +136,28 @@ def _install(request: Request, lock: resolution.Lock, folder: Path, claim: int) 
     (folder / EXTENSIONS).mkdir(parents=True)
     create = ["venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(folder / "venv")]
     install = ["pip", "install", "--quiet", "--no-deps", "--python", str(folder / PYTHON), "--requirements", "-"]
+    install += installer.backend_options(os.environ)
+    revisions = [line for line in lock if pins.version(line) is None]
     try:
         installer.run(create, hold=[claim])
-        installer.run([*install, *installer.backend_options(os.environ)], stdin="\n".join(lock) + "\n", hold=[claim])
+        installer.run(install, stdin="\n".join(line for line in lock if line not in revisions) + "\n", hold=[claim])
+        for line in revisions:
+            _install_revision(line, install, claim)
     except installer.InstallerError as error:
         raise BuildFailed(request.framework, _release(request, lock), error.reason, error.tail, error.local) from None
+
+
+def _install_revision(line: str, install: Sequence[str], claim: int) -> None:
+    """Build a revision as its project asks for; if that fails, in the environment itself, where the other packages are.
+
+    Between releases a project may be built by what it does not declare: DeepSpeed's setup.py imports torch.
+    """
+    try:
+        installer.run(install, stdin=line + "\n", hold=[claim])
+    except installer.InstallerError as error:
+        if error.local:
+            raise
+        installer.run([*install, "--no-build-isolation"], stdin=line + "\n", hold=[claim])
 
 
 def _lock(request: Request, root: Path, note: Note) -> resolution.Lock:
