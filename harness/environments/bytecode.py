@@ -1,8 +1,8 @@
 """Compiled Python files, shared between environments that hold the same packages.
 
 Environments of neighbouring releases differ in one package, yet each would compile all of torch and transformers at its
-first start: 7 s of the 12 s that this takes for DeepSpeed. Sources are hard links into the installer's cache, so that
-one and the same file tells that what was compiled from it elsewhere is right here.
+first start: half of the 10 s of processor time that this takes for DeepSpeed. Sources are hard links into the
+installer's cache, so that one and the same file tells that what was compiled from it elsewhere is right here.
 """
 
 from __future__ import annotations
