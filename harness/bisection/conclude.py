@@ -106,5 +106,6 @@ def _boundary(boundary: search.Boundary, hunt: Hunt, source: str | None) -> Boun
         causes_after=list(after.causes),
         between=[points[i].label for i in boundary.between],
         inconclusive=any(search.unstable(hunt.seen, i) for i in boundary.between),
+        told=None if hunt.line.ends_only else points[boundary.after].told,  # with dates, `guilty` says it
         compare=f"{source}/compare/v{first}...v{last}" if source else None,
     )

@@ -73,6 +73,8 @@ class BoundaryRecord(BaseModel):
     """What lies between and tells nothing: the change may have come with any of these, or with `after`."""
     inconclusive: bool = False
     """Whether one of those between gave two different outcomes."""
+    told: str | None = None
+    """What there is to say of `after`: the subject of a commit."""
     compare: str | None = None
     """Where the changes between the two can be read."""
     guilty: list[str] = Field(default_factory=list)

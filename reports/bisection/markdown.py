@@ -68,7 +68,7 @@ def _change_table(bisection: Bisection) -> str:
             f"{told.dated(bisection, b.before)} → {told.dated(bisection, b.after)}{told.span(bisection, b)}",
             told.words(told.before(b)),
             told.words(told.after(b)),
-            f"[compare]({b.compare})" if b.compare else "",
+            f"[compare]({b.compare})" if b.compare else b.told or "",
         )
         for b in bisection.boundaries
     ]
@@ -170,7 +170,7 @@ def _ends(bisection: Bisection, window: told.Window) -> list[tuple[str, ...]]:
     for what, label, boundary in ends:
         if label is not None:
             point = by_label[label]
-            link = f"[compare]({boundary.compare})" if boundary and boundary.compare else ""
+            link = f"[compare]({boundary.compare})" if boundary and boundary.compare else point.told or ""
             release = f"[{label}]({bisection.source}/releases/tag/v{label})" if bisection.source else label
             outcome = told.words(told.outcome(point)) + (told.span(bisection, boundary) if boundary else "")
             rows.append((what, release, point.date or "", outcome, link))

@@ -61,6 +61,8 @@ def _changes(bisection: Bisection, console: Console) -> None:
         console.print(Text(where, "bold"))
         change = Text.assemble(_coloured(told.before(b)), " -> ", _coloured(told.after(b)))
         console.print(Padding(change, (0, 0, 0, 2)))
+        if b.told:
+            console.print(Padding(Text(b.told), (0, 0, 0, 2)))
         if b.compare:
             console.print(Text(f"  {b.compare}"), soft_wrap=True)
         for line in told.guilt(b):
