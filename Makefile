@@ -51,8 +51,10 @@ run: setup
 	*) echo "lockstep: exit status $$status: the harness itself failed"; exit $$status ;; \
 	esac
 
+# Real frameworks one after another: each run of them uses every core by itself.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto -m "not frameworks"
+	$(BIN)/python -m pytest -m frameworks
 
 test-fast: setup
 	$(BIN)/python -m pytest --numprocesses auto -m "not frameworks and not slow"
