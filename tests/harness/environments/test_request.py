@@ -32,9 +32,12 @@ def test_what_is_written_reads_back(request: Request) -> None:
 
 
 @given(frameworks, st.text(min_size=1).filter(lambda text: text.strip() and all(ord(c) > 31 for c in text)))
-def test_an_interpreter_reads_back_whatever_its_path(framework: str, path: str) -> None:
-    request = Request(framework, python=Path(path))
+def test_an_interpreter_or_pins_read_back_whatever_the_path(framework: str, path: str) -> None:
+    place = Path(path)
+    request = Request(framework, pins=place) if place.suffix == ".txt" else Request(framework, python=place)
     assert parse(str(request)) == request
+    pinned = Request(framework, pins=place / "pins.txt")
+    assert parse(str(pinned)) == pinned
 
 
 @given(
