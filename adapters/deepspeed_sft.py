@@ -14,12 +14,12 @@ from typing import Any
 import deepspeed
 import torch
 from torch import Tensor
-from transformers import LlamaForCausalLM
 
 from adapters import deepspeed_shims
 from adapters.contract import Job, Scenario, Shim
 from adapters.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.deepspeed_state import State, read, read_parameters, relink_moments
+from adapters.model import load_float32
 from adapters.rank import init_distributed
 from adapters.recorder import Recorder
 
@@ -74,9 +74,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     # DeepSpeed's own launcher sets it: ZeRO 3 of 0.15.1 otherwise asks `numactl` for the number of ranks
     # (accelerator/cpu_accelerator.py).
     os.environ["LOCAL_SIZE"] = os.environ["LOCAL_WORLD_SIZE"]
-    # eager attention adds the 4-D mask of packed rows as it is, whatever the model's dtype
-    attention = "eager" if scenario.rows_per_sequence > 1 else "sdpa"
-    model = LlamaForCausalLM.from_pretrained(job.checkpoint, dtype=torch.float32, attn_implementation=attention)
+    model = load_float32(job)
     recorder.watch(model)
     engine = initialize(scenario, model)
     parameters = dict(model.named_parameters())

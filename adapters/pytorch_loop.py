@@ -17,6 +17,7 @@ from transformers import LlamaForCausalLM
 
 from adapters.contract import Job, Scenario
 from adapters.data import Tokens, load_rows, micro_batch, targets_in_step
+from adapters.model import load_float32
 from adapters.rank import init_distributed
 from adapters.recorder import Recorder
 from adapters.sharded import state, whole
@@ -44,9 +45,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     """Run the scenario's optimizer steps."""
     scenario = job.scenario
     init_distributed(job)
-    # eager attention adds the 4-D mask of packed rows as it is
-    attention = "eager" if scenario.rows_per_sequence > 1 else "sdpa"
-    model = LlamaForCausalLM.from_pretrained(job.checkpoint, dtype=torch.float32, attn_implementation=attention)
+    model = load_float32(job)
     model.to(scenario.device).train()
     recorder.watch(model)
     wrapped, synchronised = wrap(scenario, model, world)

@@ -20,6 +20,7 @@ from adapters import data, rank
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim
 from adapters.data import Tokens
 from adapters.faults import Plan, plan
+from adapters.model import load_float32
 from adapters.recorder import Recorder
 
 
@@ -83,9 +84,7 @@ def train(job: Job, recorder: Recorder, rank_: int, world: int) -> None:
 
 def load_model(job: Job) -> LlamaForCausalLM:
     """The checkpoint's model, in float32, training."""
-    attention = "eager" if job.scenario.rows_per_sequence > 1 else "sdpa"
-    model = LlamaForCausalLM.from_pretrained(job.checkpoint, dtype=torch.float32, attn_implementation=attention)
-    return model.to(job.scenario.device).train()
+    return load_float32(job).to(job.scenario.device).train()
 
 
 def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.AdamW:
