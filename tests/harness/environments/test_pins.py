@@ -33,7 +33,7 @@ def test_a_revision_is_a_pin(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["trl", "trl>=1.16.0", "trl==1.*", "trl==1.0,==2.0", "-r other.txt", "--index-url http://example.org", "/tmp/x.whl",
+    ["trl", "trl>=1.16.0", "trl==1.*", "trl==1.0,==2.0", "-r other.txt", "--no-index", "/tmp/x.whl",
      "trl @ https://example.org/trl.zip", f"trl @ git+file:///repo@{COMMIT[:8]}", "trl @ git+ssh://host/repo@main"],
 )  # fmt: skip
 def test_what_is_no_exact_pin_is_refused(tmp_path: Path, line: str) -> None:

@@ -29,10 +29,10 @@ class Index:
     port: int = 0
 
     def simple(self, kind: str, body: bytes, name: str = "tool") -> None:
-        self.pages[f"/root/simple/{name}/"] = (kind, body)
+        self.pages[f"/mirror/simple/{name}/"] = (kind, body)
 
     def project(self, body: bytes, name: str = "tool") -> None:
-        self.pages[f"/root/pypi/{name}/json"] = (PLAIN, body)
+        self.pages[f"/mirror/pypi/{name}/json"] = (PLAIN, body)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     for name in reading.VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{told.port}/root/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{told.port}/mirror/simple")
     yield told
     server.shutdown()
     server.server_close()
@@ -107,7 +107,7 @@ def test_an_index_that_tells_dates(index: Index) -> None:
         Release("2.0rc1", day("2024-05-01"), yanked=True),
     )
     assert [r.prerelease for r in found] == [False, False, False, True]
-    assert index.asked == ["/root/simple/tool/"]
+    assert index.asked == ["/mirror/simple/tool/"]
 
 
 def test_an_index_of_links_beside_a_project_api(index: Index) -> None:
@@ -132,7 +132,7 @@ def test_an_index_of_links_beside_a_project_api(index: Index) -> None:
         Release("1.2", None, yanked=False),
         Release("2", None, yanked=False),
     )
-    assert index.asked == ["/root/simple/tool/", "/root/pypi/tool/json"]
+    assert index.asked == ["/mirror/simple/tool/", "/mirror/pypi/tool/json"]
 
 
 @pytest.mark.parametrize("project", [None, b"", b"{", b"[]", b'{"releases": 7}', b'{"info": {}}', b"\xff"])
@@ -227,7 +227,7 @@ def test_an_index_that_is_none(index: Index, monkeypatch: pytest.MonkeyPatch, va
 def test_where_the_index_is_named(index: Index, monkeypatch: pytest.MonkeyPatch, name: str, form: str) -> None:
     index.simple(HTML, simple_html("tool-1.0.tar.gz"))
     monkeypatch.delenv("UV_DEFAULT_INDEX")
-    monkeypatch.setenv(name, form.format(f"http://127.0.0.1:{index.port}/root/simple"))
+    monkeypatch.setenv(name, form.format(f"http://127.0.0.1:{index.port}/mirror/simple"))
     assert [r.version for r in releases("tool")] == ["1.0"]
 
 
