@@ -33,7 +33,7 @@ def apply() -> tuple[Shim, ...]:
     if patch.file is not None:
         try:
             _run(Path(patch.file), patch.sha256)
-        except Exception as error:
+        except Exception as error:  # whatever a user's file raises is the reason that it does not apply
             text = " ".join(f"{type(error).__name__}: {error}".split())
             raise PatchFailed(f"{patch.shim.name} does not apply: {text}") from error
     return (patch.shim,)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, computed_field
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from harness.identity import identity
 from harness.verdict import CellRecord, DiagnosisRecord, Outcome
@@ -80,7 +80,6 @@ class Measurement(BaseModel):
     measured: str
     """UTC, ISO 8601."""
 
-    @computed_field  # type: ignore[prop-decorator]  # as pydantic's documentation has it; mypy knows no decorated property
     @property
     def causes(self) -> tuple[str, ...]:
         """`kind` of every diagnosis, in order."""

@@ -31,7 +31,7 @@ def history(
     kept = _kept(None if framework is None else _framework(framework))
     found = [m for m in reversed(kept) if _fits(m, scenario)]
     if as_json:
-        typer.echo(json.dumps([m.model_dump() for m in found[:limit]], indent=1))
+        typer.echo(json.dumps([{**m.model_dump(), "causes": m.causes} for m in found[:limit]], indent=1))
     elif found:
         _show(found[:limit])
         if len(found) > limit:

@@ -49,7 +49,7 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class names it
+        def log_message(self, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
