@@ -25,6 +25,7 @@ from rich.table import Table
 
 import scenarios
 from adapters.contract import Job, Scenario
+from harness import files
 from harness.environments import build, recipes, store
 from harness.environments.environment import Environment
 from harness.environments.request import parse
@@ -194,9 +195,7 @@ def write(metrics: dict[str, Metric], load: float, path: Path) -> None:
     machine = {"cores": os.cpu_count(), "load_before": load}
     content = {"metrics": {n: asdict(m) for n, m in metrics.items()}, "machine": machine}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(partial, path)
+    files.replace(path, json.dumps(content, indent=1) + "\n")
 
 
 def show(metrics: dict[str, Metric]) -> None:

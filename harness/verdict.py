@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from adapters.contract import encode_float
+from harness import files
 from harness.findings import UNKNOWN_CODES, Diagnosis, Finding
 
 SCHEMA = 1
@@ -214,9 +214,7 @@ def write(verdict: Verdict, folder: Path) -> Path:
     """Write `folder/verdict.json` in one atomic replacement, its summary counted anew; returns its path."""
     counted = verdict.model_copy(update={"summary": dict(Counter(c.verdict for c in verdict.cells))})
     path = folder / FILE
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(counted.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
-    os.replace(temporary, path)
+    files.replace(path, counted.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
     return path
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from harness import files
 from harness.evidence import StepEvidence
 
 FILE = "weights.json"
@@ -73,9 +73,7 @@ def of(evidence: StepEvidence) -> StepWeights:
 def write(steps: Sequence[StepEvidence], trace: Path) -> None:
     """Write the file into a trace's folder, whole or not at all; nothing if there is no step."""
     if steps:
-        partial = trace / f"{FILE}.partial"
-        partial.write_bytes(_STEPS.dump_json(tuple(map(of, steps))))
-        os.replace(partial, trace / FILE)
+        files.replace(trace / FILE, _STEPS.dump_json(tuple(map(of, steps))).decode())
 
 
 def read(trace: Path) -> tuple[StepWeights, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness import files
 from harness.bisection.search import Verdict
 from harness.verdict import DiagnosisRecord
 
@@ -129,9 +129,7 @@ def write(bisection: Bisection, folder: Path) -> Path:
     """Write `folder/bisect.json` in one atomic replacement; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(bisection.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
-    os.replace(temporary, path)
+    files.replace(path, bisection.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
     return path
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from harness import files
 from harness.environments import claims, installer
 from harness.environments.recipes import Recipes, Release
 from harness.environments.request import Request
@@ -179,6 +180,4 @@ def _nearest(package: str, version: str) -> list[str]:
 
 def _write(path: Path, lock: Lock) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text("\n".join(lock) + "\n")
-    os.replace(temporary, path)
+    files.replace(path, "\n".join(lock) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapters.contract import CRASH, END
+from harness import files
 
 Status = Literal["finished", "crashed", "timeout", "unsupported"]
 
@@ -55,7 +55,7 @@ def conclude(trace: Path, ending: Ending, timeout: float, seconds: float) -> Out
         return Outcome("finished", seconds, None, _tail(trace, 0), codes)
     crash = _cause(ending, failed, written, timeout)
     if crash != written:
-        _write(trace / CRASH, crash)
+        files.replace(trace / CRASH, json.dumps(crash) + "\n")
     status: Status = {"unsupported": "unsupported", "timeout": "timeout"}.get(crash["kind"], "crashed")  # type: ignore[assignment]
     return Outcome(status, seconds, _line(crash), _tail(trace, crash.get("rank", 0)), codes)
 
@@ -97,12 +97,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) and "kind" in content and "reason" in content else None
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content) + "\n")
-    os.replace(partial, path)
 
 
 def _tail(trace: Path, rank: int) -> str:

@@ -1,0 +1,25 @@
+"""A file is written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import files
+
+
+def test_the_new_text_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    for text in ("old\n", "new, and longer\n"):
+        files.replace(path, text)
+        assert path.read_text() == text
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_it_cannot_be_written_the_old_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    files.replace(path, "old\n")
+    with pytest.raises(UnicodeEncodeError):
+        files.replace(path, "\ud800")
+    assert path.read_text() == "old\n"
