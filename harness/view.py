@@ -13,7 +13,8 @@ from harness import trace as traces
 from harness.compare import Snapshot
 from harness.environments import recipes
 from harness.groups import Grouping
-from harness.trace import IncompleteTrace, Trace, UnreadableTrace
+from harness.records import UnreadableTrace
+from harness.trace import IncompleteTrace, Trace
 from harness.verdict import CellRecord, DistanceRecord, GroupRecord, RowRecord, Side, ViewRecord
 from harness.weighed import ConversationWeights, StepWeights
 
