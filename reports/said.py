@@ -6,17 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord
-from reports import words
+from reports import plain, words
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line, of whatever length."""
+    """One line."""
 
     text: str
+    """Printable, and of bounded length, whatever the verdict holds."""
     depth: int = 0
     """0: a sentence of its own; 1: what belongs to the one above it."""
     strong: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", plain.line(self.text))
 
 
 def lines(cell: CellRecord) -> list[Line]:
