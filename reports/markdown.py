@@ -95,11 +95,12 @@ def _matrix(cells: Sequence[CellRecord]) -> str:
 
 def _square(counts: Counter[Outcome]) -> str:
     several = counts.total() > 1
-    return " ".join(
+    told = [
         f"{sign} {counts[outcome]} {words.WORDS[outcome]}" if several else f"{sign} {words.WORDS[outcome]}"
         for outcome, sign in SIGNS.items()
         if counts[outcome]
-    )
+    ]
+    return " ".join(told) or "-"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -144,7 +145,7 @@ def _lines(told: Sequence[said.Line]) -> Iterator[str]:
         else:
             yield "\n".join(block)
             block = []
-            yield f"**{escaped(line.text)}**" if line.strong else escaped(line.text)
+            yield f"**{escaped(line.text)}**" if line.strong and line.text else escaped(line.text)
     yield "\n".join(block)
 
 
