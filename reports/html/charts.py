@@ -163,9 +163,7 @@ def _heat() -> Any:
     """A number in a shade, for each column and row."""
     keys = [f"{palette}{level}" for palette in ("off", "far") for level in range(LEVELS)]
     base = alt.Chart().encode(
-        x=alt.X(
-            "column:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, domain=False, ticks=False)
-        ),
+        x=alt.X("column:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, domain=False, ticks=False)),
         y=alt.Y("row:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=260)),
     )
     squares = base.mark_rect(stroke="var(--paper)", strokeWidth=1.5, aria=False).encode(
