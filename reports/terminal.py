@@ -14,8 +14,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict
-from reports import across, words
+from harness.verdict import CellRecord, Outcome, Verdict
+from reports import across, said, words
+from reports.said import Line
 
 STYLES: Mapping[Outcome, str] = {
     "fail": "bold red",
@@ -42,14 +43,7 @@ def show(verdict: Verdict, folder: str, console: Console) -> None:
 def cell(record: CellRecord, console: Console) -> None:
     """Print one cell: its verdict, and in words why."""
     _heading(record.verdict, [record], console)
-    if record.verdict in ("fail", "known"):
-        if record.reason:
-            _line(console, record.reason, 2)
-        _said(record, console)
-    elif record.reason:
-        _line(console, record.reason, 2)
-    elif record.verdict == "pass":
-        _line(console, "nothing was found that is not as it should be", 2)
+    _said(said.lines(record), console)
     console.print()
 
 
@@ -106,28 +100,22 @@ def _square(cells: Iterable[CellRecord], release: tuple[str, str], scenario: str
 def _failing(cells: list[CellRecord], folder: str, console: Console) -> None:
     example = cells[0]
     _heading("fail", cells, console)
-    _said(example, console)
+    _said(said.found(example), console)
     if folder:
         _line(console, f"more: lockstep explain {words.quoted(folder)} {words.quoted(example.name)}", 2, whole=True)
     console.print()
 
 
-def _said(example: CellRecord, console: Console) -> None:
-    before: DiagnosisRecord | None = None
-    for diagnosis in example.diagnoses:
-        _diagnosis(diagnosis, before, console)
-        before = diagnosis
-    _inputs([f for f in example.findings if f.code.startswith("inputs.")], console)
-    explained = {code for d in example.diagnoses for code in d.codes}
-    _findings([f for f in example.findings if f.code in explained], console)
-    _unexplained([f for f in example.findings if f.code not in explained], bool(explained), console)
+def _said(lines: Iterable[Line], console: Console) -> None:
+    for line in lines:
+        _line(console, Text(line.text, "bold" if line.strong else ""), 2 + 2 * line.depth)
 
 
 def _other(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
     _heading(outcome, cells, console)
     example = cells[0]
-    said = [d.summary for d in example.diagnoses] or [f.message for f in example.findings][:1]
-    for line in [example.reason] if example.reason else said:
+    summaries = [d.summary for d in example.diagnoses] or [f.message for f in example.findings][:1]
+    for line in [example.reason] if example.reason else summaries:
         _line(console, line, 2)
     console.print()
 
@@ -145,38 +133,6 @@ def _unsupported(cells: Sequence[CellRecord], folder: str, console: Console) -> 
 def _heading(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
     word = Text(words.WORDS[outcome], STYLES[outcome])
     console.print(Text.assemble(word, "  ", (words.where(cells), "bold")))
-
-
-def _diagnosis(diagnosis: DiagnosisRecord, before: DiagnosisRecord | None, console: Console) -> None:
-    _line(console, Text(diagnosis.summary, "bold"), 2)
-    _line(console, words.explained(diagnosis, before), 4)
-    for label, said in (("upstream", diagnosis.upstream), ("remedy", diagnosis.remedy)):
-        if said:
-            _line(console, f"{label}: {said}", 4)
-
-
-def _inputs(findings: Sequence[FindingRecord], console: Console) -> None:
-    """What was received and what should have been, one below the other, for the first finding of each code."""
-    for code in dict.fromkeys(f.code for f in findings):
-        first = next(f for f in findings if f.code == code)
-        for label, said in (("received", first.observed), ("expected", first.expected)):
-            if isinstance(said, str):
-                _line(console, f"{label}: {said}", 4)
-
-
-def _findings(findings: Sequence[FindingRecord], console: Console) -> None:
-    if findings:
-        _line(console, "findings: " + ", ".join(words.collapsed(findings)), 4)
-
-
-def _unexplained(findings: Sequence[FindingRecord], beside: bool, console: Console) -> None:
-    if not findings:
-        return
-    _line(console, "also found, and not explained by that:" if beside else "no known cause explains what was found:", 2)
-    for code in dict.fromkeys(f.code for f in findings):
-        same = [f for f in findings if f.code == code]
-        more = f" (and {len(same) - 1} more of {code})" if len(same) > 1 else ""
-        _line(console, f"{code}: {same[0].message}{more}", 4)
 
 
 def _summary(verdict: Verdict) -> Text:

@@ -10,7 +10,7 @@ from harness import records
 from harness.records import Header
 from harness.recovered import StepWeights
 from harness.verdict import CellRecord, FindingRecord, ViewRecord
-from reports import words
+from reports import plain, said, words
 from reports.html import apart, curves, tensors, weight_map
 from reports.html.figure import Figure, numbers, told
 from reports.html.weight_map import WeightMap
@@ -24,16 +24,6 @@ MOST_FINDINGS = 100
 
 
 @dataclass(frozen=True)
-class Said:
-    """A diagnosis, and how much it explains."""
-
-    summary: str
-    explained: str
-    upstream: str | None
-    remedy: str | None
-
-
-@dataclass(frozen=True)
 class Log:
     name: str
     lines: Sequence[str]
@@ -44,7 +34,7 @@ class Page:
     """What the template of a cell's page is given."""
 
     record: CellRecord
-    said: Sequence[Said]
+    lines: Sequence[said.Line]
     codes: Sequence[str]
     """Of all findings, with their steps."""
     findings: Sequence[FindingRecord]
@@ -74,7 +64,7 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
     curve = curves.figure(cell, others)
     return Page(
         record=record,
-        said=said(record),
+        lines=said.lines(record),
         codes=words.collapsed(record.findings),
         findings=record.findings[:MOST_FINDINGS],
         more_findings=max(0, len(record.findings) - MOST_FINDINGS),
@@ -91,13 +81,8 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
     )
 
 
-def said(record: CellRecord) -> list[Said]:
-    pairs = zip(record.diagnoses, [None, *record.diagnoses], strict=False)
-    return [Said(d.summary, words.explained(d, before), d.upstream, d.remedy) for d, before in pairs]
-
-
 def _logs(trace: Path) -> list[Log]:
-    return [Log(tail.name, tail.lines) for tail in records.tails(trace)]
+    return [Log(tail.name, [plain.printable(line) for line in tail.lines]) for tail in records.tails(trace)]
 
 
 # ---- weight maps
@@ -130,11 +115,11 @@ def _map(drawn: WeightMap, cell: Cell) -> Figure:
 
 
 def _row(line: weight_map.Line) -> list[str]:
-    said = line.conversation
+    trained = line.conversation
     mean = "-" if line.mean is None else f"{round(line.mean, 6) + 0.0:.6f}"  # + 0.0: no minus zero
     return [
-        str(said.micro_batch),
-        str(said.rank),
+        str(trained.micro_batch),
+        str(trained.rank),
         line.name,
         str(len(line.trained)),
         mean,

@@ -174,9 +174,9 @@ def _heat() -> Any:
         text="text:N", color=alt.Color("level:N", scale=_colours(keys, "on-heat"), legend=None)
     )
     both = alt.layer(squares, numbers, data=alt.NamedData("squares")).properties(
-        width=alt.Step(44), height=alt.Step(22)
+        width=alt.Step(42), height=alt.Step(22)
     )
-    return both.facet(alt.Facet("part:N", title=None, sort=None), columns=3)
+    return both.facet(alt.Facet("part:N", title=None, sort=None), columns=3).resolve_axis(x="independent")
 
 
 def _rule() -> Any:

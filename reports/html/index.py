@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.verdict import CellRecord, Outcome, Verdict, ViewRecord
-from reports import words
-from reports.html import apart, cell
+from reports import plain, said, words
+from reports.html import apart
 
 MARKS: Mapping[Outcome, str] = {
     "fail": "\N{MULTIPLICATION SIGN}",
@@ -44,9 +44,7 @@ class Trouble:
 
     outcome: Outcome
     where: str
-    said: Sequence[cell.Said]
-    lines: Sequence[str]
-    """What is said where there is no diagnosis."""
+    lines: Sequence[said.Line]
     example: CellRecord
     squares: Sequence[Square]
 
@@ -96,8 +94,8 @@ def page(verdict: Verdict, addresses: Sequence[str]) -> Page:
 
 
 def _title(record: CellRecord) -> str:
-    said = words.in_short(record)
-    return f"{record.name}: {words.WORDS[record.verdict]}{f'; {said}' if said else ''}"[:LONGEST]
+    why = words.in_short(record)
+    return plain.line(f"{record.name}: {words.WORDS[record.verdict]}{f'; {why}' if why else ''}", LONGEST)
 
 
 def _release(record: CellRecord) -> tuple[str, str]:
@@ -120,9 +118,8 @@ def _together(verdict: Verdict) -> list[list[CellRecord]]:
 
 def _trouble(cells: Sequence[CellRecord], squares: Sequence[Square]) -> Trouble:
     example = cells[0]
-    said = cell.said(example)
-    lines = [example.reason] if example.reason else [f.message for f in example.findings][:1]
-    return Trouble(example.verdict, words.where(cells), said, [] if said else lines, example, squares)
+    lines = said.found(example) if example.verdict == "fail" else [said.Line(words.in_short(example))]
+    return Trouble(example.verdict, words.where(cells), lines, example, squares)
 
 
 def _cannot(cells: Sequence[CellRecord]) -> str:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
-from reports import words
+from reports import plain, words
 from reports.html import figure
+
+LABELS = ("upstream", "remedy", "received", "expected", "findings")
+"""What lines of `reports.said` begin with, and a page sets apart."""
+
+
+def _shown(value: Any) -> Any:
+    """Whatever is put into a template, unless it is made of templates: printable, so that nothing hides in it."""
+    return plain.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 class Templates:
@@ -20,8 +29,9 @@ class Templates:
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            finalize=_shown,
         )
-        self._environment.globals.update(WORDS=words.WORDS, SIDES=words.SIDES)
+        self._environment.globals.update(WORDS=words.WORDS, SIDES=words.SIDES, LABELS=LABELS)
         self._environment.filters.update(
             quoted=words.quoted, cells=words.cells, release=words.release, told=figure.told
         )

@@ -10,10 +10,11 @@ from itertools import groupby
 from typing import Any
 
 from harness.recovered import ConversationWeights, StepWeights
-from reports import words
+from reports import plain, words
 
 BETWEEN_RANKS, BETWEEN_MICRO_BATCHES = 0.15, 0.6
 """In heights of a line."""
+LONGEST_WORD = 40
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _line(line: Line, vocabulary: Sequence[str]) -> dict[str, Any]:
         "mean": _shown(line.mean),
         "wrong": line.wrong,
         "ids": ids,
-        "words": [vocabulary[i] if 0 <= i < len(vocabulary) else "" for i in ids],
+        "words": [plain.line(vocabulary[i], LONGEST_WORD) if 0 <= i < len(vocabulary) else "" for i in ids],
         "trained": [int(t) for t in said.trained[1:]],
         "kinds": line.kinds,
         "weights": [float(f"{w:.6g}") if math.isfinite(w) else str(w) for w in said.weights],

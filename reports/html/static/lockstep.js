@@ -56,7 +56,7 @@
         }
       }
     } else if (figure.chart === "heat") {
-      spec.columns = Math.max(1, Math.floor((width - 150) / (44 * figure.across + 20)));
+      spec.columns = Math.max(1, Math.floor((width - 150) / (42 * figure.across + 20)));
     } else {
       spec.width = Math.max(160, Math.min(460, width - 240));
     }
