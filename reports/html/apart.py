@@ -40,7 +40,7 @@ def figure(view: ViewRecord) -> Figure | None:
     if not found:
         return None
     letters = string.ascii_uppercase
-    squares = [
+    squares = [_square(letter, letter, 0.0, "the same update") for letter in letters[:count]] + [
         _square(letters[a], letters[b], d.drift, words.apart(d))
         for d in found
         for a, b in ((d.first, d.second), (d.second, d.first))

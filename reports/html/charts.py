@@ -143,7 +143,7 @@ def _curve(quantity: str) -> Any:
         alt.Chart(alt.NamedData("points"), title=quantity)
         .transform_filter(alt.datum.what == quantity)
         .encode(
-            x=alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
+            x=alt.X("step:O", title="step", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
             y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(format="~g")),
             color=alt.Color("who:N", scale=alt.Scale(range=_COLOURS), legend=legend, sort=None),
             tooltip=[_title("who:N", "run"), _title("step:Q", "step"), _title("exact:N", "value")],

@@ -30,12 +30,12 @@ class Kind:
 KINDS: tuple[Kind, ...] = (
     Kind("lost", "\N{MULTIPLICATION SIGN}", "no weight at all, and should have"),
     Kind("less3", "\N{MINUS SIGN}", "less than 1/4 of the right weight"),
-    Kind("less2", "\N{MINUS SIGN}", "1/4 to 1/2 of it"),
-    Kind("less1", "\N{MINUS SIGN}", "1/2 of it to just under"),
+    Kind("less2", "\N{MINUS SIGN}", "1/4 to 1/2 of the right weight"),
+    Kind("less1", "\N{MINUS SIGN}", "1/2 of the right weight, to just under it"),
     Kind("right", "", "the right weight, within the tolerance"),
-    Kind("more1", "+", "just over it to 2 times"),
-    Kind("more2", "+", "2 to 4 times"),
-    Kind("more3", "+", "more than 4 times"),
+    Kind("more1", "+", "just over the right weight, to 2 times it"),
+    Kind("more2", "+", "2 to 4 times the right weight"),
+    Kind("more3", "+", "more than 4 times the right weight"),
     Kind("against", "!", "a negative weight: trained away from"),
     Kind("stray", "\N{BLACK DIAMOND}", "has weight, and should have none"),
     Kind("idle", "\N{MIDDLE DOT}", "no weight, as is right: not of a response"),
@@ -163,13 +163,16 @@ def sentence(drawn: WeightMap) -> str:
     said = [_said(kind, count, drawn.lines) for kind, count in drawn.counts if kind.key not in ("right", "idle")]
     if not said:
         return f"{should} So it is."
-    return f"{should} {'; '.join(said)}."
+    told = "; ".join(said)
+    return f"{should} {told[0].upper()}{told[1:]}."
 
 
 def _said(kind: Kind, count: int, lines: Sequence[Line]) -> str:
+    tokens = f"{count} token{'' if count == 1 else 's'}"
     batches = _whole(kind.key, lines)
-    where = f", all of {words.counted('micro-batch', batches)}" if batches else ""
-    return f"{count} token{'' if count == 1 else 's'}: {kind.meaning}{where}"
+    if batches:
+        return f"{words.counted('micro-batch', batches)}: {kind.meaning} ({tokens})"
+    return f"{tokens}: {kind.meaning}"
 
 
 def _whole(key: str, lines: Iterable[Line]) -> list[int]:
