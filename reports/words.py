@@ -135,7 +135,11 @@ def counted(noun: str, numbers: Iterable[int]) -> str:
     starts = [i for i, n in enumerate(ordered) if i == 0 or n != ordered[i - 1] + 1]
     runs = [ordered[a:b] for a, b in zip(starts, [*starts[1:], len(ordered)], strict=True)]
     text = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
-    return f"{noun}{'s' if len(ordered) > 1 else ''} {text}"
+    return f"{noun if len(ordered) == 1 else plural(noun)} {text}"
+
+
+def plural(noun: str) -> str:
+    return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
 
 
 def share(value: float) -> str:
