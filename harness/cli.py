@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from harness.commands import bisect, compare, doctor, env, explain, history, judge, list_, run
+from harness.commands import bisect, compare, doctor, env, explain, history, judge, list_, nightly, run
 from harness.commands.stop import INTERRUPTED, WRONG_USAGE, Stop
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("explain")(explain.explain)
 app.command("compare")(compare.compare)
 app.command("judge")(judge.judge)
 app.command("bisect")(bisect.bisect)
+app.command("nightly")(nightly.nightly)
 app.command("history")(history.history)
 app.command("doctor")(doctor.doctor)
 app.add_typer(env.app, name="env")
