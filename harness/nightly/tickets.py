@@ -149,7 +149,7 @@ def _advanced(ticket: Ticket | None, sighting: Sighting | None, seen: Seen) -> T
 def _seen(ticket: Ticket | None, sighting: Sighting, seen: Seen, state: State) -> Ticket:
     goes_on = ticket is not None and ticket.state == state
     action: Action = "update" if goes_on else "flaky" if state == "flaky" else "open"
-    kept, unsteady = _steady(sighting, seen.again) if state == "open" else (sighting.cells, ())
+    kept, unsteady = _steady(sighting, seen.again) if action == "open" else (sighting.cells, ())
     told = sighting.diagnosis
     versions = [f"{cell.framework}=={cell.version}" for cell in kept]
     return Ticket(

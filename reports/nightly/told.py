@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from harness.nightly.record import EventRecord, Night
 from harness.nightly.tickets import State, Ticket
+from harness.verdict import Outcome
 
 STATES: Mapping[State, str] = {"open": "Open", "flaky": "Flaky", "closed": "Closed"}
 
@@ -17,7 +18,7 @@ HEADINGS = {
     "closed": "Closed: not seen for two nights",
 }
 
-WORST_FIRST = ("fail", "unknown", "known", "pass", "unsupported")
+WORST_FIRST: tuple[Outcome, ...] = ("fail", "unknown", "known", "pass", "unsupported")
 
 _VERDICTS = {0: "green", 1: "a divergence", 3: "red, something is not known"}
 
