@@ -56,12 +56,14 @@ class NightPlan(BaseModel):
 
 def limits(only: Sequence[str]) -> tuple[Request, ...]:
     """What `--only` names: frameworks, each newest or in one release. Raises BadRequest."""
-    asked = tuple(dict.fromkeys(map(parse, only)))
-    for text, request in zip(dict.fromkeys(only), asked, strict=False):
+    asked = []
+    for text in only:
+        request = parse(text)
         if request.overrides or request.python or request.pins:
             raise BadRequest(f"{text!r} is more than a night is limited to; write NAME or NAME==VERSION")
         request.resolved()
-    return asked
+        asked.append(request)
+    return tuple(dict.fromkeys(asked))
 
 
 def make(wish: Wish, looked_up: Lookup, before: Mapping[str, str], underneath: Underneath) -> NightPlan:

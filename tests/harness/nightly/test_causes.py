@@ -35,10 +35,8 @@ def test_any_text_is_a_cause(kind: str) -> None:
 
 @given(st.text(), st.text(), st.text(), st.text())
 def test_a_fingerprint_is_of_framework_and_cause_alone(a: str, b: str, c: str, d: str) -> None:
-    frameworks = tuple(text.replace("\n", "") for text in (a, c))
-    assert (fingerprint(frameworks[0], b) == fingerprint(frameworks[1], d)) == (
-        (frameworks[0], b) == (frameworks[1], d)
-    )
+    one, other = (a.replace("\n", ""), b), (c.replace("\n", ""), d)
+    assert (fingerprint(*one) == fingerprint(*other)) == (one == other)
 
 
 def test_one_cause_on_one_framework_is_one_finding() -> None:
