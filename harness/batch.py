@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from adapters.contract import Scenario
-from harness.trace import MicroBatch
+from harness.records import MicroBatch
 from scenarios import text
 
 

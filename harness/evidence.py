@@ -20,7 +20,8 @@ from harness.oracle.floor import Floor, State
 from harness.oracle.observe import Betas, Moments, Observed, betas, first_ratio, observe, second_moment_error
 from harness.oracle.step import RightStep, right_step
 from harness.oracle.update import TensorState, TensorUpdate, recover, recover_eps
-from harness.trace import IncompleteTrace, Reported, Trace, non_finite
+from harness.records import Reported
+from harness.trace import IncompleteTrace, Trace, non_finite
 from scenarios import text
 from scenarios import weights as shapes
 

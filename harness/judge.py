@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.contract import END, Scenario
-from harness import evidence
+from harness import evidence, records
 from harness import trace as traces
 from harness.checks import CHECKS
 from harness.diagnosis.diagnose import diagnose
 from harness.evidence import NonFinite, StepEvidence
 from harness.findings import Diagnosis, Finding
 from harness.oracle.basis import BasisCache
-from harness.trace import Header, IncompleteTrace, Trace, UnreadableTrace
+from harness.records import Header, UnreadableTrace
+from harness.trace import IncompleteTrace, Trace
 
 SINGULAR = 1e6
 """Condition number of A from which on weights are not recovered to the floor any more."""
@@ -36,7 +37,7 @@ def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
     """Read a trace, weigh every step, run every check, name the causes."""
     header, scenario = None, None
     try:
-        header, scenario = traces.header(folder)
+        header, scenario = records.header(folder)
         trace = traces.read(folder)
         _check_ranks(trace)
         steps = evidence.gather(trace, cache or BasisCache())

@@ -3,90 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
 from adapters import contract
 from adapters.contract import Scenario
-from scenarios import text, weights
+from harness.records import (
+    MAX_TEXT,
+    Header,
+    MicroBatch,
+    Reported,
+    UnreadableTrace,
+    bad_line,
+    header,
+    one_line,
+    read_bytes,
+    read_json,
+    read_lines,
+    reported,
+)
+from scenarios import weights
 
-MAX_TEXT = 256 * 2**20
 MAX_TENSORS = 8 * 2**30
 MAX_STEPS = 100_000
 MAX_HEADER = 2**20  # of a safetensors file, and whatever else stands beside the numbers
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
-class UnreadableTrace(Exception):
-    """A trace that is missing, truncated, edited, or of a schema this release does not read; one line and a remedy."""
-
-
 class IncompleteTrace(Exception):
     """A trace without `end.json`: the run did not end by itself. The message says why, as far as the trace knows."""
-
-
-def _float(value: Any) -> Any:
-    return float(value.replace("Infinity", "inf")) if value in ("NaN", "Infinity", "-Infinity") else value
-
-
-Float = Annotated[float | None, BeforeValidator(_float)]
-
-
-class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Reported(_Line):
-    """One optimizer step as the framework told it."""
-
-    step: int
-    loss: Float = None
-    grad_norm: Float = None
-    learning_rate: Float = None
-
-
-class MicroBatch(_Line):
-    """What the model received in one forward pass; all lists are [sequences][tokens]."""
-
-    step: int
-    rank: int
-    micro_batch: int
-    input_ids: list[list[int]]
-    loss_mask: list[list[int]] | None = None
-    position_ids: list[list[int]] | None = None
-    attention_start: list[list[int]]
-    """First token that each token may attend to; -1 for padding, -2 for a pattern that is not one causal run."""
-
-
-class Header(_Line):
-    schema_: int = 0
-    framework: str
-    version: str
-    adapter: str
-    fault: str | None = None
-    scenario: dict[str, Any]
-    scenario_hash: str
-    ranks: int
-    shims: list[dict[str, str]] = []
-    packages: dict[str, str] = {}
-    hardware: dict[str, Any] = {}
-    python: str = ""
-    argv: list[str] = []
-    started: str = ""
-
-
-L = TypeVar("L", bound=_Line)
 
 
 @dataclass(frozen=True)
@@ -109,15 +62,15 @@ class Trace:
         if name in self._read:
             return self._read[name]
         try:
-            tensors = load(_bytes(self.folder, name, _tensors_limit(self.scenario)))
+            tensors = load(read_bytes(self.folder, name, _tensors_limit(self.scenario)))
         # KeyError: a dtype that safetensors knows and its torch half does not. RuntimeError: a size beyond torch's.
         except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
             raise UnreadableTrace(
-                f"{self.folder / name} is not a safetensors file ({_one_line(error)}); record it again"
+                f"{self.folder / name} is not a safetensors file ({one_line(error)}); record it again"
             ) from None
         if odd := next((n for n, t in sorted(tensors.items()) if t.dtype not in DTYPES), None):
             raise UnreadableTrace(
-                f"{self.folder / name}: {_one_line(odd)} holds {tensors[odd].dtype}, not floats; record it again"
+                f"{self.folder / name}: {one_line(odd)} holds {tensors[odd].dtype}, not floats; record it again"
             )
         if what := _lacking(tensors, self.scenario, moments=rank == 0 and step > 0):
             raise UnreadableTrace(f"{self.folder / name} (state after step {step}) has no {what}; record it again")
@@ -128,12 +81,6 @@ class Trace:
         """`param`, `exp_avg` or `exp_avg_sq` after `step` steps, by parameter name; empty if not recorded."""
         prefix = f"{kind}/"
         return {k[len(prefix) :]: v for k, v in self.tensors(step, rank).items() if k.startswith(prefix)}
-
-
-def _one_line(value: object) -> str:
-    """What stands in a trace, fit for a message: one line, of bounded length."""
-    shown = " ".join(str(value).split())
-    return ascii(shown[:200])[1:-1]
 
 
 def _tensors_limit(scenario: Scenario) -> int:
@@ -152,59 +99,9 @@ def _lacking(tensors: dict[str, Tensor], scenario: Scenario, moments: bool) -> s
     return None
 
 
-def _bytes(folder: Path, name: str, limit: int) -> bytes:
-    path = folder / name
-    try:
-        if path.is_symlink() or (path.parent != folder and path.parent.is_symlink()):
-            raise UnreadableTrace(f"{path} is a symbolic link, which a trace never holds; copy the trace as files")
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise UnreadableTrace(f"{path} is no file; record it again")
-        if found.st_size > limit:
-            raise UnreadableTrace(
-                f"{path} has {found.st_size} bytes, more than the {limit} that are read; it is not a trace's:"
-                " record it again"
-            )
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UnreadableTrace(f"{folder} has no {name}: not a trace, or a part is lost; record it again") from None
-    except OSError as error:
-        raise UnreadableTrace(f"{path} cannot be read ({error.strerror}); check its permissions") from None
-
-
-def _json(folder: Path, name: str) -> dict[str, Any]:
-    try:
-        value = json.loads(_bytes(folder, name, MAX_TEXT))
-    except RecursionError:
-        raise UnreadableTrace(f"{folder / name} is nested too deeply for a trace's; record it again") from None
-    except ValueError as error:
-        raise UnreadableTrace(
-            f"{folder / name} is not JSON ({_one_line(error)}); it was truncated: record it again"
-        ) from None
-    if not isinstance(value, dict):
-        raise UnreadableTrace(f"{folder / name} holds no JSON object; record it again")
-    return value
-
-
-def _lines(folder: Path, name: str, kind: type[L]) -> Iterator[L]:
-    for number, line in enumerate(_bytes(folder, name, MAX_TEXT).splitlines(), 1):
-        try:
-            yield kind.model_validate_json(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the line"
-            raise _bad_line(folder, name, number, f"{where}: {first['msg']}") from None
-
-
-def _bad_line(folder: Path, name: str, number: int, what: str) -> UnreadableTrace:
-    return UnreadableTrace(
-        f"{folder / name} line {number}: {_one_line(what)}; it was truncated or edited: record it again"
-    )
-
-
 def _batches(folder: Path, scenario: Scenario, rank: int) -> Iterator[MicroBatch]:
     name, order = contract.batches_file(rank), (0, -1)  # the step and micro-batch before
-    for number, batch in enumerate(_lines(folder, name, MicroBatch), 1):
+    for number, batch in enumerate(read_lines(folder, name, MicroBatch), 1):
         what = _wrong_batch(batch, scenario, rank)
         step, micro_batch = batch.step, batch.micro_batch
         # A line lost or repeated leaves a gap in the count of micro-batches, which starts anew with every step.
@@ -212,7 +109,7 @@ def _batches(folder: Path, scenario: Scenario, rank: int) -> Iterator[MicroBatch
         if what is None and not counted:
             what = f"step {step}, micro-batch {micro_batch} follows step {order[0]}, micro-batch {order[1]}"
         if what is not None:
-            raise _bad_line(folder, name, number, what)
+            raise bad_line(folder, name, number, what)
         order = step, micro_batch
         yield batch
 
@@ -243,39 +140,6 @@ def _wrong_batch(batch: MicroBatch, scenario: Scenario, rank: int) -> str | None
     return None
 
 
-def header(folder: Path) -> tuple[Header, Scenario]:
-    """Header and scenario of a trace, whole or not. Raises UnreadableTrace."""
-    data = _json(folder, contract.HEADER)
-    schema = data.get("schema")
-    if type(schema) is not int or schema != contract.TRACE_SCHEMA:
-        newer = type(schema) is int and schema > contract.TRACE_SCHEMA
-        remedy = "upgrade lockstep to read it" if newer else "record it again"
-        raise UnreadableTrace(
-            f"{folder} has trace schema {_one_line(repr(schema))}, this release reads {contract.TRACE_SCHEMA}; {remedy}"
-        )
-    try:
-        parsed = Header.model_validate({**data, "schema_": schema})
-        scenario = contract.scenario_from_dict(parsed.scenario)
-        for row in scenario.rows:
-            text.render(row, scenario.vocabulary)
-    except ValidationError as error:
-        first = error.errors()[0]
-        what = _one_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
-        raise UnreadableTrace(f"{folder / contract.HEADER}: {what}; record it again") from None
-    except (ValueError, KeyError) as error:
-        what = f"{error} is in no vocabulary of the scenario" if isinstance(error, KeyError) else str(error)
-        raise UnreadableTrace(f"{folder / contract.HEADER}: {_one_line(what)}; record it again") from None
-    if scenario.hash != parsed.scenario_hash:
-        raise UnreadableTrace(
-            f"{folder / contract.HEADER}: the scenario does not match its hash: it was edited; record it again"
-        )
-    if parsed.ranks != scenario.ranks:
-        raise UnreadableTrace(
-            f"{folder / contract.HEADER}: {parsed.ranks} ranks ran a scenario of {scenario.ranks}; record it again"
-        )
-    return parsed, scenario
-
-
 def _expected_files(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
     """Name and largest size; one after the other, as a false count of steps may be large."""
     yield contract.HEADER, MAX_TEXT
@@ -293,7 +157,7 @@ def _verify(folder: Path, end: dict[str, Any], scenario: Scenario, steps: int) -
     if not isinstance(sums, dict):
         raise UnreadableTrace(f"{folder / contract.END} lists no files; record it again")
     for name, limit in _expected_files(scenario, steps):
-        found = hashlib.sha256(_bytes(folder, name, limit)).hexdigest()
+        found = hashlib.sha256(read_bytes(folder, name, limit)).hexdigest()
         if sums.get(name) != found:
             raise UnreadableTrace(
                 f"{folder / name} was changed after it was written (its checksum differs); record it again"
@@ -302,7 +166,7 @@ def _verify(folder: Path, end: dict[str, Any], scenario: Scenario, steps: int) -
 
 def _crash_reason(folder: Path) -> str:
     try:
-        return _one_line(_json(folder, contract.CRASH).get("reason", "no reason recorded"))
+        return one_line(read_json(folder, contract.CRASH).get("reason", "no reason recorded"))
     except UnreadableTrace:
         return "no reason recorded; see its log-r*.txt"
 
@@ -319,15 +183,14 @@ def read(folder: Path) -> Trace:
     parsed, scenario = header(folder)
     if not _there(folder / contract.END):
         raise IncompleteTrace(f"the run did not end by itself: {_crash_reason(folder)}")
-    end = _json(folder, contract.END)
+    end = read_json(folder, contract.END)
     steps = end.get("steps")
     if type(steps) is not int or not 0 <= steps <= MAX_STEPS:
-        raise UnreadableTrace(f"{folder / contract.END} says {_one_line(repr(steps))} steps; record it again")
+        raise UnreadableTrace(f"{folder / contract.END} says {one_line(repr(steps))} steps; record it again")
     _verify(folder, end, scenario, steps)
     batches = [b for r in range(scenario.ranks) for b in _batches(folder, scenario, r)]
     batches.sort(key=lambda b: (b.step, b.micro_batch, b.rank))
-    reported = tuple(_lines(folder, contract.steps_file(0), Reported))
-    return Trace(folder, parsed, scenario, reported, tuple(batches), steps)
+    return Trace(folder, parsed, scenario, reported(folder), tuple(batches), steps)
 
 
 def non_finite(tensors: dict[str, Tensor]) -> str | None:

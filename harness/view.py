@@ -8,14 +8,15 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import batch, compare, groups, weighed
+from harness import batch, compare, groups, recovered
 from harness import trace as traces
 from harness.compare import Snapshot
 from harness.environments import recipes
 from harness.groups import Grouping
-from harness.trace import IncompleteTrace, Trace, UnreadableTrace
+from harness.records import UnreadableTrace
+from harness.recovered import ConversationWeights, StepWeights
+from harness.trace import IncompleteTrace, Trace
 from harness.verdict import CellRecord, DistanceRecord, GroupRecord, RowRecord, Side, ViewRecord
-from harness.weighed import ConversationWeights, StepWeights
 
 UPDATE_CODES = ("weights.", "update.", "state.", "numerics.")
 """What a finding's code begins with if it is of the update itself, not of inputs or of what is reported."""
@@ -179,7 +180,7 @@ def _alike(inputs: Mapping[str, Sequence[Inputs]]) -> list[list[str]]:
 
 
 def _step(trace: Trace, number: int) -> StepWeights | None:
-    return next((step for step in weighed.read(trace.folder) if step.step == number), None)
+    return next((step for step in recovered.read(trace.folder) if step.step == number), None)
 
 
 def _rows(steps: Sequence[StepWeights | None]) -> list[RowRecord]:

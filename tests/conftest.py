@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from adapters.contract import Model
+from adapters.faults import RIGHT
 from harness import history
 from harness.environments import store
+from scenarios import catalogue
+from tests.faults import simulate
 
 # What runs in a shell's background ignores SIGINT, and so would everything that a test starts from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,3 +34,23 @@ def own_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(history.VARIABLE, str(tmp_path_factory.mktemp("history") / "history.sqlite"))
         yield
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """2 ranks x 2 micro-batches x 1 row, 2 steps. Never change it; take a copy by `trace`."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    model = Model(hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=16, vocab_size=64)
+    base = catalogue.compose((3, 5, 2, 4), 2, 0)
+    words = catalogue.text.vocabulary(64)
+    rows = catalogue.text.conversations(words, [4, 3, 5, 2] * 2, [3, 5, 2, 4, 4, 2, 5, 3], 0)
+    scenario = replace(base, name="small", model=model, vocabulary=words, rows=rows, accumulation=2)
+    trace = simulate.run(scenario, RIGHT, tmp_path_factory.mktemp("good"))
+    torch.set_num_threads(threads)
+    return trace
+
+
+@pytest.fixture
+def trace(good: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(good, tmp_path / "trace"))

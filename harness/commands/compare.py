@@ -102,7 +102,8 @@ def _two(a: Trace, b: Trace, console: Console) -> bool:
 
 
 def _read(folder: Path) -> Trace:
-    from harness.trace import IncompleteTrace, UnreadableTrace, read
+    from harness.records import UnreadableTrace
+    from harness.trace import IncompleteTrace, read
 
     if not folder.is_dir():
         raise Stop(f"{folder} is no folder; give a trace's, such as .runs/RUN/cells/FRAMEWORK-VERSION/SCENARIO")
@@ -113,7 +114,7 @@ def _read(folder: Path) -> Trace:
 
 
 def _snapshots(trace: Trace) -> list[Snapshot]:
-    from harness.trace import UnreadableTrace
+    from harness.records import UnreadableTrace
     from harness.view import snapshots
 
     try:

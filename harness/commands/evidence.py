@@ -14,7 +14,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from harness.evidence import RowWeight, StepEvidence
-    from harness.trace import Header
+    from harness.records import Header
 
 MARK = "<- wrong"
 LOG_LINES = 20

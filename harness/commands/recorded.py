@@ -33,7 +33,7 @@ def is_trace(folder: Path) -> bool:
 
 def lone_cell(folder: Path) -> CellRecord:
     """The cell of a trace that stands alone, as far as its header tells."""
-    from harness.trace import UnreadableTrace, header
+    from harness.records import UnreadableTrace, header
 
     try:
         head, scenario = header(folder)

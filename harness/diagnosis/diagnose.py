@@ -10,7 +10,7 @@ from harness.diagnosis import hypotheses, residual, upstream
 from harness.diagnosis.hypotheses import Hypothesis, Scale
 from harness.evidence import StepEvidence
 from harness.findings import Diagnosis, Finding
-from harness.trace import Header
+from harness.records import Header
 
 REPORTED = {"loss.value": "loss", "grad-norm.value": "gradient norm", "learning-rate.value": "learning rate"}
 

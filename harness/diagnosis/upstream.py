@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict
 
 from adapters.contract import EngineOutput, Precision, RowFormat, Scenario, Schedule, Sharding
-from harness.trace import Header
+from harness.records import Header
 
 
 class Known(BaseModel):

@@ -75,14 +75,14 @@ def _judge() -> Callable[[Path], Judged]:
     def judge(trace: Path) -> Judged:
         if not judges:
             from harness import judge as judging
-            from harness import weighed
+            from harness import recovered, summary
             from harness.oracle.basis import BasisCache
 
             cache = BasisCache()
 
             def judge_and_keep(folder: Path) -> Judged:
                 judged = judging.judge(folder, cache)
-                weighed.write(judged.steps, folder)
+                recovered.write([summary.summarize(step) for step in judged.steps], folder)
                 return judged
 
             judges.append(judge_and_keep)

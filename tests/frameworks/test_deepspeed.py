@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import scenarios
-from harness import trace
+from harness import records
 from harness.diagnosis import upstream
 from harness.verdict import CellRecord
 from tests.frameworks.command import Run
@@ -29,7 +29,7 @@ def cell(run: Run, version: str, scenario: str) -> CellRecord:
 
 
 def fits(known: upstream.Known, of: CellRecord, run: Run) -> bool:
-    return known.fits(trace.header(run.trace(of.name))[0], known.cause, scenarios.get(of.scenario))
+    return known.fits(records.header(run.trace(of.name))[0], known.cause, scenarios.get(of.scenario))
 
 
 def deepspeed(run: Run) -> Iterator[CellRecord]:

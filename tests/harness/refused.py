@@ -11,7 +11,7 @@ from harness import verdict
 from harness.findings import Finding
 from harness.judge import judge
 from harness.oracle.basis import BasisCache
-from harness.trace import UnreadableTrace
+from harness.records import UnreadableTrace
 
 REMEDIES = ("record it again", "upgrade lockstep", "copy the trace as files", "check its permissions")
 

@@ -13,7 +13,7 @@ import scenarios
 from adapters.contract import Message, Scenario
 from harness import batch
 from harness.batch import Conversation, right_rows
-from harness.trace import MicroBatch
+from harness.records import MicroBatch
 from scenarios import text
 
 SCENARIO = scenarios.get("sft-ragged")

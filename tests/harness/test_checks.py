@@ -14,7 +14,7 @@ from harness.checks import CHECKS, inputs, reported, state, update, weights
 from harness.evidence import StepEvidence
 from harness.findings import CODES
 from harness.oracle.basis import BasisCache
-from harness.trace import Reported
+from harness.records import Reported
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from adapters.contract import CRASH, END, HEADER, TRACE_SCHEMA, batches_file, st
 from harness import trace as traces
 from harness.judge import judge
 from harness.oracle.basis import BasisCache
-from harness.trace import IncompleteTrace, UnreadableTrace
+from harness.records import UnreadableTrace
+from harness.trace import IncompleteTrace
 from tests.harness import breaking
 from tests.harness.refused import judged, unreadable
 

@@ -7,7 +7,7 @@ import pytest
 import scenarios
 from harness.diagnosis import upstream
 from harness.diagnosis.upstream import Known
-from harness.trace import Header
+from harness.records import Header
 
 CAUSE = "mean-of-means"
 

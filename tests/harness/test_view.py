@@ -10,7 +10,7 @@ import pytest
 
 import scenarios
 from adapters.faults import CATALOGUE, RIGHT, Plan
-from harness import cli, judge, view, weighed
+from harness import cli, judge, recovered, summary, view
 from harness.session.session import judged_record
 from harness.verdict import CellRecord
 from tests.faults import simulate
@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scenario = replace(scenarios.get("sft-ragged"), steps=1)
     for name, plan in PLANS.items():
         trace = simulate.run(scenario, plan, folder / f"making-{name}").rename(folder / name)
-        weighed.write(judge.judge(trace).steps, trace)
+        recovered.write([summary.summarize(step) for step in judge.judge(trace).steps], trace)
     return folder
 
 
@@ -97,7 +97,7 @@ def test_a_broken_trace_is_left_out(run: Path, tmp_path: Path) -> None:
 
 
 def test_weights_are_read_back(run: Path) -> None:
-    (step,) = weighed.read(run / "dropping")
+    (step,) = recovered.read(run / "dropping")
     assert step.targets == 140
     by_row = {c.row: c for c in step.conversations}
     assert by_row[0].weights[-1] == pytest.approx(1.0, abs=1e-4)
@@ -107,5 +107,5 @@ def test_weights_are_read_back(run: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", '[{"step": 0}]'])
 def test_damaged_weights_are_none(tmp_path: Path, content: str) -> None:
-    (tmp_path / weighed.FILE).write_text(content)
-    assert weighed.read(tmp_path) == ()
+    (tmp_path / recovered.FILE).write_text(content)
+    assert recovered.read(tmp_path) == ()

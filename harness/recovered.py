@@ -1,0 +1,96 @@
+"""`recovered.json`: what the oracle recovered from a run, step by step, kept beside its trace for views and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from harness import files
+
+FILE = "recovered.json"
+MAX_BYTES = 64 * 2**20
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+
+class ConversationWeights(_Record):
+    """One conversation as it was trained on."""
+
+    rank: int
+    micro_batch: int
+    row: int | None
+    """Of the scenario; None for tokens that are no row of it."""
+    ids: tuple[int, ...]
+    trained: tuple[bool, ...]
+    """Whether each token is one of the response's."""
+    weights: tuple[float, ...]
+    """x N, one for each token but the first, which nothing predicts."""
+
+
+class Compared(_Record):
+    """A number of the step as the framework told it, as it was, and as it should have been."""
+
+    reported: float | None
+    """None where the framework told nothing."""
+    recovered: float | None
+    """From the recorded state; None where that does not tell it."""
+    right: float
+    tolerance: float
+    """Relative."""
+
+
+class TensorStep(_Record):
+    """One tensor in one step."""
+
+    name: str
+    moved: float
+    """L2 norm of its update."""
+    off: float
+    """L2 distance of its update from that of a right step from the same state, over the norm of the right one."""
+    learning_rate: float
+    weight_decay: float
+    right_decay: float
+
+
+class StepWeights(_Record):
+    """One optimizer step."""
+
+    step: int
+    targets: int
+    """N: tokens to be trained in the global batch."""
+    right: float
+    """What each trained token should weigh, x N: the clip coefficient."""
+    tolerance: float
+    """How far from it a token may be."""
+    residual: float
+    """Share of the gradient that the tokens of the batch do not explain."""
+    residual_tolerance: float
+    loss: Compared
+    grad_norm: Compared
+    """Before clipping; `recovered` is that of the gradient that the optimizer consumed, after clipping."""
+    learning_rate: Compared
+    tensors: tuple[TensorStep, ...]
+    """In the model's order."""
+    conversations: tuple[ConversationWeights, ...]
+
+
+_STEPS = TypeAdapter(tuple[StepWeights, ...])
+
+
+def write(steps: Sequence[StepWeights], trace: Path) -> None:
+    """Write the file into a trace's folder, whole or not at all; nothing if there is no step."""
+    if steps:
+        files.replace(trace / FILE, _STEPS.dump_json(tuple(steps)).decode())
+
+
+def read(trace: Path) -> tuple[StepWeights, ...]:
+    """The steps of a trace; none if the file is missing, a link, too large, or not what `write` leaves."""
+    path = trace / FILE
+    try:
+        return () if path.is_symlink() or path.stat().st_size > MAX_BYTES else _STEPS.validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return ()
