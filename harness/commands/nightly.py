@@ -52,6 +52,9 @@ def nightly(
             metavar="CMD", help="Called with an action (open, update, flaky, close) and a ticket's page, without shell."
         ),
     ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Add the night's page, in Markdown, to this file.")
+    ] = None,
     keep_days: Annotated[
         float, typer.Option(min=1, metavar="DAYS", help="Remove traces and environments unused for so long.")
     ] = 30.0,
@@ -86,7 +89,7 @@ def nightly(
         entries = _known(known)
         with _alone(home):
             ended = _hold(wish, home, command, entries, envs, Limits(keep_days, keep_gib * GIB))
-            _report(ended)
+            _report(ended, summary)
 
 
 @contextmanager
@@ -204,11 +207,15 @@ def _write_reports(ended: Ended) -> None:
     files.replace(ended.folder / PAGE, markdown.night(ended.night, ended.before))
 
 
-def _report(ended: Ended) -> None:
+def _report(ended: Ended, summary: Path | None) -> None:
     from rich.console import Console
 
+    from harness.nightly.record import PAGE
     from reports.nightly import terminal
 
+    if summary is not None:
+        with summary.open("a") as file:
+            file.write((ended.folder / PAGE).read_text())
     console = Console(highlight=False, markup=False)
     terminal.show(ended.night, str(ended.folder), console)
     if ended.removed:

@@ -78,7 +78,7 @@ def hold(wish: Wish, home: Path, command: tuple[str, ...], parts: Parts) -> Ende
             "finished": parts.now().isoformat(timespec="seconds"),
             "cells": tuple(map(record.seen, verdict.cells)),
             "canaries": canaries.looked_after(night.plan.canaries, _by_release(guarded.cells)),
-            "events": tuple(_event(t) for t in after.values() if t.night == night.name and t.action),
+            "events": tuple(event(t) for t in after.values() if t.night == night.name and t.action),
             "unconfirmed": tuple(f"{s.framework}: {s.cause}" for s in doubtful),
             "environments": _environments(verdict.cells, guarded.cells),
             "problems": (*night.plan.problems, *failures),
@@ -151,7 +151,8 @@ def _environments(*cells: Sequence[CellRecord]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cell.environment for own in cells for cell in own if cell.environment))
 
 
-def _event(ticket: Ticket) -> EventRecord:
+def event(ticket: Ticket) -> EventRecord:
+    """What the last night did to a ticket, which has an action."""
     assert ticket.action is not None
     return EventRecord(
         fingerprint=ticket.fingerprint,
