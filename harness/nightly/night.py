@@ -134,7 +134,7 @@ def _run(whole: Plan, folder: Path, parts: Parts, known: bool = True) -> Verdict
 
 def _seen(night: Night, verdict: Verdict, before: dict[str, Ticket], whole: Plan, folder: Path, parts: Parts) -> Seen:
     """What the night saw; what is new in it was run a second time."""
-    seen = Seen(night.name, tuple(verdict.cells))
+    seen = Seen(night.name, tuple(verdict.cells), unsettled=frozenset(night.plan.unsettled))
     new = tickets.to_confirm(before, verdict.cells, night.name)
     if not new:
         return seen
