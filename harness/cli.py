@@ -9,7 +9,19 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from harness.commands import bisect, compare, doctor, env, explain, history, judge, list_, nightly, run
+from harness.commands import (
+    bisect,
+    compare,
+    doctor,
+    env,
+    explain,
+    history,
+    judge,
+    list_,
+    nightly,
+    report,
+    run,
+)
 from harness.commands.stop import INTERRUPTED, WRONG_USAGE, Stop
 
 app = typer.Typer(
@@ -23,6 +35,7 @@ app.command("list")(list_.list_)
 app.command("explain")(explain.explain)
 app.command("compare")(compare.compare)
 app.command("judge")(judge.judge)
+app.command("report")(report.report)
 app.command("bisect")(bisect.bisect)
 app.command("nightly")(nightly.nightly)
 app.command("history")(history.history)

@@ -12,5 +12,5 @@ def replace(path: Path, text: str) -> None:
     Processes that write the same file do not meet in the partial one. Raises OSError.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)

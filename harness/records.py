@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -18,6 +19,8 @@ from adapters.contract import Scenario
 from scenarios import text
 
 MAX_TEXT = 256 * 2**20
+LOGS, LOG_LINES, LOG_WIDTH, LOG_BYTES = 64, 20, 2000, 64 * 1024
+"""What is shown of what ranks printed: why a run did not end by itself."""
 
 
 class UnreadableTrace(Exception):
@@ -113,6 +116,28 @@ def header(folder: Path) -> tuple[Header, Scenario]:
 def reported(folder: Path, rank: int = 0) -> tuple[Reported, ...]:
     """What a rank's framework told of each step, as far as it came. Raises UnreadableTrace."""
     return tuple(read_lines(folder, contract.steps_file(rank), Reported))
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The last lines of what a rank printed."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+def tails(folder: Path) -> Iterator[Tail]:
+    """Of each rank's log, in order. No link is followed, of a long log the end is read, and of a long line the begin.
+
+    Raises OSError.
+    """
+    for log in sorted(folder.glob("log-r*.txt"))[:LOGS]:
+        if log.is_symlink() or not log.is_file():
+            continue
+        with log.open("rb") as content:
+            content.seek(max(0, log.stat().st_size - LOG_BYTES))
+            lines = content.read().decode(errors="replace").splitlines()[-LOG_LINES:]
+        yield Tail(log.name, tuple(line[:LOG_WIDTH] for line in lines))
 
 
 def one_line(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -11,13 +11,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.verdict import DistanceRecord, GroupRecord, RowRecord, Side, ViewRecord
+from harness.verdict import GroupRecord, RowRecord, Side, ViewRecord
+from reports import words
 
-SIDES: dict[Side, tuple[str, str]] = {
-    "right": ("right by the oracle", "green"),
-    "wrong": ("wrong by the oracle", "bold red"),
-    "fed otherwise": ("fed with other inputs than the scenario's", "bold red"),
-    "unjudged": ("not judged by the oracle", "yellow"),
+STYLES: Mapping[Side, str] = {
+    "right": "green",
+    "wrong": "bold red",
+    "fed otherwise": "bold red",
+    "unjudged": "yellow",
 }
 MOST_ROWS = 8
 
@@ -45,7 +46,7 @@ def _alike(views: Sequence[ViewRecord]) -> list[list[ViewRecord]]:
     """Views whose groups are of the same frameworks, on the same side."""
     found: dict[object, list[ViewRecord]] = {}
     for view in views:
-        key = tuple((tuple(map(_release, g.members)), g.side) for g in view.groups)
+        key = tuple((tuple(map(words.release, g.members)), g.side) for g in view.groups)
         found.setdefault(key, []).append(view)
     return list(found.values())
 
@@ -59,13 +60,16 @@ def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Cons
     for distance in view.distances:
         if distance.first > 0:
             continue  # of the largest group from each other one; the rest is in the verdict
-        _line(f"{letters[distance.first % 26]} and {letters[distance.second % 26]}: {_apart(distance)}", console)
+        _line(f"{letters[distance.first % 26]} and {letters[distance.second % 26]}: {words.apart(distance)}", console)
     if len(view.inputs) > 1:
-        others = ", ".join(_release(name) for names in view.inputs[1:] for name in names)
+        others = ", ".join(words.release(name) for names in view.inputs[1:] for name in names)
         _line(f"not fed the same tokens, masks or positions as the most: {others}", console)
     if view.left_out:
-        _line(f"left out, for their traces do not hold every step: {', '.join(map(_release, view.left_out))}", console)
-    table = tuple((row.row, *map(_spans, row.spans)) for row in view.rows)
+        _line(
+            f"left out, for their traces do not hold every step: {', '.join(map(words.release, view.left_out))}",
+            console,
+        )
+    table = tuple((row.row, *map(words.spans, row.spans)) for row in view.rows)
     if table in shown:
         _line(f"tokens weigh as in the table of {shown[table]}", console)
     elif table:
@@ -75,19 +79,10 @@ def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Cons
 
 
 def _group(letter: str, group: GroupRecord, majority: bool, console: Console) -> None:
-    said, style = SIDES[group.side]
     vote = f"; {group.votes} independent implementations agree, the most" if majority else ""
-    members = ", ".join(map(_release, group.members))
-    text = Text.assemble(f"{letter}  ", members, "  ", (said, style), vote)
+    members = ", ".join(map(words.release, group.members))
+    text = Text.assemble(f"{letter}  ", members, "  ", (words.SIDES[group.side], STYLES[group.side]), vote)
     console.print(Padding(text, (0, 0, 0, 2), expand=False))
-
-
-def _apart(distance: DistanceRecord) -> str:
-    when = "by the names of their tensors" if distance.parted < 0 else f"at step {distance.parted}"
-    return (
-        f"they part {when}; gradients there {distance.gradient:.2g} of their length apart, parameters at the end"
-        f" {distance.parameters:.2g} apart ({distance.drift:.2g} of the way moved)"
-    )
 
 
 def _rows(rows: Sequence[RowRecord], letters: str, console: Console) -> None:
@@ -96,27 +91,15 @@ def _rows(rows: Sequence[RowRecord], letters: str, console: Console) -> None:
     for letter in letters:
         table.add_column(letter)
     for row in rows[:MOST_ROWS]:
-        table.add_row(f"row {row.row}", *map(_spans, row.spans))
+        table.add_row(f"row {row.row}", *map(words.spans, row.spans))
     _line("weight x N, and the tokens that have it:", console)
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     if len(rows) > MOST_ROWS:
         _line(f"and {len(rows) - MOST_ROWS} more rows", console)
 
 
-def _spans(spans: Sequence[tuple[int, int, float]] | None) -> str:
-    if spans is None:
-        return "-"
-    told = [f"{weight:.3g} ({a})" if a == b else f"{weight:.3g} ({a}-{b})" for a, b, weight in spans]
-    return ", ".join(told) if told else "0"
-
-
 def _scenario(view: ViewRecord) -> str:
     return f"{view.scenario}@{view.seed}" if view.seed else view.scenario
-
-
-def _release(name: str) -> str:
-    """`FRAMEWORK==VERSION` of a cell's name."""
-    return name.partition("/")[0]
 
 
 def _line(text: str, console: Console) -> None:

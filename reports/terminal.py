@@ -5,10 +5,8 @@ Everything that matters is said in words; colour only repeats it, and is left ou
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -16,17 +14,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict
-from reports import across
-
-WORDS: Mapping[Outcome, str] = {
-    "fail": "FAIL",
-    "unknown": "unknown",
-    "known": "known",
-    "pass": "pass",
-    "unsupported": "n/a",
-}
-"""Worst first."""
+from harness.verdict import CellRecord, Outcome, Verdict
+from reports import across, said, words
+from reports.said import Line
 
 STYLES: Mapping[Outcome, str] = {
     "fail": "bold red",
@@ -36,18 +26,16 @@ STYLES: Mapping[Outcome, str] = {
     "unsupported": "dim",
 }
 
-T = TypeVar("T")
-
 
 def show(verdict: Verdict, folder: str, console: Console) -> None:
     """Print the whole verdict. `folder` is what `lockstep explain` takes; no command is offered where it is empty."""
     _matrix(verdict.cells, console)
-    for cells in _alike(_of(verdict, "fail"), _fail_key):
+    for cells in words.alike(words.of(verdict, "fail"), words.fail_key):
         _failing(cells, folder, console)
     for outcome in ("known", "unknown"):
-        for cells in _alike(_of(verdict, outcome), lambda c: (c.framework, c.reason)):
+        for cells in words.alike(words.of(verdict, outcome), words.reason_key):
             _other(outcome, cells, console)
-    _unsupported(_of(verdict, "unsupported"), folder, console)
+    _unsupported(words.of(verdict, "unsupported"), folder, console)
     across.show(verdict.views, console)
     console.print(_summary(verdict))
 
@@ -55,32 +43,8 @@ def show(verdict: Verdict, folder: str, console: Console) -> None:
 def cell(record: CellRecord, console: Console) -> None:
     """Print one cell: its verdict, and in words why."""
     _heading(record.verdict, [record], console)
-    if record.verdict in ("fail", "known"):
-        if record.reason:
-            _line(console, record.reason, 2)
-        _said(record, console)
-    elif record.reason:
-        _line(console, record.reason, 2)
-    elif record.verdict == "pass":
-        _line(console, "nothing was found that is not as it should be", 2)
+    _said(said.lines(record), console)
     console.print()
-
-
-def _of(verdict: Verdict, outcome: Outcome) -> list[CellRecord]:
-    return [cell for cell in verdict.cells if cell.verdict == outcome]
-
-
-def _alike(cells: Iterable[CellRecord], key: Callable[[CellRecord], Hashable]) -> list[list[CellRecord]]:
-    groups: dict[Hashable, list[CellRecord]] = {}
-    for cell in cells:
-        groups.setdefault(key(cell), []).append(cell)
-    return list(groups.values())
-
-
-def _fail_key(cell: CellRecord) -> Hashable:
-    if cell.diagnoses:
-        return cell.framework, tuple((d.cause, d.summary) for d in cell.diagnoses)
-    return cell.framework, tuple(dict.fromkeys(f.code for f in cell.findings))
 
 
 # ---- the matrix
@@ -124,7 +88,7 @@ def _square(cells: Iterable[CellRecord], release: tuple[str, str], scenario: str
     several = sum(counts.values()) > 1
     lines = [
         Text(f"{counts[outcome]} {word}" if several else word, STYLES[outcome])
-        for outcome, word in WORDS.items()
+        for outcome, word in words.WORDS.items()
         if counts[outcome]
     ]
     return Text("\n").join(lines) if lines else Text("-", "dim")
@@ -136,119 +100,44 @@ def _square(cells: Iterable[CellRecord], release: tuple[str, str], scenario: str
 def _failing(cells: list[CellRecord], folder: str, console: Console) -> None:
     example = cells[0]
     _heading("fail", cells, console)
-    _said(example, console)
+    _said(said.found(example), console)
     if folder:
-        _line(console, f"more: lockstep explain {_quoted(folder)} {_quoted(example.name)}", 2, whole=True)
+        _line(console, f"more: lockstep explain {words.quoted(folder)} {words.quoted(example.name)}", 2, whole=True)
     console.print()
 
 
-def _said(example: CellRecord, console: Console) -> None:
-    before: DiagnosisRecord | None = None
-    for diagnosis in example.diagnoses:
-        _diagnosis(diagnosis, before, console)
-        before = diagnosis
-    _inputs([f for f in example.findings if f.code.startswith("inputs.")], console)
-    explained = {code for d in example.diagnoses for code in d.codes}
-    _findings([f for f in example.findings if f.code in explained], console)
-    _unexplained([f for f in example.findings if f.code not in explained], bool(explained), console)
+def _said(lines: Iterable[Line], console: Console) -> None:
+    for line in lines:
+        _line(console, Text(line.text, "bold" if line.strong else ""), 2 + 2 * line.depth)
 
 
 def _other(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
     _heading(outcome, cells, console)
     example = cells[0]
-    said = [d.summary for d in example.diagnoses] or [f.message for f in example.findings][:1]
-    for line in [example.reason] if example.reason else said:
+    summaries = [d.summary for d in example.diagnoses] or [f.message for f in example.findings][:1]
+    for line in [example.reason] if example.reason else summaries:
         _line(console, line, 2)
     console.print()
 
 
 def _unsupported(cells: Sequence[CellRecord], folder: str, console: Console) -> None:
     """In a line for each release: how much it cannot express, not why."""
-    for own in _alike(cells, lambda c: (c.framework, c.version)):
-        text = f"{own[0].framework}=={own[0].version} cannot express {_scenarios(own)}"
-        console.print(Text.assemble((WORDS["unsupported"], STYLES["unsupported"]), "  ", text))
+    for own in words.alike(cells, lambda c: (c.framework, c.version)):
+        text = f"{own[0].framework}=={own[0].version} cannot express {words.scenarios(own)}"
+        console.print(Text.assemble((words.WORDS["unsupported"], STYLES["unsupported"]), "  ", text))
     if cells:
-        _line(console, f"why: lockstep explain {_quoted(folder or 'DIR')} CELL", 2, whole=True)
+        _line(console, f"why: lockstep explain {words.quoted(folder or 'DIR')} CELL", 2, whole=True)
         console.print()
 
 
 def _heading(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
-    word = Text(WORDS[outcome], STYLES[outcome])
-    releases = _alike(cells, lambda c: c.version)
-    where = "; ".join(f"{r[0].framework}=={r[0].version} on {_scenarios(r)}" for r in releases)
-    console.print(Text.assemble(word, "  ", (where, "bold")))
-
-
-def _scenarios(cells: Iterable[CellRecord]) -> str:
-    seeds: dict[str, list[int]] = {}
-    for cell in cells:
-        seeds.setdefault(cell.scenario, []).append(cell.seed)
-    return ", ".join(
-        name if numbers == [0] else f"{name} ({counted('seed', numbers)})" for name, numbers in seeds.items()
-    )
-
-
-def _diagnosis(diagnosis: DiagnosisRecord, before: DiagnosisRecord | None, console: Console) -> None:
-    _line(console, Text(diagnosis.summary, "bold"), 2)
-    explains = "explains" if before is None else "with the above, explains"
-    # Causes of one kind rest on the same numbers: told once.
-    evidence = "" if before is not None and before.evidence == diagnosis.evidence else f"; {diagnosis.evidence}"
-    _line(console, f"{explains} {share(diagnosis.explains)} of the deviation{evidence}", 4)
-    for label, said in (("upstream", diagnosis.upstream), ("remedy", diagnosis.remedy)):
-        if said:
-            _line(console, f"{label}: {said}", 4)
-
-
-def _inputs(findings: Sequence[FindingRecord], console: Console) -> None:
-    """What was received and what should have been, one below the other, for the first finding of each code."""
-    for code in dict.fromkeys(f.code for f in findings):
-        first = next(f for f in findings if f.code == code)
-        for label, said in (("received", first.observed), ("expected", first.expected)):
-            if isinstance(said, str):
-                _line(console, f"{label}: {said}", 4)
-
-
-def _findings(findings: Sequence[FindingRecord], console: Console) -> None:
-    if findings:
-        _line(console, "findings: " + ", ".join(collapsed(findings)), 4)
-
-
-def _unexplained(findings: Sequence[FindingRecord], beside: bool, console: Console) -> None:
-    if not findings:
-        return
-    _line(console, "also found, and not explained by that:" if beside else "no known cause explains what was found:", 2)
-    for code in dict.fromkeys(f.code for f in findings):
-        same = [f for f in findings if f.code == code]
-        more = f" (and {len(same) - 1} more of {code})" if len(same) > 1 else ""
-        _line(console, f"{code}: {same[0].message}{more}", 4)
-
-
-def collapsed(findings: Sequence[FindingRecord]) -> list[str]:
-    """Each code once, with the steps it was found at."""
-    steps: dict[str, list[int]] = {}
-    for finding in findings:
-        steps.setdefault(finding.code, []).extend([] if finding.step is None else [finding.step])
-    return [f"{code} ({counted('step', numbers)})" if numbers else code for code, numbers in steps.items()]
-
-
-def counted(noun: str, numbers: Iterable[int]) -> str:
-    """`step 2`, `steps 0-2, 5`."""
-    ordered = sorted(set(numbers))
-    starts = [i for i, n in enumerate(ordered) if i == 0 or n != ordered[i - 1] + 1]
-    runs = [ordered[a:b] for a, b in zip(starts, [*starts[1:], len(ordered)], strict=True)]
-    text = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
-    return f"{noun}{'s' if len(ordered) > 1 else ''} {text}"
-
-
-def share(value: float) -> str:
-    """A percentage, rounded down so that 100 % is said of the whole alone (or of all but a billionth)."""
-    return f"{math.floor(value * 1000 + 1e-6) / 10:g} %"
+    word = Text(words.WORDS[outcome], STYLES[outcome])
+    console.print(Text.assemble(word, "  ", (words.where(cells), "bold")))
 
 
 def _summary(verdict: Verdict) -> Text:
-    counts = Counter(c.verdict for c in verdict.cells)
-    parts = [Text(f"{counts[o]} {word}", STYLES[o]) for o, word in WORDS.items() if counts[o]]
-    cells = f"{len(verdict.cells)} cell{'' if len(verdict.cells) == 1 else 's'}"
+    parts = [Text(f"{count} {words.WORDS[o]}", STYLES[o]) for o, count in words.counts(verdict).items()]
+    cells = words.cells(len(verdict.cells))
     text = Text.assemble(cells, ": ", Text(", ").join(parts)) if parts else Text(cells)
     if not verdict.complete:
         text.append("; the run is not complete: it goes on, or was interrupted", "yellow")
@@ -262,9 +151,3 @@ def _line(console: Console, text: str | Text, indent: int, whole: bool = False) 
         console.print(Text(" " * indent) + line, soft_wrap=True)
     else:
         console.print(Padding(line, (0, 0, 0, indent), expand=False))
-
-
-def _quoted(word: str) -> str:
-    """In single quotes if a shell would read anything into it."""
-    plain = all(c.isalnum() or c in "-_./=,+:@%" for c in word)
-    return word if plain and word else "'" + word.replace("'", "'\\''") + "'"

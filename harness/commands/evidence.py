@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from harness.records import Header
 
 MARK = "<- wrong"
-LOG_LINES = 20
-LOG_BYTES = 64 * 1024
 
 
 def show(steps: Sequence[StepEvidence], console: Console) -> None:
@@ -47,18 +45,12 @@ def ran(header: Header, console: Console) -> None:
 
 
 def logs(trace: Path, console: Console) -> None:
-    """The last lines of what each rank printed: why a run did not end by itself.
+    """The last lines of what each rank printed: why a run did not end by itself."""
+    from harness import records
 
-    Traces may come from elsewhere: no link is followed, and of a long log the end is read.
-    """
-    for log in sorted(trace.glob("log-r*.txt")):
-        if log.is_symlink() or not log.is_file():
-            continue
-        with log.open("rb") as content:
-            content.seek(max(0, log.stat().st_size - LOG_BYTES))
-            lines = content.read().decode(errors="replace").splitlines()[-LOG_LINES:]
-        _title(f"The last {len(lines)} lines of {log.name}", console)
-        for line in lines:
+    for tail in records.tails(trace):
+        _title(f"The last {len(tail.lines)} lines of {tail.name}", console)
+        for line in tail.lines:
             _line(line, console)
         console.print()
 

@@ -14,6 +14,8 @@ from harness.session.plan import Choice
 from harness.verdict import CellRecord, Verdict, ViewRecord
 
 CELLS, SCENARIOS, LOGS = "cells", "scenarios", "logs"
+PAGES = "html"
+"""The report for a browser, of the run once it has ended."""
 
 
 class BadFolder(Exception):
@@ -43,7 +45,7 @@ class RunFolder:
             if (path / verdict.FILE).exists():
                 kept = verdict.read(path).cells if resume else []
                 # A checkpoint is made anew in any case: the scenario may be another one since.
-                for name in (SCENARIOS,) if resume else (CELLS, SCENARIOS, LOGS):
+                for name in (SCENARIOS, PAGES) if resume else (CELLS, SCENARIOS, LOGS, PAGES):
                     shutil.rmtree(path / name, ignore_errors=True)
             folder = RunFolder(path, kept)
             folder.write(complete=False)

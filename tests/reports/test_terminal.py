@@ -126,15 +126,3 @@ def test_interrupted_and_empty(snapshot: SnapshotAssertion) -> None:
 
 def test_no_colour_where_the_output_is_no_terminal() -> None:
     assert "\x1b" not in render(mixed())
-
-
-@pytest.mark.parametrize(
-    ("numbers", "text"), [([2], "step 2"), ([0, 1, 2], "steps 0-2"), ([5, 0, 1, 5, 2], "steps 0-2, 5")]
-)
-def test_numbers_are_collapsed(numbers: list[int], text: str) -> None:
-    assert terminal.counted("step", numbers) == text
-
-
-@pytest.mark.parametrize(("value", "text"), [(1.0, "100 %"), (0.99999, "99.9 %"), (0.5, "50 %"), (0.0, "0 %")])
-def test_a_share_is_not_rounded_up(value: float, text: str) -> None:
-    assert terminal.share(value) == text

@@ -1,0 +1,186 @@
+"""`lockstep report`: a run that is over, told in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.commands.stop import UNKNOWN, Stop
+
+if TYPE_CHECKING:
+    from reports.source import Source
+
+STDOUT = Path("-")
+WIDTH = 120
+"""Characters of a line of what a terminal shows, in a file."""
+
+
+class Format(StrEnum):
+    html = "html"
+    terminal = "terminal"
+    markdown = "markdown"
+    junit = "junit"
+    github = "github"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.", show_default=False)],
+    format_: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="html: pages for a browser, as `lockstep run` writes them. terminal: what it prints. markdown: a page "
+            "for a CI job's summary. junit: XML, a test case for each cell. github: annotations, as a job prints "
+            "them. tensorboard, wandb: the traces step by step, for a tracker of experiments.",
+        ),
+    ] = Format.html,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="File to write, or folder for html, tensorboard and wandb. Default: stdout, or a folder in DIR.",
+            show_default=False,
+        ),
+    ] = None,
+    traces: Annotated[
+        bool, typer.Option("--traces", help="With html: pack the traces into it, so that it can be taken elsewhere.")
+    ] = False,
+) -> None:
+    """Tell a run that is over in another way, from its verdict and its traces alone. Nothing is judged again.
+
+    Exit status: 0 written, 2 wrong usage, 3 the run cannot be read.
+    """
+    if traces and format_ is not Format.html:
+        raise Stop(f"--traces belongs to --format html; leave it out of --format {format_}")
+    source = _load(folder)
+    if format_ is Format.html:
+        _pages(source, out, traces)
+    elif format_ in _FOLDERS:
+        _into_folder(source, format_, out or folder / format_.value)
+    elif out is not None and out != STDOUT:
+        _into_file(_text(source, format_), out)
+    elif format_ is Format.terminal:
+        _show(source)
+    else:
+        typer.echo(_text(source, format_), nl=False)
+
+
+def _load(folder: Path) -> Source:
+    from harness.commands.recorded import read_run
+    from reports import source
+
+    read_run(folder)  # what is no run is told as by every other command
+    return source.load(folder)
+
+
+# ---- text
+
+
+def _text(source: Source, format_: Format) -> str:
+    from reports import github, junit, markdown
+
+    if format_ is Format.terminal:
+        return _drawn(source)
+    if format_ is Format.junit:
+        return junit.xml(source.verdict)
+    return github.commands(source.verdict) if format_ is Format.github else markdown.page(source.verdict, _at(source))
+
+
+def _at(source: Source) -> str:
+    return str(source.folder)
+
+
+def _show(source: Source) -> None:
+    from rich.console import Console
+
+    from reports import terminal
+
+    terminal.show(source.verdict, _at(source), Console(highlight=False, markup=False))
+
+
+def _drawn(source: Source) -> str:
+    from io import StringIO
+
+    from rich.console import Console
+
+    from reports import terminal
+
+    drawn = StringIO()
+    terminal.show(source.verdict, _at(source), Console(file=drawn, width=WIDTH, highlight=False, markup=False))
+    return drawn.getvalue()
+
+
+def _into_file(text: str, out: Path) -> None:
+    from harness import files
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        files.replace(out, text)
+    except OSError as error:
+        raise _unwritable(out, error) from None
+
+
+# ---- folders
+
+
+def _pages(source: Source, out: Path | None, traces: bool) -> None:
+    from harness.session.folder import PAGES
+    from reports import html
+
+    out = out or source.folder / PAGES
+    if out == STDOUT:
+        raise _no_stream(Format.html)
+    try:
+        typer.echo(f"to look at: {html.write(source, out, traces)}")
+    except html.NotAReport as error:
+        raise Stop(str(error)) from None
+    except OSError as error:
+        raise _unwritable(out, error) from None
+
+
+def _no_stream(format_: Format) -> Stop:
+    return Stop(f"--format {format_} writes a folder; name it with --out")
+
+
+def _unwritable(out: Path, error: OSError) -> Stop:
+    return Stop(f"{out} cannot be written ({error.strerror}); choose another --out")
+
+
+def _tensorboard(source: Source, out: Path) -> int:
+    from reports import tensorboard
+
+    return tensorboard.write(source, out)
+
+
+def _wandb(source: Source, out: Path) -> int:
+    from reports import wandb
+
+    try:
+        return wandb.write(source, out)
+    except wandb.NotTracked as error:
+        raise Stop(str(error), UNKNOWN) from None
+
+
+_FOLDERS: Mapping[Format, Callable[[Source, Path], int]] = {Format.tensorboard: _tensorboard, Format.wandb: _wandb}
+
+
+def _into_folder(source: Source, format_: Format, out: Path) -> None:
+    """A folder that is there already is refused: these formats would add to it, and tell every value twice."""
+    if out == STDOUT:
+        raise _no_stream(format_)
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise Stop(f"{out} is there already; give a new folder with --out, or remove it")
+        written = _FOLDERS[format_](source, out)
+    except ModuleNotFoundError as error:
+        told = f"--format {format_} needs the package {error.name}: pip install 'lockstep[{format_}]'"
+        raise Stop(told) from None
+    except OSError as error:
+        raise _unwritable(out, error) from None
+    typer.echo(f"{written} of {len(source.cells)} cells have a trace that tells something; written to {out}")

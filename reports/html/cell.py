@@ -1,0 +1,128 @@
+"""The page of a cell: from its verdict and trace to what the template lays out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import records
+from harness.records import Header
+from harness.recovered import StepWeights
+from harness.verdict import CellRecord, FindingRecord, ViewRecord
+from reports import plain, said, words
+from reports.html import apart, curves, tensors, weight_map
+from reports.html.figure import Figure, numbers, told
+from reports.html.weight_map import WeightMap
+from reports.source import Cell
+
+MOST_MAPS = 12
+"""Steps whose weights are drawn."""
+MOST_TOKENS = 20_000
+"""Of one map."""
+MOST_FINDINGS = 100
+
+
+@dataclass(frozen=True)
+class Log:
+    name: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the template of a cell's page is given."""
+
+    record: CellRecord
+    lines: Sequence[said.Line]
+    codes: Sequence[str]
+    """Of all findings, with their steps."""
+    findings: Sequence[FindingRecord]
+    more_findings: int
+    maps: Sequence[Figure]
+    chosen: int | None
+    """The step whose map is shown first."""
+    pictures: Sequence[Figure]
+    groups: Sequence[apart.Group]
+    distance: Figure | None
+    view_reason: str | None
+    header: Header | None
+    problem: str | None
+    logs: Sequence[Log]
+    judged: bool
+    """Whether what the oracle recovered is beside the trace."""
+
+    @property
+    def figures(self) -> list[Figure]:
+        return [*self.maps, *self.pictures, *([self.distance] if self.distance else [])]
+
+
+def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
+    """`others` are the cells of the same scenario, `view` what sets them apart."""
+    record, steps = cell.record, cell.steps
+    maps = [_map(drawn, cell) for step in steps[:MOST_MAPS] if (drawn := _drawn(step))]
+    curve = curves.figure(cell, others)
+    return Page(
+        record=record,
+        lines=said.lines(record),
+        codes=words.collapsed(record.findings),
+        findings=record.findings[:MOST_FINDINGS],
+        more_findings=max(0, len(record.findings) - MOST_FINDINGS),
+        maps=maps,
+        chosen=next((m.step for m in maps if m.wrong), maps[0].step if maps else None),
+        pictures=[*([curve] if curve else []), *tensors.figures(steps)],
+        groups=apart.groups(view) if view else [],
+        distance=apart.figure(view) if view else None,
+        view_reason=view.reason if view else None,
+        header=cell.told.header,
+        problem=cell.told.problem,
+        logs=_logs(cell.trace) if cell.trace and record.verdict == "unknown" else [],
+        judged=bool(steps),
+    )
+
+
+def _logs(trace: Path) -> list[Log]:
+    return [Log(tail.name, [plain.printable(line) for line in tail.lines]) for tail in records.tails(trace)]
+
+
+# ---- weight maps
+
+
+def _drawn(step: StepWeights) -> WeightMap | None:
+    """None for what no page could hold."""
+    return weight_map.draw(step) if sum(len(c.ids) for c in step.conversations) <= MOST_TOKENS else None
+
+
+def _map(drawn: WeightMap, cell: Cell) -> Figure:
+    scenario = cell.told.scenario
+    number = drawn.step.step
+    return Figure(
+        id=f"weights-{number}",
+        chart="weights",
+        title=f"Step {number}: what each token weighed, as a share of what it should",
+        sentence=weight_map.sentence(drawn),
+        data=weight_map.data(drawn, scenario.vocabulary if scenario else ()),
+        numbers=numbers(
+            ["micro-batch", "rank", "row", "trained tokens", "mean weight x N", "right", "spread"],
+            [_row(line) for line in drawn.lines],
+            [line.wrong for line in drawn.lines],
+        ),
+        height=drawn.height,
+        legend=drawn.counts,
+        step=number,
+        wrong=drawn.wrong,
+    )
+
+
+def _row(line: weight_map.Line) -> list[str]:
+    trained = line.conversation
+    mean = "-" if line.mean is None else f"{round(line.mean, 6) + 0.0:.6f}"  # + 0.0: no minus zero
+    return [
+        str(trained.micro_batch),
+        str(trained.rank),
+        line.name,
+        str(len(line.trained)),
+        mean,
+        f"{line.right:.6f}",
+        told(line.spread, 2),
+    ]

@@ -1,0 +1,104 @@
+"""Loss and gradient norm over the steps: right, as this framework has them, and as the others of the scenario do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from reports.html.figure import Figure, Numbers, finite, numbers, told
+from reports.source import Cell
+
+RIGHT = "right, by the oracle"
+QUANTITIES = ("loss, as reported", "gradient norm, as reported", "gradient norm that reached the optimizer")
+MOST_OTHERS = 12
+
+
+@dataclass(frozen=True)
+class Point:
+    what: str
+    who: str
+    step: int
+    value: float | None
+
+
+def figure(cell: Cell, others: Sequence[Cell]) -> Figure | None:
+    """None where the cell tells nothing."""
+    shown = [other for other in others if other.told.reported or other.steps][:MOST_OTHERS]
+    own = [*_right(cell), *_told(cell)]
+    if not any(finite(p.value) for p in own):
+        return None
+    points = [*own, *(point for other in shown for point in _told(other))]
+    return Figure(
+        id="curves",
+        chart="curves",
+        title="Loss and gradient norm, step by step",
+        sentence=_sentence(cell, len(shown)),
+        # Drawn last, and so on top: this run's line, and the oracle's, whose gaps show what lies under it.
+        data={
+            "points": [_mark(p) for p in reversed(points) if finite(p.value)],
+            "who": list(dict.fromkeys(p.who for p in points)),
+        },
+        numbers=_table(points),
+    )
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.record.framework} {cell.record.version}"
+
+
+def _right(cell: Cell) -> Iterator[Point]:
+    """What each step should have been, from the parameters that this framework had before it."""
+    for step in cell.steps:
+        yield Point(QUANTITIES[0], RIGHT, step.step, step.loss.right)
+    for step in cell.steps:
+        yield Point(QUANTITIES[1], RIGHT, step.step, step.grad_norm.right)
+    for step in cell.steps:
+        yield Point(QUANTITIES[2], RIGHT, step.step, step.grad_norm.right * step.right)
+
+
+def _told(cell: Cell) -> Iterator[Point]:
+    who = _name(cell)
+    for line in cell.told.reported:
+        yield Point(QUANTITIES[0], who, line.step, line.loss)
+        yield Point(QUANTITIES[1], who, line.step, line.grad_norm)
+    for step in cell.steps:
+        yield Point(QUANTITIES[2], who, step.step, step.grad_norm.recovered)
+
+
+def _mark(point: Point) -> dict[str, object]:
+    return {
+        "what": point.what,
+        "who": point.who,
+        "step": point.step,
+        "value": point.value,
+        "exact": told(point.value, 9),
+    }
+
+
+def _sentence(cell: Cell, others: int) -> str:
+    said = f"{'; '.join(_against(cell))}." if cell.steps else "As reported; what is right was not recovered."
+    beside = f" Beside it {others} other run{'' if others == 1 else 's'} of this scenario." if others else ""
+    return f"{said[0].upper()}{said[1:]}{beside}"
+
+
+def _against(cell: Cell) -> Iterator[str]:
+    """How what is reported stands to what is right."""
+    for name, each in (
+        ("reported loss", [step.loss for step in cell.steps]),
+        ("reported gradient norm", [step.grad_norm for step in cell.steps]),
+    ):
+        known = [one for one in each if one.reported is not None]
+        wrong = sum(not abs((one.reported or 0.0) - one.right) <= one.tolerance * abs(one.right) for one in known)
+        if not known:
+            yield f"{name}: none"
+        else:
+            yield f"{name}: {f'wrong at {wrong} of {len(known)} steps' if wrong else 'right at every step'}"
+
+
+def _table(points: Sequence[Point]) -> Numbers:
+    steps = sorted({p.step for p in points})
+    found = {(p.what, p.who, p.step): p.value for p in points}
+    lines = dict.fromkeys((p.what, p.who) for p in points)
+    ordered = sorted(lines, key=lambda line: QUANTITIES.index(line[0]))
+    rows = [[what, who, *(told(found.get((what, who, step)), 9) for step in steps)] for what, who in ordered]
+    return numbers(["", "run", *(f"step {step}" for step in steps)], rows)

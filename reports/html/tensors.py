@@ -1,0 +1,197 @@
+"""Tensor by tensor: how far each moved and how far that is off, and the learning rate and the decay that it got."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.recovered import StepWeights, TensorStep
+from reports.html.figure import Figure, finite, numbers, told
+
+MOST_STEPS = 6
+"""That a heat map shows."""
+MOST_TENSORS = 120
+
+_OFF = (1e-4, 1e-2, 0.1, 0.3, 0.7)
+"""Bounds of the shades for what is off, relative to the right update."""
+_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+
+
+OUTSIDE = "none"
+"""The column of what is in no layer."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor stands on the map."""
+
+    row: str
+    column: str
+
+
+def place(name: str) -> Place:
+    """`model.layers.3.mlp.up_proj.weight` is `mlp.up_proj` in layer 3; what is in no layer stands before the first."""
+    found = _LAYER.search(name)
+    kind = name[found.end() :] if found else name.removeprefix("model.")
+    return Place(kind.removesuffix(".weight"), found[1] if found else OUTSIDE)
+
+
+def figures(steps: Sequence[StepWeights]) -> list[Figure]:
+    """Two heat maps and two charts of the update rule; none without steps."""
+    shown = steps[:MOST_STEPS]
+    if not any(step.tensors for step in shown):
+        return []
+    return [_off(shown), _moved(shown), _rate(shown), _decay(shown)]
+
+
+# ---- heat maps
+
+
+def _off(steps: Sequence[StepWeights]) -> Figure:
+    worst = max((t.off for s in steps for t in s.tensors if finite(t.off)), default=0.0)
+    sentence = (
+        "L2 distance of each tensor's update from that of a right step from the same state, over the length of the"
+        f" right one: 0 is right, 1 is as far off as no update at all. Largest: {told(worst, 3)}."
+    )
+    levels = _scale("off", lambda t: t.off, _OFF)
+    return _heat("off", "How far each tensor's update is off", sentence, steps, lambda t: t.off, levels)
+
+
+def _moved(steps: Sequence[StepWeights]) -> Figure:
+    most = max((t.moved for s in steps for t in s.tensors if finite(t.moved)), default=0.0)
+    sentence = f"L2 norm of each tensor's change in a step. Largest: {told(most, 3)}."
+    levels = _scale("far", lambda t: t.moved, [most * k / 6 for k in range(1, 6)])
+    return _heat("moved", "How far each tensor moved", sentence, steps, lambda t: t.moved, levels)
+
+
+Value = Callable[[TensorStep], float]
+
+
+def _scale(palette: str, value: Value, bounds: Sequence[float]) -> Callable[[TensorStep], str]:
+    """The shade of a tensor; of what is no number, the last."""
+
+    def shade(tensor: TensorStep) -> str:
+        level = bisect.bisect_right(bounds, value(tensor)) if finite(value(tensor)) else len(bounds)
+        return f"{palette}{level}"
+
+    return shade
+
+
+def _heat(
+    name: str,
+    title: str,
+    sentence: str,
+    steps: Sequence[StepWeights],
+    value: Value,
+    level: Callable[[TensorStep], str],
+) -> Figure:
+    squares = [_square(step, tensor, value(tensor), level(tensor)) for step, tensor in _each(steps)]
+    rows = [[str(step.step), tensor.name, told(value(tensor))] for step, tensor in _each(steps)]
+    return Figure(
+        id=name,
+        chart="heat",
+        title=title,
+        sentence=sentence,
+        data={"squares": squares},
+        numbers=numbers(["step", "tensor", title.lower()], rows),
+        across=len({square["column"] for square in squares}),
+    )
+
+
+def _square(step: StepWeights, tensor: TensorStep, value: float, level: str) -> dict[str, Any]:
+    at = place(tensor.name)
+    return {
+        "part": f"step {step.step}",
+        "row": at.row,
+        "column": at.column,
+        "level": level,
+        "text": f"{value:.2g}",
+        "exact": told(value),
+        "name": tensor.name,
+        "place": f"step {step.step}",
+    }
+
+
+def _each(steps: Sequence[StepWeights]) -> Iterator[tuple[StepWeights, TensorStep]]:
+    return ((step, tensor) for step in steps for tensor in step.tensors[:MOST_TENSORS])
+
+
+# ---- the update rule
+
+
+def _rate(steps: Sequence[StepWeights]) -> Figure:
+    found = [
+        _Got(step.step, t.name, t.learning_rate, step.learning_rate.right, step.learning_rate.tolerance)
+        for step, t in _each(steps)
+    ]
+    return _rule("learning-rate", "The learning rate that each tensor got", found)
+
+
+def _decay(steps: Sequence[StepWeights]) -> Figure:
+    found = [_Got(step.step, t.name, t.weight_decay, t.right_decay, None) for step, t in _each(steps)]
+    return _rule("weight-decay", "The weight decay that each tensor got", found)
+
+
+@dataclass(frozen=True)
+class _Got:
+    """What one tensor got in one step."""
+
+    step: int
+    tensor: str
+    value: float
+    right: float
+    tolerance: float | None
+    """Relative; None where it is not kept with the step."""
+
+    @property
+    def wrong(self) -> bool:
+        return self.tolerance is not None and not abs(self.value - self.right) <= self.tolerance * abs(self.right)
+
+
+def _rule(name: str, title: str, found: Sequence[_Got]) -> Figure:
+    shown = [got for got in found if finite(got.value)]
+    right = dict.fromkeys((_short(got.tensor), got.right) for got in found if finite(got.right))
+    # From 0, and to no less than a hundredth: what is but rounding is to look like nothing.
+    most = max([0.01 if name == "weight-decay" else 0.0, *(got.value for got in shown), *(value for _, value in right)])
+    return Figure(
+        id=name,
+        chart="rule",
+        title=title,
+        sentence=_sentence(found),
+        data={
+            "found": [_point(got) for got in shown],
+            "right": [{"tensor": tensor, "value": value} for tensor, value in right],
+            "frame": [{"value": 0.0}, {"value": most * 1.1}],
+        },
+        numbers=numbers(
+            ["step", "tensor", "recovered", "right"],
+            [[str(got.step), got.tensor, told(got.value), told(got.right)] for got in found],
+            [got.wrong for got in found],
+        ),
+    )
+
+
+def _short(tensor: str) -> str:
+    return tensor.removeprefix("model.").removesuffix(".weight")
+
+
+def _point(got: _Got) -> dict[str, Any]:
+    return {
+        "tensor": _short(got.tensor),
+        "step": str(got.step),
+        "value": got.value,
+        "exact": told(got.value),
+        "wrong": got.wrong,
+    }
+
+
+def _sentence(found: Sequence[_Got]) -> str:
+    right = sorted({got.right for got in found})
+    shown = told(right[0]) if len(right) == 1 else f"{told(right[0])} to {told(right[-1])}"
+    least, most = min(got.value for got in found), max(got.value for got in found)
+    said = f"Recovered: {told(least)} to {told(most)}. Right, at the strokes: {shown}."
+    wrong = len({got.tensor for got in found if got.wrong})
+    return f"{said} {wrong} tensors are not within the tolerance." if wrong else said

@@ -1,0 +1,70 @@
+"""A verdict as JUnit XML, which CI systems read: a test case for each cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from io import BytesIO
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+from junitparser.junitparser import FinalResult
+
+from harness.verdict import CellRecord, Verdict
+from reports import plain, said, words
+
+
+def xml(verdict: Verdict) -> str:
+    """The document: a suite for each release, a case for each cell.
+
+    `fail` is a failure, `unknown` an error, `known` and `unsupported` are skipped, each with its reason. A run that is
+    not complete, or has no cells, holds an error of its own: nothing that was not measured is shown as right.
+    """
+    suites = [_suite(cells) for cells in words.alike(verdict.cells, lambda c: (c.framework, c.version))]
+    if not verdict.complete or not verdict.cells:
+        suites.append(_incomplete(verdict))
+    document = JUnitXml("lockstep")
+    for suite in suites:
+        document.add_testsuite(suite)
+    document.update_statistics()
+    written = BytesIO()
+    document.write(written)
+    return written.getvalue().decode()
+
+
+def _suite(cells: Sequence[CellRecord]) -> TestSuite:
+    suite = TestSuite(_release(cells[0]))
+    suite.add_testcases([_case(cell) for cell in cells])
+    return suite
+
+
+def _release(cell: CellRecord) -> str:
+    return plain.line(f"{cell.framework}=={cell.version}")
+
+
+def _case(cell: CellRecord) -> TestCase:
+    seconds = cell.seconds if cell.seconds is not None and math.isfinite(cell.seconds) else None
+    case = TestCase(plain.line(cell.label), _release(cell), seconds)
+    case.result = _results(cell)
+    if cell.command:
+        case.system_out = plain.line(cell.command)
+    return case
+
+
+def _results(cell: CellRecord) -> list[FinalResult]:
+    kinds = {"fail": Failure, "unknown": Error, "known": Skipped, "unsupported": Skipped}
+    if cell.verdict not in kinds:
+        return []
+    causes = [d.kind for d in cell.diagnoses] or [f.code for f in cell.findings][:1]
+    kind = "; ".join(causes) if cell.verdict == "fail" else cell.verdict
+    result = kinds[cell.verdict](plain.line(words.in_short(cell) or cell.verdict), plain.line(kind))
+    result.text = said.text(said.lines(cell))
+    return [result]
+
+
+def _incomplete(verdict: Verdict) -> TestSuite:
+    case = TestCase("the run is complete", "lockstep")
+    why = "it goes on, or was interrupted" if verdict.cells else "it holds no cell"
+    case.result = [Error(f"the run is not complete: {why}", "unknown")]
+    suite = TestSuite("lockstep")
+    suite.add_testcase(case)
+    return suite

@@ -1,0 +1,212 @@
+"""A verdict in Markdown: a page for the summary of a CI job, which takes 1 MiB, so that the worst comes first."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+from rich.console import Console
+
+from harness.verdict import CellRecord, Outcome, Verdict, ViewRecord
+from reports import across, plain, said, words
+
+LIMIT = 1_000_000
+"""Most bytes of a page. GitHub drops a summary of more than 1 MiB as a whole."""
+MATRIX_LIMIT = LIMIT // 4
+VIEWS_LIMIT = LIMIT // 4
+CLOSING = 1000
+"""Bytes that are kept free for the lines that say what is left out."""
+WIDTH = 120
+
+SIGNS: dict[Outcome, str] = {"fail": "❌", "unknown": "❔", "known": "🟣", "pass": "✅", "unsupported": "⚪"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is said of some cells."""
+
+    text: str
+    cells: int
+
+
+def page(verdict: Verdict, folder: str) -> str:
+    """The whole verdict. `folder` is where the run lies, for the commands that show more of it."""
+    matrix = _matrix(verdict.cells)
+    views = _views(verdict.views)
+    parts = [_heading(verdict), matrix if _size(matrix) <= MATRIX_LIMIT else _TOO_WIDE]
+    views = views if _size(views) <= VIEWS_LIMIT else f"{_VIEWS}\n\nToo long for this page; `verdict.json` has it."
+    room = LIMIT - CLOSING - _size(*parts, views)
+    shown, left_out = _fitting(list(_sections(verdict, folder)), room)
+    more = f"{words.cells(left_out)} more would not fit on this page: {_code(f'lockstep report {_at(folder)}')}"
+    parts += [*shown, *([more] if left_out else []), views]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+_TOO_WIDE = "The table of all cells does not fit on this page."
+_VIEWS = "## Frameworks against each other"
+
+
+def _at(folder: str) -> str:
+    return words.quoted(plain.line(folder, 500))
+
+
+def _fitting(sections: Sequence[Section], room: int) -> tuple[list[str], int]:
+    """As many as fit, in their order; and how many cells the others are of."""
+    shown, left_out = [], 0
+    for section in sections:
+        size = _size(section.text)
+        if size <= room:
+            shown.append(section.text)
+            room -= size
+        else:
+            left_out += section.cells
+    return shown, left_out
+
+
+def _size(*parts: str) -> int:
+    """Bytes, with the empty line after each."""
+    return sum(len(part.encode()) + 2 for part in parts)
+
+
+def _heading(verdict: Verdict) -> str:
+    told = ", ".join(f"{count} {words.WORDS[outcome]}" for outcome, count in words.counts(verdict).items())
+    title = f"# Lockstep: {words.cells(len(verdict.cells))}{': ' if told else ''}{told}"
+    return title if verdict.complete else f"{title}\n\n**The run is not complete: it goes on, or was interrupted.**"
+
+
+# ---- the table of all cells
+
+
+def _matrix(cells: Sequence[CellRecord]) -> str:
+    if not cells:
+        return ""
+    releases = list(dict.fromkeys((c.framework, c.version) for c in cells))
+    scenarios = list(dict.fromkeys(c.scenario for c in cells))
+    counts: dict[tuple[str, str, str], Counter[Outcome]] = {}
+    for cell in cells:
+        counts.setdefault((cell.framework, cell.version, cell.scenario), Counter())[cell.verdict] += 1
+    head = ["scenario", *(f"{escaped(f)} {escaped(v)}" for f, v in releases)]
+    rows = [[escaped(s), *(_square(counts.get((f, v, s), Counter())) for f, v in releases)] for s in scenarios]
+    return _table([head, *rows])
+
+
+def _square(counts: Counter[Outcome]) -> str:
+    several = counts.total() > 1
+    told = [
+        f"{sign} {counts[outcome]} {words.WORDS[outcome]}" if several else f"{sign} {words.WORDS[outcome]}"
+        for outcome, sign in SIGNS.items()
+        if counts[outcome]
+    ]
+    return " ".join(told) or "-"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+# ---- cells, those alike together
+
+
+def _sections(verdict: Verdict, folder: str) -> Iterator[Section]:
+    for cells in words.alike(words.of(verdict, "fail"), words.fail_key):
+        yield _section("fail", cells, [*_lines(said.found(cells[0])), _commands(cells[0], folder)])
+    for outcome in ("unknown", "known"):
+        for cells in words.alike(words.of(verdict, outcome), words.reason_key):
+            again = [_commands(cells[0], folder)] if outcome == "unknown" else []
+            yield _section(outcome, cells, [escaped(words.in_short(cells[0])), *again])
+    if cells := words.of(verdict, "unsupported"):
+        yield _unsupported(cells)
+
+
+def _section(outcome: Outcome, cells: Sequence[CellRecord], parts: Iterable[str]) -> Section:
+    heading = f"## {SIGNS[outcome]} {words.WORDS[outcome]} {escaped(words.where(cells))}"
+    return Section("\n\n".join(filter(None, [heading, *parts])), len(cells))
+
+
+def _unsupported(cells: Sequence[CellRecord]) -> Section:
+    told = [
+        f"- {escaped(words.where(alike))}: {escaped(alike[0].reason or 'no reason is given')}"
+        for alike in words.alike(cells, words.reason_key)
+    ]
+    heading = f"## {SIGNS['unsupported']} {words.WORDS['unsupported']}: what releases cannot express"
+    return Section("\n".join([heading, "", *told]), len(cells))
+
+
+def _lines(told: Sequence[said.Line]) -> Iterator[str]:
+    """Sentences as paragraphs, and under each what belongs to it as a list."""
+    block: list[str] = []
+    for line in told:
+        if line.depth:
+            block.append(f"- {escaped(line.text)}")
+        else:
+            yield "\n".join(block)
+            block = []
+            yield f"**{escaped(line.text)}**" if line.strong and line.text else escaped(line.text)
+    yield "\n".join(block)
+
+
+def _commands(cell: CellRecord, folder: str) -> str:
+    commands = [f"lockstep explain {_at(folder)} {words.quoted(cell.name)}", *([cell.command] if cell.command else [])]
+    return _fenced("\n".join(map(plain.line, commands)), "sh")
+
+
+# ---- frameworks against each other
+
+
+def _views(views: Sequence[ViewRecord]) -> str:
+    """As at a terminal: it is made of tables and short lines."""
+    if not views:
+        return ""
+    drawn = StringIO()
+    across.show(views, Console(file=drawn, width=WIDTH, highlight=False, markup=False))
+    lines = [plain.printable(line).rstrip() for line in drawn.getvalue().splitlines()]
+    text = "\n".join(lines[1:]).strip()  # the first is the heading
+    return f"{_VIEWS}\n\n{_fenced(text, 'text')}"
+
+
+# ---- Markdown
+
+
+_LINK = re.compile(r"https?://[A-Za-z0-9/._#?=%&+~:@,-]*[A-Za-z0-9/#=]")
+_SIGNS = re.compile(r"[\\`*{}\[\]<|~&#$!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_FIRST = re.compile(r"[-+=:>]|\d+(?=[.)](?:\s|$))")
+
+
+def escaped(text: str) -> str:
+    """A text in one line, of which Markdown reads nothing but its links."""
+    shown = plain.line(text)
+    parts, at = [], 0
+    for link in _LINK.finditer(shown):
+        parts += [_signs(shown[at : link.start()], at == 0), f"<{link.group()}>"]
+        at = link.end()
+    return "".join([*parts, _signs(shown[at:], at == 0)])
+
+
+def _signs(text: str, first: bool) -> str:
+    quoted = _SIGNS.sub(r"\\\g<0>", text)
+    # What would begin a list, a heading's underline or a table's at the beginning of a line.
+    return _FIRST.sub(_begin, quoted, count=1) if first and _FIRST.match(quoted) else quoted
+
+
+def _begin(found: re.Match[str]) -> str:
+    sign = found.group()
+    return f"{sign}\\" if sign.isdigit() else f"\\{sign}"
+
+
+def _code(text: str) -> str:
+    fence = "`" * (1 + _ticks(text))
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
+
+
+def _fenced(text: str, language: str) -> str:
+    fence = "`" * max(3, 1 + _ticks(text))
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _ticks(text: str) -> int:
+    """Most backticks in a row."""
+    return max(map(len, re.findall("`+", text)), default=0)

@@ -1,0 +1,27 @@
+"""A run's folder with a trace that was recorded and recovered from, as `lockstep run` leaves it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from harness import judge, recovered, summary, verdict
+from harness.verdict import CellRecord, Verdict
+
+NAME = "torch==simulated/small"
+
+
+def run(good: Path, folder: Path) -> Path:
+    """One cell with a trace, one whose trace nothing was recovered from, and one without."""
+    steps = [summary.summarize(step) for step in judge.judge(good).steps]
+    for name in ("whole", "reported"):
+        shutil.copytree(good, folder / name)
+    recovered.write(steps, folder / "whole")
+    fields = {"framework": "torch", "scenario": "small"}
+    cells = [
+        CellRecord(version="simulated", verdict="pass", trace="whole", **fields),
+        CellRecord(version="older", verdict="pass", trace="reported", **fields),
+        CellRecord(version="../lost", verdict="unknown", reason="it died", **fields),
+    ]
+    verdict.write(Verdict(cells=cells, complete=True), folder)
+    return folder
