@@ -176,9 +176,8 @@ def _hold(
     try:
         count = _Count()
         with terminable(), Progress(count.tally, Console(stderr=True)) as progress:
-            parts = real.parts(envs, entries, markdown.ticket, progress, count.planned)
+            parts = real.parts(envs, entries, real.Faces(markdown.ticket, _write_reports), progress, count.planned)
             ended = night.hold(wish, home, command, parts)
-            _write_reports(ended)
             progress.told("looking for what can be removed")
             return night.clear(ended, home, (envs or store.default_root()).absolute(), limits, time.time())
     except KeyboardInterrupt:
@@ -201,10 +200,12 @@ class _Count:
 def _write_reports(ended: Ended) -> None:
     """Every face of a night that is a file. Raises OSError."""
     from harness import files
+    from harness.commands.pages import write_pages
     from harness.nightly.record import PAGE
     from reports.nightly import markdown
 
     files.replace(ended.folder / PAGE, markdown.night(ended.night, ended.before))
+    write_pages(ended.folder)
 
 
 def _report(ended: Ended, summary: Path | None) -> None:

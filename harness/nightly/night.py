@@ -38,6 +38,8 @@ class Parts:
     """One session; whether what is listed as known counts."""
     render: outbox.Render
     """A ticket's page."""
+    report: Callable[[Ended], None]
+    """Writes what people read of a night, before it counts as finished."""
     now: Callable[[], datetime]
 
 
@@ -84,8 +86,10 @@ def hold(wish: Wish, home: Path, command: tuple[str, ...], parts: Parts) -> Ende
             "problems": (*night.plan.problems, *failures),
         }
     )
+    ended = Ended(night, before, folder, verdict, after)
+    parts.report(ended)
     record.write(night, home)
-    return Ended(night, before, folder, verdict, after)
+    return ended
 
 
 def clear(ended: Ended, home: Path, envs: Path, limits: space.Limits, now: float) -> Ended:
