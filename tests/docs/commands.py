@@ -39,21 +39,21 @@ class Command:
 
 def collected() -> list[Command]:
     """Every command of every page, alternatives (`list scenarios|faults`) one by one; each once."""
-    found = (command for page in PAGES for command in _of(page))
-    return list(dict.fromkeys(found))
+    texts = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+    return list(dict.fromkeys(command for name, text in texts.items() for command in read(name, text)))
 
 
-def _of(page: Path) -> Iterator[Command]:
-    name = page.relative_to(ROOT).as_posix()
-    for token in MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8")):
+def read(name: str, text: str) -> Iterator[Command]:
+    """The commands of one page."""
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
         if token.type in ("code_block", "fence"):
             lines = re.sub(r"\\\n\s*", "", token.content).splitlines()
-            texts = [(text, True) for line in lines if (text := _command(line))]
+            shown = [(found, True) for line in lines if (found := _command(line))]
         else:
             codes = [child.content for child in token.children or () if child.type == "code_inline"]
-            texts = [(text, False) for code in codes if (text := _command(code)) and " " in text]
-        for text, shown in texts:
-            yield from (Command(name, each, shown) for each in _alternatives(text))
+            shown = [(found, False) for code in codes if (found := _command(code)) and " " in found]
+        for found, own in shown:
+            yield from (Command(name, each, own) for each in _alternatives(found))
 
 
 def _command(line: str) -> str | None:

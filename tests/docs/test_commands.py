@@ -1,0 +1,145 @@
+"""Every command that the documentation shows is one that there is; the quick ones are run here, as a reader would run
+them, and each of the others names the test that runs it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+
+import pytest
+import typer
+import typer.main
+
+from harness import cli
+from tests.docs import commands
+from tests.docs.commands import ROOT, Command
+from tests.docs.followed import RUN
+
+BISECT = "tests/frameworks/test_bisect.py"
+FIXES = "tests/frameworks/test_fixes.py"
+NIGHTLY = "tests/frameworks/test_nightly.py"
+NEWEST = "tests/frameworks/conftest.py::newest"
+SERIES = f"{BISECT}::test_it_goes_on_where_it_was_and_finds_the_release"
+BY_DATE = f"{BISECT}::test_between_two_dates_the_package_is_found"
+UNDERNEATH = f"{BISECT}::test_the_package_underneath_is_found_out"
+COMMITS = f"{BISECT}::test_commits_are_bisected_over_one_environment"
+NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
+
+ELSEWHERE = {
+    "lockstep run": NEWEST,
+    "lockstep run --out DIR": NEWEST,
+    "lockstep run --framework trl==1.16.0,deepspeed==0.18.9 --scenario '*offload'": (
+        "tests/frameworks/conftest.py::trainers"
+    ),
+    "lockstep run --framework deepspeed==0.19.8,transformers==4.57.3": "tests/frameworks/conftest.py::trainers",
+    "lockstep run --framework deepspeed==0.15.2 --scenario sft-ragged-zero2-offload": (
+        "tests/frameworks/conftest.py::everything"
+    ),
+    "lockstep run --framework torch --fault mean-of-micro-batches": (
+        "tests/frameworks/test_run.py::test_nothing_is_kept_of_faults_nor_in_a_damaged_history"
+    ),
+    "lockstep run --framework torch --scenario 'sft-ragged*' --seeds 2": (
+        "tests/frameworks/test_run.py::test_what_was_measured_is_kept"
+    ),
+    "lockstep run --framework trl@colleague.txt --scenario sft-ragged": BY_DATE,
+    "lockstep run --framework deepspeed==0.15.2 --patch deepspeed-offload": (
+        f"{FIXES}::test_with_the_fix_offload_is_right"
+    ),
+    "lockstep run --framework deepspeed==0.15.2 --also deepspeed==0.15.2 --scenario sft-ragged-zero2-offload"
+    " --patch deepspeed-offload": f"{FIXES}::test_with_the_fix_offload_is_right",
+    "lockstep bisect deepspeed --scenario sft-ragged-zero2-offload": SERIES,
+    "lockstep bisect deepspeed --scenario sft-ragged-zero2-offload --patch deepspeed-offload": (
+        f"{BISECT}::test_the_fix_moves_the_boundary_away"
+    ),
+    "lockstep bisect trl==1.16.0 --vary deepspeed --scenario sft-ragged-zero2-offload": UNDERNEATH,
+    "lockstep bisect trl==0.12.2,accelerate==1.11.0 --vary transformers --scenario sft-ragged": UNDERNEATH,
+    "lockstep bisect trl --by-date --from 2025-06-01 --to 2025-08-15 --scenario sft-ragged": BY_DATE,
+    "lockstep bisect deepspeed --repo ~/DeepSpeed --good v0.15.1 --bad v0.15.2 --scenario"
+    " sft-ragged-zero2-offload": COMMITS,
+    "lockstep bisect deepspeed --repo . --step --scenario sft-ragged-zero2-offload": (
+        f"{BISECT}::test_git_bisect_run_finds_the_commit_that_mends_it"
+    ),
+    "lockstep nightly": NIGHT,
+    "lockstep nightly --only deepspeed": NIGHT,
+    "lockstep nightly --only deepspeed==0.19.8": NIGHT,
+    "lockstep nightly --only torch --scenario sft-ragged": NIGHT,
+    "lockstep nightly --pre --dir .lockstep/early": NIGHT,
+    "lockstep nightly --ticket-command ./ticket.sh": f"{NIGHTLY}::test_a_finding_is_one_ticket_over_two_nights",
+    'lockstep nightly --keep-days 14 --keep-gib 6 --summary "$GITHUB_STEP_SUMMARY"': (
+        "tests/harness/commands/test_nightly.py::test_a_quiet_night_is_told_in_some_lines"
+    ),
+    "make run": NEWEST,
+    "make check": ".ci/run::make check",
+    "make test": ".ci/run::make test",
+    "make test-fast": ".ci/run::make test",
+    "make bench": "tests/frameworks/test_bench.py::test_what_is_written",
+}
+"""Commands that take long, or need what is not everywhere, and what runs them, perhaps on less."""
+
+FOUND = commands.collected()
+SHOWN = sorted({c.text.removeprefix(".venv/bin/") for c in FOUND if c.shown})
+USAGE: type[Exception] = typer.BadParameter.__mro__[1]
+"""What is raised for options that there are not: click's own class, or typer's copy of it."""
+GROUP = typer.main.get_command(cli.app)
+
+
+def ids(command: Command) -> str:
+    return f"{command.page}: {command.text}"
+
+
+def test_pages_have_commands() -> None:
+    assert {"README.md", "CONTRIBUTING.md", "docs/bisect.md", "docs/reports.md"} <= {c.page for c in FOUND}
+
+
+def test_every_command_that_is_shown_is_run_by_a_test() -> None:
+    assert set(SHOWN) == {*RUN, *ELSEWHERE}
+    assert not set(RUN) & set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("place", sorted(set(ELSEWHERE.values())))
+def test_what_runs_it_is_there(place: str) -> None:
+    file, _, name = place.partition("::")
+    text = (ROOT / file).read_text()
+    if not file.endswith(".py"):
+        assert name in text.splitlines()
+        return
+    assert name in {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("command", [c for c in FOUND if c.words[0] == "lockstep"], ids=ids)
+def test_lockstep_takes_it(command: Command) -> None:
+    """Its subcommand, options and values; within a sentence, what must be given may be left out."""
+    if command.words[1] == "COMMAND":
+        return  # stands for each of them
+    try:
+        _parse(command.words[1:])
+    except typer.BadParameter as error:
+        if type(error).__name__ != "MissingParameter" or command.shown:
+            raise
+
+
+def _parse(words: list[str]) -> None:
+    verb = GROUP
+    while hasattr(verb, "commands"):
+        assert words[0] in verb.commands, f"there is no command {words[0]}"
+        verb = verb.commands[words[0]]
+        words = words[1:]
+    verb.make_context(str(verb.name), list(words))
+
+
+@pytest.mark.parametrize("target", sorted({c.words[1] for c in FOUND if c.words[0] == "make"}))
+def test_make_takes_it(target: str) -> None:
+    done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_command_that_there_is_not_would_be_found() -> None:
+    """The checks above can fail."""
+    for words in (["nonsense"], ["run", "--nonsense"], ["list", "nonsense"], ["report", "DIR", "--format", "pdf"]):
+        with pytest.raises((AssertionError, USAGE), match=r"nonsense|pdf"):
+            _parse(words)
+    assert [c.text for c in commands.read("x.md", "    $ lockstep run  # comment\n\nand `lockstep list a|b`\n")] == [
+        "lockstep run",
+        "lockstep list a",
+        "lockstep list b",
+    ]
