@@ -4,7 +4,7 @@
 (() => {
   const UNIT = 19; // height of a line of the weight map, in pixels
   const LEFT = 196; // room for its brackets
-  const AFTER = 72; // room for the mean weight behind a line
+  const AFTER = 92; // room for the mean weight behind a line
   const WIDEST = 22; // of a token's square
 
   const shown = (weight) => (typeof weight === "number" ? weight.toPrecision(6) : weight);

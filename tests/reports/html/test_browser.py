@@ -165,14 +165,14 @@ def test_the_dark_is_dark(browser: Browser, pages: Path) -> None:
 
 
 def test_a_keyboard_reaches_all_there_is(browser: Browser, pages: Path) -> None:
-    """Every link, control and scrolled table once, each with a frame around it; the first leads past the header."""
+    """Every link and control once, and what scrolls, each with a frame around it; the first leads past the header."""
     browser.open(page(pages, DROPPED))
     wanted = browser.run(
-        "return document.querySelectorAll('a[href], button:not([hidden]), input:checked, summary, [tabindex=\"0\"]')"
+        "return document.querySelectorAll('a[href], button:not([hidden]), input:checked, summary')"
         ".values().filter((e) => e.checkVisibility()).toArray().length"
     )
     reached = []
-    for _ in range(wanted + 5):
+    for _ in range(wanted + 20):
         ActionChains(browser.driver).send_keys(Keys.TAB).perform()
         at = browser.run(
             "const e = document.activeElement; return [e.tagName + '|' + (e.id || e.className) + '|' + "
@@ -182,7 +182,8 @@ def test_a_keyboard_reaches_all_there_is(browser: Browser, pages: Path) -> None:
             break
         reached.append(at)
     assert reached[0][0].startswith("A|skip")
-    assert len(reached) == wanted
+    # A part that scrolls and has nothing in it to reach is reached itself, whether or not it says so.
+    assert len([name for name, _ in reached if not name.startswith("DIV|scroll")]) == wanted
     assert {outline for _, outline in reached} == {"solid"}
 
 
