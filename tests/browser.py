@@ -76,6 +76,11 @@ class Browser:
     def run(self, script: str, *given: object) -> Any:
         return self.driver.execute_script(script, *given)
 
+    def first_paint(self) -> float:
+        """Milliseconds from the begin of the page's loading until something was seen."""
+        script = "return performance.getEntriesByName('first-contentful-paint').map((e) => e.startTime)[0]"
+        return float(WebDriverWait(self.driver, 20).until(lambda d: d.execute_script(script)))
+
     def marks(self, chart: str) -> list[str]:
         """What each mark of a chart says of itself."""
         script = "return [...document.querySelectorAll(arguments[0])].map(e => e.getAttribute('aria-label'))"

@@ -45,9 +45,10 @@ def built(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
             }))  # fmt: skip
     views = [view.model_copy(update={"scenario": f"{SCENARIO}-{j}"}) for j in range(SCENARIOS)]
     verdict.write(Verdict(cells=cells, views=views, complete=True), folder)
-    before = time.monotonic()
+    # Of this process, which is all that works: the other tests that run at the same time do not count.
+    before = time.process_time()
     html.write(source.load(folder), folder / "html")
-    return Built(folder / "html", time.monotonic() - before)
+    return Built(folder / "html", time.process_time() - before)
 
 
 def test_all_are_built_in_under_ten_seconds(built: Built) -> None:
@@ -65,6 +66,5 @@ def test_the_index_is_less_than_two_mebibytes(built: Built) -> None:
 def test_it_is_seen_in_less_than_a_second(built: Built, browser: Browser, page: str) -> None:
     path = built.folder / page
     browser.open(path if path.is_file() else next(path.iterdir()))
-    paints = browser.run("return performance.getEntriesByType('paint').map((e) => [e.name, e.startTime])")
-    (first,) = [at for name, at in paints if name == "first-contentful-paint"]
+    first = browser.first_paint()
     assert first < 1000, f"{first:.0f} ms"

@@ -165,7 +165,7 @@ def test_in_a_mean_of_means_a_shorter_line_is_never_of_a_lesser_kind(planted: Pa
 
 def test_words_that_mean_harm_are_one_line_of_bounded_length() -> None:
     drawn = weight_map.draw(step(conversation(0, 0, [0.5, 0.5])))
-    (line,) = weight_map.data(drawn, ("a", "\u202e\n" + "x" * 100))["lines"]
-    assert line["words"][0].isprintable()
-    assert len(line["words"][0]) <= weight_map.LONGEST_WORD
-    assert line["words"][1] == ""  # an id beyond the vocabulary
+    words = weight_map.data(drawn, ("first", "\u202e\n" + "x" * 100))["words"]
+    assert list(words) == [1]  # the first token has no weight, and the last is beyond the vocabulary
+    assert words[1].isprintable()
+    assert len(words[1]) <= weight_map.LONGEST_WORD
