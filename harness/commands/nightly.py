@@ -52,6 +52,9 @@ def nightly(
             metavar="CMD", help="Called with an action (open, update, flaky, close) and a ticket's page, without shell."
         ),
     ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Add the night's page, in Markdown, to this file.")
+    ] = None,
     keep_days: Annotated[
         float, typer.Option(min=1, metavar="DAYS", help="Remove traces and environments unused for so long.")
     ] = 30.0,
@@ -86,7 +89,7 @@ def nightly(
         entries = _known(known)
         with _alone(home):
             ended = _hold(wish, home, command, entries, envs, Limits(keep_days, keep_gib * GIB))
-            _report(ended)
+            _report(ended, summary)
 
 
 @contextmanager
@@ -173,9 +176,8 @@ def _hold(
     try:
         count = _Count()
         with terminable(), Progress(count.tally, Console(stderr=True)) as progress:
-            parts = real.parts(envs, entries, markdown.ticket, progress, count.planned)
+            parts = real.parts(envs, entries, real.Faces(markdown.ticket, _write_reports), progress, count.planned)
             ended = night.hold(wish, home, command, parts)
-            _write_reports(ended)
             progress.told("looking for what can be removed")
             return night.clear(ended, home, (envs or store.default_root()).absolute(), limits, time.time())
     except KeyboardInterrupt:
@@ -198,17 +200,23 @@ class _Count:
 def _write_reports(ended: Ended) -> None:
     """Every face of a night that is a file. Raises OSError."""
     from harness import files
+    from harness.commands.pages import write_pages
     from harness.nightly.record import PAGE
     from reports.nightly import markdown
 
     files.replace(ended.folder / PAGE, markdown.night(ended.night, ended.before))
+    write_pages(ended.folder)
 
 
-def _report(ended: Ended) -> None:
+def _report(ended: Ended, summary: Path | None) -> None:
     from rich.console import Console
 
+    from harness.nightly.record import PAGE
     from reports.nightly import terminal
 
+    if summary is not None:
+        with summary.open("a") as file:
+            file.write((ended.folder / PAGE).read_text())
     console = Console(highlight=False, markup=False)
     terminal.show(ended.night, str(ended.folder), console)
     if ended.removed:

@@ -70,7 +70,11 @@ def underneath(
         for name in watched()
         if name != own and name in usual and name in newest and Version(newest[name]) > Version(usual[name])
     }
-    return replace(request, overrides=tuple(sorted(newer.items()))) if newer else None
+    if not newer:
+        return None
+    found = replace(request, overrides=tuple(sorted(newer.items())))
+    resolution.resolve(found, recipes.shipped(), root, note)  # as the night will: what cannot be had is told now
+    return found
 
 
 def _unpinned(request: Request, more: Sequence[str]) -> recipes.Recipes:

@@ -38,6 +38,8 @@ class Parts:
     """One session; whether what is listed as known counts."""
     render: outbox.Render
     """A ticket's page."""
+    report: Callable[[Ended], None]
+    """Writes what people read of a night, before it counts as finished."""
     now: Callable[[], datetime]
 
 
@@ -78,14 +80,16 @@ def hold(wish: Wish, home: Path, command: tuple[str, ...], parts: Parts) -> Ende
             "finished": parts.now().isoformat(timespec="seconds"),
             "cells": tuple(map(record.seen, verdict.cells)),
             "canaries": canaries.looked_after(night.plan.canaries, _by_release(guarded.cells)),
-            "events": tuple(_event(t) for t in after.values() if t.night == night.name and t.action),
+            "events": tuple(event(t) for t in after.values() if t.night == night.name and t.action),
             "unconfirmed": tuple(f"{s.framework}: {s.cause}" for s in doubtful),
             "environments": _environments(verdict.cells, guarded.cells),
             "problems": (*night.plan.problems, *failures),
         }
     )
+    ended = Ended(night, before, folder, verdict, after)
+    parts.report(ended)
     record.write(night, home)
-    return Ended(night, before, folder, verdict, after)
+    return ended
 
 
 def clear(ended: Ended, home: Path, envs: Path, limits: space.Limits, now: float) -> Ended:
@@ -134,7 +138,7 @@ def _run(whole: Plan, folder: Path, parts: Parts, known: bool = True) -> Verdict
 
 def _seen(night: Night, verdict: Verdict, before: dict[str, Ticket], whole: Plan, folder: Path, parts: Parts) -> Seen:
     """What the night saw; what is new in it was run a second time."""
-    seen = Seen(night.name, tuple(verdict.cells))
+    seen = Seen(night.name, tuple(verdict.cells), unsettled=frozenset(night.plan.unsettled))
     new = tickets.to_confirm(before, verdict.cells, night.name)
     if not new:
         return seen
@@ -151,7 +155,8 @@ def _environments(*cells: Sequence[CellRecord]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cell.environment for own in cells for cell in own if cell.environment))
 
 
-def _event(ticket: Ticket) -> EventRecord:
+def event(ticket: Ticket) -> EventRecord:
+    """What the last night did to a ticket, which has an action."""
     assert ticket.action is not None
     return EventRecord(
         fingerprint=ticket.fingerprint,

@@ -45,6 +45,8 @@ class NightPlan(BaseModel):
     scenarios: tuple[str, ...]
     newest: dict[str, str]
     """The newest release of every package that is watched, as far as it could be looked up tonight or before."""
+    unsettled: tuple[str, ...] = ()
+    """Frameworks of which nobody could tell tonight what is newest underneath."""
     problems: tuple[str, ...] = ()
     """What could not be looked up."""
 
@@ -74,9 +76,16 @@ def make(wish: Wish, looked_up: Lookup, before: Mapping[str, str], underneath: U
     newest = {**before, **looked_up.newest}
     problems = [f"{told}; the newest that is known was run" for told in looked_up.problems]
     requests: list[Request] = []
+    unsettled: list[str] = []
     for asked in limits(wish.only) or map(parse, recipes.shipped().framework):
         request = _newest(asked, newest, problems)
-        requests += [request, *_under(request, underneath, problems)]
+        try:
+            found = underneath(request)
+        except BuildFailed as error:
+            problems.append(f"{error}; what is newest under {request} was not run")
+            unsettled.append(request.framework)
+            found = None
+        requests += [request] if found is None else [request, found]
     return NightPlan(
         only=wish.only,
         prereleases=wish.prereleases,
@@ -85,6 +94,7 @@ def make(wish: Wish, looked_up: Lookup, before: Mapping[str, str], underneath: U
         requests=tuple(map(str, dict.fromkeys(requests))),
         scenarios=tuple(choice.label for choice in choose(wish.patterns, 1)),
         newest={name: newest[name] for name in watched() if name in newest},
+        unsettled=tuple(unsettled),
         problems=tuple(problems),
     )
 
@@ -96,15 +106,6 @@ def _newest(asked: Request, newest: Mapping[str, str], problems: list[str]) -> R
         problems.append(f"no recipe covers {asked.framework} {version}; add one to recipes.toml. The last one was run")
         version = known.framework[asked.framework].newest
     return replace(asked, version=version)
-
-
-def _under(request: Request, underneath: Underneath, problems: list[str]) -> list[Request]:
-    try:
-        found = underneath(request)
-    except BuildFailed as error:
-        problems.append(f"{error}; what is newest under {request} was not run")
-        return []
-    return [found] if found else []
 
 
 def whole(plan: NightPlan, wish: Wish) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +12,7 @@ from harness.environments import store
 from harness.environments.request import Request
 from harness.known import Entry
 from harness.nightly import newest
-from harness.nightly.night import Parts
+from harness.nightly.night import Ended, Parts
 from harness.nightly.outbox import Render
 from harness.session import real
 from harness.session.folder import RunFolder
@@ -30,8 +31,16 @@ class Watcher(Observer, Protocol):
         """What goes wrong beside the cells."""
 
 
+@dataclass(frozen=True)
+class Faces:
+    """What people read of a night; `reports` has it, which nothing here may import."""
+
+    ticket: Render
+    night: Callable[[Ended], None]
+
+
 def parts(
-    envs: Path | None, known: Sequence[Entry], render: Render, watcher: Watcher, planned: Callable[[int], None]
+    envs: Path | None, known: Sequence[Entry], faces: Faces, watcher: Watcher, planned: Callable[[int], None]
 ) -> Parts:
     """What `lockstep nightly` works with; environments are kept under `envs`, or in the default place.
 
@@ -47,7 +56,7 @@ def parts(
         entries = known if with_known else ()
         return Session(plan, folder, real.parts(plan, envs, entries, watcher.warn), watcher).run()
 
-    return Parts(_look_up(watcher.told), underneath, run, render, lambda: datetime.now(UTC))
+    return Parts(_look_up(watcher.told), underneath, run, faces.ticket, faces.night, lambda: datetime.now(UTC))
 
 
 def _look_up(told: Callable[[str], None]) -> Callable[[Sequence[str], bool], newest.Lookup]:

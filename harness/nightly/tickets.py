@@ -88,6 +88,8 @@ class Seen:
     cells: tuple[CellRecord, ...]
     again: tuple[CellRecord, ...] = ()
     """The second run of what was new."""
+    unsettled: frozenset[str] = frozenset()
+    """Frameworks of which it is not known what was newest underneath."""
 
 
 def to_confirm(tickets: Mapping[str, Ticket], cells: Iterable[CellRecord], night: str) -> dict[str, Sighting]:
@@ -192,7 +194,7 @@ def _steady(sighting: Sighting, again: Iterable[CellRecord]) -> tuple[tuple[Cell
 
 
 def _not_seen(ticket: Ticket, seen: Seen) -> Ticket:
-    if ticket.state == "closed" or not _looked_for(ticket, seen.cells):
+    if ticket.state == "closed" or not _looked_for(ticket, seen):
         return ticket
     missed = ticket.missed + 1
     if missed < ABSENT:
@@ -209,19 +211,19 @@ def _owed(ticket: Ticket | None, action: Action) -> Action | None:
     return None if unheard and action == "close" else action
 
 
-def _looked_for(ticket: Ticket, cells: Iterable[CellRecord]) -> bool:
+def _looked_for(ticket: Ticket, seen: Seen) -> bool:
     """Whether every place where it was seen last was measured, on that release or a later one."""
-    own = [cell for cell in cells if cell.framework == ticket.framework]
-    return all(_covered(place, own) for place in ticket.places)
-
-
-def _covered(place: Place, cells: list[CellRecord]) -> bool:
+    own = [cell for cell in seen.cells if cell.framework == ticket.framework]
     # Where nothing newer lies underneath any more, the recipe's own environment is the newest one.
-    both = any(is_underneath(cell.version) for cell in cells)
+    one = ticket.framework not in seen.unsettled and not any(is_underneath(cell.version) for cell in own)
+    return all(_covered(place, own, one) for place in ticket.places)
+
+
+def _covered(place: Place, cells: list[CellRecord], one: bool) -> bool:
     return any(
         _measured(cell)
         and cell.label == place.scenario
-        and (not both or is_underneath(cell.version) == is_underneath(place.version))
+        and (one or is_underneath(cell.version) == is_underneath(place.version))
         and own_version(cell.version) >= own_version(place.version)
         for cell in cells
     )

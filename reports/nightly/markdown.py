@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 
 from harness.nightly.canaries import CanaryRecord
@@ -11,7 +12,8 @@ from harness.nightly.tickets import Ticket
 from harness.nightly.trend import changes
 from reports.nightly import told
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+_SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~!&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+"""What Markdown or HTML would read as something; an underscore within a word is none of it."""
 _CELLS_SHOWN = 40
 _LINE = 500
 
@@ -31,6 +33,7 @@ def ticket(found: Ticket) -> str:
         f"Ever seen on: {', '.join(map(code, found.releases))}",
         "## See it",
         "\n".join(f"    {_one_line(command)}" for command in _commands(found)),
+        f"What was recorded, from the folder that has this outbox: {code(_explain(found))}",
         f"Fingerprint `{found.fingerprint}`: the same cause on the same framework is this ticket.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -55,6 +58,12 @@ def night(now: Night, before: Night | None) -> str:
 
 def _canary(canary: CanaryRecord) -> tuple[str, ...]:
     return canary.release, canary.scenario, canary.cause, "yes" if canary.found else "NO"
+
+
+def _explain(found: Ticket) -> str:
+    place = found.places[0]
+    cell = f"{found.framework}=={place.version}/{place.scenario}"
+    return f"lockstep explain nights/{found.seen} {shlex.quote(cell)}"
 
 
 def _commands(found: Ticket) -> list[str]:
@@ -109,7 +118,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def plain(text: str) -> str:
     """Text that Markdown and HTML read as nothing but itself, in one line of bounded length."""
-    return _SPECIAL.sub(r"\\\1", _one_line(text)[:_LINE]).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    return _SPECIAL.sub(r"\\\1", _one_line(text)[:_LINE]).replace("\\<", "&lt;")
 
 
 def code(text: str) -> str:

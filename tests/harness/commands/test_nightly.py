@@ -19,8 +19,8 @@ from harness.session.plan import Plan, release
 from harness.verdict import Verdict
 from tests.harness.nightly.made import DROPPED, cell
 
-OPTIONS = ("dir", "only", "pre", "scenario", "jobs", "timeout", "known", "canaries", "ticket-command", "keep-days",
-           "keep-gib", "envs")  # fmt: skip
+OPTIONS = ("dir", "only", "pre", "scenario", "jobs", "timeout", "known", "canaries", "ticket-command", "summary",
+           "keep-days", "keep-gib", "envs")  # fmt: skip
 
 
 @pytest.fixture
@@ -120,12 +120,13 @@ LIMITED = ("--dir", "d", "--only", "torch", "--scenario", "sft-ragged")
 def test_a_quiet_night_is_told_in_some_lines(
     here: Path, capsys: pytest.CaptureFixture[str], frameworks: dict[str, str]
 ) -> None:
-    assert cli.call(["nightly", *LIMITED]) == 0
+    assert cli.call(["nightly", *LIMITED, "--summary", "summary.md"]) == 0
     said = capsys.readouterr().out
     assert ": green" in said
     assert f"canaries: {len(frameworks)} of {len(frameworks)} found" in said
     (page,) = (here / "d" / NIGHTS).glob(f"*/{PAGE}")
     assert page.read_text().startswith(f"# Night {page.parent.name}: green")
+    assert (here / "summary.md").read_text() == page.read_text()
 
 
 def test_a_new_finding_is_told_with_its_ticket(

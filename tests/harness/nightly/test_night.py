@@ -27,6 +27,10 @@ CANARY = Canary(release="deepspeed==0.18.9", scenario="sft-ragged-zero2-offload"
 WISH = Wish(only=("deepspeed", "trl"), patterns=("sft-ragged", "sft-equal"), canaries=(CANARY,))
 
 
+REPORTING = 1000
+"""As a number of cells after which a night is killed: while it writes what people read."""
+
+
 class Killed(BaseException):
     """As a process that is killed: nothing after it runs."""
 
@@ -40,12 +44,20 @@ class World:
     wrong: dict[str, list[str | None]] = field(default_factory=dict)
     ran: list[str] = field(default_factory=list)
     sessions: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
     killed_at: int | None = None
     """The cell, counted over all, before which everything ends."""
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
     def parts(self) -> Parts:
-        return Parts(self.look_up, lambda request, pre: None, self.run, lambda t: f"# {t.title}\n", lambda: self.now)
+        return Parts(
+            self.look_up, lambda request, pre: None, self.run, lambda t: f"# {t.title}\n", self.report, lambda: self.now
+        )
+
+    def report(self, ended: Ended) -> None:
+        if self.killed_at == REPORTING:
+            raise Killed
+        self.reported.append(ended.night.name)
 
     def look_up(self, packages: Sequence[str], prereleases: bool) -> Lookup:
         return Lookup(dict(self.newest), self.problems)
@@ -194,6 +206,17 @@ def test_a_killed_night_goes_on_with_the_same_releases_and_runs_nothing_twice(tm
     assert len(world.ran) == 7
     assert [action for _, action in actions(ended)] == ["open", "open"]
     assert ended.night.status == 1
+
+
+def test_a_night_that_is_killed_while_it_reports_reports_and_tells_the_same(tmp_path: Path) -> None:
+    world = World(wrong={NAME: [DROPPED]}, killed_at=REPORTING)
+    with pytest.raises(Killed):
+        world.night(tmp_path)
+    world.killed_at = None
+    ended = hold(WISH, tmp_path, (), world.parts())
+    assert world.reported == [ended.night.name]
+    assert [action for _, action in actions(ended)] == ["open"]
+    assert len(record.nights(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("point", [1, 2, 3, 4])

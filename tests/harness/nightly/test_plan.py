@@ -53,6 +53,7 @@ def test_what_cannot_be_resolved_is_a_problem_and_the_rest_is_run() -> None:
 
     made = make(Wish(only=("trl", "torch")), Lookup(NEWEST), {}, fail)
     assert made.requests == ("trl==1.17.0", "torch==2.15.0")
+    assert made.unsettled == ("trl", "torch")
     assert len(made.problems) == 2
     assert "no network" in made.problems[0]
 

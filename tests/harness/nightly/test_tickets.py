@@ -90,6 +90,8 @@ def test_what_is_right_on_the_recipes_packages_closes_nothing_of_the_newest_ones
     assert only(night(found, 2, [cell(), cell(version=newest, verdict="unknown")])).missed == 0
     assert only(night(found, 2, [cell(), cell(version="0.19.8,transformers==5.24.0")])).missed == 1
     assert only(night(found, 2, [cell()])).missed == 1, "nothing newer lies underneath any more"
+    unsettled = Seen("night-2", (cell(),), unsettled=frozenset(["deepspeed"]))
+    assert only(advance(found, unsettled)).missed == 0, "nobody knows what does"
 
 
 def test_an_open_ticket_stays_where_it_is_seen_though_the_second_run_of_something_else_does_not_show_it() -> None:
