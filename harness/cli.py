@@ -9,7 +9,19 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from harness.commands import bisect, compare, doctor, env, explain, history, judge, list_, report, run
+from harness.commands import (
+    bisect,
+    compare,
+    doctor,
+    env,
+    explain,
+    history,
+    judge,
+    list_,
+    nightly,
+    report,
+    run,
+)
 from harness.commands.stop import INTERRUPTED, WRONG_USAGE, Stop
 
 app = typer.Typer(
@@ -25,6 +37,7 @@ app.command("compare")(compare.compare)
 app.command("judge")(judge.judge)
 app.command("report")(report.report)
 app.command("bisect")(bisect.bisect)
+app.command("nightly")(nightly.nightly)
 app.command("history")(history.history)
 app.command("doctor")(doctor.doctor)
 app.add_typer(env.app, name="env")

@@ -9,8 +9,12 @@ from pathlib import Path
 def replace(path: Path, text: str) -> None:
     """Put `text` in the place of `path` in one atomic step, so that whoever reads meets the old or the new, never half.
 
-    Processes that write the same file do not meet in the partial one. Raises OSError.
+    Processes that write the same file do not meet in the partial one. What is no file, such as /dev/stdout, is not
+    replaced but written to. Raises OSError.
     """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)

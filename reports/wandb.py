@@ -38,6 +38,8 @@ def write(source: Source, out: Path) -> int:
             _track(cell, scalars, out, mode)
     except wandb.Error as error:
         raise NotTracked(f"Weights & Biases does not take the runs: {plain.line(str(error), 300)}") from None
+    finally:
+        wandb.teardown()  # its process writes the files, and ends when it has
     return len(tracked)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,11 +27,21 @@ def history(
     ] = "*",
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Write a page: all outcomes by release, and what changed when.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Show outcomes of earlier runs, newest first; kept in $LOCKSTEP_HISTORY, or .lockstep/history.sqlite."""
+    if html is not None and as_json:
+        raise Stop("--html and --json are two ways to tell it; leave one of them out")
     kept = _kept(None if framework is None else _framework(framework))
     found = [m for m in reversed(kept) if _fits(m, scenario)]
-    if as_json:
+    if html is not None:
+        _page(found, html)
+    elif as_json:
         typer.echo(json.dumps([{**m.model_dump(), "causes": m.causes} for m in found[:limit]], indent=1))
     elif found:
         _show(found[:limit])
@@ -40,6 +51,19 @@ def history(
         of = "" if framework is None else f" of {framework}"
         on = "" if scenario == "*" else f" on {scenario}"
         typer.echo(f"no outcome{of}{on} is kept here; `lockstep run` adds what it measures")
+
+
+def _page(found: Sequence[Measurement], out: Path) -> None:
+    from harness import files
+    from harness.changes import lines
+    from reports.html import history
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        files.replace(out, history.page(lines(found)))
+    except OSError as error:
+        raise Stop(f"{out} cannot be written ({error.strerror}); give another --html") from None
+    typer.echo(f"to look at: {out}")
 
 
 def _framework(text: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from harness.commands.stop import UNKNOWN, Stop
 
 if TYPE_CHECKING:
     from harness.oracle.basis import BasisCache
@@ -17,11 +20,18 @@ def judge(
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="Folders of runs or of single traces.", show_default=False)
     ],
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write",
+            help="Keep what is found now in the runs' folders, for reports of a run that an older Lockstep made.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON on stdout, and nothing else.")] = (
         False
     ),
 ) -> None:
-    """Judge recorded traces again, by this release's checks. Nothing is written.
+    """Judge recorded traces again, by this release's checks. Nothing is written, unless --write is given.
 
     Exit status: 0 all pass, 1 a divergence was found, 2 wrong usage, 3 something could not be judged.
     """
@@ -30,8 +40,7 @@ def judge(
     from harness.session.folder import own_version
 
     cache = BasisCache()
-    found = [cell for folder in folders for cell in _recorded(folder)]
-    cells = [_judged(cell, cache) for cell in found]
+    cells = [cell for folder in folders for cell in _judged(folder, cache, write)]
     summary: dict[str, int] = {**Counter(cell.verdict for cell in cells)}
     whole = verdict.Verdict(lockstep=own_version(), cells=cells, summary=summary, complete=True)
     if as_json:
@@ -45,21 +54,52 @@ def judge(
     raise typer.Exit(verdict.exit_status(cells))
 
 
-def _recorded(folder: Path) -> list[CellRecord]:
+def _judged(folder: Path, cache: BasisCache, write: bool) -> Sequence[CellRecord]:
     """The cells of a folder, `trace` being a path from here."""
-    from harness.commands.recorded import is_trace, lone_cell, read_run
+    from harness.commands.recorded import is_trace, lone_cell
 
     if is_trace(folder):
-        return [lone_cell(folder)]
-    cells = read_run(folder).cells
+        if write:
+            raise Stop(f"{folder} is a single trace, which keeps no verdict; give --write the folder of a run")
+        return [_again(lone_cell(folder), Path(), cache, write)]
+    cells = _run(folder, cache, write)
     return [c.model_copy(update={"trace": str(folder / c.trace)}) if c.trace else c for c in cells]
 
 
-def _judged(cell: CellRecord, cache: BasisCache) -> CellRecord:
+def _run(folder: Path, cache: BasisCache, write: bool) -> Sequence[CellRecord]:
+    """The cells of a run's folder."""
+    from harness import verdict
+    from harness.commands.recorded import read_run
+
+    before = read_run(folder)
+    cells = [_again(cell, folder, cache, write) for cell in before.cells]
+    if write:
+        from harness.session.folder import own_version
+        from harness.view import views
+
+        update = {"cells": cells, "views": views(cells, folder), "lockstep": own_version()}
+        _written(folder, lambda: verdict.write(before.model_copy(update=update), folder))
+    return cells
+
+
+def _again(cell: CellRecord, folder: Path, cache: BasisCache, write: bool) -> CellRecord:
     """A cell without a trace stays what it was: unsupported, or unknown."""
     if cell.trace is None:
         return cell
+    from harness import recovered, summary
     from harness.commands.recorded import judged_again
     from harness.judge import judge as judge_trace
 
-    return judged_again(cell, judge_trace(Path(cell.trace), cache))
+    trace = folder / cell.trace
+    judgement = judge_trace(trace, cache)
+    if write:
+        steps = [summary.summarize(step) for step in judgement.steps]
+        _written(folder, lambda: recovered.write(steps, trace))
+    return judged_again(cell, judgement)
+
+
+def _written(folder: Path, write: Callable[[], object]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise Stop(f"{folder} cannot be written ({error.strerror}); judge it without --write", UNKNOWN) from None

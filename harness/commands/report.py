@@ -20,6 +20,7 @@ WIDTH = 120
 
 
 class Format(StrEnum):
+    html = "html"
     terminal = "terminal"
     markdown = "markdown"
     junit = "junit"
@@ -34,25 +35,33 @@ def report(
         Format,
         typer.Option(
             "--format",
-            help="markdown: a page for a CI job's summary. junit: XML, a test case for each cell. github: annotations, "
-            "as a job prints them. tensorboard, wandb: the traces step by step, for a tracker of experiments.",
+            help="html: pages for a browser, as `lockstep run` writes them. terminal: what it prints. markdown: a page "
+            "for a CI job's summary. junit: XML, a test case for each cell. github: annotations, as a job prints "
+            "them. tensorboard, wandb: the traces step by step, for a tracker of experiments.",
         ),
-    ] = Format.terminal,
+    ] = Format.html,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="File to write, or for tensorboard and wandb a new folder. Default: stdout, or a folder in DIR.",
+            help="File to write, or folder for html, tensorboard and wandb. Default: stdout, or a folder in DIR.",
             show_default=False,
         ),
     ] = None,
+    traces: Annotated[
+        bool, typer.Option("--traces", help="With html: pack the traces into it, so that it can be taken elsewhere.")
+    ] = False,
 ) -> None:
     """Tell a run that is over in another way, from its verdict and its traces alone. Nothing is judged again.
 
     Exit status: 0 written, 2 wrong usage, 3 the run cannot be read.
     """
+    if traces and format_ is not Format.html:
+        raise Stop(f"--traces belongs to --format html; leave it out of --format {format_}")
     source = _load(folder)
-    if format_ in _FOLDERS:
+    if format_ is Format.html:
+        _pages(source, out, traces)
+    elif format_ in _FOLDERS:
         _into_folder(source, format_, out or folder / format_.value)
     elif out is not None and out != STDOUT:
         _into_file(_text(source, format_), out)
@@ -114,10 +123,33 @@ def _into_file(text: str, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         files.replace(out, text)
     except OSError as error:
-        raise Stop(f"{out} cannot be written ({error.strerror}); choose another --out") from None
+        raise _unwritable(out, error) from None
 
 
 # ---- folders
+
+
+def _pages(source: Source, out: Path | None, traces: bool) -> None:
+    from harness.session.folder import PAGES
+    from reports import html
+
+    out = out or source.folder / PAGES
+    if out == STDOUT:
+        raise _no_stream(Format.html)
+    try:
+        typer.echo(f"to look at: {html.write(source, out, traces)}")
+    except html.NotAReport as error:
+        raise Stop(str(error)) from None
+    except OSError as error:
+        raise _unwritable(out, error) from None
+
+
+def _no_stream(format_: Format) -> Stop:
+    return Stop(f"--format {format_} writes a folder; name it with --out")
+
+
+def _unwritable(out: Path, error: OSError) -> Stop:
+    return Stop(f"{out} cannot be written ({error.strerror}); choose another --out")
 
 
 def _tensorboard(source: Source, out: Path) -> int:
@@ -141,7 +173,7 @@ _FOLDERS: Mapping[Format, Callable[[Source, Path], int]] = {Format.tensorboard: 
 def _into_folder(source: Source, format_: Format, out: Path) -> None:
     """A folder that is there already is refused: these formats would add to it, and tell every value twice."""
     if out == STDOUT:
-        raise Stop(f"--format {format_} writes a folder; name it with --out")
+        raise _no_stream(format_)
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise Stop(f"{out} is there already; give a new folder with --out, or remove it")
@@ -150,5 +182,5 @@ def _into_folder(source: Source, format_: Format, out: Path) -> None:
         told = f"--format {format_} needs the package {error.name}: pip install 'lockstep[{format_}]'"
         raise Stop(told) from None
     except OSError as error:
-        raise Stop(f"{out} cannot be written ({error.strerror}); choose another --out") from None
+        raise _unwritable(out, error) from None
     typer.echo(f"{written} of {len(source.cells)} cells have a trace that tells something; written to {out}")

@@ -224,9 +224,10 @@ def _run(plan: Plan, folder: RunFolder, envs: Path | None, known: Sequence[Entry
 
 
 def _report(verdict: Verdict, out: Path, as_json: bool) -> None:
+    from harness.commands.pages import write_pages
     from harness.verdict import FILE, exit_status
 
-    pages = _pages(out)
+    pages = write_pages(out)
     if as_json:
         typer.echo((out / FILE).read_text(), nl=False)
     else:
@@ -240,19 +241,3 @@ def _report(verdict: Verdict, out: Path, as_json: bool) -> None:
         if pages:
             console.print(f"to look at: {pages}", soft_wrap=True)
     raise typer.Exit(exit_status(verdict.cells))
-
-
-def _pages(out: Path) -> Path | None:
-    """The run as pages for a browser; None, and one line that tells why, if they cannot be made."""
-    from harness.session.folder import PAGES
-    from reports import html, source
-
-    try:
-        with terminable():
-            return html.write(source.load(out), out / PAGES)
-    except KeyboardInterrupt:
-        why = "interrupted"
-    except Exception as error:  # noqa: BLE001  the run is measured and told all the same, and its status stays
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
-    typer.echo(f"lockstep: no pages for a browser: {why}; `lockstep report {out}` tries again", err=True)
-    return None

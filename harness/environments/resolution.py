@@ -52,9 +52,13 @@ def requirements(request: Request, release: Release, pins: Mapping[str, str]) ->
     replaced = {_package(text) for text in alone} & set(overrides)
     alone = [f"{_package(text)}=={overrides[_package(text)]}" if _package(text) in replaced else text for text in alone]
     full = [text for text in full if _package(text) not in overrides]
-    full = [f"{text}=={pins[text]}" if text in pins else text for text in full]
+    full = [_pinned(text, pins) for text in full]
     full += [f"{name}=={chosen}" for name, chosen in request.overrides if name not in replaced]
     return full, alone
+
+
+def _pinned(text: str, pins: Mapping[str, str]) -> str:
+    return f"{text}=={pins[text]}" if text in pins else text
 
 
 def _package(text: str) -> str:
@@ -77,6 +81,8 @@ def resolve(
     if as_of is not None:
         release = release.model_copy(update={"exclude_newer": as_of})
         fixed = {package: pin for package, pin in fixed.items() if package in recipes.exempt}
+    # What a recipe puts beside the framework, whatever the day is.
+    release = release.model_copy(update={"no_deps": tuple(_pinned(text, recipes.pins) for text in release.no_deps)})
     full, alone = requirements(request, release, fixed)
     # What was asked for by name is not held to a date either.
     named = [recipes.package(framework), *(package for package, _ in request.overrides)]

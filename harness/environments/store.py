@@ -150,11 +150,12 @@ def _stored(folder: Path) -> Stored:
         whole=not folder.name.startswith((BUILDING, REMOVING)) and read_record(folder) is not None,
         size=size,
         frees=frees,
-        used=_used(folder),
+        used=last_used(folder),
     )
 
 
-def _used(folder: Path) -> float:
+def last_used(folder: Path) -> float:
+    """When an environment was last used, in seconds since the epoch; 0 if it is not there."""
     for mark in (folder / USED, folder):
         try:
             return mark.stat().st_mtime

@@ -47,15 +47,20 @@ class Plan:
     fault: str | None = None
     ranks: int | None = None
     """Data-parallel ranks, instead of the scenarios' own."""
+    pairs: frozenset[tuple[Request, Choice]] | None = None
+    """The cells to run; None: every request on every choice."""
 
     def scenario(self, choice: Choice) -> Scenario:
         """The scenario of that choice as this plan runs it. Fewer ranks make smaller global batches of its rows."""
         scenario = scenarios.get(choice.name, choice.seed)
         return replace(scenario, device=self.device, ranks=self.ranks or scenario.ranks)
 
+    def wants(self, request: Request, choice: Choice) -> bool:
+        return self.pairs is None or (request, choice) in self.pairs
+
     @property
     def cells(self) -> int:
-        return len(self.requests) * len(self.choices)
+        return sum(self.wants(request, choice) for request in self.requests for choice in self.choices)
 
     def command(self, request: Request, choice: Choice) -> str:
         """The command line that runs one cell alone."""

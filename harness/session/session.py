@@ -291,6 +291,7 @@ class Session:
                 environment,
             )
             for i, choice in enumerate(self._plan.choices)
+            if self._plan.wants(request, choice)
         ]
 
     def _broken(

@@ -10,7 +10,7 @@ import pytest
 
 import scenarios
 from adapters.faults import CATALOGUE, RIGHT
-from harness import cli, verdict
+from harness import cli, recovered, verdict
 from harness.verdict import CellRecord, Verdict
 from tests.faults import simulate
 
@@ -53,6 +53,31 @@ def test_traces_and_runs_are_judged_again(traces: Path, tmp_path: Path, capsys: 
     status, text = told(capsys, "judge", str(tmp_path))
     assert status == 1
     assert "1 FAIL" in text
+
+
+def test_what_is_found_is_kept_on_request(traces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a run that an older release made: its verdict and what was recovered are brought up to date."""
+    for name in ("right", "wrong"):
+        shutil.copytree(traces / name, tmp_path / name)
+    cells = [
+        CellRecord(framework=name, version="1.0", scenario="sft-ragged", verdict="pass", trace=name)
+        for name in ("right", "wrong")
+    ]
+    verdict.write(Verdict(cells=cells, complete=True), tmp_path)
+    before = (tmp_path / verdict.FILE).read_bytes()
+    assert told(capsys, "judge", str(tmp_path))[0] == 1
+    assert (tmp_path / verdict.FILE).read_bytes() == before
+    assert told(capsys, "judge", str(tmp_path), "--write")[0] == 1
+    found = verdict.read(tmp_path)
+    assert [(c.verdict, c.trace) for c in found.cells] == [("pass", "right"), ("fail", "wrong")]
+    assert found.complete
+    assert [view.scenario for view in found.views] == ["sft-ragged"]
+    assert [len(recovered.read(tmp_path / name)) for name in ("right", "wrong")] == [1, 1]
+
+
+def test_a_single_trace_keeps_no_verdict(traces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["judge", str(traces / "right"), "--write"]) == 2
+    assert "give --write the folder of a run" in capsys.readouterr().err
 
 
 def test_a_trace_is_the_same_as_itself(traces: Path, capsys: pytest.CaptureFixture[str]) -> None:

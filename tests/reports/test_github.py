@@ -53,7 +53,7 @@ def test_the_last_of_ten_counts_the_others() -> None:
     assert found[-1].level == "error"
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(verdicts())
 def test_no_text_makes_a_command_of_its_own(verdict: Verdict) -> None:
     found = read(github.commands(verdict))

@@ -49,7 +49,7 @@ def test_a_run_that_is_not_complete_is_not_right() -> None:
         assert "not complete" in result.message
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(verdicts())
 def test_any_text_makes_a_document_that_can_be_read(verdict: Verdict) -> None:
     text = junit.xml(verdict)

@@ -65,7 +65,7 @@ def test_a_text_stays_in_its_square(one: str, other: str) -> None:
     assert len(said) == 2
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(verdicts())
 def test_no_verdict_makes_other_markup_than_the_pages_own(verdict: Verdict) -> None:
     page = markdown.page(verdict, "run's\n`folder`")

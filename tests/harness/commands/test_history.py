@@ -115,3 +115,20 @@ def test_a_damaged_file_is_one_line(filled: Path, capsys: pytest.CaptureFixture[
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert said.err.startswith("lockstep: the history")
+
+
+def test_a_page_of_what_changed(filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "trend.html"
+    for _ in range(2):  # the second replaces the first
+        assert lines(capsys, "--html", str(out)) == [f"to look at: {out}"]
+    whole = out.read_text(encoding="utf-8")
+    assert [name in whole for name in ("torch", "sft-equal", "rank 1 died")] == [True] * 3
+    lines(capsys, "torch", "--html", str(out))
+    assert "deepspeed" not in out.read_text(encoding="utf-8")
+    assert [path.name for path in out.parent.iterdir()] == ["trend.html"]
+
+
+@pytest.mark.parametrize("more", [["--json"], []], ids=["two ways", "no such folder"])
+def test_a_page_that_cannot_be(filled: Path, capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    assert cli.call(["history", "--html", str(filled / "page.html"), *more]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -57,10 +57,21 @@ def test_text_goes_to_stdout_or_to_a_file(run: Path, tmp_path: Path, capsys: Cap
     assert capsys.readouterr().out == ""
 
 
-def test_without_a_format_it_is_told_as_the_run_told_it(run: Path, tmp_path: Path, capsys: Capture) -> None:
-    assert cli.call(["report", str(run)]) == 0
+def test_without_a_format_it_is_pages_for_a_browser(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    for _ in range(2):  # the second replaces the first
+        assert cli.call(["report", str(run)]) == 0
+        assert capsys.readouterr().out == f"to look at: {run / 'html' / 'index.html'}\n"
+    assert cli.call(["report", str(run), "--format", "html", "--out", str(tmp_path / "pages"), "--traces"]) == 0
+    assert (tmp_path / "pages" / "index.html").is_file()
+    capsys.readouterr()
+    status, line = refused(capsys, str(run), "--out", str(run))
+    assert (status, "holds something else than a report" in line) == (2, True)
+
+
+def test_it_is_told_as_the_run_told_it(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert cli.call(["report", str(run), "--format", "terminal"]) == 0
     assert "10 cells: 3 FAIL, 1 unknown, 1 known, 4 pass, 1 n/a" in capsys.readouterr().out
-    assert cli.call(["report", str(run), "--out", str(tmp_path / "page.txt")]) == 0
+    assert cli.call(["report", str(run), "--format", "terminal", "--out", str(tmp_path / "page.txt")]) == 0
     page = (tmp_path / "page.txt").read_text(encoding="utf-8")
     assert "10 cells: 3 FAIL" in page
     assert "\x1b" not in page
@@ -112,5 +123,7 @@ def test_wrong_usage(run: Path, tmp_path: Path, capsys: Capture) -> None:
         status, line = refused(capsys, str(run), "--format", "markdown", "--out", str(out))
         assert (status, "choose another --out" in line) == (2, True)
     for out in ("-", str(tmp_path / "file")):
-        assert refused(capsys, str(run), "--format", "tensorboard", "--out", out)[0] == 2
+        for format_ in ("html", "tensorboard"):
+            assert refused(capsys, str(run), "--format", format_, "--out", out)[0] == 2
+    assert refused(capsys, str(run), "--format", "junit", "--traces")[0] == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]

@@ -1,0 +1,224 @@
+"""`lockstep nightly`: the newest releases and the canaries, every night; what is found is told once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
+
+if TYPE_CHECKING:
+    from harness.known import Entry
+    from harness.nightly.canaries import Canary
+    from harness.nightly.night import Ended
+    from harness.nightly.plan import Wish
+    from harness.nightly.space import Limits
+
+GIB = 2**30
+
+
+def nightly(
+    home: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Folder of the nights and of the outbox.")] = Path(
+        ".lockstep/nightly"
+    ),
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="FRAMEWORK[==V]", help="Only this framework, or this release; repeatable."),
+    ] = None,
+    pre: Annotated[bool, typer.Option("--pre", help="Pre-releases too, of frameworks and of what lies under.")] = False,
+    patterns: Annotated[
+        list[str] | None, typer.Option("--scenario", metavar="GLOB", help="Scenarios by shell pattern. Default: all.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
+    known: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Known divergences, as TOML. Default: the one that comes with Lockstep."),
+    ] = None,
+    canaries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Releases with known bugs, as TOML. Default: those that come with Lockstep."),
+    ] = None,
+    ticket_command: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CMD", help="Called with an action (open, update, flaky, close) and a ticket's page, without shell."
+        ),
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Add the night's page, in Markdown, to this file.")
+    ] = None,
+    keep_days: Annotated[
+        float, typer.Option(min=1, metavar="DAYS", help="Remove traces and environments unused for so long.")
+    ] = 30.0,
+    keep_gib: Annotated[
+        float, typer.Option(min=0, metavar="GIB", help="Most disk that traces and environments of nights may take.")
+    ] = 100.0,
+    envs: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
+    ] = None,
+) -> None:
+    """Run the newest releases and the canaries, confirm what is new, and keep one ticket for each finding.
+
+    A night that was stopped goes on by the same command.
+
+    Exit status: 0 all right, 1 a confirmed divergence, 2 wrong usage, 3 a canary was not found, or something is not
+    known.
+    """
+    from harness.nightly.plan import Wish
+    from harness.nightly.space import Limits
+
+    with _stops(home):
+        wish = Wish(
+            only=tuple(dict.fromkeys(only or [])),
+            prereleases=pre,
+            patterns=tuple(patterns or ["*"]),
+            canaries=_canaries(canaries),
+            jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
+            timeout=timeout,
+        )
+        _check(wish)
+        command = _command(ticket_command)
+        entries = _known(known)
+        with _alone(home):
+            ended = _hold(wish, home, command, entries, envs, Limits(keep_days, keep_gib * GIB))
+            _report(ended, summary)
+
+
+@contextmanager
+def _stops(home: Path) -> Iterator[None]:
+    """One line for everything that can be wrong."""
+    from harness.environments.request import BadRequest
+    from harness.known import BadKnown
+    from harness.nightly.canaries import BadCanaries
+    from harness.nightly.outbox import BadOutbox
+    from harness.nightly.record import BadNight
+    from harness.session.folder import BadFolder
+    from harness.session.plan import BadPlan
+    from harness.verdict import UnreadableVerdict
+
+    try:
+        yield
+    except (BadRequest, BadPlan, BadKnown, BadCanaries, BadFolder) as error:
+        raise Stop(str(error)) from None
+    except (BadNight, BadOutbox, UnreadableVerdict) as error:
+        raise Stop(str(error), UNKNOWN) from None
+    except OSError as error:
+        said = f"{error.filename or home} cannot be used: {error.strerror or error}; mend that, and the night goes on"
+        raise Stop(said, UNKNOWN) from None
+
+
+def _check(wish: Wish) -> None:
+    """What is wrong with it is told before anything is written. Raises BadRequest and BadPlan."""
+    from harness.nightly.plan import limits
+    from harness.session.plan import choose
+
+    limits(wish.only)
+    choose(wish.patterns, 1)
+
+
+def _canaries(path: Path | None) -> tuple[Canary, ...]:
+    from harness.nightly import canaries
+
+    return canaries.load(path or canaries.FILE)
+
+
+def _known(path: Path | None) -> tuple[Entry, ...]:
+    from harness import known
+
+    return known.load(path or known.FILE)
+
+
+def _command(text: str | None) -> tuple[str, ...]:
+    from harness.nightly import outbox
+
+    if text is None:
+        return ()
+    try:
+        return outbox.command(text)
+    except outbox.BadOutbox as error:
+        raise Stop(str(error)) from None
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """No other night goes on in the folder meanwhile."""
+    from harness.nightly.lock import Taken, alone
+
+    if home.exists() and not home.is_dir():
+        raise Stop(f"{home} is a file; give a folder with --dir")
+    try:
+        with alone(home):
+            yield
+    except Taken as taken:
+        raise Stop(f"another night goes on in {home} ({taken}); wait for it, or give another --dir") from None
+
+
+def _hold(
+    wish: Wish, home: Path, command: tuple[str, ...], entries: tuple[Entry, ...], envs: Path | None, limits: Limits
+) -> Ended:
+    import time
+
+    from rich.console import Console
+
+    from harness.commands.progress import Progress
+    from harness.environments import store
+    from harness.nightly import night, real
+    from reports.nightly import markdown
+
+    try:
+        count = _Count()
+        with terminable(), Progress(count.tally, Console(stderr=True)) as progress:
+            parts = real.parts(envs, entries, real.Faces(markdown.ticket, _write_reports), progress, count.planned)
+            ended = night.hold(wish, home, command, parts)
+            progress.told("looking for what can be removed")
+            return night.clear(ended, home, (envs or store.default_root()).absolute(), limits, time.time())
+    except KeyboardInterrupt:
+        raise Stop("interrupted; the same command goes on with this night", INTERRUPTED) from None
+
+
+class _Count:
+    """How far a night is: it knows its cells session by session."""
+
+    def __init__(self) -> None:
+        self._planned = 0
+
+    def planned(self, cells: int) -> None:
+        self._planned += cells
+
+    def tally(self, done: int) -> str:
+        return f"{done}/{self._planned}"
+
+
+def _write_reports(ended: Ended) -> None:
+    """Every face of a night that is a file. Raises OSError."""
+    from harness import files
+    from harness.commands.pages import write_pages
+    from harness.nightly.record import PAGE
+    from reports.nightly import markdown
+
+    files.replace(ended.folder / PAGE, markdown.night(ended.night, ended.before))
+    write_pages(ended.folder)
+
+
+def _report(ended: Ended, summary: Path | None) -> None:
+    from rich.console import Console
+
+    from harness.nightly.record import PAGE
+    from reports.nightly import terminal
+
+    if summary is not None:
+        with summary.open("a") as file:
+            file.write((ended.folder / PAGE).read_text())
+    console = Console(highlight=False, markup=False)
+    terminal.show(ended.night, str(ended.folder), console)
+    if ended.removed:
+        console.print(f"removed to keep the disk free: {len(ended.removed)} old nights and environments")
+    raise typer.Exit(ended.night.status)

@@ -1,0 +1,1 @@
+"""A night: what is released is looked up and run, and what is found is told once."""

@@ -1,0 +1,107 @@
+"""Canaries: releases that are known to be wrong, run every night to see that the harness still finds it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+import scenarios
+from harness.environments.request import BadRequest, Request, parse
+from harness.nightly.causes import causes
+from harness.verdict import CellRecord
+
+FILE = Path(__file__).with_name("canaries.toml")
+
+
+class BadCanaries(Exception):
+    """A file of canaries cannot be read; the message is one line with the place."""
+
+
+def _release(text: str) -> str:
+    try:
+        request = parse(text)
+        request.resolved()
+    except BadRequest as error:
+        raise ValueError(str(error)) from None
+    if request.version is None:
+        raise ValueError(f"{text!r} is no single release; write NAME==VERSION")
+    return str(request)
+
+
+def _scenario(text: str) -> str:
+    if text not in scenarios.CATALOGUE:
+        raise ValueError(f"{text!r} is no scenario; `lockstep list scenarios` names them")
+    return text
+
+
+class Canary(BaseModel):
+    """One release, and what has to be found in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    release: Annotated[str, AfterValidator(_release)]
+    """As `harness.environments.request.parse` reads it, with its version."""
+    scenario: Annotated[str, AfterValidator(_scenario)]
+    cause: Annotated[str, Field(min_length=1)]
+    """The `kind` of the diagnosis."""
+
+    @property
+    def request(self) -> Request:
+        return parse(self.release).resolved()
+
+
+class CanaryRecord(BaseModel):
+    """What became of a canary in one night."""
+
+    model_config = ConfigDict(frozen=True)
+
+    release: str
+    scenario: str
+    cause: str
+    found: bool
+    said: str
+    """A sentence: what was found instead, where it was not found."""
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    canary: Annotated[tuple[Canary, ...], Field(min_length=1)]
+
+
+def load(path: Path = FILE) -> tuple[Canary, ...]:
+    """Read a file of canaries. Raises BadCanaries; also for one without any: a night must be able to fail by them."""
+    try:
+        return _File.model_validate(tomllib.loads(path.read_text())).canary
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadCanaries(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BadCanaries(f"{path}: {place}: {first['msg']}") from None
+
+
+def looked_after(canaries: Sequence[Canary], cells: Mapping[tuple[str, str], CellRecord]) -> tuple[CanaryRecord, ...]:
+    """What became of each; `cells` by release as the canary has it, and scenario."""
+    return tuple(_record(canary, cells.get((canary.release, canary.scenario))) for canary in canaries)
+
+
+def _record(canary: Canary, cell: CellRecord | None) -> CanaryRecord:
+    found = cell is not None and cell.verdict == "fail" and canary.cause in causes(cell)
+    said = f"{canary.cause!r} was found in {canary.release} on {canary.scenario}"
+    if not found:
+        wanted = f"{canary.cause!r} in {canary.release} on {canary.scenario}"
+        said = f"the harness no longer finds {wanted}: {_instead(cell)}"
+    return CanaryRecord(**canary.model_dump(), found=found, said=said)
+
+
+def _instead(cell: CellRecord | None) -> str:
+    if cell is None:
+        return "it was not run"
+    if cell.verdict == "fail":
+        return f"it found {'; '.join(causes(cell))}"
+    return f"the cell is {cell.verdict}" + (f" ({cell.reason})" if cell.reason else "")

@@ -1,0 +1,168 @@
+"""A night from its plan to its tickets. What it is made of is handed in (`Parts`), so that it runs without frameworks.
+
+Everything is written as it goes, and each step that is done already is passed over: a night that was killed goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from harness.environments.request import Request
+from harness.nightly import canaries, outbox, plan, record, space, tickets
+from harness.nightly.newest import Lookup, watched
+from harness.nightly.plan import Wish
+from harness.nightly.record import EventRecord, Night
+from harness.nightly.tickets import Seen, Ticket
+from harness.session.folder import RunFolder, own_version
+from harness.session.plan import Plan, release
+from harness.verdict import CellRecord, Verdict
+
+STALE = timedelta(hours=20)
+"""A night that was killed longer ago is given up: the next one looks for releases anew."""
+
+CANARIES, AGAIN = "canaries", "again"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a night works with."""
+
+    look_up: Callable[[Sequence[str], bool], Lookup]
+    """The newest releases of packages; with pre-releases or without."""
+    underneath: Callable[[Request, bool], Request | None]
+    """See `newest.underneath`."""
+    run: Callable[[Plan, RunFolder, bool], Verdict]
+    """One session; whether what is listed as known counts."""
+    render: outbox.Render
+    """A ticket's page."""
+    report: Callable[[Ended], None]
+    """Writes what people read of a night, before it counts as finished."""
+    now: Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A night that is over."""
+
+    night: Night
+    before: Night | None
+    """The last one that was finished before."""
+    folder: Path
+    verdict: Verdict
+    tickets: dict[str, Ticket]
+    removed: tuple[space.Item, ...] = ()
+
+
+def hold(wish: Wish, home: Path, command: tuple[str, ...], parts: Parts) -> Ended:
+    """One night in the folder `home`: a new one, or the one of the same wish that was stopped a short while ago.
+
+    The caller sees to it that no other one goes on there. `command`: what is told of tickets; may be empty.
+    Raises BadRequest, BadPlan, BadNight, BadOutbox, BadFolder, UnreadableVerdict, OSError, KeyboardInterrupt.
+    """
+    earlier = record.nights(home)
+    before = record.last_finished(earlier)
+    night = _stopped(earlier, wish, parts.now()) or _begin(wish, home, before, parts)
+    folder = home / record.NIGHTS / night.name
+    guarded = _run(plan.of_canaries(night.plan, wish), folder / CANARIES, parts, known=False)
+    whole = plan.whole(night.plan, wish)
+    verdict = _run(whole, folder, parts)
+    open_before = outbox.load(home)
+    seen = _seen(night, verdict, open_before, whole, folder, parts)
+    doubtful = tickets.unconfirmed(open_before, seen)
+    after = tickets.advance(open_before, seen)
+    outbox.save([t for t in after.values() if t.night == night.name], home, parts.render)
+    failures = outbox.deliver(after, command, home) if command else []
+    night = night.model_copy(
+        update={
+            "finished": parts.now().isoformat(timespec="seconds"),
+            "cells": tuple(map(record.seen, verdict.cells)),
+            "canaries": canaries.looked_after(night.plan.canaries, _by_release(guarded.cells)),
+            "events": tuple(event(t) for t in after.values() if t.night == night.name and t.action),
+            "unconfirmed": tuple(f"{s.framework}: {s.cause}" for s in doubtful),
+            "environments": _environments(verdict.cells, guarded.cells),
+            "problems": (*night.plan.problems, *failures),
+        }
+    )
+    ended = Ended(night, before, folder, verdict, after)
+    parts.report(ended)
+    record.write(night, home)
+    return ended
+
+
+def clear(ended: Ended, home: Path, envs: Path, limits: space.Limits, now: float) -> Ended:
+    """Remove old nights and environments. Raises BadNight and OSError."""
+    there = space.items(home, envs, record.nights(home), ended.tickets.values())
+    return replace(ended, removed=tuple(space.remove(space.outdated(there, limits, now), home, envs)))
+
+
+def _stopped(earlier: Sequence[Night], wish: Wish, now: datetime) -> Night | None:
+    """The last night, if it is still to be gone on with."""
+    last = earlier[-1] if earlier else None
+    if last is None or last.finished or not last.plan.answers(wish):
+        return None
+    begun = datetime.strptime(last.name, NAME).replace(tzinfo=UTC)
+    return last if now - begun < STALE else None
+
+
+NAME = "%Y%m%d-%H%M%S"
+
+
+def _begin(wish: Wish, home: Path, before: Night | None, parts: Parts) -> Night:
+    """A new night, whose plan is on disk before anything of it runs."""
+    known = before.plan.newest if before else {}
+    made = plan.make(
+        wish,
+        parts.look_up(watched(), wish.prereleases),
+        known,
+        lambda request: parts.underneath(request, wish.prereleases),
+    )
+    night = Night(
+        name=parts.now().strftime(NAME),
+        lockstep=own_version(),
+        plan=made,
+        before=before.name if before else None,
+        news=plan.news(made.newest, known),
+    )
+    RunFolder.claim(home / record.NIGHTS / night.name)
+    record.write(night, home)
+    return night
+
+
+def _run(whole: Plan, folder: Path, parts: Parts, known: bool = True) -> Verdict:
+    """One session, which goes on with what is in its folder."""
+    return parts.run(whole, RunFolder.claim(folder, resume=True), known)
+
+
+def _seen(night: Night, verdict: Verdict, before: dict[str, Ticket], whole: Plan, folder: Path, parts: Parts) -> Seen:
+    """What the night saw; what is new in it was run a second time."""
+    seen = Seen(night.name, tuple(verdict.cells), unsettled=frozenset(night.plan.unsettled))
+    new = tickets.to_confirm(before, verdict.cells, night.name)
+    if not new:
+        return seen
+    cells = {(c.framework, c.version, c.label): None for sighting in new.values() for c in sighting.cells}
+    again = plan.of_cells(whole, cells, lambda request: release(request, request.version or ""))
+    return replace(seen, again=tuple(_run(again, folder / AGAIN, parts).cells))
+
+
+def _by_release(cells: Sequence[CellRecord]) -> dict[tuple[str, str], CellRecord]:
+    return {(f"{cell.framework}=={cell.version}", cell.label): cell for cell in cells}
+
+
+def _environments(*cells: Sequence[CellRecord]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cell.environment for own in cells for cell in own if cell.environment))
+
+
+def event(ticket: Ticket) -> EventRecord:
+    """What the last night did to a ticket, which has an action."""
+    assert ticket.action is not None
+    return EventRecord(
+        fingerprint=ticket.fingerprint,
+        title=ticket.title,
+        action=ticket.action,
+        state=ticket.state,
+        summary=ticket.summary,
+        cells=tuple(f"{ticket.framework}=={place.version}/{place.scenario}" for place in ticket.places),
+    )

@@ -1,0 +1,102 @@
+"""Tickets on disk, a Markdown page and its data each, and telling them to a command of the user's."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness import files
+from harness.nightly.tickets import Action, Ticket
+
+FOLDER = "outbox"
+PATIENCE = 120.0
+"""Seconds that the user's command may take for one ticket."""
+
+Render = Callable[[Ticket], str]
+
+
+class BadOutbox(Exception):
+    """A ticket cannot be read or the command not be used; the message is one line with the remedy."""
+
+
+def load(home: Path) -> dict[str, Ticket]:
+    """All tickets by fingerprint. Raises BadOutbox: a lost one would be opened a second time."""
+    return {ticket.fingerprint: ticket for ticket in map(_read, sorted((home / FOLDER).glob("*.json")))}
+
+
+def _read(path: Path) -> Ticket:
+    try:
+        ticket = Ticket.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is damaged"
+        raise BadOutbox(f"the ticket {path} cannot be read ({said}): mend it, or move it away") from None
+    if ticket.fingerprint != path.stem:
+        raise BadOutbox(f"the ticket {path} is that of {ticket.fingerprint!r}: mend it, or move it away")
+    return ticket
+
+
+def save(tickets: Iterable[Ticket], home: Path, render: Render) -> None:
+    """Write tickets, the page first: what has its data is whole. Raises OSError."""
+    (home / FOLDER).mkdir(parents=True, exist_ok=True)
+    for ticket in tickets:
+        files.replace(page(home, ticket), render(ticket))
+        _keep(home, ticket)
+
+
+def page(home: Path, ticket: Ticket) -> Path:
+    return home / FOLDER / f"{ticket.fingerprint}.md"
+
+
+def _keep(home: Path, ticket: Ticket) -> None:
+    files.replace(home / FOLDER / f"{ticket.fingerprint}.json", ticket.model_dump_json(indent=1) + "\n")
+
+
+def command(text: str) -> tuple[str, ...]:
+    """The words of a command, which no shell reads. Raises BadOutbox."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise BadOutbox(f"--ticket-command {text!r} cannot be read ({error}); quote it as for a shell") from None
+    if not words:
+        raise BadOutbox("--ticket-command is empty; leave it out, and tickets are files alone")
+    return tuple(words)
+
+
+def deliver(tickets: Mapping[str, Ticket], words: tuple[str, ...], home: Path) -> list[str]:
+    """Tell the command what it has not heard yet, once each; returns what went wrong, which the next night tries again.
+
+    The command gets the action and the ticket's page as its last two arguments, and the rest in its environment.
+    """
+    problems = []
+    for ticket in tickets.values():
+        if ticket.pending is None:
+            continue
+        failure = _tell(ticket, ticket.pending, words, page(home, ticket).absolute())
+        if failure is None:
+            _keep(home, ticket.model_copy(update={"pending": None}))
+        else:
+            told = f"the ticket command failed for {ticket.fingerprint} ({ticket.pending} {ticket.title}): {failure}"
+            problems.append(f"{told}; the next night tries again")
+    return problems
+
+
+def _tell(ticket: Ticket, action: Action, words: tuple[str, ...], path: Path) -> str | None:
+    told = {"ACTION": action, "FILE": str(path), "FINGERPRINT": ticket.fingerprint, "TITLE": ticket.title}
+    variables = {**os.environ, **{f"LOCKSTEP_TICKET_{name}": value for name, value in told.items()}}
+    try:
+        ran = subprocess.run(
+            [*words, action, str(path)],
+            env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            timeout=PATIENCE, check=False, text=True, errors="replace",
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"it was not done after {PATIENCE:.0f} s"
+    except OSError as error:
+        return f"{words[0]}: {error.strerror}"
+    last = [line.strip() for line in ran.stderr.splitlines() if line.strip()][-1:]
+    return None if ran.returncode == 0 else ": ".join([f"exit status {ran.returncode}", *last])

@@ -1,0 +1,141 @@
+"""`night.json`: what a night was to run, and what became of it. Kept when the night's traces are pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness import files
+from harness.nightly.canaries import CanaryRecord
+from harness.nightly.causes import causes
+from harness.nightly.plan import NightPlan
+from harness.nightly.tickets import Action, State
+from harness.verdict import CellRecord, Outcome
+
+SCHEMA = 1
+NIGHTS = "nights"
+FILE = "night.json"
+PAGE = "night.md"
+
+GREEN, WRONG, RED = 0, 1, 3
+
+
+class BadNight(Exception):
+    """The record of a night cannot be read; the message is one line with the remedy."""
+
+
+class CellSeen(BaseModel):
+    """One cell of a night, as far as later nights look back at it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    framework: str
+    version: str
+    scenario: str
+    """Its label."""
+    verdict: Outcome
+    causes: tuple[str, ...] = ()
+    environment: str | None = None
+
+    @property
+    def outcome(self) -> str:
+        return f"{self.verdict}: {'; '.join(self.causes)}" if self.causes else self.verdict
+
+
+class EventRecord(BaseModel):
+    """What a night did to a ticket."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    title: str
+    action: Action
+    state: State
+    """The ticket's own after that."""
+    summary: str
+    cells: tuple[str, ...]
+    """Where it was seen last."""
+
+
+class Night(BaseModel):
+    """One night. Written before anything runs, and again at its end."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    name: str
+    """Its folder: UTC, `YYYYMMDD-HHMMSS`."""
+    lockstep: str
+    """Version of this harness."""
+    plan: NightPlan
+    before: str | None = None
+    """The night that it goes on from."""
+    news: dict[str, str] = Field(default_factory=dict)
+    """What was released since then, such as `5.22.2 -> 5.23.0`, by package."""
+    finished: str | None = None
+    """UTC, ISO 8601; None while it goes on, and for ever if it was given up."""
+    cells: tuple[CellSeen, ...] = ()
+    canaries: tuple[CanaryRecord, ...] = ()
+    events: tuple[EventRecord, ...] = ()
+    unconfirmed: tuple[str, ...] = ()
+    """What was found once, and of which a second run could not tell anything."""
+    environments: tuple[str, ...] = ()
+    """Lock hashes of the environments that it used."""
+    problems: tuple[str, ...] = ()
+    """What else did not go as it should."""
+
+    @property
+    def lost(self) -> tuple[CanaryRecord, ...]:
+        return tuple(canary for canary in self.canaries if not canary.found)
+
+    @property
+    def status(self) -> int:
+        """3 a canary is lost: then nothing else can be believed. 1 a confirmed divergence. 3 anything that is not known
+        or did not go as it should: an unknown cell, what is flaky or unconfirmed, a problem. Else 0."""
+        if self.lost or not self.canaries:
+            return RED
+        if any(event.state == "open" for event in self.events):
+            return WRONG
+        verdicts = {cell.verdict for cell in self.cells}
+        doubtful = self.unconfirmed or self.problems or any(event.state == "flaky" for event in self.events)
+        return RED if doubtful or "unknown" in verdicts or not verdicts & {"pass", "known"} else GREEN
+
+
+def seen(cell: CellRecord) -> CellSeen:
+    wrong = cell.verdict in ("fail", "known")
+    return CellSeen(
+        framework=cell.framework,
+        version=cell.version,
+        scenario=cell.label,
+        verdict=cell.verdict,
+        causes=causes(cell) if wrong else (),
+        environment=cell.environment,
+    )
+
+
+def write(night: Night, home: Path) -> None:
+    """Write `home/nights/NAME/night.json` in one atomic step. Raises OSError."""
+    files.replace(home / NIGHTS / night.name / FILE, night.model_dump_json(by_alias=True, indent=1) + "\n")
+
+
+def read(path: Path) -> Night:
+    """Read a `night.json`. Raises BadNight."""
+    try:
+        return Night.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        said = " ".join(error.errors()[0]["msg"].split())
+        raise BadNight(f"{path} cannot be read ({said}): move its folder away") from None
+    except OSError as error:
+        raise BadNight(f"{path} cannot be read ({error.strerror}): check its permissions") from None
+
+
+def nights(home: Path) -> list[Night]:
+    """All nights of a folder, oldest first. Raises BadNight."""
+    return [read(path) for path in sorted((home / NIGHTS).glob(f"*/{FILE}"))]
+
+
+def last_finished(found: Iterable[Night]) -> Night | None:
+    return next((night for night in reversed([*found]) if night.finished), None)

@@ -1,0 +1,130 @@
+"""A night and its tickets in Markdown. Whatever a framework or an installer wrote is escaped, and stays in its line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+from harness.nightly.canaries import CanaryRecord
+from harness.nightly.record import EventRecord, Night
+from harness.nightly.tickets import Ticket
+from harness.nightly.trend import changes
+from reports.nightly import told
+
+_SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~!&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+"""What Markdown or HTML would read as something; an underscore within a word is none of it."""
+_CELLS_SHOWN = 40
+_LINE = 500
+
+
+def ticket(found: Ticket) -> str:
+    """The page of a ticket: what, where, since when, and the command that shows it."""
+    parts = [
+        f"# {plain(found.title)}",
+        f"**{told.STATES[found.state]}**, {told.life(found)}",
+        plain(found.summary),
+        f"Evidence: {plain(found.evidence)}" if found.evidence else "",
+        f"Upstream: {plain(found.upstream)}" if found.upstream else "",
+        f"Remedy: {plain(found.remedy)}" if found.remedy else "",
+        "## Where",
+        _table(("release", "scenario"), ((f"{found.framework}=={p.version}", p.scenario) for p in found.places)),
+        _unsteady(found.unsteady),
+        f"Ever seen on: {', '.join(map(code, found.releases))}",
+        "## See it",
+        "\n".join(f"    {_one_line(command)}" for command in _commands(found)),
+        f"What was recorded, from the folder that has this outbox: {code(_explain(found))}",
+        f"Fingerprint `{found.fingerprint}`: the same cause on the same framework is this ticket.",
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def night(now: Night, before: Night | None) -> str:
+    """The page of a night: a sentence, then what wants a look, worst first."""
+    parts = [
+        f"# Night {now.name}: {told.verdict(now)}",
+        _listed(map(plain, told.reasons(now))),
+        *_events(now.events),
+        *_changes(now, before),
+        *_section("Released since the last night", (f"{plain(k)} {plain(v)}" for k, v in now.news.items())),
+        "## What was run",
+        _listed(map(code, now.plan.requests)),
+        plain(told.counted(now)),
+        "## Canaries",
+        _table(("release", "scenario", "cause", "found"), map(_canary, now.canaries)),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _canary(canary: CanaryRecord) -> tuple[str, ...]:
+    return canary.release, canary.scenario, canary.cause, "yes" if canary.found else "NO"
+
+
+def _explain(found: Ticket) -> str:
+    place = found.places[0]
+    cell = f"{found.framework}=={place.version}/{place.scenario}"
+    return f"lockstep explain nights/{found.seen} {shlex.quote(cell)}"
+
+
+def _commands(found: Ticket) -> list[str]:
+    return [place.command for place in found.places if place.command][:3]
+
+
+def _unsteady(cells: Sequence[str]) -> str:
+    return f"In one run and not in the second: {', '.join(map(code, cells))}" if cells else ""
+
+
+def _events(events: Sequence[EventRecord]) -> list[str]:
+    found = []
+    for state, heading in told.HEADINGS.items():
+        found += _section(heading, (_event(event) for event in events if told.heading(event) == state))
+    return found
+
+
+def _event(event: EventRecord) -> str:
+    return f"**{plain(event.title)}** (`{event.fingerprint}`): {plain(event.summary)}{_where(event)}"
+
+
+def _where(event: EventRecord) -> str:
+    more = len(event.cells) - _CELLS_SHOWN
+    shown = ", ".join(map(code, event.cells[:_CELLS_SHOWN]))
+    return f"; on {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _changes(now: Night, before: Night | None) -> list[str]:
+    found = changes(before.cells, now.cells) if before else []
+    if not found:
+        return []
+    head = ("framework", "scenario", "was", "with", "is", "with")
+    rows = (
+        (c.framework, c.scenario, c.before.outcome, c.before.version, c.after.outcome, c.after.version) for c in found
+    )
+    return ["## Changed since the last night", _table(head, rows)]
+
+
+def _section(heading: str, lines: Iterable[str]) -> list[str]:
+    listed = _listed(lines)
+    return [f"## {heading}", listed] if listed else []
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(map(plain, row)) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def plain(text: str) -> str:
+    """Text that Markdown and HTML read as nothing but itself, in one line of bounded length."""
+    return _SPECIAL.sub(r"\\\1", _one_line(text)[:_LINE]).replace("\\<", "&lt;")
+
+
+def code(text: str) -> str:
+    """The same as code: without the sign that would end it."""
+    return f"`{_one_line(text)[:_LINE].replace('`', chr(39))}`"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

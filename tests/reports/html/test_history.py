@@ -1,0 +1,103 @@
+"""The page of what changed when, read as a browser reads it."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.changes import lines
+from harness.history import Measurement
+from reports import plain
+from reports.html import history
+from reports.html.index import MARKS
+from tests.harness.measured import measurement
+from tests.reports.made import HOSTILE
+
+
+class Reader(HTMLParser):
+    """Text by the elements that it stands in, and every tag with its attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[str] = []
+        self._inside: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append("")
+        if tag not in ("meta", "link"):
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "tr" in self._inside:
+            self.rows[-1] += f" {data.strip()}"
+
+
+def page(*measurements: Measurement) -> str:
+    return history.page(lines(measurements))
+
+
+NIGHTS = (
+    measurement(1, "0.19.5", "fail", "gradient-scale: 1/GA", day=19),
+    measurement(2, "0.19.5", "fail", "gradient-scale: 1/GA", day=19, scenario="sft-equal"),
+    measurement(3, "0.19.6", "pass", day=20),
+    measurement(4, "0.19.6", "pass", day=20, scenario="sft-equal"),
+    measurement(5, "0.19.6", "unknown", day=21, scenario="sft-equal", reason="rank 1 was killed"),
+)
+
+
+RIGHT, WRONG = MARKS["pass"], MARKS["fail"]
+SCALED = f"{WRONG} FAIL gradient-scale: 1/GA"
+
+
+def test_what_is_shown() -> None:
+    rows = [" ".join(row.split()) for row in Reader(page(*NIGHTS)).rows]
+    told = [row for row in rows if row.startswith("2026-")]
+    command = "lockstep run --framework deepspeed==0.19.6 --scenario sft-ragged"
+    assert told == [
+        f"2026-11-21 deepspeed 0.19.6, measured again sft-equal {RIGHT} pass ? unknown rank 1 was killed {command}",
+        f"2026-11-21 deepspeed 0.19.5 → 0.19.6 sft-equal {SCALED} ? unknown rank 1 was killed {command}",
+        f"2026-11-20 deepspeed 0.19.5 → 0.19.6 sft-ragged {SCALED} {RIGHT} pass {command}",
+    ]
+    assert f"sft-equal {WRONG} FAIL ? unknown" in rows
+    assert f"sft-ragged {WRONG} FAIL {RIGHT} pass" in rows
+
+
+def test_one_change_on_several_scenarios_is_told_once() -> None:
+    assert len(history.told(lines(NIGHTS[:4]))) == 1
+    assert history.told(lines(NIGHTS[:4]))[0].scenarios == ["sft-equal", "sft-ragged"]
+
+
+def test_nothing_is_fetched_and_nothing_runs() -> None:
+    read = Reader(page(*NIGHTS))
+    assert not [tag for tag, _ in read.tags if tag in ("script", "img", "iframe", "object")]
+    links = [attrs["href"] for tag, attrs in read.tags if tag in ("link", "a") and "href" in attrs]
+    assert all(link in ("data:,", "#main") for link in links)
+
+
+def test_nothing_was_measured() -> None:
+    assert "nothing was measured yet" in page()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(HOSTILE, HOSTILE, HOSTILE), max_size=4))
+def test_no_text_is_read_as_markup(texts: list[tuple[str, str, str]]) -> None:
+    found = [
+        measurement(i, one, "fail", other, framework=third, scenario=one, command=other)
+        for i, (one, other, third) in enumerate(texts)
+    ]
+    tags = {tag for tag, _ in Reader(page(*NIGHTS)).tags}
+    read = Reader(page(*found))
+    assert {tag for tag, _ in read.tags} <= tags
+    said = "".join(" ".join("".join(row.split()) for row in read.rows))
+    for one, _, _ in texts:
+        assert "".join(plain.printable(one).split()) in said.replace(" ", "")

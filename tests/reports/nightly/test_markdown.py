@@ -1,0 +1,70 @@
+"""A night and its tickets in Markdown, by snapshot, and with text that wants to be more than text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from syrupy.assertion import SnapshotAssertion
+
+from harness.nightly.record import CellSeen
+from reports.nightly import markdown
+from tests.reports.nightly import made
+
+
+def test_a_night(snapshot: SnapshotAssertion) -> None:
+    assert markdown.night(made.night(), made.before()) == snapshot
+
+
+def test_a_night_without_its_canary(snapshot: SnapshotAssertion) -> None:
+    assert markdown.night(made.night(found=False), None) == snapshot
+
+
+@pytest.mark.parametrize("state", ["open", "flaky", "closed"])
+def test_tickets(snapshot: SnapshotAssertion, state: str) -> None:
+    pages = [markdown.ticket(ticket) for ticket in made.tickets().values() if ticket.state == state]
+    assert pages == snapshot
+
+
+HOSTILE = "<script>alert(1)</script>\n# Heading\n| a | b |\n```\n![x](http://x) [y](javascript:z) *b* <!--"
+
+
+def test_hostile_text_stays_text() -> None:
+    ticket = next(iter(made.tickets().values()))
+    fields = {"summary": HOSTILE, "evidence": HOSTILE, "upstream": HOSTILE, "cause": HOSTILE, "unsteady": (HOSTILE,)}
+    places = tuple(place.model_copy(update={"scenario": HOSTILE, "version": HOSTILE}) for place in ticket.places)
+    page = markdown.ticket(ticket.model_copy(update={**fields, "places": places, "releases": (HOSTILE,)}))
+    _harmless(page, 3)
+    night = made.night()
+    events = tuple(
+        e.model_copy(update={"title": HOSTILE, "summary": HOSTILE, "cells": (HOSTILE,)}) for e in night.events
+    )
+    cells = (CellSeen(framework="deepspeed", version=HOSTILE, scenario="sft-ragged", verdict="pass"),)
+    more = {"events": events, "problems": (HOSTILE,), "unconfirmed": (HOSTILE,), "news": {HOSTILE: HOSTILE}}
+    _harmless(markdown.night(night.model_copy(update={**more, "cells": cells}), made.before()), 10)
+
+
+def _harmless(page: str, headings: int) -> None:
+    """Nothing of it begins a line, and outside of code no sign of it is bare."""
+    lines = page.splitlines()
+    assert sum(line.startswith("#") for line in lines) <= headings
+    assert not any(line.startswith(("```", "<")) for line in lines)
+    bare = "".join(line.split("`")[i] for line in lines for i in range(0, line.count("`") + 1, 2))
+    assert "<script" not in bare
+    assert "](" not in bare.replace("\\]", "")
+    assert "<!--" not in bare
+
+
+@given(st.text())
+def test_any_text_is_one_line(text: str) -> None:
+    assert len(markdown.plain(text).splitlines()) <= 1
+    assert len(markdown.code(text).splitlines()) == 1
+    assert markdown.code(text).count("`") == 2
+    assert "<" not in markdown.plain(text)
+
+
+def test_a_page_is_bounded() -> None:
+    night = made.night()
+    cells = tuple(f"deepspeed==0.20.0/sft-ragged@{i}" for i in range(10_000))
+    many = tuple(event.model_copy(update={"cells": cells}) for event in night.events)
+    assert len(markdown.night(night.model_copy(update={"events": many}), None)) < 20_000

@@ -1,0 +1,20 @@
+"""The end of a night at a terminal, by snapshot."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from syrupy.assertion import SnapshotAssertion
+
+from reports.nightly import terminal
+from tests.reports.nightly import made
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_end_of_a_night(snapshot: SnapshotAssertion, found: bool) -> None:
+    console = Console(file=io.StringIO(), width=80, highlight=False, markup=False)
+    terminal.show(made.night(found), "DIR", console)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == snapshot
