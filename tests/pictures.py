@@ -32,8 +32,8 @@ class Picture:
 WANTED = (
     Picture("index", "index.html"),
     Picture("cell", "cells/deepspeed-0.18.9-sft-ragged-zero2-offload.html", most=1500),
-    Picture("weights-dropped", "cells/deepspeed-0.18.9-sft-ragged-zero2-offload.html", MAP),
-    Picture("weights-mean-of-means", "cells/openrlhf-0.9.10-sft-ragged.html", MAP),
+    Picture("weight-map-deepspeed", "cells/deepspeed-0.18.9-sft-ragged-zero2-offload.html", MAP),
+    Picture("weight-map-openrlhf", "cells/openrlhf-0.9.10-sft-ragged.html", MAP),
 )
 
 
