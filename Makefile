@@ -20,7 +20,7 @@ endif
 GPU_FRAMEWORKS ?= torch ddp fsdp2 deepspeed trl
 GPU_PYTHON ?=
 
-.PHONY: help setup run test test-fast check bench gpu-check clean
+.PHONY: help setup run test test-fast check bench pictures gpu-check clean
 
 help:
 	@echo "make setup      the development environment in $(VENV)"
@@ -29,6 +29,7 @@ help:
 	@echo "make test-fast  tests that need no framework environment"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make bench      how long the parts take"
+	@echo "make pictures   those of the docs, from the pages of a run: make pictures RUN=DIR"
 	@echo "make gpu-check  the frameworks that a CUDA machine allows, on CUDA; verdict in .runs/gpu"
 	@echo "make clean      remove caches, runs and environments"
 
@@ -67,6 +68,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m harness.bench
+
+pictures: setup
+	$(BIN)/python -m tests.pictures $(RUN)
 
 # One rank a device, two at most. Nothing is emulated: without a CUDA device there is nothing to check.
 gpu-check: setup

@@ -82,7 +82,11 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
 
 
 def _logs(trace: Path) -> list[Log]:
-    return [Log(tail.name, [plain.printable(line) for line in tail.lines]) for tail in records.tails(trace)]
+    """None where they cannot be read: the page is of more than them."""
+    try:
+        return [Log(tail.name, [plain.printable(line) for line in tail.lines]) for tail in records.tails(trace)]
+    except OSError:
+        return []
 
 
 # ---- weight maps

@@ -144,7 +144,7 @@ def _curve(quantity: str) -> Any:
         .transform_filter(alt.datum.what == quantity)
         .encode(
             x=alt.X("step:O", title="step", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(format="~g")),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(format=".6~g")),
             color=alt.Color("who:N", scale=alt.Scale(range=_COLOURS), legend=legend, sort=None),
             tooltip=[_title("who:N", "run"), _title("step:Q", "step"), _title("exact:N", "value")],
         )
@@ -182,7 +182,7 @@ def _heat() -> Any:
 def _rule() -> Any:
     """A number for each tensor and step, and a stroke where it should be."""
     down = alt.Y("tensor:N", title=None, sort=None, axis=alt.Axis(grid=True, domain=False, ticks=False, labelLimit=260))
-    along = alt.X("value:Q", title=None, axis=alt.Axis(format="~g", tickCount=5))
+    along = alt.X("value:Q", title=None, axis=alt.Axis(format=".6~g", tickCount=5))
     strokes = alt.Chart(alt.NamedData("right")).mark_tick(thickness=3, color="var(--who-0)", size=16, aria=False)
     points = alt.Chart(alt.NamedData("found")).mark_point(size=55, strokeWidth=1.8, aria=False)
     frame = alt.Chart(alt.NamedData("frame")).mark_point(opacity=0, aria=False)

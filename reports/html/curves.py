@@ -76,7 +76,8 @@ def _mark(point: Point) -> dict[str, object]:
 
 
 def _sentence(cell: Cell, others: int) -> str:
-    said = f"{'; '.join(_against(cell))}." if cell.steps else "As reported; what is right was not recovered."
+    known = f"{'; '.join(_against(cell))}. What is right follows from this run's own parameters before each step."
+    said = known if cell.steps else "As reported; what is right was not recovered."
     beside = f" Beside it {others} other run{'' if others == 1 else 's'} of this scenario." if others else ""
     return f"{said[0].upper()}{said[1:]}{beside}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,7 +165,7 @@ def _rule(name: str, title: str, found: Sequence[_Got]) -> Figure:
         data={
             "found": [_point(got) for got in shown],
             "right": [{"tensor": tensor, "value": value} for tensor, value in right],
-            "frame": [{"value": 0.0}, {"value": most * 1.1}],
+            "frame": [{"value": 0.0}, {"value": min(most * 1.1, sys.float_info.max)}],
         },
         numbers=numbers(
             ["step", "tensor", "recovered", "right"],

@@ -109,6 +109,17 @@ def test_all_steps_are_on_paper(browser: Browser, pages: Path) -> None:
         assert not browser.one("fieldset.steps").is_displayed()
 
 
+def test_no_picture_is_wider_than_the_paper(browser: Browser, pages: Path) -> None:
+    """Drawn for a screen, and then printed on A4, 1030 pixels wide between its margins."""
+    browser.open(page(pages, DROPPED))
+    with browser.media(media="print"):
+        browser.run("document.body.style.width = '1030px'")
+        widths = browser.run("return [...document.querySelectorAll('figure svg')].map((e) => [e, e.closest('figure')]"
+                             ".map((x) => x.getBoundingClientRect().right))")  # fmt: skip
+        assert len(widths) == 9
+        assert all(picture <= room + 1 for picture, room in widths), widths
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read(browser: Browser, pages: Path, scheme: str) -> None:
     """By WCAG 2.1, 1.4.3: 4.5 to 1, of words and of the marks in the squares."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import verdict
+from harness.recovered import Compared, ConversationWeights, StepWeights, TensorStep
 from harness.verdict import CellRecord, Verdict
 from reports import html, plain, source
 from reports.html import cell
@@ -125,6 +127,74 @@ def test_words_of_a_vocabulary_stay_in_their_data(planted: Path, words: list[str
     text = Templates().script(given_)
     assert not set(text) & set("<>&\u2028\u2029")
     assert json.loads(text)["figures"][0]["data"]["words"] == words
+
+
+NUMBERS = st.floats() | st.sampled_from([1e308, -1e308, 5e-324])
+COMPARED = st.builds(
+    Compared, reported=st.none() | NUMBERS, recovered=st.none() | NUMBERS, right=NUMBERS, tolerance=NUMBERS
+)
+
+
+@st.composite
+def recovered_steps(draw: st.DrawFn) -> StepWeights:
+    """What a `recovered.json` from elsewhere may hold: any numbers, and lists that do not fit each other."""
+    few = st.integers(-2, 3)
+    conversation = st.builds(
+        ConversationWeights,
+        rank=few,
+        micro_batch=few,
+        row=st.none() | few,
+        ids=st.lists(st.integers(-5, 200), max_size=4),
+        trained=st.lists(st.booleans(), max_size=4),
+        weights=st.lists(NUMBERS, max_size=4),
+    )
+    names = HOSTILE | st.just("model.layers.1.mlp.up_proj.weight")
+    tensor = st.builds(
+        TensorStep, name=names, moved=NUMBERS, off=NUMBERS, learning_rate=NUMBERS, weight_decay=NUMBERS,
+        right_decay=NUMBERS,
+    )  # fmt: skip
+    return draw(
+        st.builds(
+            StepWeights,
+            step=few,
+            targets=few,
+            right=NUMBERS,
+            tolerance=NUMBERS,
+            residual=NUMBERS,
+            residual_tolerance=NUMBERS,
+            loss=COMPARED,
+            grad_norm=COMPARED,
+            learning_rate=COMPARED,
+            tensors=st.lists(tensor, max_size=2),
+            conversations=st.lists(conversation, max_size=2),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Drawn(Cell):
+    """A cell of which everything was recovered."""
+
+    found: tuple[StepWeights, ...] = ()
+
+    @property
+    def steps(self) -> tuple[StepWeights, ...]:
+        return self.found
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(recovered_steps(), min_size=1, max_size=3))
+def test_whatever_was_recovered_makes_a_page_whose_data_a_browser_reads(steps: list[StepWeights]) -> None:
+    one = Drawn(CellRecord(framework="torch", version="1", scenario="s", verdict="fail"), None, tuple(steps))
+    page = Page(Pages(Source(Path("run"), Verdict(cells=[one.record]), (one,))).cell(one, None))
+    (data,) = [text for text in page.scripts if text.strip()]
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    figures = json.loads(data, parse_constant=refuse)["figures"]
+    assert {f["id"] for f in figures} <= {value for _, name, value in page.attributes if name == "id"}
+    assert set(page.tags) <= OWN
 
 
 # ---- what is told
