@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from selenium.webdriver.common.keys import Keys
 
 from harness.changes import lines
 from harness.history import Measurement
 from reports import plain
 from reports.html import history
 from reports.html.index import MARKS
+from tests.browser import Browser
 from tests.harness.measured import measurement
+from tests.reports.html.test_browser import CONTRASTS
 from tests.reports.made import HOSTILE
 
 
@@ -82,6 +87,27 @@ def test_nothing_is_fetched_and_nothing_runs() -> None:
     assert not [tag for tag, _ in read.tags if tag in ("script", "img", "iframe", "object")]
     links = [attrs["href"] for tag, attrs in read.tags if tag in ("link", "a") and "href" in attrs]
     assert all(link in ("data:,", "#main") for link in links)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser(browser: Browser, tmp_path: Path, scheme: str) -> None:
+    """From a file: nothing is said on the console, nothing else is asked for, and every word can be read."""
+    path = tmp_path / "trend.html"
+    path.write_text(page(*NIGHTS), encoding="utf-8")
+    with browser.media(prefers_color_scheme=scheme):
+        browser.open(path)
+        assert browser.said() == []
+        # What begins with chrome: is of the empty tab that the browser starts with.
+        asked = {url for url in browser.asked() if not url.startswith(("data:", "chrome:"))}
+        assert asked == {path.resolve().as_uri()}
+        for summary in browser.all("summary"):
+            summary.send_keys(Keys.ENTER)
+        shown = browser.text()
+        assert "deepspeed 0.19.5 → 0.19.6" in shown
+        assert "lockstep run --framework deepspeed==0.19.6 --scenario sft-ragged" in shown
+        assert shown.count("last measured") == 1, "what was folded is open"
+        low = [told for told in browser.run(CONTRASTS) if told[0] < 4.5]
+        assert not low, low
 
 
 def test_nothing_was_measured() -> None:
