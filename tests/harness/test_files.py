@@ -23,3 +23,4 @@ def test_where_it_cannot_be_written_the_old_stays(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         files.replace(path, "\ud800")
     assert path.read_text() == "old\n"
+    assert list(tmp_path.iterdir()) == [path], "nothing half written is left"
