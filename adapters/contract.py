@@ -7,6 +7,7 @@ folder of files whose names and schema version stand here, so that both sides re
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -181,9 +182,15 @@ def scenario_from_dict(data: Any) -> Scenario:
     return scenario
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Annotations by field; worked out once, for a report reads hundreds of scenarios."""
+    return get_type_hints(kind)
+
+
 def _check_types(at: str, value: Any) -> None:
     """Every field of a frozen dataclass, and of those in it, against its annotation."""
-    for name, kind in get_type_hints(type(value)).items():
+    for name, kind in _hints(value.__class__).items():
         part = getattr(value, name)
         if not _is(part, kind):
             shown = ascii(part)
@@ -203,7 +210,7 @@ def _is(value: Any, kind: Any) -> bool:
     if kind is float:
         return type(value) in (int, float) and math.isfinite(value)
     if kind is Message:
-        return type(value) is Message and all(_is(getattr(value, n), k) for n, k in get_type_hints(Message).items())
+        return type(value) is Message and all(_is(getattr(value, n), k) for n, k in _hints(Message).items())
     return type(value) is kind
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 def replace(path: Path, text: str) -> None:
     """Put `text` in the place of `path` in one atomic step, so that whoever reads meets the old or the new, never half.
 
-    Processes that write the same file do not meet in the partial one, and none is left where the disk is full. Raises
-    OSError.
+    Processes that write the same file do not meet in the partial one, and none is left where the disk is full. What is
+    no file, such as /dev/stdout, is not replaced but written to. Raises OSError.
     """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         partial.write_text(text, encoding="utf-8")

@@ -34,6 +34,30 @@ CODES: Mapping[str, str] = {
     "run.unreadable": "the trace cannot be read or was changed after it was written",
 }
 
+CAUSES: Mapping[str, str] = {
+    "batch-composition": "the optimizer step was made of other rows than it should be",
+    "tokenization": "the framework made other tokens of the text",
+    "loss-mask": "other tokens are trained than the responses",
+    "positions": "positions do not restart with each packed conversation",
+    "attention-leak": "packed conversations see each other",
+    "dropped-micro-batches": "micro-batches never reach the optimizer",
+    "mean-of-means": "parts of the batch are averaged by themselves, then their means",
+    "gradient-scale": "the whole gradient is off by one factor",
+    "clipping": "the gradient is not clipped, or not the whole one",
+    "uneven-weights": "token weights are off in a way that no known cause makes",
+    "coarse-dtype": "gradients are computed or accumulated in a coarser dtype",
+    "stale-gradient": "gradients are not set to zero between steps",
+    "coupled-decay": "weight decay is added to the gradient instead of the update",
+    "unexplained-gradient": "a part of the gradient comes from something else than the tokens of the batch",
+    "learning-rate-schedule": "the learning rate does not follow the schedule",
+    "weight-decay": "some tensors are decayed by another amount",
+    "optimizer-moments": "Adam runs with other betas or another eps",
+    "bias-correction": "Adam counts a step that was none",
+    "rank-desync": "data-parallel ranks train models of their own",
+    "misreported": "the step is right, and what is reported of it is not",
+}
+"""What a diagnosis may name."""
+
 UNKNOWN_CODES = frozenset({"numerics.non-finite", "run.crashed", "run.incomplete", "run.unreadable"})
 """Codes that leave a cell `unknown`: nothing was proved, in either direction."""
 
@@ -65,7 +89,7 @@ class Diagnosis:
     """One cause for several findings."""
 
     cause: str
-    """Stable name, such as `dropped-micro-batches`."""
+    """A key of `CAUSES`."""
     summary: str
     """A sentence that a stranger understands."""
     explains: float
@@ -84,4 +108,7 @@ class Diagnosis:
     measured number, so that it is the same wherever the same thing is wrong. The cause alone where none is given."""
 
     def __post_init__(self) -> None:
+        """Raises ValueError for a cause that nobody could look up."""
+        if self.cause not in CAUSES:
+            raise ValueError(f"{self.cause!r} is no cause that is known here")
         object.__setattr__(self, "kind", self.kind or self.cause)

@@ -189,7 +189,8 @@ def _whole(key: str, lines: Iterable[Line]) -> list[int]:
 def data(drawn: WeightMap, vocabulary: Sequence[str]) -> dict[str, Any]:
     """The map as JSON: a list of tokens for each line, which the page takes apart into marks."""
     return {
-        "lines": [_line(line, vocabulary) for line in drawn.lines],
+        "lines": [_line(line) for line in drawn.lines],
+        "words": _words(drawn, vocabulary),
         "brackets": [
             *(_band(band, "micro-batch") for band in drawn.micro_batches),
             *(_band(band, "rank") for band in drawn.ranks),
@@ -197,9 +198,14 @@ def data(drawn: WeightMap, vocabulary: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _line(line: Line, vocabulary: Sequence[str]) -> dict[str, Any]:
+def _words(drawn: WeightMap, vocabulary: Sequence[str]) -> dict[int, str]:
+    """By token id; an id beyond the vocabulary has none."""
+    ids = {i for line in drawn.lines for i in line.conversation.ids[1:]}
+    return {i: plain.line(vocabulary[i], LONGEST_WORD) for i in sorted(ids) if 0 <= i < len(vocabulary)}
+
+
+def _line(line: Line) -> dict[str, Any]:
     said = line.conversation
-    ids = said.ids[1:]
     return {
         "micro": said.micro_batch,
         "rank": said.rank,
@@ -208,8 +214,7 @@ def _line(line: Line, vocabulary: Sequence[str]) -> dict[str, Any]:
         "right": line.right if math.isfinite(line.right) else None,
         "mean": _shown(line.mean),
         "wrong": line.wrong,
-        "ids": ids,
-        "words": [plain.line(vocabulary[i], LONGEST_WORD) if 0 <= i < len(vocabulary) else "" for i in ids],
+        "ids": said.ids[1:],
         "trained": [int(t) for t in said.trained[1:]],
         "kinds": line.kinds,
         "weights": [float(f"{w:.6g}") if math.isfinite(w) else str(w) for w in said.weights],

@@ -196,13 +196,13 @@ def test_no_more_cells_at_once_than_asked_for(tmp_path: Path, jobs: int) -> None
 def test_findings_and_diagnoses_are_recorded(tmp_path: Path) -> None:
     judged = Judged(
         [Finding("weights.scale", "off by 1/4", step=0, detail={"factor": 0.25})],
-        [Diagnosis("scale", "The gradient is 1/4.", 1.0, ("weights.scale",), "0.25 everywhere")],
+        [Diagnosis("gradient-scale", "The gradient is 1/4.", 1.0, ("weights.scale",), "0.25 everywhere")],
     )
     whole, _ = run(Plan((OLD,), CHOICES[:1]), World(judge=lambda trace: judged), tmp_path)
     cell = json.loads((tmp_path / "verdict.json").read_text())["cells"][0]
     assert cell["verdict"] == "fail"
     assert cell["findings"][0]["factor"] == 0.25
-    assert cell["diagnoses"][0]["cause"] == "scale"
+    assert cell["diagnoses"][0]["cause"] == "gradient-scale"
     assert verdict.exit_status(whole.cells) == 1
 
 

@@ -28,7 +28,7 @@ FINDING = Finding(
     tolerance_source="floor x 8",
     detail={"factor": 0.25, "equals": "1/GA", "places": [[0, 1]]},
 )
-DIAGNOSIS = Diagnosis("scale", "1/4", 0.999, ("weights.scale",), "0.25 everywhere", "since 0.18.3", "upgrade")
+DIAGNOSIS = Diagnosis("gradient-scale", "1/4", 0.999, ("weights.scale",), "0.25 everywhere", "since 0.18.3", "upgrade")
 
 
 def cell(said: str = "pass", **changes: object) -> CellRecord:
@@ -66,7 +66,7 @@ def test_the_file_is_as_the_design_says(tmp_path: Path) -> None:
     assert finding["code"] == "weights.scale"
     assert finding["observed"] == 0.1 + 0.2  # unrounded
     assert (finding["factor"], finding["equals"]) == (0.25, "1/GA")  # detail stands flat
-    assert data["cells"][0]["diagnoses"][0]["cause"] == "scale"
+    assert data["cells"][0]["diagnoses"][0]["cause"] == "gradient-scale"
     assert "reason" not in data["cells"][0]
 
 
@@ -87,10 +87,10 @@ def test_a_diagnosis_without_a_kind_is_of_its_cause(tmp_path: Path) -> None:
     """As in what was written before there were kinds."""
     verdict.write(Verdict(cells=[cell("fail", diagnoses=[verdict.record_diagnosis(DIAGNOSIS)])]), tmp_path)
     data = json.loads((tmp_path / verdict.FILE).read_text())
-    assert data["cells"][0]["diagnoses"][0].pop("kind") == "scale"
+    assert data["cells"][0]["diagnoses"][0].pop("kind") == "gradient-scale"
     (tmp_path / verdict.FILE).write_text(json.dumps(data))
     (read,) = verdict.read(tmp_path).cells[0].diagnoses
-    assert (read.cause, read.kind) == ("scale", "scale")
+    assert (read.cause, read.kind) == ("gradient-scale", "gradient-scale")
 
 
 @pytest.mark.parametrize("code", CODES)

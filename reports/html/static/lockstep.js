@@ -4,19 +4,19 @@
 (() => {
   const UNIT = 19; // height of a line of the weight map, in pixels
   const LEFT = 196; // room for its brackets
-  const AFTER = 72; // room for the mean weight behind a line
+  const AFTER = 92; // room for the mean weight behind a line
   const WIDEST = 22; // of a token's square
 
   const shown = (weight) => (typeof weight === "number" ? weight.toPrecision(6) : weight);
 
-  function token(line, i, kinds) {
+  function token(line, i, words, kinds) {
     const kind = line.kinds[i];
     const right = line.trained[i] ? line.right : 0;
     const weight = line.weights[i];
     const place = `micro-batch ${line.micro}, rank ${line.rank}, ${line.row}, position ${i + 1}`;
     return {
       from: i, to: i + 1, middle: i + 0.5, top: line.top, bottom: line.top + 1, centre: line.top + 0.52,
-      kind, mark: kinds[kind].mark, meaning: kinds[kind].meaning, word: line.words[i] || "?", id: line.ids[i],
+      kind, mark: kinds[kind].mark, meaning: kinds[kind].meaning, word: words[line.ids[i]] || "?", id: line.ids[i],
       weight: shown(weight), right, place,
       ratio: right && typeof weight === "number" ? (weight / right).toPrecision(4) : "-",
       said: `${place}: ${kind}, weight ${shown(weight)}, right ${right}`,
@@ -25,7 +25,7 @@
 
   // A line of the map is told in lists; a mark needs an entry of its own.
   function weights(data, kinds) {
-    const tokens = data.lines.flatMap((line) => line.kinds.map((_, i) => token(line, i, kinds)));
+    const tokens = data.lines.flatMap((line) => line.kinds.map((_, i) => token(line, i, data.words, kinds)));
     return {
       tokens,
       marks: tokens.filter((t) => t.mark),

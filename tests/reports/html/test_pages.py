@@ -1,0 +1,219 @@
+"""What is on the pages, read by a parser: all that matters, nothing that a name could smuggle in, no dead link."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+from zipfile import ZipFile
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness import verdict
+from harness.verdict import CellRecord, Verdict
+from reports import html, plain, source
+from reports.html import cell
+from reports.html.pages import Pages
+from reports.html.templates import Templates
+from reports.source import Cell, Source
+from tests.reports.html.conftest import DROPPED, SCENARIO
+from tests.reports.made import HOSTILE, every_outcome, verdicts
+
+VOID = {"meta", "link", "input", "br"}
+OWN = {
+    "a", "article", "b", "body", "button", "caption", "code", "dd", "details", "div", "dl", "dt", "fieldset", "figure",
+    "footer", "form", "h1", "h2", "h3", "head", "header", "html", "input", "label", "legend", "li", "link", "main",
+    "meta", "nav", "output", "p", "pre", "script", "section", "span", "strong", "summary", "table", "tbody", "td",
+    "th", "thead", "title", "tr", "ul",
+}  # fmt: skip
+"""Elements that the templates are made of."""
+
+
+class Page(HTMLParser):
+    """A page as a browser would take it apart."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        (self.scripts if self._open and self._open[-1] == "script" else self.words).append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def of(self, tag: str, name: str) -> list[str]:
+        return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
+
+
+def read(path: Path) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def rendered(found: Verdict) -> tuple[Page, list[Page]]:
+    """The index and the pages of the cells, of a verdict without traces."""
+    cells = tuple(Cell(record, None) for record in found.cells)
+    made = Pages(Source(Path("a run"), found, cells))
+    return Page(made.index()), [Page(made.cell(one, None)) for one in cells]
+
+
+def written(found: Verdict, folder: Path) -> Path:
+    verdict.write(found, folder)
+    return html.write(source.load(folder), folder / "html").parent
+
+
+def shown(text: str) -> str:
+    """As a page shows it, between other words."""
+    return " ".join(plain.printable(text).split())
+
+
+# ---- harm
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(verdicts())
+def test_no_text_of_a_verdict_becomes_part_of_the_page(found: Verdict) -> None:
+    index, cells = rendered(found)
+    assert len(cells) == len(found.cells)
+    for page in (index, *cells):
+        assert set(page.tags) <= OWN
+        assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+        assert all(a.startswith(("http://", "https://", "mailto:", "#")) or a.endswith(".html")
+                   for a in page.of("a", "href"))  # fmt: skip
+        assert all(a.startswith(("assets/", "../assets/")) for a in page.of("script", "src"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(HOSTILE.filter(lambda text: text.strip()), HOSTILE)
+def test_names_and_reasons_are_shown_as_they_are(name: str, reason: str) -> None:
+    record = CellRecord(framework=name, version="1", scenario="s", verdict="unknown", reason=reason)
+    _, (page,) = rendered(Verdict(cells=[record], complete=True))
+    assert shown(name) in page.text
+    assert shown(plain.line(reason)) in page.text
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(HOSTILE, min_size=1, max_size=5))
+def test_words_of_a_vocabulary_stay_in_their_data(planted: Path, words: list[str]) -> None:
+    one = next(c for c in source.load(planted).cells if c.record.version == DROPPED)
+    hostile = one.told.scenario
+    assert hostile is not None
+    drawn = cell.page(one, [], None)
+    given_ = {"figures": [{"data": {"words": words, "kinds": [f.drawn for f in drawn.maps]}}]}
+    text = Templates().script(given_)
+    assert not set(text) & set("<>&\u2028\u2029")
+    assert json.loads(text)["figures"][0]["data"]["words"] == words
+
+
+# ---- what is told
+
+
+def test_every_cell_has_a_page_that_the_index_leads_to(tmp_path: Path) -> None:
+    found = every_outcome()
+    out = written(found, tmp_path)
+    index = read(out / "index.html")
+    assert f"{len(found.cells)} cells" in index.text
+    for record in found.cells:
+        assert [path for path in index.of("a", "href") if read_name(out / path) == record.name], record.name
+        for diagnosis in record.diagnoses:
+            assert diagnosis.summary in index.text
+            assert (diagnosis.remedy or "") in index.text
+
+
+def read_name(path: Path) -> str:
+    """The cell that a page is of; empty for what is no page of the report."""
+    if not path.is_file():
+        return ""
+    page = path.read_text(encoding="utf-8")
+    return page.partition("<title>")[2].partition("</title>")[0].partition(": ")[2]
+
+
+def test_no_link_is_dead(pages: Path) -> None:
+    for path in pages.rglob("*.html"):
+        page = read(path)
+        ids = set(page.of("section", "aria-labelledby"))
+        assert ids <= {value for _, name, value in page.attributes if name == "id"} | {"main"}
+        for address in [*page.of("a", "href"), *page.of("script", "src"), *page.of("link", "href")]:
+            if not address.startswith(("http", "#", "data:")):
+                assert (path.parent / unquote(address)).exists(), (path.name, address)
+
+
+def test_the_page_of_a_crash_ends_with_its_log(pages: Path) -> None:
+    page = read(pages / "cells" / f"torch-crashed-{SCENARIO}.html")
+    assert "rank 1 died" in page.text
+    assert "RuntimeError: <b>out</b> of luck" in page.text
+
+
+def test_what_ran_is_told(pages: Path, planted: Path) -> None:
+    header = json.loads((planted / "cells" / DROPPED / "header.json").read_text())
+    page = read(pages / "cells" / f"torch-{DROPPED}-{SCENARIO}.html")
+    for name, number in header["packages"].items():
+        assert f"{name}=={number}" in page.text
+    assert header["python"] in page.text
+    assert f"lockstep run --framework torch --fault {DROPPED}" in page.text
+    assert "Micro-batches 1-2: no weight at all, and should have" in page.text
+
+
+def test_a_run_of_an_older_lockstep_is_told_to_have_no_weights(planted: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(planted, tmp_path / "run", ignore=shutil.ignore_patterns("recovered.json", "html", "made"))
+    out = html.write(source.load(folder), folder / "html").parent
+    page = read(out / "cells" / f"torch-{DROPPED}-{SCENARIO}.html")
+    assert "There is no weight map: this trace was judged by an older Lockstep" in page.text
+    assert "Micro-batches 1 and 2 of 4 never reached the optimizer" in page.text or "micro-batches 1 and 2" in page.text
+
+
+def test_a_broken_trace_is_told_and_the_others_are_there(planted: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(planted, tmp_path / "run", ignore=shutil.ignore_patterns("html", "made"))
+    (folder / "cells" / DROPPED / "header.json").write_text("{")
+    (folder / "cells" / "right" / "recovered.json").write_text("[{}]")
+    out = html.write(source.load(folder), folder / "html").parent
+    assert "header.json is not JSON" in read(out / "cells" / f"torch-{DROPPED}-{SCENARIO}.html").text
+    assert len(list((out / "cells").iterdir())) == len(source.load(folder).cells)
+
+
+def test_with_its_traces_a_report_can_be_taken_elsewhere(planted: Path, tmp_path: Path) -> None:
+    out = html.write(source.load(planted), tmp_path / "report", traces=True).parent
+    away = Path(shutil.move(out, tmp_path / "away"))
+    page = away / "cells" / f"torch-{DROPPED}-{SCENARIO}.html"
+    (address,) = [a for a in read(page).of("a", "href") if a.endswith(".zip")]
+    with ZipFile(page.parent / address) as archive:
+        names = {name.partition("/")[2] for name in archive.namelist()}
+        assert archive.testzip() is None
+    trace = planted / "cells" / DROPPED
+    assert names == {path.relative_to(trace).as_posix() for path in trace.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["vega.js", "charts.js", "lockstep.js", "lockstep.css"])
+def test_what_the_pages_need_is_written_once(pages: Path, name: str) -> None:
+    assert [path.parent.name for path in pages.rglob(name)] == ["assets"]
+
+
+def test_nothing_is_asked_of_a_network(pages: Path) -> None:
+    for path in pages.rglob("*.html"):
+        page = read(path)
+        (policy,) = [v for t, n, v in page.attributes if (t, n) == ("meta", "content") and "default-src" in v]
+        assert policy.startswith("default-src 'none'; script-src 'self' file:;")
+        assert "unsafe-eval" not in policy
+        assert "connect-src" not in policy  # so that it is as default-src has it
