@@ -9,12 +9,16 @@ from pathlib import Path
 def replace(path: Path, text: str) -> None:
     """Put `text` in the place of `path` in one atomic step, so that whoever reads meets the old or the new, never half.
 
-    Processes that write the same file do not meet in the partial one. What is no file, such as /dev/stdout, is not
-    replaced but written to. Raises OSError.
+    Processes that write the same file do not meet in the partial one, and none is left where the disk is full. What is
+    no file, such as /dev/stdout, is not replaced but written to. Raises OSError.
     """
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8")
         return
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -63,6 +63,8 @@ class CanaryRecord(BaseModel):
     scenario: str
     cause: str
     found: bool
+    measured: bool
+    """Whether it ran: if not, the machine or the network may be to blame, and the harness need not be."""
     said: str
     """A sentence: what was found instead, where it was not found."""
 
@@ -91,12 +93,15 @@ def looked_after(canaries: Sequence[Canary], cells: Mapping[tuple[str, str], Cel
 
 
 def _record(canary: Canary, cell: CellRecord | None) -> CanaryRecord:
+    measured = cell is not None and cell.verdict not in ("unknown", "unsupported")
     found = cell is not None and cell.verdict == "fail" and canary.cause in causes(cell)
-    said = f"{canary.cause!r} was found in {canary.release} on {canary.scenario}"
-    if not found:
-        wanted = f"{canary.cause!r} in {canary.release} on {canary.scenario}"
+    wanted = f"{canary.cause!r} in {canary.release} on {canary.scenario}"
+    said = f"the harness still finds {wanted}"
+    if not measured:
+        said = f"whether {said} is not known: {_instead(cell)}"
+    elif not found:
         said = f"the harness no longer finds {wanted}: {_instead(cell)}"
-    return CanaryRecord(**canary.model_dump(), found=found, said=said)
+    return CanaryRecord(**canary.model_dump(), found=found, measured=measured, said=said)
 
 
 def _instead(cell: CellRecord | None) -> str:

@@ -38,7 +38,16 @@ def look_up(packages: Sequence[str], prereleases: bool, ask: Callable[[str], Ite
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         answers = list(pool.map(lambda package: _newest(package, prereleases, ask), packages))
     found = {package: a for package, a in zip(packages, answers, strict=True) if not isinstance(a, NoReleases)}
-    return Lookup(found, tuple(str(a) for a in answers if isinstance(a, NoReleases)))
+    failed = {package: str(a) for package, a in zip(packages, answers, strict=True) if isinstance(a, NoReleases)}
+    return Lookup(found, _told(failed))
+
+
+def _told(failed: Mapping[str, str]) -> tuple[str, ...]:
+    """The first in full, for the others most likely say the same."""
+    if not failed:
+        return ()
+    first, *others = failed
+    return (f"{failed[first]}; and so for {', '.join(others)}" if others else failed[first],)
 
 
 def _newest(package: str, prereleases: bool, ask: Callable[[str], Iterable[Release]]) -> str | NoReleases:

@@ -69,27 +69,34 @@ def hold(wish: Wish, home: Path, command: tuple[str, ...], parts: Parts) -> Ende
     guarded = _run(plan.of_canaries(night.plan, wish), folder / CANARIES, parts, known=False)
     whole = plan.whole(night.plan, wish)
     verdict = _run(whole, folder, parts)
-    open_before = outbox.load(home)
-    seen = _seen(night, verdict, open_before, whole, folder, parts)
-    doubtful = tickets.unconfirmed(open_before, seen)
-    after = tickets.advance(open_before, seen)
+    known = outbox.load(home)
+    seen = _seen(night, verdict, known, whole, folder, parts)
+    after = tickets.advance(known, seen)
     outbox.save([t for t in after.values() if t.night == night.name], home, parts.render)
     failures = outbox.deliver(after, command, home) if command else []
-    night = night.model_copy(
+    done = _finished(night, seen, guarded, parts.now()).model_copy(
         update={
-            "finished": parts.now().isoformat(timespec="seconds"),
-            "cells": tuple(map(record.seen, verdict.cells)),
-            "canaries": canaries.looked_after(night.plan.canaries, _by_release(guarded.cells)),
             "events": tuple(event(t) for t in after.values() if t.night == night.name and t.action),
-            "unconfirmed": tuple(f"{s.framework}: {s.cause}" for s in doubtful),
-            "environments": _environments(verdict.cells, guarded.cells),
+            "unconfirmed": tuple(f"{s.framework}: {s.cause}" for s in tickets.unconfirmed(known, seen)),
             "problems": (*night.plan.problems, *failures),
         }
     )
-    ended = Ended(night, before, folder, verdict, after)
+    ended = Ended(done, before, folder, verdict, after)
     parts.report(ended)
-    record.write(night, home)
+    record.write(done, home)
     return ended
+
+
+def _finished(night: Night, seen: Seen, guarded: Verdict, now: datetime) -> Night:
+    """The night with what was measured in it."""
+    return night.model_copy(
+        update={
+            "finished": now.isoformat(timespec="seconds"),
+            "cells": tuple(map(record.seen, seen.cells)),
+            "canaries": canaries.looked_after(night.plan.canaries, _by_release(guarded.cells)),
+            "environments": _environments(seen.cells, guarded.cells),
+        }
+    )
 
 
 def clear(ended: Ended, home: Path, envs: Path, limits: space.Limits, now: float) -> Ended:

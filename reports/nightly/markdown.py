@@ -15,6 +15,7 @@ from reports.nightly import told
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~!&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 """What Markdown or HTML would read as something; an underscore within a word is none of it."""
 _CELLS_SHOWN = 40
+_CHANGES_SHOWN = 200
 _LINE = 500
 
 
@@ -96,10 +97,11 @@ def _changes(now: Night, before: Night | None) -> list[str]:
     if not found:
         return []
     head = ("framework", "scenario", "was", "with", "is", "with")
-    rows = (
+    rows = [
         (c.framework, c.scenario, c.before.outcome, c.before.version, c.after.outcome, c.after.version) for c in found
-    )
-    return ["## Changed since the last night", _table(head, rows)]
+    ]
+    more = f"and {len(rows) - _CHANGES_SHOWN} more" if len(rows) > _CHANGES_SHOWN else ""
+    return ["## Changed since the last night", _table(head, rows[:_CHANGES_SHOWN]), more]
 
 
 def _section(heading: str, lines: Iterable[str]) -> list[str]:

@@ -32,7 +32,9 @@ def heading(event: EventRecord) -> str:
 
 def verdict(night: Night) -> str:
     """In some words, what its exit status says."""
-    return "red, the harness is broken" if night.lost else _VERDICTS[night.status]
+    if any(canary.measured for canary in night.lost):
+        return "red, the harness is broken"
+    return "red, a canary could not be run" if night.lost else _VERDICTS[night.status]
 
 
 def reasons(night: Night) -> list[str]:

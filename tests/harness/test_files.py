@@ -24,6 +24,7 @@ def test_where_it_cannot_be_written_the_old_stays(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         files.replace(path, "\ud800")
     assert path.read_text() == "old\n"
+    assert list(tmp_path.iterdir()) == [path], "nothing half written is left"
 
 
 def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_the_list_that_comes_with_lockstep_has_the_bug_of_the_paper() -> None:
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (cell(DROPPED, "gradient-scale: 1/GA"), "was found"),
+        (cell(DROPPED, "gradient-scale: 1/GA"), "the harness still finds"),
         (cell("gradient-scale: 1/GA"), "it found gradient-scale: 1/GA"),
         (cell(), "the cell is pass"),
         (cell(verdict="unknown"), "the cell is unknown (it crashed)"),
@@ -32,9 +32,11 @@ def test_the_list_that_comes_with_lockstep_has_the_bug_of_the_paper() -> None:
 )
 def test_only_the_very_cause_counts(found: CellRecord | None, said: str) -> None:
     (record,) = looked_after([CANARY], {} if found is None else {KEY: found})
-    assert record.found == (said == "was found")
+    assert record.found == (found is not None and found.verdict == "fail" and len(found.diagnoses) == 2)
     assert said in record.said
-    assert record.said.startswith("the harness no longer finds") == (not record.found)
+    assert record.measured == (found is not None and found.verdict != "unknown")
+    assert record.said.startswith("the harness no longer finds") == (record.measured and not record.found)
+    assert record.said.startswith("whether the harness still finds") == (not record.measured)
 
 
 @pytest.mark.parametrize(

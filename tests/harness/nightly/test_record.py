@@ -17,7 +17,9 @@ from tests.harness.nightly.test_plan import NEWEST, WISH, nothing
 
 
 def canary(found: bool) -> CanaryRecord:
-    return CanaryRecord(release="deepspeed==0.18.9", scenario="sft-ragged", cause=DROPPED, found=found, said="said")
+    return CanaryRecord(
+        release="deepspeed==0.18.9", scenario="sft-ragged", cause=DROPPED, found=found, measured=True, said="said"
+    )
 
 
 def event(action: Action, state: State) -> EventRecord:

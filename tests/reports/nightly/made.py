@@ -46,7 +46,7 @@ def night(found: bool = True) -> Night:
         news={"deepspeed": "0.19.8 -> 0.20.0"},
         finished="2026-01-03T02:00:00+00:00",
         cells=tuple(map(record.seen, (cell(DROPPED, version="0.20.0"), cell(scenario="sft-equal")))),
-        canaries=(CanaryRecord(**CANARY.model_dump(), found=found, said=said),),
+        canaries=(CanaryRecord(**CANARY.model_dump(), found=found, measured=True, said=said),),
         events=tuple(event(ticket) for ticket in tickets().values()),
         unconfirmed=("openrlhf: misreported: loss",),
         problems=("the package index pypi.org does not tell the releases of verl (ConnectTimeout)",),

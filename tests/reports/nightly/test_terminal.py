@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
-from reports.nightly import terminal
+from reports.nightly import terminal, told
 from tests.reports.nightly import made
 
 
@@ -18,3 +18,11 @@ def test_the_end_of_a_night(snapshot: SnapshotAssertion, found: bool) -> None:
     terminal.show(made.night(found), "DIR", console)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == snapshot
+
+
+def test_a_canary_that_could_not_be_run_is_red_and_does_not_blame_the_harness() -> None:
+    night = made.night(found=False)
+    (canary,) = night.canaries
+    idle = night.model_copy(update={"canaries": (canary.model_copy(update={"measured": False}),)})
+    assert told.verdict(idle) == "red, a canary could not be run"
+    assert idle.status == night.status == 3
