@@ -70,7 +70,7 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
         more_findings=max(0, len(record.findings) - MOST_FINDINGS),
         maps=maps,
         chosen=next((m.step for m in maps if m.wrong), maps[0].step if maps else None),
-        pictures=[*([curve] if curve else []), *tensors.figures(steps)],
+        pictures=[*([curve] if curve else []), *tensors.figures(steps, record.findings)],
         groups=apart.groups(view) if view else [],
         distance=apart.figure(view) if view else None,
         view_reason=view.reason if view else None,

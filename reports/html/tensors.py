@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.recovered import StepWeights, TensorStep
+from harness.recovered import Compared, StepWeights, TensorStep
+from harness.verdict import FindingRecord
 from reports.html.figure import Figure, finite, numbers, told
 
 MOST_STEPS = 6
@@ -40,12 +41,12 @@ def place(name: str) -> Place:
     return Place(kind.removesuffix(".weight"), found[1] if found else OUTSIDE)
 
 
-def figures(steps: Sequence[StepWeights]) -> list[Figure]:
+def figures(steps: Sequence[StepWeights], findings: Sequence[FindingRecord] = ()) -> list[Figure]:
     """Two heat maps and two charts of the update rule; none without steps."""
     shown = steps[:MOST_STEPS]
     if not any(step.tensors for step in shown):
         return []
-    return [_off(shown), _moved(shown), _rate(shown), _decay(shown)]
+    return [_off(shown), _moved(shown), _rate(shown), _decay(shown, findings)]
 
 
 # ---- heat maps
@@ -125,14 +126,20 @@ def _each(steps: Sequence[StepWeights]) -> Iterator[tuple[StepWeights, TensorSte
 
 def _rate(steps: Sequence[StepWeights]) -> Figure:
     found = [
-        _Got(step.step, t.name, t.learning_rate, step.learning_rate.right, step.learning_rate.tolerance)
+        _Got(step.step, t.name, t.learning_rate, step.learning_rate.right, _absolute(step.learning_rate))
         for step, t in _each(steps)
     ]
     return _rule("learning-rate", "The learning rate that each tensor got", found)
 
 
-def _decay(steps: Sequence[StepWeights]) -> Figure:
-    found = [_Got(step.step, t.name, t.weight_decay, t.right_decay, None) for step, t in _each(steps)]
+def _absolute(compared: Compared) -> float:
+    return compared.tolerance * abs(compared.right)
+
+
+def _decay(steps: Sequence[StepWeights], findings: Sequence[FindingRecord]) -> Figure:
+    """How far a decay may be off is told by the finding of its step; without one, none of that step was found wrong."""
+    allowed = {f.step: f.tolerance for f in findings if f.code == "update.weight-decay"}
+    found = [_Got(step.step, t.name, t.weight_decay, t.right_decay, allowed.get(step.step)) for step, t in _each(steps)]
     return _rule("weight-decay", "The weight decay that each tensor got", found)
 
 
@@ -145,11 +152,11 @@ class _Got:
     value: float
     right: float
     tolerance: float | None
-    """Relative; None where it is not kept with the step."""
+    """Absolute; None where nothing is wrong."""
 
     @property
     def wrong(self) -> bool:
-        return self.tolerance is not None and not abs(self.value - self.right) <= self.tolerance * abs(self.right)
+        return self.tolerance is not None and not abs(self.value - self.right) <= self.tolerance
 
 
 def _rule(name: str, title: str, found: Sequence[_Got]) -> Figure:
@@ -195,4 +202,5 @@ def _sentence(found: Sequence[_Got]) -> str:
     least, most = min(got.value for got in found), max(got.value for got in found)
     said = f"Recovered: {told(least)} to {told(most)}. Right, at the strokes: {shown}."
     wrong = len({got.tensor for got in found if got.wrong})
-    return f"{said} {wrong} tensors are not within the tolerance." if wrong else said
+    beyond = f"{wrong} tensor{' is' if wrong == 1 else 's are'} not within the tolerance."
+    return f"{said} {beyond}" if wrong else said
