@@ -31,13 +31,21 @@ class Sighting:
 
 
 def causes(cell: CellRecord) -> tuple[str, ...]:
-    """The kinds of a cell's diagnoses, or the codes of its findings where there is no diagnosis, each once.
+    """The kinds of a cell's diagnoses, each once, or the codes of its findings together where there is no diagnosis.
 
     That a known divergence is gone is a cause of its own.
     """
     codes = {finding.code for finding in cell.findings}
-    kinds = [diagnosis.kind for diagnosis in cell.diagnoses] or sorted(codes - {GONE})
+    undiagnosed = "; ".join(sorted(codes - {GONE}))
+    kinds = [diagnosis.kind for diagnosis in cell.diagnoses] or ([undiagnosed] if undiagnosed else [])
     return tuple(dict.fromkeys([*kinds, *([GONE] if GONE in codes else [])]))
+
+
+def tells(cell: CellRecord) -> bool:
+    """Whether a cause that it does not name is not in it: it is right, known, or wrong in ways that have a name."""
+    if cell.verdict != "fail":
+        return cell.verdict in ("pass", "known")
+    return bool(cell.diagnoses) or {finding.code for finding in cell.findings} == {GONE}
 
 
 def family(kind: str) -> str:

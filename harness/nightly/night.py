@@ -171,5 +171,6 @@ def event(ticket: Ticket) -> EventRecord:
         action=ticket.action,
         state=ticket.state,
         summary=ticket.summary,
+        listed=ticket.listed,
         cells=tuple(f"{ticket.framework}=={place.version}/{place.scenario}" for place in ticket.places),
     )

@@ -58,6 +58,8 @@ class EventRecord(BaseModel):
     summary: str
     cells: tuple[str, ...]
     """Where it was seen last."""
+    listed: bool = False
+    """Closed because it is listed as known, though it is still there."""
 
 
 class Night(BaseModel):

@@ -3,7 +3,8 @@
     (none) --seen twice--> open --absent for two nights--> closed --seen twice--> open
     (none) --seen, but not in the second run--> flaky --absent for two nights--> closed
 
-A night that could not measure where it was seen last changes nothing.
+A night that could not measure where it was seen last changes nothing, nor does one in which that fails without a
+diagnosis: it may be there still.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.nightly.causes import Sighting, is_underneath, own_version, sightings
+from harness.nightly.causes import Sighting, causes, family, is_underneath, own_version, sightings, tells
 from harness.verdict import CellRecord
 
 ABSENT = 2
@@ -58,6 +59,8 @@ class Ticket(BaseModel):
     """Nights since, in which it was looked for and not seen."""
     closed: str | None = None
     """The night that closed it."""
+    listed: bool = False
+    """Closed though it is still there: it is listed as known."""
     places: tuple[Place, ...]
     """Where it was seen last."""
     unsteady: tuple[str, ...] = ()
@@ -120,16 +123,12 @@ def unconfirmed(tickets: Mapping[str, Ticket], seen: Seen) -> list[Sighting]:
 
 
 def confirmation(sighting: Sighting, again: Iterable[CellRecord]) -> Again:
-    """Confirmed if the second run shows it too, gone if it measured every cell and shows it nowhere."""
+    """Confirmed if the second run shows it too; gone if every cell of it tells of itself, and of something else."""
     second = {cell.name: cell for cell in again}
     if sighting.fingerprint in sightings(second[c.name] for c in sighting.cells if c.name in second):
         return "confirmed"
-    measured = all(c.name in second and _measured(second[c.name]) for c in sighting.cells)
+    measured = all(c.name in second and tells(second[c.name]) for c in sighting.cells)
     return "gone" if measured else "unknown"
-
-
-def _measured(cell: CellRecord) -> bool:
-    return cell.verdict in ("pass", "fail", "known")
 
 
 def _advanced(ticket: Ticket | None, sighting: Sighting | None, seen: Seen) -> Ticket | None:
@@ -187,7 +186,7 @@ def _steady(sighting: Sighting, again: Iterable[CellRecord]) -> tuple[tuple[Cell
         cell
         for cell in sighting.cells
         if cell.name in second
-        and _measured(second[cell.name])
+        and tells(second[cell.name])
         and sighting.fingerprint not in sightings([second[cell.name]])
     )
     return tuple(cell for cell in sighting.cells if cell not in unsteady), unsteady
@@ -199,8 +198,14 @@ def _not_seen(ticket: Ticket, seen: Seen) -> Ticket:
     missed = ticket.missed + 1
     if missed < ABSENT:
         return ticket.model_copy(update={"missed": missed, "night": seen.night, "action": None})
-    done: dict[str, object] = {"state": "closed", "closed": seen.night, "action": "close"}
+    done = {"state": "closed", "closed": seen.night, "action": "close", "listed": _listed(ticket, seen)}
     return ticket.model_copy(update={"missed": missed, "night": seen.night, **done, "pending": _owed(ticket, "close")})
+
+
+def _listed(ticket: Ticket, seen: Seen) -> bool:
+    """Whether it is still there, in a cell that is known for it."""
+    known = (cell for cell in seen.cells if cell.framework == ticket.framework and cell.verdict == "known")
+    return any(ticket.cause in map(family, causes(cell)) for cell in known)
 
 
 def _owed(ticket: Ticket | None, action: Action) -> Action | None:
@@ -212,7 +217,7 @@ def _owed(ticket: Ticket | None, action: Action) -> Action | None:
 
 
 def _looked_for(ticket: Ticket, seen: Seen) -> bool:
-    """Whether every place where it was seen last was measured, on that release or a later one."""
+    """Whether every place where it was seen last would tell of it, on that release or a later one."""
     own = [cell for cell in seen.cells if cell.framework == ticket.framework]
     # Where nothing newer lies underneath any more, the recipe's own environment is the newest one.
     one = ticket.framework not in seen.unsettled and not any(is_underneath(cell.version) for cell in own)
@@ -221,7 +226,7 @@ def _looked_for(ticket: Ticket, seen: Seen) -> bool:
 
 def _covered(place: Place, cells: list[CellRecord], one: bool) -> bool:
     return any(
-        _measured(cell)
+        tells(cell)
         and cell.label == place.scenario
         and (one or is_underneath(cell.version) == is_underneath(place.version))
         and own_version(cell.version) >= own_version(place.version)

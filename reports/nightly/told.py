@@ -14,8 +14,9 @@ STATES: Mapping[State, str] = {"open": "Open", "flaky": "Flaky", "closed": "Clos
 HEADINGS = {
     "new": "New",
     "still": "Still open",
-    "flaky": "Flaky: seen, but not in a second run",
-    "closed": "Closed: not seen for two nights",
+    "flaky": "Flaky (seen, but not in a second run)",
+    "closed": "Closed (not seen for two nights)",
+    "listed": "Closed (listed as known)",
 }
 
 WORST_FIRST: tuple[Outcome, ...] = ("fail", "unknown", "known", "pass", "unsupported")
@@ -27,7 +28,7 @@ def heading(event: EventRecord) -> str:
     """Which of `HEADINGS` it belongs under."""
     if event.state == "open":
         return "new" if event.action == "open" else "still"
-    return event.state
+    return "listed" if event.listed else event.state
 
 
 def verdict(night: Night) -> str:
@@ -42,7 +43,7 @@ def reasons(night: Night) -> list[str]:
     unknown = sum(cell.verdict == "unknown" for cell in night.cells)
     return [
         *(canary.said for canary in night.lost),
-        *(f"not confirmed, since the second run could not be judged: {said}" for said in night.unconfirmed),
+        *(f"not confirmed, since the second run does not tell: {said}" for said in night.unconfirmed),
         *([f"{unknown} of {len(night.cells)} cells are unknown"] if unknown else []),
         *night.problems,
     ]
@@ -63,5 +64,6 @@ def canaries(night: Night) -> str:
 def life(ticket: Ticket) -> str:
     """Since when, how often, until when."""
     nights = "one night" if ticket.times == 1 else f"{ticket.times} nights"
-    closed = f"; closed in the night {ticket.closed}" if ticket.closed else ""
+    why = "listed as known" if ticket.listed else "not seen for two nights"
+    closed = f"; closed in the night {ticket.closed}: {why}" if ticket.closed else ""
     return f"first seen in the night {ticket.opened}, last in {ticket.seen}, in {nights}{closed}"

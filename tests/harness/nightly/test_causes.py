@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.known import GONE
-from harness.nightly.causes import causes, family, fingerprint, is_underneath, own_version, sightings
+from harness.nightly.causes import causes, family, fingerprint, is_underneath, own_version, sightings, tells
+from harness.verdict import CellRecord
 from tests.harness.nightly.made import DROPPED, cell
 
 
@@ -63,8 +64,31 @@ def test_a_cell_with_two_causes_is_two_findings() -> None:
     ]
 
 
-def test_without_a_diagnosis_the_codes_count_and_what_is_gone_counts_by_itself() -> None:
-    assert causes(cell(codes=("weights.scale", "loss.value", "weights.scale"))) == ("loss.value", "weights.scale")
+def test_a_cell_without_a_diagnosis_is_one_finding() -> None:
+    (found,) = sightings([cell(codes=("grad-norm.value", "loss.value", "weights.scale"))]).values()
+    assert found.cause == "grad-norm.value; loss.value; weights.scale"
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (cell(), True),
+        (cell(DROPPED), True),
+        (cell(DROPPED, verdict="known"), True),
+        (cell(codes=(GONE,)), True),
+        (cell(codes=("loss.value",)), False),
+        (cell(codes=("loss.value", GONE)), False),
+        (cell(verdict="fail"), False),
+        (cell(verdict="unknown"), False),
+        (cell(verdict="unsupported"), False),
+    ],
+)
+def test_what_tells_that_a_cause_is_not_in_it(made: CellRecord, said: bool) -> None:
+    assert tells(made) == said
+
+
+def test_without_a_diagnosis_the_codes_count_together_and_what_is_gone_counts_by_itself() -> None:
+    assert causes(cell(codes=("weights.scale", "loss.value", "weights.scale"))) == ("loss.value; weights.scale",)
     assert causes(cell(DROPPED, codes=("weights.scale", GONE))) == (DROPPED, GONE)
     assert causes(cell(codes=(GONE,))) == (GONE,)
 
