@@ -62,6 +62,7 @@ def hold(wish: Wish, home: Path, command: tuple[str, ...], parts: Parts) -> Ende
     The caller sees to it that no other one goes on there. `command`: what is told of tickets; may be empty.
     Raises BadRequest, BadPlan, BadNight, BadOutbox, BadFolder, UnreadableVerdict, OSError, KeyboardInterrupt.
     """
+    outbox.load(home)  # what is damaged is told before anything runs
     earlier = record.nights(home)
     before = record.last_finished(earlier)
     night = _stopped(earlier, wish, parts.now()) or _begin(wish, home, before, parts)
@@ -72,29 +73,36 @@ def hold(wish: Wish, home: Path, command: tuple[str, ...], parts: Parts) -> Ende
     known = outbox.load(home)
     seen = _seen(night, verdict, known, whole, folder, parts)
     after = tickets.advance(known, seen)
+    night = _measured(night, seen, guarded, known, after)
+    record.write(night, home)  # before the tickets: what they rest on stays, though the night may be given up
     outbox.save([t for t in after.values() if t.night == night.name], home, parts.render)
-    failures = outbox.deliver(after, command, home) if command else []
-    done = _finished(night, seen, guarded, parts.now()).model_copy(
-        update={
-            "events": tuple(event(t) for t in after.values() if t.night == night.name and t.action),
-            "unconfirmed": tuple(f"{s.framework}: {s.cause}" for s in tickets.unconfirmed(known, seen)),
-            "problems": (*night.plan.problems, *failures),
-        }
-    )
-    ended = Ended(done, before, folder, verdict, after)
+    ended = Ended(_told(night, after, command, home, parts.now()), before, folder, verdict, after)
     parts.report(ended)
-    record.write(done, home)
+    record.write(ended.night, home)
     return ended
 
 
-def _finished(night: Night, seen: Seen, guarded: Verdict, now: datetime) -> Night:
-    """The night with what was measured in it."""
+def _measured(night: Night, seen: Seen, guarded: Verdict, known: dict[str, Ticket], after: dict[str, Ticket]) -> Night:
+    """The night with what was measured in it, and what that does to tickets."""
     return night.model_copy(
         update={
-            "finished": now.isoformat(timespec="seconds"),
             "cells": tuple(map(record.seen, seen.cells)),
             "canaries": canaries.looked_after(night.plan.canaries, _by_release(guarded.cells)),
             "environments": _environments(seen.cells, guarded.cells),
+            "events": events(after, night.name),
+            "unconfirmed": tuple(f"{s.framework}: {s.cause}" for s in tickets.unconfirmed(known, seen)),
+        }
+    )
+
+
+def _told(night: Night, after: dict[str, Ticket], command: tuple[str, ...], home: Path, now: datetime) -> Night:
+    """The night at its end; the user's command was told of the tickets."""
+    failures = outbox.deliver(after, command, home) if command else []
+    return night.model_copy(
+        update={
+            "finished": now.isoformat(timespec="seconds"),
+            "problems": (*night.plan.problems, *failures),
+            "untold": () if command else tuple(outbox.untold(after)),
         }
     )
 
@@ -162,13 +170,19 @@ def _environments(*cells: Sequence[CellRecord]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cell.environment for own in cells for cell in own if cell.environment))
 
 
-def event(ticket: Ticket) -> EventRecord:
-    """What the last night did to a ticket, which has an action."""
-    assert ticket.action is not None
+def events(after: dict[str, Ticket], night: str) -> tuple[EventRecord, ...]:
+    """What a night did to tickets, and those that are open though it did not show them."""
+    return tuple(
+        _event(t, t.night == night) for t in after.values() if t.state == "open" or (t.night == night and t.action)
+    )
+
+
+def _event(ticket: Ticket, tonight: bool) -> EventRecord:
     return EventRecord(
         fingerprint=ticket.fingerprint,
         title=ticket.title,
-        action=ticket.action,
+        action=ticket.action if tonight else None,
+        measured=tonight,
         state=ticket.state,
         summary=ticket.summary,
         listed=ticket.listed,

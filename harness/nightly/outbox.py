@@ -26,6 +26,8 @@ class BadOutbox(Exception):
 
 def load(home: Path) -> dict[str, Ticket]:
     """All tickets by fingerprint. Raises BadOutbox: a lost one would be opened a second time."""
+    if (home / FOLDER).exists() and not (home / FOLDER).is_dir():
+        raise BadOutbox(f"{home / FOLDER} is a file, where the folder of tickets should be: move it away")
     return {ticket.fingerprint: ticket for ticket in map(_read, sorted((home / FOLDER).glob("*.json")))}
 
 
@@ -77,12 +79,22 @@ def deliver(tickets: Mapping[str, Ticket], words: tuple[str, ...], home: Path) -
         if ticket.pending is None:
             continue
         failure = _tell(ticket, ticket.pending, words, page(home, ticket).absolute())
-        if failure is None:
-            _keep(home, ticket.model_copy(update={"pending": None}))
-        else:
+        heard = {"pending": None, "failed": False}
+        _keep(home, ticket.model_copy(update=heard if failure is None else {"failed": True}))
+        if failure is not None:
             told = f"the ticket command failed for {ticket.fingerprint} ({ticket.pending} {ticket.title}): {failure}"
             problems.append(f"{told}; the next night tries again")
     return problems
+
+
+def untold(tickets: Mapping[str, Ticket]) -> list[str]:
+    """What the command failed to take in an earlier night, where it is not given tonight."""
+    return [
+        f"the ticket command failed for {ticket.fingerprint} ({ticket.pending} {ticket.title}) in an earlier night, and"
+        " has not been told since; give --ticket-command again"
+        for ticket in tickets.values()
+        if ticket.pending and ticket.failed
+    ]
 
 
 def _tell(ticket: Ticket, action: Action, words: tuple[str, ...], path: Path) -> str | None:

@@ -46,13 +46,14 @@ class CellSeen(BaseModel):
 
 
 class EventRecord(BaseModel):
-    """What a night did to a ticket."""
+    """What a night did to a ticket, or that it is still open though the night did not show it."""
 
     model_config = ConfigDict(frozen=True)
 
     fingerprint: str
     title: str
-    action: Action
+    action: Action | None
+    """None: the night did not show it."""
     state: State
     """The ticket's own after that."""
     summary: str
@@ -60,6 +61,8 @@ class EventRecord(BaseModel):
     """Where it was seen last."""
     listed: bool = False
     """Closed because it is listed as known, though it is still there."""
+    measured: bool = True
+    """Whether the night would have shown it: False if its cells were not in it, or do not tell."""
 
 
 class Night(BaseModel):
@@ -88,6 +91,8 @@ class Night(BaseModel):
     """Lock hashes of the environments that it used."""
     problems: tuple[str, ...] = ()
     """What else did not go as it should."""
+    untold: tuple[str, ...] = ()
+    """What the ticket command has yet to be told, where it was not given."""
 
     @property
     def lost(self) -> tuple[CanaryRecord, ...]:
@@ -96,10 +101,13 @@ class Night(BaseModel):
     @property
     def status(self) -> int:
         """3 a canary is lost: then nothing else can be believed. 1 a confirmed divergence. 3 anything that is not known
-        or did not go as it should: an unknown cell, what is flaky or unconfirmed, a problem. Else 0."""
+        or did not go as it should: an unknown cell, what is flaky or unconfirmed, a problem. Else 0.
+
+        It tells of this night: an open ticket that it did not show counts by what its cells are tonight.
+        """
         if self.lost or not self.canaries:
             return RED
-        if any(event.state == "open" for event in self.events):
+        if any(event.state == "open" and event.action for event in self.events):
             return WRONG
         verdicts = {cell.verdict for cell in self.cells}
         doubtful = self.unconfirmed or self.problems or any(event.state == "flaky" for event in self.events)

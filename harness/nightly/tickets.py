@@ -77,6 +77,8 @@ class Ticket(BaseModel):
     """What that night did to it."""
     pending: Action | None = None
     """What the user's command has yet to be told."""
+    failed: bool = False
+    """The command was told of that, and failed."""
 
     @property
     def title(self) -> str:
@@ -123,7 +125,7 @@ def unconfirmed(tickets: Mapping[str, Ticket], seen: Seen) -> list[Sighting]:
 
 
 def confirmation(sighting: Sighting, again: Iterable[CellRecord]) -> Again:
-    """Confirmed if the second run shows it too; gone if every cell of it tells of itself, and of something else."""
+    """Confirmed if the second run shows it too; gone if all of its cells tell (`causes.tells`), and none shows it."""
     second = {cell.name: cell for cell in again}
     if sighting.fingerprint in sightings(second[c.name] for c in sighting.cells if c.name in second):
         return "confirmed"
@@ -171,6 +173,7 @@ def _seen(ticket: Ticket | None, sighting: Sighting, seen: Seen, state: State) -
         night=seen.night,
         action=action,
         pending=_owed(ticket, action),
+        failed=ticket.failed if ticket else False,
     )
 
 

@@ -89,7 +89,8 @@ def _event(event: EventRecord) -> str:
 def _where(event: EventRecord) -> str:
     more = len(event.cells) - _CELLS_SHOWN
     shown = ", ".join(map(code, event.cells[:_CELLS_SHOWN]))
-    return f"; on {shown}" + (f" and {more} more" if more > 0 else "")
+    mark = told.mark(event)
+    return f"; {f'{mark}, last ' if mark else ''}on {shown}" + (f" and {more} more" if more > 0 else "")
 
 
 def _changes(now: Night, before: Night | None) -> list[str]:

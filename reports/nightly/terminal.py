@@ -17,7 +17,8 @@ def show(night: Night, folder: str, console: Console) -> None:
         own = [event for event in night.events if told.heading(event) == state]
         console.print(f"{heading}: {len(own)}", soft_wrap=True)
         for event in own:
-            console.print(f"  {event.fingerprint}  {event.title}", soft_wrap=True)
+            mark = told.mark(event)
+            console.print(f"  {event.fingerprint}  {event.title}{f' ({mark})' if mark else ''}", soft_wrap=True)
     for package, versions in night.news.items():
         console.print(f"released: {package} {versions}", soft_wrap=True)
     console.print(f"{told.counted(night)}; {told.canaries(night)}", soft_wrap=True)

@@ -31,6 +31,13 @@ def heading(event: EventRecord) -> str:
     return "listed" if event.listed else event.state
 
 
+def mark(event: EventRecord) -> str:
+    """Of a ticket that is open though the night did not show it, why it did not; else nothing."""
+    if event.action is not None:
+        return ""
+    return "not seen tonight" if event.measured else "not measured tonight"
+
+
 def verdict(night: Night) -> str:
     """In some words, what its exit status says."""
     if any(canary.measured for canary in night.lost):
@@ -46,6 +53,7 @@ def reasons(night: Night) -> list[str]:
         *(f"not confirmed, since the second run does not tell: {said}" for said in night.unconfirmed),
         *([f"{unknown} of {len(night.cells)} cells are unknown"] if unknown else []),
         *night.problems,
+        *night.untold,
     ]
 
 

@@ -96,7 +96,7 @@ class World:
 NAME = "deepspeed==0.19.8/sft-ragged"
 
 
-def actions(ended: Ended) -> list[tuple[str, str]]:
+def actions(ended: Ended) -> list[tuple[str, str | None]]:
     return [(event.title, event.action) for event in ended.night.events]
 
 
@@ -137,7 +137,7 @@ def test_a_finding_that_vanishes_is_closed_after_two_nights(tmp_path: Path) -> N
     world = World(wrong={NAME: [DROPPED]})
     world.night(tmp_path)
     world.wrong = {}
-    assert actions(world.night(tmp_path)) == []
+    assert [action for _, action in actions(world.night(tmp_path))] == [None]
     ended = world.night(tmp_path)
     assert [action for _, action in actions(ended)] == ["close"]
     assert ended.night.status == 0
@@ -279,6 +279,61 @@ def test_the_command_is_told_and_one_that_fails_leaves_the_night_not_green(tmp_p
     assert ended.night.problems == ()
     assert [t.pending for t in ended.tickets.values()] == ["open"], "it had not heard of it before"
     assert [t.pending for t in outbox.load(tmp_path).values()] == [None]
+
+
+def test_an_open_ticket_that_is_not_seen_tonight_is_told_all_the_same(tmp_path: Path) -> None:
+    world = World(wrong={NAME: [DROPPED]})
+    assert world.night(tmp_path, command=("false",)).night.untold == ()
+    world.wrong = {}
+    other = world.night(tmp_path, replace(WISH, only=("trl",))).night
+    (event,) = other.events
+    assert (event.state, event.action, event.measured, other.status) == ("open", None, False, 0)
+    (untold,) = other.untold
+    assert "has not been told since; give --ticket-command again" in untold
+    missed = world.night(tmp_path, command=("true",)).night
+    (event,) = missed.events
+    assert (event.state, event.action, event.measured, missed.status) == ("open", None, True, 0)
+    assert world.night(tmp_path, replace(WISH, only=("trl",))).night.untold == ()
+
+
+def test_an_open_ticket_whose_cell_is_unknown_tonight_is_not_green(tmp_path: Path) -> None:
+    world = World(wrong={NAME: [DROPPED]})
+    world.night(tmp_path)
+    world.wrong[NAME] = ["unknown"]
+    night = world.night(tmp_path).night
+    assert [(e.action, e.measured) for e in night.events] == [(None, False)]
+    assert night.status == 3
+
+
+def test_a_ticket_that_no_command_was_ever_told_of_is_no_complaint(tmp_path: Path) -> None:
+    world = World(wrong={NAME: [DROPPED]})
+    assert [world.night(tmp_path).night.untold for _ in range(2)] == [(), ()]
+
+
+def test_what_a_night_rests_on_is_kept_though_it_is_given_up(tmp_path: Path) -> None:
+    """Killed after the tickets were written, and the next one comes too late to go on."""
+    world = World(wrong={NAME: [DROPPED]}, killed_at=REPORTING)
+    with pytest.raises(Killed):
+        world.night(tmp_path)
+    world.killed_at = None
+    world.wrong[NAME] = ["unknown"]
+    world.now += timedelta(days=2)
+    given_up, later = [world.night(tmp_path).night, *record.nights(tmp_path)][1:]
+    assert (given_up.finished, given_up.environments) == (None, ("0" * 16,))
+    assert [event.action for event in given_up.events] == ["open"]
+    (ticket,) = outbox.load(tmp_path).values()
+    assert (ticket.seen, later.finished is not None) == (given_up.name, True)
+
+
+@pytest.mark.parametrize("damage", ["a ticket", "the outbox"])
+def test_a_damaged_ticket_is_told_before_anything_runs(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / outbox.FOLDER / "000000000000.json" if damage == "a ticket" else tmp_path / outbox.FOLDER
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{}")
+    world = World()
+    with pytest.raises(outbox.BadOutbox, match="move it away"):
+        world.night(tmp_path)
+    assert (world.ran, record.nights(tmp_path)) == ([], [])
 
 
 def test_old_nights_are_cleared_and_never_those_of_an_open_finding(tmp_path: Path) -> None:

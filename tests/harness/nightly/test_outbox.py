@@ -81,8 +81,11 @@ def test_a_command_that_fails_is_told_and_tried_again(tmp_path: Path, body: str,
     assert said in problem
     assert "\n" not in problem
     (ticket,) = outbox.load(tmp_path).values()
-    assert ticket.pending == "open"
+    assert (ticket.pending, ticket.failed) == ("open", True)
+    (untold,) = outbox.untold(outbox.load(tmp_path))
+    assert f"failed for {ticket.fingerprint} (open {ticket.title})" in untold
     assert outbox.deliver(outbox.load(tmp_path), script(tmp_path, "exit 0"), tmp_path) == []
+    assert outbox.untold(outbox.load(tmp_path)) == []
 
 
 def test_a_command_that_is_not_there_or_hangs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,7 @@ class Nights(RuleBasedStateMachine):
             if name in found and (old is None or old.state != "closed") and name not in new:
                 assert ticket.state == "open"
             if name in found:
-                self.clean[name] = 0 if name not in new or name in second or ticket != old else self.clean.get(name, 0)
+                self.clean[name] = 0 if name not in new or ticket != old else self.clean.get(name, 0)
             elif old is not None and {(ticket.framework, p.scenario) for p in old.places} <= measured:
                 self.clean[name] = self.clean.get(name, 0) + 1
             if ticket.state == "closed" and old is not None and old.state != "closed":

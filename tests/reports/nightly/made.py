@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.nightly import record
 from harness.nightly.canaries import Canary, CanaryRecord
-from harness.nightly.night import event
+from harness.nightly.night import events
 from harness.nightly.plan import NightPlan
 from harness.nightly.record import CellSeen, Night
 from harness.nightly.tickets import Seen, Ticket, advance
@@ -47,7 +47,7 @@ def night(found: bool = True) -> Night:
         finished="2026-01-03T02:00:00+00:00",
         cells=tuple(map(record.seen, (cell(DROPPED, version="0.20.0"), cell(scenario="sft-equal")))),
         canaries=(CanaryRecord(**CANARY.model_dump(), found=found, measured=True, said=said),),
-        events=tuple(event(ticket) for ticket in tickets().values()),
+        events=events(tickets(), "20260103-010000"),
         unconfirmed=("openrlhf: misreported: loss",),
         problems=("the package index pypi.org does not tell the releases of verl (ConnectTimeout)",),
     )

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
-from reports.nightly import terminal, told
+from reports.nightly import markdown, terminal, told
 from tests.reports.nightly import made
 
 
@@ -38,3 +38,17 @@ def test_a_ticket_that_is_listed_as_known_is_told_apart_from_one_that_is_gone() 
     (ticket,) = (t for t in made.tickets().values() if t.state == "closed")
     assert told.life(ticket).endswith(": not seen for two nights")
     assert told.life(ticket.model_copy(update={"listed": True})).endswith(": listed as known")
+
+
+@pytest.mark.parametrize(("measured", "said"), [(True, "not seen tonight"), (False, "not measured tonight")])
+def test_an_open_ticket_that_the_night_did_not_show_is_marked(measured: bool, said: str) -> None:
+    night = made.night()
+    (seen,) = (event for event in night.events if told.heading(event) == "still")
+    unseen = seen.model_copy(update={"action": None, "measured": measured})
+    console = Console(file=io.StringIO(), width=80, highlight=False, markup=False)
+    terminal.show(night.model_copy(update={"events": (unseen,), "untold": ("it failed",)}), "DIR", console)
+    assert isinstance(console.file, io.StringIO)
+    assert f"Still open: 1\n  {seen.fingerprint}  {seen.title} ({said})\n" in console.file.getvalue()
+    assert "  it failed\n" in console.file.getvalue()
+    page = markdown.night(night.model_copy(update={"events": (unseen,)}), None)
+    assert f"; {said}, last on `deepspeed==0.20.0/sft-equal`" in page
