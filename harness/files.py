@@ -1,9 +1,22 @@
-"""Writing a file whole or not at all."""
+"""Reading a file that may be of any size, and writing one whole or not at all."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+
+class TooLarge(Exception):
+    """A file has more bytes than are read of it; the message says so in some words."""
+
+
+def read(path: Path, most: int) -> bytes:
+    """All of a file that somebody else may have written. Raises TooLarge and OSError."""
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise TooLarge(f"it has more than {most} bytes")
+    return content
 
 
 def replace(path: Path, text: str) -> None:

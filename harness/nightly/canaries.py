@@ -21,31 +21,14 @@ class BadCanaries(Exception):
     """A file of canaries cannot be read; the message is one line with the place."""
 
 
-def _release(text: str) -> str:
-    try:
-        request = parse(text)
-        request.resolved()
-    except BadRequest as error:
-        raise ValueError(str(error)) from None
-    if request.version is None:
-        raise ValueError(f"{text!r} is no single release; write NAME==VERSION")
-    return str(request)
-
-
-def _scenario(text: str) -> str:
-    if text not in scenarios.CATALOGUE:
-        raise ValueError(f"{text!r} is no scenario; `lockstep list scenarios` names them")
-    return text
-
-
 class Canary(BaseModel):
-    """One release, and what has to be found in it."""
+    """One release, and what has to be found in it. The record of an old night may have one that is not run any more."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    release: Annotated[str, AfterValidator(_release)]
+    release: str
     """As `harness.environments.request.parse` reads it, with its version."""
-    scenario: Annotated[str, AfterValidator(_scenario)]
+    scenario: str
     cause: Annotated[str, Field(min_length=1)]
     """The `kind` of the diagnosis."""
 
@@ -69,10 +52,24 @@ class CanaryRecord(BaseModel):
     """A sentence: what was found instead, where it was not found."""
 
 
+def _runnable(canary: Canary) -> Canary:
+    """With its release as a request writes it."""
+    try:
+        request = parse(canary.release)
+        request.resolved()
+    except BadRequest as error:
+        raise ValueError(str(error)) from None
+    if request.version is None:
+        raise ValueError(f"{canary.release!r} is no single release; write NAME==VERSION")
+    if canary.scenario not in scenarios.CATALOGUE:
+        raise ValueError(f"{canary.scenario!r} is no scenario; `lockstep list scenarios` names them")
+    return canary.model_copy(update={"release": str(request)})
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    canary: Annotated[tuple[Canary, ...], Field(min_length=1)]
+    canary: Annotated[tuple[Annotated[Canary, AfterValidator(_runnable)], ...], Field(min_length=1)]
 
 
 def load(path: Path = FILE) -> tuple[Canary, ...]:

@@ -27,10 +27,10 @@ class Lookup:
     problems: tuple[str, ...] = ()
 
 
-def watched() -> tuple[str, ...]:
-    """The packages whose releases matter: the frameworks, and what the recipes name under them."""
+def watched(frameworks: Iterable[str] = ()) -> tuple[str, ...]:
+    """The packages whose releases matter: these frameworks, or all of them, and what the recipes name underneath."""
     known = recipes.shipped()
-    return tuple(sorted({*map(known.package, known.framework), *known.sources, *known.pins}))
+    return tuple(sorted({*map(known.package, frameworks or known.framework), *known.sources, *known.pins}))
 
 
 def look_up(packages: Sequence[str], prereleases: bool, ask: Callable[[str], Iterable[Release]] = releases) -> Lookup:

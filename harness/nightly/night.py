@@ -14,14 +14,15 @@ from harness.environments.request import Request
 from harness.nightly import canaries, outbox, plan, record, space, tickets
 from harness.nightly.newest import Lookup, watched
 from harness.nightly.plan import Wish
-from harness.nightly.record import EventRecord, Night
+from harness.nightly.record import BadNight, EventRecord, Night
 from harness.nightly.tickets import Seen, Ticket
 from harness.session.folder import RunFolder, own_version
 from harness.session.plan import Plan, release
 from harness.verdict import CellRecord, Verdict
 
-STALE = timedelta(hours=20)
-"""A night that was killed longer ago is given up: the next one looks for releases anew."""
+STALE = timedelta(hours=30)
+"""A night that was killed longer ago is given up: the next one looks for releases anew. More than a day, so that one
+that takes too long for a machine goes on by the next night's start."""
 
 CANARIES, AGAIN = "canaries", "again"
 
@@ -49,7 +50,7 @@ class Ended:
 
     night: Night
     before: Night | None
-    """The last one that was finished before."""
+    """The last one of the same wish that was finished before."""
     folder: Path
     verdict: Verdict
     tickets: dict[str, Ticket]
@@ -64,7 +65,7 @@ def hold(wish: Wish, home: Path, command: tuple[str, ...], parts: Parts) -> Ende
     """
     outbox.load(home)  # what is damaged is told before anything runs
     earlier = record.nights(home)
-    before = record.last_finished(earlier)
+    before = record.last_finished(night for night in earlier if night.plan.compares(wish))
     night = _stopped(earlier, wish, parts.now()) or _begin(wish, home, before, parts)
     folder = home / record.NIGHTS / night.name
     guarded = _run(plan.of_canaries(night.plan, wish), folder / CANARIES, parts, known=False)
@@ -109,7 +110,7 @@ def _told(night: Night, after: dict[str, Ticket], command: tuple[str, ...], home
 
 def clear(ended: Ended, home: Path, envs: Path, limits: space.Limits, now: float) -> Ended:
     """Remove old nights and environments. Raises BadNight and OSError."""
-    there = space.items(home, envs, record.nights(home), ended.tickets.values())
+    there = space.items(home, envs, record.nights(home), ended.tickets.values(), ended.night.name)
     return replace(ended, removed=tuple(space.remove(space.outdated(there, limits, now), home, envs)))
 
 
@@ -118,11 +119,8 @@ def _stopped(earlier: Sequence[Night], wish: Wish, now: datetime) -> Night | Non
     last = earlier[-1] if earlier else None
     if last is None or last.finished or not last.plan.answers(wish):
         return None
-    begun = datetime.strptime(last.name, NAME).replace(tzinfo=UTC)
+    begun = datetime.strptime(last.name, record.NAME).replace(tzinfo=UTC)
     return last if now - begun < STALE else None
-
-
-NAME = "%Y%m%d-%H%M%S"
 
 
 def _begin(wish: Wish, home: Path, before: Night | None, parts: Parts) -> Night:
@@ -130,12 +128,12 @@ def _begin(wish: Wish, home: Path, before: Night | None, parts: Parts) -> Night:
     known = before.plan.newest if before else {}
     made = plan.make(
         wish,
-        parts.look_up(watched(), wish.prereleases),
+        parts.look_up(watched(plan.frameworks(wish.only)), wish.prereleases),
         known,
         lambda request: parts.underneath(request, wish.prereleases),
     )
     night = Night(
-        name=parts.now().strftime(NAME),
+        name=_unused(parts.now().strftime(record.NAME), home),
         lockstep=own_version(),
         plan=made,
         before=before.name if before else None,
@@ -144,6 +142,13 @@ def _begin(wish: Wish, home: Path, before: Night | None, parts: Parts) -> Night:
     RunFolder.claim(home / record.NIGHTS / night.name)
     record.write(night, home)
     return night
+
+
+def _unused(name: str, home: Path) -> str:
+    """Raises BadNight."""
+    if (home / record.NIGHTS / name).exists():
+        raise BadNight(f"{home / record.NIGHTS / name} is there already: see that the clock is right, and try again")
+    return name
 
 
 def _run(whole: Plan, folder: Path, parts: Parts, known: bool = True) -> Verdict:

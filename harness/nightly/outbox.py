@@ -14,6 +14,8 @@ from harness import files
 from harness.nightly.tickets import Action, Ticket
 
 FOLDER = "outbox"
+LARGEST = 16 * 2**20
+"""Bytes of a ticket that are read; it has some thousand."""
 PATIENCE = 120.0
 """Seconds that the user's command may take for one ticket."""
 
@@ -33,8 +35,8 @@ def load(home: Path) -> dict[str, Ticket]:
 
 def _read(path: Path) -> Ticket:
     try:
-        ticket = Ticket.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
+        ticket = Ticket.model_validate_json(files.read(path, LARGEST))
+    except (ValidationError, files.TooLarge, OSError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is damaged"
         raise BadOutbox(f"the ticket {path} cannot be read ({said}): mend it, or move it away") from None
     if ticket.fingerprint != path.stem:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from packaging.version import Version
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from harness.environments import recipes
 from harness.environments.installer import BuildFailed
+from harness.environments.recipes import VersionText
 from harness.environments.request import BadRequest, Request, parse
 from harness.nightly.canaries import Canary
 from harness.nightly.newest import Lookup, watched
@@ -41,9 +43,10 @@ class NightPlan(BaseModel):
     prereleases: bool
     patterns: tuple[str, ...]
     canaries: tuple[Canary, ...]
-    requests: tuple[str, ...]
+    requests: tuple[Annotated[str, Field(pattern="^[^@]*$")], ...]
+    """As `parse` reads them; never an interpreter or a file by its path."""
     scenarios: tuple[str, ...]
-    newest: dict[str, str]
+    newest: dict[str, VersionText]
     """The newest release of every package that is watched, as far as it could be looked up tonight or before."""
     unsettled: tuple[str, ...] = ()
     """Frameworks of which nobody could tell tonight what is newest underneath."""
@@ -52,8 +55,11 @@ class NightPlan(BaseModel):
 
     def answers(self, wish: Wish) -> bool:
         """Whether it is the plan of just that wish."""
-        asked = (wish.only, wish.prereleases, wish.patterns, wish.canaries)
-        return (self.only, self.prereleases, self.patterns, self.canaries) == asked
+        return self.compares(wish) and self.canaries == wish.canaries
+
+    def compares(self, wish: Wish) -> bool:
+        """Whether it is the plan of a wish for the same releases and scenarios, whatever the canaries."""
+        return (self.only, self.prereleases, self.patterns) == (wish.only, wish.prereleases, wish.patterns)
 
 
 def limits(only: Sequence[str]) -> tuple[Request, ...]:
@@ -68,13 +74,18 @@ def limits(only: Sequence[str]) -> tuple[Request, ...]:
     return tuple(dict.fromkeys(asked))
 
 
+def frameworks(only: Sequence[str]) -> tuple[str, ...]:
+    """Those that `--only` names; none if it names nothing. Raises BadRequest."""
+    return tuple(dict.fromkeys(request.framework for request in limits(only)))
+
+
 def make(wish: Wish, looked_up: Lookup, before: Mapping[str, str], underneath: Underneath) -> NightPlan:
     """The plan of a new night. `before`: what was newest in the last one, for what cannot be looked up now.
 
     Raises BadRequest and BadPlan.
     """
     newest = {**before, **looked_up.newest}
-    problems = [f"{told}; the newest that is known was run" for told in looked_up.problems]
+    problems = [f"{told}; the newest that is known was taken" for told in looked_up.problems]
     requests: list[Request] = []
     unsettled: list[str] = []
     for asked in limits(wish.only) or map(parse, recipes.shipped().framework):
@@ -136,9 +147,9 @@ def _pairs(cells: Sequence[tuple[Request, Choice]], wish: Wish) -> Plan:
 
 
 def news(newest: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
-    """What is newer than in the last night, such as `5.22.2 -> 5.23.0`, by package; empty after no night."""
+    """What is newer than in the last such night, as `5.22.2 -> 5.23.0`, by package; empty after none."""
     return {
         name: f"{before[name]} -> {version}"
         for name, version in newest.items()
-        if name in before and Version(version) != Version(before[name])
+        if name in before and Version(version) > Version(before[name])
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from harness import files
 from harness.nightly.canaries import CanaryRecord
@@ -19,6 +20,10 @@ SCHEMA = 1
 NIGHTS = "nights"
 FILE = "night.json"
 PAGE = "night.md"
+NAME = "%Y%m%d-%H%M%S"
+"""Of a night's folder: when it began, in UTC."""
+LARGEST = 64 * 2**20
+"""Bytes of a record that are read; that of a night with 500 cells has less than one MiB."""
 
 GREEN, WRONG, RED = 0, 1, 3
 
@@ -65,14 +70,24 @@ class EventRecord(BaseModel):
     """Whether the night would have shown it: False if its cells were not in it, or do not tell."""
 
 
+def _name(text: str) -> str:
+    try:
+        begun = datetime.strptime(text, NAME).replace(tzinfo=UTC)
+    except ValueError:
+        begun = None
+    if begun is None or begun.strftime(NAME) != text:
+        raise ValueError("its name is not the time at which it began")
+    return text
+
+
 class Night(BaseModel):
     """One night. Written before anything runs, and again at its end."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     schema_: Literal[1] = Field(default=1, alias="schema")
-    name: str
-    """Its folder: UTC, `YYYYMMDD-HHMMSS`."""
+    name: Annotated[str, AfterValidator(_name)]
+    """Its folder, by `NAME`."""
     lockstep: str
     """Version of this harness."""
     plan: NightPlan
@@ -134,12 +149,15 @@ def write(night: Night, home: Path) -> None:
 def read(path: Path) -> Night:
     """Read a `night.json`. Raises BadNight."""
     try:
-        return Night.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        said = " ".join(error.errors()[0]["msg"].split())
+        night = Night.model_validate_json(files.read(path, LARGEST))
+    except (ValidationError, files.TooLarge) as error:
+        said = str(error) if isinstance(error, files.TooLarge) else " ".join(error.errors()[0]["msg"].split())
         raise BadNight(f"{path} cannot be read ({said}): move its folder away") from None
     except OSError as error:
         raise BadNight(f"{path} cannot be read ({error.strerror}): check its permissions") from None
+    if night.name != path.parent.name:
+        raise BadNight(f"{path} is not of the night that its folder is named after: move its folder away")
+    return night
 
 
 def nights(home: Path) -> list[Night]:

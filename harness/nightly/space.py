@@ -16,6 +16,8 @@ from harness.nightly.record import Night
 from harness.nightly.tickets import Ticket
 
 DAY = 86400.0
+DIGITS = 12
+"""Of a lock's hash, in the name of an environment's folder."""
 KEPT_OF_A_NIGHT = (record.FILE, record.PAGE)
 
 
@@ -53,19 +55,18 @@ def outdated(items: Iterable[Item], limits: Limits, now: float) -> list[Item]:
     return []
 
 
-def items(home: Path, envs: Path, nights: Sequence[Night], tickets: Collection[Ticket]) -> list[Item]:
-    """What the nights have on disk: their own folders, and the environments that a night has used."""
+def items(home: Path, envs: Path, nights: Sequence[Night], tickets: Collection[Ticket], tonight: str) -> list[Item]:
+    """What the nights have on disk: their own folders, and the environments that a night has used.
+
+    `tonight`: the name of the night that is held whatever its age, which by its name need not be the last one.
+    """
     live = [ticket for ticket in tickets if ticket.state != "closed"]
-    held = {nights[-1].name, *(n for ticket in live for n in (ticket.opened, ticket.seen))} if nights else set()
+    held = {tonight, *(n for ticket in live for n in (ticket.opened, ticket.seen))}
     kept = {digest[:DIGITS] for night in nights if night.name in held for digest in night.environments}
     owned = {digest[:DIGITS] for night in nights for digest in night.environments}
     places = [_night(folder, held) for folder in _folders(home / record.NIGHTS) if _has_more(folder)]
     places += [_environment(folder, kept) for folder in _folders(envs) if _digest(folder) in owned]
     return _measured(places)
-
-
-DIGITS = 12
-"""Of a lock's hash, in the name of an environment's folder."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,21 @@ def remove(found: Iterable[Item], home: Path, envs: Path) -> list[Item]:
     """Remove them; what a night was, and what it found, stays. Returns what was removed: not what somebody uses."""
     found = list(found)
     names = [item.name for item in found if item.kind == "environment"]
-    removed = {each.name for each in store.prune(envs, names).removed} if names else set()
+    removed = _pruned(envs, names)
     for item in found:
         if item.kind == "night":
             _empty(home / record.NIGHTS / item.name)
             removed.add(item.name)
     return [item for item in found if item.name in removed]
+
+
+def _pruned(envs: Path, names: Iterable[str]) -> set[str]:
+    """What was removed of environments, some of which somebody else may have removed meanwhile."""
+    there = [name for name in names if (envs / name).is_dir()]
+    # One that goes in this very moment: the next night removes the others.
+    with contextlib.suppress(KeyError):
+        return {each.name for each in store.prune(envs, there).removed} if there else set()
+    return set()
 
 
 def _empty(night: Path) -> None:

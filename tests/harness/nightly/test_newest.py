@@ -23,6 +23,8 @@ def released(*versions: str, yanked: str = "") -> tuple[Release, ...]:
 
 def test_the_frameworks_and_what_lies_under_them_are_watched() -> None:
     assert {"torch", "transformers", "accelerate", "deepspeed", "trl", "openrlhf", "verl"} <= set(watched())
+    assert set(watched(["trl"])) == {"torch", "transformers", "accelerate", "deepspeed", "trl"}
+    assert set(watched(["ddp"])) == {"torch", "transformers", "accelerate", "deepspeed"}
 
 
 @pytest.mark.parametrize(

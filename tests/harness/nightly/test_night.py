@@ -45,6 +45,8 @@ class World:
     ran: list[str] = field(default_factory=list)
     sessions: list[str] = field(default_factory=list)
     reported: list[str] = field(default_factory=list)
+    asked: Sequence[str] = ()
+    """The packages whose releases were looked up."""
     killed_at: int | None = None
     """The cell, counted over all, before which everything ends."""
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,6 +62,7 @@ class World:
         self.reported.append(ended.night.name)
 
     def look_up(self, packages: Sequence[str], prereleases: bool) -> Lookup:
+        self.asked = packages
         return Lookup(dict(self.newest), self.problems)
 
     def run(self, plan: Plan, folder: RunFolder, known: bool) -> Verdict:
@@ -181,6 +184,35 @@ def test_a_new_release_is_run_and_told(tmp_path: Path) -> None:
     assert ended.night.before == ended.before.name
 
 
+def test_a_night_is_held_against_the_last_one_of_its_own_wish(tmp_path: Path) -> None:
+    """Another one, as of pre-releases, that lies between says nothing of what is new."""
+    world = World()
+    first = world.night(tmp_path).night
+    world.newest["deepspeed"] = "0.20.0rc1"
+    early = world.night(tmp_path, replace(WISH, prereleases=True)).night
+    assert (early.before, early.news) == (None, {})
+    world.newest, world.problems = {}, ("no answer",)
+    after = world.night(tmp_path)
+    assert (after.night.before, after.night.news) == (first.name, {})
+    assert after.before is not None
+    assert "deepspeed==0.19.8" in after.night.plan.requests
+
+
+def test_a_limited_night_looks_up_what_it_is_limited_to_and_what_lies_under_it(tmp_path: Path) -> None:
+    world = World()
+    world.night(tmp_path, replace(WISH, only=("trl==1.16.0",)))
+    assert {"trl", "torch"} <= set(world.asked)
+    assert not {"verl", "openrlhf", "llamafactory"} & set(world.asked)
+
+
+def test_two_nights_do_not_share_a_folder(tmp_path: Path) -> None:
+    world = World()
+    world.night(tmp_path)
+    with pytest.raises(record.BadNight, match="see that the clock is right"):
+        hold(WISH, tmp_path, (), world.parts())
+    assert len(record.nights(tmp_path)) == 1
+
+
 def test_without_an_index_the_last_nights_releases_are_run_and_it_is_not_green(tmp_path: Path) -> None:
     world = World(newest={"deepspeed": "0.20.0", "trl": "1.16.0"})
     world.night(tmp_path)
@@ -249,7 +281,8 @@ def test_a_night_that_is_killed_while_it_writes_tickets_tells_each_once(
     [
         (WISH, timedelta(hours=1), True),
         (replace(WISH, jobs=3), timedelta(hours=1), True),
-        (WISH, timedelta(hours=21), False),
+        (WISH, timedelta(hours=25), True),
+        (WISH, timedelta(hours=31), False),
         (replace(WISH, only=("deepspeed",)), timedelta(hours=1), False),
         (replace(WISH, patterns=("sft-ragged",)), timedelta(hours=1), False),
     ],

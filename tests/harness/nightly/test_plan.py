@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 import scenarios
 from harness.environments import recipes
@@ -43,7 +44,7 @@ def test_without_an_index_the_newest_of_the_last_night_is_run_and_that_is_a_prob
     made = make(WISH, Lookup({}, ("no answer",)), {"deepspeed": "0.19.9"}, nothing)
     assert "deepspeed==0.19.9" in made.requests
     assert f"trl=={recipes.shipped().framework['trl'].newest}" in made.requests
-    assert made.problems == ("no answer; the newest that is known was run",)
+    assert made.problems == ("no answer; the newest that is known was taken",)
     assert made.newest == {"deepspeed": "0.19.9"}
 
 
@@ -119,6 +120,15 @@ def test_single_cells_are_chosen_by_name() -> None:
 
 
 def test_news_are_what_is_newer_than_in_the_last_night() -> None:
-    assert news({"trl": "1.17.0", "torch": "2.15", "verl": "1"}, {"trl": "1.16.0", "torch": "2.15.0"}) == {
-        "trl": "1.16.0 -> 1.17.0"
-    }
+    newest = {"trl": "1.17.0", "torch": "2.15", "verl": "1", "deepspeed": "0.19.8"}
+    before = {"trl": "1.16.0", "torch": "2.15.0", "deepspeed": "0.20.0rc1"}
+    assert news(newest, before) == {"trl": "1.16.0 -> 1.17.0"}
+
+
+@pytest.mark.parametrize(
+    "changed", [{"newest": {"torch": "not a version"}}, {"requests": ["torch@/usr/bin/python3"]}, {"scenarios": 1}]
+)
+def test_a_plan_that_somebody_changed_is_not_believed(changed: dict[str, object]) -> None:
+    made = make(WISH, Lookup(NEWEST), {}, nothing).model_dump()
+    with pytest.raises(ValidationError):
+        NightPlan.model_validate({**made, **changed})

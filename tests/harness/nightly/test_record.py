@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,24 @@ def test_a_night_comes_back_from_disk(tmp_path: Path) -> None:
     assert record.last_finished([made]) is None
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"schema": 2}', "[" * 100_000])
+def changed(**fields: object) -> str:
+    """The text of a night, but for that."""
+    return json.dumps({**night("pass").model_dump(mode="json", by_alias=True), **fields})
+
+
+def planned(**fields: object) -> str:
+    return changed(plan={**night("pass").plan.model_dump(mode="json"), **fields})
+
+
+DAMAGED = [
+    "", "{}", '{"schema": 2}', "[" * 100_000, "\x00", '{"name": "\\ud800"}',
+    changed(name="x"), changed(name="../../../esc"), changed(name="20260101-000001"), changed(name="20260101-0"),
+    changed(name="2026011-000000"), changed(name=""), changed(finished=1), changed(cells=[{}]),
+    planned(newest={"torch": "not a version"}), planned(requests=["torch@/usr/bin/python3"]), planned(canaries=[{}]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
 def test_a_damaged_night_is_one_line(tmp_path: Path, text: str) -> None:
     folder = tmp_path / record.NIGHTS / "20260101-000000"
     folder.mkdir(parents=True)
@@ -75,3 +93,23 @@ def test_a_damaged_night_is_one_line(tmp_path: Path, text: str) -> None:
         record.nights(tmp_path)
     assert "move its folder away" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_record_of_any_size_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / record.NIGHTS / "20260101-000000"
+    folder.mkdir(parents=True)
+    record.write(night("pass"), tmp_path)
+    assert len(record.nights(tmp_path)) == 1
+    monkeypatch.setattr(record, "LARGEST", 100)
+    with pytest.raises(BadNight, match="more than 100 bytes"):
+        record.nights(tmp_path)
+
+
+def test_a_night_with_what_there_is_not_any_more_can_be_read(tmp_path: Path) -> None:
+    """A scenario that was renamed, and a release that no recipe covers."""
+    folder = tmp_path / record.NIGHTS / "20260101-000000"
+    folder.mkdir(parents=True)
+    canary = {"release": "gone==1.0", "scenario": "sft-renamed", "cause": DROPPED}
+    (folder / record.FILE).write_text(planned(canaries=[canary], scenarios=["sft-renamed"], requests=["gone==1.0"]))
+    (read,) = record.nights(tmp_path)
+    assert read.plan.canaries[0].release == "gone==1.0"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,8 +93,9 @@ def ticket(opened: str) -> Ticket:
     return made
 
 
-def clean(home: Path, envs: Path, limits: Limits, *tickets: Ticket) -> list[str]:
-    items = space.items(home, envs, record.nights(home), tickets)
+def clean(home: Path, envs: Path, limits: Limits, *tickets: Ticket, tonight: str = "") -> list[str]:
+    nights = record.nights(home)
+    items = space.items(home, envs, nights, tickets, tonight or nights[-1].name)
     return sorted(item.name for item in space.remove(outdated(items, limits, NOW), home, envs))
 
 
@@ -137,6 +140,36 @@ def test_an_environment_in_use_stays(tmp_path: Path) -> None:
     assert folder.exists()
 
 
+def test_tonight_stays_though_the_clock_went_back(tmp_path: Path) -> None:
+    night(tmp_path, "20260101-000000", age=40)
+    night(tmp_path, "20260102-000000", age=40)
+    away = clean(tmp_path, tmp_path / "envs", Limits(30, 1e12), tonight="20260101-000000")
+    assert away == ["20260102-000000"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_environment_that_somebody_removes_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    night(tmp_path, "20260101-000000", (DIGEST, "f" * 16), age=400)
+    night(tmp_path, "20260102-000000", ())
+    envs = tmp_path / "envs"
+    gone, other = environment(envs, DIGEST, 400), environment(envs, "f" * 16, 400)
+    items = space.items(tmp_path, envs, record.nights(tmp_path), (), "20260102-000000")
+    prune = store.prune
+
+    def later(root: Path, names: list[str]) -> store.Pruned:
+        shutil.rmtree(gone)
+        return prune(root, names)
+
+    if late:
+        monkeypatch.setattr(store, "prune", later)
+    else:
+        shutil.rmtree(gone)
+    removed = {item.name for item in space.remove(outdated(items, Limits(30, 1e12), NOW), tmp_path, envs)}
+    assert removed == {"20260101-000000", *([] if late else [other.name])}
+
+
 def test_too_much_is_removed_from_the_longest_unused_on(tmp_path: Path) -> None:
     for day in range(1, 6):
         night(tmp_path, f"2026010{day}-000000", age=10 - day)
@@ -149,5 +182,9 @@ def test_a_file_that_two_environments_share_counts_once(tmp_path: Path) -> None:
     one, other = environment(envs, DIGEST), environment(envs, "f" * 16)
     (one / "lib.so").write_bytes(b"x" * 1_000_000)
     os.link(one / "lib.so", other / "lib.so")
-    sizes = [item.size for item in space.items(tmp_path, envs, record.nights(tmp_path), []) if item.kind != "night"]
+    sizes = [
+        item.size
+        for item in space.items(tmp_path, envs, record.nights(tmp_path), [], "20260101-000000")
+        if item.kind != "night"
+    ]
     assert 1_000_000 <= sum(sizes) < 1_200_000
