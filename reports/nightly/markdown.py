@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Sequence
 
@@ -10,10 +9,11 @@ from harness.nightly.canaries import CanaryRecord
 from harness.nightly.record import EventRecord, Night
 from harness.nightly.tickets import Ticket
 from harness.nightly.trend import changes
+from reports import plain
+from reports.markdown import code as quoted
+from reports.markdown import escaped
 from reports.nightly import told
 
-_SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~!&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-"""What Markdown or HTML would read as something; an underscore within a word is none of it."""
 _CELLS_SHOWN = 40
 _CHANGES_SHOWN = 200
 _LINE = 500
@@ -22,19 +22,19 @@ _LINE = 500
 def ticket(found: Ticket) -> str:
     """The page of a ticket: what, where, since when, and the command that shows it."""
     parts = [
-        f"# {plain(found.title)}",
+        f"# {short(found.title)}",
         f"**{told.STATES[found.state]}**, {told.life(found)}",
-        plain(found.summary),
-        f"Evidence: {plain(found.evidence)}" if found.evidence else "",
-        f"Upstream: {plain(found.upstream)}" if found.upstream else "",
-        f"Remedy: {plain(found.remedy)}" if found.remedy else "",
+        short(found.summary),
+        f"Evidence: {short(found.evidence)}" if found.evidence else "",
+        f"Upstream: {short(found.upstream)}" if found.upstream else "",
+        f"Remedy: {short(found.remedy)}" if found.remedy else "",
         "## Where",
         _table(("release", "scenario"), ((f"{found.framework}=={p.version}", p.scenario) for p in found.places)),
         _unsteady(found.unsteady),
         f"Ever seen on: {', '.join(map(code, found.releases))}",
         "## See it",
-        "\n".join(f"    {_one_line(command)}" for command in _commands(found)),
-        f"What was recorded, from the folder that has this outbox: {code(_explain(found))}",
+        "\n".join(f"    {plain.line(command)}" for command in _commands(found)),
+        f"What was recorded, from the folder that has this outbox: {code(_exshort(found))}",
         f"Fingerprint `{found.fingerprint}`: the same cause on the same framework is this ticket.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -44,13 +44,13 @@ def night(now: Night, before: Night | None) -> str:
     """The page of a night: a sentence, then what wants a look, worst first."""
     parts = [
         f"# Night {now.name}: {told.verdict(now)}",
-        _listed(map(plain, told.reasons(now))),
+        _listed(map(short, told.reasons(now))),
         *_events(now.events),
         *_changes(now, before),
-        *_section("Released since the last night", (f"{plain(k)} {plain(v)}" for k, v in now.news.items())),
+        *_section("Released since the last night", (f"{short(k)} {short(v)}" for k, v in now.news.items())),
         "## What was run",
         _listed(map(code, now.plan.requests)),
-        plain(told.counted(now)),
+        short(told.counted(now)),
         "## Canaries",
         _table(("release", "scenario", "cause", "found"), map(_canary, now.canaries)),
     ]
@@ -61,7 +61,7 @@ def _canary(canary: CanaryRecord) -> tuple[str, ...]:
     return canary.release, canary.scenario, canary.cause, "yes" if canary.found else "NO"
 
 
-def _explain(found: Ticket) -> str:
+def _exshort(found: Ticket) -> str:
     place = found.places[0]
     cell = f"{found.framework}=={place.version}/{place.scenario}"
     return f"lockstep explain nights/{found.seen} {shlex.quote(cell)}"
@@ -83,7 +83,7 @@ def _events(events: Sequence[EventRecord]) -> list[str]:
 
 
 def _event(event: EventRecord) -> str:
-    return f"**{plain(event.title)}** (`{event.fingerprint}`): {plain(event.summary)}{_where(event)}"
+    return f"**{short(event.title)}** (`{event.fingerprint}`): {short(event.summary)}{_where(event)}"
 
 
 def _where(event: EventRecord) -> str:
@@ -115,19 +115,15 @@ def _listed(lines: Iterable[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(map(plain, row)) for row in rows)]
+    lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(map(short, row)) for row in rows)]
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def plain(text: str) -> str:
+def short(text: str) -> str:
     """Text that Markdown and HTML read as nothing but itself, in one line of bounded length."""
-    return _SPECIAL.sub(r"\\\1", _one_line(text)[:_LINE]).replace("\\<", "&lt;")
+    return escaped(plain.line(text, _LINE))
 
 
 def code(text: str) -> str:
-    """The same as code: without the sign that would end it."""
-    return f"`{_one_line(text)[:_LINE].replace('`', chr(39))}`"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """The same as code."""
+    return quoted(plain.line(text, _LINE))
