@@ -150,7 +150,7 @@ def _alone(folder: Path) -> Iterator[None]:
         with claims.exclusive(folder, "bisection"):
             yield
     except claims.Busy:
-        raise BadFolder(f"another bisection is at work in {folder}; wait for it, or give another --out") from None
+        raise BadFolder(f"another bisection is at work in {folder}", "wait for it, or give another --out") from None
 
 
 def _plan(scenario: str, jobs: int | None, timeout: float) -> Plan:
@@ -179,10 +179,10 @@ def _folder(out: Path) -> Path:
     from harness.session.folder import BadFolder
 
     if out.exists() and not out.is_dir():
-        raise BadFolder(f"{out} is a file; give a folder with --out")
+        raise BadFolder(f"{out} is a file", "give a folder with --out")
     ours = any((out / name).exists() for name in (FILE, "runs", "pins", claims.FOLDER))
     if out.is_dir() and any(out.iterdir()) and not ours:
-        raise BadFolder(f"{out} holds something else than a bisection; choose a new or empty folder with --out")
+        raise BadFolder(f"{out} holds something else than a bisection", "choose a new or empty folder with --out")
     return out
 
 

@@ -87,9 +87,14 @@ def nightly(
         _check(wish)
         command = _command(ticket_command)
         entries = _known(known)
+        _writable(summary)
         with _alone(home):
-            ended = _hold(wish, home, command, entries, envs, Limits(keep_days, keep_gib * GIB))
-            _report(ended, summary)
+            ended = _hold(wish, home, command, entries, envs)
+            _show(ended)
+            with _afterwards(ended):
+                _tidy(ended, home, envs, Limits(keep_days, keep_gib * GIB))
+                _append(ended, summary)
+        raise typer.Exit(ended.night.status)
 
 
 @contextmanager
@@ -106,8 +111,10 @@ def _stops(home: Path) -> Iterator[None]:
 
     try:
         yield
-    except (BadRequest, BadPlan, BadKnown, BadCanaries, BadFolder) as error:
+    except (BadRequest, BadPlan, BadKnown, BadCanaries) as error:
         raise Stop(str(error)) from None
+    except BadFolder as error:
+        raise Stop(f"{error.what}; mend that, and the night goes on", UNKNOWN) from None
     except (BadNight, BadOutbox, UnreadableVerdict) as error:
         raise Stop(str(error), UNKNOWN) from None
     except OSError as error:
@@ -128,6 +135,17 @@ def _canaries(path: Path | None) -> tuple[Canary, ...]:
     from harness.nightly import canaries
 
     return canaries.load(path or canaries.FILE)
+
+
+def _writable(summary: Path | None) -> None:
+    """A page that cannot be added anywhere is told before the night, rather than after it."""
+    if summary is None:
+        return
+    try:
+        with summary.open("a"):
+            pass
+    except OSError as error:
+        raise Stop(f"--summary {summary} cannot be written ({error.strerror}); give a file that can be") from None
 
 
 def _known(path: Path | None) -> tuple[Entry, ...]:
@@ -161,25 +179,18 @@ def _alone(home: Path) -> Iterator[None]:
         raise Stop(f"another night goes on in {home} ({taken}); wait for it, or give another --dir") from None
 
 
-def _hold(
-    wish: Wish, home: Path, command: tuple[str, ...], entries: tuple[Entry, ...], envs: Path | None, limits: Limits
-) -> Ended:
-    import time
-
+def _hold(wish: Wish, home: Path, command: tuple[str, ...], entries: tuple[Entry, ...], envs: Path | None) -> Ended:
     from rich.console import Console
 
     from harness.commands.progress import Progress
-    from harness.environments import store
     from harness.nightly import night, real
     from reports.nightly import markdown
 
     try:
         count = _Count()
         with terminable(), Progress(count.tally, Console(stderr=True)) as progress:
-            parts = real.parts(envs, entries, real.Faces(markdown.ticket, _write_reports), progress, count.planned)
-            ended = night.hold(wish, home, command, parts)
-            progress.told("looking for what can be removed")
-            return night.clear(ended, home, (envs or store.default_root()).absolute(), limits, time.time())
+            faces = real.Faces(markdown.ticket, _pages, _page)
+            return night.hold(wish, home, command, real.parts(envs, entries, faces, progress, count.planned))
     except KeyboardInterrupt:
         raise Stop("interrupted; the same command goes on with this night", INTERRUPTED) from None
 
@@ -197,28 +208,60 @@ class _Count:
         return f"{done}/{self._planned}"
 
 
-def _write_reports(ended: Ended) -> None:
-    """Every face of a night that is a file. Raises OSError."""
-    from harness import files
+def _pages(folder: Path) -> str | None:
     from harness.commands.pages import write_pages
+
+    made = write_pages(folder) is not None  # which has told why not
+    return None if made else f"there are no pages for a browser; `lockstep report {folder}` tries again"
+
+
+def _page(ended: Ended) -> None:
+    """Write `night.md`. Raises OSError."""
+    from harness import files
     from harness.nightly.record import PAGE
     from reports.nightly import markdown
 
     files.replace(ended.folder / PAGE, markdown.night(ended.night, ended.before))
-    write_pages(ended.folder)
 
 
-def _report(ended: Ended, summary: Path | None) -> None:
+def _show(ended: Ended) -> None:
     from rich.console import Console
 
-    from harness.nightly.record import PAGE
     from reports.nightly import terminal
 
+    terminal.show(ended.night, str(ended.folder), Console(highlight=False, markup=False))
+
+
+@contextmanager
+def _afterwards(ended: Ended) -> Iterator[None]:
+    """The night is done: what goes wrong from now on is told, and does not hide what it found."""
+    try:
+        with terminable():
+            yield
+    except OSError as error:
+        what = f"{error.filename or ended.folder} cannot be used: {error.strerror or error}"
+        said = f"{what}; the night is done all the same, and the next one tidies up"
+        raise Stop(said, ended.night.status or UNKNOWN) from None
+    except KeyboardInterrupt:
+        raise Stop("interrupted; the night is done, and the next one tidies up", INTERRUPTED) from None
+
+
+def _tidy(ended: Ended, home: Path, envs: Path | None, limits: Limits) -> None:
+    """Remove what is old. Raises BadNight and OSError."""
+    import time
+
+    from harness.environments import store
+    from harness.nightly import night
+
+    cleared = night.clear(ended, home, (envs or store.default_root()).absolute(), limits, time.time())
+    if cleared.removed:
+        typer.echo(f"removed to keep the disk free: {len(cleared.removed)} old nights and environments")
+
+
+def _append(ended: Ended, summary: Path | None) -> None:
+    """Add the night's page to a file. Raises OSError."""
+    from harness.nightly.record import PAGE
+
     if summary is not None:
-        with summary.open("a") as file:
-            file.write((ended.folder / PAGE).read_text())
-    console = Console(highlight=False, markup=False)
-    terminal.show(ended.night, str(ended.folder), console)
-    if ended.removed:
-        console.print(f"removed to keep the disk free: {len(ended.removed)} old nights and environments")
-    raise typer.Exit(ended.night.status)
+        with summary.open("a", encoding="utf-8") as file:
+            file.write((ended.folder / PAGE).read_text(encoding="utf-8"))

@@ -24,6 +24,7 @@ class Progress:
         """`tally` says how far it is, from the number of cells that are done. `brief`: of what breaks, one line."""
         self._tally = tally
         self._brief = brief
+        self._failing = "FAIL"
         self._console = console
         self._done = 0
         self._running: list[str] = []
@@ -50,6 +51,10 @@ class Progress:
         """What goes on before any environment is built."""
         self._plain(text)
 
+    def failing(self, word: str) -> None:
+        """What a cell that fails is called from now on."""
+        self._failing = word
+
     def broken(self, request: Request, reason: str, tail: str) -> None:
         with self._guard:
             self._notes.pop(str(request), None)
@@ -71,7 +76,7 @@ class Progress:
             if cell.name in self._running:
                 self._running.remove(cell.name)
         took = "" if cell.seconds is None else f" ({cell.seconds:.1f} s)"
-        word = "FAIL" if cell.verdict == "fail" else cell.verdict
+        word = self._failing if cell.verdict == "fail" else cell.verdict
         self._plain(f"[{self._tally(self._done)}] {word:<7} {cell.name}{took}")
 
     def _plain(self, line: str) -> None:

@@ -39,8 +39,10 @@ class Parts:
     """One session; whether what is listed as known counts."""
     render: outbox.Render
     """A ticket's page."""
+    pages: Callable[[Path], str | None]
+    """Makes a run's pages for a browser; says what went wrong with that."""
     report: Callable[[Ended], None]
-    """Writes what people read of a night, before it counts as finished."""
+    """Writes what else people read of a night, before it counts as finished."""
     now: Callable[[], datetime]
 
 
@@ -77,7 +79,8 @@ def hold(wish: Wish, home: Path, command: tuple[str, ...], parts: Parts) -> Ende
     night = _measured(night, seen, guarded, known, after)
     record.write(night, home)  # before the tickets: what they rest on stays, though the night may be given up
     outbox.save([t for t in after.values() if t.night == night.name], home, parts.render)
-    ended = Ended(_told(night, after, command, home, parts.now()), before, folder, verdict, after)
+    night = _told(night, after, command, home, tuple(filter(None, [parts.pages(folder)])), parts.now())
+    ended = Ended(night, before, folder, verdict, after)
     parts.report(ended)
     record.write(ended.night, home)
     return ended
@@ -96,13 +99,20 @@ def _measured(night: Night, seen: Seen, guarded: Verdict, known: dict[str, Ticke
     )
 
 
-def _told(night: Night, after: dict[str, Ticket], command: tuple[str, ...], home: Path, now: datetime) -> Night:
-    """The night at its end; the user's command was told of the tickets."""
+def _told(
+    night: Night,
+    after: dict[str, Ticket],
+    command: tuple[str, ...],
+    home: Path,
+    problems: tuple[str, ...],
+    now: datetime,
+) -> Night:
+    """The night at its end, with `problems` of its own; the user's command was told of the tickets."""
     failures = outbox.deliver(after, command, home) if command else []
     return night.model_copy(
         update={
             "finished": now.isoformat(timespec="seconds"),
-            "problems": (*night.plan.problems, *failures),
+            "problems": (*night.plan.problems, *failures, *problems),
             "untold": () if command else tuple(outbox.untold(after)),
         }
     )

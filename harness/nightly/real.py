@@ -27,6 +27,9 @@ class Watcher(Observer, Protocol):
     def told(self, text: str) -> None:
         """What goes on before any environment is built."""
 
+    def failing(self, word: str) -> None:
+        """What a cell that fails is called from now on."""
+
     def warn(self, text: str) -> None:
         """What goes wrong beside the cells."""
 
@@ -36,6 +39,8 @@ class Faces:
     """What people read of a night; `reports` has it, which nothing here may import."""
 
     ticket: Render
+    pages: Callable[[Path], str | None]
+    """See `night.Parts`."""
     night: Callable[[Ended], None]
 
 
@@ -53,10 +58,12 @@ def parts(
 
     def run(plan: Plan, folder: RunFolder, with_known: bool) -> Verdict:
         planned(plan.cells)
+        watcher.failing("FAIL" if with_known else "canary")
         entries = known if with_known else ()
         return Session(plan, folder, real.parts(plan, envs, entries, watcher.warn), watcher).run()
 
-    return Parts(_look_up(watcher.told), underneath, run, faces.ticket, faces.night, lambda: datetime.now(UTC))
+    look_up = _look_up(watcher.told)
+    return Parts(look_up, underneath, run, faces.ticket, faces.pages, faces.night, lambda: datetime.now(UTC))
 
 
 def _look_up(told: Callable[[str], None]) -> Callable[[Sequence[str], bool], newest.Lookup]:

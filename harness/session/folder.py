@@ -21,6 +21,11 @@ PAGES = "html"
 class BadFolder(Exception):
     """The folder cannot take a run; the message is one line with the remedy."""
 
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what = what
+        """The message without the remedy, for who has another one."""
+
 
 class RunFolder:
     """An `--out` folder. Its methods may be called from several threads."""
@@ -50,7 +55,7 @@ class RunFolder:
             folder = RunFolder(path, kept)
             folder.write(complete=False)
         except OSError as error:
-            raise BadFolder(f"{path} cannot be written ({error.strerror}); choose another --out") from None
+            raise BadFolder(f"{path} cannot be written ({error.strerror})", "choose another --out") from None
         return folder
 
     def checkpoint(self, choice: Choice) -> Path:
@@ -110,9 +115,9 @@ class RunFolder:
 
 def _check(path: Path) -> None:
     if path.exists() and not path.is_dir():
-        raise BadFolder(f"{path} is a file; give a folder with --out")
+        raise BadFolder(f"{path} is a file", "give a folder with --out")
     if path.is_dir() and not (path / verdict.FILE).exists() and any(path.iterdir()):
-        raise BadFolder(f"{path} holds something else than a lockstep run; choose a new or empty folder with --out")
+        raise BadFolder(f"{path} holds something else than a lockstep run", "choose a new or empty folder with --out")
 
 
 def own_version() -> str:

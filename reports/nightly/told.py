@@ -21,7 +21,7 @@ HEADINGS = {
 
 WORST_FIRST: tuple[Outcome, ...] = ("fail", "unknown", "known", "pass", "unsupported")
 
-_VERDICTS = {0: "green", 1: "a divergence", 3: "red, something is not known"}
+_VERDICTS = {0: "green", 1: "a divergence", 3: "red, not everything went well"}
 
 
 def heading(event: EventRecord) -> str:

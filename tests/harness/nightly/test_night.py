@@ -47,13 +47,21 @@ class World:
     reported: list[str] = field(default_factory=list)
     asked: Sequence[str] = ()
     """The packages whose releases were looked up."""
+    no_pages: str | None = None
+    """What is wrong with the pages for a browser."""
     killed_at: int | None = None
     """The cell, counted over all, before which everything ends."""
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
     def parts(self) -> Parts:
         return Parts(
-            self.look_up, lambda request, pre: None, self.run, lambda t: f"# {t.title}\n", self.report, lambda: self.now
+            self.look_up,
+            lambda request, pre: None,
+            self.run,
+            lambda t: f"# {t.title}\n",
+            lambda folder: self.no_pages,
+            self.report,
+            lambda: self.now,
         )
 
     def report(self, ended: Ended) -> None:
@@ -367,6 +375,11 @@ def test_a_damaged_ticket_is_told_before_anything_runs(tmp_path: Path, damage: s
     with pytest.raises(outbox.BadOutbox, match="move it away"):
         world.night(tmp_path)
     assert (world.ran, record.nights(tmp_path)) == ([], [])
+
+
+def test_a_night_without_its_pages_says_so_and_is_not_green(tmp_path: Path) -> None:
+    night = World(no_pages="there are no pages").night(tmp_path).night
+    assert (night.problems, night.status) == (("there are no pages",), 3)
 
 
 def test_old_nights_are_cleared_and_never_those_of_an_open_finding(tmp_path: Path) -> None:
