@@ -62,8 +62,9 @@ ELSEWHERE = {
     "lockstep nightly": NIGHT,
     "lockstep nightly --only deepspeed": NIGHT,
     "lockstep nightly --only deepspeed==0.19.8": NIGHT,
+    "lockstep nightly --only deepspeed --scenario 'sft-ragged*'": NIGHT,
     "lockstep nightly --only torch --scenario sft-ragged": NIGHT,
-    "lockstep nightly --pre --dir .lockstep/early": NIGHT,
+    "lockstep nightly --pre --dir .lockstep/early --envs .envs-early": NIGHT,
     "lockstep nightly --ticket-command ./ticket.sh": f"{NIGHTLY}::test_a_finding_is_one_ticket_over_two_nights",
     'lockstep nightly --keep-days 14 --keep-gib 6 --summary "$GITHUB_STEP_SUMMARY"': (
         "tests/harness/commands/test_nightly.py::test_a_quiet_night_is_told_in_some_lines"

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import typer.main
 import yaml
 
 from harness import cli
+from harness.nightly.night import STALE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "nightly.md").read_text()
@@ -71,6 +73,15 @@ def test_the_workflow_needs_no_secret_and_keeps_its_state_after_a_red_night() ->
     assert kept == [[".envs", ".lockstep"]] * 2
 
 
+def test_the_workflow_leaves_time_after_the_night_and_uploads_what_is_hidden() -> None:
+    job = workflow()["jobs"]["nightly"]
+    (night,) = [step for step in steps() if "lockstep nightly" in step.get("run", "")]
+    assert night["timeout-minutes"] + 30 <= job["timeout-minutes"] <= 360, "GitHub ends a job after six hours"
+    (upload,) = [step["with"] for step in steps() if "upload-artifact" in step.get("uses", "")]
+    assert (upload["include-hidden-files"], upload["if-no-files-found"]) == (True, "error")
+    assert timedelta(minutes=job["timeout-minutes"]) + timedelta(days=1) < STALE, "the next one goes on with it"
+
+
 def test_the_workflow_finds_the_newest_state() -> None:
     """A cache is found by the beginning of its key, and never written twice."""
     used = {str(step["uses"]).partition("@")[0]: step.get("with", {}) for step in steps() if "uses" in step}
@@ -93,6 +104,9 @@ def test_the_cron_line_and_the_units() -> None:
         parser.read_string(text)
     assert accepted(service["Service"]["ExecStart"]) == "nightly"
     assert timer["Timer"]["OnCalendar"]
+    # `--ci` is what frees the disk; a plain one keeps whatever an index could give again.
+    assert ".venv/bin/uv cache prune --ci" in cron
+    assert "/.venv/bin/uv cache prune --ci" in service["Service"]["ExecStopPost"]
 
 
 GH = """#!{python}
@@ -111,7 +125,7 @@ if sys.argv[1:3] == ["issue", "list"]:
         ("open", "7", ["issue list", "issue reopen", "issue edit"]),
         ("flaky", "", ["issue list", "issue create"]),
         ("update", "7", ["issue list", "issue edit"]),
-        ("close", "7", ["issue list", "issue close"]),
+        ("close", "7", ["issue list", "issue edit", "issue close"]),
     ],
 )
 def test_the_script_for_issues(tmp_path: Path, action: str, number: str, calls: list[str]) -> None:
