@@ -40,3 +40,13 @@ def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         files.replace(tmp_path, "told")
+
+
+def test_a_file_is_read_up_to_a_size(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(b"x" * 10)
+    assert files.read(path, 10) == b"x" * 10
+    with pytest.raises(files.TooLarge, match="it has more than 9 bytes"):
+        files.read(path, 9)
+    with pytest.raises(FileNotFoundError):
+        files.read(tmp_path / "none", 9)

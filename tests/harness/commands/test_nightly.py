@@ -249,6 +249,19 @@ def test_what_goes_wrong_after_the_night_does_not_hide_what_it_found(
     assert said in capsys.readouterr().err
 
 
+def test_an_interruption_after_the_night_says_that_it_is_done(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, frameworks: dict[str, str]
+) -> None:
+    def interrupted(*_: object) -> Ended:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(night, "clear", interrupted)
+    status, line = refused(capsys, *LIMITED)
+    assert (status, line) == (130, "lockstep: interrupted; the night is done, and the next one tidies up")
+    (path,) = (here / "d" / NIGHTS).glob(f"*/{FILE}")
+    assert json.loads(path.read_text())["finished"]
+
+
 def test_a_page_that_cannot_be_added_at_the_end_is_told_after_the_night(
     here: Path, capsys: pytest.CaptureFixture[str], frameworks: dict[str, str]
 ) -> None:
