@@ -13,6 +13,7 @@ BUILDING = 1800.0
 """Seconds that it may take where every environment has yet to be built; else a tenth is enough."""
 
 ODD = "a=b, it's [1] 100%"
+"""A folder's name that a shell, Hydra's overrides, globs and addresses read something into."""
 
 DEEPSPEED = ("0.15.1", "0.15.2", "0.18.2", "0.18.9", "0.19.8")
 OPENRLHF = ("0.9.10", "0.10.2", "0.10.3")
@@ -33,9 +34,8 @@ def words(option: str, values: Iterable[str]) -> list[str]:
 
 @pytest.fixture(scope="session")
 def newest(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
-    """`lockstep run` as it stands: the newest release of every framework on every scenario, in a folder of a name that
-    a shell, Hydra and a browser read something into."""
-    return command.run(tmp_path_factory.mktemp(ODD), environments, timeout=BUILDING)
+    """`lockstep run` as it stands: the newest release of every framework on every scenario."""
+    return command.run(tmp_path_factory.mktemp("newest"), environments, timeout=BUILDING, name=ODD)
 
 
 @pytest.fixture(scope="session")
@@ -63,4 +63,5 @@ def openrlhf(newest: Run, tmp_path_factory: pytest.TempPathFactory, environments
 def verl(newest: Run, tmp_path_factory: pytest.TempPathFactory, environments) -> Joined:
     """Three releases of verl on every scenario, beside all other newest ones."""
     chosen = words("--framework", [f"verl=={v}" for v in VERL])
-    return Joined((newest, command.run(tmp_path_factory.mktemp(ODD), environments, *chosen, timeout=BUILDING)))
+    run = command.run(tmp_path_factory.mktemp("verl"), environments, *chosen, timeout=BUILDING, name=ODD)
+    return Joined((newest, run))
