@@ -62,6 +62,7 @@ ELSEWHERE = {
     "lockstep nightly": NIGHT,
     "lockstep nightly --only deepspeed": NIGHT,
     "lockstep nightly --only deepspeed==0.19.8": NIGHT,
+    "lockstep nightly --only deepspeed --scenario 'sft-ragged*'": NIGHT,
     "lockstep nightly --only torch --scenario sft-ragged": NIGHT,
     "lockstep nightly --pre --dir .lockstep/early": NIGHT,
     "lockstep nightly --ticket-command ./ticket.sh": f"{NIGHTLY}::test_a_finding_is_one_ticket_over_two_nights",
