@@ -70,3 +70,11 @@ def room(job: Job) -> int:
     """A length that every row fits into with padding to spare, in steps of 64 tokens."""
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     return 64 * (max(len(json.loads(line)["input_ids"]) for line in lines) // 64 + 1)
+
+
+def quoted(path: str) -> str:
+    """A path as a value in an override of Hydra's, where a bare one may hold no `=`, comma, quote or bracket.
+
+    Its grammar: https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values
+    """
+    return "'" + path.replace("'", "\\'") + "'"

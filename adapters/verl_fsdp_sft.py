@@ -152,10 +152,10 @@ def overrides(job: Job, file: str) -> list[str]:
     rule = scenario.optimizer
     later = Version(job.version) >= Version("0.6.1")
     return [
-        f"model.partial_pretrain={job.checkpoint}",
+        f"model.partial_pretrain={verl_data.quoted(job.checkpoint)}",
         "model.enable_gradient_checkpointing=False",
-        f"data.train_files={file}",
-        f"data.val_files={file}",  # read after the last step, whether one wants to or not
+        f"data.train_files={verl_data.quoted(file)}",
+        f"data.val_files={verl_data.quoted(file)}",  # read after the last step, whether one wants to or not
         f"data.train_batch_size={scenario.rows_per_step}",
         f"data.micro_batch_size_per_gpu={scenario.micro_batch_size}",
         f"data.max_length={verl_data.room(job)}",

@@ -129,7 +129,7 @@ def overrides(job: Job, file: str) -> list[str]:
     packed = scenario.rows_per_sequence
     full = "{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"  # bf16, fp32, fp32 where it is not said
     return [
-        f"model.path={job.checkpoint}",
+        f"model.path={verl_data.quoted(job.checkpoint)}",
         "+model.override_config.attn_implementation=sdpa",  # flash attention otherwise
         "model.enable_gradient_checkpointing=False",
         # with it, each micro-batch is one sequence without padding, its positions restarting with each row
@@ -138,7 +138,7 @@ def overrides(job: Job, file: str) -> list[str]:
         "engine.strategy=fsdp2",
         "engine.use_torch_compile=False",  # of the entropy, which no supervised step needs
         *([f"+engine.mixed_precision={full}"] if scenario.precision == "fp32" else []),
-        f"data.train_files={file}",
+        f"data.train_files={verl_data.quoted(file)}",
         f"data.train_batch_size={scenario.rows_per_step}",
         f"data.micro_batch_size_per_gpu={scenario.micro_batch_size * packed}",
         "data.use_dynamic_bsz=False",

@@ -99,10 +99,10 @@ def distance(one: Path, other: Path, step: int, near_eps: float = 0.0) -> float:
 
 
 class Running:
-    """A run that goes on. `out` and a folder for temporary files are made in `folder`, which exists."""
+    """A run that goes on. `out`, of that name, and a folder for temporary files are made in `folder`, which exists."""
 
-    def __init__(self, folder: Path, environments: Path, *arguments: str) -> None:
-        self.out = folder / "out"
+    def __init__(self, folder: Path, environments: Path, *arguments: str, name: str = "out") -> None:
+        self.out = folder / name
         self._temporary = folder / "tmp"
         self._temporary.mkdir()
         self._mark = secrets.token_hex(16)
@@ -155,9 +155,9 @@ class Running:
         return 0
 
 
-def run(folder: Path, environments: Path, *arguments: str, timeout: float = 600.0) -> Run:
+def run(folder: Path, environments: Path, *arguments: str, timeout: float = 600.0, name: str = "out") -> Run:
     """Run `lockstep run` with these arguments to its end."""
-    return Running(folder, environments, *arguments).finish(timeout)
+    return Running(folder, environments, *arguments, name=name).finish(timeout)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -12,6 +12,9 @@ from tests.frameworks.command import Joined, Run
 BUILDING = 1800.0
 """Seconds that it may take where every environment has yet to be built; else a tenth is enough."""
 
+ODD = "a=b, it's [1] 100%"
+"""A folder's name that a shell, Hydra's overrides, globs and addresses read something into."""
+
 DEEPSPEED = ("0.15.1", "0.15.2", "0.18.2", "0.18.9", "0.19.8")
 OPENRLHF = ("0.9.10", "0.10.2", "0.10.3")
 VERL = ("0.6.1", "0.5.0")
@@ -32,7 +35,7 @@ def words(option: str, values: Iterable[str]) -> list[str]:
 @pytest.fixture(scope="session")
 def newest(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
     """`lockstep run` as it stands: the newest release of every framework on every scenario."""
-    return command.run(tmp_path_factory.mktemp("newest"), environments, timeout=BUILDING)
+    return command.run(tmp_path_factory.mktemp("newest"), environments, timeout=BUILDING, name=ODD)
 
 
 @pytest.fixture(scope="session")
@@ -60,4 +63,5 @@ def openrlhf(newest: Run, tmp_path_factory: pytest.TempPathFactory, environments
 def verl(newest: Run, tmp_path_factory: pytest.TempPathFactory, environments) -> Joined:
     """Three releases of verl on every scenario, beside all other newest ones."""
     chosen = words("--framework", [f"verl=={v}" for v in VERL])
-    return Joined((newest, command.run(tmp_path_factory.mktemp("verl"), environments, *chosen, timeout=BUILDING)))
+    run = command.run(tmp_path_factory.mktemp("verl"), environments, *chosen, timeout=BUILDING, name=ODD)
+    return Joined((newest, run))
