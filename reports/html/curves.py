@@ -10,7 +10,8 @@ from reports.source import Cell
 
 RIGHT = "right, by the oracle"
 QUANTITIES = ("loss, as reported", "gradient norm, as reported", "gradient norm that reached the optimizer")
-MOST_OTHERS = 12
+MOST_OTHERS = 8
+"""Beside the oracle's and this run's: as many as there are colours."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Point:
 
 def figure(cell: Cell, others: Sequence[Cell]) -> Figure | None:
     """None where the cell tells nothing."""
-    shown = [other for other in others if other.told.reported or other.steps][:MOST_OTHERS]
+    telling = [other for other in others if other.told.reported or other.steps]
+    shown = telling[:MOST_OTHERS]
     own = [*_right(cell), *_told(cell)]
     if not any(finite(p.value) for p in own):
         return None
@@ -32,7 +34,7 @@ def figure(cell: Cell, others: Sequence[Cell]) -> Figure | None:
         id="curves",
         chart="curves",
         title="Loss and gradient norm, step by step",
-        sentence=_sentence(cell, len(shown)),
+        sentence=_sentence(cell, len(shown), len(telling)),
         # Drawn last, and so on top: this run's line, and the oracle's, whose gaps show what lies under it.
         data={
             "points": [_mark(p) for p in reversed(points) if finite(p.value)],
@@ -75,10 +77,11 @@ def _mark(point: Point) -> dict[str, object]:
     }
 
 
-def _sentence(cell: Cell, others: int) -> str:
+def _sentence(cell: Cell, shown: int, others: int) -> str:
     known = f"{'; '.join(_against(cell))}. What is right follows from this run's own parameters before each step."
     said = known if cell.steps else "As reported; what is right was not recovered."
-    beside = f" Beside it {others} other run{'' if others == 1 else 's'} of this scenario." if others else ""
+    count = f"{shown} of {others}" if shown < others else str(others)
+    beside = f" Beside it {count} other run{'' if others == 1 else 's'} of this scenario." if others else ""
     return f"{said[0].upper()}{said[1:]}{beside}"
 
 

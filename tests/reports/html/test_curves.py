@@ -52,3 +52,4 @@ def test_of_many_runs_the_first_are_shown(planted: Path) -> None:
     figure = curves.figure(own, others)
     assert figure is not None
     assert len(figure.data["who"]) == 2 + curves.MOST_OTHERS
+    assert f"Beside it {curves.MOST_OTHERS} of 30 other runs" in figure.sentence
