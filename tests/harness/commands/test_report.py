@@ -65,7 +65,7 @@ def test_without_a_format_it_is_pages_for_a_browser(run: Path, tmp_path: Path, c
     assert (tmp_path / "pages" / "index.html").is_file()
     capsys.readouterr()
     status, line = refused(capsys, str(run), "--out", str(run))
-    assert (status, "holds something else than a report" in line) == (2, True)
+    assert (status, "holds the run that the report is of" in line) == (2, True)
 
 
 def test_it_is_told_as_the_run_told_it(run: Path, tmp_path: Path, capsys: Capture) -> None:
