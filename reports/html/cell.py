@@ -49,8 +49,10 @@ class Page:
     header: Header | None
     problem: str | None
     logs: Sequence[Log]
-    judged: bool
-    """Whether what the oracle recovered is beside the trace."""
+    no_map: str | None
+    """Why there is no weight map, where there could be one."""
+    older: bool
+    """Whether what the oracle recovered was not kept, but can be had again."""
 
     @property
     def figures(self) -> list[Figure]:
@@ -77,7 +79,8 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
         header=cell.told.header,
         problem=cell.told.problem,
         logs=_logs(cell.trace) if cell.trace and record.verdict == "unknown" else [],
-        judged=bool(steps),
+        no_map=_no_map(cell),
+        older=_older(cell),
     )
 
 
@@ -90,6 +93,24 @@ def _logs(trace: Path) -> list[Log]:
 
 
 # ---- weight maps
+
+
+def _older(cell: Cell) -> bool:
+    return bool(cell.trace and not cell.steps and cell.record.verdict not in ("unknown", "unsupported"))
+
+
+def _no_map(cell: Cell) -> str | None:
+    if not cell.record.trace or cell.record.verdict == "unsupported":
+        return None
+    if cell.trace is None:
+        return "its trace is not in the run's folder any more"
+    if cell.steps:
+        return f"no step of it has tokens to show, or it has more than {MOST_TOKENS}"
+    return (
+        "this trace was judged by an older Lockstep, which kept no weights"
+        if _older(cell)
+        else ("the oracle recovered no step of this trace")
+    )
 
 
 def _drawn(step: StepWeights) -> WeightMap | None:
