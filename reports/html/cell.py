@@ -40,8 +40,8 @@ class Page:
     findings: Sequence[FindingRecord]
     more_findings: int
     maps: Sequence[Figure]
-    chosen: int | None
-    """The step whose map is shown first."""
+    chosen: str | None
+    """The map that is shown first."""
     pictures: Sequence[Figure]
     groups: Sequence[apart.Group]
     distance: Figure | None
@@ -62,7 +62,7 @@ class Page:
 def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
     """`others` are the cells of the same scenario, `view` what sets them apart."""
     record, steps = cell.record, cell.steps
-    maps = [_map(drawn, cell) for step in steps[:MOST_MAPS] if (drawn := _drawn(step))]
+    maps = [_map(drawn, cell, at) for at, step in enumerate(steps[:MOST_MAPS]) if (drawn := _drawn(step))]
     curve = curves.figure(cell, others)
     return Page(
         record=record,
@@ -71,7 +71,7 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
         findings=record.findings[:MOST_FINDINGS],
         more_findings=max(0, len(record.findings) - MOST_FINDINGS),
         maps=maps,
-        chosen=next((m.step for m in maps if m.wrong), maps[0].step if maps else None),
+        chosen=next((m.id for m in maps if m.wrong), maps[0].id if maps else None),
         pictures=[*([curve] if curve else []), *tensors.figures(steps, record.findings)],
         groups=apart.groups(view) if view else [],
         distance=apart.figure(view) if view else None,
@@ -114,15 +114,18 @@ def _no_map(cell: Cell) -> str | None:
 
 
 def _drawn(step: StepWeights) -> WeightMap | None:
-    """None for what no page could hold."""
-    return weight_map.draw(step) if sum(len(c.ids) for c in step.conversations) <= MOST_TOKENS else None
+    """None for what no page could hold, and where there is no token."""
+    count = sum(len(c.ids) for c in step.conversations)
+    drawn = weight_map.draw(step) if count <= MOST_TOKENS else None
+    return drawn if drawn and drawn.counts else None
 
 
-def _map(drawn: WeightMap, cell: Cell) -> Figure:
+def _map(drawn: WeightMap, cell: Cell, at: int) -> Figure:
+    """`at` is the place among the steps, and in the map's name: a file from elsewhere may tell a step twice."""
     scenario = cell.told.scenario
     number = drawn.step.step
     return Figure(
-        id=f"weights-{number}",
+        id=f"weights-{at}",
         chart="weights",
         title=f"Step {number}: what each token weighed, as a share of what it should",
         sentence=weight_map.sentence(drawn),

@@ -133,8 +133,8 @@ def _beside() -> list[alt.Chart]:
 
 
 def _curves() -> Any:
-    """Loss and norms over the steps: the oracle's, this framework's, and those of the others."""
-    return alt.concat(*map(_curve, QUANTITIES), columns=len(QUANTITIES))
+    """What was reported over the steps: the oracle's, this framework's, and that of the others."""
+    return alt.concat(*map(_curve, QUANTITIES), columns=2)
 
 
 def _curve(quantity: str) -> Any:

@@ -1,4 +1,4 @@
-"""Loss and gradient norm over the steps: right, as this framework has them, and as the others of the scenario do."""
+"""Loss, gradient norm and learning rate over the steps: right, as this framework has them, and as the others do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from reports.html.figure import Figure, Numbers, finite, numbers, told
 from reports.source import Cell
 
 RIGHT = "right, by the oracle"
-QUANTITIES = ("loss, as reported", "gradient norm, as reported", "gradient norm that reached the optimizer")
+QUANTITIES = (
+    "loss, as reported",
+    "gradient norm, as reported",
+    "gradient norm that reached the optimizer",
+    "learning rate, as reported",
+)
 MOST_OTHERS = 8
 """Beside the oracle's and this run's: as many as there are colours."""
 
@@ -33,7 +38,7 @@ def figure(cell: Cell, others: Sequence[Cell]) -> Figure | None:
     return Figure(
         id="curves",
         chart="curves",
-        title="Loss and gradient norm, step by step",
+        title="Loss, gradient norm and learning rate, step by step",
         sentence=_sentence(cell, len(shown), len(telling)),
         # Drawn last, and so on top: this run's line, and the oracle's, whose gaps show what lies under it.
         data={
@@ -56,6 +61,8 @@ def _right(cell: Cell) -> Iterator[Point]:
         yield Point(QUANTITIES[1], RIGHT, step.step, step.grad_norm.right)
     for step in cell.steps:
         yield Point(QUANTITIES[2], RIGHT, step.step, step.grad_norm.right * step.right)
+    for step in cell.steps:
+        yield Point(QUANTITIES[3], RIGHT, step.step, step.learning_rate.right)
 
 
 def _told(cell: Cell) -> Iterator[Point]:
@@ -63,6 +70,7 @@ def _told(cell: Cell) -> Iterator[Point]:
     for line in cell.told.reported:
         yield Point(QUANTITIES[0], who, line.step, line.loss)
         yield Point(QUANTITIES[1], who, line.step, line.grad_norm)
+        yield Point(QUANTITIES[3], who, line.step, line.learning_rate)
     for step in cell.steps:
         yield Point(QUANTITIES[2], who, step.step, step.grad_norm.recovered)
 
@@ -86,13 +94,15 @@ def _sentence(cell: Cell, shown: int, others: int) -> str:
 
 
 def _against(cell: Cell) -> Iterator[str]:
-    """How what is reported stands to what is right."""
-    for name, each in (
-        ("reported loss", [step.loss for step in cell.steps]),
-        ("reported gradient norm", [step.grad_norm for step in cell.steps]),
+    """What was found of the numbers that are reported: no sentence finds what the checks do not."""
+    for code, name, each in (
+        ("loss.value", "reported loss", [step.loss for step in cell.steps]),
+        ("grad-norm.value", "reported gradient norm", [step.grad_norm for step in cell.steps]),
+        ("learning-rate.value", "reported learning rate", [step.learning_rate for step in cell.steps]),
     ):
-        known = [one for one in each if one.reported is not None]
-        wrong = sum(not abs((one.reported or 0.0) - one.right) <= one.tolerance * abs(one.right) for one in known)
+        known = [step.step for step, one in zip(cell.steps, each, strict=True) if one.reported is not None]
+        found = {finding.step for finding in cell.record.findings if finding.code == code}
+        wrong = len(found.intersection(known))
         if not known:
             yield f"{name}: none"
         else:

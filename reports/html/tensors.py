@@ -48,7 +48,8 @@ def figures(steps: Sequence[StepWeights], findings: Sequence[FindingRecord] = ()
     shown = steps[:MOST_STEPS]
     if not any(step.tensors for step in shown):
         return []
-    return [_off(shown), _moved(shown), _rate(shown, findings), _decay(shown, findings)]
+    rules = [_rate(shown, findings), _decay(shown, findings)]
+    return [_off(shown), _moved(shown), *(rule for rule in rules if rule.data["found"])]
 
 
 # ---- heat maps

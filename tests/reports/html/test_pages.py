@@ -194,6 +194,9 @@ def test_whatever_was_recovered_makes_a_page_whose_data_a_browser_reads(steps: l
         raise AssertionError(f"{constant} is no JSON")
 
     figures = json.loads(data, parse_constant=refuse)["figures"]
+    assert len({f["id"] for f in figures}) == len(figures)
+    assert all(any(line["kinds"] for line in f["data"]["lines"]) for f in figures if f["chart"] == "weights")
+    assert all(f["data"]["found"] for f in figures if f["chart"] == "rule")
     assert {f["id"] for f in figures} <= {value for _, name, value in page.attributes if name == "id"}
     assert set(page.tags) <= OWN
 
