@@ -96,7 +96,12 @@ def changes(line: Line) -> tuple[Change, ...]:
     """Every change of a line, the latest day first, and of one day that to the newest release. A release without a
     measurement on a scenario is passed over."""
     found = [change for scenario in line.scenarios for change in _changes(line, scenario)]
-    return tuple(sorted(found, key=lambda change: (change.day, _age(change.after.version)), reverse=True))
+    return tuple(sorted(found, key=latest, reverse=True))
+
+
+def latest(change: Change) -> tuple[str, _Age]:
+    """By what changes are sorted: the day, and of one day the release."""
+    return change.day, _age(change.after.version)
 
 
 def _changes(line: Line, scenario: str) -> Iterator[Change]:

@@ -160,6 +160,15 @@ class StepEvidence:
         return self._recovered(rule, self.ahead)
 
     @cached_property
+    def shown(self) -> tuple[TensorUpdate, ...]:
+        """What is shown of every tensor's update: the learning rate that it really moved by, if one goes by the
+        scenario's rule; and the decay as it is judged, which a step count or an eps does not touch."""
+        return tuple(
+            replace(plain, weight_decay=judged.weight_decay)
+            for plain, judged in zip(self.updates, self.corrected, strict=True)
+        )
+
+    @cached_property
     def slot_weights(self) -> Tensor:
         """Recovered weight of every slot x N; a column that several slots share is dealt out evenly among the trained
         ones (or among all, if none is)."""

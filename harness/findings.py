@@ -48,7 +48,7 @@ CAUSES: Mapping[str, str] = {
     "coarse-dtype": "gradients are computed or accumulated in a coarser dtype",
     "stale-gradient": "gradients are not set to zero between steps",
     "coupled-decay": "weight decay is added to the gradient instead of the update",
-    "unexplained-gradient": "a part of the gradient comes from something else than the tokens of the batch",
+    "unexplained-gradient": "a part of the gradient comes from something other than the tokens of the batch",
     "learning-rate-schedule": "the learning rate does not follow the schedule",
     "weight-decay": "some tensors are decayed by another amount",
     "optimizer-moments": "Adam runs with other betas or another eps",

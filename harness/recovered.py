@@ -52,7 +52,9 @@ class TensorStep(_Record):
     off: float
     """L2 distance of its update from that of a right step from the same state, over the norm of the right one."""
     learning_rate: float
+    """That it moved by, if one goes by the scenario's rule."""
     weight_decay: float
+    """With the step count and the eps that explain the update."""
     right_decay: float
 
 

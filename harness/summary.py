@@ -44,7 +44,7 @@ def _compared(evidence: StepEvidence, name: str, recovered: float | None, right:
 
 
 def _rate(evidence: StepEvidence) -> float:
-    return statistics.median(update.learning_rate for update in evidence.corrected)
+    return statistics.median(update.learning_rate for update in evidence.shown)
 
 
 def _conversations(evidence: StepEvidence) -> tuple[ConversationWeights, ...]:
@@ -62,7 +62,7 @@ def _conversations(evidence: StepEvidence) -> tuple[ConversationWeights, ...]:
 
 def _tensors(evidence: StepEvidence) -> tuple[TensorStep, ...]:
     gradients = _right_gradients(evidence)
-    updates = {update.tensor: update for update in evidence.corrected}
+    updates = {update.tensor: update for update in evidence.shown}
     names = shapes.shapes(evidence.right.scenario.model)
     return tuple(_tensor(evidence, updates[name], gradients[name]) for name in names if name in updates)
 

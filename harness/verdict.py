@@ -45,7 +45,8 @@ class DiagnosisRecord(BaseModel):
 
     cause: str
     summary: str
-    explains: float
+    explains: Annotated[float, Field(ge=-1e-6, le=1 + 1e-6, allow_inf_nan=False)]
+    """Share of the deviation, 0 to 1 but for rounding."""
     codes: list[str]
     evidence: str
     upstream: str | None = None

@@ -44,9 +44,8 @@ def commands(verdict: Verdict) -> str:
 
 
 def _annotations(verdict: Verdict) -> Iterator[Annotation]:
-    if not verdict.complete or not verdict.cells:
-        why = "it goes on, or was interrupted" if verdict.cells else "it holds no cell"
-        yield Annotation("warning", "Lockstep", f"the run is not complete: {why}")
+    if missing := words.missing(verdict):
+        yield Annotation("warning", "Lockstep", missing)
     for outcome, level in LEVELS.items():
         key = words.fail_key if outcome == "fail" else words.reason_key
         for cells in words.alike(words.of(verdict, outcome), key):

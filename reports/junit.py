@@ -17,11 +17,11 @@ def xml(verdict: Verdict) -> str:
     """The document: a suite for each release, a case for each cell.
 
     `fail` is a failure, `unknown` an error, `known` and `unsupported` are skipped, each with its reason. A run that is
-    not complete, or has no cells, holds an error of its own: nothing that was not measured is shown as right.
+    not complete, or has measured nothing, holds an error of its own: nothing that was not measured is shown as right.
     """
     suites = [_suite(cells) for cells in words.alike(verdict.cells, lambda c: (c.framework, c.version))]
-    if not verdict.complete or not verdict.cells:
-        suites.append(_incomplete(verdict))
+    if missing := words.missing(verdict):
+        suites.append(_incomplete(missing))
     document = JUnitXml("lockstep")
     for suite in suites:
         document.add_testsuite(suite)
@@ -61,10 +61,9 @@ def _results(cell: CellRecord) -> list[FinalResult]:
     return [result]
 
 
-def _incomplete(verdict: Verdict) -> TestSuite:
+def _incomplete(missing: str) -> TestSuite:
     case = TestCase("the run is complete", "lockstep")
-    why = "it goes on, or was interrupted" if verdict.cells else "it holds no cell"
-    case.result = [Error(f"the run is not complete: {why}", "unknown")]
+    case.result = [Error(missing, "unknown")]
     suite = TestSuite("lockstep")
     suite.add_testcase(case)
     return suite

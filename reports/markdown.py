@@ -74,7 +74,8 @@ def _size(*parts: str) -> int:
 def _heading(verdict: Verdict) -> str:
     told = ", ".join(f"{count} {words.WORDS[outcome]}" for outcome, count in words.counts(verdict).items())
     title = f"# Lockstep: {words.cells(len(verdict.cells))}{': ' if told else ''}{told}"
-    return title if verdict.complete else f"{title}\n\n**The run is not complete: it goes on, or was interrupted.**"
+    missing = words.missing(verdict)
+    return f"{title}\n\n**{words.sentence(missing)}**" if missing else title
 
 
 # ---- the table of all cells

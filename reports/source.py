@@ -65,7 +65,11 @@ class Source:
 
 def load(folder: Path) -> Source:
     """Read a run. Raises UnreadableVerdict."""
-    found = verdict.read(folder)
+    return of(folder, verdict.read(folder))
+
+
+def of(folder: Path, found: Verdict) -> Source:
+    """A run whose verdict was read already."""
     return Source(folder, found, tuple(_cells(folder, found)))
 
 
@@ -73,6 +77,12 @@ def _cells(folder: Path, found: Verdict) -> Iterator[Cell]:
     root = folder.resolve()
     for record in found.cells:
         trace = folder / record.trace if record.trace else None
-        # A link in it would lead out of the run.
-        inside = trace is not None and trace.resolve().is_relative_to(root) and trace.is_dir()
-        yield Cell(record, trace if inside else None)
+        yield Cell(record, trace if trace is not None and _inside(trace, root) else None)
+
+
+def _inside(trace: Path, root: Path) -> bool:
+    """Whether there is such a folder, and no link in its path leads out of the run."""
+    try:
+        return trace.resolve().is_relative_to(root) and trace.is_dir()
+    except (OSError, ValueError):  # a name that no file can have: too long, or with a NUL in it
+        return False

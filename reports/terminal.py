@@ -139,8 +139,8 @@ def _summary(verdict: Verdict) -> Text:
     parts = [Text(f"{count} {words.WORDS[o]}", STYLES[o]) for o, count in words.counts(verdict).items()]
     cells = words.cells(len(verdict.cells))
     text = Text.assemble(cells, ": ", Text(", ").join(parts)) if parts else Text(cells)
-    if not verdict.complete:
-        text.append("; the run is not complete: it goes on, or was interrupted", "yellow")
+    if missing := words.missing(verdict):
+        text.append(f"; {missing}", "yellow")
     return text
 
 

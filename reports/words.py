@@ -125,6 +125,23 @@ def counts(verdict: Verdict) -> dict[Outcome, int]:
     return {outcome: found[outcome] for outcome in WORDS if found[outcome]}
 
 
+def missing(verdict: Verdict) -> str | None:
+    """Why a run is not to be taken as right even if no cell is wrong; None where there is no such reason."""
+    if not verdict.complete:
+        so_far = "it goes on, or was interrupted" if verdict.cells else "nothing was run so far"
+        return f"the run is not complete: {so_far}"
+    if not verdict.cells:
+        return "nothing was run: the run holds no cell"
+    if all(cell.verdict == "unsupported" for cell in verdict.cells):
+        return "nothing was measured: no release can express its scenario"
+    return None
+
+
+def sentence(text: str) -> str:
+    """With a capital letter, and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def cells(count: int) -> str:
     return f"{count} cell{'' if count == 1 else 's'}"
 

@@ -182,7 +182,7 @@ def _folder(out: Path) -> Path:
         raise BadFolder(f"{out} is a file", "give a folder with --out")
     ours = any((out / name).exists() for name in (FILE, "runs", "pins", claims.FOLDER))
     if out.is_dir() and any(out.iterdir()) and not ours:
-        raise BadFolder(f"{out} holds something else than a bisection", "choose a new or empty folder with --out")
+        raise BadFolder(f"{out} holds something other than a bisection", "choose a new or empty folder with --out")
     return out
 
 

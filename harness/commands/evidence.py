@@ -140,7 +140,7 @@ def _rules(step: StepEvidence) -> dict[tuple[str, ...], list[str]]:
     """Tensors by what they were updated with, rounded for reading; those that agree stand together."""
     groups: dict[tuple[str, ...], list[str]] = {}
     rate, rates = step.expected_learning_rate, step.floor.tolerance("learning_rate")
-    for update in step.updates:
+    for update in step.shown:
         decay = step.expected_decay(update.tensor)
         wrong = not abs(update.learning_rate - rate) <= rates * rate
         wrong = wrong or not abs(update.weight_decay - decay) <= step.floor.tolerance("decay")

@@ -15,6 +15,8 @@ from harness.commands.stop import UNKNOWN, Stop
 if TYPE_CHECKING:
     from harness.history import Measurement
 
+STDOUT = Path("-")
+NEWEST = 50
 HEADINGS = ("measured (UTC)", "release", "scenario", "verdict", "causes")
 
 
@@ -25,28 +27,35 @@ def history(
     scenario: Annotated[
         str, typer.Option("--scenario", metavar="GLOB", help="Outcomes on scenarios that match a shell pattern.")
     ] = "*",
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N.")] = 50,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help=f"Show the newest N. Default: {NEWEST}.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     html: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", help="Write a page: all outcomes by release, and what changed when.", show_default=False
+            metavar="PATH",
+            help="Write a page: all outcomes by release, and what changed when. - is stdout.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
     """Show outcomes of earlier runs, newest first; kept in $LOCKSTEP_HISTORY, or .lockstep/history.sqlite."""
     if html is not None and as_json:
         raise Stop("--html and --json are two ways to tell it; leave one of them out")
+    if html is not None and limit is not None:
+        raise Stop("--html tells all that is kept; leave out --limit, or name a framework or --scenario")
     kept = _kept(None if framework is None else _framework(framework))
     found = [m for m in reversed(kept) if _fits(m, scenario)]
+    shown = limit or NEWEST
     if html is not None:
         _page(found, html)
     elif as_json:
-        typer.echo(json.dumps([{**m.model_dump(), "causes": m.causes} for m in found[:limit]], indent=1))
+        typer.echo(json.dumps([{**m.model_dump(), "causes": m.causes} for m in found[:shown]], indent=1))
     elif found:
-        _show(found[:limit])
-        if len(found) > limit:
-            typer.echo(f"{len(found) - limit} older ones are not shown; --limit {len(found)} shows them all")
+        _show(found[:shown])
+        if len(found) > shown:
+            typer.echo(f"{len(found) - shown} older ones are not shown; --limit {len(found)} shows them all")
     else:
         of = "" if framework is None else f" of {framework}"
         on = "" if scenario == "*" else f" on {scenario}"
@@ -58,9 +67,13 @@ def _page(found: Sequence[Measurement], out: Path) -> None:
     from harness.changes import lines
     from reports.html import history
 
+    page = history.page(lines(found))
+    if out == STDOUT:
+        typer.echo(page)
+        return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(out, history.page(lines(found)))
+        files.replace(out, page)
     except OSError as error:
         raise Stop(f"{out} cannot be written ({error.strerror}); give another --html") from None
     typer.echo(f"to look at: {out}")

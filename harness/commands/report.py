@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.stop import UNKNOWN, Stop
+from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
     from reports.source import Source
@@ -59,24 +60,44 @@ def report(
     if traces and format_ is not Format.html:
         raise Stop(f"--traces belongs to --format html; leave it out of --format {format_}")
     source = _load(folder)
-    if format_ is Format.html:
-        _pages(source, out, traces)
-    elif format_ in _FOLDERS:
-        _into_folder(source, format_, out or folder / format_.value)
-    elif out is not None and out != STDOUT:
-        _into_file(_text(source, format_), out)
-    elif format_ is Format.terminal:
-        _show(source)
-    else:
-        typer.echo(_text(source, format_), nl=False)
+    if out is not None and out != STDOUT:
+        _spare(source.folder, out)
+    try:
+        with terminable():
+            _write(source, format_, out, traces)
+    except KeyboardInterrupt:
+        raise Stop("interrupted; nothing is left half written", INTERRUPTED) from None
 
 
 def _load(folder: Path) -> Source:
     from harness.commands.recorded import read_run
     from reports import source
 
-    read_run(folder)  # what is no run is told as by every other command
-    return source.load(folder)
+    return source.of(folder, read_run(folder))
+
+
+def _spare(run: Path, out: Path) -> None:
+    """Raises Stop where a report would take the place of what it is made from."""
+    from harness import verdict
+    from harness.session.folder import CELLS, LOGS, SCENARIOS
+
+    root, wanted = run.resolve(), out.resolve()
+    for evidence in (root / name for name in (verdict.FILE, CELLS, SCENARIOS, LOGS)):
+        if wanted.is_relative_to(evidence):
+            raise Stop(f"{out} is where the run keeps its evidence; choose another --out")
+
+
+def _write(source: Source, format_: Format, out: Path | None, traces: bool) -> None:
+    if format_ is Format.html:
+        _pages(source, out, traces)
+    elif format_ in _FOLDERS:
+        _into_folder(source, format_, out or source.folder / format_.value)
+    elif out is not None and out != STDOUT:
+        _into_file(_text(source, format_), out)
+    elif format_ is Format.terminal:
+        _show(source)
+    else:
+        typer.echo(_text(source, format_), nl=False)
 
 
 # ---- text
@@ -89,11 +110,9 @@ def _text(source: Source, format_: Format) -> str:
         return _drawn(source)
     if format_ is Format.junit:
         return junit.xml(source.verdict)
-    return github.commands(source.verdict) if format_ is Format.github else markdown.page(source.verdict, _at(source))
-
-
-def _at(source: Source) -> str:
-    return str(source.folder)
+    if format_ is Format.github:
+        return github.commands(source.verdict)
+    return markdown.page(source.verdict, str(source.folder))
 
 
 def _show(source: Source) -> None:
@@ -101,7 +120,7 @@ def _show(source: Source) -> None:
 
     from reports import terminal
 
-    terminal.show(source.verdict, _at(source), Console(highlight=False, markup=False))
+    terminal.show(source.verdict, str(source.folder), Console(highlight=False, markup=False))
 
 
 def _drawn(source: Source) -> str:
@@ -112,16 +131,17 @@ def _drawn(source: Source) -> str:
     from reports import terminal
 
     drawn = StringIO()
-    terminal.show(source.verdict, _at(source), Console(file=drawn, width=WIDTH, highlight=False, markup=False))
+    terminal.show(source.verdict, str(source.folder), Console(file=drawn, width=WIDTH, highlight=False, markup=False))
     return drawn.getvalue()
 
 
 def _into_file(text: str, out: Path) -> None:
     from harness import files
 
+    stream = out.exists() and not out.is_file()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(out, text)
+        files.replace(out if stream else out.resolve(), text)  # what a link leads to, not the link
     except OSError as error:
         raise _unwritable(out, error) from None
 
@@ -177,10 +197,19 @@ def _into_folder(source: Source, format_: Format, out: Path) -> None:
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise Stop(f"{out} is there already; give a new folder with --out, or remove it")
-        written = _FOLDERS[format_](source, out)
+        written = _whole(_FOLDERS[format_], source, out)
     except ModuleNotFoundError as error:
         told = f"--format {format_} needs the package {error.name}: pip install 'lockstep[{format_}]'"
         raise Stop(told) from None
     except OSError as error:
         raise _unwritable(out, error) from None
     typer.echo(f"{written} of {len(source.cells)} cells have a trace that tells something; written to {out}")
+
+
+def _whole(write: Callable[[Source, Path], int], source: Source, out: Path) -> int:
+    """Nothing is left of what fails or is interrupted: whoever reads it would take it for all."""
+    try:
+        return write(source, out)
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        raise

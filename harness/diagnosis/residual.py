@@ -99,7 +99,7 @@ def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
     names = ", ".join(f"{c.name} leaves {c.left:.2g}" for c in tried)
     return Cause(
         UNEXPLAINED,
-        "a part of the gradient comes from something else than the tokens of the batch: dropout, a regulariser,"
+        "a part of the gradient comes from something other than the tokens of the batch: dropout, a regulariser,"
         " another loss, or another model",
         f"residual {evidence.residual:.3g}; tried: {names}",
         evidence.residual,

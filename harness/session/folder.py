@@ -117,7 +117,7 @@ def _check(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise BadFolder(f"{path} is a file", "give a folder with --out")
     if path.is_dir() and not (path / verdict.FILE).exists() and any(path.iterdir()):
-        raise BadFolder(f"{path} holds something else than a lockstep run", "choose a new or empty folder with --out")
+        raise BadFolder(f"{path} holds something other than a lockstep run", "choose a new or empty folder with --out")
 
 
 def own_version() -> str:

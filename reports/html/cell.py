@@ -40,8 +40,8 @@ class Page:
     findings: Sequence[FindingRecord]
     more_findings: int
     maps: Sequence[Figure]
-    chosen: int | None
-    """The step whose map is shown first."""
+    chosen: str | None
+    """The map that is shown first."""
     pictures: Sequence[Figure]
     groups: Sequence[apart.Group]
     distance: Figure | None
@@ -49,8 +49,10 @@ class Page:
     header: Header | None
     problem: str | None
     logs: Sequence[Log]
-    judged: bool
-    """Whether what the oracle recovered is beside the trace."""
+    no_map: str | None
+    """Why there is no weight map, where there could be one."""
+    older: bool
+    """Whether what the oracle recovered was not kept, but can be had again."""
 
     @property
     def figures(self) -> list[Figure]:
@@ -60,7 +62,7 @@ class Page:
 def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
     """`others` are the cells of the same scenario, `view` what sets them apart."""
     record, steps = cell.record, cell.steps
-    maps = [_map(drawn, cell) for step in steps[:MOST_MAPS] if (drawn := _drawn(step))]
+    maps = [_map(drawn, cell, at) for at, step in enumerate(steps[:MOST_MAPS]) if (drawn := _drawn(step))]
     curve = curves.figure(cell, others)
     return Page(
         record=record,
@@ -69,7 +71,7 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
         findings=record.findings[:MOST_FINDINGS],
         more_findings=max(0, len(record.findings) - MOST_FINDINGS),
         maps=maps,
-        chosen=next((m.step for m in maps if m.wrong), maps[0].step if maps else None),
+        chosen=next((m.id for m in maps if m.wrong), maps[0].id if maps else None),
         pictures=[*([curve] if curve else []), *tensors.figures(steps, record.findings)],
         groups=apart.groups(view) if view else [],
         distance=apart.figure(view) if view else None,
@@ -77,7 +79,8 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
         header=cell.told.header,
         problem=cell.told.problem,
         logs=_logs(cell.trace) if cell.trace and record.verdict == "unknown" else [],
-        judged=bool(steps),
+        no_map=_no_map(cell),
+        older=_older(cell),
     )
 
 
@@ -92,16 +95,37 @@ def _logs(trace: Path) -> list[Log]:
 # ---- weight maps
 
 
+def _older(cell: Cell) -> bool:
+    return bool(cell.trace and not cell.steps and cell.record.verdict not in ("unknown", "unsupported"))
+
+
+def _no_map(cell: Cell) -> str | None:
+    if not cell.record.trace or cell.record.verdict == "unsupported":
+        return None
+    if cell.trace is None:
+        return "its trace is not in the run's folder any more"
+    if cell.steps:
+        return f"no step of it has tokens to show, or it has more than {MOST_TOKENS}"
+    return (
+        "this trace was judged by an older Lockstep, which kept no weights"
+        if _older(cell)
+        else ("the oracle recovered no step of this trace")
+    )
+
+
 def _drawn(step: StepWeights) -> WeightMap | None:
-    """None for what no page could hold."""
-    return weight_map.draw(step) if sum(len(c.ids) for c in step.conversations) <= MOST_TOKENS else None
+    """None for what no page could hold, and where there is no token."""
+    count = sum(len(c.ids) for c in step.conversations)
+    drawn = weight_map.draw(step) if count <= MOST_TOKENS else None
+    return drawn if drawn and drawn.counts else None
 
 
-def _map(drawn: WeightMap, cell: Cell) -> Figure:
+def _map(drawn: WeightMap, cell: Cell, at: int) -> Figure:
+    """`at` is the place among the steps, and in the map's name: a file from elsewhere may tell a step twice."""
     scenario = cell.told.scenario
     number = drawn.step.step
     return Figure(
-        id=f"weights-{number}",
+        id=f"weights-{at}",
         chart="weights",
         title=f"Step {number}: what each token weighed, as a share of what it should",
         sentence=weight_map.sentence(drawn),

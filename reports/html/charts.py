@@ -16,10 +16,11 @@ from reports.html.weight_map import KINDS
 
 LEVELS = 6
 """Shades of a heat map, in each of two palettes: `off` for what should be 0, `far` for what may be anything."""
-_COLOURS = [f"var(--who-{number})" for number in (0, *range(1, 10), *range(1, 5))]
-"""Of lines: the oracle's, this run's, then the others'."""
-_DASHES = [[6, 4], [1, 0], [5, 2], [2, 2], [8, 3], [8, 3, 2, 3], [1, 2], [12, 3], [4, 1], [3, 3, 1, 3], [9, 2], [2, 4]]
+_COLOURS = [f"var(--who-{number})" for number in range(10)]
+"""Of lines: the oracle's, this run's, then the others'. No two of a picture are alike."""
+_DASHES = [[6, 4], [1, 0], [5, 2], [2, 2], [8, 3], [8, 3, 2, 3], [1, 2], [12, 3], [4, 1], [3, 3, 1, 3]]
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left"]
+_POINTS = [*_SHAPES, "wedge", "arrow"]
 
 
 def script() -> str:
@@ -132,8 +133,8 @@ def _beside() -> list[alt.Chart]:
 
 
 def _curves() -> Any:
-    """Loss and norms over the steps: the oracle's, this framework's, and those of the others."""
-    return alt.concat(*map(_curve, QUANTITIES), columns=len(QUANTITIES))
+    """What was reported over the steps: the oracle's, this framework's, and that of the others."""
+    return alt.concat(*map(_curve, QUANTITIES), columns=2)
 
 
 def _curve(quantity: str) -> Any:
@@ -150,7 +151,7 @@ def _curve(quantity: str) -> Any:
         )
     )
     dashes = alt.StrokeDash("who:N", scale=alt.Scale(range=_DASHES), legend=legend, sort=None)
-    shapes = alt.Shape("who:N", scale=alt.Scale(range=_SHAPES), legend=legend, sort=None)
+    shapes = alt.Shape("who:N", scale=alt.Scale(range=_POINTS), legend=legend, sort=None)
     lines = base.mark_line(strokeWidth=2, aria=False).encode(strokeDash=dashes)
     points = base.mark_point(size=60, filled=False, strokeWidth=2, aria=False).encode(shape=shapes)
     return alt.layer(lines, points)

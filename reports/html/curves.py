@@ -1,4 +1,4 @@
-"""Loss and gradient norm over the steps: right, as this framework has them, and as the others of the scenario do."""
+"""Loss, gradient norm and learning rate over the steps: right, as this framework has them, and as the others do."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from reports.html.figure import Figure, Numbers, finite, numbers, told
 from reports.source import Cell
 
 RIGHT = "right, by the oracle"
-QUANTITIES = ("loss, as reported", "gradient norm, as reported", "gradient norm that reached the optimizer")
-MOST_OTHERS = 12
+QUANTITIES = (
+    "loss, as reported",
+    "gradient norm, as reported",
+    "gradient norm that reached the optimizer",
+    "learning rate, as reported",
+)
+MOST_OTHERS = 8
+"""Beside the oracle's and this run's: as many as there are colours."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Point:
 
 def figure(cell: Cell, others: Sequence[Cell]) -> Figure | None:
     """None where the cell tells nothing."""
-    shown = [other for other in others if other.told.reported or other.steps][:MOST_OTHERS]
+    telling = [other for other in others if other.told.reported or other.steps]
+    shown = telling[:MOST_OTHERS]
     own = [*_right(cell), *_told(cell)]
     if not any(finite(p.value) for p in own):
         return None
@@ -31,8 +38,8 @@ def figure(cell: Cell, others: Sequence[Cell]) -> Figure | None:
     return Figure(
         id="curves",
         chart="curves",
-        title="Loss and gradient norm, step by step",
-        sentence=_sentence(cell, len(shown)),
+        title="Loss, gradient norm and learning rate, step by step",
+        sentence=_sentence(cell, len(shown), len(telling)),
         # Drawn last, and so on top: this run's line, and the oracle's, whose gaps show what lies under it.
         data={
             "points": [_mark(p) for p in reversed(points) if finite(p.value)],
@@ -54,6 +61,8 @@ def _right(cell: Cell) -> Iterator[Point]:
         yield Point(QUANTITIES[1], RIGHT, step.step, step.grad_norm.right)
     for step in cell.steps:
         yield Point(QUANTITIES[2], RIGHT, step.step, step.grad_norm.right * step.right)
+    for step in cell.steps:
+        yield Point(QUANTITIES[3], RIGHT, step.step, step.learning_rate.right)
 
 
 def _told(cell: Cell) -> Iterator[Point]:
@@ -61,6 +70,7 @@ def _told(cell: Cell) -> Iterator[Point]:
     for line in cell.told.reported:
         yield Point(QUANTITIES[0], who, line.step, line.loss)
         yield Point(QUANTITIES[1], who, line.step, line.grad_norm)
+        yield Point(QUANTITIES[3], who, line.step, line.learning_rate)
     for step in cell.steps:
         yield Point(QUANTITIES[2], who, step.step, step.grad_norm.recovered)
 
@@ -75,21 +85,24 @@ def _mark(point: Point) -> dict[str, object]:
     }
 
 
-def _sentence(cell: Cell, others: int) -> str:
+def _sentence(cell: Cell, shown: int, others: int) -> str:
     known = f"{'; '.join(_against(cell))}. What is right follows from this run's own parameters before each step."
     said = known if cell.steps else "As reported; what is right was not recovered."
-    beside = f" Beside it {others} other run{'' if others == 1 else 's'} of this scenario." if others else ""
+    count = f"{shown} of {others}" if shown < others else str(others)
+    beside = f" Beside it {count} other run{'' if others == 1 else 's'} of this scenario." if others else ""
     return f"{said[0].upper()}{said[1:]}{beside}"
 
 
 def _against(cell: Cell) -> Iterator[str]:
-    """How what is reported stands to what is right."""
-    for name, each in (
-        ("reported loss", [step.loss for step in cell.steps]),
-        ("reported gradient norm", [step.grad_norm for step in cell.steps]),
+    """What was found of the numbers that are reported: no sentence finds what the checks do not."""
+    for code, name, each in (
+        ("loss.value", "reported loss", [step.loss for step in cell.steps]),
+        ("grad-norm.value", "reported gradient norm", [step.grad_norm for step in cell.steps]),
+        ("learning-rate.value", "reported learning rate", [step.learning_rate for step in cell.steps]),
     ):
-        known = [one for one in each if one.reported is not None]
-        wrong = sum(not abs((one.reported or 0.0) - one.right) <= one.tolerance * abs(one.right) for one in known)
+        known = [step.step for step, one in zip(cell.steps, each, strict=True) if one.reported is not None]
+        found = {finding.step for finding in cell.record.findings if finding.code == code}
+        wrong = len(found.intersection(known))
         if not known:
             yield f"{name}: none"
         else:

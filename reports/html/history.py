@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from harness.changes import Cell, Change, Line, changes, outcome
+from harness.changes import Cell, Change, Line, changes, latest, outcome
 from harness.history import Measurement
 from harness.verdict import Outcome
 from reports import words
@@ -25,6 +25,8 @@ class Told:
     after: Measurement
     causes_before: str
     causes_after: str
+    commands: Sequence[str]
+    """To see it on each of the scenarios."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,7 @@ def told(lines: Sequence[Line]) -> list[Told]:
     for line in lines:
         for change in changes(line):
             found.setdefault(_key(change), []).append(change)
-    latest_first = sorted(found.values(), key=lambda alike: alike[0].day, reverse=True)
-    return [_told(alike) for alike in latest_first]
+    return [_told(alike) for alike in sorted(found.values(), key=lambda alike: latest(alike[0]), reverse=True)]
 
 
 def _key(change: Change) -> tuple[str, ...]:
@@ -81,6 +82,7 @@ def _told(alike: Sequence[Change]) -> Told:
         first.after,
         causes(first.before),
         causes(first.after),
+        list(dict.fromkeys(change.after.command for change in alike if change.after.command)),
     )
 
 

@@ -63,6 +63,8 @@ class Page:
     """What the template of the index is given."""
 
     verdict: Verdict
+    missing: str | None
+    """Why it is not to be taken as right even if no cell is wrong."""
     counts: Mapping[Outcome, int]
     scenarios: Sequence[str]
     rows: Sequence[Row]
@@ -82,6 +84,7 @@ def page(verdict: Verdict, addresses: Sequence[str]) -> Page:
     agreed = [v for v in verdict.views if len(v.groups) == 1]
     return Page(
         verdict=verdict,
+        missing=words.missing(verdict),
         counts=words.counts(verdict),
         scenarios=scenarios,
         rows=_rows(squares, scenarios),

@@ -12,17 +12,22 @@ MARKER = ".lockstep-report"
 """A file in every report's folder, by which an older one is known."""
 
 
+ENTRIES = frozenset({MARKER, "index.html", "assets", "cells", "traces"})
+"""All that a report's folder holds: one with anything else in it is not replaced."""
+
+
 class NotAReport(Exception):
-    """The folder holds something else, which must not be replaced; the message is one line with the remedy."""
+    """The folder is not to be replaced; the message is one line with the remedy."""
 
 
 @contextmanager
-def whole(out: Path) -> Iterator[Path]:
+def whole(out: Path, run: Path) -> Iterator[Path]:
     """An empty folder beside `out` to write into; it takes the place of `out` at the end, and goes if that fails.
 
-    Raises NotAReport, and OSError where nothing can be written.
+    `run` is the folder that the report is of. Raises NotAReport, and OSError where nothing can be written.
     """
-    _check(out)
+    _check(out, run)
+    out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
@@ -34,24 +39,34 @@ def whole(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _check(out: Path) -> None:
+def _check(out: Path, run: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise NotAReport(f"{out} is no folder; give a folder for the report")
-    if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
-        raise NotAReport(f"{out} holds something else than a report; give a new or empty folder")
+    if run.resolve().is_relative_to(out.resolve()):
+        raise NotAReport(f"{out} holds the run that the report is of; give another folder")
+    if out.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise NotAReport(
+            f"{out} is the current folder, or holds it, and would be replaced; go elsewhere, or give another"
+        )
+    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if found and (MARKER not in found or found - ENTRIES):
+        what = min(found - ENTRIES, default="nothing that says it is one")
+        raise NotAReport(f"{out} holds something other than a report ({what}); give a new or empty folder")
 
 
 def _swap(partial: Path, out: Path) -> None:
     """The older report stays beside it, as `partial` does, until the new one is in its place."""
-    if out.exists():
-        older = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".older", dir=out.parent))
-        out.rename(older / "report")
-        try:
-            partial.rename(out)
-        except OSError:
-            (older / "report").rename(out)
-            raise
-        finally:
-            shutil.rmtree(older, ignore_errors=True)
-    else:
+    if not out.exists():
         partial.rename(out)
+        return
+    older = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".older", dir=out.parent))
+    try:
+        out.rename(older / "report")
+        partial.rename(out)
+    except BaseException:  # an interrupt as well
+        if not out.exists():
+            (older / "report").rename(out)
+        raise
+    finally:
+        if out.exists():
+            shutil.rmtree(older, ignore_errors=True)

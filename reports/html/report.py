@@ -22,9 +22,9 @@ def write(source: Source, out: Path, traces: bool = False) -> Path:
     """Write the report into the folder `out`, whole or not at all, an older one there being replaced; its index.
 
     With `traces` each trace is packed into the report, so that it can be taken elsewhere. Raises NotAReport if `out`
-    holds something else, and OSError where nothing can be written.
+    holds something else, or the run itself, and OSError where nothing can be written.
     """
-    with place.whole(out) as folder:
+    with place.whole(out, source.folder) as folder:
         _assets(folder / "assets")
         pages = Pages(source)
         _save(folder / INDEX, pages.index())

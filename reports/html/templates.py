@@ -50,7 +50,12 @@ class Templates:
         )
         self._environment.globals.update(WORDS=words.WORDS, SIDES=words.SIDES, LABELS=LABELS)
         self._environment.filters.update(
-            quoted=words.quoted, cells=words.cells, release=words.release, told=figure.told, rows=_rows
+            quoted=words.quoted,
+            cells=words.cells,
+            sentence=words.sentence,
+            release=words.release,
+            told=figure.told,
+            rows=_rows,
         )
         # Short, and refused where a number is none: no browser would read it.
         self._environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}

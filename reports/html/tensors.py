@@ -11,18 +11,20 @@ from typing import Any
 
 from harness.recovered import Compared, StepWeights, TensorStep
 from harness.verdict import FindingRecord
+from reports import plain
 from reports.html.figure import Figure, finite, numbers, told
 
 MOST_STEPS = 6
 """That a heat map shows."""
 MOST_TENSORS = 120
+MOST_OF_A_CAUSE = 400
 
 _OFF = (1e-4, 1e-2, 0.1, 0.3, 0.7)
 """Bounds of the shades for what is off, relative to the right update."""
 _LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 
 
-OUTSIDE = "none"
+OUTSIDE = "-"
 """The column of what is in no layer."""
 
 
@@ -46,7 +48,8 @@ def figures(steps: Sequence[StepWeights], findings: Sequence[FindingRecord] = ()
     shown = steps[:MOST_STEPS]
     if not any(step.tensors for step in shown):
         return []
-    return [_off(shown), _moved(shown), _rate(shown), _decay(shown, findings)]
+    rules = [_rate(shown, findings), _decay(shown, findings)]
+    return [_off(shown), _moved(shown), *(rule for rule in rules if rule.data["found"])]
 
 
 # ---- heat maps
@@ -124,12 +127,23 @@ def _each(steps: Sequence[StepWeights]) -> Iterator[tuple[StepWeights, TensorSte
 # ---- the update rule
 
 
-def _rate(steps: Sequence[StepWeights]) -> Figure:
+def _rate(steps: Sequence[StepWeights], findings: Sequence[FindingRecord]) -> Figure:
+    """A learning rate that it moved by as if: the finding of the step count or the eps behind it says so."""
+    as_if = [f for f in findings if f.code == "update.moments" and _detail(f, "what") in ("step count", "eps")]
+    about = [*(f for f in findings if f.code == "update.learning-rate"), *as_if]
     found = [
-        _Got(step.step, t.name, t.learning_rate, step.learning_rate.right, _absolute(step.learning_rate))
+        _Got(
+            step.step,
+            t.name,
+            t.learning_rate,
+            step.learning_rate.right,
+            not abs(t.learning_rate - step.learning_rate.right) <= _absolute(step.learning_rate)
+            and any(_tells(f, step, t) for f in about),
+        )
         for step, t in _each(steps)
     ]
-    return _rule("learning-rate", "The learning rate that each tensor got", found)
+    why = f" So it is because {plain.line(as_if[0].message, MOST_OF_A_CAUSE)}." if as_if else ""
+    return _rule("learning-rate", "The learning rate that each tensor got", found, why)
 
 
 def _absolute(compared: Compared) -> float:
@@ -137,10 +151,29 @@ def _absolute(compared: Compared) -> float:
 
 
 def _decay(steps: Sequence[StepWeights], findings: Sequence[FindingRecord]) -> Figure:
-    """How far a decay may be off is told by the finding of its step; without one, none of that step was found wrong."""
-    allowed = {f.step: f.tolerance for f in findings if f.code == "update.weight-decay"}
-    found = [_Got(step.step, t.name, t.weight_decay, t.right_decay, allowed.get(step.step)) for step, t in _each(steps)]
+    """How far a decay may be off is told by the finding of its step."""
+    about = [f for f in findings if f.code == "update.weight-decay"]
+    found = [
+        _Got(
+            step.step,
+            t.name,
+            t.weight_decay,
+            t.right_decay,
+            any(_tells(f, step, t) and not abs(t.weight_decay - t.right_decay) <= (f.tolerance or 0) for f in about),
+        )
+        for step, t in _each(steps)
+    ]
     return _rule("weight-decay", "The weight decay that each tensor got", found)
+
+
+def _tells(finding: FindingRecord, step: StepWeights, tensor: TensorStep) -> bool:
+    """Whether a finding is of this tensor in this step; one that names no tensors is of all."""
+    named = _detail(finding, "tensors")
+    return finding.step == step.step and (not isinstance(named, list) or tensor.name in named)
+
+
+def _detail(finding: FindingRecord, name: str) -> object:
+    return (finding.model_extra or {}).get(name)
 
 
 @dataclass(frozen=True)
@@ -151,15 +184,11 @@ class _Got:
     tensor: str
     value: float
     right: float
-    tolerance: float | None
-    """Absolute; None where nothing is wrong."""
-
-    @property
-    def wrong(self) -> bool:
-        return self.tolerance is not None and not abs(self.value - self.right) <= self.tolerance
+    wrong: bool
+    """By a finding: no picture finds what the checks do not."""
 
 
-def _rule(name: str, title: str, found: Sequence[_Got]) -> Figure:
+def _rule(name: str, title: str, found: Sequence[_Got], why: str = "") -> Figure:
     shown = [got for got in found if finite(got.value)]
     right = dict.fromkeys((_short(got.tensor), got.right) for got in found if finite(got.right))
     # From 0, and to no less than a hundredth: what is but rounding is to look like nothing.
@@ -168,7 +197,7 @@ def _rule(name: str, title: str, found: Sequence[_Got]) -> Figure:
         id=name,
         chart="rule",
         title=title,
-        sentence=_sentence(found),
+        sentence=f"{_sentence(found)}{why}",
         data={
             "found": [_point(got) for got in shown],
             "right": [{"tensor": tensor, "value": value} for tensor, value in right],

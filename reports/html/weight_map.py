@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
@@ -29,20 +29,35 @@ class Kind:
 
 KINDS: tuple[Kind, ...] = (
     Kind("lost", "\N{MULTIPLICATION SIGN}", "no weight at all, and should have"),
-    Kind("less3", "\N{MINUS SIGN}", "less than 1/4 of the right weight"),
-    Kind("less2", "\N{MINUS SIGN}", "1/4 to 1/2 of the right weight"),
-    Kind("less1", "\N{MINUS SIGN}", "1/2 of the right weight, to just under it"),
+    Kind("less3", "\N{MINUS SIGN}", "less than 0.3 of the right weight"),
+    Kind("less2", "\N{MINUS SIGN}", "0.3 to 0.6 of the right weight"),
+    Kind("less1", "\N{MINUS SIGN}", "0.6 to nearly all of the right weight"),
     Kind("right", "", "the right weight, within the tolerance"),
-    Kind("more1", "+", "just over the right weight, to 2 times it"),
-    Kind("more2", "+", "2 to 4 times the right weight"),
-    Kind("more3", "+", "more than 4 times the right weight"),
+    Kind("more1", "+", "up to 1.6 times the right weight"),
+    Kind("more2", "+", "1.6 to 3.5 times the right weight"),
+    Kind("more3", "+", "more than 3.5 times the right weight"),
     Kind("against", "!", "a negative weight: trained away from"),
     Kind("stray", "\N{BLACK DIAMOND}", "has weight, and should have none"),
     Kind("idle", "\N{MIDDLE DOT}", "no weight, as is right: not of a response"),
     Kind("unseen", "?", "not a finite number"),
 )
 BY_KEY = {kind.key: kind for kind in KINDS}
-_RATIOS = ((0.25, "less3"), (0.5, "less2"), (1.0, "less1"), (2.0, "more1"), (4.0, "more2"))
+_RATIOS = ((0.3, "less3"), (0.6, "less2"), (1.0, "less1"), (1.6, "more1"), (3.5, "more2"))
+"""Bounds. No factor that steps are scaled by in practice, 1/8 to 1/2 and 2 to 8, lies at one: there rounding alone
+would tell tokens apart that weigh the same."""
+_SCALED = frozenset({"less3", "less2", "less1", "more1", "more2", "more3"})
+LARGEST_PART = 64
+"""Of a ratio that is told as a fraction."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The tokens of one kind on a map."""
+
+    kind: Kind
+    tokens: int
+    meaning: str
+    """The kind's, or what they all weigh where that is the same share of the right weight."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +116,14 @@ class WeightMap:
     """In heights of a line."""
 
     @property
-    def counts(self) -> list[tuple[Kind, int]]:
+    def counts(self) -> list[Counted]:
         """The kinds that there are, and of how many tokens."""
-        found = Counter(key for line in self.lines for key in line.kinds)
-        return [(kind, found[kind.key]) for kind in KINDS if found[kind.key]]
+        ratios: dict[str, list[float]] = {}
+        for line in self.lines:
+            for key, weight in zip(line.kinds, line.conversation.weights, strict=False):
+                ratios.setdefault(key, []).append(weight / line.right if line.right else math.nan)
+        allowed = self.step.tolerance / self.step.right if self.step.right else 0.0
+        return [Counted(k, len(own), _meaning(k, own, allowed)) for k in KINDS if (own := ratios.get(k.key))]
 
     @property
     def wrong(self) -> bool:
@@ -124,6 +143,16 @@ def kind(weight: float, right: float, tolerance: float) -> str:
     if weight < 0:
         return "against"
     return next((key for limit, key in _RATIOS if weight / right < limit), "more3")
+
+
+def _meaning(kind: Kind, ratios: Sequence[float], allowed: float) -> str:
+    """What tokens have whose weights are these shares of the right one; how far a share may be off is `allowed`."""
+    if kind.key not in _SCALED or not max(ratios) - min(ratios) <= 2 * allowed:
+        return kind.meaning
+    share = min(ratios) + (max(ratios) - min(ratios)) / 2
+    near = Fraction(share).limit_denominator(LARGEST_PART)
+    told = str(near) if abs(near - share) <= allowed and 1 in near.as_integer_ratio() else f"{share:.4g}"
+    return f"{told} of the right weight" if share < 1 else f"{told} times the right weight"
 
 
 def draw(step: StepWeights) -> WeightMap:
@@ -160,19 +189,25 @@ def sentence(drawn: WeightMap) -> str:
     """What is to be seen on the map."""
     step = drawn.step
     should = f"{step.targets} tokens should weigh {step.right:.4g} each (x N), and no other token anything."
-    said = [_said(kind, count, drawn.lines) for kind, count in drawn.counts if kind.key not in ("right", "idle")]
+    said = [part for one in drawn.counts if one.kind.key not in ("right", "idle") for part in _said(one, drawn.lines)]
     if not said:
         return f"{should} So it is."
     told = "; ".join(said)
     return f"{should} {told[0].upper()}{told[1:]}."
 
 
-def _said(kind: Kind, count: int, lines: Sequence[Line]) -> str:
-    tokens = f"{count} token{'' if count == 1 else 's'}"
-    batches = _whole(kind.key, lines)
+def _said(counted: Counted, lines: Sequence[Line]) -> Iterator[str]:
+    """Micro-batches of which it is true as a whole, and the tokens elsewhere."""
+    batches = _whole(counted.kind.key, lines)
+    whole = sum(line.kinds.count(counted.kind.key) for line in lines if line.conversation.micro_batch in batches)
     if batches:
-        return f"{words.counted('micro-batch', batches)}: {kind.meaning} ({tokens})"
-    return f"{tokens}: {kind.meaning}"
+        yield f"{words.counted('micro-batch', batches)}: {counted.meaning} ({_tokens(whole)})"
+    if rest := counted.tokens - whole:
+        yield f"{_tokens(rest)}{' elsewhere' if batches else ''}: {counted.meaning}"
+
+
+def _tokens(count: int) -> str:
+    return f"{count} token{'' if count == 1 else 's'}"
 
 
 def _whole(key: str, lines: Iterable[Line]) -> list[int]:

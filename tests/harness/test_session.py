@@ -354,7 +354,7 @@ def test_a_new_run_replaces_the_old_one(tmp_path: Path) -> None:
 
 def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(BadFolder, match="something else than a lockstep run"):
+    with pytest.raises(BadFolder, match="something other than a lockstep run"):
         RunFolder.claim(tmp_path)
     with pytest.raises(BadFolder, match="is a file"):
         RunFolder.claim(tmp_path / "thesis.tex")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from syrupy.assertion import SnapshotAssertion
 
 from harness.verdict import Verdict
-from reports import github
+from reports import github, words
 from reports.github import Annotation
 from tests.reports.made import every_outcome, many, verdicts
 from tests.reports.test_terminal import cell
@@ -42,7 +42,7 @@ def test_all_right_is_silent_and_nothing_is_not() -> None:
     assert github.commands(Verdict(cells=[cell("torch", "1", "s")], complete=True)) == ""
     for verdict in (Verdict(), Verdict(complete=True), Verdict(cells=[cell("torch", "1", "s")])):
         (told,) = read(github.commands(verdict))
-        assert (told.level, "not complete" in told.message) == ("warning", True)
+        assert (told.level, told.message) == ("warning", words.missing(verdict))
 
 
 def test_the_last_of_ten_counts_the_others() -> None:

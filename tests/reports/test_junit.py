@@ -9,7 +9,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
 from syrupy.assertion import SnapshotAssertion
 
 from harness.verdict import Verdict
-from reports import junit, plain
+from reports import junit, plain, words
 from tests.reports.made import every_outcome, verdicts
 from tests.reports.test_terminal import DROPPED, cell
 
@@ -46,7 +46,7 @@ def test_a_run_that_is_not_complete_is_not_right() -> None:
     for verdict in (Verdict(), Verdict(cells=[cell("torch", "1", "s")]), Verdict(complete=True)):
         (result,) = [r for case in cases(junit.xml(verdict)) for r in case.result]
         assert isinstance(result, Error)
-        assert "not complete" in result.message
+        assert result.message == words.missing(verdict)
 
 
 @settings(max_examples=100, deadline=None)

@@ -35,6 +35,7 @@ def test_every_outcome(snapshot: SnapshotAssertion) -> None:
 
 def test_nothing_at_all(snapshot: SnapshotAssertion) -> None:
     assert markdown.page(Verdict(), "here") == snapshot
+    assert "**Nothing was run: the run holds no cell.**" in markdown.page(Verdict(complete=True), "here")
 
 
 def test_the_worst_comes_first() -> None:

@@ -122,6 +122,7 @@ def test_many_releases_are_cut_into_parts(snapshot: SnapshotAssertion) -> None:
 
 def test_interrupted_and_empty(snapshot: SnapshotAssertion) -> None:
     assert render(Verdict()) == snapshot
+    assert "0 cells; nothing was run: the run holds no cell" in render(Verdict(complete=True))
 
 
 def test_no_colour_where_the_output_is_no_terminal() -> None:

@@ -43,8 +43,10 @@
       spec.width = Math.min(room, longest * WIDEST);
       spec.height = figure.height * UNIT;
     } else if (figure.chart === "curves") {
-      const columns = width < 560 ? 1 : width < 900 ? 2 : 3;
+      const columns = width < 560 ? 1 : width < 1200 ? 2 : 4;
       spec.columns = columns;
+      // A panel that nothing is drawn on has no scale.
+      spec.concat = spec.concat.filter((panel) => data.points.some((point) => point.what === panel.title));
       // One list for all channels, or each would have a legend of its own.
       for (const panel of spec.concat) {
         panel.width = Math.max(180, Math.floor(width / columns) - 78);

@@ -112,7 +112,7 @@ WRONG = [
     (["deepspeed", *SCENARIO, "--by-date", "--from", "2025-01-02", "--to", "2025-01-01"], "swap them"),
     (["deepspeed", *SCENARIO, "--patch", "none.py"], "cannot read the patch"),
     (["deepspeed", *SCENARIO, "--out", "file"], "file is a file; give a folder with --out"),
-    (["deepspeed", *SCENARIO, "--out", "full"], "full holds something else than a bisection"),
+    (["deepspeed", *SCENARIO, "--out", "full"], "full holds something other than a bisection"),
 ]  # fmt: skip
 
 

@@ -128,7 +128,19 @@ def test_a_page_of_what_changed(filled: Path, tmp_path: Path, capsys: pytest.Cap
     assert [path.name for path in out.parent.iterdir()] == ["trend.html"]
 
 
-@pytest.mark.parametrize("more", [["--json"], []], ids=["two ways", "no such folder"])
+def test_a_page_on_stdout(
+    filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert cli.call(["history", "--html", "-"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("<!doctype html>")
+    assert said.endswith("</html>\n")
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [["--json"], [], ["--limit", "5"]], ids=["two ways", "no such folder", "a limit"])
 def test_a_page_that_cannot_be(filled: Path, capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
     assert cli.call(["history", "--html", str(filled / "page.html"), *more]) == 2
     assert capsys.readouterr().err.count("\n") == 1

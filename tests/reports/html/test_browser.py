@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from reports import source
+from harness import recovered
+from harness.recovered import Compared
+from reports import html, source
 from tests.browser import Browser
 from tests.reports.html.conftest import DROPPED, MEANS, SCENARIO
 
@@ -25,6 +29,27 @@ def test_every_page_opens_without_a_word_on_the_console(browser: Browser, pages:
         asked = browser.asked()
         assert asked
         assert all(url.startswith((pages.resolve().as_uri(), "data:")) for url in asked), asked
+
+
+def test_a_trace_that_tells_little_is_drawn_without_a_warning(browser: Browser, planted: Path, tmp_path: Path) -> None:
+    """A step without conversations, one without a finite number, and one that is told twice."""
+    folder = shutil.copytree(planted, tmp_path / "run", ignore=shutil.ignore_patterns("html", "made"))
+    trace = folder / "cells" / DROPPED
+    first, second, third = recovered.read(trace)
+    lost = Compared(reported=math.nan, recovered=math.nan, right=math.nan, tolerance=math.nan)
+    nothing = [
+        t.model_copy(update=dict.fromkeys(("moved", "off", "learning_rate", "weight_decay", "right_decay"), math.nan))
+        for t in first.tensors
+    ]
+    numbers = dict.fromkeys(("loss", "grad_norm", "learning_rate"), lost)
+    silent = first.model_copy(update={"conversations": (), "tensors": tuple(nothing), **numbers})
+    for steps, maps in (([silent], 0), ([silent, second, second, third], 3)):
+        recovered.write(steps, trace)
+        html.write(source.load(folder), folder / "html")
+        browser.open(page(folder / "html", DROPPED))
+        assert browser.said() == []
+        assert len(browser.all("figure[data-step]")) == maps
+        assert all(figure.find_elements("css selector", "svg") for figure in browser.all("figure"))
 
 
 def test_the_index_leads_to_every_cell_and_back(browser: Browser, pages: Path, planted: Path) -> None:
@@ -96,7 +121,7 @@ def test_one_step_is_shown_until_another_is_chosen(browser: Browser, pages: Path
     browser.open(page(pages, DROPPED))
     figures = browser.all("figure[data-step]")
     assert [f.is_displayed() for f in figures] == [True, False, False]
-    for value, seen in (("2", [False, False, True]), ("all", [True, True, True])):
+    for value, seen in (("weights-2", [False, False, True]), ("all", [True, True, True])):
         browser.one(f'input[name="step"][value="{value}"]').click()
         assert [f.is_displayed() for f in figures] == seen
 

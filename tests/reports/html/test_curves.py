@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+import scenarios
+from adapters.faults import CATALOGUE
+from harness import judge, recovered, summary
+from harness.session.session import judged_record
+from harness.verdict import CellRecord
 from reports import source
 from reports.html import curves
 from reports.html.curves import QUANTITIES, RIGHT
 from reports.html.figure import Figure
 from reports.source import Cell
+from tests.faults import simulate
 from tests.reports.html.conftest import DROPPED
 
 
@@ -34,6 +43,23 @@ def test_what_was_reported_wrongly_is_said(planted: Path) -> None:
     assert "reported gradient norm: wrong at 3 of 3 steps" in figure.sentence
 
 
+@pytest.mark.slow
+def test_a_learning_rate_that_is_misreported_is_drawn_and_said(tmp_path: Path) -> None:
+    scenario = replace(scenarios.get("sft-ragged-warmup"), steps=2)
+    trace = simulate.run(scenario, CATALOGUE["learning-rate-misreported"].plan, tmp_path)
+    judged = judge.judge(trace)
+    recovered.write([summary.summarize(step) for step in judged.steps], trace)
+    record = CellRecord(framework="torch", version="1", scenario=scenario.name, verdict="fail", trace="trace")
+    figure = curves.figure(Cell(judged_record(record, judged), trace), [])
+    assert figure is not None
+    assert "reported learning rate: wrong at 2 of 2 steps" in figure.sentence
+    drawn = {(p["who"], p["step"]): p["value"] for p in figure.data["points"] if p["what"] == QUANTITIES[3]}
+    for step in recovered.read(trace):
+        assert drawn["torch 1", step.step] == step.learning_rate.reported
+        assert drawn[RIGHT, step.step] == pytest.approx(step.learning_rate.recovered, rel=1e-3)
+        assert drawn["torch 1", step.step] != pytest.approx(drawn[RIGHT, step.step], rel=1e-3)
+
+
 def test_numbers_are_those_of_the_trace(planted: Path) -> None:
     figure = drawn(planted, "right")
     assert figure is not None
@@ -52,3 +78,4 @@ def test_of_many_runs_the_first_are_shown(planted: Path) -> None:
     figure = curves.figure(own, others)
     assert figure is not None
     assert len(figure.data["who"]) == 2 + curves.MOST_OTHERS
+    assert f"Beside it {curves.MOST_OTHERS} of 30 other runs" in figure.sentence

@@ -82,6 +82,32 @@ def test_one_change_on_several_scenarios_is_told_once() -> None:
     assert history.told(lines(NIGHTS[:4]))[0].scenarios == ["sft-equal", "sft-ragged"]
 
 
+def test_what_is_told_together_has_the_command_of_each_scenario() -> None:
+    found = [
+        measurement(number, version, verdict, scenario=scenario, command=f"lockstep run --scenario {scenario}")
+        for number, (version, verdict, scenario) in enumerate(
+            [(v, w, s) for v, w in (("0.19.5", "fail"), ("0.19.6", "pass")) for s in ("sft-equal", "sft-ragged")]
+        )
+    ]
+    (told,) = history.told(lines(found))
+    assert told.commands == [f"lockstep run --scenario {scenario}" for scenario in told.scenarios]
+    (row,) = [row for row in Reader(page(*found)).rows if "→" in row]
+    assert all(command in row for command in told.commands)
+
+
+def test_of_one_day_the_newest_release_comes_first() -> None:
+    """Whichever line it is of, and as releases are counted: 0.19.10 is newer than 0.19.9."""
+    found = [
+        measurement(1, "0.19.8", "fail", day=20),
+        measurement(2, "0.19.9", "pass", day=20),
+        measurement(3, "0.19.9+patch.of-mine", "fail", day=20, scenario="sft-equal"),
+        measurement(4, "0.19.8", "fail", day=20, framework="trl"),
+        measurement(5, "0.19.10", "pass", day=20, framework="trl"),
+    ]
+    for several in (found, found[::-1]):
+        assert [told.after.version for told in history.told(lines(several))] == ["0.19.10", "0.19.9"]
+
+
 def test_nothing_is_fetched_and_nothing_runs() -> None:
     read = Reader(page(*NIGHTS))
     assert not [tag for tag, _ in read.tags if tag in ("script", "img", "iframe", "object")]

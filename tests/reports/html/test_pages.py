@@ -34,6 +34,7 @@ OWN = {
     "th", "thead", "title", "tr", "ul",
 }  # fmt: skip
 """Elements that the templates are made of."""
+PASSED = CellRecord(framework="torch", version="1", scenario="s", verdict="pass")
 
 
 class Page(HTMLParser):
@@ -193,6 +194,9 @@ def test_whatever_was_recovered_makes_a_page_whose_data_a_browser_reads(steps: l
         raise AssertionError(f"{constant} is no JSON")
 
     figures = json.loads(data, parse_constant=refuse)["figures"]
+    assert len({f["id"] for f in figures}) == len(figures)
+    assert all(any(line["kinds"] for line in f["data"]["lines"]) for f in figures if f["chart"] == "weights")
+    assert all(f["data"]["found"] for f in figures if f["chart"] == "rule")
     assert {f["id"] for f in figures} <= {value for _, name, value in page.attributes if name == "id"}
     assert set(page.tags) <= OWN
 
@@ -251,7 +255,54 @@ def test_a_run_of_an_older_lockstep_is_told_to_have_no_weights(planted: Path, tm
     out = html.write(source.load(folder), folder / "html").parent
     page = read(out / "cells" / f"torch-{DROPPED}-{SCENARIO}.html")
     assert "There is no weight map: this trace was judged by an older Lockstep" in page.text
+    assert f"lockstep judge {folder} --write" in page.text
     assert "Micro-batches 1 and 2 of 4 never reached the optimizer" in page.text or "micro-batches 1 and 2" in page.text
+
+
+def test_a_trace_that_is_gone_is_told_as_that(planted: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(planted, tmp_path / "run", ignore=shutil.ignore_patterns("html", "made"))
+    shutil.rmtree(folder / "cells" / DROPPED)
+    out = html.write(source.load(folder), folder / "html").parent
+    page = read(out / "cells" / f"torch-{DROPPED}-{SCENARIO}.html")
+    assert "There is no weight map: its trace is not in the run's folder any more." in page.text
+    assert "older Lockstep" not in page.text
+    assert "There is no trace: it is not in the run's folder any more." in page.text
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Verdict(complete=True), "Nothing was run: the run holds no cell."),
+        (Verdict(), "Nothing so far."),
+        (Verdict(cells=[PASSED]), "Nothing so far."),
+        (Verdict(cells=[PASSED.model_copy(update={"verdict": "unsupported"})], complete=True),
+         "Nothing was measured: no release can express its scenario."),
+        (Verdict(cells=[PASSED], complete=True), "Nothing: every cell that could be judged is as it should be."),
+    ],
+)  # fmt: skip
+def test_a_run_is_told_as_right_only_where_something_was_measured(found: Verdict, said: str) -> None:
+    index, _ = rendered(found)
+    assert said in index.text
+    assert ("as it should be" in index.text) == (said.endswith("as it should be."))
+    assert ("not complete" in index.text) == (not found.complete)
+
+
+def test_every_region_and_article_has_a_name_of_its_own(pages: Path) -> None:
+    for path in pages.rglob("*.html"):
+        page = read(path)
+        ids = [value for _, name, value in page.attributes if name == "id"]
+        assert len(ids) == len(set(ids))
+        assert page.tags["article"] == len(page.of("article", "aria-labelledby"))
+        named = page.of("section", "aria-labelledby") + page.of("article", "aria-labelledby")
+        assert len(named) == len(set(named))
+        assert set(named) <= set(ids)
+        assert "region" not in page.of("div", "role")
+
+
+def test_the_index_has_the_command_that_shows_each_trouble_again(pages: Path, planted: Path) -> None:
+    index = read(pages / "index.html")
+    for record in verdict.read(planted).cells:
+        assert ((record.command or "no command") in index.text) == (record.verdict == "fail")
 
 
 def test_a_broken_trace_is_told_and_the_others_are_there(planted: Path, tmp_path: Path) -> None:

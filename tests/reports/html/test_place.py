@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reports.html import place
 from reports.html.place import NotAReport
 
+RUN = Path("/nowhere/run")
 
-def put(out: Path, text: str) -> None:
-    with place.whole(out) as folder:
+
+def put(out: Path, text: str, run: Path = RUN) -> None:
+    with place.whole(out, run) as folder:
         (folder / "index.html").write_text(text)
 
 
 def fail(out: Path) -> None:
-    with place.whole(out) as folder:
+    with place.whole(out, RUN) as folder:
         (folder / "index.html").write_text("half")
         raise OSError("full")
 
@@ -57,3 +60,62 @@ def test_what_is_no_report_is_not_replaced(tmp_path: Path, kind: str) -> None:
     with pytest.raises(NotAReport, match=str(out)):
         put(out, "gone")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("at", [".", "run", "cells/run", "run/cells/.."])
+def test_a_report_never_replaces_its_own_run(tmp_path: Path, at: str) -> None:
+    out = tmp_path / "html"
+    put(out, "first")
+    (out / "run" / "cells").mkdir(parents=True)
+    (out / "cells" / "run").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(NotAReport, match="holds the run"):
+        put(out, "second", run=out / at)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_report_that_something_was_put_into_is_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "html"
+    put(out, "first")
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(NotAReport, match=r"notes\.txt"):
+        put(out, "second")
+    assert (out / "index.html").read_text() == "first"
+
+
+@pytest.mark.parametrize("at", ["html", "html/cells"])
+def test_the_current_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    (tmp_path / "html").mkdir()
+    put(tmp_path / "html", "first")
+    (tmp_path / at).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / at)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(NotAReport, match="current folder"):
+        put(Path() if at == "html" else Path(".."), "second")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("rename", [1, 2])
+@pytest.mark.parametrize("after", [False, True])
+def test_an_interrupt_leaves_one_report_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: int, after: bool
+) -> None:
+    """Before and after each of the two steps by which the new one takes the older one's place."""
+    out = tmp_path / "html"
+    put(out, "first")
+    real, count = Path.rename, 0
+
+    def interrupted(self: Path, target: Any) -> Path:
+        nonlocal count
+        count += 1
+        moved = real(self, target) if after or count != rename else self
+        if count == rename:
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        put(out, "second")
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["html"]
+    assert (out / "index.html").read_text() == ("second" if after and rename == 2 else "first")

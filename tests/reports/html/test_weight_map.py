@@ -66,10 +66,11 @@ def steps(draw: st.DrawFn) -> StepWeights:
         (0.5 - 1.1e-5, 0.5, "less1"),
         (1e-6, 0.5, "lost"),
         (0.1, 0.5, "less3"),
-        (0.125, 0.5, "less2"),
+        (0.125, 0.5, "less3"),
         (0.24, 0.5, "less2"),
+        (0.31, 0.5, "less1"),
         (1.0, 0.5, "more2"),
-        (1.99, 0.5, "more2"),
+        (1.7, 0.5, "more2"),
         (2.0, 0.5, "more3"),
         (-0.1, 0.5, "against"),
         (1e-6, 0.0, "idle"),
@@ -99,11 +100,40 @@ def test_more_weight_is_never_a_lesser_kind(one: float, other: float) -> None:
     assert order.index(weight_map.kind(low, RIGHT, 1e-9)) <= order.index(weight_map.kind(high, RIGHT, 1e-9))
 
 
+@given(
+    st.sampled_from([1 / 8, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 2.0, 3.0, 4.0, 8.0]),
+    st.lists(st.floats(-TOLERANCE, TOLERANCE), min_size=1, max_size=9),
+)
+def test_tokens_that_weigh_the_same_share_but_for_rounding_are_of_one_kind(factor: float, off: list[float]) -> None:
+    drawn = weight_map.draw(step(conversation(0, 0, [RIGHT * factor + one for one in off])))
+    (counted,) = drawn.counts
+    assert counted.tokens == len(off)
+    assert counted.kind.meaning not in weight_map.sentence(drawn)
+    assert counted.meaning in weight_map.sentence(drawn)
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (1 / 4, "1/4 of the right weight"),
+        (1 / 3, "1/3 of the right weight"),
+        (0.71, "0.71 of the right weight"),
+        (4.0, "4 times the right weight"),
+        (1.25, "1.25 times the right weight"),
+    ],
+)
+def test_one_share_for_all_is_told_as_it_is(factor: float, said: str) -> None:
+    drawn = weight_map.draw(step(conversation(0, 0, [RIGHT * factor, RIGHT * factor + TOLERANCE])))
+    assert weight_map.sentence(drawn).endswith(f"Micro-batch 0: {said} (2 tokens).")
+    uneven = weight_map.draw(step(conversation(0, 0, [RIGHT * factor, RIGHT * factor + 3 * TOLERANCE])))
+    assert uneven.counts[0].meaning == uneven.counts[0].kind.meaning
+
+
 @given(steps())
 def test_every_token_has_a_mark_and_no_two_lines_meet(made: StepWeights) -> None:
     drawn = weight_map.draw(made)
     assert sum(len(line.kinds) for line in drawn.lines) == sum(len(c.weights) for c in made.conversations)
-    assert sum(count for _, count in drawn.counts) == sum(len(line.kinds) for line in drawn.lines)
+    assert sum(counted.tokens for counted in drawn.counts) == sum(len(line.kinds) for line in drawn.lines)
     tops = [line.top for line in drawn.lines]
     assert all(b - a >= 1 - 1e-9 for a, b in pairwise(tops))
     assert drawn.height == pytest.approx(tops[-1] + 1 if tops else 0)
@@ -132,6 +162,14 @@ def test_what_is_wrong_is_said_with_its_micro_batches() -> None:
     lost, right = [0.0, 0.0], [0.5, 0.5]
     drawn = weight_map.draw(step(conversation(0, 0, right), conversation(1, 0, lost), conversation(2, 0, lost)))
     assert weight_map.sentence(drawn).endswith("Micro-batches 1-2: no weight at all, and should have (4 tokens).")
+
+
+def test_tokens_in_other_micro_batches_are_not_counted_among_theirs() -> None:
+    mixed = weight_map.draw(step(conversation(0, 0, [0.0, 0.0]), conversation(1, 0, [0.0, 0.5, 0.5])))
+    assert weight_map.sentence(mixed).endswith(
+        "Micro-batch 0: no weight at all, and should have (2 tokens); "
+        "1 token elsewhere: no weight at all, and should have."
+    )
 
 
 def line_of(made: StepWeights) -> Line:
