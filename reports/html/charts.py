@@ -140,12 +140,13 @@ def _curves() -> Any:
 def _curve(quantity: str) -> Any:
     """All runs in one panel; a run has its colour, its dashes and its points."""
     legend = alt.Legend(title=None, orient="bottom", columns=3, symbolSize=90)
+    rate = quantity.startswith("learning rate")  # from 0: one that never changes is to look like that
     base = (
         alt.Chart(alt.NamedData("points"))
         .transform_filter(alt.datum.what == quantity)
         .encode(
             x=alt.X("step:O", title="step", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(format=".6~g")),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=rate, padding=8), axis=alt.Axis(format=".6~g")),
             color=alt.Color("who:N", scale=alt.Scale(range=_COLOURS), legend=legend, sort=None),
             tooltip=[_title("who:N", "run"), _title("step:Q", "step"), _title("exact:N", "value")],
         )
