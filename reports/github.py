@@ -37,9 +37,9 @@ def commands(verdict: Verdict) -> str:
     found = [*_annotations(verdict)]
     if len(found) > MOST:
         left = found[MOST - 1 :]
-        more = words.cells(sum(annotation.cells for annotation in left))
+        more = words.more_cells(sum(annotation.cells for annotation in left))
         title = "Lockstep: more than fits here"
-        found = [*found[: MOST - 1], Annotation(left[0].level, title, f"{more} more: see the report of the run")]
+        found = [*found[: MOST - 1], Annotation(left[0].level, title, f"{more}: see the report of the run")]
     return "".join(f"{_command(annotation)}\n" for annotation in found)
 
 

@@ -40,7 +40,7 @@ def page(verdict: Verdict, folder: str) -> str:
     views = views if _size(views) <= VIEWS_LIMIT else f"{_VIEWS}\n\nToo long for this page; `verdict.json` has it."
     room = LIMIT - CLOSING - _size(*parts, views)
     shown, left_out = _fitting(list(_sections(verdict, folder)), room)
-    more = f"{words.cells(left_out)} more would not fit on this page: {code(f'lockstep report {_at(folder)}')}"
+    more = f"{words.more_cells(left_out)} would not fit on this page: {code(f'lockstep report {_at(folder)}')}"
     parts += [*shown, *([more] if left_out else []), views]
     return "\n\n".join(filter(None, parts)) + "\n"
 

@@ -142,6 +142,10 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+def more_cells(count: int) -> str:
+    return f"{count} more cell{'' if count == 1 else 's'}"
+
+
 def cells(count: int) -> str:
     return f"{count} cell{'' if count == 1 else 's'}"
 

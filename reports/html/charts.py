@@ -140,12 +140,13 @@ def _curves() -> Any:
 def _curve(quantity: str) -> Any:
     """All runs in one panel; a run has its colour, its dashes and its points."""
     legend = alt.Legend(title=None, orient="bottom", columns=3, symbolSize=90)
+    rate = quantity.startswith("learning rate")  # from 0: one that never changes is to look like that
     base = (
-        alt.Chart(alt.NamedData("points"), title=quantity)
+        alt.Chart(alt.NamedData("points"))
         .transform_filter(alt.datum.what == quantity)
         .encode(
             x=alt.X("step:O", title="step", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(format=".6~g")),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=rate, padding=8), axis=alt.Axis(format=".6~g")),
             color=alt.Color("who:N", scale=alt.Scale(range=_COLOURS), legend=legend, sort=None),
             tooltip=[_title("who:N", "run"), _title("step:Q", "step"), _title("exact:N", "value")],
         )
@@ -154,7 +155,7 @@ def _curve(quantity: str) -> Any:
     shapes = alt.Shape("who:N", scale=alt.Scale(range=_POINTS), legend=legend, sort=None)
     lines = base.mark_line(strokeWidth=2, aria=False).encode(strokeDash=dashes)
     points = base.mark_point(size=60, filled=False, strokeWidth=2, aria=False).encode(shape=shapes)
-    return alt.layer(lines, points)
+    return alt.layer(lines, points).properties(title=quantity)
 
 
 # ---- by tensor
@@ -183,7 +184,9 @@ def _heat() -> Any:
 def _rule() -> Any:
     """A number for each tensor and step, and a stroke where it should be."""
     down = alt.Y("tensor:N", title=None, sort=None, axis=alt.Axis(grid=True, domain=False, ticks=False, labelLimit=260))
-    along = alt.X("value:Q", title=None, axis=alt.Axis(format=".6~g", tickCount=5))
+    along = alt.X(
+        "value:Q", title=None, axis=alt.Axis(format=".6~g", tickCount=5, labelOverlap=True, labelSeparation=8)
+    )
     strokes = alt.Chart(alt.NamedData("right")).mark_tick(thickness=3, color="var(--who-0)", size=16, aria=False)
     points = alt.Chart(alt.NamedData("found")).mark_point(size=55, strokeWidth=1.8, aria=False)
     frame = alt.Chart(alt.NamedData("frame")).mark_point(opacity=0, aria=False)

@@ -142,7 +142,8 @@ def _rate(steps: Sequence[StepWeights], findings: Sequence[FindingRecord]) -> Fi
         )
         for step, t in _each(steps)
     ]
-    why = f" So it is because {plain.line(as_if[0].message, MOST_OF_A_CAUSE)}." if as_if else ""
+    told_by = as_if if any(got.wrong for got in found) else []
+    why = f" So it is because {plain.line(told_by[0].message, MOST_OF_A_CAUSE)}." if told_by else ""
     return _rule("learning-rate", "The learning rate that each tensor got", found, why)
 
 

@@ -18,6 +18,7 @@ RUN = {
     "lockstep run --framework deepspeed==0.18.9 --scenario 'sft-ragged-zero2*' --out DIR": 1,
     f"lockstep explain DIR {OFFLOAD}": 0,
     "lockstep judge DIR": 1,
+    "lockstep judge DIR --write": 1,
     "lockstep compare TRACE TRACE...": 0,
     "lockstep report DIR": 0,
     "lockstep report DIR --format html --out PAGES --traces": 0,
@@ -32,9 +33,9 @@ RUN = {
     "lockstep history --html trend.html": 0,
     "lockstep history deepspeed --scenario 'sft-ragged*' --html trend.html": 0,
     "lockstep run --framework torch --scenario sft-ragged --fault drop-intermediate": 1,
-    "lockstep run --framework torch --scenario sft-equal --out .runs/new": 0,
-    "lockstep explain .runs/new sft-equal": 0,
-    "lockstep compare .runs/new/cells/torch-2.13.0/sft-equal .runs/new/cells/torch-2.13.0/sft-equal": 0,
+    "lockstep run --framework torch --framework ddp --scenario sft-equal --out .runs/new": 0,
+    "lockstep explain .runs/new ddp": 0,
+    "lockstep compare .runs/new/cells/torch-2.13.0/sft-equal .runs/new/cells/ddp-2.13.0/sft-equal": 0,
     "make gpu-check": 2,
 }
 """In their order, for some need what others leave, with the exit status that each must have."""

@@ -28,6 +28,7 @@ NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 ELSEWHERE = {
     "lockstep run": NEWEST,
     "lockstep run --out DIR": NEWEST,
+    "lockstep run --also deepspeed==0.18.9": f"{FIXES}::test_with_the_fix_offload_is_right",
     "lockstep run --framework trl==1.16.0,deepspeed==0.18.9 --scenario '*offload'": (
         "tests/frameworks/conftest.py::trainers"
     ),

@@ -49,7 +49,7 @@ def test_the_last_of_ten_counts_the_others() -> None:
     assert len(read(github.commands(many(10)))) == 10
     found = read(github.commands(many(25)))
     assert len(found) == 10
-    assert found[-1].message.startswith("16 cells more")
+    assert found[-1].message.startswith("16 more cells")
     assert found[-1].level == "error"
 
 

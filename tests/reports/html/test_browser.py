@@ -14,6 +14,7 @@ from selenium.webdriver.common.keys import Keys
 from harness import recovered
 from harness.recovered import Compared
 from reports import html, source
+from reports.html.curves import QUANTITIES
 from tests.browser import Browser
 from tests.reports.html.conftest import DROPPED, MEANS, SCENARIO
 
@@ -249,6 +250,15 @@ def test_each_picture_has_words_and_a_table(browser: Browser, pages: Path) -> No
         assert chart.get_attribute("aria-label")
         assert figure.find_elements("css selector", "svg")
         assert figure.find_elements("css selector", "details table tbody tr")
+
+
+def test_a_curve_is_drawn_of_every_quantity(browser: Browser, pages: Path) -> None:
+    browser.open(page(pages, DROPPED))
+    shown = browser.one("#curves").text
+    assert all(quantity in shown for quantity in QUANTITIES)
+    points = browser.run("return document.querySelectorAll('#curves svg .mark-symbol.role-mark path').length")
+    steps, runs = 3, 3  # with the crashed one's, whose trace tells what was reported
+    assert points >= len(QUANTITIES) * steps * runs
 
 
 def test_without_a_script_all_is_there_to_be_read(browser: Browser, pages: Path) -> None:

@@ -12,6 +12,8 @@ LINES = 2 + curves.MOST_OTHERS
 
 def test_no_two_lines_of_a_picture_are_alike() -> None:
     specs = json.loads(charts.script().partition("=")[2].rstrip(";\n"))
+    # A page keeps the panels of which it has something to show, by their titles.
+    assert [panel["title"] for panel in specs["curves"]["concat"]] == list(curves.QUANTITIES)
     for panel in specs["curves"]["concat"]:
         lines, points = panel["layer"]
         for encoding in (
