@@ -60,9 +60,5 @@ class Templates:
         # Short, and refused where a number is none: no browser would read it.
         self._environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
 
-    def script(self, data: Any) -> str:
-        """JSON that may stand in a script element: nothing in it can end that."""
-        return self._environment.from_string("{{ data | tojson }}").render(data=data)
-
     def render(self, name: str, **given: Any) -> str:
         return self._environment.get_template(name).render(**given)

@@ -31,8 +31,7 @@ def example(section: str) -> str:
 
 
 def test_every_code_has_a_section_and_nothing_else_has() -> None:
-    assert list(sections()) == sorted(CODES, key=list(sections()).index)
-    assert set(sections()) == set(CODES)
+    assert sorted(sections()) == sorted(CODES)
 
 
 def test_every_cause_has_a_line_and_nothing_else_has() -> None:
