@@ -26,7 +26,7 @@ points = st.builds(
     causes=st.lists(texts, max_size=2),
     reason=st.none() | texts,
     seconds=st.none() | finite,
-    diagnoses=st.lists(st.builds(DiagnosisRecord, explains=finite), max_size=2),
+    diagnoses=st.lists(st.builds(DiagnosisRecord, explains=st.floats(0, 1)), max_size=2),
 )
 bisections = st.builds(
     Bisection,
