@@ -30,6 +30,8 @@ from harness.session.session import Observer
 from harness.verdict import Verdict
 from tests.harness.nightly.made import DROPPED, cell
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("dir", "only", "pre", "scenario", "jobs", "timeout", "known", "canaries", "ticket-command", "summary",
            "keep-days", "keep-gib", "envs")  # fmt: skip
 

@@ -18,6 +18,8 @@ from reports.html.curves import QUANTITIES
 from tests.browser import Browser
 from tests.reports.html.conftest import DROPPED, MEANS, SCENARIO
 
+pytestmark = pytest.mark.slow
+
 
 def page(pages: Path, version: str) -> Path:
     return pages / "cells" / f"torch-{version}-{SCENARIO}.html"

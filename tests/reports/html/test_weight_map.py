@@ -102,7 +102,8 @@ def test_more_weight_is_never_a_lesser_kind(one: float, other: float) -> None:
 
 @given(
     st.sampled_from([1 / 8, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 2.0, 3.0, 4.0, 8.0]),
-    st.lists(st.floats(-TOLERANCE, TOLERANCE), min_size=1, max_size=9),
+    # Not up to the bound itself: there the rounding of one subtraction decides.
+    st.lists(st.floats(-0.99 * TOLERANCE, 0.99 * TOLERANCE), min_size=1, max_size=9),
 )
 def test_tokens_that_weigh_the_same_share_but_for_rounding_are_of_one_kind(factor: float, off: list[float]) -> None:
     drawn = weight_map.draw(step(conversation(0, 0, [RIGHT * factor + one for one in off])))
