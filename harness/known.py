@@ -7,16 +7,16 @@ its code was not found, fails: the divergence may be mended, which somebody shou
 from __future__ import annotations
 
 import fnmatch
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 import scenarios
+from harness import tables
 from harness.environments import recipes
 from harness.findings import CODES
 from harness.verdict import CellRecord, FindingRecord
@@ -99,13 +99,9 @@ def _within(version: str | None, versions: str) -> bool:
 def load(path: Path = FILE) -> tuple[Entry, ...]:
     """Read a file of known divergences. Raises BadKnown."""
     try:
-        return _File.model_validate(tomllib.loads(path.read_text())).known
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadKnown(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadKnown(f"{path}: {place}: {first['msg']}") from None
+        return tables.read(path, _File).known
+    except tables.BadTable as error:
+        raise BadKnown(str(error)) from None
 
 
 def apply(cell: CellRecord, packages: Mapping[str, str], entries: Sequence[Entry], patched: bool = False) -> CellRecord:

@@ -30,6 +30,17 @@ class ConversationWeights(_Record):
     weights: tuple[float, ...]
     """x N, one for each token but the first, which nothing predicts."""
 
+    @property
+    def of_response(self) -> tuple[float, ...]:
+        """Weights x N of the tokens to be trained. A file from elsewhere may hold lists that do not fit each other."""
+        return tuple(w for w, wanted in zip(self.weights, self.trained[1:], strict=False) if wanted)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean weight x N of the tokens to be trained; None where there is none."""
+        found = self.of_response
+        return sum(found) / len(found) if found else None
+
 
 class Compared(_Record):
     """A number of the step as the framework told it, as it was, and as it should have been."""

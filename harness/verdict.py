@@ -23,6 +23,11 @@ class UnreadableVerdict(Exception):
     """`verdict.json` is missing, truncated, or of a schema this release does not read."""
 
 
+def label(scenario: str, seed: int) -> str:
+    """The scenario, with `@SEED` where the seed is not 0."""
+    return f"{scenario}@{seed}" if seed else scenario
+
+
 class FindingRecord(BaseModel):
     """A `harness.findings.Finding`; its `detail` stands flat beside the other fields."""
 
@@ -93,7 +98,7 @@ class CellRecord(BaseModel):
     @property
     def label(self) -> str:
         """The scenario, with `@SEED` where the seed is not 0."""
-        return f"{self.scenario}@{self.seed}" if self.seed else self.scenario
+        return label(self.scenario, self.seed)
 
     @property
     def name(self) -> str:
@@ -160,6 +165,11 @@ class ViewRecord(BaseModel):
     """Cells whose models were handed no loss mask: theirs is in no comparison of inputs."""
     left_out: list[str] = Field(default_factory=list)
     """Cells whose traces do not hold every step."""
+
+    @property
+    def label(self) -> str:
+        """As of its cells."""
+        return label(self.scenario, self.seed)
 
 
 class Verdict(BaseModel):

@@ -30,11 +30,11 @@ def show(views: Sequence[ViewRecord], console: Console) -> None:
     console.print(Text("Frameworks by the update that they made", "bold"))
     agreed = [v for v in views if len(v.groups) == 1]
     if agreed:
-        told = ", ".join(f"{_scenario(v)} ({len(v.groups[0].members)})" for v in agreed)
+        told = ", ".join(f"{v.label} ({len(v.groups[0].members)})" for v in agreed)
         _line(f"all runs made the same update, within noise, on: {told}", console)
     for view in views:
         if not view.groups:
-            _line(f"{_scenario(view)}: {view.reason}", console)
+            _line(f"{view.label}: {view.reason}", console)
     console.print()
     shown: dict[object, str] = {}
     """Tables of weights that were shown, with their scenario."""
@@ -53,7 +53,7 @@ def _alike(views: Sequence[ViewRecord]) -> list[list[ViewRecord]]:
 
 def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Console) -> None:
     view = views[0]
-    console.print(Text(f"{', '.join(map(_scenario, views))}: {len(view.groups)} groups"))
+    console.print(Text(f"{', '.join(view.label for view in views)}: {len(view.groups)} groups"))
     letters = string.ascii_uppercase
     for i, group in enumerate(view.groups):
         _group(letters[i % 26], group, view.majority == i, console)
@@ -74,7 +74,7 @@ def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Cons
         _line(f"tokens weigh as in the table of {shown[table]}", console)
     elif table:
         _rows(view.rows, letters[: len(view.groups)], console)
-        shown[table] = _scenario(view)
+        shown[table] = view.label
     console.print()
 
 
@@ -96,10 +96,6 @@ def _rows(rows: Sequence[RowRecord], letters: str, console: Console) -> None:
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     if len(rows) > MOST_ROWS:
         _line(f"and {len(rows) - MOST_ROWS} more rows", console)
-
-
-def _scenario(view: ViewRecord) -> str:
-    return f"{view.scenario}@{view.seed}" if view.seed else view.scenario
 
 
 def _line(text: str, console: Console) -> None:

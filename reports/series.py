@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.records import Reported
-from harness.recovered import Compared, ConversationWeights, StepWeights
+from harness.recovered import Compared, StepWeights
 from reports.source import Cell
 
 
@@ -57,16 +57,9 @@ def _weights(step: StepWeights) -> Iterator[Scalar]:
     for conversation in step.conversations:
         rank, micro_batch = place = conversation.rank, conversation.micro_batch
         number, places[place] = places[place], places[place] + 1
-        weight = _mean(conversation)
+        weight = conversation.mean
         if weight is not None:
             yield Scalar(f"weight/rank-{rank}/micro-batch-{micro_batch}/{number}", step.step, weight)
-
-
-def _mean(conversation: ConversationWeights) -> float | None:
-    """Mean weight x N of the tokens to be trained."""
-    pairs = zip(conversation.weights, conversation.trained[1:], strict=False)
-    trained = [weight for weight, wanted in pairs if wanted]
-    return sum(trained) / len(trained) if trained else None
 
 
 def _reported(line: Reported) -> Iterator[Scalar]:

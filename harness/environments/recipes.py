@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,9 @@ from typing import Annotated
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from harness import tables
 
 FILE = Path(__file__).with_name("recipes.toml")
 
@@ -173,13 +174,9 @@ class Recipes(BaseModel):
 def load(path: Path = FILE) -> Recipes:
     """Read and check a recipe file. Raises BadRecipe."""
     try:
-        return Recipes.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadRecipe(f"{path} cannot be read: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "file"
-        raise BadRecipe(f"{path}: {place}: {first['msg']}") from None
+        return tables.read(path, Recipes)
+    except tables.BadTable as error:
+        raise BadRecipe(str(error)) from None
 
 
 @cache

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 import scenarios
+from harness import tables
 from harness.environments.request import BadRequest, Request, parse
 from harness.nightly.causes import causes
 from harness.verdict import CellRecord
@@ -75,13 +75,9 @@ class _File(BaseModel):
 def load(path: Path = FILE) -> tuple[Canary, ...]:
     """Read a file of canaries. Raises BadCanaries; also for one without any: a night must be able to fail by them."""
     try:
-        return _File.model_validate(tomllib.loads(path.read_text())).canary
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadCanaries(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadCanaries(f"{path}: {place}: {first['msg']}") from None
+        return tables.read(path, _File).canary
+    except tables.BadTable as error:
+        raise BadCanaries(str(error)) from None
 
 
 def looked_after(canaries: Sequence[Canary], cells: Mapping[tuple[str, str], CellRecord]) -> tuple[CanaryRecord, ...]:

@@ -143,13 +143,14 @@ def _map(drawn: WeightMap, cell: Cell, at: int) -> Figure:
 
 
 def _row(line: weight_map.Line) -> list[str]:
-    trained = line.conversation
-    mean = "-" if line.mean is None else f"{round(line.mean, 6) + 0.0:.6f}"  # + 0.0: no minus zero
+    conversation = line.conversation
+    weight = conversation.mean
+    mean = "-" if weight is None else f"{round(weight, 6) + 0.0:.6f}"  # + 0.0: no minus zero
     return [
-        str(trained.micro_batch),
-        str(trained.rank),
+        str(conversation.micro_batch),
+        str(conversation.rank),
         line.name,
-        str(len(line.trained)),
+        str(len(conversation.of_response)),
         mean,
         f"{line.right:.6f}",
         told(line.spread, 2),

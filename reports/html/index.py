@@ -90,7 +90,7 @@ def page(verdict: Verdict, addresses: Sequence[str]) -> Page:
         rows=_rows(squares, scenarios),
         troubles=[_trouble(cells, [by_cell[id(c)] for c in cells]) for cells in _together(verdict)],
         cannot=[_cannot(own) for own in words.alike(words.of(verdict, "unsupported"), _release)],
-        agreed=[f"{_scenario(v)} ({len(v.groups[0].members)})" for v in agreed],
+        agreed=[f"{v.label} ({len(v.groups[0].members)})" for v in agreed],
         parted=[_parted(v) for v in verdict.views if len(v.groups) > 1],
         uncompared=[v for v in verdict.views if not v.groups],
     )
@@ -127,10 +127,6 @@ def _trouble(cells: Sequence[CellRecord], squares: Sequence[Square]) -> Trouble:
 
 def _cannot(cells: Sequence[CellRecord]) -> str:
     return f"{cells[0].framework}=={cells[0].version} cannot express {words.scenarios(cells)}"
-
-
-def _scenario(view: ViewRecord) -> str:
-    return f"{view.scenario}@{view.seed}" if view.seed else view.scenario
 
 
 def _parted(view: ViewRecord) -> Parted:

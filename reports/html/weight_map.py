@@ -81,18 +81,8 @@ class Line:
     """What each trained token should weigh, x N."""
 
     @property
-    def trained(self) -> list[float]:
-        """Weights x N of the tokens of its response."""
-        return [w for w, is_ in zip(self.conversation.weights, self.conversation.trained[1:], strict=False) if is_]
-
-    @property
-    def mean(self) -> float | None:
-        trained = self.trained
-        return sum(trained) / len(trained) if trained else None
-
-    @property
     def spread(self) -> float | None:
-        trained = self.trained
+        trained = self.conversation.of_response
         return max(trained) - min(trained) if trained else None
 
     @property
@@ -247,7 +237,7 @@ def _line(line: Line) -> dict[str, Any]:
         "row": line.name,
         "top": round(line.top, 3),
         "right": line.right if math.isfinite(line.right) else None,
-        "mean": _shown(line.mean),
+        "mean": _shown(line.conversation.mean),
         "wrong": line.wrong,
         "ids": said.ids[1:],
         "trained": [int(t) for t in said.trained[1:]],

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pytest
 import torch
 
 from harness import compare, verdict
@@ -20,6 +21,8 @@ from harness import trace as traces
 from harness.verdict import CellRecord, Verdict
 
 COMMAND = Path(sys.executable).with_name("lockstep")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
+"""For what no portable interface tells: the processes of a run by a mark in their environment. Linux, so CI, has it."""
 MARK = "LOCKSTEP_TEST_RUN"
 """An environment variable that every process of a run inherits, so that none can hide."""
 

@@ -17,7 +17,7 @@ from harness import verdict
 from harness.environments import recipes
 from harness.nightly import outbox, record
 from harness.nightly.record import Night
-from tests.frameworks.command import COMMAND, MARK, wait_until
+from tests.frameworks.command import COMMAND, MARK, needs_proc, wait_until
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]
 
@@ -122,7 +122,7 @@ def test_a_finding_is_one_ticket_over_two_nights(place: Place) -> None:
 MANY = ("--only", "torch==2.13.0", "--scenario", "sft-*", "--jobs", "1")
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
+@needs_proc
 def test_a_killed_night_goes_on_and_a_second_one_is_refused_meanwhile(place: Place) -> None:
     process = place.start(*MANY)
     assert wait_until(lambda: _recorded(place) >= 3, 600.0)

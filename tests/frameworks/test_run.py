@@ -11,11 +11,9 @@ import pytest
 from harness import history
 from harness.history import History
 from tests.frameworks import command
-from tests.frameworks.command import Run, Running, wait_until
+from tests.frameworks.command import Run, Running, needs_proc, wait_until
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
 
 TORCH = "torch==2.13.0"
 

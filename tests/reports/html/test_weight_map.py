@@ -179,9 +179,9 @@ def line_of(made: StepWeights) -> Line:
 
 def test_numbers_beside_a_line_are_of_its_response() -> None:
     line = line_of(step(conversation(0, 0, [9.0, 0.25, 0.75], prompt=2)))
-    assert (line.mean, line.spread) == (0.5, 0.5)
+    assert (line.conversation.mean, line.spread) == (0.5, 0.5)
     nothing = line_of(step(conversation(0, 0, [0.0], prompt=2)))
-    assert (nothing.mean, nothing.spread) == (None, None)
+    assert (nothing.conversation.mean, nothing.spread) == (None, None)
 
 
 def test_a_dropped_micro_batch_is_whole_bands_without_weight(planted: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_dropped_micro_batch_is_whole_bands_without_weight(planted: Path) -> N
 
 def test_in_a_mean_of_means_a_shorter_line_is_never_of_a_lesser_kind(planted: Path) -> None:
     for made in recovered.read(planted / "cells" / MEANS):
-        lines = sorted(weight_map.draw(made).lines, key=lambda line: len(line.trained), reverse=True)
+        lines = sorted(weight_map.draw(made).lines, key=lambda line: len(line.conversation.of_response), reverse=True)
         order = list(BY_KEY)
         levels = [order.index(*(set(line.kinds) - {"idle"})) for line in lines]
         assert levels == sorted(levels)
