@@ -9,10 +9,10 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 from transformers import LlamaForCausalLM
 
-from adapters import pytorch_loop
 from adapters.contract import Job, Scenario, Shim
-from adapters.pytorch_loop import Synchronised
-from adapters.recorder import Recorder
+from adapters.families import pytorch_loop
+from adapters.families.pytorch_loop import Synchronised
+from adapters.inside.recorder import Recorder
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:

@@ -15,13 +15,13 @@ import deepspeed
 import torch
 from torch import Tensor
 
-from adapters import deepspeed_shims
 from adapters.contract import Job, Scenario, Shim
-from adapters.data import Tokens, load_rows, micro_batch, targets_in_step
-from adapters.deepspeed_state import State, read, read_parameters, relink_moments
-from adapters.model import load_float32
-from adapters.rank import init_distributed
-from adapters.recorder import Recorder
+from adapters.families import deepspeed_shims
+from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
+from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
+from adapters.inside.model import load_float32
+from adapters.inside.rank import init_distributed
+from adapters.inside.recorder import Recorder
 
 MUON = "deepspeed.runtime.zero.muon"
 

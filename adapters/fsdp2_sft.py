@@ -11,10 +11,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers import LlamaForCausalLM
 
-from adapters import pytorch_loop
 from adapters.contract import Job, Scenario, Shim
-from adapters.pytorch_loop import Synchronised
-from adapters.recorder import Recorder
+from adapters.families import pytorch_loop
+from adapters.families.pytorch_loop import Synchronised
+from adapters.inside.recorder import Recorder
 
 RESHARD = {"none": True, "fsdp": True, "zero3": True, "zero2": False}
 """Shardings that it has, and whether it frees the gathered parameters after the forward pass."""

@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from adapters import hf_trainer
 from adapters.contract import Job, Scenario, Shim
-from adapters.recorder import Recorder
-from adapters.stubs import stand_in
+from adapters.families import hf_trainer
+from adapters.inside.recorder import Recorder
+from adapters.inside.stubs import stand_in
 
 TORCHAUDIO = stand_in(
     "torchaudio",

@@ -16,14 +16,14 @@ import deepspeed
 import torch
 from packaging.version import Version
 
-from adapters import deepspeed_shims
 from adapters.contract import Job, Scenario, Shim
 from adapters.deepspeed_sft import STAGES
 from adapters.deepspeed_sft import prepare as prepare_deepspeed
-from adapters.deepspeed_state import State, read, read_parameters, relink_moments
-from adapters.rank import init_distributed
-from adapters.recorder import Recorder
-from adapters.stubs import stand_in
+from adapters.families import deepspeed_shims
+from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
+from adapters.inside.rank import init_distributed
+from adapters.inside.recorder import Recorder
+from adapters.inside.stubs import stand_in
 
 FLASH_ATTENTION = stand_in(
     "flash_attn",

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import LlamaForCausalLM
 
-from adapters import data, rank
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim
-from adapters.data import Tokens
 from adapters.faults import Plan, plan
-from adapters.model import load_float32
-from adapters.recorder import Recorder
+from adapters.inside import data, rank
+from adapters.inside.data import Tokens
+from adapters.inside.model import load_float32
+from adapters.inside.recorder import Recorder
 
 
 class Ranks(Protocol):

@@ -15,9 +15,9 @@ from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import sft_trainer
 
-from adapters import hf_trainer
 from adapters.contract import Job, Scenario, Shim, Unsupported
-from adapters.recorder import Recorder
+from adapters.families import hf_trainer
+from adapters.inside.recorder import Recorder
 
 ASSISTANT = "<|assistant|>"
 

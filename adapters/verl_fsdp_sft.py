@@ -13,13 +13,13 @@ import torch
 from hydra.core.plugins import Plugins
 from packaging.version import Version
 
-from adapters import verl_data
 from adapters.contract import Job, Scenario, Shim
-from adapters.rank import answer_init_process_group
-from adapters.recorder import Recorder
-from adapters.sharded import state, whole
-from adapters.stubs import stand_in
-from adapters.verl_shims import MEMORY, give_the_cpu_memory_figures
+from adapters.families import verl_data
+from adapters.families.verl_shims import MEMORY, give_the_cpu_memory_figures
+from adapters.inside.rank import answer_init_process_group
+from adapters.inside.recorder import Recorder
+from adapters.inside.sharded import state, whole
+from adapters.inside.stubs import stand_in
 
 VISION = stand_in(
     "qwen_vl_utils",

@@ -20,12 +20,12 @@ from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngine, FSDPEngineWithLMHead
 from verl.workers.engine_workers import TrainingWorker
 
-from adapters import verl_data
 from adapters.contract import Job, Scenario, Shim
-from adapters.rank import answer_init_process_group
-from adapters.recorder import Recorder
-from adapters.sharded import state, whole
-from adapters.verl_shims import MEMORY, give_the_cpu_memory_figures
+from adapters.families import verl_data
+from adapters.families.verl_shims import MEMORY, give_the_cpu_memory_figures
+from adapters.inside.rank import answer_init_process_group
+from adapters.inside.recorder import Recorder
+from adapters.inside.sharded import state, whole
 
 PLATFORM = Shim(
     "cpu-platform",

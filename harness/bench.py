@@ -29,7 +29,7 @@ from harness import files
 from harness.environments import build, recipes, store
 from harness.environments.environment import Environment
 from harness.environments.request import parse
-from harness.judge import judge
+from harness.judging.judge import judge
 from harness.launch.outcome import Outcome
 from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun

@@ -48,7 +48,7 @@ _Usage: type[Exception] = typer.BadParameter.__mro__[1]
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from harness.session.folder import own_version
+        from harness.version import own_version
 
         typer.echo(f"lockstep {own_version()}")
         raise typer.Exit

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.verdict import GroupRecord, RowRecord, Side, ViewRecord
+from harness.verdicts.verdict import GroupRecord, RowRecord, Side, ViewRecord
 from reports import words
 
 STYLES: Mapping[Side, str] = {

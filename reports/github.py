@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.verdict import CellRecord, Outcome, Verdict
+from harness.verdicts.verdict import CellRecord, Outcome, Verdict
 from reports import plain, said, words
 
 MOST = 10

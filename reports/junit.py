@@ -9,7 +9,7 @@ from io import BytesIO
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
-from harness.verdict import CellRecord, Verdict
+from harness.verdicts.verdict import CellRecord, Verdict
 from reports import plain, said, words
 
 

@@ -10,7 +10,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from harness.verdict import CellRecord, Outcome, Verdict, ViewRecord
+from harness.verdicts.verdict import CellRecord, Outcome, Verdict, ViewRecord
 from reports import across, plain, said, words
 
 LIMIT = 1_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord
 from reports import plain, words
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.records import Reported
-from harness.recovered import Compared, StepWeights
+from harness.traces.recovered_numbers import Compared, StepWeights
+from harness.traces.text_files import Reported
 from reports.source import Cell
 
 

@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from adapters.contract import Scenario
-from harness import records, recovered, verdict
-from harness.records import Header, Reported, UnreadableTrace
-from harness.recovered import StepWeights
-from harness.verdict import CellRecord, Verdict
+from harness.traces import recovered_numbers, text_files
+from harness.traces.recovered_numbers import StepWeights
+from harness.traces.text_files import Header, Reported, UnreadableTrace
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, Verdict
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,18 @@ class Cell:
         if self.trace is None:
             return Told()
         try:
-            header, scenario = records.header(self.trace)
+            header, scenario = text_files.header(self.trace)
         except UnreadableTrace as error:
             return Told(problem=str(error))
         try:
-            return Told(header, scenario, records.reported(self.trace))
+            return Told(header, scenario, text_files.reported(self.trace))
         except UnreadableTrace as error:
             return Told(header, scenario, problem=str(error))
 
     @cached_property
     def steps(self) -> tuple[StepWeights, ...]:
         """What the oracle recovered; none if nothing was, or an older Lockstep judged it."""
-        return () if self.trace is None else recovered.read(self.trace)
+        return () if self.trace is None else recovered_numbers.read(self.trace)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.verdict import CellRecord, Outcome, Verdict
+from harness.verdicts.verdict import CellRecord, Outcome, Verdict
 from reports import across, said, words
 from reports.said import Line
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-from harness.verdict import CellRecord, DiagnosisRecord, DistanceRecord, FindingRecord, Outcome, Side, Verdict
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord, DistanceRecord, FindingRecord, Outcome, Side, Verdict
 
 WORDS: Mapping[Outcome, str] = {
     "fail": "FAIL",

@@ -13,8 +13,8 @@ import torch
 
 from adapters.contract import Model
 from adapters.faults import RIGHT
-from harness import history
 from harness.environments import store
+from harness.history import store as history
 from scenarios import catalogue
 from tests.faults import simulate
 

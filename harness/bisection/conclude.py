@@ -19,7 +19,7 @@ from harness.bisection.record import (
 )
 from harness.environments import recipes
 from harness.environments.resolution import platform_tag
-from harness.session.folder import own_version
+from harness.version import own_version
 
 
 @dataclass(frozen=True)

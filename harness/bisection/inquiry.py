@@ -16,7 +16,7 @@ from harness.bisection.measure import Measured, Measurer
 from harness.bisection.question import Found, Question, base, find
 from harness.bisection.record import Bisection, UnreadableBisection
 from harness.environments import store
-from harness.history import History
+from harness.history.store import History
 from harness.session.plan import Plan
 from harness.session.session import Observer
 

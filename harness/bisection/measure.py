@@ -14,13 +14,13 @@ from harness.environments import build, installer, store
 from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.request import BadRequest, Request
-from harness.history import BadHistory, History, Measurement
-from harness.known import GONE
+from harness.history.store import BadHistory, History, Measurement
+from harness.judging.accepted import GONE
 from harness.session import real
 from harness.session.folder import RunFolder
 from harness.session.plan import Plan
 from harness.session.session import Observer, Session
-from harness.verdict import CellRecord, DiagnosisRecord
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord
 
 Note = Callable[[Request, str], None]
 

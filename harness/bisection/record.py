@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import files
 from harness.bisection.search import Verdict
-from harness.verdict import DiagnosisRecord
+from harness.verdicts.verdict import DiagnosisRecord
 
 FILE = "bisect.json"
 SCHEMA = 1

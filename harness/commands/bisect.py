@@ -90,7 +90,7 @@ def bisect(
     """
     from harness.bisection.inquiry import Inquiry
     from harness.bisection.question import Question
-    from harness.history import History, default_path
+    from harness.history.store import History, default_path
 
     question = Question(target, vary, by_date, repo, good, bad, first, last, prereleases, patch)
     with _stops(ABORT if step else None):
@@ -116,7 +116,7 @@ def _stops(status: int | None) -> Iterator[None]:
     from harness.environments.patch import BadPatch
     from harness.environments.releases import NoReleases
     from harness.environments.request import BadRequest
-    from harness.history import BadHistory
+    from harness.history.store import BadHistory
     from harness.session.folder import BadFolder
     from harness.session.plan import BadPlan
 

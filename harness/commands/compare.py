@@ -14,8 +14,8 @@ from harness.commands.stop import UNKNOWN, Stop
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.compare import Comparison, Gap, Snapshot
-    from harness.trace import Trace
+    from harness.across.compare import Comparison, Gap, Snapshot
+    from harness.traces.reader import Trace
 
 WORST_TENSORS = 5
 
@@ -41,9 +41,9 @@ def compare(
 
 def _vote(read: list[Trace], console: Console) -> bool:
     """Sort three traces or more into groups of one update, with no oracle asked: the most frameworks have the vote."""
-    from harness.compare import NotComparable
-    from harness.verdict import CellRecord
-    from harness.view import view
+    from harness.across.compare import NotComparable
+    from harness.across.view import view
+    from harness.verdicts.verdict import CellRecord
     from reports import across
 
     if len({trace.scenario.hash for trace in read}) > 1:
@@ -83,7 +83,7 @@ def _letters(count: int) -> list[str]:
 
 def _two(a: Trace, b: Trace, console: Console) -> bool:
     """Show two traces side by side; whether they are the same."""
-    from harness import compare as arithmetic
+    from harness.across import compare as arithmetic
 
     _names(a, b, console)
     inputs = _inputs(a, b, console)
@@ -102,8 +102,8 @@ def _two(a: Trace, b: Trace, console: Console) -> bool:
 
 
 def _read(folder: Path) -> Trace:
-    from harness.records import UnreadableTrace
-    from harness.trace import IncompleteTrace, read
+    from harness.traces.reader import IncompleteTrace, read
+    from harness.traces.text_files import UnreadableTrace
 
     if not folder.is_dir():
         raise Stop(f"{folder} is no folder; give a trace's, such as .runs/RUN/cells/FRAMEWORK-VERSION/SCENARIO")
@@ -114,8 +114,8 @@ def _read(folder: Path) -> Trace:
 
 
 def _snapshots(trace: Trace) -> list[Snapshot]:
-    from harness.records import UnreadableTrace
-    from harness.view import snapshots
+    from harness.across.view import snapshots
+    from harness.traces.text_files import UnreadableTrace
 
     try:
         return snapshots(trace)
@@ -150,7 +150,7 @@ def _values(a: Trace, b: Trace, field: str) -> str:
 
 def _inputs(a: Trace, b: Trace, console: Console) -> bool:
     """Whether the global batch of every step holds the same conversations, wherever they were put."""
-    from harness.batch import conversations
+    from harness.traces.batch import conversations
 
     moved = False
     for step in range(min(a.steps, b.steps)):

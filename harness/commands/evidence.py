@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from harness.evidence import RowWeight, StepEvidence
-    from harness.records import Header
+    from harness.judging.evidence import RowWeight, StepEvidence
+    from harness.traces.text_files import Header
 
 MARK = "<- wrong"
 
@@ -46,9 +46,9 @@ def ran(header: Header, console: Console) -> None:
 
 def logs(trace: Path, console: Console) -> None:
     """The last lines of what each rank printed: why a run did not end by itself."""
-    from harness import records
+    from harness.traces import text_files
 
-    for tail in records.tails(trace):
+    for tail in text_files.tails(trace):
         _title(f"The last {len(tail.lines)} lines of {tail.name}", console)
         for line in tail.lines:
             _line(line, console)

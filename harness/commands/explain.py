@@ -15,7 +15,7 @@ from harness.commands.stop import UNKNOWN, Stop
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.verdict import CellRecord
+    from harness.verdicts.verdict import CellRecord
 
 WORST_FIRST = ("fail", "unknown", "known", "pass", "unsupported")
 
@@ -85,7 +85,7 @@ def _explain(cell: CellRecord, trace: Path | None) -> None:
         terminal.cell(cell, console)
     else:
         from harness.commands.recorded import judged_again
-        from harness.judge import judge
+        from harness.judging.judge import judge
 
         judged = judge(trace)
         cell = judged_again(cell, judged)

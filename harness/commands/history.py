@@ -13,7 +13,7 @@ import typer
 from harness.commands.stop import UNKNOWN, Stop
 
 if TYPE_CHECKING:
-    from harness.history import Measurement
+    from harness.history.store import Measurement
 
 STDOUT = Path("-")
 NEWEST = 50
@@ -64,7 +64,7 @@ def history(
 
 def _page(found: Sequence[Measurement], out: Path) -> None:
     from harness import files
-    from harness.changes import lines
+    from harness.history.changes import lines
     from reports.html import history
 
     page = history.page(lines(found))
@@ -92,7 +92,7 @@ def _framework(text: str) -> str:
 
 
 def _kept(framework: str | None) -> Sequence[Measurement]:
-    from harness.history import BadHistory, History, default_path
+    from harness.history.store import BadHistory, History, default_path
 
     path = default_path()
     try:

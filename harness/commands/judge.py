@@ -13,7 +13,7 @@ from harness.commands.stop import UNKNOWN, Stop
 
 if TYPE_CHECKING:
     from harness.oracle.basis import BasisCache
-    from harness.verdict import CellRecord
+    from harness.verdicts.verdict import CellRecord
 
 
 def judge(
@@ -35,9 +35,9 @@ def judge(
 
     Exit status: 0 all pass, 1 a divergence was found, 2 wrong usage, 3 something could not be judged.
     """
-    from harness import verdict
     from harness.oracle.basis import BasisCache
-    from harness.session.folder import own_version
+    from harness.verdicts import verdict
+    from harness.version import own_version
 
     cache = BasisCache()
     cells = [cell for folder in folders for cell in _judged(folder, cache, write)]
@@ -68,14 +68,14 @@ def _judged(folder: Path, cache: BasisCache, write: bool) -> Sequence[CellRecord
 
 def _run(folder: Path, cache: BasisCache, write: bool) -> Sequence[CellRecord]:
     """The cells of a run's folder."""
-    from harness import verdict
     from harness.commands.recorded import read_run
+    from harness.verdicts import verdict
 
     before = read_run(folder)
     cells = [_again(cell, folder, cache, write) for cell in before.cells]
     if write:
-        from harness.session.folder import own_version
-        from harness.view import views
+        from harness.across.view import views
+        from harness.version import own_version
 
         update = {"cells": cells, "views": views(cells, folder), "lockstep": own_version()}
         _written(folder, lambda: verdict.write(before.model_copy(update=update), folder))
@@ -86,15 +86,16 @@ def _again(cell: CellRecord, folder: Path, cache: BasisCache, write: bool) -> Ce
     """A cell without a trace stays what it was: unsupported, or unknown."""
     if cell.trace is None:
         return cell
-    from harness import recovered, summary
     from harness.commands.recorded import judged_again
-    from harness.judge import judge as judge_trace
+    from harness.judging import summary
+    from harness.judging.judge import judge as judge_trace
+    from harness.traces import recovered_numbers
 
     trace = folder / cell.trace
     judgement = judge_trace(trace, cache)
     if write:
         steps = [summary.summarize(step) for step in judgement.steps]
-        _written(folder, lambda: recovered.write(steps, trace))
+        _written(folder, lambda: recovered_numbers.write(steps, trace))
     return judged_again(cell, judgement)
 
 

@@ -79,7 +79,7 @@ def _faults() -> list[dict[str, Any]]:
 
 
 def _findings() -> list[dict[str, Any]]:
-    from harness.findings import CODES, UNKNOWN_CODES
+    from harness.verdicts.findings import CODES, UNKNOWN_CODES
 
     return [{"name": code, "what": what, "unknown": code in UNKNOWN_CODES} for code, what in CODES.items()]
 

@@ -13,7 +13,7 @@ import typer
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
-    from harness.known import Entry
+    from harness.judging.accepted import Entry
     from harness.nightly.canaries import Canary
     from harness.nightly.night import Ended
     from harness.nightly.plan import Wish
@@ -101,13 +101,13 @@ def nightly(
 def _stops(home: Path) -> Iterator[None]:
     """One line for everything that can be wrong."""
     from harness.environments.request import BadRequest
-    from harness.known import BadKnown
+    from harness.judging.accepted import BadKnown
     from harness.nightly.canaries import BadCanaries
     from harness.nightly.outbox import BadOutbox
     from harness.nightly.record import BadNight
     from harness.session.folder import BadFolder
     from harness.session.plan import BadPlan
-    from harness.verdict import UnreadableVerdict
+    from harness.verdicts.verdict import UnreadableVerdict
 
     try:
         yield
@@ -149,9 +149,9 @@ def _writable(summary: Path | None) -> None:
 
 
 def _known(path: Path | None) -> tuple[Entry, ...]:
-    from harness import known
+    from harness.judging import accepted
 
-    return known.load(path or known.FILE)
+    return accepted.load(path or accepted.FILE)
 
 
 def _command(text: str | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.environments.request import Request
-from harness.verdict import CellRecord
+from harness.verdicts.verdict import CellRecord
 
 
 class Progress:

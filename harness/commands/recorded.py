@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.contract import CRASH, END, HEADER
-from harness import verdict
 from harness.commands.stop import UNKNOWN, Stop
-from harness.verdict import CellRecord, UnreadableVerdict, Verdict
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, UnreadableVerdict, Verdict
 
 if TYPE_CHECKING:
-    from harness.judge import Judgement
+    from harness.judging.judge import Judgement
 
 
 def read_run(folder: Path) -> Verdict:
@@ -33,7 +33,7 @@ def is_trace(folder: Path) -> bool:
 
 def lone_cell(folder: Path) -> CellRecord:
     """The cell of a trace that stands alone, as far as its header tells."""
-    from harness.records import UnreadableTrace, header
+    from harness.traces.text_files import UnreadableTrace, header
 
     try:
         head, scenario = header(folder)
@@ -51,13 +51,13 @@ def lone_cell(folder: Path) -> CellRecord:
 
 def judged_again(cell: CellRecord, judgement: Judgement) -> CellRecord:
     """The cell by what was found now, with what is known of its release. Raises Stop."""
-    from harness import known
+    from harness.judging import accepted
     from harness.session.session import judged_record
 
     found, header = judged_record(cell, judgement), judgement.header
     if header is None:
         return found
     try:
-        return known.apply(found, {**header.packages, header.framework: header.version}, known.load())
-    except known.BadKnown as error:
+        return accepted.apply(found, {**header.packages, header.framework: header.version}, accepted.load())
+    except accepted.BadKnown as error:
         raise Stop(str(error)) from None

@@ -78,8 +78,8 @@ def _load(folder: Path) -> Source:
 
 def _spare(run: Path, out: Path) -> None:
     """Raises Stop where a report would take the place of what it is made from."""
-    from harness import verdict
     from harness.session.folder import CELLS, LOGS, SCENARIOS
+    from harness.verdicts import verdict
 
     root, wanted = run.resolve(), out.resolve()
     for evidence in (root / name for name in (verdict.FILE, CELLS, SCENARIOS, LOGS)):

@@ -17,10 +17,10 @@ from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 if TYPE_CHECKING:
     from harness.environments.patch import Patch
     from harness.environments.request import Request
-    from harness.known import Entry
+    from harness.judging.accepted import Entry
     from harness.session.folder import RunFolder
     from harness.session.plan import Plan
-    from harness.verdict import Verdict
+    from harness.verdicts.verdict import Verdict
 
 
 MAX_RANKS = 2
@@ -183,7 +183,7 @@ def _check_fault(fault: str | None, requests: Sequence[Request]) -> None:
 
 
 def _known(path: Path | None) -> tuple[Entry, ...]:
-    from harness.known import FILE, BadKnown, load
+    from harness.judging.accepted import FILE, BadKnown, load
 
     try:
         return load(path or FILE)
@@ -193,7 +193,7 @@ def _known(path: Path | None) -> tuple[Entry, ...]:
 
 def _claim(out: Path, resume: bool) -> RunFolder:
     from harness.session.folder import BadFolder, RunFolder
-    from harness.verdict import UnreadableVerdict
+    from harness.verdicts.verdict import UnreadableVerdict
 
     try:
         return RunFolder.claim(out, resume)
@@ -225,7 +225,7 @@ def _run(plan: Plan, folder: RunFolder, envs: Path | None, known: Sequence[Entry
 
 def _report(verdict: Verdict, out: Path, as_json: bool) -> None:
     from harness.commands.pages import write_pages
-    from harness.verdict import FILE, exit_status
+    from harness.verdicts.verdict import FILE, exit_status
 
     pages = write_pages(out)
     if as_json:

@@ -1,4 +1,4 @@
-"""Cells by a template process: the framework is imported once, every cell is forked from it (`adapters.template`)."""
+"""Cells by a template process: imported once, every cell is forked from it (`adapters.inside.template`)."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class _Server:
         self._channel, theirs = socket.socketpair()
         with theirs, log.open("ab") as out:
             self._process = subprocess.Popen(
-                [python, "-m", "adapters.template", adapter, str(theirs.fileno())],
+                [python, "-m", "adapters.inside.template", adapter, str(theirs.fileno())],
                 cwd=path,
                 env={**child_environment(python, variables, path), "TMPDIR": str(scratch)},
                 stdin=subprocess.DEVNULL,

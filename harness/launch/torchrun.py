@@ -70,7 +70,7 @@ class Torchrun:
             file = folder / "job.json"
             file.write_text(job.dumps())
             launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(job.scenario.ranks)]
-            said = self._keep([*launch, "-m", "adapters.rank", str(file)], trace / LOG, timeout, folder)
+            said = self._keep([*launch, "-m", "adapters.inside.rank", str(file)], trace / LOG, timeout, folder)
         return conclude(trace, _ending(job, said), timeout, time.monotonic() - begun)
 
     def close(self) -> None:
@@ -81,18 +81,19 @@ class Torchrun:
                 channel.shutdown(socket.SHUT_RDWR)
 
     def _prepare(self, adapter: str, log: Path) -> bool:
-        """What `adapters.prepare` does, unless its stamp says that it was done."""
+        """What `adapters.inside.prepare` does, unless its stamp says that it was done."""
         extensions = self._variables.get("TORCH_EXTENSIONS_DIR")
         with self._preparing, adapters_alone() as folder:
             if extensions is None or (Path(extensions) / f"prepared-{adapter}").exists():
                 return True
-            said = self._keep(["adapters.prepare", adapter], log, PREPARE_TIMEOUT, folder)
+            said = self._keep(["adapters.inside.prepare", adapter], log, PREPARE_TIMEOUT, folder)
             return said is not None and [code for _, code in said["ended"]] == [0]
 
     def _keep(self, module: Sequence[str], log: Path, timeout: float, folder: Path) -> dict[str, Any] | None:
         """Run a module, with its arguments, in a folder that `adapters_alone` made.
 
-        It runs below `adapters.keeper`, which ends all of it when our end of its socket is closed. None if that fails.
+        It runs below `adapters.inside.keeper`, which ends all of it when our end of its socket is closed. None if that
+        fails.
         """
         python, scratch = str(self._python), folder / "scratch"
         scratch.mkdir()
@@ -100,7 +101,7 @@ class Torchrun:
         with ours, theirs, log.open("ab") as out:
             self._running.add(ours)
             keeper = subprocess.Popen(
-                [python, "-m", "adapters.keeper", str(theirs.fileno()), str(timeout), python, "-m", *module],
+                [python, "-m", "adapters.inside.keeper", str(theirs.fileno()), str(timeout), python, "-m", *module],
                 cwd=folder,
                 env={**child_environment(self._python, self._variables, folder), "TMPDIR": str(scratch)},
                 stdin=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ import scenarios
 from harness import tables
 from harness.environments.request import BadRequest, Request, parse
 from harness.nightly.causes import causes
-from harness.verdict import CellRecord
+from harness.verdicts.verdict import CellRecord
 
 FILE = Path(__file__).with_name("canaries.toml")
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from harness.known import GONE
-from harness.verdict import CellRecord, DiagnosisRecord
+from harness.judging.accepted import GONE
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord
 
 _DROPPED = re.compile(r"(dropped-micro-batches): (\d+(?:, \d+)*) of (\d+)")
 

@@ -16,9 +16,10 @@ from harness.nightly.newest import Lookup, watched
 from harness.nightly.plan import Wish
 from harness.nightly.record import BadNight, EventRecord, Night
 from harness.nightly.tickets import Seen, Ticket
-from harness.session.folder import RunFolder, own_version
+from harness.session.folder import RunFolder
 from harness.session.plan import Plan, release
-from harness.verdict import CellRecord, Verdict
+from harness.verdicts.verdict import CellRecord, Verdict
+from harness.version import own_version
 
 STALE = timedelta(hours=30)
 """A night that was killed longer ago is given up: the next one looks for releases anew. More than a day, so that one

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from harness.environments import store
 from harness.environments.request import Request
-from harness.known import Entry
+from harness.judging.accepted import Entry
 from harness.nightly import newest
 from harness.nightly.night import Ended, Parts
 from harness.nightly.outbox import Render
@@ -18,7 +18,7 @@ from harness.session import real
 from harness.session.folder import RunFolder
 from harness.session.plan import Plan
 from harness.session.session import Observer, Session
-from harness.verdict import Verdict
+from harness.verdicts.verdict import Verdict
 
 
 class Watcher(Observer, Protocol):

@@ -14,7 +14,7 @@ from harness.nightly.canaries import CanaryRecord
 from harness.nightly.causes import causes
 from harness.nightly.plan import NightPlan
 from harness.nightly.tickets import Action, State
-from harness.verdict import CellRecord, Outcome
+from harness.verdicts.verdict import CellRecord, Outcome
 
 SCHEMA = 1
 NIGHTS = "nights"

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from harness.nightly.causes import Sighting, causes, family, is_underneath, own_version, sightings, tells
-from harness.verdict import CellRecord
+from harness.verdicts.verdict import CellRecord
 
 ABSENT = 2
 """Nights without it after which a ticket is closed."""

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Scenario
-from harness.batch import Conversation
 from harness.oracle.basis import Basis, BasisCache, Segment, build
 from harness.oracle.forward import Parameters
+from harness.traces.batch import Conversation
 
 CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_ and DeepSpeed's clipping both divide by norm + 1e-6
 

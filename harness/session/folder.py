@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from adapters.contract import END, HEADER, Scenario
-from harness import verdict
 from harness.session.plan import Choice
-from harness.verdict import CellRecord, Verdict, ViewRecord
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, Verdict, ViewRecord
+from harness.version import own_version
 
 CELLS, SCENARIOS, LOGS = "cells", "scenarios", "logs"
 PAGES = "html"
@@ -118,11 +118,3 @@ def _check(path: Path) -> None:
         raise BadFolder(f"{path} is a file", "give a folder with --out")
     if path.is_dir() and not (path / verdict.FILE).exists() and any(path.iterdir()):
         raise BadFolder(f"{path} holds something other than a lockstep run", "choose a new or empty folder with --out")
-
-
-def own_version() -> str:
-    """Version of this harness."""
-    try:
-        return version("lockstep")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adapters.contract import PATCH
-from harness import history
-from harness import known as knowing
 from harness.environments import build, installer, pins, store
 from harness.environments.environment import Environment
 from harness.environments.request import Request
-from harness.known import Entry
+from harness.history import store as history
+from harness.judging import accepted
+from harness.judging.accepted import Entry
 from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun
 from harness.session.plan import Device, Plan
 from harness.session.session import Judged, Parts, Runner
-from harness.verdict import CellRecord, ViewRecord
+from harness.verdicts.verdict import CellRecord, ViewRecord
 from scenarios import checkpoint
 
 
@@ -57,13 +57,13 @@ def _settle(known: Sequence[Entry]) -> Callable[[CellRecord, Environment], CellR
     def settle(cell: CellRecord, environment: Environment) -> CellRecord:
         installed = {pins.name(line): pins.version(line) or "" for line in environment.lock}
         versions = {**installed, environment.framework: environment.version}
-        return knowing.apply(cell, versions, known, patched=PATCH in environment.variables)
+        return accepted.apply(cell, versions, known, patched=PATCH in environment.variables)
 
     return settle
 
 
 def _views(cells: Sequence[CellRecord], folder: Path) -> list[ViewRecord]:
-    from harness import view  # imports torch
+    from harness.across import view
 
     return view.views(cells, folder)
 
@@ -74,15 +74,16 @@ def _judge() -> Callable[[Path], Judged]:
 
     def judge(trace: Path) -> Judged:
         if not judges:
-            from harness import judge as judging
-            from harness import recovered, summary
+            from harness.judging import judge as judging
+            from harness.judging import summary
             from harness.oracle.basis import BasisCache
+            from harness.traces import recovered_numbers
 
             cache = BasisCache()
 
             def judge_and_keep(folder: Path) -> Judged:
                 judged = judging.judge(folder, cache)
-                recovered.write([summary.summarize(step) for step in judged.steps], folder)
+                recovered_numbers.write([summary.summarize(step) for step in judged.steps], folder)
                 return judged
 
             judges.append(judge_and_keep)

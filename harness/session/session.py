@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Protocol
 
 from adapters.contract import Job, Scenario
-from harness import verdict
 from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.request import BadRequest, Request
-from harness.findings import Diagnosis, Finding
 from harness.session.folder import RunFolder
 from harness.session.plan import Choice, Plan, release
-from harness.verdict import CellRecord, Outcome, Verdict, ViewRecord
+from harness.verdicts import verdict
+from harness.verdicts.findings import Diagnosis, Finding
+from harness.verdicts.verdict import CellRecord, Outcome, Verdict, ViewRecord
 
 TAIL_LINES = 15
 
@@ -51,7 +51,7 @@ class Ran(Protocol):
 
 
 class Judged(Protocol):
-    """What the judge made of a trace; `harness.judge` has the real one."""
+    """What the judge made of a trace; `harness.judging.judge` has the real one."""
 
     @property
     def findings(self) -> Sequence[Finding]: ...

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from harness.bisection.record import Bisection
 from harness.bisection.search import Outcome
-from harness.verdict import DiagnosisRecord
+from harness.verdicts.verdict import DiagnosisRecord
 from reports.bisection import told
 
 MOST_SILENT = 8

@@ -8,7 +8,7 @@ from string import ascii_uppercase
 
 from harness.bisection.record import Bisection, BoundaryRecord, InferredPoint, MeasuredPoint
 from harness.bisection.search import Outcome
-from harness.verdict import DiagnosisRecord
+from harness.verdicts.verdict import DiagnosisRecord
 
 UNINSTALLABLE, SILENT, UNTOLD = "-", "?", "."
 LEGEND = (

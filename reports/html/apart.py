@@ -7,7 +7,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.verdict import Side, ViewRecord
+from harness.verdicts.verdict import Side, ViewRecord
 from reports import words
 from reports.html.figure import Figure, numbers, told
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import records
-from harness.records import Header
-from harness.recovered import StepWeights
-from harness.verdict import CellRecord, FindingRecord, ViewRecord
+from harness.traces import text_files
+from harness.traces.recovered_numbers import StepWeights
+from harness.traces.text_files import Header
+from harness.verdicts.verdict import CellRecord, FindingRecord, ViewRecord
 from reports import plain, said, words
 from reports.html import apart, curves, tensors, weight_map
 from reports.html.figure import Figure, numbers, told
@@ -87,7 +87,7 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
 def _logs(trace: Path) -> list[Log]:
     """None where they cannot be read: the page is of more than them."""
     try:
-        return [Log(tail.name, [plain.printable(line) for line in tail.lines]) for tail in records.tails(trace)]
+        return [Log(tail.name, [plain.printable(line) for line in tail.lines]) for tail in text_files.tails(trace)]
     except OSError:
         return []
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from harness.changes import Cell, Change, Line, changes, latest, outcome
-from harness.history import Measurement
-from harness.verdict import Outcome
+from harness.history.changes import Cell, Change, Line, changes, latest, outcome
+from harness.history.store import Measurement
+from harness.verdicts.verdict import Outcome
 from reports import words
 from reports.html.index import MARKS
 from reports.html.templates import Templates

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.verdict import CellRecord, Outcome, Verdict, ViewRecord
+from harness.verdicts.verdict import CellRecord, Outcome, Verdict, ViewRecord
 from reports import plain, said, words
 from reports.html import apart
 

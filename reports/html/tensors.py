@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.recovered import Compared, StepWeights, TensorStep
-from harness.verdict import FindingRecord
+from harness.traces.recovered_numbers import Compared, StepWeights, TensorStep
+from harness.verdicts.verdict import FindingRecord
 from reports import plain
 from reports.html.figure import Figure, finite, numbers, told
 

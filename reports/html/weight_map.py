@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
-from harness.recovered import ConversationWeights, StepWeights
+from harness.traces.recovered_numbers import ConversationWeights, StepWeights
 from reports import plain, words
 
 BETWEEN_RANKS, BETWEEN_MICRO_BATCHES = 0.15, 0.6

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from harness.nightly.record import EventRecord, Night
 from harness.nightly.tickets import State, Ticket
-from harness.verdict import Outcome
+from harness.verdicts.verdict import Outcome
 
 STATES: Mapping[State, str] = {"open": "Open", "flaky": "Flaky", "closed": "Closed"}
 

@@ -9,8 +9,8 @@ import pytest
 
 import scenarios
 from adapters import faults
-from harness.findings import CAUSES, CODES
-from harness.judge import judge
+from harness.judging.judge import judge
+from harness.verdicts.findings import CAUSES, CODES
 from tests.faults import simulate
 
 PAGE = Path(__file__).parents[2] / "docs" / "findings.md"

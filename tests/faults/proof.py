@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapters.contract import Scenario
 from adapters.faults import Fault, Plan
-from harness.judge import Judgement, judge
+from harness.judging.judge import Judgement, judge
 from harness.oracle.basis import BasisCache
 from tests.faults import simulate
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from adapters import torch_sft
 from adapters.contract import Job, Scenario
 from adapters.faults import Plan
-from adapters.recorder import Recorder
+from adapters.inside.recorder import Recorder
 from scenarios import checkpoint
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from adapters.contract import Scenario, tensors_file
 from adapters.faults import CATALOGUE, RIGHT, Fault, Plan
-from harness.judge import Judgement, judge
+from harness.judging.judge import Judgement, judge
 from harness.oracle.basis import BasisCache
 from tests.faults import expected, proof, simulate
 from tests.faults.geometries import geometries

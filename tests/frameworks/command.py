@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import compare, verdict
-from harness import trace as traces
-from harness.verdict import CellRecord, Verdict
+from harness.across import compare
+from harness.traces import reader
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, Verdict
 
 COMMAND = Path(sys.executable).with_name("lockstep")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
@@ -88,7 +89,7 @@ def distance(one: Path, other: Path, step: int, near_eps: float = 0.0) -> float:
     Left out are elements whose gradient was, at some step of the first, within `near_eps` times Adam's eps: there Adam
     makes a part of a step of the rounding in it. They may be one in a thousand.
     """
-    a, b = traces.read(one), traces.read(other)
+    a, b = reader.read(one), reader.read(other)
     rule = a.scenario.optimizer
     held = {name: torch.ones_like(p, dtype=torch.bool) for name, p in a.state(0, "param").items()}
     for count in range(1, step + 1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord
 
 
 def finding(of: CellRecord, code: str) -> FindingRecord:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 import scenarios
-from harness import records
-from harness.diagnosis import upstream
-from harness.verdict import CellRecord
+from harness.judging.diagnosis import upstream
+from harness.traces import text_files
+from harness.verdicts.verdict import CellRecord
 from tests.frameworks.command import Run
 from tests.frameworks.reading import causes, details, diagnosis
 
@@ -29,7 +29,7 @@ def cell(run: Run, version: str, scenario: str) -> CellRecord:
 
 
 def fits(known: upstream.Known, of: CellRecord, run: Run) -> bool:
-    return known.fits(records.header(run.trace(of.name))[0], known.cause, scenarios.get(of.scenario))
+    return known.fits(text_files.header(run.trace(of.name))[0], known.cause, scenarios.get(of.scenario))
 
 
 def deepspeed(run: Run) -> Iterator[CellRecord]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import scenarios
-from harness import records
 from harness.environments.build import Environment, ensure
 from harness.environments.patch import load
 from harness.environments.request import parse
-from harness.verdict import CellRecord
+from harness.traces import text_files
+from harness.verdicts.verdict import CellRecord
 from tests.frameworks import command
 from tests.frameworks.command import Joined, Run, distance
 from tests.frameworks.conftest import BUILDING, TELLING, words
@@ -169,5 +169,5 @@ def test_a_diff_turns_its_cell_and_touches_no_shared_file(
     assert (shared.read_bytes(), shared.stat().st_ino, shared.stat().st_mtime_ns) == before
     fixed = offload.trace(f"{patched('deepspeed==0.15.2', 'deepspeed-offload')}/{OFFLOAD}")
     assert bits(run.trace(found.name)) == bits(fixed)
-    said = next(s for s in records.header(run.trace(found.name))[0].shims if s["name"].startswith("patch-"))
+    said = next(s for s in text_files.header(run.trace(found.name))[0].shims if s["name"].startswith("patch-"))
     assert "deepspeed/runtime/zero/stage_1_and_2.py" in said["reason"]

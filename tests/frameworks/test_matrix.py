@@ -6,7 +6,7 @@ import pytest
 
 from harness import cli
 from harness.environments import recipes
-from harness.verdict import ViewRecord
+from harness.verdicts.verdict import ViewRecord
 from tests.frameworks.command import Joined, Run, distance
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]  # the first may have to build eight environments

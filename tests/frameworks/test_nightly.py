@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import verdict
 from harness.environments import recipes
 from harness.nightly import outbox, record
 from harness.nightly.record import Night
+from harness.verdicts import verdict
 from tests.frameworks.command import COMMAND, MARK, needs_proc, wait_until
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 import scenarios
-from harness import records
-from harness.diagnosis import upstream
-from harness.verdict import CellRecord
+from harness.judging.diagnosis import upstream
+from harness.traces import text_files
+from harness.verdicts.verdict import CellRecord
 from tests.frameworks import command
 from tests.frameworks.command import Joined, distance
 from tests.frameworks.reading import causes, details, diagnosis
@@ -167,6 +167,6 @@ def test_known_causes_are_found_wherever_they_should_be(openrlhf: Joined) -> Non
     for c in cells(openrlhf):
         if c.verdict == "unsupported" or c.scenario == "sft-equal":
             continue
-        header = records.header(openrlhf.trace(c.name))[0]
+        header = text_files.header(openrlhf.trace(c.name))[0]
         known = {k.cause for k in own if k.fits(header, k.cause, scenarios.get(c.scenario))}
         assert known == set(causes(c)) & {k.cause for k in own}, c.name

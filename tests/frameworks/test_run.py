@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import history
-from harness.history import History
+from harness.history import store
+from harness.history.store import History
 from tests.frameworks import command
 from tests.frameworks.command import Run, Running, needs_proc, wait_until
 
@@ -40,7 +40,7 @@ def test_a_single_cell(tmp_path: Path, environments: Path, release: str, status:
 
 
 def test_what_was_measured_is_kept(tmp_path: Path, environments: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(history.VARIABLE, str(tmp_path / "history.sqlite"))
+    monkeypatch.setenv(store.VARIABLE, str(tmp_path / "history.sqlite"))
     run = command.run(tmp_path, environments, "--framework", "torch", "--scenario", "sft-ragged", "--seeds", "2")
     kept = History.open(tmp_path / "history.sqlite")
     for cell in run.verdict.cells:
@@ -56,7 +56,7 @@ def test_nothing_is_kept_of_faults_nor_in_a_damaged_history(
     """The damage is told in one line, and the run is whole."""
     path = tmp_path / "history.sqlite"
     path.write_text("once upon a time")
-    monkeypatch.setenv(history.VARIABLE, str(path))
+    monkeypatch.setenv(store.VARIABLE, str(path))
     chosen = ["--framework", "torch", "--scenario", "sft-ragged", "--seeds", "2"]
     run = command.run(tmp_path, environments, *chosen, *options)
     assert [c.verdict for c in run.verdict.cells] == ["fail" if options else "pass"] * 2

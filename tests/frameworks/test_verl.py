@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import scenarios
-from harness import trace
-from harness.diagnosis import upstream
-from harness.verdict import CellRecord
+from harness.judging.diagnosis import upstream
+from harness.traces import reader
+from harness.verdicts.verdict import CellRecord
 from tests.frameworks import command
 from tests.frameworks.command import Joined
 from tests.frameworks.reading import causes, details, diagnosis
@@ -174,7 +174,7 @@ def test_every_cause_that_is_found_is_known(verl: Joined) -> None:
 def test_known_causes_are_found_wherever_they_should_be(verl: Joined) -> None:
     """In all scenarios of an entry, but that means of means are right where responses are equally long."""
     for c in (c for c in cells(verl) if c.verdict != "unsupported"):
-        header = trace.read(verl.trace(c.name)).header
+        header = reader.read(verl.trace(c.name)).header
         known = {k.cause for k in KNOWN if k.fits(header, k.cause, scenarios.get(c.scenario))}
         hidden = {"mean-of-means"} if c.scenario == "sft-equal" else set()
         assert set(causes(c)) == known - hidden, c.name
@@ -185,7 +185,7 @@ def test_known_causes_are_found_wherever_they_should_be(verl: Joined) -> None:
 
 def test_every_shim_says_why(verl: Joined) -> None:
     for c in (c for c in cells(verl) if c.verdict != "unsupported"):
-        shims = trace.read(verl.trace(c.name)).header.shims
+        shims = reader.read(verl.trace(c.name)).header.shims
         assert shims
         assert all(len(s["reason"]) > 40 for s in shims)
 
@@ -198,5 +198,5 @@ def test_torchrun_gives_the_same_trace(tmp_path: Path, environments: Path, verl:
     )
     for version in names:
         name = f"verl=={version}/sft-ragged"
-        mine, theirs = (trace.read(r.trace(name)).state(3, "param") for r in (verl, other))
+        mine, theirs = (reader.read(r.trace(name)).state(3, "param") for r in (verl, other))
         assert all(bool((mine[n] == theirs[n]).all()) for n in mine), name

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from adapters.contract import END, HEADER, batches_file, scenario_from_dict, steps_file, tensors_file
-from adapters.recorder import digests
+from adapters.inside.recorder import digests
 
 Change = Callable[[Any], Any]
 

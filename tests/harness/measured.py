@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.history import Measurement
-from harness.verdict import DiagnosisRecord
+from harness.history.store import Measurement
+from harness.verdicts.verdict import DiagnosisRecord
 
 
 def measurement(number: int, version: str, verdict: str, *kinds: str, day: int = 1, **more: Any) -> Measurement:

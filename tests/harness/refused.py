@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import trace as traces
-from harness import verdict
-from harness.findings import Finding
-from harness.judge import judge
+from harness.judging.judge import judge
 from harness.oracle.basis import BasisCache
-from harness.records import UnreadableTrace
+from harness.traces import reader
+from harness.traces.text_files import UnreadableTrace
+from harness.verdicts import verdict
+from harness.verdicts.findings import Finding
 
 REMEDIES = ("record it again", "upgrade lockstep", "copy the trace as files", "check its permissions")
 
@@ -26,7 +26,7 @@ def judged(folder: Path, bases: BasisCache) -> tuple[Finding, ...]:
 
 
 def read_all(folder: Path) -> None:
-    found = traces.read(folder)
+    found = reader.read(folder)
     for step in range(found.steps + 1):
         for rank in range(found.header.ranks):
             found.tensors(step, rank)

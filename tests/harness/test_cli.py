@@ -12,10 +12,11 @@ import pytest
 
 import scenarios
 from adapters.contract import HEADER, TRACE_SCHEMA, to_dict
-from harness import cli, verdict
+from harness import cli
 from harness.commands.explain import pick
 from harness.commands.stop import Stop
-from harness.verdict import CellRecord, Verdict
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, Verdict
 
 
 @pytest.fixture

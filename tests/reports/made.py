@@ -6,7 +6,7 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict, ViewRecord
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict, ViewRecord
 from tests.reports.test_across import parted
 from tests.reports.test_terminal import DROPPED, cell, finding, mixed
 

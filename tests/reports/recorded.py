@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from harness import judge, recovered, summary, verdict
-from harness.verdict import CellRecord, Verdict
+from harness.judging import judge, summary
+from harness.traces import recovered_numbers
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, Verdict
 
 NAME = "torch==simulated/small"
 
@@ -16,7 +18,7 @@ def run(good: Path, folder: Path) -> Path:
     steps = [summary.summarize(step) for step in judge.judge(good).steps]
     for name in ("whole", "reported"):
         shutil.copytree(good, folder / name)
-    recovered.write(steps, folder / "whole")
+    recovered_numbers.write(steps, folder / "whole")
     fields = {"framework": "torch", "scenario": "small"}
     cells = [
         CellRecord(version="simulated", verdict="pass", trace="whole", **fields),

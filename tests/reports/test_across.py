@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
-from harness.verdict import DistanceRecord, GroupRecord, RowRecord, Side, ViewRecord
+from harness.verdicts.verdict import DistanceRecord, GroupRecord, RowRecord, Side, ViewRecord
 from reports import across
 
 NAMES = ("torch==2.13.0", "trl==1.16.0", "openrlhf==0.9.10")

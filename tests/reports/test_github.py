@@ -7,7 +7,7 @@ import re
 from hypothesis import given, settings
 from syrupy.assertion import SnapshotAssertion
 
-from harness.verdict import Verdict
+from harness.verdicts.verdict import Verdict
 from reports import github, words
 from reports.github import Annotation
 from tests.reports.made import every_outcome, many, verdicts

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
 from syrupy.assertion import SnapshotAssertion
 
-from harness.verdict import Verdict
+from harness.verdicts.verdict import Verdict
 from reports import junit, plain, words
 from tests.reports.made import every_outcome, verdicts
 from tests.reports.test_terminal import DROPPED, cell

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from syrupy.assertion import SnapshotAssertion
 
-from harness.verdict import Verdict
+from harness.verdicts.verdict import Verdict
 from reports import markdown, plain
 from tests.reports.made import HOSTILE, every_outcome, many, verdicts
 from tests.reports.test_terminal import cell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from harness.verdict import CellRecord
+from harness.verdicts.verdict import CellRecord
 from reports import said
 from reports.said import Line
 from tests.reports.made import cells

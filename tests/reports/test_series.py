@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.contract import END
-from harness import recovered
+from harness.traces import recovered_numbers
 from reports import series, source
 from reports.source import Cell, Source
 from tests.reports import recorded
@@ -47,6 +47,6 @@ def test_a_cell_without_a_trace_tells_nothing(run: Source) -> None:
 
 def test_a_number_that_is_none_is_left_out(run: Source, tmp_path: Path) -> None:
     cell = run.cells[0]
-    recovered.write([cell.steps[0].model_copy(update={"residual": float("nan")})], tmp_path)
+    recovered_numbers.write([cell.steps[0].model_copy(update={"residual": float("nan")})], tmp_path)
     whole = {s.tag for s in series.scalars(cell) if s.step == cell.steps[0].step}
     assert whole - {s.tag for s in series.scalars(Cell(cell.record, tmp_path))} == {"gradient/unexplained"}

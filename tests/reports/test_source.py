@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import verdict
-from harness.verdict import CellRecord, UnreadableVerdict, Verdict
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, UnreadableVerdict, Verdict
 from reports import source
 
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
-from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict
 from reports import terminal
 
 SCENARIOS = ("sft-ragged", "sft-ragged-zero2", "sft-ragged-zero2-offload")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from harness.verdict import Verdict, exit_status
+from harness.verdicts.verdict import Verdict, exit_status
 from reports import words
 from tests.reports.made import verdicts
 

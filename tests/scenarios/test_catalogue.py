@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import scenarios
 from adapters.contract import Message, Model, Optimizer, Scenario, scenario_from_dict, to_dict
-from harness.batch import expected
+from harness.traces.batch import expected
 from scenarios import text
 from scenarios.catalogue import RAGGED
 

@@ -12,7 +12,7 @@ from harness.bisection.measure import Measured
 from harness.bisection.point import Line, Point
 from harness.bisection.search import Outcome
 from harness.environments.request import Request
-from harness.verdict import DiagnosisRecord
+from harness.verdicts.verdict import DiagnosisRecord
 
 RIGHT = Outcome("pass")
 HOLE = Outcome("uninstallable")

@@ -16,9 +16,9 @@ from harness.bisection.record import Bisection
 from harness.environments import pins
 from harness.environments.installer import BuildFailed
 from harness.environments.request import Request
-from harness.history import History
+from harness.history.store import History
 from harness.session.plan import Choice, Plan
-from harness.verdict import CellRecord
+from harness.verdicts.verdict import CellRecord
 from tests.harness.bisection.made import diagnosis
 from tests.harness.bisection.test_measure import Silent
 

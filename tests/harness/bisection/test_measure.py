@@ -25,11 +25,11 @@ from harness.environments import build
 from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.request import Request
-from harness.findings import Diagnosis, Finding
-from harness.history import BadHistory, History
+from harness.history.store import BadHistory, History
 from harness.session.plan import Choice, Plan
 from harness.session.session import Parts
-from harness.verdict import CellRecord
+from harness.verdicts.findings import Diagnosis, Finding
+from harness.verdicts.verdict import CellRecord
 from tests.harness.bisection.made import diagnosis
 
 DROPPED, SCALED = "dropped-micro-batches: 1, 2 of 4", "gradient-scale: 1/4"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.bisection import record
 from harness.bisection.conclude import conclude
 from harness.bisection.record import Bisection, UnreadableBisection
-from harness.verdict import DiagnosisRecord
+from harness.verdicts.verdict import DiagnosisRecord
 from tests.harness.bisection import made
 from tests.harness.bisection.made import DROPPED, HOLE, RIGHT
 from tests.harness.bisection.test_conclude import ASKED

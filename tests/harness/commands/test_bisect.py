@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, history
+from harness import cli
 from harness.bisection import measure, question, record, releases
 from harness.environments import claims
 from harness.environments.installer import BuildFailed
 from harness.environments.releases import NoReleases, Release
 from harness.environments.request import Request
-from harness.history import History
+from harness.history import store
+from harness.history.store import History
 from harness.session.plan import Choice, Plan
-from harness.verdict import CellRecord
+from harness.verdicts.verdict import CellRecord
 from tests.harness.bisection.made import diagnosis
 
 VERSIONS = tuple(f"0.{minor}.{patch}" for minor in (15, 16, 17) for patch in range(4))
@@ -34,7 +35,7 @@ DROPPED = "dropped-micro-batches: 1, 2 of 4"
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder, with a history of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(history.VARIABLE, str(tmp_path / "history.sqlite"))
+    monkeypatch.setenv(store.VARIABLE, str(tmp_path / "history.sqlite"))
     return tmp_path
 
 
@@ -63,7 +64,7 @@ def keep(environment: str, verdict: str, times: int = 2) -> None:
         "diagnoses": [diagnosis(DROPPED)] if verdict == "fail" else [],
     }
     for _ in range(times):
-        History.open(history.default_path()).add(CellRecord.model_validate(fields))
+        History.open(store.default_path()).add(CellRecord.model_validate(fields))
 
 
 def wrong_from(first: str, fixed: str = "9") -> None:

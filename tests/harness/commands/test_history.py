@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, history
-from harness.history import History
-from harness.verdict import CellRecord, DiagnosisRecord
+from harness import cli
+from harness.history import store
+from harness.history.store import History
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord
 
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the command looks; nothing is there yet."""
     path = tmp_path / "kept" / "history.sqlite"
-    monkeypatch.setenv(history.VARIABLE, str(path))
+    monkeypatch.setenv(store.VARIABLE, str(path))
     return path
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.known import Entry
+from harness.judging.accepted import Entry
 from harness.nightly import canaries, newest, night, real
 from harness.nightly.lock import alone
 from harness.nightly.newest import Lookup
@@ -27,7 +27,7 @@ from harness.session import real as session_real
 from harness.session.folder import RunFolder
 from harness.session.plan import Plan, release
 from harness.session.session import Observer
-from harness.verdict import Verdict
+from harness.verdicts.verdict import Verdict
 from tests.harness.nightly.made import DROPPED, cell
 
 pytestmark = pytest.mark.slow

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, verdict
+from harness import cli
 from harness.commands.stop import INTERRUPTED
+from harness.verdicts import verdict
 from reports import github, junit, markdown, source
 from tests.reports import recorded
 from tests.reports.made import every_outcome

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from harness import verdict
 from harness.commands import run
 from harness.session.folder import PAGES, RunFolder
+from harness.verdicts import verdict
 from tests.reports.made import every_outcome
 
 

@@ -21,7 +21,7 @@ SOURCE = '''
 import os, signal, subprocess, sys, time
 from pathlib import Path
 import torch
-from adapters.rank import init_distributed
+from adapters.inside.rank import init_distributed
 
 def unsupported(scenario, version):
     return "misbehaving 1 has no sharding" if scenario.sharding != "none" else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome
 
 DROPPED = "dropped-micro-batches: 1, 2 of 4"
 

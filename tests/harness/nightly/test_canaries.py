@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.nightly.canaries import BadCanaries, Canary, load, looked_after
-from harness.verdict import CellRecord
+from harness.verdicts.verdict import CellRecord
 from tests.harness.nightly.made import DROPPED, cell
 
 CANARY = Canary(release="deepspeed==0.18.9", scenario="sft-ragged-zero2-offload", cause=DROPPED)

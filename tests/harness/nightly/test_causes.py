@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.known import GONE
+from harness.judging.accepted import GONE
 from harness.nightly.causes import causes, family, fingerprint, is_underneath, own_version, sightings, tells
-from harness.verdict import CellRecord
+from harness.verdicts.verdict import CellRecord
 from tests.harness.nightly.made import DROPPED, cell
 
 

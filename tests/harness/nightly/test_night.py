@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from harness import verdict
 from harness.environments.request import Request
 from harness.nightly import outbox, record
 from harness.nightly.canaries import Canary
@@ -19,7 +18,8 @@ from harness.nightly.plan import Wish
 from harness.nightly.space import Limits
 from harness.session.folder import RunFolder
 from harness.session.plan import Plan, release
-from harness.verdict import CellRecord, Verdict
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, Verdict
 from tests.harness.nightly.made import DROPPED, cell
 
 SCALE = "gradient-scale: 1/GA"

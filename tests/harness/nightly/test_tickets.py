@@ -9,11 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from harness.known import GONE
+from harness.judging.accepted import GONE
 from harness.nightly import tickets
 from harness.nightly.causes import sightings
 from harness.nightly.tickets import Seen, Ticket, advance, to_confirm, unconfirmed
-from harness.verdict import CellRecord
+from harness.verdicts.verdict import CellRecord
 from tests.harness.nightly.made import DROPPED, cell
 
 Tickets = Mapping[str, Ticket]

@@ -11,9 +11,12 @@ import torch
 
 from adapters import faults
 from adapters.faults import RIGHT, Plan
-from harness import judge, recovered, summary, verdict, view
+from harness.across import view
+from harness.judging import judge, summary
 from harness.session.session import judged_record
-from harness.verdict import CellRecord, Verdict
+from harness.traces import recovered_numbers
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, Verdict
 from reports import html, source
 from scenarios import catalogue
 from tests import browser as browsers
@@ -45,7 +48,7 @@ def _cell(name: str, plan: Plan, folder: Path) -> CellRecord:
     trace = simulate.run(catalogue.CATALOGUE[SCENARIO](0), plan, folder / "made" / name, name)
     shutil.move(trace, folder / "cells" / name)
     judged = judge.judge(folder / "cells" / name)
-    recovered.write([summary.summarize(step) for step in judged.steps], folder / "cells" / name)
+    recovered_numbers.write([summary.summarize(step) for step in judged.steps], folder / "cells" / name)
     command = f"lockstep run --framework torch --fault {name}"
     record = CellRecord(
         framework="torch", version=name, scenario=SCENARIO, verdict="unknown", command=command, trace=f"cells/{name}"
@@ -56,7 +59,7 @@ def _cell(name: str, plan: Plan, folder: Path) -> CellRecord:
 def _crashed(folder: Path) -> str:
     trace = folder / "cells" / "crashed"
     shutil.copytree(folder / "cells" / "right", trace)
-    for name in ("end.json", recovered.FILE):
+    for name in ("end.json", recovered_numbers.FILE):
         (trace / name).unlink()
     (trace / "log-r01.txt").write_text("starting\nRuntimeError: <b>out</b> of luck\n")
     return "cells/crashed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.verdict import DistanceRecord, GroupRecord, ViewRecord
+from harness.verdicts.verdict import DistanceRecord, GroupRecord, ViewRecord
 from reports.html import apart
 
 GROUPS = [

@@ -11,8 +11,8 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from harness import recovered
-from harness.recovered import Compared
+from harness.traces import recovered_numbers
+from harness.traces.recovered_numbers import Compared
 from reports import html, source
 from reports.html.curves import QUANTITIES
 from tests.browser import Browser
@@ -38,7 +38,7 @@ def test_a_trace_that_tells_little_is_drawn_without_a_warning(browser: Browser, 
     """A step without conversations, one without a finite number, and one that is told twice."""
     folder = shutil.copytree(planted, tmp_path / "run", ignore=shutil.ignore_patterns("html", "made"))
     trace = folder / "cells" / DROPPED
-    first, second, third = recovered.read(trace)
+    first, second, third = recovered_numbers.read(trace)
     lost = Compared(reported=math.nan, recovered=math.nan, right=math.nan, tolerance=math.nan)
     nothing = [
         t.model_copy(update=dict.fromkeys(("moved", "off", "learning_rate", "weight_decay", "right_decay"), math.nan))
@@ -47,7 +47,7 @@ def test_a_trace_that_tells_little_is_drawn_without_a_warning(browser: Browser, 
     numbers = dict.fromkeys(("loss", "grad_norm", "learning_rate"), lost)
     silent = first.model_copy(update={"conversations": (), "tensors": tuple(nothing), **numbers})
     for steps, maps in (([silent], 0), ([silent, second, second, third], 3)):
-        recovered.write(steps, trace)
+        recovered_numbers.write(steps, trace)
         html.write(source.load(folder), folder / "html")
         browser.open(page(folder / "html", DROPPED))
         assert browser.said() == []

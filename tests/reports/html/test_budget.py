@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import verdict
-from harness.verdict import Verdict
+from harness.verdicts import verdict
+from harness.verdicts.verdict import Verdict
 from reports import html, source
 from tests.browser import Browser
 from tests.reports.html.conftest import DROPPED, SCENARIO

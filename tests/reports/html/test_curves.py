@@ -9,9 +9,10 @@ import pytest
 
 import scenarios
 from adapters.faults import CATALOGUE
-from harness import judge, recovered, summary
+from harness.judging import judge, summary
 from harness.session.session import judged_record
-from harness.verdict import CellRecord
+from harness.traces import recovered_numbers
+from harness.verdicts.verdict import CellRecord
 from reports import source
 from reports.html import curves
 from reports.html.curves import QUANTITIES, RIGHT
@@ -48,13 +49,13 @@ def test_a_learning_rate_that_is_misreported_is_drawn_and_said(tmp_path: Path) -
     scenario = replace(scenarios.get("sft-ragged-warmup"), steps=2)
     trace = simulate.run(scenario, CATALOGUE["learning-rate-misreported"].plan, tmp_path)
     judged = judge.judge(trace)
-    recovered.write([summary.summarize(step) for step in judged.steps], trace)
+    recovered_numbers.write([summary.summarize(step) for step in judged.steps], trace)
     record = CellRecord(framework="torch", version="1", scenario=scenario.name, verdict="fail", trace="trace")
     figure = curves.figure(Cell(judged_record(record, judged), trace), [])
     assert figure is not None
     assert "reported learning rate: wrong at 2 of 2 steps" in figure.sentence
     drawn = {(p["who"], p["step"]): p["value"] for p in figure.data["points"] if p["what"] == QUANTITIES[3]}
-    for step in recovered.read(trace):
+    for step in recovered_numbers.read(trace):
         assert drawn["torch 1", step.step] == step.learning_rate.reported
         assert drawn[RIGHT, step.step] == pytest.approx(step.learning_rate.recovered, rel=1e-3)
         assert drawn["torch 1", step.step] != pytest.approx(drawn[RIGHT, step.step], rel=1e-3)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selenium.webdriver.common.keys import Keys
 
-from harness.changes import lines
-from harness.history import Measurement
+from harness.history.changes import lines
+from harness.history.store import Measurement
 from reports import plain
 from reports.html import history
 from reports.html.index import MARKS

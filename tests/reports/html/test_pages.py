@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import verdict
-from harness.recovered import Compared, ConversationWeights, StepWeights, TensorStep
-from harness.verdict import CellRecord, Verdict
+from harness.traces.recovered_numbers import Compared, ConversationWeights, StepWeights, TensorStep
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, Verdict
 from reports import html, plain, source
 from reports.html import cell
 from reports.html.pages import Pages

@@ -12,10 +12,12 @@ from rich.console import Console
 
 import scenarios
 from adapters.faults import CATALOGUE, RIGHT
-from harness import judge, recovered, summary, verdict
 from harness.commands import evidence
-from harness.recovered import Compared, StepWeights, TensorStep
-from harness.verdict import FindingRecord
+from harness.judging import judge, summary
+from harness.traces import recovered_numbers
+from harness.traces.recovered_numbers import Compared, StepWeights, TensorStep
+from harness.verdicts import verdict
+from harness.verdicts.verdict import FindingRecord
 from reports.html import tensors
 from reports.html.tensors import OUTSIDE, Place
 from tests.faults import simulate
@@ -105,9 +107,9 @@ def test_the_page_shows_what_explain_shows(tmp_path: Path, fault: str | None) ->
     explained = said.getvalue().rpartition("The update rule")[2]
     rows = {(step, rate, decay, bool(mark)) for step, rate, _, decay, _, mark in ROW.findall(explained)}
 
-    recovered.write([summary.summarize(one) for one in judged.steps], trace)
+    recovered_numbers.write([summary.summarize(one) for one in judged.steps], trace)
     records = [verdict.record_finding(found) for found in judged.findings]
-    rates, decays = tensors.figures(recovered.read(trace), records)[2:]
+    rates, decays = tensors.figures(recovered_numbers.read(trace), records)[2:]
     shown = {
         (rate["step"], short(rate["value"], 7), short(decay["value"], 4), rate["wrong"] or decay["wrong"])
         for rate, decay in zip(rates.data["found"], decays.data["found"], strict=True)

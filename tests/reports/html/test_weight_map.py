@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import recovered
-from harness.recovered import Compared, ConversationWeights, StepWeights
+from harness.traces import recovered_numbers
+from harness.traces.recovered_numbers import Compared, ConversationWeights, StepWeights
 from reports.html import weight_map
 from reports.html.weight_map import BY_KEY, Line
 from tests.reports.html.conftest import DROPPED, MEANS
@@ -185,7 +185,7 @@ def test_numbers_beside_a_line_are_of_its_response() -> None:
 
 
 def test_a_dropped_micro_batch_is_whole_bands_without_weight(planted: Path) -> None:
-    for made in recovered.read(planted / "cells" / DROPPED):
+    for made in recovered_numbers.read(planted / "cells" / DROPPED):
         kinds: dict[int, set[str]] = {}
         for line in weight_map.draw(made).lines:
             kinds.setdefault(line.conversation.micro_batch, set()).update(set(line.kinds) - {"idle"})
@@ -194,7 +194,7 @@ def test_a_dropped_micro_batch_is_whole_bands_without_weight(planted: Path) -> N
 
 
 def test_in_a_mean_of_means_a_shorter_line_is_never_of_a_lesser_kind(planted: Path) -> None:
-    for made in recovered.read(planted / "cells" / MEANS):
+    for made in recovered_numbers.read(planted / "cells" / MEANS):
         lines = sorted(weight_map.draw(made).lines, key=lambda line: len(line.conversation.of_response), reverse=True)
         order = list(BY_KEY)
         levels = [order.index(*(set(line.kinds) - {"idle"})) for line in lines]

@@ -1,0 +1,1 @@
+"""What several adapters share: the training loops and engines that their frameworks have in common."""

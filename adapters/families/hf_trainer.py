@@ -1,0 +1,226 @@
+"""What frameworks on the Hugging Face Trainer share: the recording callback, and a scenario as its arguments."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from importlib import import_module
+from importlib.metadata import version as installed
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from packaging.version import Version
+from torch import Tensor
+from transformers import TrainerCallback
+from transformers.optimization import get_wsd_schedule
+
+from adapters.contract import Job, Scenario, Shim
+from adapters.inside.rank import init_distributed
+from adapters.inside.recorder import Recorder, bare_name
+
+STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
+
+DEEPSPEED = find_spec("deepspeed") is not None
+MUON = "deepspeed.runtime.zero.muon"
+
+LAZY = ("torch._dynamo", "torch.distributed.fsdp", "transformers.models.llama.modeling_llama")
+"""Modules that are imported only when they are used, so that every rank would do it anew."""
+
+TORCH_ADAM = Shim(
+    "torch-adam",
+    "with offload, accelerate puts DeepSpeed's CPUAdam in the place of the Trainer's AdamW, which on a CPU would be"
+    " compiled for minutes: DeepSpeed's own option zero_force_ds_cpu_optimizer leaves the Trainer's",
+)
+
+if DEEPSPEED:
+    from adapters.families import deepspeed_shims, deepspeed_state
+
+
+def unsupported(scenario: Scenario, framework: str) -> str | None:
+    """What no framework on the Trainer of this environment can express; `framework` names it for the message."""
+    if scenario.sharding not in STAGES:
+        return f"{framework}: no sharding={scenario.sharding!r} here; there are {', '.join(STAGES)}"
+    if scenario.sharding != "none" and not DEEPSPEED:
+        return f"{framework}: sharding={scenario.sharding!r} needs deepspeed, which is not installed"
+    if scenario.offload_optimizer and scenario.sharding == "none":
+        return f"{framework} has offload_optimizer=True only with DeepSpeed's ZeRO, not with sharding='none'"
+    if scenario.engine_output == "loss":
+        return f"{framework} has no engine_output='loss': the model that it wraps returns its output object"
+    if scenario.schedule == "linear-warmup" and "warmup_type" not in inspect.signature(get_wsd_schedule).parameters:
+        return (
+            f"{framework} has schedule='linear-warmup' only from 0 (transformers {installed('transformers')},"
+            " optimization.py): its first step would have no learning rate"
+        )
+    return None
+
+
+def shims(job: Job) -> list[Shim]:
+    """What is changed in DeepSpeed, where it is used."""
+    scenario = job.scenario
+    stage = STAGES[scenario.sharding]
+    adam = [TORCH_ADAM] if scenario.offload_optimizer and scenario.device == "cpu" else []
+    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), stage)] if stage else []
+
+
+def prepare() -> None:
+    """Import what the Trainer, accelerate and DeepSpeed (see `deepspeed_sft.prepare`) would in every rank.
+
+    accelerate asks whether the model is compiled, which before 1.11 imports torch._dynamo (utils/other.py): 4 s.
+    """
+    for module in LAZY:
+        import_module(module)
+    if DEEPSPEED and find_spec(MUON):
+        import_module(f"{MUON}.muon_optimizer")
+
+
+def begin(job: Job) -> None:
+    """What comes before the framework: shims, and torch.distributed, which accelerate and DeepSpeed then go on with."""
+    if job.scenario.sharding != "none":
+        deepspeed_shims.apply(shims(job))
+    init_distributed(job)
+    os.environ["LOCAL_SIZE"] = os.environ["LOCAL_WORLD_SIZE"]  # see deepspeed_sft.train
+
+
+def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
+    """The scenario as TrainingArguments, and all that this machine asks for. `known`: those that the release has."""
+    rule = scenario.optimizer
+    wanted: dict[str, Any] = {
+        "output_dir": "output",
+        "max_steps": scenario.steps,
+        "per_device_train_batch_size": scenario.micro_batch_size,
+        "gradient_accumulation_steps": scenario.accumulation,
+        "learning_rate": rule.learning_rate,
+        "adam_beta1": rule.beta1,
+        "adam_beta2": rule.beta2,
+        "adam_epsilon": rule.eps,
+        "weight_decay": rule.weight_decay,
+        # 0 is how the Trainer is told not to clip
+        "max_grad_norm": scenario.max_grad_norm or 0.0,
+        **_schedule(scenario),
+        "bf16": scenario.precision == "bf16",
+        "gradient_checkpointing": False,
+        "logging_steps": 1,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+    if scenario.device == "cpu":
+        wanted |= {"use_cpu": True, "ddp_backend": "gloo"}
+    if scenario.sharding != "none":
+        wanted["deepspeed"] = deepspeed_config(scenario)
+    if "train_sampling_strategy" in known:
+        wanted["train_sampling_strategy"] = "sequential"
+    return wanted
+
+
+def _schedule(scenario: Scenario) -> dict[str, Any]:
+    """The Trainer's plain warm-up gives step k the rate k / warmup_steps: nothing to the first, and late by one.
+
+    Its warmup_stable_decay can begin elsewhere: from 1/W to 1 in W - 1 steps, and then no decay.
+    """
+    steps = scenario.warmup_steps
+    if scenario.schedule == "constant" or steps < 2:
+        return {"lr_scheduler_type": "constant"}
+    return {
+        "lr_scheduler_type": "warmup_stable_decay",
+        "warmup_steps": steps - 1,
+        "lr_scheduler_kwargs": {"min_lr_ratio": 1.0 / steps, "num_decay_steps": 0},
+    }
+
+
+def deepspeed_config(scenario: Scenario) -> dict[str, Any]:
+    """ZeRO as the scenario asks; the rest is left to the Trainer, as its documentation has it."""
+    zero: dict[str, Any] = {"stage": STAGES[scenario.sharding]}
+    if scenario.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu"}
+    config = {
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+        "bf16": {"enabled": "auto"},
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": 1_000_000_000,
+    }
+    return {**config, "zero_force_ds_cpu_optimizer": False} if scenario.device == "cpu" else config
+
+
+def names(config: type) -> list[str]:
+    """The arguments that a dataclass of them takes."""
+    return [f.name for f in fields(config)]
+
+
+def shuffled_back(rows: Sequence[Any], seed: int) -> list[Any]:
+    """`rows` in such an order that the Trainer's shuffle puts them back into the given one.
+
+    accelerate's SeedableRandomSampler (data_loader.py) draws torch.randperm in the first epoch from a generator that
+    is seeded with the Trainer's seed.
+    """
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).tolist()
+    placed: list[Any] = [None] * len(rows)
+    for row, place in zip(rows, order, strict=True):
+        placed[place] = row
+    return placed
+
+
+class Recording(TrainerCallback):
+    """Tells the recorder of every optimizer step what the Trainer logs and what its optimizer holds.
+
+    The Trainer logs right after `on_step_end`, before anything else is done to the parameters.
+    """
+
+    def __init__(self, job: Job, recorder: Recorder, rank: int) -> None:
+        self._job = job
+        self._recorder = recorder
+        self._rank = rank
+        self._shims = shims(job)
+        self._steps = 0
+        # Trainer._maybe_log_save_evaluate rounds the loss to four decimals before transformers 5: not the number that
+        # it claims to be, to what a step is known here.
+        self._rounded = Version(installed("transformers")) < Version("5")
+
+    def on_train_begin(self, *_: Any, **given: Any) -> None:
+        self._recorder.watch(given["model"])
+        self._recorder.begin(self._read(given)[0] if self._job.record else {})
+
+    def on_log(self, *_: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
+        if logs is None or "loss" not in logs:  # the summary at the end
+            return
+        if self._steps == 0 and self._shims and deepspeed_shims.RELINK_MOMENTS in self._shims:
+            deepspeed_state.relink_moments(given["optimizer"].optimizer)
+        self._steps += 1
+        self._recorder.step(
+            None if self._rounded else float(logs["loss"]),
+            _number(logs.get("grad_norm")),
+            _number(logs.get("learning_rate")),
+            *(self._read(given) if self._job.record else ({}, {}, {})),
+        )
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        """LLaMA-Factory leaves torch.distributed when it is done, so that the trace is sealed before."""
+        self._recorder.end()
+
+    def _read(self, given: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Parameters and moments, by the names of the Hugging Face model."""
+        parameters = {bare_name(name): p for name, p in given["model"].named_parameters()}
+        optimizer = given["optimizer"].optimizer  # in accelerate's wrapper
+        if self._job.scenario.sharding != "none":
+            engine = SimpleNamespace(optimizer=optimizer)
+            if self._steps == 0:
+                return deepspeed_state.read_parameters(engine, parameters, self._rank), {}, {}
+            return deepspeed_state.read(engine, parameters, self._rank)
+        state = {name: optimizer.state[p] for name, p in parameters.items() if p in optimizer.state}
+        return (
+            dict(parameters),
+            {name: held["exp_avg"] for name, held in state.items()},
+            {name: held["exp_avg_sq"] for name, held in state.items()},
+        )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,117 @@
+"""A training loop as PyTorch's tutorials have it, for its own ways to train on several ranks.
+
+The loss is the Hugging Face model's, which divides the sum over its tokens by `num_items_in_batch`; what becomes of it
+over micro-batches and ranks is up to the module that wraps the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+from transformers import LlamaForCausalLM
+
+from adapters.contract import Job, Scenario
+from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
+from adapters.inside.model import load_float32
+from adapters.inside.rank import init_distributed
+from adapters.inside.recorder import Recorder
+from adapters.inside.sharded import state, whole
+
+Rows = Sequence[Tokens]
+
+Synchronised = Callable[[bool], contextlib.AbstractContextManager[Any]]
+"""Holds while a micro-batch runs forward and backward; gradients are reduced over the ranks if it is given True."""
+Wrap = Callable[[Scenario, LlamaForCausalLM, int], tuple[torch.nn.Module, Synchronised]]
+"""Scenario, model and number of ranks to the module that trains on all of them."""
+
+
+def unsupported(scenario: Scenario, version: str) -> str | None:
+    """Why no loop in plain PyTorch can run this scenario; None if one can."""
+    if scenario.beyond_tokens:
+        return f"torch {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
+    if scenario.engine_output == "loss":
+        return f"torch {version} has no engine that could be given engine_output='loss'"
+    if scenario.offload_optimizer:
+        return f"torch {version} keeps parameters and their optimizer on one device: no offload_optimizer=True"
+    return None
+
+
+def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> None:
+    """Run the scenario's optimizer steps."""
+    scenario = job.scenario
+    init_distributed(job)
+    model = load_float32(job)
+    model.to(scenario.device).train()
+    recorder.watch(model)
+    wrapped, synchronised = wrap(scenario, model, world)
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = adamw(scenario, named)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: scenario.learning_rate_at(step) / scenario.optimizer.learning_rate
+    )
+    rows = load_rows(job)
+    recorder.begin(whole(named))
+    for step in range(scenario.steps):
+        loss = accumulate(scenario, wrapped, synchronised, rows, step, rank, world)
+        limit = float("inf") if scenario.max_grad_norm is None else scenario.max_grad_norm
+        norm = whole({"norm": torch.nn.utils.clip_grad_norm_(named.values(), limit)})["norm"]
+        rate = float(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        recorder.step(loss, float(norm), rate, *state(named, optimizer))
+    recorder.end()
+    torch.distributed.destroy_process_group()
+
+
+def adamw(scenario: Scenario, named: Mapping[str, Tensor]) -> torch.optim.AdamW:
+    """torch's AdamW, weight decay on matrices only."""
+    wanted = scenario.optimizer
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in named.values() if p.ndim > 1], "weight_decay": wanted.weight_decay},
+            {"params": [p for p in named.values() if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=wanted.learning_rate,
+        betas=(wanted.beta1, wanted.beta2),
+        eps=wanted.eps,
+    )
+
+
+def accumulate(
+    scenario: Scenario,
+    model: torch.nn.Module,
+    synchronised: Synchronised,
+    rows: Rows,
+    step: int,
+    rank: int,
+    world: int,
+) -> float:
+    """Forward and backward over the micro-batches; returns the mean loss over the tokens of the global batch.
+
+    Both ways average gradients over the ranks, so each loss is divided by the tokens of the global batch / ranks.
+    """
+    divisor = targets_in_step(scenario, rows, step) / world
+    total = torch.zeros((), dtype=torch.float64)
+    for index in range(scenario.accumulation):
+        batch = micro_batch(scenario, rows, step, index, rank)
+        with synchronised(index == scenario.accumulation - 1):
+            with autocast(scenario, model):
+                given = {name: tensor.to(scenario.device) for name, tensor in batch.items()}
+                loss = model(**given, num_items_in_batch=divisor).loss
+            loss.backward()
+        total += loss.detach().double().cpu() / world
+    total = total.to(scenario.device)
+    torch.distributed.all_reduce(total)
+    return float(total)
+
+
+def autocast(scenario: Scenario, model: torch.nn.Module) -> contextlib.AbstractContextManager[Any]:
+    """DDP leaves mixed precision to autocast; FSDP2 casts by its own policy."""
+    wanted = scenario.precision == "bf16" and isinstance(model, DistributedDataParallel)
+    return torch.autocast(scenario.device, torch.bfloat16, enabled=wanted)

@@ -1,0 +1,1 @@
+"""What every adapter stands on inside an environment: ranks, template process, recorder, patches, stand-ins."""

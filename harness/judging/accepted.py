@@ -1,0 +1,146 @@
+"""`scenarios/known.toml`: divergences that are known and reported, so that a run does not turn red over them again.
+
+A failing cell is `known` if entries cover every code that was found in it. A cell that an entry covers, and in which
+its code was not found, fails: the divergence may be mended, which somebody should notice.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+import scenarios
+from harness import tables
+from harness.environments import recipes
+from harness.verdicts.findings import CODES
+from harness.verdicts.verdict import CellRecord, FindingRecord
+
+FILE = Path(scenarios.__file__).with_name("known.toml")
+GONE = "known.gone"
+
+
+class BadKnown(Exception):
+    """A file of known divergences cannot be read; the message is one line with the place."""
+
+
+def _range(text: str) -> str:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError(f"{text!r} is not a version range such as '>=0.18.3,<0.19.6'") from None
+    return text
+
+
+def _code(text: str) -> str:
+    if text not in CODES:
+        raise ValueError(f"{text!r} is not the code of a finding; `lockstep list findings` names them")
+    return text
+
+
+def _framework(text: str) -> str:
+    if text not in recipes.shipped().framework:
+        raise ValueError(f"{text!r} is no framework; `lockstep list frameworks` names them")
+    return text
+
+
+def _glob(text: str) -> str:
+    if not scenarios.matching(text):
+        raise ValueError(f"{text!r} matches no scenario; `lockstep list scenarios` names them")
+    return text
+
+
+RangeText = Annotated[str, AfterValidator(_range)]
+
+
+class Entry(BaseModel):
+    """One known divergence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    framework: Annotated[str, AfterValidator(_framework)]
+    versions: RangeText
+    packages: dict[str, RangeText] = Field(default_factory=dict)
+    """Versions of packages underneath, where it takes those."""
+    scenario: Annotated[str, AfterValidator(_glob)]
+    """A shell pattern."""
+    code: Annotated[str, AfterValidator(_code)]
+    sentence: str
+    link: str
+
+    def covers(self, cell: CellRecord, packages: Mapping[str, str]) -> bool:
+        """Whether it is of this cell; `packages` are the versions that it ran with, the framework's among them."""
+        wanted = {self.framework: self.versions, **self.packages}
+        return (
+            cell.framework == self.framework
+            and fnmatch.fnmatchcase(cell.scenario, self.scenario)
+            and all(_within(packages.get(name), versions) for name, versions in wanted.items())
+        )
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    known: tuple[Entry, ...] = ()
+
+
+def _within(version: str | None, versions: str) -> bool:
+    try:
+        return version is not None and SpecifierSet(versions).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+def load(path: Path = FILE) -> tuple[Entry, ...]:
+    """Read a file of known divergences. Raises BadKnown."""
+    try:
+        return tables.read(path, _File).known
+    except tables.BadTable as error:
+        raise BadKnown(str(error)) from None
+
+
+def apply(cell: CellRecord, packages: Mapping[str, str], entries: Sequence[Entry], patched: bool = False) -> CellRecord:
+    """The cell as it is once what is known is taken into account, and nothing else was before. Only a judged cell
+    changes.
+
+    `patched`: what the user's own change has mended is still to be found in the release as it is.
+    """
+    if cell.verdict not in ("pass", "fail", "known"):
+        return cell
+    cell = _without(cell)
+    mine = [entry for entry in entries if entry.covers(cell, packages)]
+    found = {finding.code for finding in cell.findings}
+    if gone := [entry for entry in mine if entry.code not in found and not patched]:
+        return cell.model_copy(update={"verdict": "fail", "findings": [*cell.findings, *map(_gone, gone)]})
+    if found and found <= {entry.code for entry in mine}:
+        return cell.model_copy(
+            update={"verdict": "known", "reason": _reason([entry for entry in mine if entry.code in found])}
+        )
+    return cell
+
+
+def _without(cell: CellRecord) -> CellRecord:
+    """A judged cell as it was before any list of what is known."""
+    findings = [finding for finding in cell.findings if finding.code != GONE]
+    return cell.model_copy(update={"verdict": "fail" if findings else "pass", "findings": findings, "reason": None})
+
+
+def _reason(entries: Sequence[Entry]) -> str:
+    """Every sentence, and every link once."""
+    by_link: dict[str, list[str]] = {}
+    for entry in entries:
+        by_link.setdefault(entry.link, []).append(entry.sentence)
+    return "; ".join(f"{', '.join(dict.fromkeys(said))} ({link})" for link, said in by_link.items())
+
+
+def _gone(entry: Entry) -> FindingRecord:
+    return FindingRecord(
+        code=GONE,
+        message=f"{entry.code} is listed as known for {entry.framework}{entry.versions} on {entry.scenario}, but was"
+        " not found: if it is mended, take the entry out of known.toml or end its range of versions",
+    )

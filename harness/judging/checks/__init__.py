@@ -1,0 +1,28 @@
+"""Checks: pure functions from the evidence of a step to findings. One file an aspect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from harness.judging.checks import inputs, reported, state, update, weights
+from harness.judging.evidence import StepEvidence
+from harness.verdicts.findings import Finding
+
+Check = Callable[[StepEvidence], Sequence[Finding]]
+
+CHECKS: tuple[Check, ...] = (
+    inputs.batch_composition,
+    inputs.loss_mask,
+    inputs.positions,
+    inputs.attention,
+    reported.loss,
+    reported.grad_norm,
+    reported.learning_rate,
+    weights.token_weights,
+    weights.residual,
+    update.learning_rate,
+    update.weight_decay,
+    update.moments,
+    state.ranks_agree,
+)
+"""In the order in which data flows through a step."""

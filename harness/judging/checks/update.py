@@ -1,0 +1,171 @@
+"""Did every tensor move by the rule that the scenario asks for?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.judging.evidence import StepEvidence
+from harness.oracle import observe
+from harness.oracle.floor import MARGIN
+from harness.oracle.update import TensorUpdate
+from harness.verdicts.findings import Finding
+
+SOURCE = "floor of this step x margin"
+
+
+def learning_rate(evidence: StepEvidence) -> list[Finding]:
+    """`update.learning-rate`, one finding for all tensors that got the same wrong rate."""
+    right, allowed = evidence.expected_learning_rate, evidence.floor.tolerance("learning_rate")
+    wrong = [u for u in evidence.corrected if abs(u.learning_rate / right - 1) > max(allowed, MARGIN * u.rate_error)]
+    groups: dict[str, list[TensorUpdate]] = {}
+    for update in wrong:
+        groups.setdefault(f"{update.learning_rate:.3g}", []).append(update)
+    return [_rate(evidence, group, right, allowed) for group in groups.values()]
+
+
+def _who(evidence: StepEvidence, group: Sequence[TensorUpdate]) -> str:
+    if len(group) == len(evidence.updates):
+        return "all tensors"
+    return group[0].tensor if len(group) == 1 else f"{len(group)} tensors ({group[0].tensor}, ...)"
+
+
+def _rate(evidence: StepEvidence, group: Sequence[TensorUpdate], right: float, allowed: float) -> Finding:
+    got = group[0].learning_rate
+    return Finding(
+        "update.learning-rate",
+        f"{_who(evidence, group)} moved with learning rate {got:.6g} at step {evidence.step}, expected {right:.6g}"
+        f" (allowed {allowed:.1g} relative)",
+        step=evidence.step,
+        tensor=group[0].tensor if len(group) == 1 else None,
+        observed=got,
+        expected=right,
+        tolerance=allowed,
+        tolerance_source=SOURCE,
+        detail={"tensors": [u.tensor for u in group], "all": len(group) == len(evidence.updates)},
+    )
+
+
+def weight_decay(evidence: StepEvidence) -> list[Finding]:
+    """`update.weight-decay`, one finding for all tensors."""
+    allowed = evidence.floor.tolerance("decay")
+    wrong = [
+        u
+        for u in evidence.corrected
+        if u.learning_rate
+        and abs(u.weight_decay - evidence.expected_decay(u.tensor))
+        > max(allowed, MARGIN * u.decay_error, u.decay_bound)
+    ]
+    if not wrong:
+        return []
+    first = wrong[0]
+    right = evidence.expected_decay(first.tensor)
+    return [
+        Finding(
+            "update.weight-decay",
+            f"{_who(evidence, wrong)} decayed by {first.weight_decay:.4g} at step {evidence.step}, expected {right:.4g}"
+            f" (allowed {allowed:.1g} absolute)",
+            step=evidence.step,
+            tensor=first.tensor if len(wrong) == 1 else None,
+            observed=first.weight_decay,
+            expected=right,
+            tolerance=allowed,
+            tolerance_source=SOURCE,
+            detail={"tensors": [u.tensor for u in wrong]},
+        )
+    ]
+
+
+def moments(evidence: StepEvidence) -> list[Finding]:
+    """`update.moments`: betas that are not the scenario's, or an update that does not follow from the moments."""
+    return [*_betas(evidence), *_second(evidence), *_count(evidence), *_rule(evidence)]
+
+
+def _betas(evidence: StepEvidence) -> list[Finding]:
+    findings = []
+    for name in ("beta1", "beta2"):
+        got, right = getattr(evidence.betas, name), getattr(evidence.right.scenario.optimizer, name)
+        allowed = evidence.floor.tolerance(name)
+        if got is not None and abs(got - right) > allowed:
+            findings.append(
+                Finding(
+                    "update.moments",
+                    f"the moments follow {name} = {got:.6g} at step {evidence.step}, expected {right:g}"
+                    f" (allowed {allowed:.1g})",
+                    step=evidence.step,
+                    observed=got,
+                    expected=right,
+                    tolerance=allowed,
+                    tolerance_source=SOURCE,
+                    detail={"what": name},
+                )
+            )
+    return findings
+
+
+def _second(evidence: StepEvidence) -> list[Finding]:
+    """The second moment must follow from the same gradient as the first."""
+    rule = evidence.right.scenario.optimizer
+    off = observe.second_moment_error(evidence.moments, evidence.used.beta1, rule.beta2)
+    allowed = evidence.floor.tolerance("second")
+    if off <= allowed or evidence.used.beta2 != rule.beta2:
+        return []
+    return [
+        Finding(
+            "update.moments",
+            f"the second moment at step {evidence.step} is {off:.3g} (relative) away from beta2 v + (1 - beta2) G^2"
+            f" (allowed {allowed:.1g})",
+            step=evidence.step,
+            observed=off,
+            expected=0.0,
+            tolerance=allowed,
+            tolerance_source=SOURCE,
+            detail={"what": "second moment"},
+        )
+    ]
+
+
+def _count(evidence: StepEvidence) -> list[Finding]:
+    if not evidence.ahead:
+        return []
+    right, counted = evidence.step + 1, evidence.step + 1 + evidence.ahead
+    plain = evidence.updates[0].learning_rate
+    return [
+        Finding(
+            "update.moments",
+            f"Adam's step count is {counted} at optimizer step {evidence.step}, expected {right}: its bias correction"
+            f" is a step ahead, as if the learning rate were {plain:.6g},"
+            f" expected {evidence.expected_learning_rate:.6g}"
+            f" (allowed {evidence.floor.tolerance('learning_rate'):.1g} relative)",
+            step=evidence.step,
+            observed=float(counted),
+            expected=float(right),
+            tolerance=evidence.floor.tolerance("learning_rate"),
+            tolerance_source=SOURCE,
+            detail={"what": "step count", "learning_rate_as_if": plain},
+        )
+    ]
+
+
+def _rule(evidence: StepEvidence) -> list[Finding]:
+    eps = evidence.eps
+    # Told by the updates as they are if an eps explains them, else by what is left under all corrections.
+    wrong = [u for u in (evidence.corrected if eps is None else evidence.updates) if not evidence.follows(u)]
+    if not wrong:
+        return []
+    worst = max(wrong, key=lambda u: u.residual)
+    allowed = max(evidence.floor.tolerance("update"), worst.residual_bound)
+    fits = "" if eps is None else f"; eps = {eps:.3g} explains it, expected {evidence.right.scenario.optimizer.eps:g}"
+    return [
+        Finding(
+            "update.moments",
+            f"{worst.residual:.3g} of the update of {worst.tensor} at step {evidence.step} does not follow from its"
+            f" moments by AdamW (allowed {allowed:.1g}){fits}",
+            step=evidence.step,
+            tensor=worst.tensor,
+            observed=worst.residual,
+            expected=0.0,
+            tolerance=allowed,
+            tolerance_source=SOURCE,
+            detail={"what": "update" if eps is None else "eps", "eps": eps},
+        )
+    ]

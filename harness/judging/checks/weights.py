@@ -1,0 +1,204 @@
+"""Did every token get the weight that it should, and do the tokens explain the gradient?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.judging.evidence import StepEvidence
+from harness.oracle import floor
+from harness.oracle.hypotheses import Hypothesis, Place, predict, weighing, wrong_parts
+from harness.verdicts.findings import Finding
+
+SOURCE = "floor of this step x margin"
+
+
+def token_weights(evidence: StepEvidence) -> list[Finding]:
+    """One finding for each thing that is wrong with the weights; `weights.uneven` for what nothing explains."""
+    hypothesis = evidence.fit.hypothesis
+    findings = [_PARTS[part](evidence, hypothesis) for part in wrong_parts(hypothesis)]
+    # Where the tokens do not explain the gradient, `residual` says so, and single weights mean nothing.
+    if evidence.fit.excess > 1.0 and evidence.residual <= evidence.floor.tolerance("residual"):
+        findings.append(_uneven(evidence))
+    return findings
+
+
+def _mask(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
+    kinds = {
+        "everything": "prompt tokens are trained",
+        "no-eos": "the EOS that ends each response is not trained",
+        "no-first": "the first token of each response is not trained",
+        "shifted": "the loss mask is shifted by one: the last prompt token is trained, the EOS is not",
+        "late": "the loss mask is a token late: the first token of each response is not trained, the padding behind"
+        " its EOS is",
+        "with-tag": "the last prompt token, the tag that opens a response, is trained with it",
+    }
+    return Finding(
+        "weights.mask",
+        f"{kinds[hypothesis.mask]} at step {evidence.step} (largest weight x N of a token outside the responses:"
+        f" {evidence.prompt_largest:.3g}, expected 0, allowed {evidence.floor.tolerance('token'):.1g})",
+        step=evidence.step,
+        observed=evidence.prompt_largest,
+        expected=0.0,
+        tolerance=evidence.floor.tolerance("token"),
+        tolerance_source=SOURCE,
+        detail={"mask": hypothesis.mask},
+    )
+
+
+def by_micro_batch(places: frozenset[Place]) -> dict[int, list[int]]:
+    """Ranks of each micro-batch."""
+    result: dict[int, list[int]] = {}
+    for rank, number in sorted(places, key=lambda p: (p[1], p[0])):
+        result.setdefault(number, []).append(rank)
+    return result
+
+
+def _dropped(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
+    scenario = evidence.right.scenario
+    on = by_micro_batch(hypothesis.dropped)
+    dropped = sorted(on)
+    ranks = sorted({rank for rank, _ in hypothesis.dropped})
+    same = all(found == ranks for found in on.values())
+    where = f"on ranks {', '.join(map(str, ranks))}" if same else f"on some of the ranks {', '.join(map(str, ranks))}"
+    kept = [m for m in range(scenario.accumulation) if m not in on]
+    return Finding(
+        "weights.dropped-micro-batches",
+        f"token weights at step {evidence.step}: micro-batches {', '.join(map(str, dropped))} of"
+        f" {scenario.accumulation} have weight 0 {where}"
+        f" (expected {evidence.clip_expected:.4g}/{evidence.right.targets} each,"
+        f" allowed {evidence.floor.tolerance('token'):.1g} relative)",
+        step=evidence.step,
+        observed=0.0,
+        expected=evidence.clip_expected / evidence.right.targets,
+        tolerance=evidence.floor.tolerance("token"),
+        tolerance_source=SOURCE,
+        detail={
+            "dropped": dropped,
+            "kept": kept,
+            "of": scenario.accumulation,
+            "ranks": ranks,
+            "places": sorted(map(list, hypothesis.dropped)),
+        },
+    )
+
+
+def _level(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
+    rows = [r for r in evidence.rows if abs(r.weight) > evidence.floor.tolerance("token")]
+    low, high = min(rows, key=lambda r: r.weight), max(rows, key=lambda r: r.weight)
+    return Finding(
+        "weights.mean-of-means",
+        f"token weights at step {evidence.step} follow a mean over each {hypothesis.level}: x N they run from"
+        f" {low.weight:.4g} (row {low.row}, {low.trained} tokens) to {high.weight:.4g} (row {high.row},"
+        f" {high.trained} tokens), expected {evidence.clip_expected:.4g} for all",
+        step=evidence.step,
+        observed=high.weight,
+        expected=evidence.clip_expected,
+        tolerance=evidence.floor.tolerance("row"),
+        tolerance_source=SOURCE,
+        detail={"level": hypothesis.level, "lowest": low.weight, "highest": high.weight},
+    )
+
+
+def _scale(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
+    scale = hypothesis.scale
+    return Finding(
+        "weights.scale",
+        f"the gradient at step {evidence.step} before clipping is {scale.factor:.6g} times what it should be:"
+        f" {scale.name} (norm {evidence.norm_used:.6g} reached the optimizer, expected"
+        f" {evidence.norm_right * evidence.clip_expected:.6g})",
+        step=evidence.step,
+        observed=scale.factor,
+        expected=1.0,
+        tolerance=evidence.floor.tolerance("row"),
+        tolerance_source=SOURCE,
+        detail={"factor": scale.factor, "equals": scale.name},
+    )
+
+
+def _clip(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
+    limit = evidence.right.scenario.max_grad_norm
+    kinds = {
+        "none": "the gradient was not clipped",
+        "per-rank": "every rank clipped its own gradient before they were averaged",
+        "before-averaging": "the gradient was clipped before it was divided by the number of ranks",
+    }
+    return Finding(
+        "update.clip",
+        f"{kinds[hypothesis.clip]} at step {evidence.step}: norm {evidence.norm_used:.6g} reached the optimizer,"
+        f" expected {evidence.norm_right * evidence.clip_expected:.6g} (limit {limit})",
+        step=evidence.step,
+        observed=evidence.norm_used,
+        expected=evidence.norm_right * evidence.clip_expected,
+        tolerance=evidence.floor.tolerance("norm"),
+        tolerance_source=SOURCE,
+        detail={"clip": hypothesis.clip},
+    )
+
+
+_PARTS: dict[str, Callable[[StepEvidence, Hypothesis], Finding]] = {
+    "mask": _mask,
+    "dropped": _dropped,
+    "level": _level,
+    "scale": _scale,
+    "clip": _clip,
+}
+
+
+def _uneven(evidence: StepEvidence) -> Finding:
+    """The conversation whose mean weight is farthest from what the closest hypothesis says, else the token."""
+    predicted, _ = predict(weighing(evidence.right), evidence.fit.hypothesis)
+    off = (evidence.observed.weights - predicted) * evidence.right.targets
+    trained = [i for i, c in enumerate(evidence.right.conversations) if c.targets]
+    worst, number = max(
+        (abs(float(off[c].mean())), i) for i, c in zip(trained, floor.rows(evidence.right), strict=True)
+    )
+    c = evidence.right.conversations[number]
+    got = next(r for r in evidence.rows if (r.rank, r.micro_batch, r.row) == (c.rank, c.micro_batch, c.row)).weight
+    relative = worst / evidence.clip_expected
+    return Finding(
+        "weights.uneven",
+        f"weights at step {evidence.step} fit no known cause: row {c.row} (rank {c.rank}, micro-batch {c.micro_batch})"
+        f" weighs {got:.6g} x 1/N, expected {evidence.clip_expected:.6g} ({relative:.2g} off, allowed"
+        f" {evidence.floor.tolerance('row'):.1g}; single tokens up to {float(off.abs().max()):.2g})",
+        step=evidence.step,
+        rank=c.rank,
+        micro_batch=c.micro_batch,
+        observed=got,
+        expected=evidence.clip_expected,
+        tolerance=evidence.floor.tolerance("row"),
+        tolerance_source=SOURCE,
+        detail={"row": c.row},
+    )
+
+
+def residual(evidence: StepEvidence) -> list[Finding]:
+    """`weights.residual` or, if a coarser dtype would leave as much, `numerics.dtype`."""
+    allowed = evidence.floor.tolerance("residual")
+    if evidence.residual <= allowed:
+        return []
+    if evidence.coarse is not None and evidence.looks_coarse:
+        return [
+            Finding(
+                "numerics.dtype",
+                f"the gradient at step {evidence.step} carries rounding of {evidence.residual:.2g} (relative),"
+                f" expected at most {allowed:.1g} in fp32; bfloat16 gives {evidence.coarse.residual:.2g}",
+                step=evidence.step,
+                observed=evidence.residual,
+                expected=evidence.floor.residual,
+                tolerance=allowed,
+                tolerance_source=SOURCE,
+                detail={"dtype": "bf16"},
+            )
+        ]
+    return [
+        Finding(
+            "weights.residual",
+            f"{evidence.residual:.3g} of the gradient's length at step {evidence.step} cannot come from the batch's own"
+            f" tokens (allowed {allowed:.1g})",
+            step=evidence.step,
+            observed=evidence.residual,
+            expected=0.0,
+            tolerance=allowed,
+            tolerance_source=SOURCE,
+        )
+    ]

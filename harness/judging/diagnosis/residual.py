@@ -1,0 +1,106 @@
+"""Why a gradient has a part that the batch's own tokens do not explain: causes tried one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from harness.judging.evidence import StepEvidence
+from harness.oracle import basis
+from harness.oracle.basis import Segment, flatten
+from harness.oracle.step import as_computed
+from harness.traces.batch import Conversation
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What would explain a residual, and what is left of it then."""
+
+    name: str
+    summary: str
+    evidence: str
+    left: float
+    """Residual with this cause allowed for, relative to the gradient."""
+
+
+UNEXPLAINED = "unexplained-gradient"
+
+
+def _left_beside(evidence: StepEvidence, column: Tensor) -> tuple[float, float]:
+    """Residual if one more gradient is allowed for, and its coefficient."""
+    outside = evidence.right.basis.solve(column)[1]
+    size = float(outside @ outside)
+    if not size:
+        return evidence.residual, 0.0
+    factor = float(evidence.observed.rest @ outside) / size
+    rest = evidence.observed.rest - factor * outside
+    return float(rest.norm()) / evidence.norm_used, factor
+
+
+def _stale(evidence: StepEvidence, previous: StepEvidence | None) -> Cause | None:
+    if previous is None:
+        return None
+    left, factor = _left_beside(evidence, previous.observed.gradient)
+    return Cause(
+        "stale-gradient",
+        "the gradient of the step before is still in this one's: gradients were not set to zero between steps",
+        f"{factor:.4g} times the previous step's gradient leaves a residual of {left:.2g}",
+        left,
+    )
+
+
+def _coupled_decay(evidence: StepEvidence) -> Cause:
+    left, factor = _left_beside(evidence, flatten(evidence.before.parameters))
+    return Cause(
+        "coupled-decay",
+        "weight decay is added to the gradient (L2 regularisation), not to the update as AdamW has it",
+        f"{factor:.4g} times the parameters leaves a residual of {left:.2g}",
+        left,
+    )
+
+
+def _joined(conversations: Sequence[Conversation]) -> Segment:
+    """One sequence whose conversations see each other; positions as they restart."""
+    return Segment(
+        tuple(i for c in conversations for i in c.ids),
+        tuple(p for c in conversations for p in range(len(c.ids))),
+    )
+
+
+def _leak(evidence: StepEvidence) -> Cause | None:
+    sequences: dict[tuple[int, int, int], list[Conversation]] = {}
+    for c in evidence.right.conversations:
+        sequences.setdefault((c.rank, c.micro_batch, c.sequence), []).append(c)
+    if all(len(s) == 1 for s in sequences.values()):
+        return None
+    scenario = evidence.right.scenario
+    segments = [_joined(s) for s in sequences.values()]
+    leaking = basis.build(as_computed(evidence.before.parameters, scenario), scenario.model, segments)
+    left = float(leaking.solve(evidence.observed.gradient)[1].norm()) / evidence.norm_used
+    return Cause(
+        "attention-leak",
+        "packed conversations attend to those before them in the same sequence",
+        f"per-token gradients with attention across conversations leave a residual of {left:.2g}",
+        left,
+    )
+
+
+def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
+    """The cause that leaves least, if it explains nine tenths of the residual; else that nothing known does."""
+    enough = max(0.1 * evidence.residual, evidence.floor.tolerance("residual"))
+    tried = [c for c in (_stale(evidence, previous), _coupled_decay(evidence)) if c is not None]
+    if all(c.left > enough for c in tried) and (leak := _leak(evidence)) is not None:
+        tried.append(leak)  # the last, for it needs another basis
+    best = min(tried, key=lambda c: c.left)
+    if best.left <= enough:
+        return best
+    names = ", ".join(f"{c.name} leaves {c.left:.2g}" for c in tried)
+    return Cause(
+        UNEXPLAINED,
+        "a part of the gradient comes from something other than the tokens of the batch: dropout, a regulariser,"
+        " another loss, or another model",
+        f"residual {evidence.residual:.3g}; tried: {names}",
+        evidence.residual,
+    )

@@ -1,0 +1,120 @@
+"""From a trace to findings and causes. Never raises for a bad trace: what cannot be judged is a finding itself."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.contract import END, Scenario
+from harness.judging import evidence
+from harness.judging.checks import CHECKS
+from harness.judging.diagnosis.diagnose import diagnose
+from harness.judging.evidence import NonFinite, StepEvidence
+from harness.oracle.basis import BasisCache
+from harness.traces import reader, text_files
+from harness.traces.reader import IncompleteTrace, Trace
+from harness.traces.text_files import Header, UnreadableTrace
+from harness.verdicts.findings import Diagnosis, Finding
+
+SINGULAR = 1e6
+"""Condition number of A from which on weights are not recovered to the floor any more."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that is to be said of one trace."""
+
+    header: Header | None
+    """None if not even the header could be read."""
+    scenario: Scenario | None
+    findings: tuple[Finding, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
+    steps: tuple[StepEvidence, ...] = ()
+
+
+def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
+    """Read a trace, weigh every step, run every check, name the causes."""
+    header, scenario = None, None
+    try:
+        header, scenario = text_files.header(folder)
+        trace = reader.read(folder)
+        _check_ranks(trace)
+        steps = evidence.gather(trace, cache or BasisCache())
+    except UnreadableTrace as error:
+        return _failed(header, scenario, "run.unreadable", str(error))
+    except IncompleteTrace as error:
+        code = "run.incomplete" if (folder / END).exists() else "run.crashed"
+        return _failed(header, scenario, code, str(error))
+    except NonFinite as error:
+        return _failed(header, scenario, "numerics.non-finite", f"{error}: weights cannot be recovered from it")
+    except Exception as error:  # noqa: BLE001  whatever a strange trace makes crash proves nothing, and is told
+        return Judgement(header, scenario, (_crashed("weighing", error, None),))
+    return _check(trace, steps)
+
+
+def _check_ranks(trace: Trace) -> None:
+    """All ranks hold numbers; the first rank's are checked with its moments by `evidence`."""
+    for rank in range(1, trace.header.ranks):
+        for step in range(trace.steps + 1):
+            if bad := reader.non_finite(trace.state(step, "param", rank)):
+                raise NonFinite(f"param/{bad} of rank {rank} holds a NaN or an infinity after step {step}")
+
+
+def _failed(header: Header | None, scenario: Scenario | None, code: str, message: str) -> Judgement:
+    return Judgement(header, scenario, (Finding(code, message),))
+
+
+def _check(trace: Trace, steps: tuple[StepEvidence, ...]) -> Judgement:
+    findings = _missing(trace, steps)
+    for step in steps:
+        for check in CHECKS:
+            try:
+                findings += check(step)
+            except Exception as error:  # noqa: BLE001  a check that crashes is unknown, never a pass
+                findings.append(_crashed(check.__name__, error, step.step))
+    try:
+        diagnoses = diagnose(trace.header, steps, findings) if steps else ()
+    except Exception as error:  # noqa: BLE001  a diagnosis that crashes must not take the findings with it
+        diagnoses = ()
+        findings.append(_crashed("diagnose", error, None))
+    return Judgement(trace.header, trace.scenario, tuple(findings), diagnoses, steps)
+
+
+def _missing(trace: Trace, steps: tuple[StepEvidence, ...]) -> list[Finding]:
+    """What a check needs and the trace lacks."""
+    wanted = trace.scenario.steps
+    findings = []
+    if len(steps) < wanted:
+        why = (
+            "ranks hold different parameters from then on"
+            if steps and steps[-1].rank_distance
+            else "no more were recorded"
+        )
+        message = f"{len(steps)} of {wanted} optimizer steps are checked: {why}"
+        findings.append(Finding("run.incomplete", message, observed=float(len(steps)), expected=float(wanted)))
+    findings += [
+        Finding(
+            "run.incomplete", f"step {s.step} has no line in the ranks' steps file: nothing was reported", step=s.step
+        )
+        for s in steps
+        if s.reported is None
+    ]
+    findings += [
+        Finding(
+            "run.incomplete",
+            f"the tokens of step {s.step} cannot be told apart (condition number {s.condition:.2g}):"
+            " their weights are unknown",
+            step=s.step,
+        )
+        for s in steps
+        if s.condition > SINGULAR
+    ]
+    return findings
+
+
+def _crashed(name: str, error: Exception, step: int | None) -> Finding:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    what = " ".join(str(error).split())[:300]
+    message = f"{name} crashed: {type(error).__name__}: {what} ({Path(where.filename).name}:{where.lineno})"
+    return Finding("run.incomplete", message, step=step)

@@ -1,0 +1,99 @@
+"""From the evidence of a step to what is kept of it beside the trace (`harness.traces.recovered_numbers`)."""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+from torch import Tensor
+
+from harness.judging.evidence import StepEvidence
+from harness.oracle.update import TensorState, TensorUpdate, direction
+from harness.traces.recovered_numbers import Compared, ConversationWeights, StepWeights, TensorStep
+from scenarios import weights as shapes
+
+DIGITS = 9
+"""Significant decimal digits of a weight that are kept; float32 has eight at most."""
+
+
+def summarize(evidence: StepEvidence) -> StepWeights:
+    """What was recovered from one step."""
+    right = evidence.right
+    return StepWeights(
+        step=evidence.step,
+        targets=right.targets,
+        right=evidence.clip_expected,
+        tolerance=evidence.floor.tolerance("token") * evidence.clip_expected,
+        residual=evidence.residual,
+        residual_tolerance=evidence.floor.tolerance("residual"),
+        loss=_compared(evidence, "loss", None, evidence.loss_right),
+        grad_norm=_compared(evidence, "norm", evidence.norm_used, evidence.norm_right),
+        learning_rate=_compared(evidence, "learning_rate", _rate(evidence), evidence.expected_learning_rate),
+        tensors=_tensors(evidence),
+        conversations=_conversations(evidence),
+    )
+
+
+def _compared(evidence: StepEvidence, name: str, recovered: float | None, right: float) -> Compared:
+    """`name` is the floor's."""
+    told = evidence.reported
+    reported = {"loss": told.loss, "norm": told.grad_norm, "learning_rate": told.learning_rate} if told else {}
+    return Compared(
+        reported=reported.get(name), recovered=recovered, right=right, tolerance=evidence.floor.tolerance(name)
+    )
+
+
+def _rate(evidence: StepEvidence) -> float:
+    return statistics.median(update.learning_rate for update in evidence.shown)
+
+
+def _conversations(evidence: StepEvidence) -> tuple[ConversationWeights, ...]:
+    right = evidence.right
+    found: list[list[float]] = [[] for _ in right.conversations]
+    for slot, weight in zip(right.slots, evidence.slot_weights.tolist(), strict=True):
+        found[slot.conversation].append(float(f"{weight:.{DIGITS}g}"))
+    return tuple(
+        ConversationWeights(
+            rank=c.rank, micro_batch=c.micro_batch, row=c.row, ids=c.ids, trained=c.trained, weights=tuple(weights)
+        )
+        for c, weights in zip(right.conversations, found, strict=True)
+    )
+
+
+def _tensors(evidence: StepEvidence) -> tuple[TensorStep, ...]:
+    gradients = _right_gradients(evidence)
+    updates = {update.tensor: update for update in evidence.shown}
+    names = shapes.shapes(evidence.right.scenario.model)
+    return tuple(_tensor(evidence, updates[name], gradients[name]) for name in names if name in updates)
+
+
+def _tensor(evidence: StepEvidence, update: TensorUpdate, gradient: Tensor) -> TensorStep:
+    state = evidence.states[update.tensor]
+    moved = state.after - state.before
+    right = _right_move(evidence, update.tensor, gradient)
+    return TensorStep(
+        name=update.tensor,
+        moved=float(moved.norm()),
+        off=float((moved - right).norm() / right.norm().clamp_min(torch.finfo(torch.float64).tiny)),
+        learning_rate=update.learning_rate,
+        weight_decay=update.weight_decay,
+        right_decay=evidence.expected_decay(update.tensor),
+    )
+
+
+def _right_gradients(evidence: StepEvidence) -> dict[str, Tensor]:
+    """The right gradient after clipping, by tensor, float64."""
+    right = evidence.right
+    flat = (right.weights * right.clip) @ right.basis.gradients
+    names = sorted(evidence.states)  # as a basis has them
+    parts = torch.split(flat, [evidence.states[name].before.numel() for name in names])
+    return {n: part.reshape(evidence.states[n].before.shape) for n, part in zip(names, parts, strict=True)}
+
+
+def _right_move(evidence: StepEvidence, name: str, gradient: Tensor) -> Tensor:
+    """AdamW's update by the scenario's rule, from the state that the framework had before the step; float64."""
+    rule, before = evidence.right.scenario.optimizer, evidence.states[name].before
+    first = rule.beta1 * evidence.before.first[name].double() + (1 - rule.beta1) * gradient
+    second = rule.beta2 * evidence.before.second[name].double() + (1 - rule.beta2) * gradient.square()
+    unit = direction(TensorState(before, before, first, second), rule, evidence.step + 1)
+    return -evidence.expected_learning_rate * (unit + evidence.expected_decay(name) * before)

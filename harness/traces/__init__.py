@@ -1,0 +1,1 @@
+"""Reading what was recorded: files, batches, recovered numbers."""

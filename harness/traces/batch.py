@@ -1,0 +1,132 @@
+"""The global batch of a step as the model really received it, conversation by conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from adapters.contract import Scenario
+from harness.traces.text_files import MicroBatch
+from scenarios import text
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One conversation of a micro-batch, padding removed."""
+
+    rank: int
+    micro_batch: int
+    sequence: int
+    row: int | None
+    """Index into the scenario's rows; None for tokens that are no row of it."""
+    ids: tuple[int, ...]
+    trained: tuple[bool, ...]
+    """The right loss mask: the scenario's for a known row, else what was recorded."""
+    marked: tuple[bool, ...] | None
+    """The loss mask as the model received it; None if the framework hands none to the model."""
+    positions: tuple[int, ...] | None
+    """As received; None if the model makes its own."""
+    reach: tuple[int, ...]
+    """First token that each token may attend to, counted from this conversation's start; negative if before it."""
+    padded: bool = False
+    """Whether padding follows it."""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.rank, self.micro_batch
+
+    @property
+    def targets(self) -> int:
+        """Tokens to be trained; the first token of all has no prediction."""
+        return sum(self.trained[1:])
+
+
+def right_rows(scenario: Scenario) -> list[text.Rendered]:
+    """Every row of the scenario as the tokens it should be."""
+    return [text.render(row, scenario.vocabulary) for row in scenario.rows]
+
+
+def _split(ids: tuple[int, ...], known: dict[tuple[int, ...], int]) -> list[tuple[int, int | None]]:
+    """Cut a sequence into (length, row): known rows one after the other, or all of it as one foreign piece."""
+    pieces: list[tuple[int, int | None]] = []
+    at = 0
+    while at < len(ids):
+        fits = [(len(row), index) for row, index in known.items() if ids[at : at + len(row)] == row]
+        if not fits:
+            return [(len(ids), None)]
+        length, index = max(fits)
+        pieces.append((length, index))
+        at += length
+    return pieces
+
+
+def _sequence(
+    batch: MicroBatch, number: int, rows: list[text.Rendered], known: dict[tuple[int, ...], int]
+) -> Iterator[Conversation]:
+    start = batch.attention_start[number]
+    real = [i for i in range(len(start)) if start[i] != -1]
+
+    def pick(values: list[list[int]] | None) -> list[int] | None:
+        if values is None:
+            return None
+        # Positions may be given once for all sequences, as torch broadcasts them.
+        mine = values[0] if len(values) == 1 else values[number]
+        return [mine[i] for i in real]
+
+    ids = tuple(pick(batch.input_ids) or ())
+    marks, positions = pick(batch.loss_mask), pick(batch.position_ids)
+    ends_in_padding = bool(real) and real[-1] + 1 < len(start)
+    offset = {token: i for i, token in enumerate(real)}
+    reach = [offset.get(start[i], -1) for i in real]
+    at = 0
+    for length, row in _split(ids, known):
+        end = at + length
+        marked = None if marks is None else tuple(bool(m) for m in marks[at:end])
+        right = rows[row].loss_mask if row is not None else marked or (True,) * length
+        yield Conversation(
+            rank=batch.rank,
+            micro_batch=batch.micro_batch,
+            sequence=number,
+            row=row,
+            ids=ids[at:end],
+            trained=right,
+            marked=marked,
+            positions=None if positions is None else tuple(positions[at:end]),
+            reach=tuple(r - at for r in reach[at:end]),
+            padded=ends_in_padding and end == len(ids),
+        )
+        at = end
+
+
+def conversations(scenario: Scenario, batches: Iterable[MicroBatch]) -> list[Conversation]:
+    """Every conversation of these micro-batches, in their order."""
+    rows = right_rows(scenario)
+    known = {row.ids: i for i, row in enumerate(rows)}
+    return [
+        c for batch in batches for number in range(len(batch.input_ids)) for c in _sequence(batch, number, rows, known)
+    ]
+
+
+def with_padding(c: Conversation, pad: int) -> Conversation:
+    """The conversation and the first token of the padding behind it, if there is any."""
+    if not c.padded:
+        return c
+    return replace(
+        c,
+        ids=(*c.ids, pad),
+        trained=(*c.trained, False),
+        marked=None if c.marked is None else (*c.marked, False),
+        positions=None if c.positions is None else (*c.positions, len(c.ids)),
+        reach=(*c.reach, 0),
+    )
+
+
+def expected(scenario: Scenario, step: int) -> list[int]:
+    """Row indices that the global batch of a step should hold, in order."""
+    return [
+        row
+        for micro_batch in range(scenario.accumulation)
+        for rank in range(scenario.ranks)
+        for sequence in scenario.sequence_rows(step, micro_batch, rank)
+        for row in sequence
+    ]

@@ -1,0 +1,15 @@
+"""The version of this harness."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+DISTRIBUTION = "lockstep"
+
+
+def own_version() -> str:
+    """Version of this harness."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"

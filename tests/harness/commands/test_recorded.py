@@ -1,0 +1,106 @@
+"""The commands that read whole traces: explain, judge and compare, on steps simulated in this process."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import scenarios
+from adapters.faults import CATALOGUE, RIGHT
+from harness import cli
+from harness.traces import recovered_numbers
+from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, Verdict
+from tests.faults import simulate
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A right and a wrong trace of one step each."""
+    folder = tmp_path_factory.mktemp("traces")
+    scenario = replace(scenarios.get("sft-ragged"), steps=1)
+    for name, plan in (("right", RIGHT), ("wrong", CATALOGUE["drop-intermediate"].plan)):
+        simulate.run(scenario, plan, folder / f"making-{name}").rename(folder / name)
+    return folder
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    status = cli.call(arguments)
+    return status, " ".join(capsys.readouterr().out.split())
+
+
+def test_a_wrong_trace_is_explained(traces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = told(capsys, "explain", str(traces / "wrong"))
+    assert status == 0
+    assert text.startswith("FAIL")
+    assert "micro-batches 1 and 2 of 4 never reached the optimizer" in text
+    assert text.count("<- wrong") == 8
+    assert "0 0 0 9 1.000000" in text
+    assert "1 0 2 14 0.000000" in text
+    assert "learning rate, right 0.001" in text
+    assert "packages: " in text
+
+
+def test_traces_and_runs_are_judged_again(traces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(capsys, "judge", str(traces / "right"))[0] == 0
+    shutil.copytree(traces / "wrong", tmp_path / "cells" / "wrong")
+    # What the run said of it counts for nothing.
+    cell = CellRecord(framework="torch", version="2.13.0", scenario="sft-ragged", verdict="pass", trace="cells/wrong")
+    verdict.write(Verdict(cells=[cell]), tmp_path)
+    status, text = told(capsys, "judge", str(tmp_path))
+    assert status == 1
+    assert "1 FAIL" in text
+
+
+def test_what_is_found_is_kept_on_request(traces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a run that an older release made: its verdict and what was recovered are brought up to date."""
+    for name in ("right", "wrong"):
+        shutil.copytree(traces / name, tmp_path / name)
+    cells = [
+        CellRecord(framework=name, version="1.0", scenario="sft-ragged", verdict="pass", trace=name)
+        for name in ("right", "wrong")
+    ]
+    verdict.write(Verdict(cells=cells, complete=True), tmp_path)
+    before = (tmp_path / verdict.FILE).read_bytes()
+    assert told(capsys, "judge", str(tmp_path))[0] == 1
+    assert (tmp_path / verdict.FILE).read_bytes() == before
+    assert told(capsys, "judge", str(tmp_path), "--write")[0] == 1
+    found = verdict.read(tmp_path)
+    assert [(c.verdict, c.trace) for c in found.cells] == [("pass", "right"), ("fail", "wrong")]
+    assert found.complete
+    assert [view.scenario for view in found.views] == ["sft-ragged"]
+    assert [len(recovered_numbers.read(tmp_path / name)) for name in ("right", "wrong")] == [1, 1]
+
+
+def test_a_single_trace_keeps_no_verdict(traces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["judge", str(traces / "right"), "--write"]) == 2
+    assert "give --write the folder of a run" in capsys.readouterr().err
+
+
+def test_a_trace_is_the_same_as_itself(traces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = told(capsys, "compare", str(traces / "right"), str(traces / "right"))
+    assert status == 0
+    assert "the same, bit by bit" in text
+
+
+def test_two_traces_part_where_they_do(traces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = told(capsys, "compare", str(traces / "right"), str(traces / "wrong"))
+    assert status == 1
+    assert "scenario: the same" in text
+    assert "they part at step 0" in text
+    assert "allowed: 1e-05" in text
+
+
+def test_an_edited_trace_is_never_compared(traces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(traces / "right", tmp_path / "edited")
+    tensors = tmp_path / "edited" / "tensors" / "step-0001.safetensors"
+    content = bytearray(tensors.read_bytes())
+    content[-1] ^= 1
+    tensors.write_bytes(content)
+    assert cli.call(["compare", str(traces / "right"), str(tmp_path / "edited")]) == 3
+    assert "was changed after it was written" in capsys.readouterr().err

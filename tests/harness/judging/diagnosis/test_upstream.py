@@ -1,0 +1,92 @@
+"""What is known upstream: which entries are of a run, by its framework, what lies under it, and the scenario."""
+
+from __future__ import annotations
+
+import pytest
+
+import scenarios
+from harness.judging.diagnosis import upstream
+from harness.judging.diagnosis.upstream import Known
+from harness.traces.text_files import Header
+
+CAUSE = "mean-of-means"
+
+
+def header(framework: str = "trl", version: str = "0.12.2", **packages: str) -> Header:
+    return Header.model_validate(
+        {
+            "framework": framework,
+            "version": version,
+            "adapter": "adapters.fake",
+            "scenario": {},
+            "scenario_hash": "0",
+            "ranks": 2,
+            "packages": packages,
+        }
+    )
+
+
+def entry(**change: object) -> Known:
+    fields = {
+        "framework": "transformers",
+        "versions": "<4.54",
+        "cause": CAUSE,
+        "since": "ever",
+        "until": "4.54",
+        "why": "so it is",
+        "remedy": "update",
+        "links": ["https://example.org"],
+    }
+    return Known.model_validate(fields | change)
+
+
+def fits(known: Known, of: Header, scenario: str = "sft-ragged") -> bool:
+    return known.fits(of, CAUSE, scenarios.get(scenario))
+
+
+def test_an_entry_may_be_of_a_package_underneath() -> None:
+    assert fits(entry(), header(transformers="4.46.3"))
+    assert not fits(entry(), header(transformers="4.57.1"))
+    assert not fits(entry(), header())
+
+
+def test_a_frameworks_own_version_counts_not_what_is_installed_under_its_name() -> None:
+    own = entry(framework="trl", versions="<1")
+    assert fits(own, header(trl="1.16.0"))
+    assert not fits(own, header(version="1.16.0", trl="0.12.2"))
+
+
+@pytest.mark.parametrize(
+    ("change", "scenario", "fit"),
+    [
+        ({"under": ["trl"]}, "sft-ragged", True),
+        ({"under": ["llamafactory"]}, "sft-ragged", False),
+        ({"sharding": ["zero2"]}, "sft-ragged-zero2", True),
+        ({"sharding": ["zero2"]}, "sft-ragged", False),
+        ({"offload": True}, "sft-ragged-zero2-offload", True),
+        ({"offload": True}, "sft-ragged-zero2", False),
+        ({"row_format": "prompt-completion"}, "sft-ragged-pairs", True),
+        ({"row_format": "prompt-completion"}, "sft-ragged", False),
+        ({"processor": True}, "sft-ragged-processor", True),
+        ({"processor": True}, "sft-ragged", False),
+        ({"schedule": "linear-warmup"}, "sft-ragged-warmup", True),
+        ({"schedule": "linear-warmup"}, "sft-ragged", False),
+        ({"precision": "bf16"}, "sft-ragged-bf16", True),
+        ({"precision": "bf16"}, "sft-ragged", False),
+    ],
+)
+def test_an_entry_is_of_the_scenarios_it_names(change: dict[str, object], scenario: str, fit: bool) -> None:
+    assert fits(entry(**change), header(transformers="4.46.3"), scenario) is fit
+
+
+def test_another_cause_is_another_matter() -> None:
+    assert not entry().fits(header(transformers="4.46.3"), "gradient-scale", scenarios.get("sft-ragged"))
+
+
+def test_a_version_that_is_none_fits_nothing() -> None:
+    assert not fits(entry(framework="trl", versions=">=0"), header(version="simulated"))
+
+
+def test_every_shipped_entry_can_be_read() -> None:
+    assert {known.framework for known in upstream.entries()} >= {"deepspeed", "openrlhf", "transformers", "verl"}
+    assert all("http" in known.sentence for known in upstream.entries())
