@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from harness.judging.evidence import RowWeight, StepEvidence
+    from harness.judging.evidence import StepEvidence
+    from harness.judging.token_weights import RowWeight
     from harness.traces.text_files import Header
 
 MARK = "<- wrong"
@@ -62,11 +63,11 @@ def _weights(step: StepEvidence, console: Console) -> None:
     _title(f"Step {step.step}: what each token weighed, x N", console)
     allowed = step.floor.tolerance("row") * step.clip_expected
     table = _table("micro-batch", "rank", "row", "tokens", "weight x N", "right", "spread", "")
-    for row in sorted(step.rows, key=lambda r: (r.micro_batch, r.rank)):
+    for row in sorted(step.tokens.rows, key=lambda r: (r.micro_batch, r.rank)):
         wrong = not abs(row.weight - row.expected) <= allowed
         table.add_row(*_row(row), MARK if wrong else "", style="red" if wrong else "")
     _print(table, console)
-    prompt = step.prompt_largest
+    prompt = step.tokens.outside
     outside = MARK if not prompt <= step.floor.tolerance("token") * step.clip_expected else "right is 0"
     residual = MARK if not step.residual <= step.floor.tolerance("residual") else "not more than rounding leaves"
     for line in (
@@ -102,7 +103,7 @@ def _multiple(step: StepEvidence) -> str:
 def _numbers(steps: Sequence[StepEvidence], console: Console) -> None:
     _title("Norms and losses", console)
     table = _table("", *(f"step {s.step}" for s in steps))
-    reported = [s.reported for s in steps]
+    reported = [s.recorded.reported for s in steps]
     lines: tuple[tuple[str, Iterable[float | None]], ...] = (
         ("loss, right", (s.loss_right for s in steps)),
         ("loss, reported", (r.loss if r else None for r in reported)),
@@ -129,7 +130,7 @@ def _updates(steps: Sequence[StepEvidence], console: Console) -> None:
     table = _table("step", "tensors", "learning rate", "right", "weight decay", "right", "")
     for step in steps:
         for kinds, names in _rules(step).items():
-            table.add_row(str(step.step), _some(names, len(step.updates)), *kinds)
+            table.add_row(str(step.step), _some(names, len(step.recorded.states)), *kinds)
     table.columns[1].justify = "left"
     table.columns[1].no_wrap = False
     _print(table, console)
@@ -140,7 +141,7 @@ def _rules(step: StepEvidence) -> dict[tuple[str, ...], list[str]]:
     """Tensors by what they were updated with, rounded for reading; those that agree stand together."""
     groups: dict[tuple[str, ...], list[str]] = {}
     rate, rates = step.expected_learning_rate, step.floor.tolerance("learning_rate")
-    for update in step.shown:
+    for update in step.update.shown:
         decay = step.expected_decay(update.tensor)
         wrong = not abs(update.learning_rate - rate) <= rates * rate
         wrong = wrong or not abs(update.weight_decay - decay) <= step.floor.tolerance("decay")

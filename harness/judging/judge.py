@@ -88,7 +88,7 @@ def _missing(trace: Trace, steps: tuple[StepEvidence, ...]) -> list[Finding]:
     if len(steps) < wanted:
         why = (
             "ranks hold different parameters from then on"
-            if steps and steps[-1].rank_distance
+            if steps and steps[-1].recorded.rank_distance
             else "no more were recorded"
         )
         message = f"{len(steps)} of {wanted} optimizer steps are checked: {why}"
@@ -98,7 +98,7 @@ def _missing(trace: Trace, steps: tuple[StepEvidence, ...]) -> list[Finding]:
             "run.incomplete", f"step {s.step} has no line in the ranks' steps file: nothing was reported", step=s.step
         )
         for s in steps
-        if s.reported is None
+        if s.recorded.reported is None
     ]
     findings += [
         Finding(

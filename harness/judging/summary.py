@@ -36,7 +36,7 @@ def summarize(evidence: StepEvidence) -> StepWeights:
 
 def _compared(evidence: StepEvidence, name: str, recovered: float | None, right: float) -> Compared:
     """`name` is the floor's."""
-    told = evidence.reported
+    told = evidence.recorded.reported
     reported = {"loss": told.loss, "norm": told.grad_norm, "learning_rate": told.learning_rate} if told else {}
     return Compared(
         reported=reported.get(name), recovered=recovered, right=right, tolerance=evidence.floor.tolerance(name)
@@ -44,13 +44,13 @@ def _compared(evidence: StepEvidence, name: str, recovered: float | None, right:
 
 
 def _rate(evidence: StepEvidence) -> float:
-    return statistics.median(update.learning_rate for update in evidence.shown)
+    return statistics.median(update.learning_rate for update in evidence.update.shown)
 
 
 def _conversations(evidence: StepEvidence) -> tuple[ConversationWeights, ...]:
     right = evidence.right
     found: list[list[float]] = [[] for _ in right.conversations]
-    for slot, weight in zip(right.slots, evidence.slot_weights.tolist(), strict=True):
+    for slot, weight in zip(right.slots, evidence.tokens.slots.tolist(), strict=True):
         found[slot.conversation].append(float(f"{weight:.{DIGITS}g}"))
     return tuple(
         ConversationWeights(
@@ -62,13 +62,13 @@ def _conversations(evidence: StepEvidence) -> tuple[ConversationWeights, ...]:
 
 def _tensors(evidence: StepEvidence) -> tuple[TensorStep, ...]:
     gradients = _right_gradients(evidence)
-    updates = {update.tensor: update for update in evidence.shown}
+    updates = {update.tensor: update for update in evidence.update.shown}
     names = shapes.shapes(evidence.right.scenario.model)
     return tuple(_tensor(evidence, updates[name], gradients[name]) for name in names if name in updates)
 
 
 def _tensor(evidence: StepEvidence, update: TensorUpdate, gradient: Tensor) -> TensorStep:
-    state = evidence.states[update.tensor]
+    state = evidence.recorded.states[update.tensor]
     moved = state.after - state.before
     right = _right_move(evidence, update.tensor, gradient)
     return TensorStep(
@@ -85,15 +85,15 @@ def _right_gradients(evidence: StepEvidence) -> dict[str, Tensor]:
     """The right gradient after clipping, by tensor, float64."""
     right = evidence.right
     flat = (right.weights * right.clip) @ right.basis.gradients
-    names = sorted(evidence.states)  # as a basis has them
-    parts = torch.split(flat, [evidence.states[name].before.numel() for name in names])
-    return {n: part.reshape(evidence.states[n].before.shape) for n, part in zip(names, parts, strict=True)}
+    names = sorted(evidence.recorded.states)  # as a basis has them
+    parts = torch.split(flat, [evidence.recorded.states[name].before.numel() for name in names])
+    return {n: part.reshape(evidence.recorded.states[n].before.shape) for n, part in zip(names, parts, strict=True)}
 
 
 def _right_move(evidence: StepEvidence, name: str, gradient: Tensor) -> Tensor:
     """AdamW's update by the scenario's rule, from the state that the framework had before the step; float64."""
-    rule, before = evidence.right.scenario.optimizer, evidence.states[name].before
-    first = rule.beta1 * evidence.before.first[name].double() + (1 - rule.beta1) * gradient
-    second = rule.beta2 * evidence.before.second[name].double() + (1 - rule.beta2) * gradient.square()
+    rule, before = evidence.right.scenario.optimizer, evidence.recorded.states[name].before
+    first = rule.beta1 * evidence.recorded.before.first[name].double() + (1 - rule.beta1) * gradient
+    second = rule.beta2 * evidence.recorded.before.second[name].double() + (1 - rule.beta2) * gradient.square()
     unit = direction(TensorState(before, before, first, second), rule, evidence.step + 1)
     return -evidence.expected_learning_rate * (unit + evidence.expected_decay(name) * before)

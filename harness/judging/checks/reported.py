@@ -32,13 +32,13 @@ def _compare(
 
 def loss(evidence: StepEvidence) -> list[Finding]:
     """`loss.value`: the reported loss against the mean over the trained tokens of the global batch."""
-    got = evidence.reported.loss if evidence.reported else None
+    got = evidence.recorded.reported.loss if evidence.recorded.reported else None
     return _compare(evidence, "loss.value", "loss", got, evidence.loss_right, evidence.floor.tolerance("loss"))
 
 
 def grad_norm(evidence: StepEvidence) -> list[Finding]:
     """`grad-norm.value`: the reported norm against that of the right gradient before clipping."""
-    got = evidence.reported.grad_norm if evidence.reported else None
+    got = evidence.recorded.reported.grad_norm if evidence.recorded.reported else None
     return _compare(
         evidence, "grad-norm.value", "gradient norm", got, evidence.norm_right, evidence.floor.tolerance("norm")
     )
@@ -46,8 +46,8 @@ def grad_norm(evidence: StepEvidence) -> list[Finding]:
 
 def learning_rate(evidence: StepEvidence) -> list[Finding]:
     """`learning-rate.value`: the reported rate against the one that the parameters moved with, right or wrong."""
-    got = evidence.reported.learning_rate if evidence.reported else None
-    moved = statistics.median(u.learning_rate for u in evidence.corrected)
+    got = evidence.recorded.reported.learning_rate if evidence.recorded.reported else None
+    moved = statistics.median(u.learning_rate for u in evidence.update.explained)
     allowed = evidence.floor.tolerance("learning_rate")
     if got is None or abs(got - moved) <= allowed * evidence.expected_learning_rate:
         return []

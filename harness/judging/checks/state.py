@@ -21,5 +21,5 @@ def ranks_agree(evidence: StepEvidence) -> list[Finding]:
             tolerance=0.0,
             tolerance_source="the same update of the same numbers",
         )
-        for rank, (tensor, distance) in sorted(evidence.rank_distance.items())
+        for rank, (tensor, distance) in sorted(evidence.recorded.rank_distance.items())
     ]

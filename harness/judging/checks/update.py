@@ -16,7 +16,9 @@ SOURCE = "floor of this step x margin"
 def learning_rate(evidence: StepEvidence) -> list[Finding]:
     """`update.learning-rate`, one finding for all tensors that got the same wrong rate."""
     right, allowed = evidence.expected_learning_rate, evidence.floor.tolerance("learning_rate")
-    wrong = [u for u in evidence.corrected if abs(u.learning_rate / right - 1) > max(allowed, MARGIN * u.rate_error)]
+    wrong = [
+        u for u in evidence.update.explained if abs(u.learning_rate / right - 1) > max(allowed, MARGIN * u.rate_error)
+    ]
     groups: dict[str, list[TensorUpdate]] = {}
     for update in wrong:
         groups.setdefault(f"{update.learning_rate:.3g}", []).append(update)
@@ -24,7 +26,7 @@ def learning_rate(evidence: StepEvidence) -> list[Finding]:
 
 
 def _who(evidence: StepEvidence, group: Sequence[TensorUpdate]) -> str:
-    if len(group) == len(evidence.updates):
+    if len(group) == len(evidence.update.as_asked):
         return "all tensors"
     return group[0].tensor if len(group) == 1 else f"{len(group)} tensors ({group[0].tensor}, ...)"
 
@@ -41,7 +43,7 @@ def _rate(evidence: StepEvidence, group: Sequence[TensorUpdate], right: float, a
         expected=right,
         tolerance=allowed,
         tolerance_source=SOURCE,
-        detail={"tensors": [u.tensor for u in group], "all": len(group) == len(evidence.updates)},
+        detail={"tensors": [u.tensor for u in group], "all": len(group) == len(evidence.update.as_asked)},
     )
 
 
@@ -50,7 +52,7 @@ def weight_decay(evidence: StepEvidence) -> list[Finding]:
     allowed = evidence.floor.tolerance("decay")
     wrong = [
         u
-        for u in evidence.corrected
+        for u in evidence.update.explained
         if u.learning_rate
         and abs(u.weight_decay - evidence.expected_decay(u.tensor))
         > max(allowed, MARGIN * u.decay_error, u.decay_bound)
@@ -105,7 +107,7 @@ def _betas(evidence: StepEvidence) -> list[Finding]:
 def _second(evidence: StepEvidence) -> list[Finding]:
     """The second moment must follow from the same gradient as the first."""
     rule = evidence.right.scenario.optimizer
-    off = observe.second_moment_error(evidence.moments, evidence.used.beta1, rule.beta2)
+    off = observe.second_moment_error(evidence.recorded.moments, evidence.used.beta1, rule.beta2)
     allowed = evidence.floor.tolerance("second")
     if off <= allowed or evidence.used.beta2 != rule.beta2:
         return []
@@ -125,10 +127,10 @@ def _second(evidence: StepEvidence) -> list[Finding]:
 
 
 def _count(evidence: StepEvidence) -> list[Finding]:
-    if not evidence.ahead:
+    if not evidence.update.steps_ahead:
         return []
-    right, counted = evidence.step + 1, evidence.step + 1 + evidence.ahead
-    plain = evidence.updates[0].learning_rate
+    right, counted = evidence.step + 1, evidence.step + 1 + evidence.update.steps_ahead
+    plain = evidence.update.as_asked[0].learning_rate
     return [
         Finding(
             "update.moments",
@@ -147,9 +149,13 @@ def _count(evidence: StepEvidence) -> list[Finding]:
 
 
 def _rule(evidence: StepEvidence) -> list[Finding]:
-    eps = evidence.eps
+    eps = evidence.update.eps
     # Told by the updates as they are if an eps explains them, else by what is left under all corrections.
-    wrong = [u for u in (evidence.corrected if eps is None else evidence.updates) if not evidence.follows(u)]
+    wrong = [
+        u
+        for u in (evidence.update.explained if eps is None else evidence.update.as_asked)
+        if not evidence.update.follows(u)
+    ]
     if not wrong:
         return []
     worst = max(wrong, key=lambda u: u.residual)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.judging import coarse
 from harness.judging.evidence import StepEvidence
 from harness.oracle import floor
 from harness.oracle.hypotheses import Hypothesis, Place, predict, weighing, wrong_parts
@@ -35,9 +36,9 @@ def _mask(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
     return Finding(
         "weights.mask",
         f"{kinds[hypothesis.mask]} at step {evidence.step} (largest weight x N of a token outside the responses:"
-        f" {evidence.prompt_largest:.3g}, expected 0, allowed {evidence.floor.tolerance('token'):.1g})",
+        f" {evidence.tokens.outside:.3g}, expected 0, allowed {evidence.floor.tolerance('token'):.1g})",
         step=evidence.step,
-        observed=evidence.prompt_largest,
+        observed=evidence.tokens.outside,
         expected=0.0,
         tolerance=evidence.floor.tolerance("token"),
         tolerance_source=SOURCE,
@@ -83,7 +84,7 @@ def _dropped(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
 
 
 def _level(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
-    rows = [r for r in evidence.rows if abs(r.weight) > evidence.floor.tolerance("token")]
+    rows = [r for r in evidence.tokens.rows if abs(r.weight) > evidence.floor.tolerance("token")]
     low, high = min(rows, key=lambda r: r.weight), max(rows, key=lambda r: r.weight)
     return Finding(
         "weights.mean-of-means",
@@ -153,7 +154,9 @@ def _uneven(evidence: StepEvidence) -> Finding:
         (abs(float(off[c].mean())), i) for i, c in zip(trained, floor.rows(evidence.right), strict=True)
     )
     c = evidence.right.conversations[number]
-    got = next(r for r in evidence.rows if (r.rank, r.micro_batch, r.row) == (c.rank, c.micro_batch, c.row)).weight
+    got = next(
+        r for r in evidence.tokens.rows if (r.rank, r.micro_batch, r.row) == (c.rank, c.micro_batch, c.row)
+    ).weight
     relative = worst / evidence.clip_expected
     return Finding(
         "weights.uneven",
@@ -176,12 +179,12 @@ def residual(evidence: StepEvidence) -> list[Finding]:
     allowed = evidence.floor.tolerance("residual")
     if evidence.residual <= allowed:
         return []
-    if evidence.coarse is not None and evidence.looks_coarse:
+    if (bfloat16 := coarse.explaining_floor(evidence)) is not None:
         return [
             Finding(
                 "numerics.dtype",
                 f"the gradient at step {evidence.step} carries rounding of {evidence.residual:.2g} (relative),"
-                f" expected at most {allowed:.1g} in fp32; bfloat16 gives {evidence.coarse.residual:.2g}",
+                f" expected at most {allowed:.1g} in fp32; bfloat16 gives {bfloat16.residual:.2g}",
                 step=evidence.step,
                 observed=evidence.residual,
                 expected=evidence.floor.residual,

@@ -185,7 +185,7 @@ def weights_by_micro_batch(e: StepEvidence) -> str:
     for rank in range(scenario.ranks):
         cells = []
         for number in range(scenario.accumulation):
-            rows = [r for r in e.rows if (r.rank, r.micro_batch) == (rank, number)]
+            rows = [r for r in e.tokens.rows if (r.rank, r.micro_batch) == (rank, number)]
             tokens = sum(r.trained for r in rows)
             mean = sum(r.weight * r.trained for r in rows) / tokens if tokens else 0.0
             cells.append(f"{round(mean, 4) + 0.0:.4f}" if tokens else "-")  # + 0.0: no -0.0000
@@ -255,7 +255,7 @@ _SCHEDULES = {
 def _schedule(evidence: Sequence[StepEvidence]) -> str:
     """A key of `_SCHEDULES`."""
     scenario = evidence[0].right.scenario
-    got = [e.updates[0].learning_rate for e in evidence]
+    got = [e.update.as_asked[0].learning_rate for e in evidence]
 
     def follows(shift: int) -> bool:
         wanted = [scenario.learning_rate_at(e.step + shift) for e in evidence]
@@ -283,7 +283,9 @@ def _update(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> li
 
 
 def _learning_rate(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> Diagnosis:
-    line = ", ".join(f"{e.updates[0].learning_rate:.6g} (right {e.expected_learning_rate:.6g})" for e in evidence)
+    line = ", ".join(
+        f"{e.update.as_asked[0].learning_rate:.6g} (right {e.expected_learning_rate:.6g})" for e in evidence
+    )
     how = _schedule(evidence) if any(f.detail.get("all") for f in own) else "groups"
     summary = _SCHEDULES.get(how, f"parameter groups differ: {own[0].message}")
     cause = "learning-rate-schedule"
@@ -292,7 +294,7 @@ def _learning_rate(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> 
 
 def _weight_decay(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
     tensors = finding.detail["tensors"]
-    norms = all(evidence[0].before.parameters[t].ndim == 1 for t in tensors)
+    norms = all(evidence[0].recorded.before.parameters[t].ndim == 1 for t in tensors)
     what = "norms and biases, which should be exempt" if norms else f"{len(tensors)} tensors, {tensors[0]} first"
     summary = f"weight decay of {finding.observed:.4g} instead of {finding.expected:.4g} applies to {what}"
     more = float(finding.observed or 0.0) > float(finding.expected or 0.0)
@@ -312,7 +314,7 @@ def _moments(telling: Finding) -> Diagnosis:
 
 
 def _bias_correction(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
-    shares = ", ".join(f"{e.updates[0].learning_rate / e.expected_learning_rate:.4f}" for e in evidence)
+    shares = ", ".join(f"{e.update.as_asked[0].learning_rate / e.expected_learning_rate:.4f}" for e in evidence)
     summary = (
         "Adam's step count starts at 1 instead of 0, as after a step with no gradient before the training:"
         f" the first updates are too small (times {shares})"
@@ -370,7 +372,7 @@ def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
     """Whether every step reports the rate that the schedule has for the one after it."""
     scenario = evidence[0].right.scenario
     allowed = [e.floor.tolerance("learning_rate") * scenario.optimizer.learning_rate for e in evidence]
-    told = [None if e.reported is None else e.reported.learning_rate for e in evidence]
+    told = [None if e.recorded.reported is None else e.recorded.reported.learning_rate for e in evidence]
     return all(
         t is not None and abs(t - scenario.learning_rate_at(e.step + 1)) <= a
         for t, e, a in zip(told, evidence, allowed, strict=True)
@@ -387,16 +389,20 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
             e.fit.hypothesis.scale == hypotheses.UNIT
             and e.fit.hypothesis.clip == "right"
             and hypotheses.clips(e.right, e.fit.norm * min(1.0, scale.factor))
-            and e.reported is not None
-            and e.reported.grad_norm is not None
-            and abs(e.reported.grad_norm / (e.fit.norm * scale.factor) - 1) <= e.floor.tolerance("norm")
+            and e.recorded.reported is not None
+            and e.recorded.reported.grad_norm is not None
+            and abs(e.recorded.reported.grad_norm / (e.fit.norm * scale.factor) - 1) <= e.floor.tolerance("norm")
             for e in evidence
         ):
             sentence = (
                 f"the gradient before clipping is {_fraction(scale.factor)} times what it should be ({scale.name});"
                 " clipping hides it, so the clip threshold acts earlier than it is meant to"
             )
-            reported = ", ".join(f"{e.reported.grad_norm:.6g}" for e in evidence if e.reported and e.reported.grad_norm)
+            reported = ", ".join(
+                f"{e.recorded.reported.grad_norm:.6g}"
+                for e in evidence
+                if e.recorded.reported and e.recorded.reported.grad_norm
+            )
             line = f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
             kind = f"gradient-scale: {_short(scale)}"
             return Diagnosis("gradient-scale", sentence, 1.0, ("grad-norm.value",), line, kind=kind)

@@ -52,7 +52,7 @@ def _stale(evidence: StepEvidence, previous: StepEvidence | None) -> Cause | Non
 
 
 def _coupled_decay(evidence: StepEvidence) -> Cause:
-    left, factor = _left_beside(evidence, flatten(evidence.before.parameters))
+    left, factor = _left_beside(evidence, flatten(evidence.recorded.before.parameters))
     return Cause(
         "coupled-decay",
         "weight decay is added to the gradient (L2 regularisation), not to the update as AdamW has it",
@@ -77,7 +77,7 @@ def _leak(evidence: StepEvidence) -> Cause | None:
         return None
     scenario = evidence.right.scenario
     segments = [_joined(s) for s in sequences.values()]
-    leaking = basis.build(as_computed(evidence.before.parameters, scenario), scenario.model, segments)
+    leaking = basis.build(as_computed(evidence.recorded.before.parameters, scenario), scenario.model, segments)
     left = float(leaking.solve(evidence.observed.gradient)[1].norm()) / evidence.norm_used
     return Cause(
         "attention-leak",

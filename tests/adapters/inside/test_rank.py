@@ -27,7 +27,7 @@ def test_a_call_of_the_framework_meets_without_an_address(tmp_path: Path) -> Non
     variables |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "LOCKSTEP_RENDEZVOUS": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", CALL, str(job)],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env=variables,
         capture_output=True,
         text=True,

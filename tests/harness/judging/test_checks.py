@@ -11,6 +11,7 @@ import pytest
 from harness.judging import judge
 from harness.judging.checks import CHECKS, inputs, reported, state, update, weights
 from harness.judging.evidence import StepEvidence
+from harness.judging.update_rule import update_rule
 from harness.oracle.basis import BasisCache
 from harness.traces.batch import Conversation, right_rows
 from harness.traces.text_files import Reported
@@ -31,6 +32,11 @@ def altered(evidence: StepEvidence, number: int, change: Change) -> StepEvidence
     conversations = list(evidence.right.conversations)
     conversations[number] = change(conversations[number])
     return replace(evidence, right=replace(evidence.right, conversations=conversations))
+
+
+def recorded(evidence: StepEvidence, **changed: object) -> StepEvidence:
+    """The same step with something else recorded of it."""
+    return replace(evidence, recorded=replace(evidence.recorded, **changed))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
@@ -122,8 +128,8 @@ def test_attention_that_reaches_out_or_not_far_enough(right: StepEvidence) -> No
 @pytest.mark.parametrize("factor", [0.25, 1.01, -1.0, 0.0, float("nan"), float("inf")])
 def test_reported_numbers_that_are_wrong(right: StepEvidence, factor: float) -> None:
     told = Reported(step=1, loss=right.loss_right * factor, grad_norm=right.norm_right * factor)
-    (loss,) = reported.loss(replace(right, reported=told))
-    (norm,) = reported.grad_norm(replace(right, reported=told))
+    (loss,) = reported.loss(recorded(right, reported=told))
+    (norm,) = reported.grad_norm(recorded(right, reported=told))
     assert (loss.code, norm.code) == ("loss.value", "grad-norm.value")
     assert (loss.expected, norm.expected) == (right.loss_right, right.norm_right)
     assert f"expected {right.loss_right:.6g}" in loss.message
@@ -133,8 +139,8 @@ def test_reported_numbers_that_are_wrong(right: StepEvidence, factor: float) -> 
 def test_reported_numbers_within_rounding_or_not_told(right: StepEvidence) -> None:
     near = Reported(step=1, loss=right.loss_right * (1 + 1e-8), grad_norm=right.norm_right * (1 - 1e-8))
     for told in (near, Reported(step=1), None):
-        assert reported.loss(replace(right, reported=told)) == []
-        assert reported.grad_norm(replace(right, reported=told)) == []
+        assert reported.loss(recorded(right, reported=told)) == []
+        assert reported.grad_norm(recorded(right, reported=told)) == []
 
 
 # ---- state, update, weights
@@ -142,7 +148,7 @@ def test_reported_numbers_within_rounding_or_not_told(right: StepEvidence) -> No
 
 def test_ranks_that_differ_are_named_in_order(right: StepEvidence) -> None:
     one, two = state.ranks_agree(
-        replace(right, rank_distance={3: ("lm_head.weight", 0.5), 1: ("model.norm.weight", 1e-9)})
+        recorded(right, rank_distance={3: ("lm_head.weight", 0.5), 1: ("model.norm.weight", 1e-9)})
     )
     assert (one.code, one.rank, one.tensor, one.observed) == ("state.rank-desync", 1, "model.norm.weight", 1e-9)
     assert (two.rank, two.tensor) == (3, "lm_head.weight")
@@ -153,12 +159,10 @@ def moved(evidence: StepEvidence, factor: float, tensors: set[str]) -> StepEvide
     """Some tensors took a step of another length."""
     states = {
         n: replace(s, after=s.before + factor * (s.after - s.before)) if n in tensors else s
-        for n, s in evidence.states.items()
+        for n, s in evidence.recorded.states.items()
     }
-    updates = tuple(
-        replace(u, learning_rate=factor * u.learning_rate) if u.tensor in tensors else u for u in evidence.updates
-    )
-    return replace(evidence, states=states, updates=updates)
+    rule = update_rule(states, evidence.used, evidence.step, evidence.expected_learning_rate, evidence.floor)
+    return replace(recorded(evidence, states=states), update=rule)
 
 
 def test_a_wrong_learning_rate_of_one_tensor_and_of_all(right: StepEvidence) -> None:
@@ -166,7 +170,7 @@ def test_a_wrong_learning_rate_of_one_tensor_and_of_all(right: StepEvidence) -> 
     assert (one.code, one.tensor) == ("update.learning-rate", "model.norm.weight")
     assert one.observed == pytest.approx(5e-4, rel=1e-3)
     assert one.message.startswith("model.norm.weight moved with learning rate 0.000")
-    (every,) = update.learning_rate(moved(right, 2.0, set(right.states)))
+    (every,) = update.learning_rate(moved(right, 2.0, set(right.recorded.states)))
     assert every.detail["all"] is True
     assert every.message.startswith("all tensors moved with learning rate 0.00")
 

@@ -1,0 +1,31 @@
+"""Whether bfloat16 arithmetic explains what is off in a run that asks for float32."""
+
+from __future__ import annotations
+
+import torch
+
+from harness.judging.evidence import StepEvidence
+from harness.oracle import floor, hypotheses
+from harness.oracle.floor import Floor
+
+
+def explaining_floor(evidence: StepEvidence) -> Floor | None:
+    """The floor that bfloat16 would have, if all that is off is within it: residual, weights and reported numbers.
+
+    None in a run that asks for bfloat16, and where something else is off. It simulates the step anew, so it is slow.
+    """
+    if evidence.right.scenario.precision != "fp32":
+        return None
+    coarse = floor.measure(evidence.right, evidence.recorded.before, torch.bfloat16)
+    if evidence.residual > coarse.tolerance("residual"):
+        return None
+    fit = hypotheses.compare(
+        hypotheses.weighing(evidence.right), evidence.fit.hypothesis, evidence.observed.weights, coarse
+    )
+    return coarse if fit.excess <= 1.0 and _reports_fit(evidence, coarse) else None
+
+
+def _reports_fit(evidence: StepEvidence, coarse: Floor) -> bool:
+    told = evidence.recorded.reported
+    pairs = ((told.loss, evidence.loss_right, "loss"), (told.grad_norm, evidence.fit.norm, "norm")) if told else ()
+    return all(got is None or abs(got / right - 1) <= coarse.tolerance(name) for got, right, name in pairs)

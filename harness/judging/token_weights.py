@@ -1,0 +1,71 @@
+"""The recovered weights, dealt out from the columns of the basis to the tokens of the global batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.oracle.step import RightStep
+
+
+@dataclass(frozen=True)
+class RowWeight:
+    """What the tokens of one conversation weighed, times N: a right unclipped step gives 1.0."""
+
+    rank: int
+    micro_batch: int
+    row: int | None
+    """Index into the scenario's rows."""
+    trained: int
+    """Tokens to be trained."""
+    weight: float
+    """Mean recovered weight of these tokens x N."""
+    spread: float
+    """Largest distance of one token's weight from that mean, x N."""
+    expected: float
+    """The clip coefficient."""
+
+
+@dataclass(frozen=True)
+class TokenWeights:
+    """The weights of one step, all times N."""
+
+    slots: Tensor
+    """float64 [slots]: the weight of every predicted token."""
+    rows: tuple[RowWeight, ...]
+    """Those of the trained tokens, by conversation; conversations without any are left out."""
+    outside: float
+    """Largest weight of a token that should have none."""
+
+
+def token_weights(right: RightStep, recovered: Tensor) -> TokenWeights:
+    """Deal out `recovered`, float64 [columns] of the step's basis."""
+    slots = _by_slot(right, recovered)
+    silent = [j for j, s in enumerate(right.slots) if not s.trained]
+    outside = float(slots[silent].abs().max()) if silent else 0.0
+    return TokenWeights(slots, _by_row(right, slots), outside)
+
+
+def _by_slot(right: RightStep, recovered: Tensor) -> Tensor:
+    """A column that several slots share is dealt out evenly among the trained ones, or among all if none is."""
+    index = torch.tensor([s.column for s in right.slots])
+    trained = torch.tensor([float(s.trained) for s in right.slots], dtype=torch.float64)
+    count = right.by_column(trained)[index]
+    every = right.by_column(torch.ones(len(right.slots)))[index]
+    share = torch.where(count > 0, trained / count.clamp_min(1.0), 1.0 / every)
+    return recovered[index] * share * right.targets
+
+
+def _by_row(right: RightStep, slots: Tensor) -> tuple[RowWeight, ...]:
+    result = []
+    for i, c in enumerate(right.conversations):
+        chosen = [j for j, s in enumerate(right.slots) if s.conversation == i and s.trained]
+        if not chosen:
+            continue
+        each = slots[chosen]
+        mean = float(each.mean())
+        spread = float((each - mean).abs().max())
+        result.append(RowWeight(c.rank, c.micro_batch, c.row, len(chosen), mean, spread, right.clip))
+    return tuple(result)

@@ -1,0 +1,73 @@
+"""The update rule that every tensor really followed, with what explains it where it is not the scenario's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from adapters.contract import Optimizer
+from harness.oracle import floor
+from harness.oracle.floor import Floor
+from harness.oracle.update import TensorState, TensorUpdate, recover, recover_eps
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """The updates of one step, recovered twice: by the rule that was asked for, and by the one that explains them."""
+
+    as_asked: tuple[TensorUpdate, ...]
+    """By the scenario's step count and eps (and the betas that the moments follow)."""
+    explained: tuple[TensorUpdate, ...]
+    """By the step count and the eps that explain the updates. The same as `as_asked` where those are the scenario's."""
+    steps_ahead: int
+    """By how many steps Adam's step count, and so its bias correction, is ahead: 1 if that alone makes the learning
+    rate of every tensor right, else 0."""
+    eps: float | None
+    """An eps under which every update follows from its moments, if the scenario's does not and another does."""
+    allowed: float
+    """The floor's tolerance for what an update leaves unexplained."""
+
+    def follows(self, update: TensorUpdate) -> bool:
+        """Whether an update follows from its moments, as far as its rounding lets one tell."""
+        return update.residual <= max(self.allowed, update.residual_bound)
+
+    @property
+    def shown(self) -> tuple[TensorUpdate, ...]:
+        """What reports show of every tensor: the learning rate that it moved by, if one goes by the scenario's rule;
+        and the decay as it is judged, which a step count or an eps does not touch."""
+        return tuple(
+            replace(plain, weight_decay=judged.weight_decay)
+            for plain, judged in zip(self.as_asked, self.explained, strict=True)
+        )
+
+
+def update_rule(
+    states: Mapping[str, TensorState], rule: Optimizer, step: int, learning_rate: float, noise: Floor
+) -> UpdateRule:
+    """Recover the rule of optimizer step `step` (from 0), whose right rate is `learning_rate`.
+
+    `rule`: the scenario's, with the betas that the moments follow.
+    """
+    allowed = noise.tolerance("update")
+
+    def recovered(by: Optimizer, ahead: int = 0) -> tuple[TensorUpdate, ...]:
+        return tuple(recover(n, s, by, step + 1 + ahead) for n, s in states.items())
+
+    def fits_rate(updates: tuple[TensorUpdate, ...]) -> bool:
+        return all(
+            abs(u.learning_rate / learning_rate - 1)
+            <= max(noise.tolerance("learning_rate"), floor.MARGIN * u.rate_error)
+            for u in updates
+        )
+
+    def all_follow(updates: tuple[TensorUpdate, ...]) -> bool:
+        return all(u.residual <= max(allowed, u.residual_bound) for u in updates)
+
+    as_asked = recovered(rule)
+    ahead = int(not fits_rate(as_asked) and fits_rate(recovered(rule, ahead=1)))
+    explained, eps = recovered(rule, ahead) if ahead else as_asked, None
+    if not all_follow(explained):
+        found = recover_eps(states, rule, step + 1)
+        if found is not None and all_follow(recovered(replace(rule, eps=found))):
+            explained, eps = recovered(replace(rule, eps=found), ahead), found
+    return UpdateRule(as_asked, explained, ahead, eps, allowed)
