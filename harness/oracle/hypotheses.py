@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from adapters.contract import Scenario
 from harness.oracle import floor
 from harness.oracle.floor import Floor
 from harness.oracle.step import RightStep, clip_coefficient
@@ -29,6 +30,15 @@ CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
 
 Place = tuple[int, int]
 """Rank and micro-batch."""
+
+_AXES: dict[Level, tuple[str, ...]] = {
+    "token": (),
+    "micro-batch": ("rank", "micro-batch"),
+    "rank": ("rank",),
+    "micro-step": ("micro-batch",),
+    "row": ("rank", "micro-batch", "row"),
+}
+"""What two tokens must share to be in one mean."""
 
 
 @dataclass(frozen=True)
@@ -128,20 +138,39 @@ def _row_mean(right: RightStep) -> Tensor:
     return result
 
 
-def scales(right: RightStep) -> tuple[Scale, ...]:
-    """Factors that trainers are known to get wrong, by their names; those that coincide keep the first name."""
-    scenario = right.scenario
+def named_factors(scenario: Scenario) -> tuple[Scale, ...]:
+    """Factors that trainers are known to get wrong; several may have one size."""
     base = {
         "gradient_accumulation_steps": scenario.accumulation,
         "world size": scenario.ranks,
         "micro-batch size": scenario.micro_batch_size,
         "gradient_accumulation_steps x world size": scenario.accumulation * scenario.ranks,
     }
-    result = {1.0: "1"}
-    for name, value in base.items():
-        result.setdefault(float(value), name)
-        result.setdefault(1.0 / value, f"1/({name})" if " x " in name else f"1/{name}")
-    return tuple(Scale(factor, name) for factor, name in result.items())
+    both = ((Scale(float(v), n), Scale(1.0 / v, f"1/({n})" if " x " in n else f"1/{n}")) for n, v in base.items())
+    return tuple(scale for pair in both for scale in pair)
+
+
+def scales(right: RightStep) -> tuple[Scale, ...]:
+    """Factors that trainers are known to get wrong, 1 first; of those that coincide only the first is there."""
+    result = {UNIT.factor: UNIT}
+    for scale in named_factors(right.scenario):
+        result.setdefault(scale.factor, scale)
+    return tuple(result.values())
+
+
+def same_levels(scenario: Scenario, level: Level) -> tuple[Level, ...]:
+    """Levels of averaging that are one with `level` in this scenario, itself among them: on one rank, a micro-step is
+    one micro-batch."""
+    several = {
+        "rank": scenario.ranks > 1,
+        "micro-batch": scenario.accumulation > 1,
+        "row": scenario.micro_batch_size * scenario.rows_per_sequence > 1,
+    }
+
+    def told_apart(by: Level) -> frozenset[str]:
+        return frozenset(axis for axis in _AXES[by] if several[axis])
+
+    return tuple(other for other in LEVELS if told_apart(other) == told_apart(level))
 
 
 def masked(w: Weighing, mask: Mask) -> Tensor:

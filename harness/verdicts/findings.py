@@ -106,9 +106,15 @@ class Diagnosis:
     kind: str = ""
     """The cause with what tells it from another of that name, such as `dropped-micro-batches: 1, 2 of 4`. It holds no
     measured number, so that it is the same wherever the same thing is wrong. The cause alone where none is given."""
+    measured: tuple[str, ...] = ()
+    """What was measured of the cause, by every name that it has in this scenario: `micro-batch` and, on one rank,
+    `micro-step`. What is known upstream is matched by it; it is not written into the verdict. What `kind` tells of the
+    cause where none is given."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a cause that nobody could look up."""
         if self.cause not in CAUSES:
             raise ValueError(f"{self.cause!r} is no cause that is known here")
         object.__setattr__(self, "kind", self.kind or self.cause)
+        if not self.measured and self.kind != self.cause:
+            object.__setattr__(self, "measured", (self.kind.removeprefix(f"{self.cause}: "),))

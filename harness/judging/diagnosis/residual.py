@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from harness.judging.diagnosis.wording import at_steps, of_codes
 from harness.judging.evidence import StepEvidence
 from harness.oracle import basis
 from harness.oracle.basis import Segment, flatten
 from harness.oracle.step import as_computed
 from harness.traces.batch import Conversation
+from harness.verdicts.findings import Diagnosis, Finding
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,25 @@ def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
         f"residual {evidence.residual:.3g}; tried: {names}",
         evidence.residual,
     )
+
+
+def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
+    """A coarser dtype, or else what would leave least of the gradient unexplained."""
+    result = []
+    if dtype := of_codes(findings, "numerics.dtype"):
+        where = at_steps([f.step for f in dtype], len(evidence))
+        sentence = "gradients are computed or accumulated in bfloat16, although the scenario asks for float32"
+        result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), f"{dtype[0].message}; {where}"))
+    steps = [f.step for f in of_codes(findings, "weights.residual")]
+    if not steps:
+        return result
+    causes = []
+    for number in steps:
+        at = next(i for i, e in enumerate(evidence) if e.step == number)
+        causes.append(explain(evidence[at], evidence[at - 1] if at else None))
+    named = [c for c in causes if c.name != UNEXPLAINED] or causes
+    cause, share = named[0], sum(c.name == named[0].name for c in causes) / len(causes)
+    explained = 0.0 if cause.name == UNEXPLAINED else share
+    line = f"{cause.evidence}; {at_steps(steps, len(evidence))}"
+    result.append(Diagnosis(cause.name, cause.summary, explained, ("weights.residual",), line))
+    return result

@@ -1,28 +1,35 @@
-"""What is known of a cause in a framework's releases, from `upstream.toml`."""
+"""What is known upstream of a cause in a framework's releases, from `upstream.toml`."""
 
 from __future__ import annotations
 
 import functools
-import tomllib
-from importlib.resources import files
+from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict
 
 from adapters.contract import EngineOutput, Precision, RowFormat, Scenario, Schedule, Sharding
+from harness import tables
+from harness.environments import recipes
 from harness.traces.text_files import Header
+from harness.verdicts.findings import Diagnosis
+
+FILE = Path(__file__).with_name("upstream.toml")
 
 
-class Known(BaseModel):
+class UpstreamCause(BaseModel):
     """One entry: where a cause is known to come from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    framework: str
-    """The package that it is in: the framework itself, or one installed underneath."""
+    package: str
+    """What it is in: a framework, or a package that is installed underneath."""
     versions: str
     cause: str
+    measured: tuple[str, ...] | None = None
+    """What is measured of it, one of these (`Diagnosis.measured`): `rank`, `1/GA`, `first and last`. None where the
+    cause alone tells."""
     since: str
     until: str
     why: str
@@ -36,19 +43,21 @@ class Known(BaseModel):
     processor: bool | None = None
     schedule: Schedule | None = None
     under: tuple[str, ...] | None = None
-    """Frameworks that it shows on, for a package underneath."""
+    """Families of frameworks that it shows on, for a package underneath (`family` in the recipes)."""
 
     @property
     def sentence(self) -> str:
         return f"known since {self.since}, {self.until}: {self.why}. {' '.join(self.links)}"
 
-    def fits(self, header: Header, cause: str, scenario: Scenario) -> bool:
+    def fits(self, header: Header, diagnosis: Diagnosis, scenario: Scenario) -> bool:
+        """Whether this is where a diagnosis of that run comes from."""
         version = self._version(header)
         return (
-            cause == self.cause
+            diagnosis.cause == self.cause
+            and (self.measured is None or not set(self.measured).isdisjoint(diagnosis.measured))
             and version is not None
             and SpecifierSet(self.versions).contains(version, prereleases=True)
-            and (self.under is None or header.framework in self.under)
+            and (self.under is None or recipes.shipped().family(header.framework) in self.under)
             and (self.sharding is None or scenario.sharding in self.sharding)
             and self.offload in (None, scenario.offload_optimizer)
             and self.engine_output in (None, scenario.engine_output)
@@ -60,20 +69,25 @@ class Known(BaseModel):
 
     def _version(self, header: Header) -> Version | None:
         """Of this entry's package, in the run that was recorded; None if it was not there."""
-        own = header.framework == self.framework
+        own = header.framework == self.package
         try:
-            return Version(header.version if own else header.packages.get(self.framework, ""))
+            return Version(header.version if own else header.packages.get(self.package, ""))
         except InvalidVersion:
             return None
 
 
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    cause: tuple[UpstreamCause, ...] = ()
+
+
 @functools.cache
-def entries() -> tuple[Known, ...]:
-    """All entries of `upstream.toml`."""
-    text = files("harness.judging.diagnosis").joinpath("upstream.toml").read_text()
-    return tuple(Known.model_validate(entry) for entry in tomllib.loads(text)["known"])
+def entries() -> tuple[UpstreamCause, ...]:
+    """All entries of `upstream.toml`. Raises BadTable."""
+    return tables.read(FILE, _File).cause
 
 
-def find(header: Header, cause: str, scenario: Scenario) -> Known | None:
-    """The first entry for this cause in what was recorded: the framework, or a package underneath."""
-    return next((k for k in entries() if k.fits(header, cause, scenario)), None)
+def find(header: Header, diagnosis: Diagnosis, scenario: Scenario) -> UpstreamCause | None:
+    """The first entry that fits a diagnosis of what was recorded: of the framework, or of a package underneath."""
+    return next((entry for entry in entries() if entry.fits(header, diagnosis, scenario)), None)

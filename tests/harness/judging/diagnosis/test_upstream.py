@@ -6,8 +6,9 @@ import pytest
 
 import scenarios
 from harness.judging.diagnosis import upstream
-from harness.judging.diagnosis.upstream import Known
+from harness.judging.diagnosis.upstream import UpstreamCause
 from harness.traces.text_files import Header
+from harness.verdicts.findings import Diagnosis
 
 CAUSE = "mean-of-means"
 
@@ -26,9 +27,9 @@ def header(framework: str = "trl", version: str = "0.12.2", **packages: str) -> 
     )
 
 
-def entry(**change: object) -> Known:
+def entry(**change: object) -> UpstreamCause:
     fields = {
-        "framework": "transformers",
+        "package": "transformers",
         "versions": "<4.54",
         "cause": CAUSE,
         "since": "ever",
@@ -37,11 +38,15 @@ def entry(**change: object) -> Known:
         "remedy": "update",
         "links": ["https://example.org"],
     }
-    return Known.model_validate(fields | change)
+    return UpstreamCause.model_validate(fields | change)
 
 
-def fits(known: Known, of: Header, scenario: str = "sft-ragged") -> bool:
-    return known.fits(of, CAUSE, scenarios.get(scenario))
+def diagnosis(cause: str = CAUSE, telling: str = "rank", measured: tuple[str, ...] = ()) -> Diagnosis:
+    return Diagnosis(cause, "so it is", 1.0, (), "", kind=f"{cause}: {telling}", measured=measured)
+
+
+def fits(known: UpstreamCause, of: Header, scenario: str = "sft-ragged") -> bool:
+    return known.fits(of, diagnosis(), scenarios.get(scenario))
 
 
 def test_an_entry_may_be_of_a_package_underneath() -> None:
@@ -51,7 +56,7 @@ def test_an_entry_may_be_of_a_package_underneath() -> None:
 
 
 def test_a_frameworks_own_version_counts_not_what_is_installed_under_its_name() -> None:
-    own = entry(framework="trl", versions="<1")
+    own = entry(package="trl", versions="<1")
     assert fits(own, header(trl="1.16.0"))
     assert not fits(own, header(version="1.16.0", trl="0.12.2"))
 
@@ -59,8 +64,8 @@ def test_a_frameworks_own_version_counts_not_what_is_installed_under_its_name() 
 @pytest.mark.parametrize(
     ("change", "scenario", "fit"),
     [
-        ({"under": ["trl"]}, "sft-ragged", True),
-        ({"under": ["llamafactory"]}, "sft-ragged", False),
+        ({"under": ["trainer"]}, "sft-ragged", True),
+        ({"under": ["verl"]}, "sft-ragged", False),
         ({"sharding": ["zero2"]}, "sft-ragged-zero2", True),
         ({"sharding": ["zero2"]}, "sft-ragged", False),
         ({"offload": True}, "sft-ragged-zero2-offload", True),
@@ -80,13 +85,24 @@ def test_an_entry_is_of_the_scenarios_it_names(change: dict[str, object], scenar
 
 
 def test_another_cause_is_another_matter() -> None:
-    assert not entry().fits(header(transformers="4.46.3"), "gradient-scale", scenarios.get("sft-ragged"))
+    other = diagnosis("gradient-scale", "GA")
+    assert not entry().fits(header(transformers="4.46.3"), other, scenarios.get("sft-ragged"))
+
+
+@pytest.mark.parametrize(
+    ("told", "measured", "fit"),
+    [("rank", (), True), ("micro-batch", (), False), ("micro-batch", ("micro-batch", "rank"), True)],
+)
+def test_what_was_measured_of_the_cause_counts(told: str, measured: tuple[str, ...], fit: bool) -> None:
+    """By any name that it has in the scenario: with one micro-batch a step, each rank's mean is each micro-batch's."""
+    found = diagnosis(telling=told, measured=measured)
+    assert entry(measured=["rank"]).fits(header(transformers="4.46.3"), found, scenarios.get("sft-ragged")) is fit
 
 
 def test_a_version_that_is_none_fits_nothing() -> None:
-    assert not fits(entry(framework="trl", versions=">=0"), header(version="simulated"))
+    assert not fits(entry(package="trl", versions=">=0"), header(version="simulated"))
 
 
 def test_every_shipped_entry_can_be_read() -> None:
-    assert {known.framework for known in upstream.entries()} >= {"deepspeed", "openrlhf", "transformers", "verl"}
+    assert {known.package for known in upstream.entries()} >= {"deepspeed", "openrlhf", "transformers", "verl"}
     assert all("http" in known.sentence for known in upstream.entries())

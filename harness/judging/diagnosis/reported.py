@@ -1,0 +1,129 @@
+"""Causes of wrong reported numbers: what else was found, a factor that clipping hides, or the report alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from harness.judging.diagnosis.weights import factors, short
+from harness.judging.diagnosis.wording import fraction, of_codes
+from harness.judging.evidence import StepEvidence
+from harness.oracle import hypotheses
+from harness.verdicts.findings import Diagnosis, Finding
+
+NAMES = {"loss.value": "loss", "grad-norm.value": "gradient norm", "learning-rate.value": "learning rate"}
+
+Cause = Literal["hidden", "found", "misreported"]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What decides why a reported number is wrong."""
+
+    found: Sequence[Diagnosis]
+    """Causes in inputs, weights or update."""
+    hidden: Diagnosis | None
+    """A factor on the gradient that clipping hides, and that the reported norms show."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A cause, with the codes that it may explain, and when it does."""
+
+    codes: frozenset[str]
+    holds: Callable[[_Case], bool]
+    cause: Cause
+
+
+_TABLE = (
+    _Row(frozenset({"grad-norm.value"}), lambda case: case.hidden is not None, "hidden"),
+    # A wrong learning rate does not follow from those: it is held against the one that the parameters moved with.
+    _Row(frozenset({"loss.value", "grad-norm.value"}), lambda case: bool(case.found), "found"),
+    _Row(frozenset(NAMES), lambda _: True, "misreported"),
+)
+"""For each code the first row that holds is its cause."""
+
+
+def with_reported(
+    found: Sequence[Diagnosis], evidence: Sequence[StepEvidence], findings: Sequence[Finding]
+) -> list[Diagnosis]:
+    """The causes found so far and, for each wrong reported number, the one that it belongs to."""
+    wrong = of_codes(findings, *NAMES)
+    hidden = _hidden_scale(evidence) if of_codes(wrong, "grad-norm.value") else None
+    case = _Case(found, hidden)
+    causes = {f.code: next(row.cause for row in _TABLE if f.code in row.codes and row.holds(case)) for f in wrong}
+    result = list(found)
+    if following := tuple(sorted(code for code, cause in causes.items() if cause == "found")):
+        result[0] = replace(result[0], codes=(*result[0].codes, *following))
+    if hidden is not None:
+        result.append(hidden)
+    if own := [f for f in wrong if causes[f.code] == "misreported"]:
+        result.append(_misreported(evidence, own, alone=not result))
+    return result
+
+
+def _misreported(evidence: Sequence[StepEvidence], own: Sequence[Finding], alone: bool) -> Diagnosis:
+    codes = tuple(sorted({f.code for f in own}))
+    what = " and ".join(NAMES[c] for c in codes)
+    late = codes == ("learning-rate.value",) and _reports_the_next_rate(evidence)
+    how = "is that of the next step" if late else "is wrong"
+    kind = f"misreported: {', '.join(c.removesuffix('.value') for c in codes)}{' of the next step' * late}"
+    lead = "the step is right as far as its noise floor lets one tell, but the" if alone else "the"
+    return Diagnosis("misreported", f"{lead} reported {what} {how}", 1.0, codes, own[0].message, kind=kind)
+
+
+def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
+    """Whether every step reports the rate that the schedule has for the one after it.
+
+    The last step has none after it: what a framework's schedule says there, beyond its end, is its own matter.
+    """
+    scenario = evidence[0].right.scenario
+    *before, last = evidence
+    allowed = {e.step: e.floor.tolerance("learning_rate") * scenario.optimizer.learning_rate for e in evidence}
+    told = {e.step: e.recorded.reported.learning_rate if e.recorded.reported else None for e in evidence}
+
+    def next_rate(step: int) -> bool:
+        rate = told[step]
+        return rate is not None and abs(rate - scenario.learning_rate_at(step + 1)) <= allowed[step]
+
+    rising = [e for e in before if scenario.learning_rate_at(e.step) != scenario.learning_rate_at(e.step + 1)]
+    return all(next_rate(e.step) for e in before) and (bool(rising) or next_rate(last.step))
+
+
+def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
+    """A gradient that is too long by a known factor before clipping, which then hides it.
+
+    Its tokens may also be weighed wrongly: the norm is held against what their weights make of it.
+    """
+    for scale in hypotheses.scales(evidence[0].right)[1:]:
+        if all(
+            e.fit.hypothesis.scale == hypotheses.UNIT
+            and e.fit.hypothesis.clip == "right"
+            and hypotheses.clips(e.right, e.fit.norm * min(1.0, scale.factor))
+            and e.recorded.reported is not None
+            and e.recorded.reported.grad_norm is not None
+            and abs(e.recorded.reported.grad_norm / (e.fit.norm * scale.factor) - 1) <= e.floor.tolerance("norm")
+            for e in evidence
+        ):
+            sentence = (
+                f"the gradient before clipping is {fraction(scale.factor)} times what it should be ({scale.name});"
+                " clipping hides it, so the clip threshold acts earlier than it is meant to"
+            )
+            reported = ", ".join(
+                f"{e.recorded.reported.grad_norm:.6g}"
+                for e in evidence
+                if e.recorded.reported and e.recorded.reported.grad_norm
+            )
+            line = f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
+            kind = f"gradient-scale: {short(scale)}"
+            return Diagnosis(
+                "gradient-scale",
+                sentence,
+                1.0,
+                ("grad-norm.value",),
+                line,
+                kind=kind,
+                measured=factors(evidence[0], scale),
+            )
+    return None

@@ -1,0 +1,99 @@
+"""Causes that stand in how the parameters moved, and in ranks that moved apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.judging.diagnosis.wording import of_codes
+from harness.judging.evidence import StepEvidence
+from harness.verdicts.findings import Diagnosis, Finding
+
+_SCHEDULES = {
+    "late": "the learning rate is late: every step has the rate of the step before",
+    "early": "the learning rate is early: every step has the rate of the step after",
+    "zero-first": "the learning rate is zero in the first step, which therefore changes nothing",
+    "other": "the learning rate does not follow the schedule",
+}
+
+
+def _schedule(evidence: Sequence[StepEvidence]) -> str:
+    """A key of `_SCHEDULES`."""
+    scenario = evidence[0].right.scenario
+    got = [e.update.as_asked[0].learning_rate for e in evidence]
+
+    def follows(shift: int) -> bool:
+        wanted = [scenario.learning_rate_at(e.step + shift) for e in evidence]
+        allowed = [e.floor.tolerance("learning_rate") * scenario.optimizer.learning_rate for e in evidence]
+        return all(abs(g - w) <= a for g, w, a in zip(got, wanted, allowed, strict=True))
+
+    if follows(-1):
+        return "late"
+    if follows(1):
+        return "early"
+    return "zero-first" if got[0] == 0.0 and len(evidence) > 1 and got[1] else "other"
+
+
+def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
+    """Learning rate, weight decay, and what the moments tell."""
+    result = []
+    if own := of_codes(findings, "update.learning-rate"):
+        result.append(_learning_rate(evidence, own))
+    if own := of_codes(findings, "update.weight-decay"):
+        result.append(_weight_decay(evidence, own[0]))
+    if own := of_codes(findings, "update.moments"):
+        telling = next((f for f in own if f.detail["what"] in ("beta1", "beta2", "eps", "step count")), own[0])
+        counted = telling.detail["what"] == "step count"
+        result.append(_bias_correction(evidence, telling) if counted else _moments(telling))
+    return result
+
+
+def _learning_rate(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> Diagnosis:
+    line = ", ".join(
+        f"{e.update.as_asked[0].learning_rate:.6g} (right {e.expected_learning_rate:.6g})" for e in evidence
+    )
+    how = _schedule(evidence) if any(f.detail.get("all") for f in own) else "groups"
+    summary = _SCHEDULES.get(how, f"parameter groups differ: {own[0].message}")
+    cause = "learning-rate-schedule"
+    return Diagnosis(cause, summary, 1.0, ("update.learning-rate",), f"by step: {line}", kind=f"{cause}: {how}")
+
+
+def _weight_decay(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
+    tensors = finding.detail["tensors"]
+    norms = all(evidence[0].recorded.before.parameters[t].ndim == 1 for t in tensors)
+    what = "norms and biases, which should be exempt" if norms else f"{len(tensors)} tensors, {tensors[0]} first"
+    summary = f"weight decay of {finding.observed:.4g} instead of {finding.expected:.4g} applies to {what}"
+    more = float(finding.observed or 0.0) > float(finding.expected or 0.0)
+    kind = f"weight-decay: {'more' if more else 'less'} on {'norms' if norms else 'other tensors'}"
+    return Diagnosis("weight-decay", summary, 1.0, ("update.weight-decay",), finding.message, kind=kind)
+
+
+def _moments(telling: Finding) -> Diagnosis:
+    what = telling.detail["what"]
+    summary = {
+        "beta1": f"Adam runs with beta1 = {telling.observed:.4g}" if telling.observed else "",
+        "beta2": f"Adam runs with beta2 = {telling.observed:.4g}" if telling.observed else "",
+        "eps": f"Adam runs with eps = {telling.detail.get('eps') or 0.0:.3g}",
+    }.get(what, "the update does not follow from Adam's moments")
+    cause = "optimizer-moments"
+    return Diagnosis(cause, summary, 1.0, ("update.moments",), telling.message, kind=f"{cause}: {what}")
+
+
+def _bias_correction(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
+    shares = ", ".join(f"{e.update.as_asked[0].learning_rate / e.expected_learning_rate:.4f}" for e in evidence)
+    summary = (
+        "Adam's step count starts at 1 instead of 0, as after a step with no gradient before the training:"
+        f" the first updates are too small (times {shares})"
+    )
+    return Diagnosis("bias-correction", summary, 1.0, ("update.moments",), finding.message)
+
+
+def of_ranks(findings: Sequence[Finding]) -> list[Diagnosis]:
+    """Ranks that hold different parameters."""
+    own = of_codes(findings, "state.rank-desync")
+    if not own:
+        return []
+    sentence = (
+        "data-parallel ranks train models of their own: a gradient or parameter was not synchronised"
+        f" (from step {own[0].step} on; later steps are not weighed)"
+    )
+    return [Diagnosis("rank-desync", sentence, 1.0, ("state.rank-desync",), own[0].message)]
