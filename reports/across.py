@@ -62,8 +62,7 @@ def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Cons
             continue  # of the largest group from each other one; the rest is in the verdict
         _line(f"{letters[distance.first % 26]} and {letters[distance.second % 26]}: {words.apart(distance)}", console)
     if len(view.inputs) > 1:
-        others = ", ".join(words.release(name) for names in view.inputs[1:] for name in names)
-        _line(f"not fed the same tokens, masks or positions as the most: {others}", console)
+        _line(_fed(view), console)
     if view.left_out:
         _line(
             f"left out, for their traces do not hold every step: {', '.join(map(words.release, view.left_out))}",
@@ -76,6 +75,15 @@ def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Cons
         _rows(view.rows, letters[: len(view.groups)], console)
         shown[table] = view.label
     console.print()
+
+
+def _fed(view: ViewRecord) -> str:
+    """Who was fed otherwise than most frameworks; or, where there is no most, who was fed like whom."""
+    sets = [", ".join(map(words.release, names)) for names in view.inputs]
+    if view.inputs_majority is None:
+        return f"not all were fed the same tokens, masks and positions: {'; '.join(sets)}"
+    others = ", ".join(told for i, told in enumerate(sets) if i != view.inputs_majority)
+    return f"not fed the same tokens, masks or positions as most frameworks: {others}"
 
 
 def _group(letter: str, group: GroupRecord, majority: bool, console: Console) -> None:

@@ -7,7 +7,7 @@ frameworks belong to has the vote.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.across import compare
@@ -27,14 +27,20 @@ class Distance:
 
 @dataclass(frozen=True)
 class Grouping:
-    """The groups, largest first, and their distances."""
+    """The groups, most votes first, and their distances."""
 
     groups: tuple[tuple[str, ...], ...]
     distances: tuple[Distance, ...]
 
 
-def group(runs: Mapping[str, Run], beta1: float, tolerance: Tolerance) -> Grouping:
-    """Sort runs, by name, into groups of the same update. Raises NotComparable if two share no tensor."""
+def group(
+    runs: Mapping[str, Run], beta1: float, tolerance: Tolerance, votes: Callable[[Sequence[str]], int] = len
+) -> Grouping:
+    """Sort runs, by name, into groups of the same update. Raises NotComparable if two share no tensor.
+
+    `votes`: of how many independent implementations some runs are. Releases of one framework have one vote, or many
+    wrong ones would outvote the right.
+    """
     members: dict[str, list[str]] = {}
     """By each group's first run."""
     apart: dict[tuple[str, str], Comparison] = {}
@@ -44,7 +50,7 @@ def group(runs: Mapping[str, Run], beta1: float, tolerance: Tolerance) -> Groupi
         members.setdefault(home, []).append(name)
         if home == name:
             apart |= {(leader, name): found for leader, found in against.items()}
-    ordered = sorted(members, key=lambda leader: -len(members[leader]))
+    ordered = sorted(members, key=lambda leader: (-votes(members[leader]), -len(members[leader])))
     place = {leader: i for i, leader in enumerate(ordered)}
     distances = [Distance(*_ordered(place[a], place[b]), found) for (a, b), found in apart.items()]
     return Grouping(

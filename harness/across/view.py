@@ -75,12 +75,17 @@ def view(scenario: str, seed: int, recorded: Sequence[Recorded]) -> ViewRecord:
         reason = f"not two runs hold all {recorded[0][1].scenario.steps} optimizer steps"
         return ViewRecord(scenario=scenario, seed=seed, reason=reason, left_out=left_out)
     first = recorded[0][1].scenario
-    found = groups.group(whole, first.optimizer.beta1, compare.TOLERANCES[first.precision])
     by_name = {cell.name: cell for cell, _ in recorded}
-    kinds = [_group([by_name[name] for name in members]) for members in found.groups]
+
+    def votes(names: Sequence[str]) -> int:
+        return len({recipes.shipped().family(by_name[name].framework) for name in names})
+
+    found = groups.group(whole, first.optimizer.beta1, compare.TOLERANCES[first.precision], votes)
+    kinds = [_group([by_name[name] for name in members], votes(members)) for members in found.groups]
     parted = min((groups.parted(d.comparison) or 0 for d in found.distances), default=0)
     leaders = [members[0] for members in found.groups]
     inputs = {name: [_inputs(read[name], step) for step in range(first.steps)] for name in whole}
+    alike = sorted(_alike(inputs), key=lambda names: (-votes(names), -len(names)))
     return ViewRecord(
         scenario=scenario,
         seed=seed,
@@ -88,7 +93,8 @@ def view(scenario: str, seed: int, recorded: Sequence[Recorded]) -> ViewRecord:
         majority=groups.majority([g.votes for g in kinds]),
         distances=list(_distances(found)),
         rows=_rows([_step(read[name], max(0, parted)) for name in leaders]) if len(leaders) > 1 else [],
-        inputs=_alike(inputs),
+        inputs=alike,
+        inputs_majority=groups.majority([votes(names) for names in alike]) if len(alike) > 1 else None,
         masks_unseen=[name for name, steps in inputs.items() if any(step.marks is None for step in steps)],
         left_out=left_out,
     )
@@ -103,10 +109,8 @@ def _whole(trace: Trace) -> list[Snapshot]:
     return states if all(state.moments for state in states[1:]) else []
 
 
-def _group(cells: Sequence[CellRecord]) -> GroupRecord:
-    known = recipes.shipped()
-    families = {known.family(cell.framework) for cell in cells}
-    return GroupRecord(members=[cell.name for cell in cells], votes=len(families), side=_side(cells))
+def _group(cells: Sequence[CellRecord], votes: int) -> GroupRecord:
+    return GroupRecord(members=[cell.name for cell in cells], votes=votes, side=_side(cells))
 
 
 def _side(cells: Sequence[CellRecord]) -> Side:
@@ -163,7 +167,7 @@ def _counted(values: Iterable[Hashable]) -> Hashable:
 
 
 def _alike(inputs: Mapping[str, Sequence[Inputs]]) -> list[list[str]]:
-    """Runs that were fed alike, as far as each shows; the largest set first."""
+    """Runs that were fed alike, as far as each shows."""
     found: list[list[str]] = []
     # Those that show their marks first, or two that differ in them could meet in one that does not.
     for name in sorted(inputs, key=lambda n: any(step.marks is None for step in inputs[n])):
@@ -173,7 +177,7 @@ def _alike(inputs: Mapping[str, Sequence[Inputs]]) -> list[list[str]]:
             found.append([name])
         else:
             home.append(name)
-    return sorted(found, key=len, reverse=True)
+    return found
 
 
 # ---- weights

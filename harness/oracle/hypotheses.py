@@ -8,7 +8,7 @@ a factor 1/GA on top is one hypothesis with three parts.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,11 +20,13 @@ from harness.oracle import floor
 from harness.oracle.floor import Floor
 from harness.oracle.step import RightStep, clip_coefficient
 
-Mask = Literal["responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag"]
+Mask = Literal["responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag", "as-marked"]
 Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
 Clip = Literal["right", "none", "per-rank", "before-averaging"]
 
-MASKS: tuple[Mask, ...] = ("responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag")
+MASKS: tuple[Mask, ...] = ("responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag", "as-marked")
+"""Which tokens are trained. Of two that come to the same the first is named; `as-marked`: by the labels that the model
+received, whatever made them."""
 LEVELS: tuple[Level, ...] = ("token", "micro-batch", "rank", "micro-step", "row")
 CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
 
@@ -96,6 +98,8 @@ class Weighing:
 
     right: RightStep
     trained: Tensor
+    marked: Tensor | None
+    """Which are trained by the labels that the model received; None if it received none."""
     rank: Tensor
     micro_batch: Tensor
     conversation: Tensor
@@ -121,6 +125,7 @@ def weighing(right: RightStep) -> Weighing:
     return Weighing(
         right=right,
         trained=torch.tensor([slot.trained for slot in right.slots]),
+        marked=_marked(right),
         rank=torch.tensor([c.rank for c in owners]),
         micro_batch=torch.tensor([c.micro_batch for c in owners]),
         conversation=torch.tensor([slot.conversation for slot in right.slots]),
@@ -128,6 +133,13 @@ def weighing(right: RightStep) -> Weighing:
         places=places,
         row_mean=_row_mean(right),
     )
+
+
+def _marked(right: RightStep) -> Tensor | None:
+    marks = [right.conversations[slot.conversation].marked for slot in right.slots]
+    if any(mark is None for mark in marks):
+        return None
+    return torch.tensor([bool(mark and mark[slot.position]) for mark, slot in zip(marks, right.slots, strict=True)])
 
 
 def _row_mean(right: RightStep) -> Tensor:
@@ -173,23 +185,33 @@ def same_levels(scenario: Scenario, level: Level) -> tuple[Level, ...]:
     return tuple(other for other in LEVELS if told_apart(other) == told_apart(level))
 
 
+def _following(w: Weighing) -> Tensor:
+    """Whether the next token of the conversation is to be trained; False at its end."""
+    same = torch.cat((w.conversation[1:] == w.conversation[:-1], torch.tensor([False])))
+    return torch.cat((w.trained[1:], torch.tensor([False]))) & same
+
+
+def _preceding(w: Weighing) -> Tensor:
+    """Whether the token before, in the conversation, is to be trained; False at its start."""
+    same = torch.cat((torch.tensor([False]), w.conversation[1:] == w.conversation[:-1]))
+    return torch.cat((torch.tensor([False]), w.trained[:-1])) & same
+
+
+_MASKED: dict[Mask, Callable[[Weighing], Tensor]] = {
+    "responses": lambda w: w.trained,
+    "everything": lambda w: torch.ones_like(w.trained),
+    "no-eos": lambda w: w.trained & _following(w),
+    "no-first": lambda w: w.trained & _preceding(w),
+    "shifted": _following,
+    "late": _preceding,
+    "with-tag": lambda w: w.trained | _following(w),
+    "as-marked": lambda w: w.trained if w.marked is None else w.marked,
+}
+
+
 def masked(w: Weighing, mask: Mask) -> Tensor:
     """Which slots are trained under a mask: bool [slots]."""
-    if mask == "responses":
-        return w.trained
-    if mask == "everything":
-        return torch.ones_like(w.trained)
-    same_next = torch.cat((w.conversation[1:] == w.conversation[:-1], torch.tensor([False])))
-    same_last = torch.cat((torch.tensor([False]), same_next[:-1]))
-    following = torch.cat((w.trained[1:], torch.tensor([False]))) & same_next
-    preceding = torch.cat((torch.tensor([False]), w.trained[:-1])) & same_last
-    if mask == "no-eos":
-        return w.trained & following
-    if mask == "no-first":
-        return w.trained & preceding
-    if mask == "late":
-        return preceding
-    return following if mask == "shifted" else w.trained | following
+    return _MASKED[mask](w)
 
 
 def _shares(w: Weighing, mask: Tensor, level: Level) -> Tensor:
@@ -281,7 +303,9 @@ def candidates(w: Weighing, suspected: frozenset[Place]) -> list[Hypothesis]:
     """All combinations, simplest first."""
     clips = CLIPS if w.right.scenario.max_grad_norm is not None else CLIPS[:1]
     drops = {frozenset[Place](), suspected}
-    every = itertools.starmap(Hypothesis, itertools.product(MASKS, drops, LEVELS, scales(w.right), clips))
+    marks_tell = w.marked is not None and not torch.equal(w.marked, w.trained)
+    masks = MASKS if marks_tell else MASKS[:-1]
+    every = itertools.starmap(Hypothesis, itertools.product(masks, drops, LEVELS, scales(w.right), clips))
     return sorted(every, key=lambda h: h.parts)
 
 

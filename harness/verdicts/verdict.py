@@ -152,7 +152,7 @@ class ViewRecord(BaseModel):
     scenario: str
     seed: int = 0
     groups: list[GroupRecord] = Field(default_factory=list)
-    """Largest first."""
+    """Most votes first."""
     reason: str | None = None
     """Why there are none."""
     majority: int | None = None
@@ -160,7 +160,11 @@ class ViewRecord(BaseModel):
     distances: list[DistanceRecord] = Field(default_factory=list)
     rows: list[RowRecord] = Field(default_factory=list)
     inputs: list[list[str]] = Field(default_factory=list)
-    """Cells that were fed the same tokens, masks and positions in every global batch, as far as each shows."""
+    """Cells that were fed the same tokens, masks and positions in every global batch, as far as each shows; those of
+    most families of frameworks first."""
+    inputs_majority: int | None = None
+    """The set of `inputs` that most families of frameworks were fed; None where all were fed the same, the vote is
+    even, or nobody agrees."""
     masks_unseen: list[str] = Field(default_factory=list)
     """Cells whose models were handed no loss mask: theirs is in no comparison of inputs."""
     left_out: list[str] = Field(default_factory=list)

@@ -47,8 +47,12 @@ def test_the_same_disagreement_is_told_once() -> None:
 
 
 def test_who_was_fed_otherwise_is_named() -> None:
-    view = parted("sft-ragged").model_copy(update={"inputs": [[f"{NAMES[0]}/s", f"{NAMES[1]}/s"], [f"{NAMES[2]}/s"]]})
-    assert "as the most: openrlhf==0.9.10" in " ".join(render(view).split())
+    inputs = [[f"{NAMES[0]}/s", f"{NAMES[1]}/s"], [f"{NAMES[2]}/s"]]
+    view = parted("sft-ragged").model_copy(update={"inputs": inputs, "inputs_majority": 0})
+    assert "as most frameworks: openrlhf==0.9.10" in " ".join(render(view).split())
+    even = view.model_copy(update={"inputs_majority": None})
+    told = f"not all were fed the same tokens, masks and positions: {NAMES[0]}, {NAMES[1]}; {NAMES[2]}"
+    assert told in " ".join(render(even).split())
 
 
 def test_nothing_is_said_of_nothing() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
 
 from harness.judging import coarse
 from harness.judging.evidence import StepEvidence
 from harness.oracle import floor
-from harness.oracle.hypotheses import Hypothesis, Place, predict, weighing, wrong_parts
+from harness.oracle.hypotheses import Hypothesis, Place, masked, predict, weighing, wrong_parts
 from harness.verdicts.findings import Finding
 
 SOURCE = "floor of this step x margin"
@@ -32,18 +35,44 @@ def _mask(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
         "late": "the loss mask is a token late: the first token of each response is not trained, the padding behind"
         " its EOS is",
         "with-tag": "the last prompt token, the tag that opens a response, is trained with it",
+        "as-marked": "the tokens that the framework marked are trained, which are not those of the responses",
     }
+    token = _most_telling(evidence, hypothesis)
     return Finding(
         "weights.mask",
-        f"{kinds[hypothesis.mask]} at step {evidence.step} (largest weight x N of a token outside the responses:"
-        f" {evidence.tokens.outside:.3g}, expected 0, allowed {evidence.floor.tolerance('token'):.1g})",
+        f"{kinds[hypothesis.mask]} at step {evidence.step} (weight x N of {token.what}: {token.weight:.3g}, expected"
+        f" {token.expected:.4g}, allowed {evidence.floor.tolerance('token'):.1g})",
         step=evidence.step,
-        observed=evidence.tokens.outside,
-        expected=0.0,
+        observed=token.weight,
+        expected=token.expected,
         tolerance=evidence.floor.tolerance("token"),
         tolerance_source=SOURCE,
         detail={"mask": hypothesis.mask},
     )
+
+
+class _Token(NamedTuple):
+    """A token that shows a wrong mask."""
+
+    what: str
+    weight: float
+    """Times N, as recovered."""
+    expected: float
+
+
+def _most_telling(evidence: StepEvidence, hypothesis: Hypothesis) -> _Token:
+    """The heaviest token outside the responses if the mask trains any, else the heaviest response token left out."""
+    w = weighing(evidence.right)
+    trained = masked(w, hypothesis.mask)
+    added, left_out = trained & ~w.trained, w.trained & ~trained
+    weights = evidence.tokens.slots
+    if bool(added.any()):
+        return _Token("a token outside the responses", _heaviest(weights[added]), 0.0)
+    return _Token("a token of the responses that is left out", _heaviest(weights[left_out]), evidence.clip_expected)
+
+
+def _heaviest(weights: Tensor) -> float:
+    return float(weights[int(weights.abs().argmax())])
 
 
 def by_micro_batch(places: frozenset[Place]) -> dict[int, list[int]]:

@@ -25,13 +25,20 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
 
 
 def _once(found: Sequence[Diagnosis]) -> list[Diagnosis]:
-    """A cause that the inputs already show is not told again, but what the weights say of its kind is kept."""
+    """A cause that the inputs already show is not told again. What the weights say of its kind is kept, and so are the
+    findings that follow from it."""
     first: dict[str, Diagnosis] = {}
     for d in found:
-        seen = first.setdefault(d.cause, d)
-        if seen.kind == seen.cause:
-            first[d.cause] = replace(seen, kind=d.kind, measured=d.measured)
+        seen = first.get(d.cause)
+        first[d.cause] = d if seen is None else _merged(seen, d)
     return list(first.values())
+
+
+def _merged(seen: Diagnosis, again: Diagnosis) -> Diagnosis:
+    codes = tuple(dict.fromkeys((*seen.codes, *again.codes)))
+    if seen.kind != seen.cause:
+        return replace(seen, codes=codes)
+    return replace(seen, codes=codes, kind=again.kind, measured=again.measured)
 
 
 def _with_upstream(d: Diagnosis, header: Header, evidence: Sequence[StepEvidence]) -> Diagnosis:

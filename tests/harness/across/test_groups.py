@@ -69,3 +69,11 @@ def test_a_run_that_stops_short_is_a_group_of_its_own(steps: int) -> None:
     found = groups.group({"short": run(long[:steps]), "a": run(long), "b": run([1.0, 2.0, 3.0])}, BETA1, LIMIT)
     assert found.groups == (("short",), ("a",), ("b",))
     assert groups.parted(found.distances[0].comparison) == steps
+
+
+def test_releases_of_one_framework_do_not_outvote_two_frameworks() -> None:
+    """Three wrong releases of one framework, and two frameworks that are right."""
+    runs = {f"trl {i}": run([2.0]) for i in range(3)} | {"torch": run([1.0]), "verl": run([1.0])}
+    found = groups.group(runs, BETA1, LIMIT, lambda names: len({name.split()[0] for name in names}))
+    assert found.groups == (("torch", "verl"), ("trl 0", "trl 1", "trl 2"))
+    assert (found.distances[0].first, found.distances[0].second) == (0, 1)

@@ -88,6 +88,21 @@ def test_frameworks_that_were_fed_otherwise(run: Path) -> None:
     assert [g.side for g in found.groups] == ["right", "fed otherwise"]
 
 
+def test_releases_of_one_framework_that_were_fed_otherwise_are_not_the_most(run: Path) -> None:
+    """Three releases of one framework that repeat a row, and two frameworks that do not."""
+    wrong = [
+        cell.model_copy(update={"framework": "trl", "version": v})
+        for v, cell in zip(("1", "2", "3"), cells(run, "repeating", "repeating", "repeating"), strict=True)
+    ]
+    (found,) = view.views([*wrong, *cells(run, "one", "two")], run)
+    assert [len(names) for names in found.inputs] == [2, 3]
+    assert found.inputs_majority == 0
+    assert found.majority == 0
+    assert [g.votes for g in found.groups] == [2, 1]
+    (even,) = view.views([*wrong, *cells(run, "one")], run)
+    assert even.inputs_majority is None
+
+
 def test_a_lone_trace_has_no_view(run: Path) -> None:
     assert view.views(cells(run, "one"), run) == []
 
