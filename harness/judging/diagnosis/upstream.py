@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.contract import EngineOutput, Precision, RowFormat, Scenario, Schedule, Sharding
 from harness import tables
@@ -42,6 +42,8 @@ class UpstreamCause(BaseModel):
     row_format: RowFormat | None = None
     processor: bool | None = None
     schedule: Schedule | None = None
+    beside: dict[str, str] = Field(default_factory=dict)
+    """Version ranges of other packages that it takes, by package."""
     under: tuple[str, ...] | None = None
     """Families of frameworks that it shows on, for a package underneath (`family` in the recipes)."""
 
@@ -51,12 +53,11 @@ class UpstreamCause(BaseModel):
 
     def fits(self, header: Header, diagnosis: Diagnosis, scenario: Scenario) -> bool:
         """Whether this is where a diagnosis of that run comes from."""
-        version = self._version(header)
+        wanted = {self.package: self.versions, **self.beside}
         return (
             diagnosis.cause == self.cause
             and (self.measured is None or not set(self.measured).isdisjoint(diagnosis.measured))
-            and version is not None
-            and SpecifierSet(self.versions).contains(version, prereleases=True)
+            and all(_within(_version(header, package), versions) for package, versions in wanted.items())
             and (self.under is None or recipes.shipped().family(header.framework) in self.under)
             and (self.sharding is None or scenario.sharding in self.sharding)
             and self.offload in (None, scenario.offload_optimizer)
@@ -67,13 +68,18 @@ class UpstreamCause(BaseModel):
             and self.schedule in (None, scenario.schedule)
         )
 
-    def _version(self, header: Header) -> Version | None:
-        """Of this entry's package, in the run that was recorded; None if it was not there."""
-        own = header.framework == self.package
-        try:
-            return Version(header.version if own else header.packages.get(self.package, ""))
-        except InvalidVersion:
-            return None
+
+def _version(header: Header, package: str) -> Version | None:
+    """Of a package in the run that was recorded; None if it was not there."""
+    own = header.framework == package
+    try:
+        return Version(header.version if own else header.packages.get(package, ""))
+    except InvalidVersion:
+        return None
+
+
+def _within(version: Version | None, versions: str) -> bool:
+    return version is not None and SpecifierSet(versions).contains(version, prereleases=True)
 
 
 class _File(BaseModel):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from adapters.contract import END, steps_file, tensors_file
+from adapters.faults import Plan
 from harness import cli
 from harness.judging import evidence, judge
 from harness.judging.judge import Judgement
 from harness.oracle.basis import BasisCache
+from harness.traces import text_files
+from harness.traces.batch import right_rows
 from harness.verdicts import verdict
+from tests.faults import simulate
 from tests.harness import breaking
 
 
@@ -179,3 +184,26 @@ def test_a_reported_learning_rate_that_moved_nothing_fails(
     cell = json.loads(capsys.readouterr().out)["cells"][0]
     assert [f["code"] for f in cell["findings"]] == ["learning-rate.value"]
     assert [d["cause"] for d in cell["diagnoses"]] == ["misreported"]
+
+
+def test_weights_that_follow_the_marks_are_no_second_cause(good: Path, tmp_path: Path, bases: BasisCache) -> None:
+    """Labels that leave out the second token of each response, and a loss that does: one cause for all findings."""
+    _, scenario = text_files.header(good)
+    trace = simulate.run(scenario, Plan(mask="no-first"), tmp_path)
+
+    def marked(line: dict[str, list[list[int]]]) -> dict[str, list[list[int]]]:
+        masks = [row.loss_mask for row in right_rows(scenario)]
+        ids = {row.ids: mask for row, mask in zip(right_rows(scenario), masks, strict=True)}
+        right = [ids[tuple(sequence)] for sequence in line["input_ids"]]
+        return {**line, "loss_mask": [[int(b and a) for a, b in pairwise((False, *mask))] for mask in right]}
+
+    for rank in range(scenario.ranks):
+        breaking.batches(trace, lambda lines: [marked(line) for line in lines], rank)
+    result = judge.judge(trace, bases)
+    (cause,) = result.diagnoses
+    assert (cause.cause, cause.kind) == ("loss-mask", "loss-mask: no-first")
+    assert {f.code for f in result.findings} <= set(cause.codes)
+    left_out = next(f for f in result.findings if f.code == "weights.mask")
+    assert "a token of the responses that is left out" in left_out.message
+    assert left_out.observed == pytest.approx(0.0, abs=1e-5)
+    assert left_out.expected == result.steps[0].clip_expected

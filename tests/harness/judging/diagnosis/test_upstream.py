@@ -99,6 +99,35 @@ def test_what_was_measured_of_the_cause_counts(told: str, measured: tuple[str, .
     assert entry(measured=["rank"]).fits(header(transformers="4.46.3"), found, scenarios.get("sft-ragged")) is fit
 
 
+def test_an_entry_may_take_another_package_beside_its_own() -> None:
+    own = entry(package="trl", versions="<0.27.1", beside={"transformers": ">=5"})
+    assert fits(own, header(version="0.27.0", transformers="5.0.0"))
+    assert not fits(own, header(version="0.27.0", transformers="4.57.1"))
+    assert not fits(own, header(version="0.27.0"))
+
+
+@pytest.mark.parametrize(
+    ("found", "of", "scenario", "since"),
+    [
+        # On one rank no rank averages means, so it is not the option that was left off.
+        (("mean-of-means", "micro-batch", ("micro-batch", "micro-step", "row")), "4.48.0", "sft-ragged", "4.48.0"),
+        (("gradient-scale", "GA", ()), "4.48.1", "sft-ragged", "4.48.0"),
+        (("mean-of-means", "rank", ()), "4.48.2", "sft-ragged", "4.46.0"),
+        (("mean-of-means", "micro-batch", ()), "4.45.2", "sft-ragged", "ever"),
+        (("mean-of-means", "micro-batch", ()), "4.49.0", "sft-ragged", None),
+        (("gradient-scale", "GA", ()), "4.48.2", "sft-ragged", None),
+        (("loss-mask", "as-marked", ()), "5.0.0", "sft-ragged-pairs", "5.0.0"),
+        (("loss-mask", "as-marked", ()), "4.57.1", "sft-ragged-pairs", None),
+    ],
+)
+def test_what_is_shipped_is_told_apart_by_what_was_measured(
+    found: tuple[str, str, tuple[str, ...]], of: str, scenario: str, since: str | None
+) -> None:
+    known = upstream.find(header(version="0.27.0", transformers=of), diagnosis(*found), scenarios.get(scenario))
+    assert (known is None) is (since is None)
+    assert known is None or since is None or since in known.since
+
+
 def test_a_version_that_is_none_fits_nothing() -> None:
     assert not fits(entry(package="trl", versions=">=0"), header(version="simulated"))
 

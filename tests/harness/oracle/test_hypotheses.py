@@ -1,0 +1,68 @@
+"""Laws of the hypotheses: which levels and factors coincide where, and masks that nobody has a name for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import scenarios
+from adapters.faults import Plan
+from harness.judging import judge
+from harness.judging.evidence import StepEvidence
+from harness.oracle import hypotheses
+from harness.oracle.basis import BasisCache
+from harness.oracle.hypotheses import LEVELS, Hypothesis, Level
+from tests.faults import expected
+
+
+@pytest.fixture(scope="module")
+def right(good: Path, bases: BasisCache) -> StepEvidence:
+    """The first step of a right trace."""
+    return judge.judge(good, bases).steps[0]
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.sampled_from(LEVELS))
+def test_levels_are_one_where_they_weigh_every_token_alike(ranks: int, steps: int, rows: int, level: Level) -> None:
+    base = scenarios.get("sft-ragged-batch2")
+    scenario = replace(base, ranks=ranks, accumulation=steps, micro_batch_size=rows, steps=1)
+    same = {other for other in LEVELS if expected.same_weights(scenario, Plan(level=level), Plan(level=other))}
+    assert set(hypotheses.same_levels(scenario, level)) == same
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
+def test_every_factor_has_one_hypothesis_and_keeps_all_of_its_names(ranks: int, steps: int, rows: int) -> None:
+    base = scenarios.get("sft-ragged")
+    scenario = replace(base, ranks=ranks, accumulation=steps, micro_batch_size=rows)
+    named = hypotheses.named_factors(scenario)
+    assert {s.factor for s in named} >= {float(ranks), 1.0 / steps, float(ranks * steps)}
+    assert len({s.name for s in named}) == len(named)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_a_mask_that_has_no_name_is_told_by_the_marks(right: StepEvidence, data: st.DataObject) -> None:
+    step = right.right
+    marked = [
+        tuple(data.draw(st.lists(st.booleans(), min_size=len(c.ids), max_size=len(c.ids)))) for c in step.conversations
+    ]
+    conversations = [replace(c, marked=m) for c, m in zip(step.conversations, marked, strict=True)]
+    step = replace(step, conversations=conversations)
+    w = hypotheses.weighing(step)
+    assert w.marked is not None
+    if not bool(w.marked.any()):
+        return
+    recovered, _ = hypotheses.predict(w, Hypothesis(mask="as-marked"))
+    found = hypotheses.explain(step, recovered, right.floor)
+    assert found.excess <= 1.0
+    assert torch.allclose(found.predicted, recovered, atol=1e-5 * float(recovered.abs().max()))
+
+
+def test_marks_that_were_not_followed_do_not_explain_the_weights(right: StepEvidence) -> None:
+    conversations = [replace(c, marked=(False,) + (True,) * (len(c.ids) - 1)) for c in right.right.conversations]
+    step = replace(right.right, conversations=conversations)
+    assert hypotheses.explain(step, right.observed.weights, right.floor).hypothesis == Hypothesis()
