@@ -52,7 +52,7 @@ def lone_cell(folder: Path) -> CellRecord:
 def judged_again(cell: CellRecord, judgement: Judgement) -> CellRecord:
     """The cell by what was found now, with what is known of its release. Raises Stop."""
     from harness.judging import accepted
-    from harness.session.session import judged_record
+    from harness.session.cell import judged_record
 
     found, header = judged_record(cell, judgement), judgement.header
     if header is None:
