@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.disk import warn_if_large
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, in_one_line, terminable
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def bisect(
             if step:
                 raise typer.Exit(_step(inquiry))
             bisection = _search(inquiry)
+            warn_if_large(envs)
             _report(bisection, folder, as_json)
 
 

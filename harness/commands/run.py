@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.disk import warn_if_large
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -128,7 +129,9 @@ def run(
     )
     entries = accepted.load(known or accepted.FILE) if fault is None else ()
     folder = RunFolder.claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)
-    _report(_run(plan, folder, envs, entries), folder.path, as_json)
+    verdict = _run(plan, folder, envs, entries)
+    warn_if_large(envs)
+    _report(verdict, folder.path, as_json)
 
 
 _LAUNCHERS = {Device.cpu: Launcher.template, Device.cuda: Launcher.torchrun}
