@@ -22,7 +22,7 @@ from harness.commands import (
     report,
     run,
 )
-from harness.commands.stop import INTERRUPTED, WRONG_USAGE, Stop
+from harness.commands.stop import INTERRUPTED, WRONG_USAGE, Stop, in_one_line
 
 app = typer.Typer(
     help="Run identical training steps through real releases of post-training frameworks, and say which is wrong.",
@@ -66,7 +66,8 @@ def options(
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status; what is wrong with it is one line on stderr."""
     try:
-        status = app(arguments, prog_name="lockstep", standalone_mode=False)
+        with in_one_line():
+            status = app(arguments, prog_name="lockstep", standalone_mode=False)
     except Stop as stop:
         return _told(str(stop), stop.status)
     except (KeyboardInterrupt, typer.Abort):

@@ -17,8 +17,9 @@ Measure = Callable[[Sequence[Point], Sequence[int]], list[Measured]]
 class Watcher(Protocol):
     """Who is told how far a search is."""
 
-    def asking(self, measured: int, left: int) -> None:
-        """Before each round: how many measurements there are, and about how many are to come."""
+    def asking(self, measured: int, made: int, left: int) -> None:
+        """Before each round: how many measurements there are, how many of them were made now rather than taken from
+        the history, and about how many are to come."""
 
 
 @dataclass
@@ -57,7 +58,8 @@ def begin(line: Line, thorough: bool = False) -> Hunt:
 def run(hunt: Hunt, measure: Measure, watcher: Watcher, kept: Callable[[Hunt], None]) -> None:
     """Search to the end; `kept` is called after every round, so that what is known outlives an interruption."""
     while points := hunt.wanted():
-        watcher.asking(sum(map(len, hunt.measured.values())), hunt.left)
+        known = [one for found in hunt.measured.values() for one in found]
+        watcher.asking(len(known), sum(not one.kept for one in known), hunt.left)
         earlier = [len(hunt.measured.get(point, ())) for point in points]
         found = measure([hunt.line.points[point] for point in points], earlier)
         for point, one in zip(points, found, strict=True):

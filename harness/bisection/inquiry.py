@@ -17,8 +17,8 @@ from harness.bisection.question import Found, Question, base, find
 from harness.bisection.record import Bisection, UnreadableBisection
 from harness.environments import store
 from harness.history.store import History
+from harness.session.parts import Observer
 from harness.session.plan import Plan
-from harness.session.session import Observer
 
 BASE = "sft-ragged"
 """The scenario that the others vary, and that says all of itself."""

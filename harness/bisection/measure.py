@@ -18,8 +18,9 @@ from harness.history.store import BadHistory, History, Measurement
 from harness.judging.accepted import GONE
 from harness.session import real
 from harness.session.folder import RunFolder
+from harness.session.parts import Observer
 from harness.session.plan import Plan
-from harness.session.session import Observer, Session
+from harness.session.session import Session
 from harness.verdicts.verdict import CellRecord, DiagnosisRecord
 
 Note = Callable[[Request, str], None]

@@ -12,6 +12,7 @@ that agree. Against these there is the survey: points spread over the line, aske
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,16 +111,16 @@ def inferred(total: int, seen: Seen) -> dict[int, Outcome]:
 
 
 def left(total: int, seen: Seen, survey: Sequence[int], thorough: bool = False) -> int:
-    """About how many measurements are still to come, as far as one can tell by now."""
-    if not wanted(total, seen, survey, thorough):
-        return 0
-    if thorough:
-        return sum(point not in seen for point in range(total)) + len(_again(total, seen))
-    asked = len(_due(seen, survey[: first_survey(total)]))
-    gaps = [sum(p not in seen for p in range(a + 1, b)) for a, b in (*_changes(seen), *_edges(seen))]
-    narrowing = sum(math.ceil(math.log2(gap + 1)) for gap in gaps)
-    more = min(len(_due(seen, survey)), max(0, _room(total, seen) - narrowing)) if not asked else 0
-    return asked + narrowing + more + len(_again(total, seen)) + (2 if asked else 0)
+    """About how many measurements are still to come: what the search asks for if each point that was not measured is
+    like the nearest one that was. So a stretch that does not install is foreseen from the first of its points on."""
+    supposed = _supposed(total, seen)
+    trial = {point: list(outcomes) for point, outcomes in seen.items()}
+    count = 0
+    while points := wanted(total, trial, survey, thorough):
+        for point in points:
+            trial.setdefault(point, []).append(supposed[point])
+        count += len(points)
+    return count
 
 
 def spread(total: int, chosen: Sequence[int] = (), finest: int = 4) -> tuple[int, ...]:
@@ -138,6 +139,15 @@ def spread(total: int, chosen: Sequence[int] = (), finest: int = 4) -> tuple[int
     while (gap := max(pairwise(sorted(order)), key=lambda g: g[1] - g[0], default=(0, 0)))[1] - gap[0] > finest:
         order.append(sum(gap) // 2)
     return tuple(order)
+
+
+def _supposed(total: int, seen: Seen) -> list[Outcome]:
+    """Every point's outcome if it is that of the nearest one measured; where none is, one change in the middle."""
+    measured = sorted(seen)
+    if not measured:
+        return [Outcome("pass" if point < total // 2 else "fail") for point in range(total)]
+    halfway = [(a + b) // 2 for a, b in pairwise(measured)]
+    return [seen[measured[bisect.bisect_left(halfway, point)]][0] for point in range(total)]
 
 
 def _told(seen: Seen) -> list[int]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.stop import INTERRUPTED, UNKNOWN, WRONG_USAGE, Stop, terminable
+from harness.commands.disk import warn_if_large
+from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, in_one_line, terminable
 
 if TYPE_CHECKING:
     from harness.bisection.inquiry import Inquiry
@@ -93,7 +94,7 @@ def bisect(
     from harness.history.store import History, default_path
 
     question = Question(target, vary, by_date, repo, good, bad, first, last, prereleases, patch)
-    with _stops(ABORT if step else None):
+    with _ending(ABORT if step else None):
         if step and (repo is None or good or bad or thorough or as_json):
             raise Stop("--step judges the commit that --repo is at: give --repo, and no --good, --bad, --all or --json")
         plan = _plan(scenario, jobs, timeout)
@@ -104,28 +105,16 @@ def bisect(
             if step:
                 raise typer.Exit(_step(inquiry))
             bisection = _search(inquiry)
+            warn_if_large(envs)
             _report(bisection, folder, as_json)
 
 
 @contextmanager
-def _stops(status: int | None) -> Iterator[None]:
-    """One line for everything that can be wrong with what was asked; `status`: instead of the usual ones."""
-    from harness.bisection.measure import Impossible
-    from harness.bisection.point import BadLine
-    from harness.environments.installer import BuildFailed
-    from harness.environments.patch import BadPatch
-    from harness.environments.releases import NoReleases
-    from harness.environments.request import BadRequest
-    from harness.history.store import BadHistory
-    from harness.session.folder import BadFolder
-    from harness.session.plan import BadPlan
-
+def _ending(status: int | None) -> Iterator[None]:
+    """`status`: that of everything that goes wrong, a fault of the harness too; None: the usual ones."""
     try:
-        yield
-    except (BadLine, BadRequest, BadPatch, BadPlan, BadFolder) as error:
-        raise Stop(str(error), status or WRONG_USAGE) from None
-    except (BuildFailed, NoReleases, BadHistory, Impossible) as error:
-        raise Stop(str(error), status or UNKNOWN) from None
+        with in_one_line():
+            yield
     except OSError as error:
         said = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
         raise Stop(said, status or UNKNOWN) from None

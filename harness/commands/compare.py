@@ -14,7 +14,7 @@ from harness.commands.stop import UNKNOWN, Stop
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.across.compare import Comparison, Gap, Snapshot
+    from harness.across.compare import Comparison, Gap
     from harness.traces.reader import Trace
 
 WORST_TENSORS = 5
@@ -41,8 +41,7 @@ def compare(
 
 def _vote(read: list[Trace], console: Console) -> bool:
     """Sort three traces or more into groups of one update, with no oracle asked: the most frameworks have the vote."""
-    from harness.across.compare import NotComparable
-    from harness.across.view import view
+    from harness.across.view import snapshots, view
     from harness.verdicts.verdict import CellRecord
     from reports import across
 
@@ -63,11 +62,8 @@ def _vote(read: list[Trace], console: Console) -> bool:
         console.print(f"{cell.framework} {cell.version}: {trace.folder}", soft_wrap=True)
     console.print()
     for trace in read:
-        _snapshots(trace)  # one that cannot be read is told, not left out
-    try:
-        found = view(scenario.name, scenario.seed, list(zip(cells, read, strict=True)))
-    except NotComparable as error:
-        raise Stop(str(error)) from None
+        snapshots(trace)  # one that cannot be read is told, not left out
+    found = view(scenario.name, scenario.seed, list(zip(cells, read, strict=True)))
     if found.left_out or found.reason:
         raise Stop(f"{found.reason or 'not all of these traces hold every optimizer step'}; leave those out", UNKNOWN)
     across.show([found], console)
@@ -84,6 +80,7 @@ def _letters(count: int) -> list[str]:
 def _two(a: Trace, b: Trace, console: Console) -> bool:
     """Show two traces side by side; whether they are the same."""
     from harness.across import compare as arithmetic
+    from harness.across.view import snapshots
 
     _names(a, b, console)
     inputs = _inputs(a, b, console)
@@ -91,10 +88,7 @@ def _two(a: Trace, b: Trace, console: Console) -> bool:
     beta1 = a.scenario.optimizer.beta1
     if beta1 != b.scenario.optimizer.beta1:
         raise Stop("the scenarios have different beta1, so their gradients cannot be recovered alike")
-    try:
-        found = arithmetic.compare(_snapshots(a), _snapshots(b), beta1, arithmetic.TOLERANCES[precision])
-    except arithmetic.NotComparable as error:
-        raise Stop(str(error)) from None
+    found = arithmetic.compare(snapshots(a), snapshots(b), beta1, arithmetic.TOLERANCES[precision])
     _table(found, console)
     same = found.same and inputs and a.steps == b.steps
     _words(found, same, console)
@@ -103,24 +97,13 @@ def _two(a: Trace, b: Trace, console: Console) -> bool:
 
 def _read(folder: Path) -> Trace:
     from harness.traces.reader import IncompleteTrace, read
-    from harness.traces.text_files import UnreadableTrace
 
     if not folder.is_dir():
         raise Stop(f"{folder} is no folder; give a trace's, such as .runs/RUN/cells/FRAMEWORK-VERSION/SCENARIO")
     try:
         return read(folder)
-    except (UnreadableTrace, IncompleteTrace) as error:
-        raise Stop(f"{folder}: {error}" if str(folder) not in str(error) else str(error), UNKNOWN) from None
-
-
-def _snapshots(trace: Trace) -> list[Snapshot]:
-    from harness.across.view import snapshots
-    from harness.traces.text_files import UnreadableTrace
-
-    try:
-        return snapshots(trace)
-    except UnreadableTrace as error:
-        raise Stop(str(error), UNKNOWN) from None
+    except IncompleteTrace as error:  # which does not say of which trace
+        raise Stop(f"{folder}: {error}", UNKNOWN) from None
 
 
 # ---- what is compared

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.stop import Stop
+
 app = typer.Typer(help="Build, list and remove framework environments.", no_args_is_help=True)
 
 
@@ -55,17 +57,15 @@ def build_(
 
     from harness.environments import build, request
 
+    wanted = [request.parse(text) for text in frameworks]
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
-        wanted = [request.parse(text) for text in frameworks]
         for environment in build.ensure_all(wanted, root, errors.print):
             typer.echo(environment.folder)
-    except request.BadRequest as error:
-        errors.print(f"lockstep: {error}")
-        raise typer.Exit(2) from None
     except build.BuildFailed as error:
-        errors.print(*filter(None, [error.tail, f"lockstep: {error}"]), sep="\n")
-        raise typer.Exit(3) from None
+        if error.tail:
+            errors.print(error.tail)
+        raise
 
 
 @app.command()
@@ -81,16 +81,13 @@ def prune(
     from harness.environments import store
 
     if not names and older_than is None and not everything:
-        typer.echo("lockstep: say which: names, --older-than DAYS or --all", err=True)
-        raise typer.Exit(2)
+        raise Stop("say which: names, --older-than DAYS or --all")
     if names and everything:
-        typer.echo("lockstep: give names or --all, not both", err=True)
-        raise typer.Exit(2)
+        raise Stop("give names or --all, not both")
     try:
         pruned = store.prune(root, names or (), older_than)
     except KeyError as error:
-        typer.echo(f"lockstep: no environment {error.args[0]!r} in {root}; see `lockstep env list`", err=True)
-        raise typer.Exit(2) from None
+        raise Stop(f"no environment {error.args[0]!r} in {root}; see `lockstep env list`") from None
     for each in pruned.removed:
         typer.echo(f"removed {each.name}")
     for name in pruned.busy:

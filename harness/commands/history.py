@@ -80,26 +80,21 @@ def _page(found: Sequence[Measurement], out: Path) -> None:
 
 
 def _framework(text: str) -> str:
-    from harness.environments.request import BadRequest, Request, parse
+    from harness.environments.request import Request, parse
 
-    try:
-        request = parse(text)
-    except BadRequest as error:
-        raise Stop(str(error)) from None
+    request = parse(text)
     if request != Request(request.framework):
         raise Stop(f"{text!r} is more than a framework's name; write {request.framework!r}")
     return request.framework
 
 
 def _kept(framework: str | None) -> Sequence[Measurement]:
-    from harness.history.store import BadHistory, History, default_path
+    from harness.history.store import History, default_path
 
     path = default_path()
     try:
         # Looking is no reason to make a file.
         return History.open(path).all(framework) if path.exists() else ()
-    except BadHistory as error:
-        raise Stop(str(error), UNKNOWN) from None
     except OSError as error:
         raise Stop(f"{path} cannot be read ({error.strerror}): check its permissions", UNKNOWN) from None
 

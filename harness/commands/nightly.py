@@ -75,7 +75,7 @@ def nightly(
     from harness.nightly.plan import Wish
     from harness.nightly.space import Limits
 
-    with _stops(home):
+    with _resumable(home):
         wish = Wish(
             only=tuple(dict.fromkeys(only or [])),
             prereleases=pre,
@@ -98,25 +98,14 @@ def nightly(
 
 
 @contextmanager
-def _stops(home: Path) -> Iterator[None]:
-    """One line for everything that can be wrong."""
-    from harness.environments.request import BadRequest
-    from harness.judging.accepted import BadKnown
-    from harness.nightly.canaries import BadCanaries
-    from harness.nightly.outbox import BadOutbox
-    from harness.nightly.record import BadNight
+def _resumable(home: Path) -> Iterator[None]:
+    """What keeps a night from going on is told with how it goes on, instead of the advice for a run."""
     from harness.session.folder import BadFolder
-    from harness.session.plan import BadPlan
-    from harness.verdicts.verdict import UnreadableVerdict
 
     try:
         yield
-    except (BadRequest, BadPlan, BadKnown, BadCanaries) as error:
-        raise Stop(str(error)) from None
     except BadFolder as error:
         raise Stop(f"{error.what}; mend that, and the night goes on", UNKNOWN) from None
-    except (BadNight, BadOutbox, UnreadableVerdict) as error:
-        raise Stop(str(error), UNKNOWN) from None
     except OSError as error:
         said = f"{error.filename or home} cannot be used: {error.strerror or error}; mend that, and the night goes on"
         raise Stop(said, UNKNOWN) from None
@@ -157,12 +146,7 @@ def _known(path: Path | None) -> tuple[Entry, ...]:
 def _command(text: str | None) -> tuple[str, ...]:
     from harness.nightly import outbox
 
-    if text is None:
-        return ()
-    try:
-        return outbox.command(text)
-    except outbox.BadOutbox as error:
-        raise Stop(str(error)) from None
+    return () if text is None else outbox.command(text)
 
 
 @contextmanager

@@ -9,26 +9,30 @@ class Pace:
     """Counts what is measured; watches a search and says it for `commands.progress`."""
 
     def __init__(self) -> None:
-        self._begun = time.monotonic()
-        self._known = 0
+        self._begun: float | None = None
+        """When the search asked for its first points: finding the line took its time before."""
+        self._measured = 0
+        self._made = 0
         self._left = 0
         self._done = 0
         self._done_before = 0
 
-    def asking(self, measured: int, left: int) -> None:
-        self._known, self._left, self._done_before = measured, left, self._done
+    def asking(self, measured: int, made: int, left: int) -> None:
+        self._begun = time.monotonic() if self._begun is None else self._begun
+        self._measured, self._made, self._left, self._done_before = measured, made, left, self._done
 
     def tally(self, done: int) -> str:
-        """`done`: what this process has measured."""
+        """`done`: cells that this process has recorded. What does not install may never become one."""
         self._done = done
         new = done - self._done_before
-        left = max(0, self._left - new)
-        time_left = f", {spoken(self.seconds / done * left)}" if done and left else ""
-        return f"{self._known + new} measured, about {left} left{time_left}"
+        made, left = self._made + new, max(0, self._left - new)
+        time_left = f", {spoken(self.seconds / made * left)}" if made and left else ""
+        return f"{self._measured + new} measured, about {left} left{time_left}"
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._begun
+        """Since the first question."""
+        return 0.0 if self._begun is None else time.monotonic() - self._begun
 
 
 def spoken(seconds: float) -> str:

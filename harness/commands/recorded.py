@@ -6,24 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.contract import CRASH, END, HEADER
-from harness.commands.stop import UNKNOWN, Stop
+from harness.commands.stop import Stop
 from harness.verdicts import verdict
-from harness.verdicts.verdict import CellRecord, UnreadableVerdict, Verdict
+from harness.verdicts.verdict import CellRecord, Verdict
 
 if TYPE_CHECKING:
     from harness.judging.judge import Judgement
 
 
 def read_run(folder: Path) -> Verdict:
-    """Raises Stop for what is no run, or one whose verdict cannot be read."""
+    """Raises Stop for what is no run, and UnreadableVerdict."""
     if not folder.is_dir():
         raise Stop(f"{folder} is no folder; give the --out folder of a `lockstep run`, or a trace's")
     if not (folder / verdict.FILE).exists():
         raise Stop(f"{folder} is neither a run (it has no {verdict.FILE}) nor a trace (it has no {HEADER})")
-    try:
-        return verdict.read(folder)
-    except UnreadableVerdict as error:
-        raise Stop(str(error), UNKNOWN) from None
+    return verdict.read(folder)
 
 
 def is_trace(folder: Path) -> bool:
@@ -32,13 +29,10 @@ def is_trace(folder: Path) -> bool:
 
 
 def lone_cell(folder: Path) -> CellRecord:
-    """The cell of a trace that stands alone, as far as its header tells."""
-    from harness.traces.text_files import UnreadableTrace, header
+    """The cell of a trace that stands alone, as far as its header tells. Raises UnreadableTrace."""
+    from harness.traces.text_files import header
 
-    try:
-        head, scenario = header(folder)
-    except UnreadableTrace as error:
-        raise Stop(str(error), UNKNOWN) from None
+    head, scenario = header(folder)
     cell = CellRecord(
         framework=head.framework,
         version=head.version,
@@ -50,14 +44,11 @@ def lone_cell(folder: Path) -> CellRecord:
 
 
 def judged_again(cell: CellRecord, judgement: Judgement) -> CellRecord:
-    """The cell by what was found now, with what is known of its release. Raises Stop."""
+    """The cell by what was found now, with what is known of its release. Raises BadKnown."""
     from harness.judging import accepted
-    from harness.session.session import judged_record
+    from harness.session.cell import judged_record
 
     found, header = judged_record(cell, judgement), judgement.header
     if header is None:
         return found
-    try:
-        return accepted.apply(found, {**header.packages, header.framework: header.version}, accepted.load())
-    except accepted.BadKnown as error:
-        raise Stop(str(error)) from None
+    return accepted.apply(found, {**header.packages, header.framework: header.version}, accepted.load())

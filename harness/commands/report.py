@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
+from harness.commands.stop import INTERRUPTED, Stop, terminable
 
 if TYPE_CHECKING:
     from reports.source import Source
@@ -158,8 +158,6 @@ def _pages(source: Source, out: Path | None, traces: bool) -> None:
         raise _no_stream(Format.html)
     try:
         typer.echo(f"to look at: {html.write(source, out, traces)}")
-    except html.NotAReport as error:
-        raise Stop(str(error)) from None
     except OSError as error:
         raise _unwritable(out, error) from None
 
@@ -181,10 +179,7 @@ def _tensorboard(source: Source, out: Path) -> int:
 def _wandb(source: Source, out: Path) -> int:
     from reports import wandb
 
-    try:
-        return wandb.write(source, out)
-    except wandb.NotTracked as error:
-        raise Stop(str(error), UNKNOWN) from None
+    return wandb.write(source, out)
 
 
 _FOLDERS: Mapping[Format, Callable[[Source, Path], int]] = {Format.tensorboard: _tensorboard, Format.wandb: _wandb}

@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.disk import warn_if_large
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -109,14 +110,16 @@ def run(
 
     Exit status: 0 all pass, 1 a divergence was found, 2 wrong usage, 3 something could not be judged.
     """
-    from harness.session.plan import Plan
+    from harness.judging import accepted
+    from harness.session.folder import RunFolder
+    from harness.session.plan import Plan, choose
 
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     _check_fault(fault, requests)
     plan = Plan(
         requests=requests,
-        choices=_choices(patterns or ["*"], seeds),
+        choices=choose(patterns or ["*"], seeds),
         jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
         timeout=timeout,
         device=device.value,
@@ -124,9 +127,11 @@ def run(
         fault=fault,
         ranks=ranks,
     )
-    entries = _known(known) if fault is None else ()
-    folder = _claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)
-    _report(_run(plan, folder, envs, entries), folder.path, as_json)
+    entries = accepted.load(known or accepted.FILE) if fault is None else ()
+    folder = RunFolder.claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)
+    verdict = _run(plan, folder, envs, entries)
+    warn_if_large(envs)
+    _report(verdict, folder.path, as_json)
 
 
 _LAUNCHERS = {Device.cpu: Launcher.template, Device.cuda: Launcher.torchrun}
@@ -140,67 +145,28 @@ def _defaults(fault: str | None) -> list[str]:
 
 
 def _patch(given: str | None, frameworks: Sequence[str]) -> Patch | None:
-    from harness.environments.patch import BadPatch, load
+    from harness.environments.patch import load
 
     if given is None:
         return None
     if not frameworks:
         raise Stop("--patch changes a framework that you name; add --framework NAME==VERSION")
-    try:
-        return load(given)
-    except BadPatch as error:
-        raise Stop(str(error)) from None
+    return load(given)
 
 
 def _requests(texts: Sequence[str], patch: Patch | None = None) -> tuple[Request, ...]:
-    from harness.environments.request import BadRequest, parse
+    from harness.environments.request import parse
 
-    try:
-        return tuple(dict.fromkeys(replace(parse(text), patch=patch).resolved() for text in texts))
-    except BadRequest as error:
-        raise Stop(str(error)) from None
-
-
-def _choices(patterns: Sequence[str], seeds: int) -> Any:
-    from harness.session.plan import BadPlan, choose
-
-    try:
-        return choose(patterns, seeds)
-    except BadPlan as error:
-        raise Stop(str(error)) from None
+    return tuple(dict.fromkeys(replace(parse(text), patch=patch).resolved() for text in texts))
 
 
 def _check_fault(fault: str | None, requests: Sequence[Request]) -> None:
     if fault is None:
         return
     from adapters import faults
-    from harness.session.plan import BadPlan, check_fault
+    from harness.session.plan import check_fault
 
-    try:
-        check_fault(fault, requests, faults.CATALOGUE)
-    except BadPlan as error:
-        raise Stop(str(error)) from None
-
-
-def _known(path: Path | None) -> tuple[Entry, ...]:
-    from harness.judging.accepted import FILE, BadKnown, load
-
-    try:
-        return load(path or FILE)
-    except BadKnown as error:
-        raise Stop(str(error)) from None
-
-
-def _claim(out: Path, resume: bool) -> RunFolder:
-    from harness.session.folder import BadFolder, RunFolder
-    from harness.verdicts.verdict import UnreadableVerdict
-
-    try:
-        return RunFolder.claim(out, resume)
-    except BadFolder as error:
-        raise Stop(str(error)) from None
-    except UnreadableVerdict as error:
-        raise Stop(str(error), UNKNOWN) from None
+    check_fault(fault, requests, faults.CATALOGUE)
 
 
 def _run(plan: Plan, folder: RunFolder, envs: Path | None, known: Sequence[Entry]) -> Verdict:

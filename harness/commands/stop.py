@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 WRONG_USAGE = 2
@@ -17,6 +17,48 @@ class Stop(Exception):
     def __init__(self, message: str, status: int = WRONG_USAGE) -> None:
         super().__init__(message)
         self.status = status
+
+
+STATUS: Mapping[str, int] = {
+    # what was asked for cannot be had, or does not fit
+    "harness.across.compare.NotComparable": WRONG_USAGE,
+    "harness.bisection.point.BadLine": WRONG_USAGE,
+    "harness.environments.patch.BadPatch": WRONG_USAGE,
+    "harness.environments.request.BadRequest": WRONG_USAGE,
+    "harness.judging.accepted.BadKnown": WRONG_USAGE,
+    "harness.nightly.canaries.BadCanaries": WRONG_USAGE,
+    "harness.nightly.outbox.BadCommand": WRONG_USAGE,
+    "harness.session.folder.BadFolder": WRONG_USAGE,
+    "harness.session.plan.BadPlan": WRONG_USAGE,
+    "reports.html.place.NotAReport": WRONG_USAGE,
+    # nothing can be said
+    "harness.bisection.measure.Impossible": UNKNOWN,
+    "harness.environments.installer.BuildFailed": UNKNOWN,
+    "harness.environments.releases.NoReleases": UNKNOWN,
+    "harness.history.store.BadHistory": UNKNOWN,
+    "harness.nightly.outbox.BadOutbox": UNKNOWN,
+    "harness.nightly.record.BadNight": UNKNOWN,
+    "harness.traces.text_files.UnreadableTrace": UNKNOWN,
+    "harness.verdicts.verdict.UnreadableVerdict": UNKNOWN,
+    "reports.wandb.NotTracked": UNKNOWN,
+}
+"""The exit status for every exception whose message is one line for the user, by the exception's place.
+
+By name, because the command line imports what a command needs when it runs; an exception that was raised is imported.
+"""
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """What `STATUS` knows becomes a Stop; anything else is a fault of the harness and goes on as it is."""
+    try:
+        yield
+    except Exception as error:
+        for kind in type(error).__mro__:
+            status = STATUS.get(f"{kind.__module__}.{kind.__qualname__}")
+            if status is not None:
+                raise Stop(str(error), status) from None
+        raise
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from harness import tables
+from harness.environments.ranges import together
 
 FILE = Path(__file__).with_name("recipes.toml")
 
@@ -117,6 +118,14 @@ class Framework(BaseModel):
         parts = [part for release in self.releases for part in SpecifierSet(release.versions)]
         return str(min(Version(part.version) for part in parts if part.operator in (">=", ">", "~=", "==")))
 
+    def told(self, without: str) -> str:
+        """What its releases cover, and `without` is not in: as few ranges as can say it."""
+        ranges = [release.versions for release in self.releases]
+        told = together(ranges)
+        # A pre-release or post-release where two of them meet is in none, and would seem to be in both together.
+        lost = any(SpecifierSet(each).contains(without, prereleases=True) for each in told)
+        return " or ".join(ranges if lost else told)
+
     def completed(self, release: Release) -> Release:
         """One of the releases, with what all of them have."""
         return release.model_copy(
@@ -167,8 +176,7 @@ class Recipes(BaseModel):
         for release in known.releases:
             if release.covers(version):
                 return known.completed(release)
-        ranges = " or ".join(release.versions for release in known.releases)
-        raise NoRecipe(f"no recipe for {framework} {version}; recipes cover {framework}{ranges}")
+        raise NoRecipe(f"no recipe for {framework} {version}; recipes cover {framework}{known.told(version)}")
 
 
 def load(path: Path = FILE) -> Recipes:

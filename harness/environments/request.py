@@ -84,7 +84,7 @@ def parse(text: str) -> Request:
     first, *others = text.split(",")
     name, version = _split(first)
     framework = _framework(name)
-    return Request(framework, version, tuple(sorted(_overrides(others, framework))))
+    return Request(framework, version, tuple(sorted(_overrides(others, framework, version))))
 
 
 def _split(part: str) -> tuple[str, str | None]:
@@ -120,11 +120,18 @@ def _canonical(name: str) -> str:
         raise BadRequest(f"{name!r} is not a package name; {EXAMPLES}") from None
 
 
-def _overrides(parts: Iterable[str], framework: str) -> Iterable[tuple[str, str]]:
-    seen = {framework, recipes.shipped().package(framework)}
+def _overrides(parts: Iterable[str], framework: str, chosen: str | None) -> Iterable[tuple[str, str]]:
+    own = {framework, recipes.shipped().package(framework)}
+    seen: set[str] = set()
     for part in parts:
         name, version = _split(part)
         package = _canonical(name)
+        if package in own:
+            one, other = (str(Request(framework, release)) for release in (chosen, version))
+            raise BadRequest(
+                f"{part.strip()!r} after a comma would be a package underneath {framework};"
+                f" for two releases repeat --framework, with {one} and with {other}"
+            )
         if version is None:
             raise BadRequest(f"{part!r} needs a version: {EXAMPLES}")
         if package in seen:

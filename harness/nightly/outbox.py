@@ -23,7 +23,11 @@ Render = Callable[[Ticket], str]
 
 
 class BadOutbox(Exception):
-    """A ticket cannot be read or the command not be used; the message is one line with the remedy."""
+    """A ticket cannot be read; the message is one line with the remedy."""
+
+
+class BadCommand(Exception):
+    """The command for tickets cannot be used; the message is one line with the remedy."""
 
 
 def load(home: Path) -> dict[str, Ticket]:
@@ -61,13 +65,13 @@ def _keep(home: Path, ticket: Ticket) -> None:
 
 
 def command(text: str) -> tuple[str, ...]:
-    """The words of a command, which no shell reads. Raises BadOutbox."""
+    """The words of a command, which no shell reads. Raises BadCommand."""
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise BadOutbox(f"--ticket-command {text!r} cannot be read ({error}); quote it as for a shell") from None
+        raise BadCommand(f"--ticket-command {text!r} cannot be read ({error}); quote it as for a shell") from None
     if not words:
-        raise BadOutbox("--ticket-command is empty; leave it out, and tickets are files alone")
+        raise BadCommand("--ticket-command is empty; leave it out, and tickets are files alone")
     return tuple(words)
 
 

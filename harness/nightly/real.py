@@ -16,8 +16,9 @@ from harness.nightly.night import Ended, Parts
 from harness.nightly.outbox import Render
 from harness.session import real
 from harness.session.folder import RunFolder
+from harness.session.parts import Observer
 from harness.session.plan import Plan
-from harness.session.session import Observer, Session
+from harness.session.session import Session
 from harness.verdicts.verdict import Verdict
 
 

@@ -1,1 +1,1 @@
-"""One run of many cells: what is to run (`plan`), where it is kept (`folder`), and running it (`session`)."""
+"""One run of many cells: what is to run (`plan`), where it is kept (`folder`), running it (`session`, of `parts`)."""

@@ -14,8 +14,8 @@ from harness.judging import accepted
 from harness.judging.accepted import Entry
 from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun
+from harness.session.parts import Judged, Parts, Runner
 from harness.session.plan import Device, Plan
-from harness.session.session import Judged, Parts, Runner
 from harness.verdicts.verdict import CellRecord, ViewRecord
 from scenarios import checkpoint
 

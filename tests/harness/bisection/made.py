@@ -70,6 +70,7 @@ class World:
     patience: int | None = None
     """Rounds after which the user interrupts."""
     told: list[tuple[int, int]] = field(default_factory=list)
+    made: list[int] = field(default_factory=list)
 
     def measure(self, points: Sequence[Point], earlier: Sequence[int]) -> list[Measured]:
         if len(self.rounds) == self.patience:
@@ -81,8 +82,9 @@ class World:
             for p, each, times in zip(points, outcomes, earlier, strict=True)
         ]
 
-    def asking(self, measured: int, left: int) -> None:
+    def asking(self, measured: int, made: int, left: int) -> None:
         self.told.append((measured, left))
+        self.made.append(made)
 
 
 def world(truth: Sequence[Outcome], flaky: Mapping[int, Outcome] | None = None, patience: int | None = None) -> World:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from harness.bisection import hunt, search
 from harness.bisection.hunt import Hunt
+from harness.bisection.measure import Measured
+from harness.bisection.point import Point
 from harness.bisection.search import Boundary, Outcome
 from tests.harness.bisection import made
 from tests.harness.bisection.made import CRASH, DROPPED, HOLE, RIGHT, SCALED, World, ignore
@@ -96,6 +100,21 @@ def test_the_watcher_is_told_before_every_round(truth: list[Outcome]) -> None:
     assert [measured for measured, _ in world.told] == before
     assert all(left >= len(asked) for (_, left), asked in zip(world.told, world.rounds, strict=True))
     assert searched.left == 0
+
+
+def test_what_comes_from_the_history_is_not_made_now() -> None:
+    """Only what this process measures tells how long a measurement takes."""
+    there = made.world(TRUTH)
+
+    def measure(points: Sequence[Point], earlier: Sequence[int]) -> list[Measured]:
+        found = there.measure(points, earlier)
+        return [replace(one, kept=len(there.rounds) == 1) for one in found]
+
+    hunt.run(hunt.begin(made.line(len(TRUTH))), measure, there, ignore)
+    assert there.made[:2] == [0, 0]
+    assert {known - now for (known, _), now in zip(there.told[1:], there.made[1:], strict=True)} == {
+        len(there.rounds[0])
+    }
 
 
 @given(st.integers(2, 120))

@@ -64,7 +64,7 @@ class World:
 
 
 class Deaf:
-    def asking(self, measured: int, left: int) -> None:
+    def asking(self, measured: int, made: int, left: int) -> None:
         pass
 
 

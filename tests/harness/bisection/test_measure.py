@@ -26,8 +26,8 @@ from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.request import Request
 from harness.history.store import BadHistory, History
+from harness.session.parts import Parts
 from harness.session.plan import Choice, Plan
-from harness.session.session import Parts
 from harness.verdicts.findings import Diagnosis, Finding
 from harness.verdicts.verdict import CellRecord
 from tests.harness.bisection.made import diagnosis

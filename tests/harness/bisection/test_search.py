@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -191,6 +192,47 @@ def test_where_a_line_ends_in_crashes_few_of_them_are_run(before: int, telling: 
     if told:
         assert (min(told), max(told)) == (before, before + telling - 1)
     assert line.ran <= search.allowed(len(line.truth), line.seen) <= 2 * (2 * math.log2(len(line.truth)) + 2)
+
+
+def remaining(truth: list[Outcome]) -> list[tuple[int, int]]:
+    """Before every round: how many measurements the search expects to come, and how many came."""
+    line, survey, expected = Line(truth), search.spread(len(truth), range(0, len(truth), 5)), []
+    while points := search.wanted(len(truth), line.seen, survey):
+        done = sum(map(len, line.seen.values()))
+        expected.append((done, search.left(len(truth), line.seen, survey)))
+        for point in points:
+            line.measure(point)
+    total = sum(map(len, line.seen.values()))
+    return [(left, total - done) for done, left in expected]
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        [RIGHT] * 30 + [KINDS[1]] * 30,
+        [HOLE] * 20 + [RIGHT] * 30 + [KINDS[1]] * 10,
+        [RIGHT] * 20 + [HOLE] * 30 + [KINDS[1]] * 10,
+        [RIGHT] * 30 + [KINDS[1]] * 10 + [HOLE] * 20,
+    ],
+    ids=["all install", "the oldest do not install", "the middle does not", "the newest do not"],
+)
+def test_what_is_left_foresees_what_does_not_install(truth: list[Outcome]) -> None:
+    (first, came), *rounds = remaining(truth)
+    assert came / 3 < first < 1.5 * came
+    assert all(0.8 * came < left < 1.3 * came for left, came in rounds)
+
+
+@given(st.integers(4, 60), st.data())
+def test_what_is_left_is_exact_where_the_rest_is_like_its_neighbours(total: int, data: st.DataObject) -> None:
+    survey = search.spread(total)
+    points = data.draw(st.lists(st.integers(0, total - 1), min_size=1, max_size=6, unique=True))
+    seen = {point: [data.draw(st.one_of(TELLING, st.just(HOLE)))] for point in points}
+    nearest = [min(points, key=lambda other: (abs(other - point), other)) for point in range(total)]
+    line = Line([seen[other][0] for other in nearest])
+    line.seen = {point: list(outcomes) for point, outcomes in seen.items()}
+    left = search.left(total, seen, survey)
+    line.searched(survey)
+    assert left == sum(map(len, line.seen.values())) - len(points)
 
 
 @given(histories)

@@ -25,8 +25,8 @@ from harness.nightly.record import FILE, NIGHTS, PAGE
 from harness.nightly.space import Limits
 from harness.session import real as session_real
 from harness.session.folder import RunFolder
+from harness.session.parts import Observer
 from harness.session.plan import Plan, release
-from harness.session.session import Observer
 from harness.verdicts.verdict import Verdict
 from tests.harness.nightly.made import DROPPED, cell
 

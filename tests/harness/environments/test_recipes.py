@@ -44,12 +44,18 @@ def test_the_range_decides(tmp_path: Path) -> None:
 
 def test_no_recipe_says_what_there_is(tmp_path: Path) -> None:
     known = read(WHOLE, tmp_path)
-    with pytest.raises(NoRecipe, match="recipes cover toy"):
+    with pytest.raises(NoRecipe, match=r"no recipe for toy 0\.9; recipes cover toy>=1\.0$"):
         known.release("toy", "0.9")
-    with pytest.raises(NoRecipe):
-        known.release("toy", "2.0rc1")
+    with pytest.raises(NoRecipe, match=r"toy>=1\.0,<2 or >=2$"):
+        known.release("toy", "2.0rc1")  # which lies above 1.0, and is in neither
     with pytest.raises(NoRecipe, match="known frameworks: toy"):
         known.release("joy", "1.0")
+
+
+def test_a_release_in_a_gap_is_told_of_the_gap(tmp_path: Path) -> None:
+    known = read(WHOLE.replace(">=1.0,<2", ">=1.0,<1.5"), tmp_path)
+    with pytest.raises(NoRecipe, match=r"recipes cover toy>=1\.0,<1\.5 or >=2$"):
+        known.release("toy", "1.7")
 
 
 @pytest.mark.parametrize(

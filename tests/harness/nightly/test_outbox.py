@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.nightly import outbox
-from harness.nightly.outbox import BadOutbox
+from harness.nightly.outbox import BadCommand, BadOutbox
 from harness.nightly.tickets import Seen, Ticket, advance
 from tests.harness.nightly.made import DROPPED, cell
 
@@ -99,5 +99,5 @@ def test_a_command_that_is_not_there_or_hangs_is_told(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(("text", "said"), [("", "is empty"), ("   ", "is empty"), ("gh 'issue", "quote it")])
 def test_a_command_that_cannot_be_read_is_one_line(text: str, said: str) -> None:
-    with pytest.raises(BadOutbox, match=said):
+    with pytest.raises(BadCommand, match=said):
         outbox.command(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -20,9 +19,10 @@ from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.patch import load
 from harness.environments.request import Request
-from harness.session.folder import BadFolder, RunFolder
-from harness.session.plan import BadPlan, Choice, Plan, check_fault, choose, release
-from harness.session.session import Parts, Session, crash_message
+from harness.session.folder import RunFolder
+from harness.session.parts import Parts
+from harness.session.plan import Choice, Plan
+from harness.session.session import Session
 from harness.verdicts import verdict
 from harness.verdicts.findings import Diagnosis, Finding
 from harness.verdicts.verdict import CellRecord, Verdict
@@ -352,55 +352,12 @@ def test_a_new_run_replaces_the_old_one(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "cells").iterdir()] == ["deepspeed-0.18.9"]
 
 
-def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(BadFolder, match="something other than a lockstep run"):
-        RunFolder.claim(tmp_path)
-    with pytest.raises(BadFolder, match="is a file"):
-        RunFolder.claim(tmp_path / "thesis.tex")
-    assert (tmp_path / "thesis.tex").read_text() == "precious"
-
-
 def test_equal_releases_from_different_interpreters_stay_apart(tmp_path: Path) -> None:
     own = Request("torch", None, python=Path("/opt/a/python"))
     other = Request("torch", None, python=Path("/opt/b/python"))
     whole, _ = run(Plan((Request("torch", "9.9"), own, other), CHOICES[:1]), World(), tmp_path)
     assert len(set(verdicts(whole))) == 3
     assert len(list((tmp_path / "cells").iterdir())) == 3
-
-
-def test_choosing_scenarios() -> None:
-    assert choose(["sft-equal", "sft-ragged"], 1) == (Choice("sft-ragged"), Choice("sft-equal"))
-    assert choose(["sft-equal"], 2) == (Choice("sft-equal", 0), Choice("sft-equal", 1))
-    assert choose(["sft-equal@5", "sft-eq*"], 1) == (Choice("sft-equal", 0), Choice("sft-equal", 5))
-
-
-@pytest.mark.parametrize(
-    ("pattern", "said"),
-    [("sft-raged", "did you mean sft-ragged"), ("xyz*", "lockstep list scenarios"), ("sft-equal@x", "no seed")],
-)
-def test_scenarios_that_do_not_exist(pattern: str, said: str) -> None:
-    with pytest.raises(BadPlan, match=said):
-        choose([pattern], 1)
-
-
-def test_faults_are_for_torch_alone() -> None:
-    check_fault("scale-ga", [TORCH], ["scale-ga"])
-    with pytest.raises(BadPlan, match="did you mean scale-ga"):
-        check_fault("scale-gb", [TORCH], ["scale-ga"])
-    with pytest.raises(BadPlan, match=r"not for deepspeed==0\.18\.9"):
-        check_fault("scale-ga", [TORCH, OLD], ["scale-ga"])
-
-
-def test_names_of_releases() -> None:
-    assert release(TORCH, "2.13.0") == "2.13.0"
-    assert release(Request("torch", python=Path("/opt/python")), "2.13.0") == "2.13.0+own"
-    patch = load("deepspeed-offload")
-    mark = f"patch.{hashlib.sha256(patch.path.read_bytes()).hexdigest()[:8]}"
-    assert release(replace(OLD, patch=patch), "0.18.9") == f"0.18.9+{mark}"
-    assert release(Request("torch", python=Path("/opt/python"), patch=patch), "2.13.0") == f"2.13.0+own.{mark}"
-    trl = Request("trl", "1.16.0", (("deepspeed", "0.18.9"),), patch=patch)
-    assert release(trl, "1.16.0") == f"1.16.0+{mark},deepspeed==0.18.9"
 
 
 def test_a_patched_release_stands_beside_the_release_as_it_is(tmp_path: Path) -> None:
@@ -411,15 +368,3 @@ def test_a_patched_release_stands_beside_the_release_as_it_is(tmp_path: Path) ->
         "lockstep run --framework deepspeed==0.18.9 --scenario sft-ragged",
     ]
     assert len({c.trace for c in whole.cells}) == 2
-
-
-@pytest.mark.parametrize(
-    ("ran", "said"),
-    [
-        (Ran("timeout", reason="no end after 5 s"), "no end after 5 s"),
-        (Ran("crashed", log_tail="a\n\nb\n"), "the run ended as crashed; last line of the log: b"),
-        (Ran("crashed", reason="ValueError: no", log_tail="x\nValueError: no"), "ValueError: no"),
-    ],
-)
-def test_a_crash_is_told_in_one_line(ran: Ran, said: str) -> None:
-    assert crash_message(ran) == said

@@ -13,7 +13,7 @@ from adapters import faults
 from adapters.faults import RIGHT, Plan
 from harness.across import view
 from harness.judging import judge, summary
-from harness.session.session import judged_record
+from harness.session.cell import judged_record
 from harness.traces import recovered_numbers
 from harness.verdicts import verdict
 from harness.verdicts.verdict import CellRecord, Verdict

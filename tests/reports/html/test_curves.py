@@ -10,7 +10,7 @@ import pytest
 import scenarios
 from adapters.faults import CATALOGUE
 from harness.judging import judge, summary
-from harness.session.session import judged_record
+from harness.session.cell import judged_record
 from harness.traces import recovered_numbers
 from harness.verdicts.verdict import CellRecord
 from reports import source

@@ -1,0 +1,50 @@
+"""What a run is to do, from the words of the command line."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.environments.patch import load
+from harness.environments.request import Request
+from harness.session.plan import BadPlan, Choice, check_fault, choose, release
+
+TORCH = Request("torch", "2.13.0")
+OLD = Request("deepspeed", "0.18.9")
+
+
+def test_choosing_scenarios() -> None:
+    assert choose(["sft-equal", "sft-ragged"], 1) == (Choice("sft-ragged"), Choice("sft-equal"))
+    assert choose(["sft-equal"], 2) == (Choice("sft-equal", 0), Choice("sft-equal", 1))
+    assert choose(["sft-equal@5", "sft-eq*"], 1) == (Choice("sft-equal", 0), Choice("sft-equal", 5))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [("sft-raged", "did you mean sft-ragged"), ("xyz*", "lockstep list scenarios"), ("sft-equal@x", "no seed")],
+)
+def test_scenarios_that_do_not_exist(pattern: str, said: str) -> None:
+    with pytest.raises(BadPlan, match=said):
+        choose([pattern], 1)
+
+
+def test_faults_are_for_torch_alone() -> None:
+    check_fault("scale-ga", [TORCH], ["scale-ga"])
+    with pytest.raises(BadPlan, match="did you mean scale-ga"):
+        check_fault("scale-gb", [TORCH], ["scale-ga"])
+    with pytest.raises(BadPlan, match=r"not for deepspeed==0\.18\.9"):
+        check_fault("scale-ga", [TORCH, OLD], ["scale-ga"])
+
+
+def test_names_of_releases() -> None:
+    assert release(TORCH, "2.13.0") == "2.13.0"
+    assert release(Request("torch", python=Path("/opt/python")), "2.13.0") == "2.13.0+own"
+    patch = load("deepspeed-offload")
+    mark = f"patch.{hashlib.sha256(patch.path.read_bytes()).hexdigest()[:8]}"
+    assert release(replace(OLD, patch=patch), "0.18.9") == f"0.18.9+{mark}"
+    assert release(Request("torch", python=Path("/opt/python"), patch=patch), "2.13.0") == f"2.13.0+own.{mark}"
+    trl = Request("trl", "1.16.0", (("deepspeed", "0.18.9"),), patch=patch)
+    assert release(trl, "1.16.0") == f"1.16.0+{mark},deepspeed==0.18.9"
