@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from importlib import import_module
 from typing import Any
 
-import torch
 from hydra.core.plugins import Plugins
 from packaging.version import Version
 from transformers import LlamaConfig
@@ -22,7 +20,12 @@ from verl.workers.engine_workers import TrainingWorker
 
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import verl_data
-from adapters.families.verl_shims import MEMORY, give_the_cpu_memory_figures
+from adapters.families.verl_shims import (
+    LOG_SOFTMAX,
+    MEMORY,
+    autocast_log_softmax_as_on_cuda,
+    give_the_cpu_memory_figures,
+)
 from adapters.inside.rank import answer_init_process_group
 from adapters.inside.recorder import Recorder
 from adapters.inside.sharded import state, whole
@@ -41,16 +44,6 @@ PROCESS_GROUP = Shim(
     "process-group",
     "verl calls init_process_group by itself, on a CPU with a backend that is not there or named twice"
     " (utils/distributed.py): the ranks meet with gloo where the launcher means them to",
-)
-FULL_PRECISION = Shim(
-    "full-precision",
-    "verl < 0.8 has bfloat16 written into its autocast (workers/engine/fsdp/transformer_impl.py), whatever"
-    " engine.mixed_precision says; for a scenario in fp32 there is none",
-)
-LOG_SOFTMAX = Shim(
-    "autocast-log-softmax",
-    "without flash attention, verl's log-probabilities are F.log_softmax (utils/torch_functional.py), which torch's"
-    " autocast computes in float32 on CUDA but not on a CPU: there it is told to",
 )
 
 LATER = (
@@ -86,13 +79,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 
 
 def shims(job: Job) -> Sequence[Shim]:
-    """What `train` changes in this release of verl: since 0.8, nothing where there are CUDA devices."""
-    version, coarse = Version(job.version), job.scenario.precision == "bf16"
-    precise = [FULL_PRECISION] if version < Version("0.8") and not coarse else []
+    """What `train` changes in this release of verl: nothing where there are CUDA devices."""
     if job.scenario.device == "cuda":
-        return precise
-    device = PLATFORM if version >= Version("0.9") else ENGINE
-    return [device, MEMORY, PROCESS_GROUP, *([LOG_SOFTMAX] if coarse else []), *precise]
+        return []
+    device = PLATFORM if Version(job.version) >= Version("0.9") else ENGINE
+    return [device, MEMORY, PROCESS_GROUP, LOG_SOFTMAX]
 
 
 def prepare() -> None:
@@ -110,10 +101,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         EngineRegistry.register(model_type="language_model", backend="fsdp2", device="cpu")(FSDPEngineWithLMHead)
     if MEMORY in applied:
         give_the_cpu_memory_figures()
-    if FULL_PRECISION in applied:
-        torch.autocast = partial(torch.autocast, enabled=False)  # type: ignore[misc,assignment]
     if LOG_SOFTMAX in applied:
-        torch.nn.functional.log_softmax = partial(torch.nn.functional.log_softmax, dtype=torch.float32)
+        autocast_log_softmax_as_on_cuda()
     if PROCESS_GROUP in applied:
         answer_init_process_group(job)
     observe(job, recorder)
@@ -127,7 +116,8 @@ def overrides(job: Job, file: str) -> list[str]:
     scenario = job.scenario
     rule = scenario.optimizer
     packed = scenario.rows_per_sequence
-    full = "{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"  # bf16, fp32, fp32 where it is not said
+    # bf16, fp32, fp32 where it is not said; 0.7.1 takes it and computes in bf16 all the same (issue 5932)
+    full = "{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"
     return [
         f"model.path={verl_data.quoted(job.checkpoint)}",
         "+model.override_config.attn_implementation=sdpa",  # flash attention otherwise
