@@ -5,10 +5,7 @@ The loop asks for the mean over the tokens of the global batch. Whatever the eng
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import deepspeed
@@ -16,16 +13,15 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_shims
+from adapters.families import deepspeed_setup, deepspeed_shims
+from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.model import load_float32
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
 
-MUON = "deepspeed.runtime.zero.muon"
-
-STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
+prepare = deepspeed_setup.prepare
 
 
 class BareLoss(torch.nn.Module):
@@ -56,14 +52,6 @@ def shims(job: Job) -> Sequence[Shim]:
     return deepspeed_shims.needed(job.version, STAGES[job.scenario.sharding])
 
 
-def prepare() -> None:
-    """Import what `initialize` would: it asks whether an optimizer is one of those made for ZeRO, for which releases
-    with Muon import that (runtime/zero/utils.py), whose `@torch.compile` takes 500 modules of torch and seconds.
-    """
-    if find_spec(MUON):
-        import_module(f"{MUON}.muon_optimizer")
-
-
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     """Run the scenario's optimizer steps. Raises whatever DeepSpeed raises."""
     scenario = job.scenario
@@ -71,9 +59,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     deepspeed_shims.apply(applied)
     init_distributed(job)
     deepspeed.init_distributed(verbose=False)
-    # DeepSpeed's own launcher sets it: ZeRO 3 of 0.15.1 otherwise asks `numactl` for the number of ranks
-    # (accelerator/cpu_accelerator.py).
-    os.environ["LOCAL_SIZE"] = os.environ["LOCAL_WORLD_SIZE"]
+    deepspeed_setup.set_local_size()
     model = load_float32(job)
     recorder.watch(model)
     engine = initialize(scenario, model)

@@ -17,9 +17,8 @@ import torch
 from packaging.version import Version
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.deepspeed_sft import STAGES
-from adapters.deepspeed_sft import prepare as prepare_deepspeed
-from adapters.families import deepspeed_shims
+from adapters.families import deepspeed_setup, deepspeed_shims
+from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -59,6 +58,8 @@ IN_PROCESS = Shim(
     "OpenRLHF maps its dataset in 8 processes a rank (SFTDataset in datasets/sft_dataset.py), which takes longer than"
     " all the rest of a tiny run: it is mapped in the rank itself",
 )
+
+prepare = deepspeed_setup.prepare
 
 DOTTED = Version("0.10.2")
 """The first release with flags such as --train.batch_size, and with an optimizer made by DeepSpeed."""
@@ -117,11 +118,6 @@ def shims(job: Job) -> Sequence[Shim]:
     precision = (FULL_PRECISION,) if scenario.precision == "fp32" else ()
     engine = deepspeed_shims.needed(deepspeed.__version__, STAGES[scenario.sharding])
     return (*FLASH_ATTENTION, *cpu, *precision, *engine)
-
-
-def prepare() -> None:
-    """Import what DeepSpeed would import later: see `deepspeed_sft`."""
-    prepare_deepspeed()
 
 
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:

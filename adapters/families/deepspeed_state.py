@@ -78,6 +78,6 @@ def held_without_zero(optimizer: Any, key: str | None) -> dict[Tensor, Tensor]:
 
 
 def relink_moments(optimizer: Any) -> None:
-    """Let ZeRO 1 and 2 link the moments of every parameter group: see `deepspeed_sft.RELINK_MOMENTS`."""
+    """Let ZeRO 1 and 2 link the moments of every parameter group: see `deepspeed_shims.RELINK_MOMENTS`."""
     optimizer._hp_optimizer_states_linked = False
     optimizer._lazy_init_hp_params_optimizer_state()

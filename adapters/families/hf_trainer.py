@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import version as installed
-from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,13 +17,10 @@ from transformers import TrainerCallback
 from transformers.optimization import get_wsd_schedule
 
 from adapters.contract import Job, Scenario, Shim
+from adapters.families import deepspeed_setup
+from adapters.families.deepspeed_setup import STAGES
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder, bare_name
-
-STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
-
-DEEPSPEED = find_spec("deepspeed") is not None
-MUON = "deepspeed.runtime.zero.muon"
 
 LAZY = ("torch._dynamo", "torch.distributed.fsdp", "transformers.models.llama.modeling_llama")
 """Modules that are imported only when they are used, so that every rank would do it anew."""
@@ -36,7 +31,7 @@ TORCH_ADAM = Shim(
     " compiled for minutes: DeepSpeed's own option zero_force_ds_cpu_optimizer leaves the Trainer's",
 )
 
-if DEEPSPEED:
+if deepspeed_setup.INSTALLED:
     from adapters.families import deepspeed_shims, deepspeed_state
 
 
@@ -44,7 +39,7 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
     """What no framework on the Trainer of this environment can express; `framework` names it for the message."""
     if scenario.sharding not in STAGES:
         return f"{framework}: no sharding={scenario.sharding!r} here; there are {', '.join(STAGES)}"
-    if scenario.sharding != "none" and not DEEPSPEED:
+    if scenario.sharding != "none" and not deepspeed_setup.INSTALLED:
         return f"{framework}: sharding={scenario.sharding!r} needs deepspeed, which is not installed"
     if scenario.offload_optimizer and scenario.sharding == "none":
         return f"{framework} has offload_optimizer=True only with DeepSpeed's ZeRO, not with sharding='none'"
@@ -67,14 +62,13 @@ def shims(job: Job) -> list[Shim]:
 
 
 def prepare() -> None:
-    """Import what the Trainer, accelerate and DeepSpeed (see `deepspeed_sft.prepare`) would in every rank.
+    """Import what the Trainer, accelerate and DeepSpeed would in every rank.
 
     accelerate asks whether the model is compiled, which before 1.11 imports torch._dynamo (utils/other.py): 4 s.
     """
     for module in LAZY:
         import_module(module)
-    if DEEPSPEED and find_spec(MUON):
-        import_module(f"{MUON}.muon_optimizer")
+    deepspeed_setup.prepare()
 
 
 def begin(job: Job) -> None:
@@ -82,7 +76,7 @@ def begin(job: Job) -> None:
     if job.scenario.sharding != "none":
         deepspeed_shims.apply(shims(job))
     init_distributed(job)
-    os.environ["LOCAL_SIZE"] = os.environ["LOCAL_WORLD_SIZE"]  # see deepspeed_sft.train
+    deepspeed_setup.set_local_size()
 
 
 def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""What both of verl's trainers need on a CPU."""
+"""What verl's trainers need on a CPU."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from adapters.contract import Shim
 
@@ -12,6 +13,12 @@ MEMORY = Shim(
     " (utils/memory_utils.py, utils/debug/performance.py in 0.5.0, workers/engine_workers.py): they are added, do"
     " nothing and say 0",
 )
+LOG_SOFTMAX = Shim(
+    "autocast-log-softmax",
+    "without flash attention, verl's log-probabilities are F.log_softmax (utils/torch_functional.py), which torch's"
+    " autocast computes in float32 on CUDA but not on a CPU: it does so here as well, where autocast is on and no dtype"
+    " is asked for",
+)
 
 
 def give_the_cpu_memory_figures() -> None:
@@ -20,3 +27,23 @@ def give_the_cpu_memory_figures() -> None:
     for name in figures:
         setattr(torch.cpu, name, lambda: 0)
     torch.cpu.mem_get_info = lambda: (0, 0)  # type: ignore[attr-defined]  # free, total
+
+
+def autocast_log_softmax_as_on_cuda() -> None:
+    """Do what `LOG_SOFTMAX` says, in this process.
+
+    Which operations autocast computes in float32: https://docs.pytorch.org/docs/stable/amp.html
+    """
+    log_softmax = torch.nn.functional.log_softmax
+
+    def as_on_cuda(
+        input: Tensor,  # noqa: A002  torch's own names
+        dim: int | None = None,
+        _stacklevel: int = 3,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        if dtype is None and torch.is_autocast_enabled("cpu"):
+            dtype = torch.float32
+        return log_softmax(input, dim, _stacklevel, dtype)
+
+    torch.nn.functional.log_softmax = as_on_cuda

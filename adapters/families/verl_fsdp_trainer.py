@@ -46,9 +46,9 @@ LOADER = Shim(
     f"{HERE} starts 8 worker processes and pins memory for each of its loaders: rows are read in the rank's process",
 )
 FULL_PRECISION = Shim(
-    "full-precision",
-    f"{HERE} has bfloat16 written into its FSDP policy and its autocast, with no option for another; for a scenario in"
-    " fp32 they get float32, or there would be nothing finer than bfloat16 to see",
+    "fp32",
+    f"{HERE} trains in bf16 only: it stands in its FSDP policy and its autocast, and no option asks for another; for a"
+    " scenario in fp32 both get float32, so that weights show to more than three digits",
 )
 
 EPOCHS = 10

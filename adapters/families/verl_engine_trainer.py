@@ -1,0 +1,196 @@
+"""verl's supervised trainer on its engines, as `torchrun -m verl.trainer.sft_trainer key=value ...` starts it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from packaging.version import Version
+from transformers import LlamaConfig
+from verl.trainer import sft_trainer
+from verl.utils import tensordict_utils
+from verl.utils.model import get_hf_auto_model_class
+from verl.workers.engine import EngineRegistry
+from verl.workers.engine.fsdp.transformer_impl import FSDPEngine, FSDPEngineWithLMHead
+from verl.workers.engine_workers import TrainingWorker
+
+from adapters.contract import Job, Scenario, Shim
+from adapters.families import verl_data
+from adapters.families.verl_shims import (
+    LOG_SOFTMAX,
+    MEMORY,
+    autocast_log_softmax_as_on_cuda,
+    give_the_cpu_memory_figures,
+)
+from adapters.inside.rank import answer_init_process_group
+from adapters.inside.recorder import Recorder
+from adapters.inside.sharded import state, whole
+
+PLATFORM = Shim(
+    "cpu-platform",
+    "verl has no CPU among its platforms; one is added by its own hook (plugin/platform, VERL_PLATFORM), and takes the"
+    " engines that are registered for CUDA (VERL_ENGINE_DEVICE)",
+)
+ENGINE = Shim(
+    "cpu-engine",
+    "verl < 0.9 registers its FSDP engine for CUDA and NPU only (workers/engine/fsdp/transformer_impl.py); it is"
+    " registered for the CPU as well, by EngineRegistry.register",
+)
+PROCESS_GROUP = Shim(
+    "process-group",
+    "verl calls init_process_group by itself, on a CPU with a backend that is not there or named twice"
+    " (utils/distributed.py): the ranks meet with gloo where the launcher means them to",
+)
+
+LATER = (
+    "transformers.models.llama.modeling_llama",
+    "torch.distributed.checkpoint.state_dict",
+    "torch.nested._internal.ops",
+    "numpy.ctypeslib",
+)
+
+
+def unsupported(scenario: Scenario, version: str) -> str | None:
+    """Why verl cannot run this scenario; None if it can."""
+    name = f"verl {version}"
+    if scenario.sharding not in ("none", "fsdp"):
+        return f"{name} has no sharding={scenario.sharding!r} in its trainer for supervised training, but FSDP"
+    if scenario.offload_optimizer:
+        return f"{name} moves an offloaded optimizer back before it steps, so it has no offload_optimizer=True"
+    if scenario.engine_output != "model":
+        return f"{name} computes its loss from logits, so it has no engine_output={scenario.engine_output!r}"
+    if scenario.optimizer.weight_decay:
+        return (
+            f"{name} hands the optimizer all parameters in one group (build_optimizer in workers/config/optimizer.py),"
+            f" so it has no optimizer.weight_decay={scenario.optimizer.weight_decay:g} that exempts norms"
+        )
+    if scenario.row_format != "conversation":
+        return f"{name} reads conversations only (MultiTurnSFTDataset), not row_format={scenario.row_format!r}"
+    if scenario.rows_per_sequence > 1 and scenario.micro_batch_size > 1:
+        return (
+            f"{name} packs a whole micro-batch into one sequence (model.use_remove_padding), so it has no"
+            f" micro_batch_size={scenario.micro_batch_size} with rows_per_sequence={scenario.rows_per_sequence}"
+        )
+    return None
+
+
+def shims(job: Job) -> Sequence[Shim]:
+    """What `train` changes in this release of verl: nothing where there are CUDA devices."""
+    if job.scenario.device == "cuda":
+        return []
+    device = PLATFORM if Version(job.version) >= Version("0.9") else ENGINE
+    return [device, MEMORY, PROCESS_GROUP, LOG_SOFTMAX]
+
+
+def prepare() -> None:
+    """Import what the trainer otherwise would in every cell: to find a model's class, verl asks for all there are."""
+    get_hf_auto_model_class(LlamaConfig(architectures=["LlamaForCausalLM"]))
+    for module in LATER:
+        import_module(module)
+    Plugins.instance()  # looks for hydra's plugins once
+
+
+def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
+    """Run the trainer with the scenario as its command line. Raises whatever verl raises."""
+    applied = shims(job)
+    if ENGINE in applied:
+        EngineRegistry.register(model_type="language_model", backend="fsdp2", device="cpu")(FSDPEngineWithLMHead)
+    if MEMORY in applied:
+        give_the_cpu_memory_figures()
+    if LOG_SOFTMAX in applied:
+        autocast_log_softmax_as_on_cuda()
+    if PROCESS_GROUP in applied:
+        answer_init_process_group(job)
+    observe(job, recorder)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # or it exits, where the reason belongs into the trace
+    sys.argv = ["sft_trainer", *overrides(job, verl_data.write(job, rank))]
+    sft_trainer.main()
+
+
+def overrides(job: Job, file: str) -> list[str]:
+    """The scenario as verl's command line; what it does not say stays at verl's defaults."""
+    scenario = job.scenario
+    rule = scenario.optimizer
+    packed = scenario.rows_per_sequence
+    # bf16, fp32, fp32 where it is not said; 0.7.1 takes it and computes in bf16 all the same (issue 5932)
+    full = "{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"
+    return [
+        f"model.path={verl_data.quoted(job.checkpoint)}",
+        "+model.override_config.attn_implementation=sdpa",  # flash attention otherwise
+        "model.enable_gradient_checkpointing=False",
+        # with it, each micro-batch is one sequence without padding, its positions restarting with each row
+        f"model.use_remove_padding={packed > 1}",
+        "engine=fsdp",
+        "engine.strategy=fsdp2",
+        "engine.use_torch_compile=False",  # of the entropy, which no supervised step needs
+        *([f"+engine.mixed_precision={full}"] if scenario.precision == "fp32" else []),
+        f"data.train_files={verl_data.quoted(file)}",
+        f"data.train_batch_size={scenario.rows_per_step}",
+        f"data.micro_batch_size_per_gpu={scenario.micro_batch_size * packed}",
+        "data.use_dynamic_bsz=False",
+        "data.num_workers=0",
+        f"optim.lr={rule.learning_rate!r}",
+        f"optim.betas=[{rule.beta1!r},{rule.beta2!r}]",
+        f"+optim.override_optimizer_config.eps={rule.eps!r}",
+        f"optim.weight_decay={rule.weight_decay!r}",
+        # None is refused (FSDPEngine.optimizer_step); no norm is above infinity
+        f"optim.clip_grad={'inf' if scenario.max_grad_norm is None else repr(scenario.max_grad_norm)}",
+        *schedule(scenario),
+        "trainer.total_epochs=1",
+        f"trainer.device={scenario.device}",
+        "trainer.logger=[console]",
+        "trainer.resume_mode=disable",
+        f"trainer.n_gpus_per_node={scenario.ranks}",
+        "hydra.output_subdir=null",
+        "hydra.run.dir=.",
+        "hydra/job_logging=none",
+    ]
+
+
+def schedule(scenario: Scenario) -> list[str]:
+    """The learning rate's schedule.
+
+    verl's constant schedule warms up from 0 in the first step. Its cosine one can count steps from 1
+    (`zero_indexed_step`), and with a least rate of 1 times the base it stays there after the warm-up.
+    """
+    if scenario.schedule == "constant":
+        return ["optim.lr_scheduler_type=constant"]
+    return [
+        "optim.lr_scheduler_type=cosine",
+        f"optim.lr_warmup_steps={scenario.warmup_steps}",
+        "optim.min_lr_ratio=1.0",
+        "optim.zero_indexed_step=False",
+    ]
+
+
+def observe(job: Job, recorder: Recorder) -> None:
+    """Let the recorder see the model once it is built, and the state and metrics after each batch."""
+    initialize, train_batch, fit = FSDPEngine.initialize, TrainingWorker.train_batch, sft_trainer.SFTTrainer.fit
+
+    def initialize_and_watch(engine: Any) -> None:
+        initialize(engine)
+        recorder.watch(engine.module)
+        recorder.begin(whole(dict(engine.module.named_parameters())) if job.record else {})
+
+    def train_batch_and_record(worker: Any, data: Any) -> Any:
+        output = train_batch(worker, data)
+        # What the trainer logs as train/loss, train/grad_norm and train/lr (sft_trainer.py): the mean over ranks of
+        # their sums over micro-batches, each scaled to the tokens of the global batch; the norm before clipping; and
+        # the learning rate after the schedule has moved on (FSDPEngine.lr_scheduler_step).
+        metrics: Mapping[str, float] = tensordict_utils.get(output, "metrics")
+        engine = worker.engine
+        held = state(dict(engine.module.named_parameters()), engine.optimizer) if job.record else ({}, {}, {})
+        recorder.step(metrics["loss"], metrics["grad_norm"], metrics["lr"], *held)
+        return output
+
+    def fit_and_end(trainer: Any) -> None:
+        fit(trainer)
+        recorder.end()  # before run_sft destroys the process group
+
+    FSDPEngine.initialize = initialize_and_watch
+    TrainingWorker.train_batch = train_batch_and_record
+    sft_trainer.SFTTrainer.fit = fit_and_end
