@@ -109,9 +109,7 @@ def _gradient(
     return dict(zip(leaves, gradients, strict=True)), float(loss.detach())
 
 
-def _step(
-    right: RightStep, state: State, dtype: torch.dtype, generator: torch.Generator
-) -> tuple[State, float, float]:
+def _step(right: RightStep, state: State, dtype: torch.dtype, generator: torch.Generator) -> tuple[State, float, float]:
     """One AdamW step in float32 from such a gradient; the new state, its gradient norm and its loss."""
     rule, count = right.scenario.optimizer, right.number + 1
     rate = right.scenario.learning_rate_at(right.number)
@@ -134,7 +132,11 @@ def _off(value: float | None, right: float) -> float:
     return 0.0 if value is None else abs(value - right)
 
 
-def _measure(right: RightStep, before: State, after: State, norm: float, loss: float) -> Floor:
+def deviations(right: RightStep, before: State, after: State, norm: float, loss: float) -> Floor:
+    """How far a step that is thought to be right is off, simulated or recorded, in the quantities of a floor.
+
+    `norm` (before clipping) and `loss` are as the step told them.
+    """
     scenario, names = right.scenario, sorted(before.parameters)
     rule, rate = scenario.optimizer, scenario.learning_rate_at(right.number)
     moments = Moments(*(flatten(p) for p in (before.first, after.first, before.second, after.second)))
@@ -194,7 +196,7 @@ def measure(right: RightStep, state: State, dtype: torch.dtype | None = None) ->
     results = []
     for _ in range(DRAWS):
         after, norm, loss = _step(right, state, dtype, generator)
-        results.append(_measure(right, state, after, norm, loss))
+        results.append(deviations(right, state, after, norm, loss))
     found = worst(results)
     if dtype == torch.bfloat16:
         found = replace(found, **{name: getattr(found, name) / DRAWN_OVER_NEAREST for name in DRAWN})
