@@ -94,10 +94,15 @@ def losses(
         positions = torch.arange(len(ids))
     if first_key is None:
         first_key = torch.zeros_like(ids)
-    scores = logits(parameters, model, ids, positions, first_key)[:-1]
-    chosen = scores.gather(1, ids[1:, None]).squeeze(1)
+    return token_losses(logits(parameters, model, ids, positions, first_key), ids)
+
+
+def token_losses(scores: Tensor, ids: Tensor) -> Tensor:
+    """Negative log-likelihood [T - 1] of every token but the first, from logits [T, vocabulary] and ids [T]."""
+    before = scores[:-1]
+    chosen = before.gather(1, ids[1:, None]).squeeze(1)
     # The log-sum-exp in float32 at least, as every framework does it.
-    wide = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    wide = before.to(torch.promote_types(before.dtype, torch.float32))
     return wide.logsumexp(-1) - chosen.to(wide.dtype)
 
 
