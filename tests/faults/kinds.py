@@ -1,0 +1,62 @@
+"""The kind that the diagnosis must give to every planted fault, the same wherever it is planted."""
+
+from __future__ import annotations
+
+from adapters.contract import Scenario
+from adapters.faults import CATALOGUE
+from tests.faults import expected
+
+KINDS = {
+    "drop-intermediate": "dropped-micro-batches: 1, 2 of 4",
+    "keep-first": "dropped-micro-batches: 1, 2, 3 of 4",
+    "keep-last": "dropped-micro-batches: 0, 1, 2 of 4",
+    "mean-of-micro-batches": "mean-of-means: micro-batch",
+    "mean-of-ranks": "mean-of-means: rank",
+    "mean-of-micro-steps": "mean-of-means: micro-step",
+    "mean-of-rows": "mean-of-means: row",
+    "scaled-by-accumulation": "gradient-scale: GA",
+    "divided-by-accumulation": "gradient-scale: 1/GA",
+    "scaled-by-world-size": "gradient-scale: world size",
+    "prompt-trained": "loss-mask: everything",
+    "eos-untrained": "loss-mask: no-eos",
+    "first-token-untrained": "loss-mask: no-first",
+    "mask-shifted": "loss-mask: shifted",
+    "mask-late": "loss-mask: late",
+    "tag-trained": "loss-mask: with-tag",
+    "no-clipping": "clipping: none",
+    "clipping-per-rank": "clipping: per-rank",
+    "clipping-before-averaging": "clipping: before-averaging",
+    "decay-on-norms": "weight-decay: more on norms",
+    "learning-rate-late": "learning-rate-schedule: late",
+    "learning-rate-early": "learning-rate-schedule: early",
+    "learning-rate-misreported": "misreported: learning-rate of the next step",
+    "learning-rate-zero-first": "learning-rate-schedule: zero-first",
+    "wrong-beta1": "optimizer-moments: beta1",
+    "wrong-beta2": "optimizer-moments: beta2",
+    "wrong-eps": "optimizer-moments: eps",
+    "step-count-ahead": "bias-correction",
+    "rank-alone": "rank-desync",
+    "row-repeated": "batch-composition: other rows",
+    "attention-leaks": "attention-leak",
+    "positions-run-on": "positions",
+    "bf16-accumulation": "coarse-dtype",
+    "gradient-not-zeroed": "stale-gradient",
+    "decay-in-gradient": "coupled-decay",
+    "label-smoothing": "unexplained-gradient",
+}
+
+
+APART = {"mean-of-rows": "sft-ragged-batch2", "mask-late": "sft-ragged-batch2"}
+"""Faults that are like another one on most scenarios, and where they are like no other."""
+
+
+def of(fault: str, scenario: Scenario) -> set[str]:
+    """The kinds that it may be called by on this scenario: more than one where several faults weigh every token alike,
+    as two means do with one row a micro-batch; none where it drops other micro-batches than its kind names."""
+    own = CATALOGUE[fault]
+    if own.cause == "dropped-micro-batches" and scenario.accumulation != 4:
+        return set()
+    if own.cause not in ("mean-of-means", "loss-mask"):
+        return {KINDS[fault]}
+    others = (name for name, other in CATALOGUE.items() if other.cause == own.cause)
+    return {KINDS[n] for n in others if expected.same_weights(scenario, own.plan, CATALOGUE[n].plan)}
