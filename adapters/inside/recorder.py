@@ -37,6 +37,7 @@ from adapters.contract import (
     tensors_file,
     to_dict,
 )
+from adapters.inside.labels import whole_labels
 
 PADDING = -1
 """`attention_start` of a padding token."""
@@ -130,6 +131,8 @@ class Recorder:
         given = signature.bind_partial(*args, **kwargs).arguments
         received: dict[str, Any] = {**given.get("kwargs", {}), **given}
         ids, labels, positions = received["input_ids"], received.get("labels"), received.get("position_ids")
+        if labels is not None:
+            labels = whole_labels(labels, received.get("logits_to_keep", 0), ids)
         line = {
             "step": self._step,
             "rank": self._rank,

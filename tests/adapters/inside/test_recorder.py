@@ -141,6 +141,19 @@ def test_batches_are_what_the_model_received(tmp_path: Path) -> None:
     assert [(b["step"], b["micro_batch"]) for b in (first, second, third)] == [(0, 0), (0, 1), (1, 0)]
 
 
+def test_labels_of_the_kept_logits_alone_are_recorded_at_their_tokens(tmp_path: Path) -> None:
+    """ms-swift hands over no others by default."""
+    recorder = Recorder(job(tmp_path), 0, 1, [])
+    model = Model()
+    recorder.watch(model)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    model(ids, labels=torch.tensor([[-100, 7, 8]]), logits_to_keep=torch.tensor([False, True, True, True]))
+    model(ids, labels=torch.tensor([[7, 8]]), logits_to_keep=2)
+    assert [line["loss_mask"] for line in lines(tmp_path / batches_file(0))] == [[[0, 0, 1, 1]], [[0, 0, 0, 1]]]
+    with pytest.raises(ValueError, match=r"labels of shape \[1, 2\] do not fit input_ids of shape \[1, 4\]"):
+        model(ids, labels=torch.tensor([[7, 8]]))
+
+
 class Attention(torch.nn.Module):
     """A layer that gets its mask by name, as those of transformers do."""
 

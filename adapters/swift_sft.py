@@ -1,0 +1,103 @@
+"""ms-swift's `sft_main`, as `swift sft` calls it, on the scenario's conversations as a local dataset."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from swift import SftArguments, sft_main
+from swift.callbacks import callbacks_map
+from swift.template import TemplateMeta, register_template
+
+from adapters.contract import Job, Scenario, Shim
+from adapters.families import hf_trainer
+from adapters.inside.recorder import Recorder
+
+NAME = "lockstep"
+"""Of the template and of the callback."""
+
+KNOWN = hf_trainer.names(SftArguments)
+
+prepare = hf_trainer.prepare
+
+
+def unsupported(scenario: Scenario, version: str) -> str | None:
+    """Why ms-swift cannot run this scenario; None if it can."""
+    if scenario.rows_per_sequence > 1:
+        return (
+            f"ms-swift {version} has no rows_per_sequence={scenario.rows_per_sequence}: its packing chooses by itself"
+            " which rows share a sequence, and keeps them apart with flash attention only"
+        )
+    return hf_trainer.unsupported(scenario, f"ms-swift {version}")
+
+
+def shims(job: Job) -> Sequence[Shim]:
+    """What `train` changes in ms-swift and what is below it."""
+    return hf_trainer.shims(job)
+
+
+def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
+    """Run the scenario's optimizer steps. Raises whatever ms-swift raises."""
+    hf_trainer.begin(job)
+    folder = Path(f"data-{rank}").absolute()
+    # Datasets are kept there, named by their content, so that cells that run at once would write the same files.
+    os.environ["MODELSCOPE_CACHE"] = str(folder / "cache")
+    # A template and a callback of the user's own, registered as a file of --external_plugins does.
+    register_template(template())
+    callbacks_map[NAME] = lambda *_: hf_trainer.Recording(job, recorder, rank)
+    sft_main(SftArguments(**arguments(job, write_dataset(job, folder))))
+
+
+def template() -> TemplateMeta:
+    """The chat template of the scenarios. It is needed for training: the tokenizer's own serves ms-swift's inference
+    only (template_backend in arguments/base_args/template_args.py).
+    """
+    return TemplateMeta(NAME, prefix=[], prompt=["<|user|> {{QUERY}} <|assistant|> "], chat_sep=[["eos_token_id"], " "])
+
+
+def arguments(job: Job, dataset: Path) -> dict[str, Any]:
+    """The scenario as ms-swift's arguments; the rest stays at its defaults."""
+    scenario = job.scenario
+    given = {
+        **hf_trainer.arguments(scenario, KNOWN),
+        "model": job.checkpoint,
+        "model_type": "llama",
+        "template": NAME,
+        "dataset": [str(dataset)],
+        "callbacks": [NAME],
+        "tuner_type": "full",
+        # ms-swift trains a float32 checkpoint in fp16, unless it is told otherwise (arguments/base_args/model_args.py)
+        "torch_dtype": "float32",
+        "fp16": False,
+        "max_length": scenario.model.max_positions,
+        "dataset_shuffle": False,
+        "train_dataloader_shuffle": False,
+        "dataloader_num_workers": 0,
+        "add_version": False,
+        # asks the model hub whether the checkpoint is its newest
+        "check_model": False,
+    }
+    # by default it trains the answers of the history as well
+    return given if scenario.row_format == "conversation" else {**given, "loss_scale": "last_round"}
+
+
+def write_dataset(job: Job, folder: Path) -> Path:
+    """A file of rows as JSON lines: messages, or queries and responses with what came before them as their history."""
+    folder.mkdir()
+    file = folder / "rows.jsonl"
+    lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
+    rows = [row(json.loads(line)["messages"], job.scenario) for line in lines]
+    file.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return file
+
+
+def row(messages: Sequence[dict[str, str]], scenario: Scenario) -> dict[str, Any]:
+    """A row of the dataset, of turns of user and assistant."""
+    if scenario.row_format == "conversation":
+        return {"messages": messages}
+    *before, query, response = (m["content"] for m in messages)
+    history = [list(turn) for turn in zip(before[::2], before[1::2], strict=True)]
+    return {"query": query, "response": response, "history": history}
