@@ -128,7 +128,9 @@ def _question(request: Request, recipes: Recipes, root: Path, as_of: dt.date | N
     full, alone = requirements(request, release, pins)
     # What was asked for by name is not held to a day.
     named = frozenset([package, *(name for name, _ in request.overrides)])
-    exempt = [f"--exclude-newer-package={name}=2100-01-01" for name in (*recipes.exempt, *release.exempt, *sorted(named))]
+    exempt = [
+        f"--exclude-newer-package={name}=2100-01-01" for name in (*recipes.exempt, *release.exempt, *sorted(named))
+    ]
     # To the end of the day, wherever this machine is.
     options = ((f"--exclude-newer={day + dt.timedelta(1)}T00:00:00Z", *exempt) for day in chosen)
     return _Question(tuple(full), tuple(alone), tuple(options) or ((),), named)
@@ -208,7 +210,9 @@ def _put_under(request: Request, question: _Question, plain: Lock, note: Callabl
         except installer.InstallerError as error:
             if error.local or _does_not_exist(error, question):
                 raise
-        note(f"{request.framework} {request.version} does not go with the versions asked for; it gets them all the same")
+        note(
+            f"{request.framework} {request.version} does not go with the versions asked for; it gets them all the same"
+        )
         return [*alone, *_onto(plain, question.full, asked)]
     except installer.InstallerError as error:
         version = request.version or ""
