@@ -21,6 +21,7 @@ from harness.commands import (
     nightly,
     report,
     run,
+    stock,
 )
 from harness.commands.stop import INTERRUPTED, WRONG_USAGE, Stop, in_one_line
 
@@ -39,6 +40,7 @@ app.command("report")(report.report)
 app.command("bisect")(bisect.bisect)
 app.command("nightly")(nightly.nightly)
 app.command("history")(history.history)
+app.command("stock")(stock.stock)
 app.command("doctor")(doctor.doctor)
 app.add_typer(env.app, name="env")
 

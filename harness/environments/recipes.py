@@ -73,13 +73,26 @@ class Release(BaseModel):
     no_deps: tuple[RequirementText, ...] = ()
     """Installed without their dependencies, after `packages`."""
     exclude_newer: dt.date | None = None
-    """Resolve as of this day, so that an old release gets the dependencies of its own time."""
+    """Resolve as of this day, and take `Recipes.pins`, instead of as of the day of the release itself."""
+    why: str | None = None
+    """The reason for a day of its own; there is none without the other."""
     exempt: tuple[str, ...] = ()
-    """Packages that `exclude_newer` does not hold for, beside those of the whole file."""
+    """Packages that no day holds for, beside those of the whole file."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Environment variables of every process in this environment."""
     cpu_variables: dict[str, str] = Field(default_factory=dict)
     """Environment variables of processes that run a scenario on the CPU."""
+
+    @model_validator(mode="after")
+    def _own_day_has_a_reason(self) -> Release:
+        if self.exclude_newer is not None and not (self.why or "").strip():
+            raise ValueError(
+                f"exclude_newer = {self.exclude_newer} needs a reason, in `why`: without one, a release is resolved as"
+                " of its own day"
+            )
+        if self.exclude_newer is None and self.why is not None:
+            raise ValueError("`why` is the reason for an exclude_newer, and there is none")
+        return self
 
     def covers(self, version: str) -> bool:
         return SpecifierSet(self.versions).contains(version, prereleases=True)
@@ -143,9 +156,10 @@ class Recipes(BaseModel):
     model_config = _STRICT
 
     exempt: tuple[str, ...] = ()
-    """Packages that no `exclude_newer` holds for."""
+    """Packages that no day holds for."""
     pins: dict[str, VersionText] = Field(default_factory=dict)
-    """Versions of packages that a recipe names without one."""
+    """Versions of packages that a recipe names without one: of those that no day holds for, and of all of them where a
+    recipe has a day of its own."""
     sources: dict[str, str] = Field(default_factory=dict)
     """Repositories of packages underneath, by package; each tags its releases `vVERSION`, as the frameworks do."""
     framework: dict[str, Framework]

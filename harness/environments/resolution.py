@@ -11,17 +11,21 @@ import platform
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from harness import files
-from harness.environments import claims, installer
+from harness.environments import claims, days, installer, releases
 from harness.environments.recipes import Recipes, Release
 from harness.environments.request import Request
 
 FOLDER = "locks"
+
+GRACE = (0, 1, 3, 7)
+"""Days after that of a release: it is resolved as of the first on which all that it needs was there."""
 
 Lock = tuple[str, ...]
 
@@ -39,6 +43,20 @@ def platform_tag() -> str:
     return f"{platform.python_implementation()}-{platform.python_version()}-{platform.system()}-{platform.machine()}"
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What `uv` is asked for."""
+
+    full: tuple[str, ...]
+    """Requirements that bring their dependencies."""
+    alone: tuple[str, ...]
+    """Requirements that do not."""
+    days: tuple[tuple[str, ...], ...]
+    """Options that say as of which day; the first that has an answer counts."""
+    named: frozenset[str]
+    """Packages that the user named a version of."""
+
+
 def requirements(request: Request, release: Release, pins: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """What is installed with, and what without, its dependencies.
 
@@ -52,7 +70,7 @@ def requirements(request: Request, release: Release, pins: Mapping[str, str]) ->
     replaced = {_package(text) for text in alone} & set(overrides)
     alone = [f"{_package(text)}=={overrides[_package(text)]}" if _package(text) in replaced else text for text in alone]
     full = [text for text in full if _package(text) not in overrides]
-    full = [_pinned(text, pins) for text in full]
+    full, alone = ([_pinned(text, pins) for text in of] for of in (full, alone))
     full += [f"{name}=={chosen}" for name, chosen in request.overrides if name not in replaced]
     return full, alone
 
@@ -70,24 +88,15 @@ def resolve(
 ) -> Lock:
     """The lock for a resolved request: sorted `name==version` lines, from `root/locks/` if it was resolved before.
 
-    `as_of`: the day to resolve at, instead of the recipe's own, without the recipes' pins but those exempt from dates.
-    Where nothing fits together with the versions that the
-    request has for other packages, these are put under the framework whatever it asks for itself.
+    Everything but what is exempt is as of the day of the framework's release, unless the recipe has a day of its own,
+    or as of `as_of`. Where nothing fits together with the versions that the request has for other packages, these are
+    put under the framework whatever it asks for itself.
 
     Raises BuildFailed, and OSError if `root` cannot be written.
     """
     framework, version = request.framework, request.version or ""
-    release, fixed = recipes.release(framework, version), recipes.pins
-    if as_of is not None:
-        release = release.model_copy(update={"exclude_newer": as_of})
-        fixed = {package: pin for package, pin in fixed.items() if package in recipes.exempt}
-    # What a recipe puts beside the framework, whatever the day is.
-    release = release.model_copy(update={"no_deps": tuple(_pinned(text, recipes.pins) for text in release.no_deps)})
-    full, alone = requirements(request, release, fixed)
-    # What was asked for by name is not held to a date either.
-    named = [recipes.package(framework), *(package for package, _ in request.overrides)]
-    dates = _dates(release, [*recipes.exempt, *named])
-    name = f"{framework}-{version}-{_digest(full, alone, dates)}"
+    question = _question(request, recipes, root, as_of)
+    name = f"{framework}-{version}-{_digest(question)}"
     path = root / FOLDER / f"{name}.txt"
     if lock := read(path):
         return lock
@@ -96,21 +105,63 @@ def resolve(
             return lock
         note(f"resolving {request}")
         try:
-            # Without dependencies first: the framework is among them, and a version that does not exist shows at once.
-            lines = _compile(alone, ["--no-deps"])
-            try:
-                lines += _compile(full, dates)
-            except installer.InstallerError as error:
-                if not request.overrides or error.local or installer.missing_version(error.output):
-                    raise
-                plain = resolve(dataclasses.replace(request, overrides=()), recipes, root, note, as_of)
-                note(f"{framework} {version} does not go with the versions asked for; it gets them all the same")
-                lines += _force(full, dict(request.overrides), plain)
+            lines = _answer(question)
         except installer.InstallerError as error:
-            raise installer.BuildFailed(framework, version, _reason(error), error.tail, error.local) from None
+            if not request.overrides or error.local or _does_not_exist(error, question):
+                raise installer.BuildFailed(framework, version, _reason(error), error.tail, error.local) from None
+            plain = resolve(dataclasses.replace(request, overrides=()), recipes, root, note, as_of)
+            lines = _put_under(request, question, plain, note)
         lock = tuple(sorted(set(lines)))
         _write(path, lock)
     return lock
+
+
+def _question(request: Request, recipes: Recipes, root: Path, as_of: dt.date | None) -> _Question:
+    """Raises BuildFailed, and OSError if `root` cannot be written."""
+    release = recipes.release(request.framework, request.version or "")
+    package = recipes.package(request.framework)
+    fixed = as_of or release.exclude_newer
+    chosen = [fixed] if fixed else _days(request, package, root)
+    # A day chooses what a pin would. Only a recipe with a day of its own is to stand still, and has both.
+    held = as_of is None and (release.exclude_newer is not None or not chosen)
+    pins = {name: pin for name, pin in recipes.pins.items() if held or name in recipes.exempt}
+    full, alone = requirements(request, release, pins)
+    # What was asked for by name is not held to a day.
+    named = frozenset([package, *(name for name, _ in request.overrides)])
+    exempt = [
+        f"--exclude-newer-package={name}=2100-01-01" for name in (*recipes.exempt, *release.exempt, *sorted(named))
+    ]
+    # To the end of the day, wherever this machine is.
+    options = ((f"--exclude-newer={day + dt.timedelta(1)}T00:00:00Z", *exempt) for day in chosen)
+    return _Question(tuple(full), tuple(alone), tuple(options) or ((),), named)
+
+
+def _days(request: Request, package: str, root: Path) -> list[dt.date]:
+    """The day of the release, and some after it. None where nobody knows it. Raises BuildFailed and OSError."""
+    version = request.version or ""
+    try:
+        day = days.released(package, version, root)
+    except releases.NoReleases as error:
+        raise installer.BuildFailed(request.framework, version, str(error), local=True) from None
+    return [] if day is None else [day + dt.timedelta(grace) for grace in GRACE]
+
+
+def _answer(question: _Question) -> list[str]:
+    """Raises InstallerError, of the last day that was tried."""
+    for options in question.days:
+        try:
+            # Without dependencies first: the framework is among them, and what does not exist shows at once.
+            return [*_compile(question.alone, ["--no-deps", *options]), *_compile(question.full, options)]
+        except installer.InstallerError as error:
+            if error.local or options is question.days[-1] or _does_not_exist(error, question):
+                raise
+    raise AssertionError("a question has at least one set of options")
+
+
+def _does_not_exist(error: installer.InstallerError, question: _Question) -> bool:
+    """Whether a version that the user named is the reason; of others it may be that they came out too late."""
+    missing = installer.missing_version(error.output)
+    return missing is not None and canonicalize_name(missing[0]) in question.named
 
 
 def read(path: Path) -> Lock | None:
@@ -122,26 +173,18 @@ def read(path: Path) -> Lock | None:
     return lines if lines and all(_LINE.fullmatch(line) for line in lines) else None
 
 
-def _digest(full: Sequence[str], alone: Sequence[str], options: Sequence[str]) -> str:
+def _digest(question: _Question) -> str:
     environment = installer.variables(os.environ)
     inputs = {
-        "full": full,
-        "alone": alone,
-        "options": options,
+        "full": question.full,
+        "alone": question.alone,
+        "days": question.days,
         "platform": platform_tag(),
         "deciding": [environment.get(name) for name in _DECIDING],
         # With the automatic choice of a torch build, a login node and a GPU node that share a folder differ.
         "driver": Path("/proc/driver/nvidia/version").exists(),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _dates(release: Release, named: Sequence[str]) -> list[str]:
-    """The day that a release is resolved at; what the user names a version of may be newer."""
-    if release.exclude_newer is None:
-        return []
-    exempt = [f"--exclude-newer-package={package}=2100-01-01" for package in (*release.exempt, *named)]
-    return [f"--exclude-newer={release.exclude_newer.isoformat()}", *exempt]
 
 
 def _compile(wanted: Sequence[str], options: Sequence[str]) -> list[str]:
@@ -153,13 +196,36 @@ def _compile(wanted: Sequence[str], options: Sequence[str]) -> list[str]:
     return [line for line in output.splitlines() if _LINE.fullmatch(line)]
 
 
-def _force(wanted: Sequence[str], overrides: Mapping[str, str], plain: Lock) -> list[str]:
-    """Resolve with these versions whatever others ask of them, and change of the `plain` lock only what has to."""
+def _put_under(request: Request, question: _Question, plain: Lock, note: Callable[[str], None]) -> list[str]:
+    """Versions that go with nothing of the release's day. Of the `plain` lock only what has to is changed.
+
+    What they need may be newer than that day; if that is not it, they are put there whatever others ask of them.
+    Raises BuildFailed.
+    """
+    asked = dict(request.overrides)
+    try:
+        alone = _compile(question.alone, ["--no-deps", *question.days[-1]])
+        try:
+            return [*alone, *_onto(plain, question.full)]
+        except installer.InstallerError as error:
+            if error.local or _does_not_exist(error, question):
+                raise
+        note(
+            f"{request.framework} {request.version} does not go with the versions asked for; it gets them all the same"
+        )
+        return [*alone, *_onto(plain, question.full, asked)]
+    except installer.InstallerError as error:
+        version = request.version or ""
+        raise installer.BuildFailed(request.framework, version, _reason(error), error.tail, error.local) from None
+
+
+def _onto(plain: Lock, wanted: Sequence[str], forced: Mapping[str, str] | None = None) -> list[str]:
+    """Resolve, as of no day, with as much of a lock as can stay; `forced` versions whatever others ask of them."""
     with tempfile.TemporaryDirectory(prefix="lockstep-lock-") as folder:
-        forced, lock = Path(folder) / "overrides.txt", Path(folder) / "lock.txt"
-        forced.write_text("".join(f"{name}=={version}\n" for name, version in overrides.items()))
+        overrides, lock = Path(folder) / "overrides.txt", Path(folder) / "lock.txt"
+        overrides.write_text("".join(f"{name}=={version}\n" for name, version in (forced or {}).items()))
         lock.write_text("\n".join(plain) + "\n")  # what stands in the output file already is preferred
-        _compile(wanted, ["--overrides", str(forced), "--output-file", str(lock)])
+        _compile(wanted, ["--overrides", str(overrides), "--output-file", str(lock)])
         return [line for line in lock.read_text().splitlines() if _LINE.fullmatch(line)]
 
 

@@ -10,13 +10,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.environments import claims, resolution
+from harness.environments import claims, days, resolution
 from harness.environments.environment import Record, read_record
 
 BUILDING = ".building-"
 REMOVING = ".removing-"
 USED = ".used"
 VARIABLE = "LOCKSTEP_ENVS"
+
+_OTHERS = (claims.FOLDER, resolution.FOLDER, days.FOLDER)
+"""Folders that are no environments."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def stored(root: Path) -> list[Stored]:
     """Every environment in `root`, last used first; unfinished ones too."""
     if not root.is_dir():
         return []
-    folders = [f for f in root.iterdir() if f.is_dir() and f.name not in (claims.FOLDER, resolution.FOLDER)]
+    folders = [f for f in root.iterdir() if f.is_dir() and f.name not in _OTHERS]
     return sorted((_stored(f) for f in folders), key=lambda s: (-s.used, s.name))
 
 
@@ -115,7 +118,8 @@ def prune(root: Path, names: Collection[str] = (), older_than_days: float | None
     chosen = [s for s in present if (not names or s.name in names) and (older_than_days is None or s.used < before)]
     removed = {s.name for s in chosen if _remove(root, s.name)}
     if not names and older_than_days is None and len(removed) == len(present):
-        shutil.rmtree(root / resolution.FOLDER, ignore_errors=True)
+        for folder in (resolution.FOLDER, days.FOLDER):
+            shutil.rmtree(root / folder, ignore_errors=True)
     return Pruned(
         removed=tuple(s for s in chosen if s.name in removed),
         busy=tuple(s.name for s in chosen if s.name not in removed),
