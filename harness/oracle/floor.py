@@ -30,8 +30,8 @@ in another order. Over 20 seeds of every scenario no framework needed more than 
 DRAWN = ("token", "row", "residual", "norm", "loss")
 """What the roundings of the forward and backward pass make of a floor; everything behind those is in float32."""
 DRAWN_OVER_NEAREST = 2**0.5
-"""Rounding at random errs by 1/6 of a unit squared in the mean, f (1 - f) over all fractions f of a unit; rounding to the
-nearest, which is what real arithmetic does, by 1/12."""
+"""Rounding at random errs by 1/6 of a unit squared in the mean, f (1 - f) over all fractions f of a unit; rounding to
+the nearest, which is what real arithmetic does, by 1/12."""
 
 
 @dataclass(frozen=True)

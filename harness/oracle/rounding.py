@@ -1,8 +1,8 @@
 """Arithmetic in bfloat16 whose every rounding is drawn at random, so that a computation can be repeated.
 
 Rounding to the nearest number makes the same errors each time. Here every result is computed in float32 and goes to one
-of its two neighbours in bfloat16, the nearer the likelier, so that it is right in the mean (Monte Carlo arithmetic, Parker
-1997; stochastic rounding, Croci et al. 2022, https://doi.org/10.1098/rsos.211631). What bfloat16 can express
+of its two neighbours in bfloat16, the nearer the likelier, so that it is right in the mean (Monte Carlo arithmetic,
+Parker 1997; stochastic rounding, Croci et al. 2022, https://doi.org/10.1098/rsos.211631). What bfloat16 can express
 stays as it is. Each run is then one draw of what another order or another grouping of the same operations would have
 rounded otherwise.
 """
@@ -23,8 +23,8 @@ UNIT = 1 << 16
 def drawn(x: Tensor, generator: torch.Generator) -> Tensor:
     """Every element, float32, at one of its two neighbours in bfloat16; still float32.
 
-    Less than a unit is added to the bits, evenly drawn, and what is below a unit is cut off. That is right for either sign
-    and across powers of two; an infinity stays one.
+    Less than a unit is added to the bits, evenly drawn, and what is below a unit is cut off. That is right for either
+    sign and across powers of two; an infinity stays one.
     """
     bits = x.contiguous().view(torch.int32)
     return (bits + _below_unit(x, generator)).bitwise_and_(-UNIT).view(torch.float32)

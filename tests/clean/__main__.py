@@ -1,7 +1,7 @@
 """`python -m tests.clean`: right releases on many seeds, bf16 and tied embeddings among them; none may be found wrong.
 
-A run that was interrupted is gone on with by the same command. Exit status: 0 without a false alarm, 1 with one, 3 where
-a cell could not be judged.
+A run that was interrupted is gone on with by the same command. Exit status: 0 without a false alarm, 1 with one, 3
+where a cell could not be judged.
 """
 
 from __future__ import annotations
