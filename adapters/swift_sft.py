@@ -76,6 +76,8 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         "dataset_shuffle": False,
         "train_dataloader_shuffle": False,
         "dataloader_num_workers": 0,
+        # on by default in 4.5.3, where torch refuses it without workers (trainers/arguments.py)
+        "dataloader_persistent_workers": False,
         "add_version": False,
         # asks the model hub whether the checkpoint is its newest
         "check_model": False,
