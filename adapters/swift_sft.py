@@ -31,6 +31,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"ms-swift {version} has no rows_per_sequence={scenario.rows_per_sequence}: its packing chooses by itself"
             " which rows share a sequence, and keeps them apart with flash attention only"
         )
+    if scenario.row_format == "prompt-completion" and any(len(row) % 2 for row in scenario.rows):
+        return (
+            f"ms-swift {version} has a response to every query, so it has no row_format='prompt-completion' of rows with"
+            " an odd number of messages"
+        )
     return hf_trainer.unsupported(scenario, f"ms-swift {version}")
 
 
@@ -82,7 +87,7 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         # asks the model hub whether the checkpoint is its newest
         "check_model": False,
     }
-    # by default it trains the answers of the history as well
+    # by default, responses of the history are trained as well
     return given if scenario.row_format == "conversation" else {**given, "loss_scale": "last_round"}
 
 
@@ -97,9 +102,9 @@ def write_dataset(job: Job, folder: Path) -> Path:
 
 
 def row(messages: Sequence[dict[str, str]], scenario: Scenario) -> dict[str, Any]:
-    """A row of the dataset, of turns of user and assistant."""
+    """A row of the dataset: the turns before the last one are its history, pair by pair."""
     if scenario.row_format == "conversation":
         return {"messages": messages}
-    *before, query, response = (m["content"] for m in messages)
+    *before, query, response = (message["content"] for message in messages)
     history = [list(turn) for turn in zip(before[::2], before[1::2], strict=True)]
     return {"query": query, "response": response, "history": history}
