@@ -45,6 +45,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"llamafactory {version} has no rows_per_sequence={scenario.rows_per_sequence}: its neat_packing chooses by"
             " itself which rows share a sequence"
         )
+    if scenario.row_format == "prompt-completion" and any(len(row) % 2 for row in scenario.rows):
+        return (
+            f"llamafactory {version} has an answer to every question in Alpaca's format, so it has no"
+            " row_format='prompt-completion' of rows with an odd number of messages"
+        )
     return hf_trainer.unsupported(scenario, f"llamafactory {version}")
 
 
@@ -80,11 +85,13 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         "cutoff_len": job.scenario.model.max_positions,
         "disable_gradient_checkpointing": True,
         "disable_shuffling": True,
+        # in Alpaca's format, what the assistant said before is trained as well unless it is masked
+        "mask_history": job.scenario.row_format == "prompt-completion",
     }
 
 
 def write_dataset(job: Job, folder: Path) -> None:
-    """A dataset and its `dataset_info.json`: messages as in OpenAI's format, or instruction and output as Alpaca's."""
+    """A dataset and its `dataset_info.json`: messages as in OpenAI's format, or Alpaca's instruction and output."""
     folder.mkdir()
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     conversations = [json.loads(line)["messages"] for line in lines]
@@ -93,7 +100,18 @@ def write_dataset(job: Job, folder: Path) -> None:
         tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
         info: dict[str, Any] = {"formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": tags}
     else:
-        rows = [{"instruction": m[0]["content"], "output": m[-1]["content"]} for m in conversations]
-        info = {"formatting": "alpaca", "columns": {"prompt": "instruction", "response": "output"}}
+        rows = [alpaca([message["content"] for message in messages]) for messages in conversations]
+        columns = {"prompt": "instruction", "response": "output", "history": "history"}
+        info = {"formatting": "alpaca", "columns": columns}
     (folder / f"{NAME}.json").write_text(json.dumps(rows))
     (folder / "dataset_info.json").write_text(json.dumps({NAME: {"file_name": f"{NAME}.json", **info}}))
+
+
+def alpaca(texts: Sequence[str]) -> dict[str, Any]:
+    """A conversation in Alpaca's format: the turns before the last one are its history, pair by pair."""
+    *before, question, answer = texts
+    return {
+        "instruction": question,
+        "history": [list(turn) for turn in zip(before[::2], before[1::2], strict=True)],
+        "output": answer,
+    }

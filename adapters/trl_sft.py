@@ -19,7 +19,8 @@ from adapters.contract import Job, Scenario, Shim, Unsupported
 from adapters.families import hf_trainer
 from adapters.inside.recorder import Recorder
 
-ASSISTANT = "<|assistant|>"
+USER, ASSISTANT = "<|user|>", "<|assistant|>"
+"""What opens a message in the scenario's chat template."""
 
 KNOWN = hf_trainer.names(SFTConfig)
 
@@ -36,6 +37,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"trl {version} has no rows_per_sequence={scenario.rows_per_sequence}: its packing chooses by itself which"
             " rows share a sequence, and keeps them apart with flash attention only"
         )
+    if scenario.row_format == "prompt-completion" and not TAKES_MESSAGES and any(len(r) != 2 for r in scenario.rows):
+        return f"trl {version} makes one prompt and one completion of a row with row_format='prompt-completion'"
     if scenario.processor and not LOADS_PROCESSORS:
         return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
     return hf_trainer.unsupported(scenario, f"trl {version}")
@@ -82,16 +85,20 @@ def mask(scenario: Scenario) -> str:
 
 
 def collator(job: Job) -> dict[str, Any]:
-    """Before there was an option for it (0.17, 0.18), a collator that the user makes of the tokenizer masks prompts."""
+    """Before there was an option for it (0.17, 0.18), a collator that the user makes of the tokenizer masks prompts.
+
+    It trains every answer if it is told what opens a question, and else the last one alone.
+    """
     if mask(job.scenario) in KNOWN:
         return {}
     from trl import DataCollatorForCompletionOnlyLM  # later releases have it no more
 
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
+    turns = {"instruction_template": USER} if job.scenario.row_format == "conversation" else {}
     name = (
         "processing_class" if "processing_class" in inspect.signature(SFTTrainer.__init__).parameters else "tokenizer"
     )
-    return {"data_collator": DataCollatorForCompletionOnlyLM(ASSISTANT, tokenizer=tokenizer), name: tokenizer}
+    return {"data_collator": DataCollatorForCompletionOnlyLM(ASSISTANT, tokenizer=tokenizer, **turns), name: tokenizer}
 
 
 def dataset(job: Job) -> Dataset:

@@ -65,7 +65,7 @@ def write(scenario: Scenario, folder: Path) -> None:
         (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     with (folder / "rows.jsonl").open("w") as out:
         for row in scenario.rows:
-            rendered = text.render(row, scenario.vocabulary)
+            rendered = text.render(row, scenario.vocabulary, scenario.row_format)
             line = {
                 "messages": [to_dict(m) for m in row],
                 "input_ids": rendered.ids,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.contract import Message, Row
+from adapters.contract import Message, Row, RowFormat
 
 PAD, EOS, UNK, USER, ASSISTANT, SYSTEM = "<pad>", "<eos>", "<unk>", "<|user|>", "<|assistant|>", "<|system|>"
 SPECIAL = (PAD, EOS, UNK, USER, ASSISTANT, SYSTEM)
@@ -74,18 +74,22 @@ def conversations(
     )
 
 
-def render(row: Row, words: tuple[str, ...]) -> Rendered:
-    """Token ids and loss mask of a conversation. Raises KeyError for a word outside the vocabulary."""
+def render(row: Row, words: tuple[str, ...], row_format: RowFormat = "conversation") -> Rendered:
+    """Token ids and loss mask of a conversation. Raises KeyError for a word outside the vocabulary.
+
+    Every answer is trained; of prompts and completions, the last one alone, for all before it is the prompt.
+    """
     index = {word: i for i, word in enumerate(words)}
     ids: list[int] = []
     mask: list[bool] = []
-    for message in row:
+    for number, message in enumerate(row, 1):
         answer = message.role == "assistant"
+        trained = answer and (row_format == "conversation" or number == len(row))
         ids.append(index[ASSISTANT if answer else USER])
         mask.append(False)
         spoken = [*message.content.split(), *([EOS] if answer else [])]
         ids.extend(index[word] for word in spoken)
-        mask.extend([answer] * len(spoken))
+        mask.extend([trained] * len(spoken))
     return Rendered(tuple(ids), tuple(mask))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
@@ -11,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from packaging.version import Version
 from torch import Tensor
 from transformers import TrainerCallback
 from transformers.optimization import get_wsd_schedule
@@ -115,7 +115,9 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
 def _schedule(scenario: Scenario) -> dict[str, Any]:
     """The Trainer's plain warm-up gives step k the rate k / warmup_steps: nothing to the first, and late by one.
 
-    Its warmup_stable_decay can begin elsewhere: from 1/W to 1 in W - 1 steps, and then no decay.
+    Its warmup_stable_decay can begin elsewhere: from 1/W to 1 in W - 1 steps. It stays there for as long as it is told
+    to, and else falls back to 1/W after the last step, or after the steps that LLaMA-Factory fills in
+    (`create_custom_scheduler` in train/trainer_utils.py).
     """
     steps = scenario.warmup_steps
     if scenario.schedule == "constant" or steps < 2:
@@ -123,7 +125,11 @@ def _schedule(scenario: Scenario) -> dict[str, Any]:
     return {
         "lr_scheduler_type": "warmup_stable_decay",
         "warmup_steps": steps - 1,
-        "lr_scheduler_kwargs": {"min_lr_ratio": 1.0 / steps, "num_decay_steps": 0},
+        "lr_scheduler_kwargs": {
+            "min_lr_ratio": 1.0 / steps,
+            "num_stable_steps": scenario.steps,
+            "num_decay_steps": 0,
+        },
     }
 
 
@@ -163,57 +169,94 @@ def shuffled_back(rows: Sequence[Any], seed: int) -> list[Any]:
 
 
 class Recording(TrainerCallback):
-    """Tells the recorder of every optimizer step what the Trainer logs and what its optimizer holds.
+    """Tells the recorder of every optimizer step: what the optimizer holds, and what the Trainer logs, if it logs.
 
-    The Trainer logs right after `on_step_end`, before anything else is done to the parameters.
+    A step is over with `on_step_end`. A log of it comes right after that, or later, or never; parameters and moments
+    stay as they are until the next step begins, which is when a step is recorded that was not logged.
     """
 
     def __init__(self, job: Job, recorder: Recorder, rank: int) -> None:
         self._job = job
         self._recorder = recorder
         self._rank = rank
-        self._shims = shims(job)
-        self._steps = 0
-        # Trainer._maybe_log_save_evaluate rounds the loss to four decimals before transformers 5: not the number that
-        # it claims to be, to what a step is known here.
-        self._rounded = Version(installed("transformers")) < Version("5")
+        self._relink = deepspeed_setup.INSTALLED and deepspeed_shims.RELINK_MOMENTS in shims(job)
+        self._due = False
+        self._unlogged = 0
 
-    def on_train_begin(self, *_: Any, **given: Any) -> None:
+    def on_train_begin(self, _: Any, state: Any, __: Any, **given: Any) -> None:
         self._recorder.watch(given["model"])
-        self._recorder.begin(self._read(given)[0] if self._job.record else {})
+        self._recorder.begin(self._read(state, given)[0] if self._job.record else {})
 
-    def on_log(self, *_: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
+    def on_step_begin(self, _: Any, state: Any, __: Any, **given: Any) -> None:
+        self._record(state, given, {})
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self._due = True
+        self._unlogged += 1
+
+    def on_log(self, _: Any, state: Any, __: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
         if logs is None or "loss" not in logs:  # the summary at the end
             return
-        if self._steps == 0 and self._shims and deepspeed_shims.RELINK_MOMENTS in self._shims:
-            deepspeed_state.relink_moments(given["optimizer"].optimizer)
-        self._steps += 1
-        self._recorder.step(
-            None if self._rounded else float(logs["loss"]),
-            _number(logs.get("grad_norm")),
-            _number(logs.get("learning_rate")),
-            *(self._read(given) if self._job.record else ({}, {}, {})),
-        )
+        self._record(state, given, logs)
+        self._unlogged = 0
 
-    def on_train_end(self, *_: Any, **__: Any) -> None:
+    def on_train_end(self, _: Any, state: Any, __: Any, **given: Any) -> None:
         """LLaMA-Factory leaves torch.distributed when it is done, so that the trace is sealed before."""
+        self._record(state, given, {})
         self._recorder.end()
 
-    def _read(self, given: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-        """Parameters and moments, by the names of the Hugging Face model."""
+    def _record(self, state: Any, given: Mapping[str, Any], logs: Mapping[str, Any]) -> None:
+        """Record the step that is over, unless that is done."""
+        if not self._due:
+            return
+        self._due = False
+        if self._relink:
+            deepspeed_state.relink_moments(_optimizer(state, given))
+            self._relink = False
+        loss = _number(logs.get("loss")) if self._unlogged == 1 else None  # else it is the mean over several steps
+        self._recorder.step(
+            None if loss is None else unrounded(loss),
+            _number(logs.get("grad_norm")),
+            _number(logs.get("learning_rate")),
+            *(self._read(state, given) if self._job.record else ({}, {}, {})),
+        )
+
+    def _read(
+        self, state: Any, given: Mapping[str, Any]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Parameters and moments, by the names of the Hugging Face model; no moments before the first step."""
         parameters = {bare_name(name): p for name, p in given["model"].named_parameters()}
-        optimizer = given["optimizer"].optimizer  # in accelerate's wrapper
+        optimizer = _optimizer(state, given)
         if self._job.scenario.sharding != "none":
             engine = SimpleNamespace(optimizer=optimizer)
-            if self._steps == 0:
+            if state.global_step == 0:
                 return deepspeed_state.read_parameters(engine, parameters, self._rank), {}, {}
             return deepspeed_state.read(engine, parameters, self._rank)
-        state = {name: optimizer.state[p] for name, p in parameters.items() if p in optimizer.state}
+        held = {name: optimizer.state[p] for name, p in parameters.items() if p in optimizer.state}
         return (
             dict(parameters),
-            {name: held["exp_avg"] for name, held in state.items()},
-            {name: held["exp_avg_sq"] for name, held in state.items()},
+            {name: moments["exp_avg"] for name, moments in held.items()},
+            {name: moments["exp_avg_sq"] for name, moments in held.items()},
         )
+
+
+def _optimizer(state: Any, given: Mapping[str, Any]) -> Any:
+    """The optimizer in accelerate's wrapper.
+
+    transformers 4.49.0 leaves that with the Trainer's state and tells callbacks of none (`init_training_references` in
+    trainer_callback.py).
+    """
+    wrapper = given["optimizer"] if given["optimizer"] is not None else state.optimizer
+    return wrapper.optimizer
+
+
+def unrounded(loss: float) -> float | None:
+    """The loss, or None where it was rounded before it was logged: it is not the number then that it claims to be.
+
+    The Trainer rounds to four decimals before transformers 5 (`_maybe_log_save_evaluate`). A mean over tokens has more,
+    and one of 0 is wrong however it was rounded.
+    """
+    return None if loss and math.isfinite(loss) and round(loss, 4) == loss else loss
 
 
 def _number(value: Any) -> float | None:

@@ -43,7 +43,7 @@ class Conversation:
 
 def right_rows(scenario: Scenario) -> list[text.Rendered]:
     """Every row of the scenario as the tokens it should be."""
-    return [text.render(row, scenario.vocabulary) for row in scenario.rows]
+    return [text.render(row, scenario.vocabulary, scenario.row_format) for row in scenario.rows]
 
 
 def _split(ids: tuple[int, ...], known: dict[tuple[int, ...], int]) -> list[tuple[int, int | None]]:

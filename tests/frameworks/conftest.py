@@ -18,6 +18,7 @@ ODD = "a=b, it's [1] 100%"
 DEEPSPEED = ("0.15.1", "0.15.2", "0.18.2", "0.18.9", "0.19.8")
 OPENRLHF = ("0.9.10", "0.10.2", "0.10.3")
 VERL = ("0.6.1", "0.5.0")
+COARSE_VERL = "0.7.1"
 TRAINERS = (
     "trl==0.11.4",
     "trl==0.12.2",
@@ -61,7 +62,9 @@ def openrlhf(newest: Run, tmp_path_factory: pytest.TempPathFactory, environments
 
 @pytest.fixture(scope="session")
 def verl(newest: Run, tmp_path_factory: pytest.TempPathFactory, environments) -> Joined:
-    """Three releases of verl on every scenario, beside all other newest ones."""
+    """Three releases of verl on every scenario, beside all other newest ones; and one that is coarse in fp32 alone."""
     chosen = words("--framework", [f"verl=={v}" for v in VERL])
     run = command.run(tmp_path_factory.mktemp("verl"), environments, *chosen, timeout=BUILDING, name=ODD)
-    return Joined((newest, run))
+    chosen = words("--framework", [f"verl=={COARSE_VERL}"]) + words("--scenario", ["sft-ragged", "sft-ragged-bf16"])
+    coarse = command.run(tmp_path_factory.mktemp("coarse"), environments, *chosen, timeout=BUILDING)
+    return Joined((newest, run, coarse))

@@ -66,7 +66,7 @@ def test_its_own_command_line_trains(tmp_path: Path, environments: Path) -> None
     (tmp_path / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}}))
     (tmp_path / "x.yaml").write_text(json.dumps(YAML | {"model_name_or_path": str(tmp_path / "model")}))
     own = {**environment.variables, **environment.cpu_variables}
-    stubs = Path(adapters.__path__[0]) / "stubbed" / "torchaudio"
+    stubs = Path(adapters.__path__[0]) / "inside" / "stubbed" / "torchaudio"
     variables = child_environment(environment.python, own, stubs) | {
         "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "GLOO_SOCKET_IFNAME": "lo", "TMPDIR": str(tmp_path),
         "HF_HOME": str(tmp_path / "cache"),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import scenarios
-from tests.frameworks import command
+from harness.traces import reader
+from tests.frameworks import command, uncatalogued
 from tests.frameworks.command import Run, distance
 from tests.frameworks.reading import details
 
@@ -109,3 +110,63 @@ def test_both_launchers_give_the_same_parameters(newest: Run, tmp_path: Path, en
     assert cold.status == 0, cold.said
     for cell in (f"{NEWEST}/sft-ragged", "llamafactory==0.9.5/sft-ragged"):
         assert distance(cold.trace(cell), newest.trace(cell), step=3) == 0.0
+
+
+# ---- scenarios that the catalogue has not
+
+
+@pytest.mark.parametrize(
+    ("release", "row_format"),
+    [
+        (NEWEST, "prompt-completion"),
+        ("llamafactory==0.9.5", "prompt-completion"),
+        ("trl==0.12.2", "conversation"),  # masks by a collator that has to be told what opens a question
+    ],
+)
+def test_several_turns_are_right(release: str, row_format: str, environments: Path, tmp_path: Path) -> None:
+    """A conversation trains every answer, prompts and completions the last one alone.
+
+    Its ranks have equally many tokens, so that a mean over each rank is none to be seen.
+    """
+    judged = uncatalogued.run(release, uncatalogued.turns(row_format), environments, tmp_path)
+    assert [f.message for f in judged.findings] == []
+
+
+def test_a_warm_up_may_end_inside_the_run(environments: Path, tmp_path: Path) -> None:
+    """llamafactory fills in how long the rate stays, unless it is told (create_custom_scheduler)."""
+    judged = uncatalogued.run("llamafactory==0.9.5", uncatalogued.warmup_that_ends(), environments, tmp_path)
+    assert [f.message for f in judged.findings] == []
+
+
+def test_transformers_4_49_0_tells_callbacks_of_no_optimizer(environments: Path, tmp_path: Path) -> None:
+    scenario = scenarios.get("sft-equal")
+    judged = uncatalogued.run("trl==0.15.2,transformers==4.49.0", scenario, environments, tmp_path)
+    assert [f.message for f in judged.findings] == []
+
+
+SELDOM = '''"""Let the Trainer log every second step, whatever its arguments say."""
+
+from transformers import TrainingArguments
+
+
+def apply() -> None:
+    check = TrainingArguments.__post_init__
+
+    def seldom(arguments):
+        arguments.logging_steps = 2
+        check(arguments)
+
+    TrainingArguments.__post_init__ = seldom
+'''
+
+
+def test_steps_that_are_not_logged_are_recorded(environments: Path, tmp_path: Path) -> None:
+    (tmp_path / "seldom.py").write_text(SELDOM)
+    chosen = ["--framework", NEWEST, "--scenario", "sft-ragged", "--patch", str(tmp_path / "seldom.py")]
+    run = command.run(tmp_path, environments, *chosen, timeout=600.0)
+    (cell,) = run.verdict.cells
+    assert cell.verdict == "pass"
+    trace = reader.read(run.trace(cell.name))
+    assert [r.loss for r in trace.reported[:2]] == [None, None]  # the second is the mean of two
+    assert [r.grad_norm is None for r in trace.reported[:2]] == [True, False]
+    assert len(trace.reported) == 3

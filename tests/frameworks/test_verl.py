@@ -17,7 +17,7 @@ from tests.frameworks.reading import causes, details, diagnosis
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]  # the first may have to build three environments
 
-NEW, OLD, OLDER = "0.9.1", "0.6.1", "0.5.0"
+NEW, COARSE, OLD, OLDER = "0.9.1", "0.7.1", "0.6.1", "0.5.0"
 RIGHT = (
     "sft-ragged",
     "sft-equal",
@@ -60,6 +60,21 @@ def test_the_logged_learning_rate_is_that_of_the_next_step(verl: Joined) -> None
     assert found.verdict == "known"
     assert {f.code for f in found.findings} == {"learning-rate.value"}
     assert diagnosis(found, "misreported").summary.endswith("the reported learning rate is that of the next step")
+
+
+# ---- PR 6150: before 0.8.0 the engines compute in bfloat16, whatever is asked for
+
+
+def test_0_7_1_computes_in_bfloat16_where_it_is_asked_for_fp32(verl: Joined) -> None:
+    found = cell(verl, COARSE, "sft-ragged")
+    assert (found.verdict, causes(found)) == ("fail", ["coarse-dtype"])
+    assert [f.step for f in found.findings if f.code == "numerics.dtype"] == [0, 1, 2]
+    assert "6150" in (diagnosis(found, "coarse-dtype").upstream or "")
+
+
+def test_0_7_1_is_right_in_bfloat16(verl: Joined) -> None:
+    found = cell(verl, COARSE, "sft-ragged-bf16")
+    assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
 
 
 @pytest.mark.parametrize(
