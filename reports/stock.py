@@ -24,7 +24,7 @@ def put(table: str, page: str) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise NoPlace(f"it has no two lines {BEGIN} and {END}; put them where the table shall stand")
-    return f"{before}{BEGIN}\n\n{table}\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{table.strip()}\n\n{END}{after}"
 
 
 def page(stock: Stock) -> str:

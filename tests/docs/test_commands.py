@@ -23,6 +23,7 @@ SERIES = f"{BISECT}::test_it_goes_on_where_it_was_and_finds_the_release"
 BY_DATE = f"{BISECT}::test_between_two_dates_the_package_is_found"
 UNDERNEATH = f"{BISECT}::test_the_package_underneath_is_found_out"
 COMMITS = f"{BISECT}::test_commits_are_bisected_over_one_environment"
+STOCK = "tests/frameworks/test_stock.py::test_days_on_which_a_stock_install_was_wrong"
 NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 
 ELSEWHERE = {
@@ -70,6 +71,8 @@ ELSEWHERE = {
     'lockstep nightly --keep-days 14 --keep-gib 6 --summary "$GITHUB_STEP_SUMMARY"': (
         "tests/harness/commands/test_nightly.py::test_a_quiet_night_is_told_in_some_lines"
     ),
+    "lockstep stock --framework openrlhf --dir DIR": STOCK,
+    "lockstep stock --write docs/releases.md": STOCK,
     "make run": NEWEST,
     "make check": ".ci/run::make check",
     "make test": ".ci/run::make test",

@@ -10,6 +10,7 @@ import scenarios
 from harness.traces import reader
 from tests.frameworks import command, uncatalogued
 from tests.frameworks.command import Run, distance
+from tests.frameworks.conftest import BUILDING
 from tests.frameworks.reading import details
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]  # the first may have to build eight environments
@@ -56,6 +57,47 @@ def test_means_of_means(trainers: Run, version: str, level: str, words: str, nam
     assert words in found.diagnoses[0].summary
     assert "average_tokens_across_devices" in (found.diagnoses[0].remedy or "") or level == "micro-batch"
     assert "transformers" in (found.diagnoses[0].upstream or "")
+
+
+TWICE = ("trl==1.0.0", "trl==0.28.0,accelerate==1.12.0,transformers==5.2.0")
+ONCE = ("trl==1.0.0,transformers==5.1.0", "trl==1.0.0,transformers==5.5.4")
+
+
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Run:
+    """Both sides of both ends of what transformers 5.2.0 brought; trl 1.0.0 came out in the middle of it."""
+    chosen = [word for release in (*TWICE, *ONCE) for word in ("--framework", release)]
+    scenarios = ["--scenario", "sft-ragged", "--scenario", "sft-ragged-zero2"]
+    return command.run(tmp_path_factory.mktemp("divided"), environments, *chosen, *scenarios, timeout=BUILDING)
+
+
+@pytest.mark.parametrize("release", TWICE)
+def test_transformers_divides_by_accumulation_twice(divided: Run, release: str) -> None:
+    found = divided.cell(f"{release}/sft-ragged")
+    assert found.verdict == "fail"
+    (said,) = found.diagnoses
+    assert said.kind == "gradient-scale: 1/GA"
+    assert "since transformers 5.2.0, mended in 5.5.4" in (said.upstream or "")
+    assert "transformers>=5.5.4" in (said.remedy or "")
+
+
+@pytest.mark.parametrize("release", ONCE)
+def test_transformers_before_and_after_it_is_right(divided: Run, release: str) -> None:
+    assert divided.cell(f"{release}/sft-ragged").verdict == "pass"
+
+
+@pytest.mark.parametrize("release", [*TWICE, *ONCE])
+def test_deepspeed_divides_once(divided: Run, release: str) -> None:
+    """Its engine does the backward pass instead of accelerate."""
+    assert divided.cell(f"{release}/sft-ragged-zero2").verdict == "pass"
+
+
+@pytest.mark.parametrize("version", ["0.11.4", "0.12.2", "0.19.1"])
+def test_older_releases_have_the_deepspeed_of_their_day(trainers: Run, version: str) -> None:
+    """0.15.2, 0.16.1 and 0.17.2, which all drop micro-batches with the optimizer offloaded."""
+    found = trainers.cell(f"trl=={version}/sft-ragged-zero2-offload")
+    assert found.verdict == "fail"
+    assert "dropped-micro-batches: 1, 2 of 4" in [d.kind for d in found.diagnoses]
 
 
 @pytest.mark.parametrize("release", ["trl==0.11.4", "trl==0.12.2", "trl==0.19.1", OLD_DEEPSPEED])

@@ -15,6 +15,7 @@ versions = ">=1.0,<2"
 adapter = "adapters.old"
 packages = ["toy=={version}"]
 exclude_newer = 2024-12-01
+why = "toy 1 needs a spring that broke"
 exempt = ["torch"]
 [[framework.toy.releases]]
 versions = ">=2"
@@ -68,6 +69,9 @@ def test_a_release_in_a_gap_is_told_of_the_gap(tmp_path: Path) -> None:
         ('"toy=={version}"', '"toy = {version}"', "framework.toy.releases.0.packages.0"),
         ("exempt", "excempt", "framework.toy.releases.0.excempt"),
         ("[framework.toy]", "[framework.toy", "cannot be read"),
+        ('why = "toy 1 needs a spring that broke"', "", "needs a reason"),
+        ("toy 1 needs a spring that broke", " ", "needs a reason"),
+        ("exclude_newer = 2024-12-01", "", "`why` is the reason for an exclude_newer, and there is none"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(old: str, new: str, says: str, tmp_path: Path) -> None:
@@ -102,8 +106,14 @@ def test_the_oldest_release_of_each() -> None:
     known = recipes.shipped().framework
     assert {name: known[name].oldest for name in ("deepspeed", "trl", "llamafactory", "openrlhf", "verl")} == {
         "deepspeed": "0.14.5",
-        "trl": "0.11.4",
-        "llamafactory": "0.9.3",
+        "trl": "0.11",
+        "llamafactory": "0.9.0",
         "openrlhf": "0.9.9",
         "verl": "0.5",
     }
+
+
+def test_a_release_has_a_day_of_its_own_for_a_reason_only() -> None:
+    known = recipes.shipped()
+    own = {name for name, of in known.framework.items() for release in of.releases if release.exclude_newer}
+    assert own == {"torch", "ddp", "fsdp2"}  # what others are held against stands still
