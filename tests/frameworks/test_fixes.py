@@ -64,7 +64,7 @@ def same(run: Joined, release: str, fixed: str, scenario: str) -> None:
 @pytest.fixture(scope="module")
 def offload(
     request: pytest.FixtureRequest,
-    deepspeed: Joined,
+    older_deepspeed: Run,
     trainers: Run,
     tmp_path_factory: pytest.TempPathFactory,
     environments: Path,
@@ -78,7 +78,7 @@ def offload(
         command.run(tmp_path_factory.mktemp("offload"), environments, *chosen, timeout=BUILDING)
         for chosen in (engine, above)
     )
-    return Joined((*runs, *deepspeed.runs, trainers))
+    return Joined((*runs, older_deepspeed, trainers))
 
 
 @pytest.mark.parametrize("release", ["deepspeed==0.15.2", "deepspeed==0.18.2", TRL])
