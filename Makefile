@@ -20,12 +20,13 @@ endif
 GPU_FRAMEWORKS ?= torch ddp fsdp2 deepspeed trl
 GPU_PYTHON ?=
 
-.PHONY: help setup run test test-fast check bench pictures gpu-check clean
+.PHONY: help setup run test test-all test-fast check bench pictures gpu-check clean
 
 help:
 	@echo "make setup      the development environment in $(VENV)"
 	@echo "make run        every framework on the catalogue, and two releases with known bugs"
-	@echo "make test       every test, with real frameworks"
+	@echo "make test       one proof of each kind, with real frameworks"
+	@echo "make test-all   every test"
 	@echo "make test-fast  tests that need no framework environment"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make bench      how long the parts take"
@@ -54,6 +55,10 @@ run: setup
 
 # Real frameworks one after another: each run of them uses every core by itself.
 test: setup
+	$(BIN)/python -m pytest --numprocesses auto -m "not frameworks and not exhaustive"
+	$(BIN)/python -m pytest -m "frameworks and not exhaustive"
+
+test-all: setup
 	$(BIN)/python -m pytest --numprocesses auto -m "not frameworks"
 	$(BIN)/python -m pytest -m frameworks
 

@@ -33,8 +33,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if scenario.row_format == "prompt-completion" and any(len(row) % 2 for row in scenario.rows):
         return (
-            f"ms-swift {version} has a response to every query, so it has no row_format='prompt-completion' of rows with"
-            " an odd number of messages"
+            f"ms-swift {version} has a response to every query, so it has no row_format='prompt-completion' of rows"
+            " with an odd number of messages"
         )
     return hf_trainer.unsupported(scenario, f"ms-swift {version}")
 

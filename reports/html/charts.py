@@ -1,4 +1,4 @@
-"""The specifications of all charts, made once a report and without data: a page brings its own.
+"""The specifications of all charts, made once and without data: a page brings its own.
 
 Colours are names of the style sheet's, so that one drawing serves light, dark and paper.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import altair as alt
@@ -23,8 +24,9 @@ _SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross
 _POINTS = [*_SHAPES, "wedge", "arrow"]
 
 
+@cache
 def script() -> str:
-    """The specifications, by name, as a script."""
+    """The specifications, by name, as a script; the same for every report, so made once a process."""
     specs = {"weights": _weights(), "curves": _curves(), "heat": _heat(), "rule": _rule()}
     plain = {name: {**chart.to_dict(validate=False), "config": _config()} for name, chart in specs.items()}
     return f"window.LOCKSTEP_CHARTS = {json.dumps(plain, separators=(',', ':'))};\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -36,13 +37,19 @@ def write(source: Source, out: Path, traces: bool = False) -> Path:
 
 
 def _assets(folder: Path) -> None:
-    import vl_convert
-
     folder.mkdir()
-    _save(folder / "vega.js", vl_convert.javascript_bundle(SNIPPET))
+    _save(folder / "vega.js", _bundle())
     _save(folder / "charts.js", charts.script())
     for name in ("lockstep.css", "lockstep.js"):
         (folder / name).write_bytes(files("reports.html").joinpath("static", name).read_bytes())
+
+
+@cache
+def _bundle() -> str:
+    """What draws the charts. It takes a second to put together, and a process may write several reports."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle(SNIPPET))
 
 
 def _save(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Commands of the documentation that are run as they stand, one after another, by `tests/frameworks/test_docs.py`."""
+"""Commands of the documentation that are run as they stand by `tests/frameworks/test_docs.py`."""
 
 from __future__ import annotations
 
@@ -39,3 +39,8 @@ RUN = {
     "make gpu-check": 2,
 }
 """In their order, for some need what others leave, with the exit status that each must have."""
+
+
+def of_the_run(text: str) -> bool:
+    """Whether it makes the run in DIR, or needs what that leaves: its folder, a trace, the history."""
+    return any(word in text for word in ("DIR", "TRACE", "history"))

@@ -35,7 +35,7 @@ ELSEWHERE = {
     ),
     "lockstep run --framework deepspeed==0.19.8,transformers==4.57.3": "tests/frameworks/conftest.py::trainers",
     "lockstep run --framework deepspeed==0.15.2 --scenario sft-ragged-zero2-offload": (
-        "tests/frameworks/conftest.py::everything"
+        "tests/frameworks/conftest.py::older_deepspeed"
     ),
     "lockstep run --framework torch --fault mean-of-micro-batches": (
         "tests/frameworks/test_run.py::test_nothing_is_kept_of_faults_nor_in_a_damaged_history"
@@ -76,6 +76,7 @@ ELSEWHERE = {
     "make run": NEWEST,
     "make check": ".ci/run::make check",
     "make test": ".ci/run::make test",
+    "make test-all": ".ci/run::make test",
     "make test-fast": ".ci/run::make test",
     "make bench": "tests/frameworks/test_bench.py::test_what_is_written",
 }

@@ -36,15 +36,18 @@ def _assert_row_named(scenario, row: int, factor: float, cache):
     assert [d.cause for d in judgement.diagnoses] == ["uneven-weights"], proof.told(judgement)
 
 
-# Rows 3 and 6 of the first step have the most and the fewest response tokens: 41 and 2.
+ROWS = [3, 6, *(pytest.param(row, marks=pytest.mark.slow) for row in (0, 1))]
+"""Rows 3 and 6 of the first step have the most and the fewest response tokens: 41 and 2."""
+
+
 @pytest.mark.parametrize("change", [1e-4, -1e-4])
-@pytest.mark.parametrize("row", [0, 1, 3, 6])
+@pytest.mark.parametrize("row", ROWS)
 def test_a_ten_thousandth_of_one_row_is_found_in_fp32(row, change, cache):
     _assert_row_named(_one_step("sft-ragged"), row, 1.0 + change, cache)
 
 
 @pytest.mark.parametrize("change", [0.05, -0.05])
-@pytest.mark.parametrize("row", [0, 1, 3, 6])
+@pytest.mark.parametrize("row", ROWS)
 def test_a_twentieth_of_one_row_is_found_in_bf16(row, change, cache):
     _assert_row_named(_one_step("sft-ragged-bf16"), row, 1.0 + change, cache)
 
@@ -56,19 +59,23 @@ def test_the_change_is_found_in_padded_and_packed_batches(row, cache):
     _assert_row_named(_one_step("sft-ragged-packed"), row, 1.0 + 1e-4, cache)
 
 
+def _slow(plan: Plan, causes: list[str]):
+    return pytest.param(plan, causes, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("plan", "causes"),
     [
-        (Plan(keep="first-and-last", level="micro-batch"), ["dropped-micro-batches", "mean-of-means"]),
         (
             Plan(keep="first-and-last", level="micro-batch", scale="1/GA"),
             ["dropped-micro-batches", "mean-of-means", "gradient-scale"],
         ),
-        (Plan(mask="everything", level="rank"), ["loss-mask", "mean-of-means"]),
-        (Plan(mask="shifted", level="micro-batch"), ["loss-mask", "mean-of-means"]),
-        (Plan(level="micro-batch", scale="GA"), ["mean-of-means", "gradient-scale"]),
-        (Plan(keep="last", scale="1/GA", clip="none"), ["dropped-micro-batches", "gradient-scale"]),
         (Plan(mask="no-eos", decay="all", beta2=0.95), ["loss-mask", "weight-decay", "optimizer-moments"]),
+        _slow(Plan(keep="first-and-last", level="micro-batch"), ["dropped-micro-batches", "mean-of-means"]),
+        _slow(Plan(mask="everything", level="rank"), ["loss-mask", "mean-of-means"]),
+        _slow(Plan(mask="shifted", level="micro-batch"), ["loss-mask", "mean-of-means"]),
+        _slow(Plan(level="micro-batch", scale="GA"), ["mean-of-means", "gradient-scale"]),
+        _slow(Plan(keep="last", scale="1/GA", clip="none"), ["dropped-micro-batches", "gradient-scale"]),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, list) else "",
 )

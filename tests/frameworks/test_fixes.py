@@ -13,22 +13,27 @@ from harness.environments.patch import load
 from harness.environments.request import parse
 from harness.traces import text_files
 from harness.verdicts.verdict import CellRecord
-from tests.frameworks import command
+from tests.frameworks import command, proofs
 from tests.frameworks.command import Joined, Run, distance
-from tests.frameworks.conftest import BUILDING, TELLING, words
+from tests.frameworks.conftest import BUILDING
+from tests.frameworks.proofs import words
 from tests.frameworks.reading import causes, finding
 from tests.frameworks.test_run import bits
 
-pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
 OFFLOAD = "sft-ragged-zero2-offload"
 TRL = "trl==1.16.0,deepspeed==0.18.9"
 DEEPSPEED = ("deepspeed==0.15.2", "deepspeed==0.18.2", "deepspeed==0.18.9")
-OPENRLHF = ("openrlhf==0.9.10", "openrlhf==0.10.2", "openrlhf==0.10.3")
+OPENRLHF = tuple(f"openrlhf=={version}" for version in proofs.OPENRLHF)
 WITHOUT = [
     *((release, name) for release in DEEPSPEED for name in scenarios.CATALOGUE if name != OFFLOAD),
-    *((TRL, name) for name in TELLING if name != OFFLOAD),
+    *((TRL, name) for name in proofs.OF_TRAINERS if name != OFFLOAD),
 ]
+NEAREST = ("sft-ragged", "sft-ragged-zero2", OFFLOAD)
+"""Where a change for offload would show first: ZeRO 2, without it, and no ZeRO at all."""
+AVERAGED = ("sft-ragged", "sft-equal", "sft-ragged-bf16", OFFLOAD)
+"""One cause, none, one more that stays, and one of DeepSpeed's."""
 
 
 def patched(release: str, fix: str) -> str:
@@ -39,6 +44,10 @@ def patched(release: str, fix: str) -> str:
 
 def cell(run: Run | Joined, release: str, scenario: str) -> CellRecord:
     return run.cell(f"{release}/{scenario}")
+
+
+def nearest(release: str, scenario: str) -> bool:
+    return scenario in (NEAREST if release in DEEPSPEED else ("sft-ragged",))
 
 
 def same(run: Joined, release: str, fixed: str, scenario: str) -> None:
@@ -53,16 +62,23 @@ def same(run: Joined, release: str, fixed: str, scenario: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def offload(everything: Run, trainers: Run, tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Joined:
+def offload(
+    request: pytest.FixtureRequest,
+    older_deepspeed: Run,
+    trainers: Run,
+    tmp_path_factory: pytest.TempPathFactory,
+    environments: Path,
+) -> Joined:
     """The releases with the fix, beside the same releases as they are."""
     fix = ["--patch", "deepspeed-offload"]
-    engine = [*words("--framework", DEEPSPEED), *fix]
-    above = ["--framework", TRL, *words("--scenario", TELLING), *fix]
+    engine = [*words("--framework", DEEPSPEED), *proofs.scenarios(request, NEAREST), *fix]
+    narrower = proofs.scenarios(request, ("sft-ragged", OFFLOAD)) or words("--scenario", proofs.OF_TRAINERS)
+    above = ["--framework", TRL, *narrower, *fix]
     runs = (
         command.run(tmp_path_factory.mktemp("offload"), environments, *chosen, timeout=BUILDING)
         for chosen in (engine, above)
     )
-    return Joined((*runs, everything, trainers))
+    return Joined((*runs, older_deepspeed, trainers))
 
 
 @pytest.mark.parametrize("release", ["deepspeed==0.15.2", "deepspeed==0.18.2", TRL])
@@ -85,7 +101,7 @@ def test_it_is_the_release_before_the_bug_again(offload: Joined) -> None:
     assert before == after
 
 
-@pytest.mark.parametrize(("release", "scenario"), WITHOUT)
+@pytest.mark.parametrize(("release", "scenario"), proofs.cases(WITHOUT, nearest))
 def test_without_offload_nothing_changes(offload: Joined, release: str, scenario: str) -> None:
     same(offload, release, patched(release, "deepspeed-offload"), scenario)
 
@@ -101,15 +117,17 @@ def test_a_release_without_the_bug_is_refused(tmp_path: Path, environments: Path
 
 
 @pytest.fixture(scope="module")
-def loss(openrlhf: Joined, tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Joined:
-    """The releases with the fix, on every scenario, beside the same releases as they are."""
-    chosen = [*words("--framework", OPENRLHF), "--patch", "openrlhf-loss"]
+def loss(
+    request: pytest.FixtureRequest, openrlhf: Joined, tmp_path_factory: pytest.TempPathFactory, environments: Path
+) -> Joined:
+    """The releases with the fix, beside the same releases as they are."""
+    chosen = [*words("--framework", OPENRLHF), *proofs.scenarios(request, AVERAGED), "--patch", "openrlhf-loss"]
     run = command.run(tmp_path_factory.mktemp("loss"), environments, *chosen, timeout=BUILDING)
     return Joined((run, *openrlhf.runs))
 
 
 @pytest.mark.parametrize("release", OPENRLHF)
-@pytest.mark.parametrize("scenario", scenarios.CATALOGUE)
+@pytest.mark.parametrize("scenario", proofs.cases(scenarios.CATALOGUE, lambda scenario: scenario in AVERAGED))
 def test_with_the_fix_no_mean_of_means_is_left_and_no_cause_is_new(loss: Joined, release: str, scenario: str) -> None:
     before, after = (cell(loss, name, scenario) for name in (release, patched(release, "openrlhf-loss")))
     assert causes(after) == [cause for cause in causes(before) if cause != "mean-of-means"]

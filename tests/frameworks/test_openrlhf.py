@@ -10,7 +10,7 @@ import scenarios
 from harness.judging.diagnosis import upstream
 from harness.traces import text_files
 from harness.verdicts.verdict import CellRecord
-from tests.frameworks import command
+from tests.frameworks import command, proofs
 from tests.frameworks.command import Joined, distance
 from tests.frameworks.reading import causes, details, diagnosis
 from tests.frameworks.test_run import bits
@@ -98,7 +98,7 @@ def test_both_launchers_give_the_same_bits(openrlhf: Joined, tmp_path_factory, e
 @pytest.mark.parametrize(
     ("version", "level"), [("0.9.10", "micro-batch"), ("0.10.2", "micro-batch"), ("0.10.3", "micro-step")]
 )
-@pytest.mark.parametrize("scenario", RAGGED)
+@pytest.mark.parametrize("scenario", proofs.cases(RAGGED, lambda scenario: scenario in proofs.OF_OPENRLHF))
 def test_tokens_are_averaged_in_parts(openrlhf: Joined, version: str, level: str, scenario: str) -> None:
     found = cell(openrlhf, version, scenario)
     assert found.verdict == "fail"

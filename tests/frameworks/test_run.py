@@ -13,7 +13,7 @@ from harness.history.store import History
 from tests.frameworks import command
 from tests.frameworks.command import Run, Running, needs_proc, wait_until
 
-pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
 TORCH = "torch==2.13.0"
 
@@ -23,15 +23,16 @@ def bits(trace: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((trace / "tensors").iterdir())}
 
 
-def test_nothing_is_left_behind(everything: Run) -> None:
-    assert (everything.survivors, everything.files) == ((), ())
+def test_nothing_is_left_behind(older_deepspeed: Run) -> None:
+    assert (older_deepspeed.survivors, older_deepspeed.files) == ((), ())
 
 
-def test_all_cells_are_shown(everything: Run) -> None:
-    assert len(everything.verdict.cells) == sum(everything.verdict.summary.values())
-    assert f"[{len(everything.verdict.cells)}/{len(everything.verdict.cells)}]" in everything.said
+def test_all_cells_are_shown(older_deepspeed: Run) -> None:
+    assert len(older_deepspeed.verdict.cells) == sum(older_deepspeed.verdict.summary.values())
+    assert f"[{len(older_deepspeed.verdict.cells)}/{len(older_deepspeed.verdict.cells)}]" in older_deepspeed.said
 
 
+@pytest.mark.exhaustive  # test_docs.py has such a run that fails, test_fixes.py one that passes
 @pytest.mark.parametrize(("release", "status"), [("deepspeed==0.18.9", 1), ("deepspeed==0.19.8", 0)])
 def test_a_single_cell(tmp_path: Path, environments: Path, release: str, status: int) -> None:
     run = command.run(tmp_path, environments, "--framework", release, "--scenario", "sft-ragged-zero2-offload")
@@ -64,13 +65,13 @@ def test_nothing_is_kept_of_faults_nor_in_a_damaged_history(
     assert path.read_text() == "once upon a time"
 
 
-def test_both_launchers_give_the_same_bits(everything: Run, tmp_path: Path, environments: Path) -> None:
+def test_both_launchers_give_the_same_bits(newest: Run, tmp_path: Path, environments: Path) -> None:
     chosen = ["--framework", TORCH, "--framework", "deepspeed==0.19.8", "--scenario", "sft-ragged"]
     cold = command.run(tmp_path, environments, *chosen, "--launcher", "torchrun")
     assert cold.status == 0, cold.said
     assert (cold.survivors, cold.files) == ((), ())
     for name in (f"{TORCH}/sft-ragged", "deepspeed==0.19.8/sft-ragged"):
-        assert bits(cold.trace(name)) == bits(everything.trace(name))
+        assert bits(cold.trace(name)) == bits(newest.trace(name))
 
 
 def test_a_release_that_does_not_exist(tmp_path: Path, environments: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_release_that_does_not_exist(tmp_path: Path, environments: Path) -> No
 
 
 @needs_proc
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)])
 def test_an_interrupt_ends_everything_and_keeps_what_was_recorded(
     tmp_path: Path, environments: Path, number: signal.Signals
 ) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import scenarios
 from adapters.contract import Job
 
@@ -20,6 +22,7 @@ print(torch.distributed.get_backend(), torch.distributed.get_world_size(), os.en
 """
 
 
+@pytest.mark.slow
 def test_a_call_of_the_framework_meets_without_an_address(tmp_path: Path) -> None:
     job = tmp_path / "job.json"
     job.write_text(Job("adapters.none", "none", "1.0", scenarios.get("sft-ragged"), "ck", str(tmp_path)).dumps())

@@ -163,6 +163,7 @@ def test_a_link_is_written_through(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", ["html", "tensorboard"])
 def test_a_polite_request_to_end_leaves_nothing_half_written(good: Path, tmp_path: Path, format_: str) -> None:
     """Sent as soon as anything is written, in the midst of some hundred cells."""
@@ -190,7 +191,9 @@ def test_a_polite_request_to_end_leaves_nothing_half_written(good: Path, tmp_pat
     assert list(out.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("trace", ["x" * 300, "cells/\0", "cells/" + "y/" * 3000])
+@pytest.mark.parametrize(
+    "trace", ["cells/\0", *(pytest.param(t, marks=pytest.mark.slow) for t in ("x" * 300, "cells/" + "y/" * 3000))]
+)
 def test_a_trace_that_no_file_can_be_called_is_no_trace(run: Path, tmp_path: Path, trace: str) -> None:
     found = verdict.read(run)
     verdict.write(found.model_copy(update={"cells": [c.model_copy(update={"trace": trace}) for c in found.cells]}), run)

@@ -135,6 +135,7 @@ for number in range(count):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     path, writers, count = tmp_path / "history.sqlite", 6, 25
     started = [

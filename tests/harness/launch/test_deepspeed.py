@@ -22,7 +22,9 @@ pytestmark = pytest.mark.frameworks
 ALL = sorted(name for name in scenarios.CATALOGUE if not scenarios.get(name).beyond_tokens)
 
 
-@pytest.fixture(scope="module", params=["deepspeed==0.15.1", "deepspeed==0.19.8"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("deepspeed==0.15.1", marks=pytest.mark.exhaustive), "deepspeed==0.19.8"]
+)
 def deepspeed(request: pytest.FixtureRequest) -> Environment:
     return ensure(parse(request.param), default_root(), print)
 
@@ -39,13 +41,21 @@ def job(deepspeed: Environment, name: str, folder: Path) -> Job:
     return Job(deepspeed.adapter, deepspeed.framework, deepspeed.version, scenario, str(folder / name), str(trace))
 
 
+@pytest.mark.exhaustive  # tests/frameworks/test_deepspeed.py judges them as well
 def test_every_scenario_runs(deepspeed: Environment, variables: dict[str, str], tmp_path: Path) -> None:
     with Template(deepspeed.python, deepspeed.adapter, variables, tmp_path / "log.txt") as template:
         ends = {name: template.run(job(deepspeed, name, tmp_path), 120) for name in ALL}
     assert {name: end.reason for name, end in ends.items() if end.status != "finished"} == {}
 
 
-@pytest.mark.parametrize("name", ["sft-ragged", "sft-ragged-zero2-offload", "sft-ragged-zero3"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("sft-ragged", marks=pytest.mark.exhaustive),  # tests/frameworks/test_run.py has it
+        "sft-ragged-zero2-offload",
+        "sft-ragged-zero3",
+    ],
+)
 def test_both_launchers_give_the_same_bits(
     deepspeed: Environment, variables: dict[str, str], tmp_path: Path, name: str
 ) -> None:

@@ -45,6 +45,7 @@ def patched(variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
 Patched = Callable[[str], dict[str, str]]
 
 
+@pytest.mark.slow
 def test_it_is_applied_once_before_the_ranks(patched: Patched, job: Make, tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     with Template(PYTHON, "misbehaving_sft", patched(SOURCE), log) as template:
@@ -70,6 +71,7 @@ def test_it_stands_in_the_trace(patched: Patched, job: Make, tmp_path: Path) -> 
     assert shim["reason"] == "It prepares for something else."
 
 
+@pytest.mark.slow
 def test_one_that_refuses_says_why(patched: Patched, job: Make, tmp_path: Path) -> None:
     refusing = patched("def apply():\n    raise RuntimeError('for misbehaving 2,\\nnot 1')\n")
     said = pytest.raises(TemplateFailed, match="does not apply: RuntimeError: for misbehaving 2, not 1")
@@ -84,6 +86,7 @@ def test_one_that_refuses_says_why_by_torchrun(patched: Patched, job: Make) -> N
     assert "does not apply: RuntimeError: not for 1" in str(outcome.reason)
 
 
+@pytest.mark.slow
 def test_a_file_that_has_changed_since_is_not_run(patched: Patched, job: Make, tmp_path: Path) -> None:
     variables = patched(SOURCE)
     file = Path(json.loads(variables["LOCKSTEP_PATCH"])["file"])

@@ -172,6 +172,7 @@ def test_a_killed_harness_leaves_nothing(
     assert list(everything.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_template_that_dies_takes_its_cells_along_and_is_started_again(
     variables: dict[str, str], job: Make, survivors: Survivors, tmp_path: Path
 ) -> None:
@@ -209,6 +210,7 @@ def test_closing_ends_what_runs(variables: dict[str, str], job: Make, survivors:
         template.start()
 
 
+@pytest.mark.slow
 def test_an_adapter_that_does_not_import_says_why(job: Make, tmp_path: Path) -> None:
     with Template(Path(sys.executable), "no_such_module", {}, tmp_path / "log.txt") as template:
         with pytest.raises(TemplateFailed, match="No module named 'no_such_module'"):

@@ -1,0 +1,58 @@
+"""What `make test` proves on real releases, one proof of each kind, and what `make test-all` proves besides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+DEEPSPEED = ("0.15.1", "0.15.2", "0.18.2", "0.18.9")
+"""On each side of what was brought and mended; the newest is run with everybody else's."""
+OPENRLHF = ("0.9.10", "0.10.2", "0.10.3")
+VERL = ("0.6.1", "0.5.0")
+COARSE_VERL = "0.7.1"
+"""Computes in bfloat16 whatever it is asked for."""
+TRAINERS = (
+    "trl==0.11.4",
+    "trl==0.12.2",
+    "trl==0.19.1",
+    "trl==1.16.0,deepspeed==0.18.9",
+    "llamafactory==0.9.5,deepspeed==0.18.9",
+)
+
+OF_TRAINERS = ("sft-ragged", "sft-equal", "sft-ragged-pairs", "sft-ragged-processor", "sft-ragged-zero2-offload")
+OF_DEEPSPEED = (
+    "sft-ragged",
+    "sft-equal",
+    "sft-ragged-bf16",
+    "sft-ragged-zero2",
+    "sft-ragged-zero2-bare-loss",
+    "sft-ragged-zero2-offload",
+)
+OF_OPENRLHF = (
+    "sft-ragged",
+    "sft-equal",
+    "sft-ragged-packed",
+    "sft-ragged-bf16",
+    "sft-ragged-zero2-bare-loss",
+    "sft-ragged-zero2-offload",
+)
+"""The scenarios that tell those releases apart: of each kind of outcome, one."""
+
+
+def words(option: str, values: Iterable[str]) -> list[str]:
+    return [word for value in values for word in (option, value)]
+
+
+def scenarios(request: pytest.FixtureRequest, telling: Iterable[str]) -> list[str]:
+    """Options for the fixture that asks: these scenarios, or all of them if an exhaustive test is to read its run."""
+    readers = (item for item in request.session.items if request.fixturename in getattr(item, "fixturenames", ()))
+    whole = any(item.get_closest_marker("exhaustive") for item in readers)
+    return [] if whole else words("--scenario", telling)
+
+
+def cases(every: Iterable[Any], telling: Callable[..., bool]) -> list[Any]:
+    """Parameters of a test: those that tell nothing new are exhaustive. A case is a tuple, or one value."""
+    found = [case if isinstance(case, tuple) else (case,) for case in every]
+    return [pytest.param(*case, marks=() if telling(*case) else (pytest.mark.exhaustive,)) for case in found]
