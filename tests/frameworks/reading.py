@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from harness.judging.diagnosis.upstream import UpstreamCause
+from harness.traces import text_files
+from harness.verdicts.findings import Diagnosis
 from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord
 
 
@@ -22,3 +27,10 @@ def causes(of: CellRecord) -> list[str]:
 def diagnosis(of: CellRecord, cause: str) -> DiagnosisRecord:
     """The one of that cause, which must be there."""
     return next(d for d in of.diagnoses if d.cause == cause)
+
+
+def applies(known: UpstreamCause, trace: Path) -> bool:
+    """Whether what is known upstream is to be found in that trace, by its releases and its scenario."""
+    header, scenario = text_files.header(trace)
+    as_measured = Diagnosis(known.cause, "", 1.0, (), "", measured=known.measured or ())
+    return known.fits(header, as_measured, scenario)

@@ -8,11 +8,10 @@ import pytest
 
 import scenarios
 from harness.judging.diagnosis import upstream
-from harness.traces import text_files
 from harness.verdicts.verdict import CellRecord
 from tests.frameworks import proofs
 from tests.frameworks.command import Ended, Joined, Run
-from tests.frameworks.reading import causes, details, diagnosis
+from tests.frameworks.reading import applies, causes, details, diagnosis
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]  # the first may have to build a dozen environments
 
@@ -31,10 +30,6 @@ def cell(run: Ended, version: str, scenario: str) -> CellRecord:
 
 def telling(version: str, scenario: str) -> bool:
     return version not in proofs.DEEPSPEED or scenario in proofs.OF_DEEPSPEED
-
-
-def fits(known: upstream.Known, of: CellRecord, run: Joined) -> bool:
-    return known.fits(text_files.header(run.trace(of.name))[0], known.cause, scenarios.get(of.scenario))
 
 
 def cells(run: Joined) -> Iterator[CellRecord]:
@@ -161,14 +156,14 @@ def test_bf16_with_zero_does_not_have_it(deepspeed: Joined) -> None:
 # ---- what is known upstream, against what was found
 
 
-KNOWN = [k for k in upstream.entries() if k.framework == "deepspeed"]
+KNOWN = [k for k in upstream.entries() if k.package == "deepspeed"]
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda k: f"{k.cause} {k.versions}")
-def test_every_known_cause_is_found_in_this_run(deepspeed: Joined, known: upstream.Known) -> None:
+def test_every_known_cause_is_found_in_this_run(deepspeed: Joined, known: upstream.UpstreamCause) -> None:
     told = [c for c in cells(deepspeed) for d in c.diagnoses if d.upstream == known.sentence]
     assert told
-    assert all(fits(known, c, deepspeed) for c in told)
+    assert all(applies(known, deepspeed.trace(c.name)) for c in told)
 
 
 def test_every_cause_that_is_found_is_known(deepspeed: Joined) -> None:
@@ -179,5 +174,5 @@ def test_every_cause_that_is_found_is_known(deepspeed: Joined) -> None:
 def test_known_causes_are_found_wherever_they_should_be(deepspeed: Joined) -> None:
     """An entry says in which releases and on which scenarios a cause shows: in no other ones, and in all of those."""
     for c in (c for c in cells(deepspeed) if c.verdict != "unsupported"):
-        known = {k.cause for k in KNOWN if fits(k, c, deepspeed)}
+        known = {k.cause for k in KNOWN if applies(k, deepspeed.trace(c.name))}
         assert set(causes(c)) == known, c.name

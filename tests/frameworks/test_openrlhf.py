@@ -8,11 +8,10 @@ import pytest
 
 import scenarios
 from harness.judging.diagnosis import upstream
-from harness.traces import text_files
 from harness.verdicts.verdict import CellRecord
 from tests.frameworks import command, proofs
 from tests.frameworks.command import Joined, distance
-from tests.frameworks.reading import causes, details, diagnosis
+from tests.frameworks.reading import applies, causes, details, diagnosis
 from tests.frameworks.test_run import bits
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]  # the first may have to build four environments
@@ -163,10 +162,9 @@ def test_every_cause_that_is_found_is_known(openrlhf: Joined) -> None:
 
 
 def test_known_causes_are_found_wherever_they_should_be(openrlhf: Joined) -> None:
-    own = [k for k in upstream.entries() if k.framework == "openrlhf"]
+    own = [k for k in upstream.entries() if k.package == "openrlhf"]
     for c in cells(openrlhf):
         if c.verdict == "unsupported" or c.scenario == "sft-equal":
             continue
-        header = text_files.header(openrlhf.trace(c.name))[0]
-        known = {k.cause for k in own if k.fits(header, k.cause, scenarios.get(c.scenario))}
+        known = {k.cause for k in own if applies(k, openrlhf.trace(c.name))}
         assert known == set(causes(c)) & {k.cause for k in own}, c.name

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import scenarios
 from harness.judging.diagnosis import upstream
 from harness.traces import reader
 from harness.verdicts.verdict import CellRecord
 from tests.frameworks import command
 from tests.frameworks.command import Joined
-from tests.frameworks.reading import causes, details, diagnosis
+from tests.frameworks.reading import applies, causes, details, diagnosis
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]  # the first may have to build three environments
 
@@ -174,11 +173,11 @@ def test_0_6_1_divides_it(verl: Joined, scenario: str) -> None:
 
 # ---- what is known upstream, against what was found
 
-KNOWN = [k for k in upstream.entries() if k.framework == "verl"]
+KNOWN = [k for k in upstream.entries() if k.package == "verl"]
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda k: f"{k.cause} {k.versions}")
-def test_every_known_cause_is_found_in_this_run(verl: Joined, known: upstream.Known) -> None:
+def test_every_known_cause_is_found_in_this_run(verl: Joined, known: upstream.UpstreamCause) -> None:
     assert [c.name for c in cells(verl) for d in c.diagnoses if d.upstream == known.sentence]
 
 
@@ -189,8 +188,7 @@ def test_every_cause_that_is_found_is_known(verl: Joined) -> None:
 def test_known_causes_are_found_wherever_they_should_be(verl: Joined) -> None:
     """In all scenarios of an entry, but that means of means are right where responses are equally long."""
     for c in (c for c in cells(verl) if c.verdict != "unsupported"):
-        header = reader.read(verl.trace(c.name)).header
-        known = {k.cause for k in KNOWN if k.fits(header, k.cause, scenarios.get(c.scenario))}
+        known = {k.cause for k in KNOWN if applies(k, verl.trace(c.name))}
         hidden = {"mean-of-means"} if c.scenario == "sft-equal" else set()
         assert set(causes(c)) == known - hidden, c.name
 

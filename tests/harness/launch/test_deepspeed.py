@@ -53,7 +53,7 @@ def test_every_scenario_runs(deepspeed: Environment, variables: dict[str, str], 
     [
         pytest.param("sft-ragged", marks=pytest.mark.exhaustive),  # tests/frameworks/test_run.py has it
         "sft-ragged-zero2-offload",
-        "sft-ragged-zero3",
+        pytest.param("sft-ragged-zero3", marks=pytest.mark.exhaustive),
     ],
 )
 def test_both_launchers_give_the_same_bits(
