@@ -49,7 +49,7 @@ def _cases() -> Iterator[object]:
             yield pytest.param(name, fault, marks=_marks(name, fault), id=f"{fault}-on-{name}")
 
 
-@pytest.mark.parametrize("name", RUNNABLE)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == WHOLE else (pytest.mark.slow,)) for n in RUNNABLE])
 def test_a_clean_run_is_clean(name, cache):
     proof.assert_clean(proof.judged(_scenario(name), RIGHT, cache))
 
