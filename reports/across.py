@@ -53,6 +53,7 @@ def _alike(views: Sequence[ViewRecord]) -> list[list[ViewRecord]]:
 
 def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Console) -> None:
     view = views[0]
+    untold = set(view.weights_untold)
     console.print(Text(f"{', '.join(view.label for view in views)}: {len(view.groups)} groups"))
     letters = string.ascii_uppercase
     for i, group in enumerate(view.groups):
@@ -68,6 +69,9 @@ def _parted(views: Sequence[ViewRecord], shown: dict[object, str], console: Cons
             f"left out, for their traces do not hold every step: {', '.join(map(words.release, view.left_out))}",
             console,
         )
+    if view.weights_untold:
+        said = ", ".join(letter for letter, g in zip(letters, view.groups, strict=False) if untold & set(g.members))
+        _line(f"what tokens weigh in {said} cannot be told: {words.FOREIGN}", console)
     table = tuple((row.row, *map(words.spans, row.spans)) for row in view.rows)
     if table in shown:
         _line(f"tokens weigh as in the table of {shown[table]}", console)

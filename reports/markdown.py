@@ -119,22 +119,15 @@ def _sections(verdict: Verdict, folder: str) -> Iterator[Section]:
         for cells in words.alike(words.of(verdict, outcome), words.reason_key):
             again = [_commands(cells[0], folder)] if outcome == "unknown" else []
             yield _section(outcome, cells, [escaped(words.in_short(cells[0])), *again])
-    if cells := words.of(verdict, "unsupported"):
-        yield _unsupported(cells)
+    if told := words.cannot(verdict):
+        heading = f"## {SIGNS['unsupported']} {words.WORDS['unsupported']}: what releases cannot express"
+        lines = [f"- {escaped(line)}" for line in told]
+        yield Section("\n".join([heading, "", *lines]), len(words.of(verdict, "unsupported")))
 
 
 def _section(outcome: Outcome, cells: Sequence[CellRecord], parts: Iterable[str]) -> Section:
     heading = f"## {SIGNS[outcome]} {words.WORDS[outcome]} {escaped(words.where(cells))}"
     return Section("\n\n".join(filter(None, [heading, *parts])), len(cells))
-
-
-def _unsupported(cells: Sequence[CellRecord]) -> Section:
-    told = [
-        f"- {escaped(words.where(alike))}: {escaped(alike[0].reason or 'no reason is given')}"
-        for alike in words.alike(cells, words.reason_key)
-    ]
-    heading = f"## {SIGNS['unsupported']} {words.WORDS['unsupported']}: what releases cannot express"
-    return Section("\n".join([heading, "", *told]), len(cells))
 
 
 def _lines(told: Sequence[said.Line]) -> Iterator[str]:

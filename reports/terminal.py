@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.verdicts.verdict import CellRecord, Outcome, Verdict
-from reports import across, said, words
+from reports import across, plain, said, words
 from reports.said import Line
 
 STYLES: Mapping[Outcome, str] = {
@@ -35,7 +35,7 @@ def show(verdict: Verdict, folder: str, console: Console) -> None:
     for outcome in ("known", "unknown"):
         for cells in words.alike(words.of(verdict, outcome), words.reason_key):
             _other(outcome, cells, console)
-    _unsupported(words.of(verdict, "unsupported"), folder, console)
+    _unsupported(verdict, console)
     across.show(verdict.views, console)
     console.print(_summary(verdict))
 
@@ -55,24 +55,28 @@ def _matrix(cells: Sequence[CellRecord], console: Console) -> None:
     scenarios = list(dict.fromkeys(c.scenario for c in cells))
     if not cells:
         return
-    for part in _fitting(releases, max(map(len, scenarios)), console.width):
+    squares = {release: [_square(cells, release, scenario) for scenario in scenarios] for release in releases}
+    for part in _fitting(squares, max(map(len, scenarios)), console.width):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
         heads = [[framework, *version.split(",")] for framework, version in part]
         table.add_column("\n" * (max(map(len, heads)) - 1) + "scenario", no_wrap=True)
         for head in heads:
             table.add_column("\n".join(head), no_wrap=True)
-        for scenario in scenarios:
-            table.add_row(scenario, *(_square(cells, release, scenario) for release in part))
+        for number, scenario in enumerate(scenarios):
+            table.add_row(scenario, *(squares[release][number] for release in part))
         console.print(table)
         console.print()
 
 
-def _fitting(releases: list[tuple[str, str]], first: int, width: int) -> Iterable[list[tuple[str, str]]]:
+def _fitting(
+    squares: Mapping[tuple[str, str], Sequence[Text]], first: int, width: int
+) -> Iterable[list[tuple[str, str]]]:
     """Cut the columns into parts that fit the width beside a first column; a part has one column at least."""
     part: list[tuple[str, str]] = []
     used = first + 2
-    for framework, version in releases:
-        needs = max(len(word) for word in (framework, *version.split(","), "12 unknown")) + 2
+    for (framework, version), column in squares.items():
+        lines = [framework, *version.split(","), *(line for square in column for line in square.plain.splitlines())]
+        needs = max(map(len, lines)) + 2
         if part and used + needs > width:
             yield part
             part, used = [], first + 2
@@ -120,13 +124,11 @@ def _other(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
     console.print()
 
 
-def _unsupported(cells: Sequence[CellRecord], folder: str, console: Console) -> None:
-    """In a line for each release: how much it cannot express, not why."""
-    for own in words.alike(cells, lambda c: (c.framework, c.version)):
-        text = f"{own[0].framework}=={own[0].version} cannot express {words.scenarios(own)}"
-        console.print(Text.assemble((words.WORDS["unsupported"], STYLES["unsupported"]), "  ", text))
-    if cells:
-        _line(console, f"why: lockstep explain {words.quoted(folder or 'DIR')} CELL", 2, whole=True)
+def _unsupported(verdict: Verdict, console: Console) -> None:
+    told = words.cannot(verdict)
+    for line in told:
+        console.print(Text.assemble((words.WORDS["unsupported"], STYLES["unsupported"]), "  ", plain.line(line)))
+    if told:
         console.print()
 
 

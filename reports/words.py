@@ -13,7 +13,7 @@ WORDS: Mapping[Outcome, str] = {
     "unknown": "unknown",
     "known": "known",
     "pass": "pass",
-    "unsupported": "n/a",
+    "unsupported": "unsupported",
 }
 """Worst first."""
 
@@ -23,6 +23,11 @@ SIDES: Mapping[Side, str] = {
     "fed otherwise": "fed with other inputs than the scenario's",
     "unjudged": "not judged by the oracle",
 }
+
+
+FOREIGN = "much of the gradient comes from something other than the batch's own tokens"
+MOST_SPANS = 6
+"""Stretches of a row that are told one by one."""
 
 
 # ---- cells that are told together
@@ -50,6 +55,12 @@ def fail_key(cell: CellRecord) -> Hashable:
 def reason_key(cell: CellRecord) -> Hashable:
     """Cells of one framework with one reason have one key."""
     return cell.framework, cell.reason
+
+
+def cannot(verdict: Verdict) -> list[str]:
+    """What releases cannot express, and why: `NAME==VERSION on SCENARIO, SCENARIO: REASON` for each reason."""
+    groups = alike(of(verdict, "unsupported"), reason_key)
+    return [f"{where(cells)}: {cells[0].reason or 'no reason is given'}" for cells in groups]
 
 
 def where(cells: Iterable[CellRecord]) -> str:
@@ -107,6 +118,9 @@ def spans(found: Sequence[tuple[int, int, float]] | None) -> str:
     """Stretches of tokens and what each token of them weighs."""
     if found is None:
         return "-"
+    if len(found) > MOST_SPANS:
+        weights = [weight for _, _, weight in found]
+        return f"{len(found)} weights of {min(weights):.3g} to {max(weights):.3g} ({found[0][0]}-{found[-1][1]})"
     told = [f"{weight:.3g} ({a})" if a == b else f"{weight:.3g} ({a}-{b})" for a, b, weight in found]
     return ", ".join(told) if told else "0"
 

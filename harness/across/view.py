@@ -84,6 +84,7 @@ def view(scenario: str, seed: int, recorded: Sequence[Recorded]) -> ViewRecord:
     kinds = [_group([by_name[name] for name in members], votes(members)) for members in found.groups]
     parted = min((groups.parted(d.comparison) or 0 for d in found.distances), default=0)
     leaders = [members[0] for members in found.groups]
+    steps = [_step(read[name], max(0, parted)) for name in leaders] if len(leaders) > 1 else []
     inputs = {name: [_inputs(read[name], step) for step in range(first.steps)] for name in whole}
     alike = sorted(_alike(inputs), key=lambda names: (-votes(names), -len(names)))
     return ViewRecord(
@@ -92,11 +93,12 @@ def view(scenario: str, seed: int, recorded: Sequence[Recorded]) -> ViewRecord:
         groups=kinds,
         majority=groups.majority([g.votes for g in kinds]),
         distances=list(_distances(found)),
-        rows=_rows([_step(read[name], max(0, parted)) for name in leaders]) if len(leaders) > 1 else [],
+        rows=_rows([step if step and step.tells else None for step in steps]),
         inputs=alike,
         inputs_majority=groups.majority([votes(names) for names in alike]) if len(alike) > 1 else None,
         masks_unseen=[name for name, steps in inputs.items() if any(step.marks is None for step in steps)],
         left_out=left_out,
+        weights_untold=[name for name, step in zip(leaders, steps, strict=False) if step and not step.tells],
     )
 
 

@@ -12,6 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness.traces.recovered_numbers import weights_tell
+from reports import words
+
 if TYPE_CHECKING:
     from harness.judging.evidence import StepEvidence
     from harness.judging.token_weights import RowWeight
@@ -61,6 +64,16 @@ def logs(trace: Path, console: Console) -> None:
 
 def _weights(step: StepEvidence, console: Console) -> None:
     _title(f"Step {step.step}: what each token weighed, x N", console)
+    allowed = step.floor.tolerance("residual")
+    if not weights_tell(step.residual, allowed):
+        for line in (
+            f"cannot be told: {words.FOREIGN}",
+            f"share of the gradient that the tokens do not explain: {step.residual:.1e} (allowed {allowed:.1e}) {MARK}",
+            f"condition number of the tokens' gradients: {step.condition:.3g}",
+        ):
+            _line(line, console)
+        console.print()
+        return
     allowed = step.floor.tolerance("row") * step.clip_expected
     table = _table("micro-batch", "rank", "row", "tokens", "weight x N", "right", "spread", "")
     for row in sorted(step.tokens.rows, key=lambda r: (r.micro_batch, r.rank)):

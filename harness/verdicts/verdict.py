@@ -169,6 +169,8 @@ class ViewRecord(BaseModel):
     """Cells whose models were handed no loss mask: theirs is in no comparison of inputs."""
     left_out: list[str] = Field(default_factory=list)
     """Cells whose traces do not hold every step."""
+    weights_untold: list[str] = Field(default_factory=list)
+    """Cells whose tokens' weights mean nothing, as much of the gradient comes from elsewhere, and are not in `rows`."""
 
     @property
     def label(self) -> str:

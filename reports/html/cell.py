@@ -51,6 +51,8 @@ class Page:
     logs: Sequence[Log]
     no_map: str | None
     """Why there is no weight map, where there could be one."""
+    untold: str | None
+    """Steps whose weights mean nothing, and why."""
     older: bool
     """Whether what the oracle recovered was not kept, but can be had again."""
 
@@ -63,6 +65,7 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
     """`others` are the cells of the same scenario, `view` what sets them apart."""
     record, steps = cell.record, cell.steps
     maps = [_map(drawn, cell, at) for at, step in enumerate(steps[:MOST_MAPS]) if (drawn := _drawn(step))]
+    untold = [step.step for step in steps[:MOST_MAPS] if not step.tells]
     curve = curves.figure(cell, others)
     return Page(
         record=record,
@@ -80,6 +83,7 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
         problem=cell.told.problem,
         logs=_logs(cell.trace) if cell.trace and record.verdict == "unknown" else [],
         no_map=_no_map(cell),
+        untold=f"{words.counted('step', untold)}: {words.FOREIGN}" if untold else None,
         older=_older(cell),
     )
 
@@ -114,9 +118,9 @@ def _no_map(cell: Cell) -> str | None:
 
 
 def _drawn(step: StepWeights) -> WeightMap | None:
-    """None for what no page could hold, and where there is no token."""
+    """None for what no page could hold, where there is no token, and where the weights of tokens mean nothing."""
     count = sum(len(c.ids) for c in step.conversations)
-    drawn = weight_map.draw(step) if count <= MOST_TOKENS else None
+    drawn = weight_map.draw(step) if step.tells and count <= MOST_TOKENS else None
     return drawn if drawn and drawn.counts else None
 
 

@@ -70,7 +70,7 @@ class Page:
     rows: Sequence[Row]
     troubles: Sequence[Trouble]
     cannot: Sequence[str]
-    """Of each release, what it cannot express."""
+    """What releases cannot express, and why."""
     agreed: Sequence[str]
     parted: Sequence[Parted]
     uncompared: Sequence[ViewRecord]
@@ -89,7 +89,7 @@ def page(verdict: Verdict, addresses: Sequence[str]) -> Page:
         scenarios=scenarios,
         rows=_rows(squares, scenarios),
         troubles=[_trouble(cells, [by_cell[id(c)] for c in cells]) for cells in _together(verdict)],
-        cannot=[_cannot(own) for own in words.alike(words.of(verdict, "unsupported"), _release)],
+        cannot=[plain.line(line) for line in words.cannot(verdict)],
         agreed=[f"{v.label} ({len(v.groups[0].members)})" for v in agreed],
         parted=[_parted(v) for v in verdict.views if len(v.groups) > 1],
         uncompared=[v for v in verdict.views if not v.groups],
@@ -123,10 +123,6 @@ def _trouble(cells: Sequence[CellRecord], squares: Sequence[Square]) -> Trouble:
     example = cells[0]
     lines = said.found(example) if example.verdict == "fail" else [said.Line(words.in_short(example))]
     return Trouble(example.verdict, words.where(cells), lines, example, squares)
-
-
-def _cannot(cells: Sequence[CellRecord]) -> str:
-    return f"{cells[0].framework}=={cells[0].version} cannot express {words.scenarios(cells)}"
 
 
 def _parted(view: ViewRecord) -> Parted:

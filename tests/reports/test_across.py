@@ -55,5 +55,18 @@ def test_who_was_fed_otherwise_is_named() -> None:
     assert told in " ".join(render(even).split())
 
 
+def test_weights_that_mean_nothing_are_told_as_that() -> None:
+    view = parted("sft-ragged").model_copy(update={"rows": [], "weights_untold": [f"{NAMES[2]}/sft-ragged"]})
+    text = " ".join(render(view).split())
+    assert "what tokens weigh in B cannot be told: much of the gradient comes from something other than" in text
+    assert "weight x N" not in text
+
+
+def test_a_row_of_many_weights_is_told_by_their_range() -> None:
+    many = RowRecord(step=0, row=0, spans=[[(7, 15, 0.5)], [(at, at, at / 10) for at in range(3, 12)]])
+    text = " ".join(render(parted("sft-ragged").model_copy(update={"rows": [many]})).split())
+    assert "row 0 0.5 (7-15) 9 weights of 0.3 to 1.1 (3-11)" in text
+
+
 def test_nothing_is_said_of_nothing() -> None:
     assert render() == ""

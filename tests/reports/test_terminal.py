@@ -84,7 +84,7 @@ def test_a_mixed_run(snapshot: SnapshotAssertion, width: int) -> None:
 
 def test_nothing_is_cut_off_at_eighty_columns() -> None:
     flat = " ".join(render(mixed()).split())
-    for said in (DROPPED.summary, DROPPED.remedy, "deepspeed==0.15.2 cannot express sft-ragged", "signal 9"):
+    for said in (DROPPED.summary, DROPPED.remedy, "deepspeed 0.15.2 has no [packing]", "signal 9"):
         assert said is not None
         assert said in flat
     assert max(len(line) for line in render(mixed()).splitlines() if "lockstep explain" not in line) <= 80
@@ -97,6 +97,26 @@ def test_commands_stay_on_one_line() -> None:
 
 def test_cells_with_one_cause_are_told_together() -> None:
     assert render(mixed()).count(DROPPED.remedy or "") == 1
+
+
+def test_each_reason_why_something_is_unsupported_is_told_once_and_in_one_line() -> None:
+    cells = [
+        cell("trl", "0.12.2", f"sft-ragged-{name}", "unsupported", reason=f"trl 0.12.2 has no {what}")
+        for name, what in (("packed", "packing"), ("zero2", "DeepSpeed"), ("zero3", "DeepSpeed"))
+    ]
+    lines = render(Verdict(cells=cells, complete=True), 200).splitlines()
+    assert [line for line in lines if line.startswith("unsupported")] == [
+        "unsupported  trl==0.12.2 on sft-ragged-packed: trl 0.12.2 has no packing",
+        "unsupported  trl==0.12.2 on sft-ragged-zero2, sft-ragged-zero3: trl 0.12.2 has no DeepSpeed",
+    ]
+
+
+def test_the_widest_word_of_a_square_has_room() -> None:
+    cells = [cell("trl", "0.12.2", "s", "unsupported", seed=seed) for seed in range(12)]
+    others = [cell("trl", f"1.{minor}.0", "s", seed=seed) for minor in range(6) for seed in range(12)]
+    text = render(Verdict(cells=cells + others, complete=True), 60)
+    assert "12 unsupported" in text
+    assert max(map(len, text.splitlines())) <= 60
 
 
 def test_many_seeds(snapshot: SnapshotAssertion) -> None:

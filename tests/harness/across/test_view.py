@@ -103,6 +103,17 @@ def test_releases_of_one_framework_that_were_fed_otherwise_are_not_the_most(run:
     assert even.inputs_majority is None
 
 
+def test_weights_beside_a_leak_are_not_compared(tmp_path: Path) -> None:
+    """Where packed conversations see each other, half of the gradient is none of the batch's own tokens'."""
+    scenario = replace(scenarios.get("sft-ragged-packed"), steps=1)
+    for name, plan in (("one", RIGHT), ("leaking", CATALOGUE["attention-leaks"].plan)):
+        trace = simulate.run(scenario, plan, tmp_path / f"making-{name}").rename(tmp_path / name)
+        recovered_numbers.write([summary.summarize(step) for step in judge.judge(trace).steps], trace)
+    (found,) = view.views(cells(tmp_path, "one", "leaking"), tmp_path)
+    assert [name.partition("=")[0] for name in found.weights_untold] == ["leaking"]
+    assert found.rows == []
+
+
 def test_a_lone_trace_has_no_view(run: Path) -> None:
     assert view.views(cells(run, "one"), run) == []
 

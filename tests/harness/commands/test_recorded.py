@@ -46,6 +46,16 @@ def test_a_wrong_trace_is_explained(traces: Path, capsys: pytest.CaptureFixture[
     assert "packages: " in text
 
 
+def test_weights_that_mean_nothing_are_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenario = replace(scenarios.get("sft-ragged-packed"), steps=1)
+    trace = simulate.run(scenario, CATALOGUE["attention-leaks"].plan, tmp_path)
+    _, text = told(capsys, "explain", str(trace))
+    assert "conversations packed in one sequence can attend to each other" in text
+    assert "Step 0: what each token weighed, x N cannot be told: much of the gradient comes from something" in text
+    assert "micro-batch rank row" not in text
+    assert "gradient norm, right" in text
+
+
 def test_traces_and_runs_are_judged_again(traces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, "judge", str(traces / "right"))[0] == 0
     shutil.copytree(traces / "wrong", tmp_path / "cells" / "wrong")

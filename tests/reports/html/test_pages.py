@@ -228,6 +228,25 @@ def read_name(path: Path) -> str:
     return page.partition("<title>")[2].partition("</title>")[0].partition(": ")[2]
 
 
+def test_why_something_is_unsupported_stands_under_the_matrix(pages: Path) -> None:
+    assert f"torch==old on {SCENARIO}: torch old has no AdamW" in read(pages / "index.html").text
+
+
+def test_weights_that_mean_nothing_are_not_drawn(planted: Path) -> None:
+    """Half of the gradient of the second step comes from elsewhere, as where attention leaks."""
+    one = next(c for c in source.load(planted).cells if c.record.version == DROPPED)
+    first, second, *_ = one.steps
+    found = Drawn(one.record, None, (first, second.model_copy(update={"residual": 0.5})))
+    page = Page(Pages(Source(Path("run"), Verdict(cells=[one.record]), (found,))).cell(found, None))
+    assert "What each token weighed cannot be told at step 1: much of the gradient comes from" in page.text
+    assert "Step 0: what each token weighed" in page.text
+    assert "Step 1: what each token weighed" not in page.text
+    alone = Drawn(one.record, None, found.steps[1:])
+    page = Page(Pages(Source(Path("run"), Verdict(cells=[one.record]), (alone,))).cell(alone, None))
+    assert "cannot be told at step 1" in page.text
+    assert "There is no weight map" not in page.text
+
+
 def test_no_link_is_dead(pages: Path) -> None:
     for path in pages.rglob("*.html"):
         page = read(path)
