@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-DISTRIBUTION = "lockstep"
+DISTRIBUTION = "lockstep-llm"
+"""What is installed: `lockstep` is another package on the index."""
 
 
 def own_version() -> str:

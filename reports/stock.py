@@ -11,7 +11,7 @@ from reports.markdown import escaped
 
 BEGIN, END = "<!-- lockstep stock: begin -->", "<!-- lockstep stock: end -->"
 
-WORDS: dict[Outcome, str] = {"pass": "right", "fail": "wrong", "known": "wrong", "unsupported": "n/a"}
+WORDS: dict[Outcome, str] = {"pass": "right", "fail": "wrong", "known": "wrong", "unsupported": "unsupported"}
 
 
 class NoPlace(Exception):
@@ -58,7 +58,7 @@ def _days(stock: Stock) -> Iterator[str]:
     for framework in stock.frameworks:
         each = [framework.days([name])["wrong"] for name in stock.scenarios]
         days = framework.days(stock.scenarios)
-        rest = days["right"] + days["n/a"], days["not measured"] + days["no release"], days["unknown"]
+        rest = days["right"] + days["unsupported"], days["not measured"] + days["no release"], days["unknown"]
         yield _row(framework.name, *map(str, each), f"**{days['wrong']}**", *map(str, rest))
 
 

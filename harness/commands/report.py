@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.stop import INTERRUPTED, Stop, terminable
+from harness.version import DISTRIBUTION
 
 if TYPE_CHECKING:
     from reports.source import Source
@@ -194,7 +195,7 @@ def _into_folder(source: Source, format_: Format, out: Path) -> None:
             raise Stop(f"{out} is there already; give a new folder with --out, or remove it")
         written = _whole(_FOLDERS[format_], source, out)
     except ModuleNotFoundError as error:
-        told = f"--format {format_} needs the package {error.name}: pip install 'lockstep[{format_}]'"
+        told = f"--format {format_} needs the package {error.name}: pip install '{DISTRIBUTION}[{format_}]'"
         raise Stop(told) from None
     except OSError as error:
         raise _unwritable(out, error) from None

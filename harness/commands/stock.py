@@ -56,15 +56,12 @@ def stock(
 
     Takes hours. The same command goes on where it was stopped; --no-measure tells what there is so far.
     """
-    from harness.environments.releases import NoReleases, releases
+    from harness.environments.releases import releases
     from harness.stock import measure as measuring
 
     wish = _wish(frameworks or [], patterns or [], since, until, jobs, timeout)
     _markers(write)
-    try:
-        found = measuring.lines(wish, releases)
-    except NoReleases as error:
-        raise Stop(str(error), UNKNOWN) from None
+    found = measuring.lines(wish, releases)
     with _writing(home):
         if measure:
             _run(measuring.due(wish, found, home), home, envs)
@@ -75,7 +72,7 @@ def _wish(
     frameworks: Sequence[str], patterns: Sequence[str], since: str, until: str | None, jobs: int, timeout: float
 ) -> Wish:
     from harness.environments import recipes
-    from harness.session.plan import BadPlan, choose
+    from harness.session.plan import choose
     from harness.stock.measure import LEFT_OUT, SCENARIOS, Wish
     from harness.stock.reigns import two_years
 
@@ -83,10 +80,7 @@ def _wish(
     if unknown := sorted(set(frameworks) - set(named)):
         raise Stop(f"{unknown[0]!r} has no releases to measure; there are {', '.join(named)}")
     last = _day(until) if until else dt.datetime.now(dt.UTC).date()
-    try:
-        choices = choose(patterns or SCENARIOS, 1)
-    except BadPlan as error:
-        raise Stop(str(error)) from None
+    choices = choose(patterns or SCENARIOS, 1)
     chosen = tuple(name for name in named if not frameworks or name in frameworks)
     return Wish(chosen, choices, two_years(last), _day(since), jobs, timeout)
 

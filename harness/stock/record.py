@@ -15,20 +15,20 @@ from harness.verdicts.verdict import Outcome
 
 FILE = "stock.json"
 
-State = Literal["wrong", "right", "n/a", "unknown", "not measured", "no release"]
+State = Literal["wrong", "right", "unsupported", "unknown", "not measured", "no release"]
 
 STATES: dict[Outcome | None, State] = {
     "fail": "wrong",
     "known": "wrong",
     "pass": "right",
-    "unsupported": "n/a",
+    "unsupported": "unsupported",
     "unknown": "unknown",
     None: "not measured",
 }
 
 # What is told of several scenarios together: the first of these that any of them has. Right is the last but one, since
 # all that could be measured have to be.
-WORST: tuple[State, ...] = ("wrong", "not measured", "unknown", "no release", "right", "n/a")
+WORST: tuple[State, ...] = ("wrong", "not measured", "unknown", "no release", "right", "unsupported")
 
 
 class BadStock(Exception):

@@ -25,8 +25,9 @@ from harness.judging.judge import Judgement, judge
 from harness.oracle.basis import BasisCache
 from harness.session import real
 from harness.session.folder import RunFolder
+from harness.session.parts import Parts
 from harness.session.plan import Choice, Plan
-from harness.session.session import Parts, Session
+from harness.session.session import Session
 from harness.verdicts.verdict import CellRecord, Verdict
 from tests.clean import deviations, variants
 from tests.clean.variants import EVERYWHERE, SHARDED, WITH_DEEPSPEED

@@ -111,7 +111,7 @@ def test_an_extra_that_is_missing(run: Path, capsys: Capture, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, format_, None)
     status, line = refused(capsys, str(run), "--format", format_)
     assert status == 2
-    assert f"pip install 'lockstep[{format_}]'" in line
+    assert f"pip install 'lockstep-llm[{format_}]'" in line
     assert not (run / format_).exists()
 
 

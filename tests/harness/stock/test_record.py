@@ -17,7 +17,7 @@ from tests.harness.stock.made import CANNOT, CRASHED, PASS, QUARTER, SCENARIOS
     [
         ((PASS, PASS), "right"),
         ((PASS, CANNOT), "right"),
-        ((CANNOT, CANNOT), "n/a"),
+        ((CANNOT, CANNOT), "unsupported"),
         ((PASS, None), "not measured"),  # never right by what is missing
         ((PASS, CRASHED), "unknown"),
         ((None, CRASHED), "not measured"),
