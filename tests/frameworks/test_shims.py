@@ -28,7 +28,7 @@ class Proof(NamedTuple):
     cause: str
 
 
-OFFLOAD = Proof("everything", "deepspeed==0.15.2/sft-ragged-zero2-offload", DROPPED)
+OFFLOAD = Proof("deepspeed", "deepspeed==0.15.2/sft-ragged-zero2-offload", DROPPED)
 OPENRLHF = Proof("openrlhf", "openrlhf==0.9.10/sft-ragged", MEANS)
 ENGINE = Proof("verl", "verl==0.7.1/sft-ragged", COARSE)
 TRAINER = Proof("verl", "verl==0.6.1/sft-ragged", MEANS)
@@ -66,7 +66,7 @@ def test_a_known_fault_is_named_with_the_shim_applied(request: pytest.FixtureReq
     assert proof.cause in causes(run.cell(proof.cell))
 
 
-@pytest.mark.parametrize("name", ["newest", "everything", "trainers", "openrlhf", "verl"])
+@pytest.mark.parametrize("name", ["newest", "deepspeed", "trainers", "openrlhf", "verl"])
 def test_no_shim_is_without_a_proof(request: pytest.FixtureRequest, name: str) -> None:
     run: Run | Joined = request.getfixturevalue(name)
     ran = [c.name for c in run.verdict.cells if c.verdict != "unsupported"]

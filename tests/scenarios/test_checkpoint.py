@@ -69,6 +69,19 @@ def test_several_turns_and_the_generation_prompt(tokenizer) -> None:
     assert prompt[-1] == words.index(text.ASSISTANT)
 
 
+def test_of_a_prompt_and_a_completion_the_last_answer_alone_is_trained(tmp_path: Path) -> None:
+    base = scenarios.get("sft-ragged-pairs")
+    question, answer = base.rows[0]
+    scenario = replace(base, rows=((question, answer, *base.rows[1]), *base.rows[1:]))
+    checkpoint.write(scenario, tmp_path)
+    line = json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[0])
+    alone = text.render(base.rows[1], base.vocabulary)
+    assert line["loss_mask"] == [0] * (len(line["loss_mask"]) - len(alone.ids)) + [int(m) for m in alone.loss_mask]
+    every = text.render(scenario.rows[0], base.vocabulary)
+    assert tuple(line["input_ids"]) == every.ids
+    assert sum(every.loss_mask) > sum(line["loss_mask"])
+
+
 def test_special_tokens(tokenizer) -> None:
     assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.unk_token) == (text.PAD, text.EOS, text.UNK)
     assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (0, 1)

@@ -198,3 +198,14 @@ def test_the_expected_rows_of_a_step_are_what_its_ranks_are_dealt(name: str) -> 
     assert [batch.expected(scenario, s) for s in range(scenario.steps)] == [
         list(range(s * scenario.rows_per_step, (s + 1) * scenario.rows_per_step)) for s in range(scenario.steps)
     ]
+
+
+def test_the_right_mask_of_several_turns_is_the_formats() -> None:
+    rows = (SCENARIO.rows[0] + SCENARIO.rows[1], *SCENARIO.rows[1:])
+    every, last = (
+        right_rows(replace(SCENARIO, rows=rows, row_format=row_format))[0].loss_mask
+        for row_format in ("conversation", "prompt-completion")
+    )
+    first, second = ROWS[0].loss_mask, ROWS[1].loss_mask
+    assert every == (*first, *second)
+    assert last == (*(False for _ in first), *second)
