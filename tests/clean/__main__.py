@@ -117,9 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.clean", description=(__doc__ or "").split(":", 1)[1].strip())
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"seeds of each cell, by default {SEEDS}")
     parser.add_argument("--framework", action="append", help="may be repeated; by default all of them, newest releases")
-    parser.add_argument(
-        "--scenario", action="append", help="may be repeated; by default all of tests/clean/variants.py"
-    )
+    parser.add_argument("--scenario", action="append", help="may be repeated; by default all that are used here")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="most cells at once")
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder of the run, by default {OUT}")
     parser.add_argument("--envs", type=Path, default=None, help="folder of environments")
