@@ -19,6 +19,7 @@ from rich.table import Table
 
 from adapters.contract import Scenario
 from harness.commands.progress import Progress
+from harness.commands.stop import INTERRUPTED, terminable
 from harness.environments.request import parse
 from harness.judging import accepted
 from harness.judging.judge import Judgement, judge
@@ -130,8 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.jobs,
     )
     folder = RunFolder.claim(options.out, resume=True)
-    with Progress(lambda done: f"{done}/{whole.cells}", Console(stderr=True)) as progress:
-        verdict = Session(whole, folder, parts(whole, options.envs), progress).run()
+    try:
+        with terminable(), Progress(lambda done: f"{done}/{whole.cells}", Console(stderr=True)) as progress:
+            verdict = Session(whole, folder, parts(whole, options.envs), progress).run()
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on with it", file=sys.stderr)
+        return INTERRUPTED
     show(verdict, options.out, lambda name: whole.scenario(Choice(name)), Console(width=140))
     found = {cell.verdict for cell in verdict.cells}
     return 1 if "fail" in found else 3 if "unknown" in found else 0
