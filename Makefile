@@ -20,14 +20,15 @@ endif
 GPU_FRAMEWORKS ?= torch ddp fsdp2 deepspeed trl
 GPU_PYTHON ?=
 
-.PHONY: help setup run test test-all test-fast check bench pictures gpu-check clean
+.PHONY: help setup run test test-all test-fast clean-cells check bench pictures gpu-check clean
 
 help:
 	@echo "make setup      the development environment in $(VENV)"
 	@echo "make run        every framework on the catalogue, and two releases with known bugs"
 	@echo "make test       one proof of each kind, with real frameworks"
-	@echo "make test-all   every test"
+	@echo "make test-all   every test, and the clean cells"
 	@echo "make test-fast  tests that need no framework environment"
+	@echo "make clean-cells  a thousand cells that are right, over 20 seeds: is one found wrong?"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make bench      how long the parts take"
 	@echo "make pictures   those of the docs, from the pages of a run: make pictures RUN=DIR"
@@ -61,9 +62,14 @@ test: setup
 test-all: setup
 	$(BIN)/python -m pytest --numprocesses auto -m "not frameworks"
 	$(BIN)/python -m pytest -m frameworks
+	$(MAKE) clean-cells
 
 test-fast: setup
 	$(BIN)/python -m pytest --numprocesses auto -m "not frameworks and not slow"
+
+# An hour of two cores; with SEEDS=4 a fifth of it. What is there from an earlier time is not run again.
+clean-cells: setup
+	$(BIN)/python -m tests.clean --seeds $(or $(SEEDS),20)
 
 check: setup
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
 """The noise floor: how far a right step would seem to be off, only because it was computed in the run's dtype.
 
-A right step is simulated a few times with the oracle's own forward pass in that dtype, from parameters moved by one
-unit in the last place; then everything is recovered from it just as from a recorded step. What comes out wrong is
-the floor, and every tolerance is a multiple of it.
+A right step is simulated a few times with the oracle's own forward pass in that dtype, rounding otherwise each time;
+then everything is recovered from it just as from a recorded step. What comes out wrong is the floor, and every
+tolerance is a multiple of it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from harness.oracle import forward
 from harness.oracle.basis import flatten
 from harness.oracle.forward import Parameters
-from harness.oracle.observe import Moments, betas, observe, second_moment_error
-from harness.oracle.rounding import BFloat16, Drawn
+from harness.oracle.observe import Moments, Observed, betas, observe, second_moment_error
+from harness.oracle.rounding import BFloat16, Draws, rounded
 from harness.oracle.step import RightStep, as_computed, clip_coefficient
 from harness.oracle.update import TensorState, recover
 
@@ -26,12 +26,11 @@ MARGIN = 5.0
 """Tolerance over floor. The floor is the largest of a few draws of one implementation; another one adds its numbers
 in another order. Over 20 seeds of every scenario no framework needed more than 3.84 (docs/floors.md)."""
 
-
 DRAWN = ("token", "row", "residual", "norm", "loss")
 """What the roundings of the forward and backward pass make of a floor; everything behind those is in float32."""
 DRAWN_OVER_NEAREST = 2**0.5
-"""Rounding at random errs by 1/6 of a unit squared in the mean, f (1 - f) over all fractions f of a unit; rounding to
-the nearest, which is what real arithmetic does, by 1/12."""
+"""Error of rounding at random over that of rounding to the nearest, which real arithmetic does: in the mean over all
+fractions f of a unit, f (1 - f) makes 1/6 of a unit squared, and min(f, 1 - f)^2 makes 1/12."""
 
 
 @dataclass(frozen=True)
@@ -80,44 +79,51 @@ def _nudged(parameters: Parameters, generator: torch.Generator) -> dict[str, Ten
     return result
 
 
-def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Draws) -> Tensor:
     """Losses of the joined batch as `dtype` computes them, float32 [tokens - 1]."""
     model = right.scenario.model
     ids, positions, first = forward.joined([c.ids for c in right.conversations])
     if dtype == torch.float32:
         return forward.losses(leaves, model, ids, positions, first)
-    rounded = {name: Drawn.apply(p, generator) for name, p in leaves.items()}
-    with BFloat16(generator):
-        scores = forward.logits(rounded, model, ids, positions, first)
+    start = {name: rounded(p, draws) for name, p in leaves.items()}
+    with BFloat16(draws):
+        scores = forward.logits(start, model, ids, positions, first)
     return forward.token_losses(scores, ids)
 
 
-def _gradient(
-    right: RightStep, parameters: Parameters, dtype: torch.dtype, generator: torch.Generator
-) -> tuple[dict[str, Tensor], float]:
-    """The right gradient before clipping and the loss, computed in `dtype` by one pass over the joined batch.
+@dataclass(frozen=True)
+class _Pass:
+    """One forward and backward pass over the joined batch."""
 
-    Each call is another draw. In float32, parameters one unit off change all the roundings that follow. Rounding to
-    bfloat16 would undo that, and a unit of bfloat16 would be another model: there the roundings themselves are drawn.
-    """
-    start = _nudged(parameters, generator) if dtype == torch.float32 else parameters
-    leaves = {name: p.detach().float().requires_grad_() for name, p in start.items()}
-    losses = _losses(right, leaves, dtype, generator)
+    gradients: dict[str, Tensor]
+    """Before clipping, float32."""
+    losses: Tensor
+    """float32 [slots]."""
+    loss: float
+
+    @property
+    def norm(self) -> float:
+        return float(torch.stack([g.norm() for g in self.gradients.values()]).norm())
+
+
+def _pass(right: RightStep, parameters: Parameters, dtype: torch.dtype, draws: Draws) -> _Pass:
+    """The right gradient and loss as `dtype` computes them."""
+    leaves = {name: p.detach().float().requires_grad_() for name, p in parameters.items()}
+    losses = _losses(right, leaves, dtype, draws)
     mask = torch.tensor([m for c in right.conversations for m in (False, *c.trained[1:])])[1:]
     loss = losses[mask].sum() / right.targets
     gradients = torch.autograd.grad(loss, list(leaves.values()))
-    return dict(zip(leaves, gradients, strict=True)), float(loss.detach())
+    predicted = torch.tensor([t > 0 for c in right.conversations for t in range(len(c.ids))])[1:]
+    return _Pass(dict(zip(leaves, gradients, strict=True)), losses.detach()[predicted], float(loss.detach()))
 
 
-def _step(right: RightStep, state: State, dtype: torch.dtype, generator: torch.Generator) -> tuple[State, float, float]:
-    """One AdamW step in float32 from such a gradient; the new state, its gradient norm and its loss."""
+def _step(right: RightStep, state: State, computed: _Pass) -> State:
+    """The state after one AdamW step in float32 from that gradient."""
     rule, count = right.scenario.optimizer, right.number + 1
     rate = right.scenario.learning_rate_at(right.number)
-    gradients, loss = _gradient(right, as_computed(state.parameters, right.scenario), dtype, generator)
-    norm = float(torch.stack([g.norm() for g in gradients.values()]).norm())
-    clip = clip_coefficient(norm, right.scenario.max_grad_norm)
+    clip = clip_coefficient(computed.norm, right.scenario.max_grad_norm)
     first, second, after = {}, {}, {}
-    for name, gradient in gradients.items():
+    for name, gradient in computed.gradients.items():
         clipped = gradient * clip
         first[name] = state.first[name].float() * rule.beta1 + clipped * (1 - rule.beta1)
         second[name] = state.second[name].float() * rule.beta2 + clipped.square() * (1 - rule.beta2)
@@ -125,22 +131,28 @@ def _step(right: RightStep, state: State, dtype: torch.dtype, generator: torch.G
         decay = rule.weight_decay if gradient.ndim > 1 else 0.0
         kept = state.parameters[name].float() * (1 - rate * decay)
         after[name] = kept - rate / (1 - rule.beta1**count) * first[name] / root
-    return State(after, first, second), norm, loss
+    return State(after, first, second)
 
 
 def _off(value: float | None, right: float) -> float:
     return 0.0 if value is None else abs(value - right)
 
 
-def deviations(right: RightStep, before: State, after: State, norm: float, loss: float) -> Floor:
+def _moments(before: State, after: State) -> Moments:
+    return Moments(*(flatten(p) for p in (before.first, after.first, before.second, after.second)))
+
+
+def deviations(
+    right: RightStep, before: State, after: State, norm: float, loss: float, seen: Observed | None = None
+) -> Floor:
     """How far a step that is thought to be right is off, simulated or recorded, in the quantities of a floor.
 
-    `norm` (before clipping) and `loss` are as the step told them.
+    `norm` (before clipping) and `loss` are as the step told them; `seen` is what was recovered of it, if that is known.
     """
     scenario, names = right.scenario, sorted(before.parameters)
     rule, rate = scenario.optimizer, scenario.learning_rate_at(right.number)
-    moments = Moments(*(flatten(p) for p in (before.first, after.first, before.second, after.second)))
-    seen = observe(right.basis, moments, rule.beta1)
+    moments = _moments(before, after)
+    seen = seen or observe(right.basis, moments, rule.beta1)
     found = betas(moments)
     expected = right.weights * right.clip
     deviation = (seen.weights - expected) / expected.max()
@@ -188,18 +200,60 @@ def rows(right: RightStep) -> list[list[int]]:
     return list(result.values())
 
 
+def _in_float32(right: RightStep, state: State, generator: torch.Generator) -> list[Floor]:
+    """Draws from parameters one unit off, which changes all the roundings that follow."""
+    seen = as_computed(state.parameters, right.scenario)
+    passes = (_pass(right, _nudged(seen, generator), torch.float32, None) for _ in range(DRAWS))
+    return [deviations(right, state, _step(right, state, one), one.norm, one.loss) for one in passes]
+
+
+def _in_bfloat16(right: RightStep, state: State, generator: torch.Generator) -> list[Floor]:
+    """One pass that rounds to the nearest, as devices do, so that values that are alike are wrong together; the others
+    at random. (A unit of float32 would be lost as the parameters are rounded, and a unit of bfloat16 is another model.)
+    """
+    parameters = as_computed(state.parameters, right.scenario)
+    found = [_by_conversation(right, state, _pass(right, parameters, torch.bfloat16, None))]
+    for _ in range(DRAWS - 1):
+        drawn = _by_conversation(right, state, _pass(right, parameters, torch.bfloat16, generator))
+        found.append(replace(drawn, **{name: getattr(drawn, name) / DRAWN_OVER_NEAREST for name in DRAWN}))
+    return found
+
+
+def _by_conversation(right: RightStep, state: State, one: _Pass) -> Floor:
+    """The deviations of a pass, of which loss and norm are at least what the errors of single conversations make.
+
+    A number's error may be small by luck. It is a sum over the conversations, whose roundings know nothing of each
+    other, so the root of the sum of their squares tells how large it could as well have been.
+    """
+    after = _step(right, state, one)
+    seen = observe(right.basis, _moments(state, after), right.scenario.optimizer.beta1)
+    found = deviations(right, state, after, one.norm, one.loss, seen)
+    owners = torch.tensor([slot.conversation for slot in right.slots])
+    columns = torch.tensor([slot.column for slot in right.slots])
+    trained = torch.tensor([float(slot.trained) for slot in right.slots])
+
+    def together(errors: Tensor) -> float:
+        """Root of the sum of squares over conversations, of an error for each slot."""
+        return float(torch.zeros(len(right.conversations)).double().index_add(0, owners, errors.double()).norm())
+
+    off = trained * (one.losses - right.basis.losses[columns]) / right.targets
+    clip = clip_coefficient(one.norm, right.scenario.max_grad_norm)
+    # The norm's error to first order: that of the weights along the gradient. Slots of one column share its error.
+    along = (right.basis.gram @ right.weights) * (seen.weights / clip - right.weights)
+    shared = right.by_column(torch.ones(len(right.slots)))
+    return replace(
+        found,
+        loss=max(found.loss, together(off) / right.loss),
+        norm=max(found.norm, together((along / shared)[columns]) / right.norm**2),
+    )
+
+
 def measure(right: RightStep, state: State, dtype: torch.dtype | None = None) -> Floor:
     """The floor of one step from the state before it, in the scenario's dtype unless another is given."""
     if dtype is None:
         dtype = torch.bfloat16 if right.scenario.precision == "bf16" else torch.float32
     generator = torch.Generator().manual_seed(right.number)
-    results = []
-    for _ in range(DRAWS):
-        after, norm, loss = _step(right, state, dtype, generator)
-        results.append(deviations(right, state, after, norm, loss))
-    found = worst(results)
-    if dtype == torch.bfloat16:
-        found = replace(found, **{name: getattr(found, name) / DRAWN_OVER_NEAREST for name in DRAWN})
+    draw = _in_bfloat16 if dtype == torch.bfloat16 else _in_float32
     # No number is known better than the float32 that it was recorded in.
     least = torch.finfo(torch.float32).eps
-    return worst([found, Floor(**{f.name: least for f in fields(Floor)})])
+    return worst([*draw(right, state, generator), Floor(**{f.name: least for f in fields(Floor)})])

@@ -99,11 +99,9 @@ def losses(
 
 def token_losses(scores: Tensor, ids: Tensor) -> Tensor:
     """Negative log-likelihood [T - 1] of every token but the first, from logits [T, vocabulary] and ids [T]."""
-    before = scores[:-1]
-    chosen = before.gather(1, ids[1:, None]).squeeze(1)
-    # The log-sum-exp in float32 at least, as every framework does it.
-    wide = before.to(torch.promote_types(before.dtype, torch.float32))
-    return wide.logsumexp(-1) - chosen.to(wide.dtype)
+    # In float32 at least, as every framework does it, and with it what goes back to the logits.
+    wide = scores[:-1].to(torch.promote_types(scores.dtype, torch.float32))
+    return wide.logsumexp(-1) - wide.gather(1, ids[1:, None]).squeeze(1)
 
 
 def joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from adapters.contract import Scenario
 from harness.commands.progress import Progress
+from harness.commands.stop import INTERRUPTED, terminable
 from harness.environments.request import parse
 from harness.judging import accepted
 from harness.judging.judge import Judgement, judge
@@ -118,9 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.clean", description=(__doc__ or "").split(":", 1)[1].strip())
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"seeds of each cell, by default {SEEDS}")
     parser.add_argument("--framework", action="append", help="may be repeated; by default all of them, newest releases")
-    parser.add_argument(
-        "--scenario", action="append", help="may be repeated; by default all of tests/clean/variants.py"
-    )
+    parser.add_argument("--scenario", action="append", help="may be repeated; by default all that are used here")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="most cells at once")
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder of the run, by default {OUT}")
     parser.add_argument("--envs", type=Path, default=None, help="folder of environments")
@@ -133,8 +132,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.jobs,
     )
     folder = RunFolder.claim(options.out, resume=True)
-    with Progress(lambda done: f"{done}/{whole.cells}", Console(stderr=True)) as progress:
-        verdict = Session(whole, folder, parts(whole, options.envs), progress).run()
+    try:
+        with terminable(), Progress(lambda done: f"{done}/{whole.cells}", Console(stderr=True)) as progress:
+            verdict = Session(whole, folder, parts(whole, options.envs), progress).run()
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on with it", file=sys.stderr)
+        return INTERRUPTED
     show(verdict, options.out, lambda name: whole.scenario(Choice(name)), Console(width=140))
     found = {cell.verdict for cell in verdict.cells}
     return 1 if "fail" in found else 3 if "unknown" in found else 0

@@ -7,12 +7,24 @@ from dataclasses import replace
 import pytest
 
 import scenarios
-from adapters.faults import Plan
+from adapters.contract import Scenario
+from adapters.faults import RIGHT, Plan
+from harness.judging.checks import reported
+from harness.judging.evidence import StepEvidence
 from tests.faults import proof
 
 
 def _one_step(name: str):
     return replace(scenarios.get(name), steps=1)
+
+
+def _tied(scenario: Scenario) -> Scenario:
+    return replace(scenario, model=replace(scenario.model, tied_embeddings=True))
+
+
+def _told(step: StepEvidence, **changed: float) -> StepEvidence:
+    """The same step with another number reported of it."""
+    return replace(step, recorded=replace(step.recorded, reported=replace(step.recorded.reported, **changed)))
 
 
 def _place(scenario, row: int) -> tuple[int, int]:
@@ -50,6 +62,24 @@ def test_a_ten_thousandth_of_one_row_is_found_in_fp32(row, change, cache):
 @pytest.mark.parametrize("row", ROWS)
 def test_a_twentieth_of_one_row_is_found_in_bf16(row, change, cache):
     _assert_row_named(_one_step("sft-ragged-bf16"), row, 1.0 + change, cache)
+
+
+@pytest.mark.parametrize(("row", "change"), [(3, 0.05), (6, -0.05)])
+def test_a_twentieth_of_one_row_is_found_with_tied_embeddings_in_bf16(row, change, cache):
+    _assert_row_named(_tied(_one_step("sft-ragged-bf16")), row, 1.0 + change, cache)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["apart", "tied"])
+def test_a_loss_and_a_norm_that_are_told_a_little_wrong_are_found_in_bf16(tied, cache):
+    """A fifth of a percent of the one, two percent of the other; told as they were, neither is a finding."""
+    scenario = scenarios.get("sft-ragged-bf16")
+    for step in proof.judged(_tied(scenario) if tied else scenario, RIGHT, cache).steps:
+        assert not [*reported.loss(step), *reported.grad_norm(step)]
+        for factor in (0.998, 1.002):
+            assert [f.code for f in reported.loss(_told(step, loss=factor * step.loss_right))] == ["loss.value"]
+        for factor in (0.98, 1.02):
+            told = _told(step, grad_norm=factor * step.norm_right)
+            assert [f.code for f in reported.grad_norm(told)] == ["grad-norm.value"]
 
 
 @pytest.mark.slow

@@ -1,0 +1,111 @@
+"""The noise floor: its draws differ, it is of the size of real arithmetic's noise, and what it does not touch."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from adapters.contract import Model, Precision, Scenario
+from harness.oracle import floor, forward
+from harness.oracle.basis import BasisCache
+from harness.oracle.floor import DRAWN, State
+from harness.oracle.step import RightStep, as_computed, right_step
+from harness.traces.batch import Conversation, right_rows
+from scenarios import catalogue, text, weights
+
+MODEL = Model(vocab_size=64, hidden_size=32, layers=2, heads=4, kv_heads=2, intermediate_size=48)
+
+
+def small(precision: Precision, seed: int = 0, tied: bool = False) -> Scenario:
+    """2 ranks x 2 micro-batches x 1 row, one step."""
+    words = text.vocabulary(MODEL.vocab_size)
+    base = catalogue.compose((3, 5, 2, 4), 1, seed)
+    return replace(
+        base,
+        model=replace(MODEL, tied_embeddings=tied),
+        vocabulary=words,
+        rows=text.conversations(words, [4, 3, 5, 2], [9, 5, 12, 4], seed),
+        accumulation=2,
+        precision=precision,
+    )
+
+
+def first_step(scenario: Scenario) -> tuple[RightStep, State]:
+    """What is right at the scenario's first weights, and the state before."""
+    parameters = {n: torch.from_numpy(a) for n, a in weights.initial(scenario.model, scenario.seed).items()}
+    rows = right_rows(scenario)
+    fed = [
+        conversation(rank, number, i, rows[i])
+        for number in range(scenario.accumulation)
+        for rank in range(scenario.ranks)
+        for (i,) in scenario.sequence_rows(0, number, rank)
+    ]
+    zeros = {n: torch.zeros_like(p) for n, p in parameters.items()}
+    return right_step(scenario, 0, fed, parameters, BasisCache()), State(parameters, zeros, zeros)
+
+
+def conversation(rank: int, micro_batch: int, row: int, rendered: text.Rendered) -> Conversation:
+    ids, trained = rendered.ids, rendered.loss_mask
+    return Conversation(rank, micro_batch, 0, row, ids, trained, trained, None, tuple(0 for _ in ids))
+
+
+def real_errors(right: RightStep, state: State) -> dict[str, float]:
+    """Relative error of loss and gradient norm in torch's own bfloat16, which rounds to the nearest."""
+    seen = as_computed(state.parameters, right.scenario)
+    leaves = {n: p.bfloat16().requires_grad_() for n, p in seen.items()}
+    total: Tensor | float = 0.0
+    for c in right.conversations:
+        losses = forward.losses(leaves, right.scenario.model, torch.tensor(c.ids))
+        total = total + losses[torch.tensor(c.trained[1:])].sum() / right.targets
+    gradients = torch.autograd.grad(total, list(leaves.values()))
+    norm = float(torch.stack([g.float().norm() for g in gradients]).norm())
+    return {"loss": float(total.detach()) / right.loss - 1, "norm": norm / right.norm - 1}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_each_draw_is_another_one(precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of three is the same; then the largest of three is larger, at least in some quantity."""
+    step = first_step(small(precision))
+    monkeypatch.setattr(floor, "DRAWS", 1)
+    one = floor.measure(*step)
+    monkeypatch.setattr(floor, "DRAWS", 3)
+    three = floor.measure(*step)
+    larger = {name for name in DRAWN if getattr(three, name) > getattr(one, name)}
+    assert all(getattr(three, name) >= getattr(one, name) for name in DRAWN)
+    assert larger
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["apart", "tied"])
+def test_no_bf16_floor_is_small_by_luck(tied: bool) -> None:
+    """Over many seeds, what is ordinary is allowed by the smallest of the tolerances, and no floor is far above it."""
+    steps = [first_step(small("bf16", seed, tied)) for seed in range(16)]
+    floors = [floor.measure(*step) for step in steps]
+    errors = [real_errors(*step) for step in steps]
+    for name in ("loss", "norm"):
+        ordinary = statistics.fmean(error[name] ** 2 for error in errors) ** 0.5
+        assert min(one.tolerance(name) for one in floors) > ordinary, name
+        assert statistics.median(getattr(one, name) for one in floors) < 2.5 * ordinary, name
+
+
+def test_what_float32_computes_is_not_coarser_in_a_bf16_run() -> None:
+    """Master weights, moments and update are in float32: their floors do not grow with the gradient's."""
+    fine, coarse = (floor.measure(*first_step(small(precision))) for precision in ("fp32", "bf16"))
+    for name in ("beta1", "beta2", "second", "learning_rate", "update"):
+        assert getattr(coarse, name) < 3 * getattr(fine, name), name
+    for name in DRAWN:
+        assert getattr(coarse, name) > 100 * getattr(fine, name), name
+
+
+def test_a_step_is_measured_alike_every_time() -> None:
+    step = first_step(small("bf16"))
+    assert floor.measure(*step) == floor.measure(*step)
+
+
+def test_the_worst_of_several_steps() -> None:
+    one = floor.measure(*first_step(small("bf16")))
+    other = replace(one, loss=2 * one.loss, norm=one.norm / 2)
+    assert floor.worst([one, other]) == replace(one, loss=2 * one.loss)
