@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml Makefile $(RECIPES)
 run: setup
 	@$(BIN)/lockstep run --also deepspeed==0.18.9 --also openrlhf==0.9.10; status=$$?; \
 	case $$status in \
-	0) echo "lockstep: exit status 0: every cell passes, or fails in a known way" ;; \
+	0) echo "lockstep: exit status 0: every cell passes, or fails as it is accepted to" ;; \
 	1) echo "lockstep: exit status 1: a divergence was found; deepspeed 0.18.9 and openrlhf 0.9.10 are here to show some" ;; \
 	2) echo "lockstep: exit status 2: wrong usage; this Makefile and the command line do not fit each other"; exit 2 ;; \
 	3) echo "lockstep: exit status 3: a cell could not be judged; see its reason above"; exit 3 ;; \

@@ -16,7 +16,7 @@ MOST_IN_A_TITLE = 200
 LEVELS: dict[Outcome, Literal["error", "warning", "notice"]] = {
     "fail": "error",
     "unknown": "warning",
-    "known": "notice",
+    "accepted": "notice",
 }
 """Worst first. Nothing is annotated where all is right, or cannot be expressed."""
 

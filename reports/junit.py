@@ -16,8 +16,8 @@ from reports import plain, said, words
 def xml(verdict: Verdict) -> str:
     """The document: a suite for each release, a case for each cell.
 
-    `fail` is a failure, `unknown` an error, `known` and `unsupported` are skipped, each with its reason. A run that is
-    not complete, or has measured nothing, holds an error of its own: nothing that was not measured is shown as right.
+    `fail` is a failure, `unknown` an error, `accepted` and `unsupported` are skipped, each with its reason. A run that
+    is not complete, or has measured nothing, holds an error of its own: what was not measured is not shown as right.
     """
     suites = [_suite(cells) for cells in words.alike(verdict.cells, lambda c: (c.framework, c.version))]
     if missing := words.missing(verdict):
@@ -51,7 +51,7 @@ def _case(cell: CellRecord) -> TestCase:
 
 
 def _results(cell: CellRecord) -> list[FinalResult]:
-    kinds = {"fail": Failure, "unknown": Error, "known": Skipped, "unsupported": Skipped}
+    kinds = {"fail": Failure, "unknown": Error, "accepted": Skipped, "unsupported": Skipped}
     if cell.verdict not in kinds:
         return []
     causes = [d.kind for d in cell.diagnoses] or [f.code for f in cell.findings][:1]

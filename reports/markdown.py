@@ -21,7 +21,7 @@ CLOSING = 1000
 """Bytes that are kept free for the lines that say what is left out."""
 WIDTH = 120
 
-SIGNS: dict[Outcome, str] = {"fail": "❌", "unknown": "❔", "known": "🟣", "pass": "✅", "unsupported": "⚪"}
+SIGNS: dict[Outcome, str] = {"fail": "❌", "unknown": "❔", "accepted": "🟣", "pass": "✅", "unsupported": "⚪"}
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 def _sections(verdict: Verdict, folder: str) -> Iterator[Section]:
     for cells in words.alike(words.of(verdict, "fail"), words.fail_key):
         yield _section("fail", cells, [*_lines(said.found(cells[0])), _commands(cells[0], folder)])
-    for outcome in ("unknown", "known"):
+    for outcome in ("unknown", "accepted"):
         for cells in words.alike(words.of(verdict, outcome), words.reason_key):
             again = [_commands(cells[0], folder)] if outcome == "unknown" else []
             yield _section(outcome, cells, [escaped(words.in_short(cells[0])), *again])

@@ -28,7 +28,7 @@ def lines(cell: CellRecord) -> list[Line]:
     reason = [Line(cell.reason)] if cell.reason else []
     if cell.verdict == "pass" and not reason:
         return [Line("nothing was found that is not as it should be")]
-    return [*reason, *found(cell)] if cell.verdict in ("fail", "known") else reason
+    return [*reason, *found(cell)] if cell.verdict in ("fail", "accepted") else reason
 
 
 def found(cell: CellRecord) -> list[Line]:

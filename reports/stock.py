@@ -11,7 +11,7 @@ from reports.markdown import escaped
 
 BEGIN, END = "<!-- lockstep stock: begin -->", "<!-- lockstep stock: end -->"
 
-WORDS: dict[Outcome, str] = {"pass": "right", "fail": "wrong", "known": "wrong", "unsupported": "unsupported"}
+WORDS: dict[Outcome, str] = {"pass": "right", "fail": "wrong", "accepted": "wrong", "unsupported": "unsupported"}
 
 
 class NoPlace(Exception):
@@ -91,7 +91,7 @@ def _cell(release: ReleaseRecord, scenario: str) -> str:
     outcome = release.outcomes.get(scenario)
     if outcome is None:
         return STATES[None]
-    if outcome.verdict in ("fail", "known"):
+    if outcome.verdict in ("fail", "accepted"):
         return f"**{escaped('; '.join(outcome.kinds) or 'wrong')}**"
     return WORDS.get(outcome.verdict, outcome.verdict)
 

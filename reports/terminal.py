@@ -21,7 +21,7 @@ from reports.said import Line
 STYLES: Mapping[Outcome, str] = {
     "fail": "bold red",
     "unknown": "yellow",
-    "known": "magenta",
+    "accepted": "magenta",
     "pass": "green",
     "unsupported": "dim",
 }
@@ -32,7 +32,7 @@ def show(verdict: Verdict, folder: str, console: Console) -> None:
     _matrix(verdict.cells, console)
     for cells in words.alike(words.of(verdict, "fail"), words.fail_key):
         _failing(cells, folder, console)
-    for outcome in ("known", "unknown"):
+    for outcome in ("accepted", "unknown"):
         for cells in words.alike(words.of(verdict, outcome), words.reason_key):
             _other(outcome, cells, console)
     _unsupported(verdict, console)

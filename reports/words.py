@@ -11,7 +11,7 @@ from harness.verdicts.verdict import CellRecord, DiagnosisRecord, DistanceRecord
 WORDS: Mapping[Outcome, str] = {
     "fail": "FAIL",
     "unknown": "unknown",
-    "known": "known",
+    "accepted": "accepted",
     "pass": "pass",
     "unsupported": "unsupported",
 }

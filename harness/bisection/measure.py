@@ -161,7 +161,7 @@ class Measurer:
 
 
 VERDICTS: Mapping[str, Verdict] = {
-    "pass": "pass", "fail": "fail", "known": "fail", "unknown": "unknown", "unsupported": "unsupported",
+    "pass": "pass", "fail": "fail", "accepted": "fail", "unknown": "unknown", "unsupported": "unsupported",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from harness.verdicts.verdict import CellRecord
 
-WORST_FIRST = ("fail", "unknown", "known", "pass", "unsupported")
+WORST_FIRST = ("fail", "unknown", "accepted", "pass", "unsupported")
 
 
 def explain(

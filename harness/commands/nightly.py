@@ -38,9 +38,13 @@ def nightly(
         int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
-    known: Annotated[
+    listed: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Known divergences, as TOML. Default: the one that comes with Lockstep."),
+        typer.Option(
+            "--accepted",
+            metavar="FILE",
+            help="Divergences that are accepted, as TOML. Default: the one that comes with Lockstep.",
+        ),
     ] = None,
     canaries: Annotated[
         Path | None,
@@ -86,7 +90,7 @@ def nightly(
         )
         _check(wish)
         command = _command(ticket_command)
-        entries = _known(known)
+        entries = _accepted(listed)
         _writable(summary)
         with _alone(home):
             ended = _hold(wish, home, command, entries, envs)
@@ -137,7 +141,7 @@ def _writable(summary: Path | None) -> None:
         raise Stop(f"--summary {summary} cannot be written ({error.strerror}); give a file that can be") from None
 
 
-def _known(path: Path | None) -> tuple[Entry, ...]:
+def _accepted(path: Path | None) -> tuple[Entry, ...]:
     from harness.judging import accepted
 
     return accepted.load(path or accepted.FILE)

@@ -44,7 +44,7 @@ def lone_cell(folder: Path) -> CellRecord:
 
 
 def judged_again(cell: CellRecord, judgement: Judgement) -> CellRecord:
-    """The cell by what was found now, with what is known of its release. Raises BadKnown."""
+    """The cell by what was found now, with what is known of its release. Raises BadAccepted."""
     from harness.judging import accepted
     from harness.session.cell import judged_record
 

@@ -95,9 +95,13 @@ def run(
         int | None,
         typer.Option(min=1, max=MAX_RANKS, metavar="N", help="Data-parallel ranks. Default: the scenarios' own, 2."),
     ] = None,
-    known: Annotated[
+    listed: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Known divergences, as TOML. Default: the one that comes with Lockstep."),
+        typer.Option(
+            "--accepted",
+            metavar="FILE",
+            help="Divergences that are accepted, as TOML. Default: the one that comes with Lockstep.",
+        ),
     ] = None,
     envs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
@@ -127,7 +131,7 @@ def run(
         fault=fault,
         ranks=ranks,
     )
-    entries = accepted.load(known or accepted.FILE) if fault is None else ()
+    entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     folder = RunFolder.claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)
     verdict = _run(plan, folder, envs, entries)
     warn_if_large(envs)
@@ -169,7 +173,7 @@ def _check_fault(fault: str | None, requests: Sequence[Request]) -> None:
     check_fault(fault, requests, faults.CATALOGUE)
 
 
-def _run(plan: Plan, folder: RunFolder, envs: Path | None, known: Sequence[Entry]) -> Verdict:
+def _run(plan: Plan, folder: RunFolder, envs: Path | None, listed: Sequence[Entry]) -> Verdict:
     from rich.console import Console
 
     from harness.commands.progress import Progress
@@ -178,7 +182,7 @@ def _run(plan: Plan, folder: RunFolder, envs: Path | None, known: Sequence[Entry
 
     try:
         with terminable(), Progress(lambda done: f"{done}/{plan.cells}", Console(stderr=True)) as progress:
-            return Session(plan, folder, real.parts(plan, envs, known, progress.warn), progress).run()
+            return Session(plan, folder, real.parts(plan, envs, listed, progress.warn), progress).run()
     except KeyboardInterrupt:
         raise Stop(
             f"interrupted; what was recorded is in {folder.path}, and the same command with "

@@ -25,7 +25,7 @@ STATUS: Mapping[str, int] = {
     "harness.bisection.point.BadLine": WRONG_USAGE,
     "harness.environments.patch.BadPatch": WRONG_USAGE,
     "harness.environments.request.BadRequest": WRONG_USAGE,
-    "harness.judging.accepted.BadKnown": WRONG_USAGE,
+    "harness.judging.accepted.BadAccepted": WRONG_USAGE,
     "harness.nightly.canaries.BadCanaries": WRONG_USAGE,
     "harness.nightly.outbox.BadCommand": WRONG_USAGE,
     "harness.session.folder.BadFolder": WRONG_USAGE,

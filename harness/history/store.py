@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from harness.history.identity import identity
-from harness.verdicts.verdict import CellRecord, DiagnosisRecord, Outcome
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord, ReadOutcome
 
 VARIABLE = "LOCKSTEP_HISTORY"
 SCHEMA = 1
@@ -70,7 +70,7 @@ class Measurement(BaseModel):
     """As in the cell: with the packages underneath that were asked for."""
     scenario: str
     """Name, with `@SEED` where the seed is not 0."""
-    verdict: Outcome
+    verdict: ReadOutcome
     diagnoses: tuple[DiagnosisRecord, ...]
     findings: tuple[str, ...]
     """Codes, each once."""

@@ -1,6 +1,6 @@
-"""`scenarios/known.toml`: divergences that are known and reported, so that a run does not turn red over them again.
+"""`scenarios/accepted.toml`: divergences that are accepted, so that a run does not turn red over them again.
 
-A failing cell is `known` if entries cover every code that was found in it. A cell that an entry covers, and in which
+A failing cell is `accepted` if entries cover every code that was found in it. A cell that an entry covers, and in which
 its code was not found, fails: the divergence may be mended, which somebody should notice.
 """
 
@@ -21,12 +21,12 @@ from harness.environments import recipes
 from harness.verdicts.findings import CODES
 from harness.verdicts.verdict import CellRecord, FindingRecord
 
-FILE = Path(scenarios.__file__).with_name("known.toml")
-GONE = "known.gone"
+FILE = Path(scenarios.__file__).with_name("accepted.toml")
+GONE = "accepted.gone"
 
 
-class BadKnown(Exception):
-    """A file of known divergences cannot be read; the message is one line with the place."""
+class BadAccepted(Exception):
+    """A file of accepted divergences cannot be read; the message is one line with the place."""
 
 
 def _range(text: str) -> str:
@@ -59,7 +59,7 @@ RangeText = Annotated[str, AfterValidator(_range)]
 
 
 class Entry(BaseModel):
-    """One known divergence."""
+    """One accepted divergence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,7 +86,7 @@ class Entry(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    known: tuple[Entry, ...] = ()
+    accepted: tuple[Entry, ...] = ()
 
 
 def _within(version: str | None, versions: str) -> bool:
@@ -97,20 +97,20 @@ def _within(version: str | None, versions: str) -> bool:
 
 
 def load(path: Path = FILE) -> tuple[Entry, ...]:
-    """Read a file of known divergences. Raises BadKnown."""
+    """Read a file of accepted divergences. Raises BadAccepted."""
     try:
-        return tables.read(path, _File).known
+        return tables.read(path, _File).accepted
     except tables.BadTable as error:
-        raise BadKnown(str(error)) from None
+        raise BadAccepted(str(error)) from None
 
 
 def apply(cell: CellRecord, packages: Mapping[str, str], entries: Sequence[Entry], patched: bool = False) -> CellRecord:
-    """The cell as it is once what is known is taken into account, and nothing else was before. Only a judged cell
+    """The cell as it is once what is accepted is taken into account, and nothing else was before. Only a judged cell
     changes.
 
     `patched`: what the user's own change has mended is still to be found in the release as it is.
     """
-    if cell.verdict not in ("pass", "fail", "known"):
+    if cell.verdict not in ("pass", "fail", "accepted"):
         return cell
     cell = _without(cell)
     mine = [entry for entry in entries if entry.covers(cell, packages)]
@@ -119,13 +119,13 @@ def apply(cell: CellRecord, packages: Mapping[str, str], entries: Sequence[Entry
         return cell.model_copy(update={"verdict": "fail", "findings": [*cell.findings, *map(_gone, gone)]})
     if found and found <= {entry.code for entry in mine}:
         return cell.model_copy(
-            update={"verdict": "known", "reason": _reason([entry for entry in mine if entry.code in found])}
+            update={"verdict": "accepted", "reason": _reason([entry for entry in mine if entry.code in found])}
         )
     return cell
 
 
 def _without(cell: CellRecord) -> CellRecord:
-    """A judged cell as it was before any list of what is known."""
+    """A judged cell as it was before any list of what is accepted."""
     findings = [finding for finding in cell.findings if finding.code != GONE]
     return cell.model_copy(update={"verdict": "fail" if findings else "pass", "findings": findings, "reason": None})
 
@@ -141,6 +141,6 @@ def _reason(entries: Sequence[Entry]) -> str:
 def _gone(entry: Entry) -> FindingRecord:
     return FindingRecord(
         code=GONE,
-        message=f"{entry.code} is listed as known for {entry.framework}{entry.versions} on {entry.scenario}, but was"
-        " not found: if it is mended, take the entry out of known.toml or end its range of versions",
+        message=f"{entry.code} is accepted for {entry.framework}{entry.versions} on {entry.scenario}, but was"
+        " not found: if it is mended, take the entry out of accepted.toml or end its range of versions",
     )

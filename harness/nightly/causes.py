@@ -44,7 +44,7 @@ def causes(cell: CellRecord) -> tuple[str, ...]:
 def tells(cell: CellRecord) -> bool:
     """Whether a cause that it does not name is not in it: it is right, known, or wrong in ways that have a name."""
     if cell.verdict != "fail":
-        return cell.verdict in ("pass", "known")
+        return cell.verdict in ("pass", "accepted")
     return bool(cell.diagnoses) or {finding.code for finding in cell.findings} == {GONE}
 
 

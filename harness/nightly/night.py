@@ -37,7 +37,7 @@ class Parts:
     underneath: Callable[[Request, bool], Request | None]
     """See `newest.underneath`."""
     run: Callable[[Plan, RunFolder, bool], Verdict]
-    """One session; whether what is listed as known counts."""
+    """One session; whether what is accepted counts."""
     render: outbox.Render
     """A ticket's page."""
     pages: Callable[[Path], str | None]
@@ -71,7 +71,7 @@ def hold(wish: Wish, home: Path, command: tuple[str, ...], parts: Parts) -> Ende
     before = record.last_finished(night for night in earlier if night.plan.compares(wish))
     night = _stopped(earlier, wish, parts.now()) or _begin(wish, home, before, parts)
     folder = home / record.NIGHTS / night.name
-    guarded = _run(plan.of_canaries(night.plan, wish), folder / CANARIES, parts, known=False)
+    guarded = _run(plan.of_canaries(night.plan, wish), folder / CANARIES, parts, accepting=False)
     whole = plan.whole(night.plan, wish)
     verdict = _run(whole, folder, parts)
     known = outbox.load(home)
@@ -162,9 +162,9 @@ def _unused(name: str, home: Path) -> str:
     return name
 
 
-def _run(whole: Plan, folder: Path, parts: Parts, known: bool = True) -> Verdict:
+def _run(whole: Plan, folder: Path, parts: Parts, accepting: bool = True) -> Verdict:
     """One session, which goes on with what is in its folder."""
-    return parts.run(whole, RunFolder.claim(folder, resume=True), known)
+    return parts.run(whole, RunFolder.claim(folder, resume=True), accepting)
 
 
 def _seen(night: Night, verdict: Verdict, before: dict[str, Ticket], whole: Plan, folder: Path, parts: Parts) -> Seen:

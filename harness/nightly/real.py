@@ -46,7 +46,7 @@ class Faces:
 
 
 def parts(
-    envs: Path | None, known: Sequence[Entry], faces: Faces, watcher: Watcher, planned: Callable[[int], None]
+    envs: Path | None, listed: Sequence[Entry], faces: Faces, watcher: Watcher, planned: Callable[[int], None]
 ) -> Parts:
     """What `lockstep nightly` works with; environments are kept under `envs`, or in the default place.
 
@@ -57,10 +57,10 @@ def parts(
         root = (envs or store.default_root()).absolute()
         return newest.underneath(request, prereleases, root, watcher.told, datetime.now(UTC).date())
 
-    def run(plan: Plan, folder: RunFolder, with_known: bool) -> Verdict:
+    def run(plan: Plan, folder: RunFolder, with_accepted: bool) -> Verdict:
         planned(plan.cells)
-        watcher.failing("FAIL" if with_known else "canary")
-        entries = known if with_known else ()
+        watcher.failing("FAIL" if with_accepted else "canary")
+        entries = listed if with_accepted else ()
         return Session(plan, folder, real.parts(plan, envs, entries, watcher.warn), watcher).run()
 
     look_up = _look_up(watcher.told)

@@ -14,7 +14,7 @@ from harness.nightly.canaries import CanaryRecord
 from harness.nightly.causes import causes
 from harness.nightly.plan import NightPlan
 from harness.nightly.tickets import Action, State
-from harness.verdicts.verdict import CellRecord, Outcome
+from harness.verdicts.verdict import CellRecord, ReadOutcome
 
 SCHEMA = 1
 NIGHTS = "nights"
@@ -41,7 +41,7 @@ class CellSeen(BaseModel):
     version: str
     scenario: str
     """Its label."""
-    verdict: Outcome
+    verdict: ReadOutcome
     causes: tuple[str, ...] = ()
     environment: str | None = None
 
@@ -65,7 +65,7 @@ class EventRecord(BaseModel):
     cells: tuple[str, ...]
     """Where it was seen last."""
     listed: bool = False
-    """Closed because it is listed as known, though it is still there."""
+    """Closed because it is listed as accepted, though it is still there."""
     measured: bool = True
     """Whether the night would have shown it: False if its cells were not in it, or do not tell."""
 
@@ -126,11 +126,11 @@ class Night(BaseModel):
             return WRONG
         verdicts = {cell.verdict for cell in self.cells}
         doubtful = self.unconfirmed or self.problems or any(event.state == "flaky" for event in self.events)
-        return RED if doubtful or "unknown" in verdicts or not verdicts & {"pass", "known"} else GREEN
+        return RED if doubtful or "unknown" in verdicts or not verdicts & {"pass", "accepted"} else GREEN
 
 
 def seen(cell: CellRecord) -> CellSeen:
-    wrong = cell.verdict in ("fail", "known")
+    wrong = cell.verdict in ("fail", "accepted")
     return CellSeen(
         framework=cell.framework,
         version=cell.version,

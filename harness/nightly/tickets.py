@@ -60,7 +60,7 @@ class Ticket(BaseModel):
     closed: str | None = None
     """The night that closed it."""
     listed: bool = False
-    """Closed though it is still there: it is listed as known."""
+    """Closed though it is still there: it is listed as accepted."""
     places: tuple[Place, ...]
     """Where it was seen last."""
     unsteady: tuple[str, ...] = ()
@@ -207,7 +207,7 @@ def _not_seen(ticket: Ticket, seen: Seen) -> Ticket:
 
 def _listed(ticket: Ticket, seen: Seen) -> bool:
     """Whether it is still there, in a cell that is known for it."""
-    known = (cell for cell in seen.cells if cell.framework == ticket.framework and cell.verdict == "known")
+    known = (cell for cell in seen.cells if cell.framework == ticket.framework and cell.verdict == "accepted")
     return any(ticket.cause in map(family, causes(cell)) for cell in known)
 
 

@@ -20,10 +20,11 @@ from harness.verdicts.verdict import CellRecord, ViewRecord
 from scenarios import checkpoint
 
 
-def parts(plan: Plan, root: Path | None, known: Sequence[Entry], warn: Callable[[str], None]) -> Parts:
+def parts(plan: Plan, root: Path | None, listed: Sequence[Entry], warn: Callable[[str], None]) -> Parts:
     """What `lockstep run` works with; environments are kept under `root`, or in the default place.
 
-    `known`: divergences that do not turn a run red. `warn` is told what goes wrong beside the run.
+    `listed`: divergences that are accepted, so that they do not turn a run red. `warn` is told what goes wrong beside
+    the run.
     """
 
     def ensure(request: Request, note: Callable[[str], None]) -> Environment:
@@ -36,7 +37,7 @@ def parts(plan: Plan, root: Path | None, known: Sequence[Entry], warn: Callable[
         return Template(environment.python, environment.adapter, variables, log)
 
     return Parts(
-        ensure, launch, checkpoint.write, _judge(), _settle(known), _views, _keep(plan, warn), installer.kill_all
+        ensure, launch, checkpoint.write, _judge(), _settle(listed), _views, _keep(plan, warn), installer.kill_all
     )
 
 
@@ -53,11 +54,11 @@ def _variables(environment: Environment, device: Device) -> dict[str, str]:
     return {**environment.variables, **(environment.cpu_variables if device == "cpu" else {})}
 
 
-def _settle(known: Sequence[Entry]) -> Callable[[CellRecord, Environment], CellRecord]:
+def _settle(listed: Sequence[Entry]) -> Callable[[CellRecord, Environment], CellRecord]:
     def settle(cell: CellRecord, environment: Environment) -> CellRecord:
         installed = {pins.name(line): pins.version(line) or "" for line in environment.lock}
         versions = {**installed, environment.framework: environment.version}
-        return accepted.apply(cell, versions, known, patched=PATCH in environment.variables)
+        return accepted.apply(cell, versions, listed, patched=PATCH in environment.variables)
 
     return settle
 

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness import files
-from harness.verdicts.verdict import Outcome
+from harness.verdicts.verdict import Outcome, ReadOutcome
 
 FILE = "stock.json"
 
@@ -19,7 +19,7 @@ State = Literal["wrong", "right", "unsupported", "unknown", "not measured", "no 
 
 STATES: dict[Outcome | None, State] = {
     "fail": "wrong",
-    "known": "wrong",
+    "accepted": "wrong",
     "pass": "right",
     "unsupported": "unsupported",
     "unknown": "unknown",
@@ -42,7 +42,7 @@ class _Strict(BaseModel):
 class OutcomeRecord(_Strict):
     """One release on one scenario."""
 
-    verdict: Outcome
+    verdict: ReadOutcome
     kinds: tuple[str, ...] = ()
     """Of its causes."""
     reason: str | None = None

@@ -28,7 +28,7 @@ CODES: Mapping[str, str] = {
     "state.rank-desync": "data-parallel ranks hold different parameters",
     "numerics.dtype": "the gradient carries the rounding of a coarser dtype than the scenario's",
     "numerics.non-finite": "a recorded number is NaN or infinite",
-    "known.gone": "a divergence that known.toml lists was not found any more",
+    "accepted.gone": "a divergence that accepted.toml lists was not found any more",
     "run.crashed": "the run did not end by itself",
     "run.incomplete": "the trace lacks something that a check needs",
     "run.unreadable": "the trace cannot be read or was changed after it was written",

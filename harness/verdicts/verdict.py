@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from adapters.contract import encode_float
 from harness import files
@@ -16,7 +16,17 @@ from harness.verdicts.findings import UNKNOWN_CODES, Diagnosis, Finding
 SCHEMA = 1
 FILE = "verdict.json"
 
-Outcome = Literal["pass", "fail", "known", "unknown", "unsupported"]
+Outcome = Literal["pass", "fail", "accepted", "unknown", "unsupported"]
+
+OUTCOMES_OF_OLD = {"known": "accepted"}
+
+
+def _outcome(value: object) -> object:
+    return OUTCOMES_OF_OLD.get(value, value) if isinstance(value, str) else value
+
+
+ReadOutcome = Annotated[Outcome, BeforeValidator(_outcome)]
+"""An outcome as it was written by this release or by an older one, which said `known` of what is accepted."""
 
 
 class UnreadableVerdict(Exception):
@@ -79,7 +89,7 @@ class CellRecord(BaseModel):
     version: str
     scenario: str
     seed: int = 0
-    verdict: Outcome
+    verdict: ReadOutcome
     reason: str | None = None
     """One line for `unknown` and `unsupported`."""
     findings: list[FindingRecord] = Field(default_factory=list)
@@ -222,7 +232,7 @@ def exit_status(cells: Iterable[CellRecord]) -> int:
     verdicts = {cell.verdict for cell in cells}
     if "fail" in verdicts:
         return 1
-    if "unknown" in verdicts or not verdicts & {"pass", "known"}:
+    if "unknown" in verdicts or not verdicts & {"pass", "accepted"}:
         return 3
     return 0
 

@@ -12,7 +12,7 @@ from reports.html import apart
 MARKS: Mapping[Outcome, str] = {
     "fail": "\N{MULTIPLICATION SIGN}",
     "unknown": "?",
-    "known": "\N{BLACK DIAMOND}",
+    "accepted": "\N{BLACK DIAMOND}",
     "pass": "\N{CHECK MARK}",
     "unsupported": "\N{EN DASH}",
 }
@@ -115,7 +115,7 @@ def _rows(squares: Sequence[Square], scenarios: Sequence[str]) -> list[Row]:
 def _together(verdict: Verdict) -> list[list[CellRecord]]:
     """Worst first."""
     failing = words.alike(words.of(verdict, "fail"), words.fail_key)
-    unknown, known = (words.alike(words.of(verdict, o), words.reason_key) for o in ("unknown", "known"))
+    unknown, known = (words.alike(words.of(verdict, o), words.reason_key) for o in ("unknown", "accepted"))
     return [*failing, *unknown, *known]
 
 

@@ -16,10 +16,10 @@ HEADINGS = {
     "still": "Still open",
     "flaky": "Flaky (seen, but not in a second run)",
     "closed": "Closed (not seen for two nights)",
-    "listed": "Closed (listed as known)",
+    "listed": "Closed (listed as accepted)",
 }
 
-WORST_FIRST: tuple[Outcome, ...] = ("fail", "unknown", "known", "pass", "unsupported")
+WORST_FIRST: tuple[Outcome, ...] = ("fail", "unknown", "accepted", "pass", "unsupported")
 
 _VERDICTS = {0: "green", 1: "a divergence", 3: "red, not everything went well"}
 
@@ -72,6 +72,6 @@ def canaries(night: Night) -> str:
 def life(ticket: Ticket) -> str:
     """Since when, how often, until when."""
     nights = "one night" if ticket.times == 1 else f"{ticket.times} nights"
-    why = "listed as known" if ticket.listed else "not seen for two nights"
+    why = "listed as accepted" if ticket.listed else "not seen for two nights"
     closed = f"; closed in the night {ticket.closed}: {why}" if ticket.closed else ""
     return f"first seen in the night {ticket.opened}, last in {ticket.seen}, in {nights}{closed}"

@@ -36,7 +36,7 @@ from tests.clean.variants import EVERYWHERE, SHARDED, WITH_DEEPSPEED
 FRAMEWORKS = ("torch", "ddp", "fsdp2", "deepspeed", "trl", "llamafactory", "openrlhf", "verl")
 SEEDS = 20
 OUT = Path(".runs/clean")
-VERDICTS = ("pass", "known", "fail", "unknown", "unsupported")
+VERDICTS = ("pass", "accepted", "fail", "unknown", "unsupported")
 
 
 def plan(frameworks: Sequence[str], names: Sequence[str], seeds: Sequence[int], jobs: int) -> Plan:

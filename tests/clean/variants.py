@@ -45,7 +45,7 @@ WITH_DEEPSPEED = frozenset({"deepspeed", "trl", "llamafactory", "openrlhf"})
 """What can shard as a scenario asks; the others run the scenarios that ask for nothing."""
 
 KNOWN_AS = {"sft-ragged-tied-bf16": "sft-ragged-bf16", "sft-ragged-batch2-bf16": "sft-ragged-bf16"}
-"""What is accepted of a scenario (`scenarios/known.toml`) holds for these as well: they train by the same loop."""
+"""What is accepted of a scenario (`scenarios/accepted.toml`) holds for these as well: they train by the same loop."""
 
 
 def register() -> None:

@@ -26,7 +26,7 @@ OLD_DEEPSPEED = f"{NEWEST},deepspeed==0.18.9"
 def test_a_processor_makes_it_a_mean_of_means(newest: Run) -> None:
     """model_accepts_loss_kwargs = False as soon as there is a processor (train/sft/trainer.py)."""
     found = newest.cell(f"{NEWEST}/sft-ragged-processor")
-    assert found.verdict == "known"  # scenarios/known.toml
+    assert found.verdict == "accepted"  # scenarios/accepted.toml
     assert [d["level"] for d in details(found, "weights.mean-of-means")] == ["micro-batch"] * 3
     assert [d.cause for d in found.diagnoses] == ["mean-of-means"]
     assert "processor" in (found.diagnoses[0].upstream or "")

@@ -13,7 +13,7 @@ from reports import junit, plain, words
 from tests.reports.made import every_outcome, verdicts
 from tests.reports.test_terminal import DROPPED, cell
 
-KINDS = {"fail": Failure, "unknown": Error, "known": Skipped, "unsupported": Skipped}
+KINDS = {"fail": Failure, "unknown": Error, "accepted": Skipped, "unsupported": Skipped}
 
 
 def cases(text: str) -> list[TestCase]:

@@ -44,10 +44,10 @@ PLAN = Plan((), (Choice("sft-ragged"),))
         ("fail", [DROPPED, SCALED, DROPPED], [], None, Outcome("fail", (DROPPED, SCALED))),
         ("fail", [], ["weights.value", "loss.value", "weights.value"], None,
          Outcome("fail", ("loss.value", "weights.value"))),
-        ("known", [DROPPED], ["weights.value"], None, Outcome("fail", (DROPPED,))),
+        ("accepted", [DROPPED], ["weights.value"], None, Outcome("fail", (DROPPED,))),
         # It is mended here, and only the list of what is known says otherwise.
-        ("fail", [], ["known.gone"], None, Outcome("pass")),
-        ("fail", [], ["known.gone", "loss.value"], None, Outcome("fail", ("loss.value",))),
+        ("fail", [], ["accepted.gone"], None, Outcome("pass")),
+        ("fail", [], ["accepted.gone", "loss.value"], None, Outcome("fail", ("loss.value",))),
         ("fail", [DROPPED, SCALED], [], "dropped", Outcome("fail", (DROPPED,))),
         ("fail", [SCALED], ["weights.value"], "dropped", Outcome("pass")),
         ("fail", [], ["loss.value"], "loss", Outcome("fail", ("loss.value",))),
@@ -63,10 +63,10 @@ def test_what_a_verdict_says(
     assert outcome(verdict, kinds, codes, cause) == said
 
 
-names = st.lists(st.sampled_from([DROPPED, SCALED, "loss.value", "clipping: off", "known.gone"]), max_size=4)
+names = st.lists(st.sampled_from([DROPPED, SCALED, "loss.value", "clipping: off", "accepted.gone"]), max_size=4)
 
 
-@given(st.sampled_from(["fail", "known"]), names, names, st.none() | st.sampled_from(["dropped", "loss", "none"]))
+@given(st.sampled_from(["fail", "accepted"]), names, names, st.none() | st.sampled_from(["dropped", "loss", "none"]))
 def test_a_failure_has_causes_and_nothing_else_has(
     verdict: str, kinds: list[str], codes: list[str], cause: str | None
 ) -> None:

@@ -32,7 +32,7 @@ from tests.harness.nightly.made import DROPPED, cell
 
 pytestmark = pytest.mark.slow
 
-OPTIONS = ("dir", "only", "pre", "scenario", "jobs", "timeout", "known", "canaries", "ticket-command", "summary",
+OPTIONS = ("dir", "only", "pre", "scenario", "jobs", "timeout", "accepted", "canaries", "ticket-command", "summary",
            "keep-days", "keep-gib", "envs")  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
         (["--timeout", "soon"], "--timeout"),
         (["--keep-days", "0"], "--keep-days"),
         (["--keep-gib", "-1"], "--keep-gib"),
-        (["--known", "none.toml"], "none.toml cannot be read"),
+        (["--accepted", "none.toml"], "none.toml cannot be read"),
         (["--canaries", "none.toml"], "none.toml cannot be read"),
         (["--canaries", "empty.toml"], "canary: Field required"),
         (["--ticket-command", "gh 'issue"], "quote it as for a shell"),
@@ -185,7 +185,7 @@ def test_a_lost_canary_is_told_first(
 
 
 KNOWN = """
-[[known]]
+[[accepted]]
 framework = "torch"
 versions = ">=2"
 scenario = "sft-ragged"
@@ -209,8 +209,8 @@ def test_every_option_arrives(
     monkeypatch.setattr(newest, "look_up", lambda packages, pre: asked.append(pre) or Lookup({"torch": "2.13.0"}))
     monkeypatch.setattr(newest, "underneath", lambda request, pre, root, *_: under.append((pre, root)))
     monkeypatch.setattr(night, "clear", clear)
-    (here / "known.toml").write_text(KNOWN)
-    options = {"--jobs": "3", "--timeout": "77", "--known": "known.toml", "--envs": "e", "--keep-days": "5",
+    (here / "accepted.toml").write_text(KNOWN)
+    options = {"--jobs": "3", "--timeout": "77", "--accepted": "accepted.toml", "--envs": "e", "--keep-days": "5",
                "--keep-gib": "7"}  # fmt: skip
     assert cli.call(["nightly", *LIMITED, "--pre", *(word for pair in options.items() for word in pair)]) == 0
     assert (asked, under) == ([True], [(True, here / "e")])

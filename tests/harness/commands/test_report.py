@@ -77,7 +77,7 @@ def test_without_a_format_it_is_pages_for_a_browser(run: Path, tmp_path: Path, c
 
 def test_it_is_told_as_the_run_told_it(run: Path, tmp_path: Path, capsys: Capture) -> None:
     assert cli.call(["report", str(run), "--format", "terminal"]) == 0
-    assert "10 cells: 3 FAIL, 1 unknown, 1 known, 4 pass, 1 unsupported" in capsys.readouterr().out
+    assert "10 cells: 3 FAIL, 1 unknown, 1 accepted, 4 pass, 1 unsupported" in capsys.readouterr().out
     assert cli.call(["report", str(run), "--format", "terminal", "--out", str(tmp_path / "page.txt")]) == 0
     page = (tmp_path / "page.txt").read_text(encoding="utf-8")
     assert "10 cells: 3 FAIL" in page

@@ -32,7 +32,7 @@ def measured(draw: st.DrawFn) -> list[Measurement]:
         measurement(
             number,
             draw(st.sampled_from(VERSIONS)),
-            *draw(st.sampled_from([("pass",), ("fail", "a"), ("fail", "a", "b"), ("known", "a"), ("unknown",)])),
+            *draw(st.sampled_from([("pass",), ("fail", "a"), ("fail", "a", "b"), ("accepted", "a"), ("unknown",)])),
             day=day,
             framework=draw(st.sampled_from(["deepspeed", "trl"])),
             scenario=draw(st.sampled_from(["sft-equal", "sft-ragged@3"])),

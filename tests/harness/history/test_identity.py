@@ -14,14 +14,21 @@ from harness.version import own_version
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name in ("judge.py", "known.toml", "checks/weights.py", "commands/run.py", "bisection/search.py", "notes.txt"):
+    for name in (
+        "judge.py",
+        "accepted.toml",
+        "checks/weights.py",
+        "commands/run.py",
+        "bisection/search.py",
+        "notes.txt",
+    ):
         path = tmp_path / "harness" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {name}\n")
     return tmp_path / "harness"
 
 
-@pytest.mark.parametrize("name", ["judge.py", "known.toml", "checks/weights.py", "checks/new.py"])
+@pytest.mark.parametrize("name", ["judge.py", "accepted.toml", "checks/weights.py", "checks/new.py"])
 def test_what_decides_an_outcome_counts(root: Path, name: str) -> None:
     before = identity.digest((root,))
     (root / name).write_text("edited = True\n")

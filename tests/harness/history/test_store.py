@@ -98,7 +98,7 @@ cells = st.builds(
     scenario_hash=keys,
     environment=keys,
     framework=st.sampled_from(["torch", "trl"]),
-    verdict=st.sampled_from(["pass", "fail", "known", "unknown", "unsupported"]),
+    verdict=st.sampled_from(["pass", "fail", "accepted", "unknown", "unsupported"]),
     reason=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
     seconds=st.none() | st.floats(0, 1e6),
 )

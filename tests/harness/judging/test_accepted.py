@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 
 from harness.environments import recipes
 from harness.judging import accepted
-from harness.judging.accepted import BadKnown, Entry
+from harness.judging.accepted import BadAccepted, Entry
 from harness.verdicts.findings import CODES
 from harness.verdicts.verdict import CellRecord, FindingRecord, Outcome
 
@@ -41,21 +41,21 @@ def cell(*codes: str, verdict: Outcome | None = None, scenario: str = "sft-ragge
 
 def test_a_covered_failure_is_known_and_says_why() -> None:
     settled = accepted.apply(cell("weights.scale", "weights.scale"), PACKAGES, [entry()])
-    assert (settled.verdict, settled.reason) == ("known", f"it scales ({LINK})")
+    assert (settled.verdict, settled.reason) == ("accepted", f"it scales ({LINK})")
     assert len(settled.findings) == 2
 
 
 def test_every_code_needs_an_entry() -> None:
     found = cell("weights.scale", "weights.mask")
     assert accepted.apply(found, PACKAGES, [entry()]).verdict == "fail"
-    assert accepted.apply(found, PACKAGES, [entry(), entry(code="weights.mask")]).verdict == "known"
+    assert accepted.apply(found, PACKAGES, [entry(), entry(code="weights.mask")]).verdict == "accepted"
 
 
 def test_a_patch_may_mend_what_is_known() -> None:
     entries = [entry(), entry(code="weights.mask", sentence="it masks")]
     assert accepted.apply(cell(), PACKAGES, entries, patched=True).verdict == "pass"
     rest = accepted.apply(cell("weights.mask"), PACKAGES, entries, patched=True)
-    assert (rest.verdict, rest.reason) == ("known", f"it masks ({LINK})")
+    assert (rest.verdict, rest.reason) == ("accepted", f"it masks ({LINK})")
     assert accepted.apply(cell("weights.residual"), PACKAGES, entries, patched=True).verdict == "fail"
 
 
@@ -64,7 +64,7 @@ def test_a_divergence_that_is_gone_fails_the_cell(found: CellRecord) -> None:
     settled = accepted.apply(found, PACKAGES, [entry(), entry(code="weights.mask")] if found.findings else [entry()])
     assert settled.verdict == "fail"
     assert settled.findings[-1].code == accepted.GONE
-    assert "weights.scale is listed as known" in settled.findings[-1].message
+    assert "weights.scale is accepted for" in settled.findings[-1].message
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,9 @@ def test_an_entry_for_something_else_changes_nothing(other: dict[str, object]) -
 
 
 def test_packages_underneath_count() -> None:
-    assert accepted.apply(cell("weights.scale"), PACKAGES, [entry(packages={"deepspeed": "<0.19"})]).verdict == "known"
+    assert (
+        accepted.apply(cell("weights.scale"), PACKAGES, [entry(packages={"deepspeed": "<0.19"})]).verdict == "accepted"
+    )
 
 
 @pytest.mark.parametrize("verdict", ["unknown", "unsupported"])
@@ -95,29 +97,38 @@ def test_what_was_not_judged_is_left_alone(verdict: Outcome) -> None:
     ("content", "said"),
     [
         ("[[known]", "cannot be read"),
-        ("[[known]]\nframework = 'trl'", "Field required"),
-        ("known = 1", "known"),
-        ('[[known]]\nframework="no"\nversions=">1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"', "is no framework"),
-        ('[[known]]\nframework="trl"\nversions="1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"', "version range"),
-        ('[[known]]\nframework="trl"\nversions=">1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"', "lockstep list"),
+        ("[[accepted]]\nframework = 'trl'", "Field required"),
+        ("accepted = 1", "accepted"),
         (
-            '[[known]]\nframework="trl"\nversions=">1"\nscenario="no*"\ncode="loss.value"\nsentence="s"\nlink="l"',
+            '[[accepted]]\nframework="no"\nversions=">1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"',
+            "is no framework",
+        ),
+        (
+            '[[accepted]]\nframework="trl"\nversions="1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"',
+            "version range",
+        ),
+        (
+            '[[accepted]]\nframework="trl"\nversions=">1"\nscenario="*"\ncode="x"\nsentence="s"\nlink="l"',
+            "lockstep list",
+        ),
+        (
+            '[[accepted]]\nframework="trl"\nversions=">1"\nscenario="no*"\ncode="loss.value"\nsentence="s"\nlink="l"',
             "matches no scenario",
         ),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path: Path, content: str, said: str) -> None:
-    file = tmp_path / "known.toml"
+    file = tmp_path / "accepted.toml"
     file.write_text(content)
-    with pytest.raises(BadKnown) as caught:
+    with pytest.raises(BadAccepted) as caught:
         accepted.load(file)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BadKnown, match="cannot be read"):
-        accepted.load(tmp_path / "known.toml")
+    with pytest.raises(BadAccepted, match="cannot be read"):
+        accepted.load(tmp_path / "accepted.toml")
 
 
 def test_the_shipped_file_names_frameworks_there_are() -> None:

@@ -26,7 +26,7 @@ def test_the_list_that_comes_with_lockstep_has_the_bug_of_the_paper() -> None:
         (cell("gradient-scale: 1/GA"), "it found gradient-scale: 1/GA"),
         (cell(), "the cell is pass"),
         (cell(verdict="unknown"), "the cell is unknown (it crashed)"),
-        (cell(DROPPED, verdict="known"), "the cell is known"),
+        (cell(DROPPED, verdict="accepted"), "the cell is accepted"),
         (None, "it was not run"),
     ],
 )

@@ -48,7 +48,7 @@ def test_one_cause_on_one_framework_is_one_finding() -> None:
             cell(DROPPED, version="0.20.0,transformers==5.0"),
             cell(DROPPED, framework="trl"),
             cell(),
-            cell("misreported: loss", verdict="known"),
+            cell("misreported: loss", verdict="accepted"),
             cell(verdict="unknown"),
         ]
     )
@@ -74,7 +74,7 @@ def test_a_cell_without_a_diagnosis_is_one_finding() -> None:
     [
         (cell(), True),
         (cell(DROPPED), True),
-        (cell(DROPPED, verdict="known"), True),
+        (cell(DROPPED, verdict="accepted"), True),
         (cell(codes=(GONE,)), True),
         (cell(codes=("loss.value",)), False),
         (cell(codes=("loss.value", GONE)), False),

@@ -36,7 +36,7 @@ def night(*verdicts: str, found: bool = True, **more: object) -> Night:
 @pytest.mark.parametrize(
     ("made", "status"),
     [
-        (night("pass", "known", "unsupported"), 0),
+        (night("pass", "accepted", "unsupported"), 0),
         (night("pass", events=(event("close", "closed"),)), 0),
         (night("pass", "fail", events=(event("open", "open"),)), 1),
         (night("fail", events=(event("update", "open"),)), 1),

@@ -130,12 +130,12 @@ def test_what_comes_back_is_confirmed_and_opens_the_same_ticket_again() -> None:
 
 
 def test_what_is_listed_as_known_is_closed_for_that_reason() -> None:
-    known = cell(DROPPED, verdict="known")
+    known = cell(DROPPED, verdict="accepted")
     ticket = only(night(night(opened(cell(DROPPED)), 2, [known]), 3, [known]))
     assert (ticket.state, ticket.listed) == ("closed", True)
     again = only(night({ticket.fingerprint: ticket}, 4, [cell(DROPPED)], [cell(DROPPED)]))
     assert (again.state, again.listed) == ("open", False)
-    other = cell("gradient-scale: 1/GA", verdict="known")
+    other = cell("gradient-scale: 1/GA", verdict="accepted")
     ticket = only(night(night(opened(cell(DROPPED)), 2, [other]), 3, [other]))
     assert (ticket.state, ticket.listed) == ("closed", False)
 

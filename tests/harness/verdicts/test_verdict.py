@@ -110,8 +110,8 @@ def test_the_outcome_of_several() -> None:
     [
         ([], 3),
         (["pass"], 0),
-        (["pass", "known"], 0),
-        (["known"], 0),
+        (["pass", "accepted"], 0),
+        (["accepted"], 0),
         (["pass", "unsupported"], 0),
         (["unsupported"], 3),
         (["fail"], 1),
@@ -120,7 +120,7 @@ def test_the_outcome_of_several() -> None:
         (["fail", "unsupported"], 1),
         (["unknown"], 3),
         (["pass", "unknown"], 3),
-        (["known", "unknown", "unsupported"], 3),
+        (["accepted", "unknown", "unsupported"], 3),
     ],
 )
 def test_exit_status(verdicts: list[str], status: int) -> None:
@@ -204,3 +204,8 @@ def test_a_verdict_from_elsewhere_names_no_path_outside_its_folder(tmp_path: Pat
     (tmp_path / verdict.FILE).write_text(json.dumps({"schema": 1, "cells": [cell]}))
     with pytest.raises(verdict.UnreadableVerdict, match="outside"):
         verdict.read(tmp_path)
+
+
+def test_an_older_release_said_known_of_what_is_accepted() -> None:
+    old = {"framework": "verl", "version": "0.9.1", "scenario": "sft-ragged", "verdict": "known"}
+    assert CellRecord.model_validate(old).verdict == "accepted"

@@ -28,16 +28,16 @@ def test_a_canary_that_could_not_be_run_is_red_and_does_not_blame_the_harness() 
     assert idle.status == night.status == 3
 
 
-def test_a_ticket_that_is_listed_as_known_is_told_apart_from_one_that_is_gone() -> None:
+def test_a_ticket_that_is_is_accepted_is_told_apart_from_one_that_is_gone() -> None:
     closed = next(event for event in made.night().events if event.state == "closed")
     listed = closed.model_copy(update={"listed": True})
     assert [told.HEADINGS[told.heading(event)] for event in (closed, listed)] == [
         "Closed (not seen for two nights)",
-        "Closed (listed as known)",
+        "Closed (listed as accepted)",
     ]
     (ticket,) = (t for t in made.tickets().values() if t.state == "closed")
     assert told.life(ticket).endswith(": not seen for two nights")
-    assert told.life(ticket.model_copy(update={"listed": True})).endswith(": listed as known")
+    assert told.life(ticket.model_copy(update={"listed": True})).endswith(": listed as accepted")
 
 
 @pytest.mark.parametrize(("measured", "said"), [(True, "not seen tonight"), (False, "not measured tonight")])
