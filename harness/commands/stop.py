@@ -38,6 +38,7 @@ STATUS: Mapping[str, int] = {
     "harness.history.store.BadHistory": UNKNOWN,
     "harness.nightly.outbox.BadOutbox": UNKNOWN,
     "harness.nightly.record.BadNight": UNKNOWN,
+    "harness.stock.record.BadStock": UNKNOWN,
     "harness.traces.text_files.UnreadableTrace": UNKNOWN,
     "harness.verdicts.verdict.UnreadableVerdict": UNKNOWN,
     "reports.wandb.NotTracked": UNKNOWN,
