@@ -56,7 +56,8 @@ def settled(seen: Seen, point: int) -> Outcome | None:
 
 def unstable(seen: Seen, point: int) -> bool:
     """Whether two measurements of a point differ."""
-    return len(set(seen.get(point, ()))) > 1
+    first, *others = seen.get(point) or (None,)
+    return any(other != first for other in others)
 
 
 def allowance(total: int, changes: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.bisection import hunt, search
@@ -37,6 +37,7 @@ def test_every_boundary_is_found() -> None:
     assert searched.wanted() == ()
 
 
+@settings(deadline=None)
 @given(truths)
 def test_a_round_is_asked_for_at_once_and_all_of_it_is_kept(truth: list[Outcome]) -> None:
     searched, world = hunt.begin(made.line(len(truth))), made.world(truth)
@@ -62,6 +63,7 @@ def test_measuring_again_is_told_from_measuring_once() -> None:
     assert [m.outcome for m in searched.measured[6]] == [DROPPED, RIGHT]
 
 
+@settings(deadline=None)
 @given(truths, st.integers(0, 6))
 def test_an_interrupted_search_goes_on_where_it_was(truth: list[Outcome], patience: int) -> None:
     whole, straight = run(truth)
@@ -93,6 +95,7 @@ def test_what_was_measured_at_first_is_in_the_other_modes_too() -> None:
     assert set(thorough.measured) == set(range(len(TRUTH)))
 
 
+@settings(deadline=None)
 @given(truths)
 def test_the_watcher_is_told_before_every_round(truth: list[Outcome]) -> None:
     searched, world = run(truth)
@@ -117,6 +120,7 @@ def test_what_comes_from_the_history_is_not_made_now() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.integers(2, 120))
 def test_what_is_left_falls_where_nothing_changes(total: int) -> None:
     _, world = run([RIGHT] * total)
