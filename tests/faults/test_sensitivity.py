@@ -24,7 +24,7 @@ def _tied(scenario: Scenario) -> Scenario:
 
 def _told(step: StepEvidence, **changed: float) -> StepEvidence:
     """The same step with another number reported of it."""
-    return replace(step, recorded=replace(step.recorded, reported=replace(step.recorded.reported, **changed)))
+    return replace(step, recorded=replace(step.recorded, reported=step.recorded.reported.model_copy(update=changed)))
 
 
 def _place(scenario, row: int) -> tuple[int, int]:
