@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import scenarios
+from adapters.contract import END
 from harness.verdicts import verdict
 from tests.frameworks import command
 
@@ -36,9 +37,11 @@ def test_tied_embeddings_in_bf16_raise_no_false_alarm(tmp_path: Path, environmen
     assert run.returncode == 0, run.stdout + run.stderr
     assert [(c.seed, c.verdict) for c in verdict.read(tmp_path / "out").cells] == [(n, "pass") for n in range(5)]
     assert "loss, relative" in run.stdout
+    ends = {path: path.stat().st_mtime_ns for path in tmp_path.glob(f"out/cells/*/*/{END}")}
+    assert len(ends) == 5
     again = clean_cells(tmp_path, environments, *chosen)
     assert (again.returncode, again.stdout) == (0, run.stdout)
-    assert "[5/5]" not in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in ends} == ends  # no cell was run again
 
 
 def clean_cells(folder: Path, environments: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
