@@ -33,6 +33,14 @@ def test_a_processor_makes_it_a_mean_of_means(newest: Run) -> None:
     assert found.diagnoses[0].remedy
 
 
+def test_the_deepspeed_that_it_asks_for_drops_micro_batches(newest: Run) -> None:
+    """requirements/deepspeed.txt of 0.9.5 ends at 0.18.4."""
+    found = newest.cell(f"{NEWEST}/sft-ragged-zero2-offload")
+    assert found.verdict == "accepted"  # scenarios/accepted.toml
+    assert [d.kind for d in found.diagnoses] == ["dropped-micro-batches: 1, 2 of 4"]
+    assert "7967" in (found.diagnoses[0].upstream or "")
+
+
 def test_deepspeed_below_drops_micro_batches(trainers: Run) -> None:
     found = trainers.cell(f"{OLD_DEEPSPEED}/sft-ragged-zero2-offload")
     said = details(found, "weights.dropped-micro-batches")

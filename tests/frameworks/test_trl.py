@@ -21,7 +21,7 @@ UNSUPPORTED = {"sft-ragged-packed": "rows_per_sequence", "sft-ragged-zero2-bare-
 
 
 TRAINERS = (NEWEST, "llamafactory==0.9.5")
-WRONG = {("llamafactory==0.9.5", "sft-ragged-processor")}
+WRONG = {("llamafactory==0.9.5", "sft-ragged-processor"), ("llamafactory==0.9.5", "sft-ragged-zero2-offload")}
 """See test_llamafactory.py."""
 EXPRESSED = [(r, n) for r in TRAINERS for n in scenarios.CATALOGUE if n not in UNSUPPORTED and (r, n) not in WRONG]
 
@@ -92,9 +92,9 @@ def test_deepspeed_divides_once(divided: Run, release: str) -> None:
     assert divided.cell(f"{release}/sft-ragged-zero2").verdict == "pass"
 
 
-@pytest.mark.parametrize("version", ["0.11.4", "0.12.2", "0.19.1"])
+@pytest.mark.parametrize("version", ["0.11.4", "0.19.1"])
 def test_older_releases_have_the_deepspeed_of_their_day(trainers: Run, version: str) -> None:
-    """0.15.2, 0.16.1 and 0.17.2, which all drop micro-batches with the optimizer offloaded."""
+    """0.15.2 and 0.17.2, which drop micro-batches with the optimizer offloaded."""
     found = trainers.cell(f"trl=={version}/sft-ragged-zero2-offload")
     assert found.verdict == "fail"
     assert "dropped-micro-batches: 1, 2 of 4" in [d.kind for d in found.diagnoses]
@@ -142,8 +142,11 @@ def test_older_releases_load_a_tokenizer_only(trainers: Run, version: str) -> No
 
 
 def test_no_cell_is_unknown(newest: Run, trainers: Run) -> None:
+    """But on the day of trl 0.12.2, transformers 4.46.3 asked DeepSpeed 0.16.1 for what it refuses with ZeRO 2."""
     cells = [*newest.verdict.cells, *trainers.verdict.cells]
-    assert [(c.name, c.reason) for c in cells if c.verdict == "unknown"] == []
+    unknown = {c.name: c.reason or "" for c in cells if c.verdict == "unknown"}
+    assert list(unknown) == ["trl==0.12.2/sft-ragged-zero2-offload"]
+    assert "no_sync context manager is incompatible" in unknown["trl==0.12.2/sft-ragged-zero2-offload"]
 
 
 def test_both_launchers_give_the_same_parameters(newest: Run, tmp_path: Path, environments: Path) -> None:

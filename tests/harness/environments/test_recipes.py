@@ -106,8 +106,8 @@ def test_the_oldest_release_of_each() -> None:
     known = recipes.shipped().framework
     assert {name: known[name].oldest for name in ("deepspeed", "trl", "llamafactory", "openrlhf", "verl")} == {
         "deepspeed": "0.14.5",
-        "trl": "0.11",
-        "llamafactory": "0.9.0",
+        "trl": "0.11.4",
+        "llamafactory": "0.9.2",
         "openrlhf": "0.9.9",
         "verl": "0.5",
     }

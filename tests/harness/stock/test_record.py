@@ -23,7 +23,7 @@ from tests.harness.stock.made import CANNOT, CRASHED, PASS, QUARTER, SCENARIOS
         ((None, CRASHED), "not measured"),
         ((QUARTER, CRASHED), "wrong"),
         ((None, QUARTER), "wrong"),
-        ((OutcomeRecord(verdict="accepted"), PASS), "wrong"),  # known to be wrong is wrong
+        ((OutcomeRecord(verdict="accepted"), PASS), "wrong"),  # wrong, and accepted as that
     ],
 )
 def test_the_worst_of_the_scenarios(outcomes: tuple[OutcomeRecord | None, ...], state: str) -> None:
