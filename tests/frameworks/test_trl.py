@@ -86,7 +86,7 @@ def test_transformers_before_and_after_it_is_right(divided: Run, release: str) -
     assert divided.cell(f"{release}/sft-ragged").verdict == "pass"
 
 
-@pytest.mark.parametrize("release", [*TWICE, *ONCE])
+@pytest.mark.parametrize("release", TWICE)
 def test_deepspeed_divides_once(divided: Run, release: str) -> None:
     """Its engine does the backward pass instead of accelerate."""
     assert divided.cell(f"{release}/sft-ragged-zero2").verdict == "pass"
