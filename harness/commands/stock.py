@@ -117,6 +117,8 @@ def _writing(home: Path) -> Iterator[None]:
         raise Stop("interrupted; the same command goes on with it", INTERRUPTED) from None
     except BadFolder as error:
         raise Stop(str(error), UNKNOWN) from None
+    except BrokenPipeError:  # nobody reads on, which is no error
+        raise
     except OSError as error:
         raise Stop(f"{error.filename or home} cannot be used: {error.strerror or error}", UNKNOWN) from None
 
