@@ -72,14 +72,15 @@ def _fitting(
     squares: Mapping[tuple[str, str], Sequence[Text]], first: int, width: int
 ) -> Iterable[list[tuple[str, str]]]:
     """Cut the columns into parts that fit the width beside a first column; a part has one column at least."""
+    gap = 3  # between two columns: two of padding, one that stands for a rule
     part: list[tuple[str, str]] = []
-    used = first + 2
+    used = first
     for (framework, version), column in squares.items():
         lines = [framework, *version.split(","), *(line for square in column for line in square.plain.splitlines())]
-        needs = max(map(len, lines)) + 2
+        needs = max(map(len, lines)) + gap
         if part and used + needs > width:
             yield part
-            part, used = [], first + 2
+            part, used = [], first
         part.append((framework, version))
         used += needs
     if part:

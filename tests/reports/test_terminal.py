@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict
-from reports import terminal
+from reports import terminal, words
 
 SCENARIOS = ("sft-ragged", "sft-ragged-zero2", "sft-ragged-zero2-offload")
 
@@ -117,6 +119,14 @@ def test_the_widest_word_of_a_square_has_room() -> None:
     text = render(Verdict(cells=cells + others, complete=True), 60)
     assert "12 unsupported" in text
     assert max(map(len, text.splitlines())) <= 60
+
+
+@given(st.lists(st.sampled_from(sorted(words.WORDS)), min_size=1, max_size=7), st.integers(60, 200))
+def test_no_square_of_any_table_is_cut_off(outcomes: list[Outcome], width: int) -> None:
+    cells = [cell("verl", f"0.{n}", "sft-ragged-zero2-bare-loss", outcome) for n, outcome in enumerate(outcomes)]
+    said = render(Verdict(cells=cells, complete=True), width)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in said
+    assert all(words.WORDS[outcome] in said for outcome in outcomes)
 
 
 def test_many_seeds(snapshot: SnapshotAssertion) -> None:
