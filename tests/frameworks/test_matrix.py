@@ -83,12 +83,12 @@ def test_older_releases_stand_apart(openrlhf: Joined) -> None:
 def test_what_is_said_of_all_of_them(newest: Run) -> None:
     printed = " ".join(newest.printed.split())
     assert f"all runs made the same update, within noise, on: sft-ragged ({len(RELEASES)})" in printed
-    assert "known llamafactory==0.9.5 on sft-ragged-processor" in printed
+    assert "accepted llamafactory==0.9.5 on sft-ragged-processor" in printed
 
 
 @pytest.mark.parametrize("command", ["explain", "judge"])
-def test_judged_again_it_is_as_known_as_before(newest: Run, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_judged_again_it_is_accepted_as_before(newest: Run, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     name = "llamafactory==0.9.5/sft-ragged-processor"
     chosen = [str(newest.out), name] if command == "explain" else [str(newest.trace(name))]
     assert cli.call([command, *chosen]) == 0
-    assert "known  llamafactory==0.9.5 on sft-ragged-processor" in capsys.readouterr().out
+    assert "accepted  llamafactory==0.9.5 on sft-ragged-processor" in capsys.readouterr().out
