@@ -112,6 +112,10 @@ def test_an_entry_may_take_another_package_beside_its_own() -> None:
         # On one rank no rank averages means, so it is not the option that was left off.
         (("mean-of-means", "micro-batch", ("micro-batch", "micro-step", "row")), "4.48.0", "sft-ragged", "4.48.0"),
         (("gradient-scale", "GA", ()), "4.48.1", "sft-ragged", "4.48.0"),
+        (("gradient-scale", "GA", ()), "4.47.0", "sft-ragged", "4.47.0"),
+        (("gradient-scale", "GA", ()), "4.47.1", "sft-ragged", None),
+        (("rank-desync", "rank-desync", ()), "4.46.2", "sft-ragged", "4.46.2"),
+        (("rank-desync", "rank-desync", ()), "4.46.3", "sft-ragged", None),
         (("mean-of-means", "rank", ()), "4.48.2", "sft-ragged", "4.46.0"),
         (("mean-of-means", "micro-batch", ()), "4.45.2", "sft-ragged", "ever"),
         (("mean-of-means", "micro-batch", ()), "4.49.0", "sft-ragged", None),
