@@ -8,6 +8,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from harness import files
+
+MAX_BYTES = 2**20
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -18,7 +22,7 @@ class BadTable(Exception):
 def read(path: Path, kind: type[M]) -> M:
     """The file as a record. Raises BadTable."""
     try:
-        return kind.model_validate(tomllib.loads(path.read_text()))
+        return kind.model_validate(tomllib.loads(files.read_text(path, MAX_BYTES)))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadTable(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     except ValidationError as error:

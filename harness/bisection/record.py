@@ -12,6 +12,7 @@ from harness.bisection.search import Verdict
 from harness.verdicts.verdict import DiagnosisRecord
 
 FILE = "bisect.json"
+MAX_BYTES = 16 * 2**20
 SCHEMA = 1
 
 Kind = Literal["releases", "underneath", "dates", "commits"]
@@ -137,7 +138,7 @@ def read(folder: Path) -> Bisection:
     """Raises UnreadableBisection with one line: what is wrong and what to do."""
     path = folder / FILE
     try:
-        return Bisection.model_validate_json(path.read_bytes())
+        return Bisection.model_validate_json(files.read(path, MAX_BYTES))
     except OSError as error:
         raise UnreadableBisection(f"{path} cannot be read ({error.strerror}); bisect again") from None
     except ValidationError as error:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from adapters import contract
+from harness import files
 from harness.environments import diff
 
 LARGEST = 1 << 20
@@ -72,20 +73,20 @@ def fixes() -> dict[str, Path]:
     spec = find_spec("adapters")
     assert spec is not None
     assert spec.origin is not None
-    files = sorted(Path(spec.origin).with_name("fixes").glob("[!_]*.py"))
-    return {file.stem.replace("_", "-"): file for file in files}
+    found = sorted(Path(spec.origin).with_name("fixes").glob("[!_]*.py"))
+    return {file.stem.replace("_", "-"): file for file in found}
 
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+        return files.read(path, LARGEST)
+    except files.TooLarge:
+        raise BadPatch(
+            f"{path} is larger than {LARGEST >> 20} MiB; --patch takes a unified diff or a Python file"
+        ) from None
     except OSError as error:
         hint = "" if path.exists() else f"; fixes that come with Lockstep: {', '.join(fixes())}"
         raise BadPatch(f"cannot read the patch {path}: {error.strerror}{hint}") from None
-    if len(content) > LARGEST:
-        raise BadPatch(f"{path} is larger than {LARGEST >> 20} MiB; --patch takes a unified diff or a Python file")
-    return content
 
 
 def _python(path: Path, content: bytes) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from harness import files
 from harness.environments.resolution import Lock
 
 MAX_BYTES = 1 << 20
@@ -26,9 +27,9 @@ class BadPins(Exception):
 def read(path: Path) -> Lock:
     """The sorted lines of a file of pins, without comments. Raises BadPins."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadPins(f"{path} is no file of pins: it has more than {MAX_BYTES >> 20} MiB")
-        text = path.read_text()
+        text = files.read_text(path, MAX_BYTES)
+    except files.TooLarge:
+        raise BadPins(f"{path} is no file of pins: it has more than {MAX_BYTES >> 20} MiB") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadPins(
             f"{path} cannot be read as a file of pins ({getattr(error, 'strerror', None) or error})"

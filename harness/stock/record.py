@@ -14,6 +14,7 @@ from harness import files
 from harness.verdicts.verdict import Outcome, ReadOutcome
 
 FILE = "stock.json"
+MAX_BYTES = 16 * 2**20
 
 State = Literal["wrong", "right", "unsupported", "unknown", "not measured", "no release"]
 
@@ -111,7 +112,7 @@ def write(stock: Stock, path: Path) -> None:
 def read(path: Path) -> Stock:
     """Raises BadStock."""
     try:
-        return Stock.model_validate_json(path.read_bytes())
+        return Stock.model_validate_json(files.read(path, MAX_BYTES))
     except OSError as error:
         raise BadStock(f"{path} cannot be read ({error.strerror}); `lockstep stock` makes one") from None
     except ValidationError as error:
