@@ -44,7 +44,7 @@ class Cell:
         except UnreadableTrace as error:
             return Told(problem=str(error))
         try:
-            return Told(header, scenario, text_files.reported(self.trace))
+            return Told(header, scenario, text_files.reported(self.trace, scenario))
         except UnreadableTrace as error:
             return Told(header, scenario, problem=str(error))
 

@@ -64,8 +64,8 @@ def write(scenario: Scenario, folder: Path) -> None:
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     with (folder / "rows.jsonl").open("w") as out:
-        for row in scenario.rows:
-            rendered = text.render(row, scenario.vocabulary, scenario.row_format)
+        every = text.render_all(scenario.rows, scenario.vocabulary, scenario.row_format)
+        for row, rendered in zip(scenario.rows, every, strict=True):
             line = {
                 "messages": [to_dict(m) for m in row],
                 "input_ids": rendered.ids,

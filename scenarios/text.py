@@ -7,6 +7,7 @@ loss mask of a conversation are, by itself, so that a framework's own rendering 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,11 +76,19 @@ def conversations(
 
 
 def render(row: Row, words: tuple[str, ...], row_format: RowFormat = "conversation") -> Rendered:
-    """Token ids and loss mask of a conversation. Raises KeyError for a word outside the vocabulary.
+    """Token ids and loss mask of a conversation. Raises KeyError for a word outside the vocabulary."""
+    (rendered,) = render_all((row,), words, row_format)
+    return rendered
 
-    Every answer is trained; of prompts and completions, the last one alone, for all before it is the prompt.
-    """
+
+def render_all(rows: Iterable[Row], words: tuple[str, ...], row_format: RowFormat = "conversation") -> list[Rendered]:
+    """The same of several conversations."""
     index = {word: i for i, word in enumerate(words)}
+    return [_rendered(row, index, row_format) for row in rows]
+
+
+def _rendered(row: Row, index: Mapping[str, int], row_format: RowFormat) -> Rendered:
+    """Every answer is trained; of prompts and completions, the last one alone, for all before it is the prompt."""
     ids: list[int] = []
     mask: list[bool] = []
     for number, message in enumerate(row, 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +34,11 @@ def shapes(model: Model) -> dict[str, tuple[int, ...]]:
     if not model.tied_embeddings:
         result["lm_head.weight"] = (model.vocab_size, hidden)
     return result
+
+
+def count(model: Model) -> int:
+    """How many numbers the parameters are."""
+    return sum(math.prod(shape) for shape in shapes(model).values())
 
 
 def initial(model: Model, seed: int) -> dict[str, NDArray[np.float32]]:

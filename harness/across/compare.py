@@ -167,6 +167,11 @@ class Comparison:
         return min(self.lengths) if apart is None and self.lengths[0] != self.lengths[1] else apart
 
     @property
+    def ends_early(self) -> bool:
+        """Whether they part at a step that only one run has: nothing of it can be compared."""
+        return self.parted is not None and self.parted >= len(self.steps)
+
+    @property
     def same(self) -> bool:
         return self.parted is None and not self.lonely
 

@@ -173,7 +173,9 @@ def _words(found: Comparison, same: bool, console: Console) -> None:
     allowed = f"allowed: {limit.gradient:g} of the gradient and {limit.drift:g} of the way moved ({limit.source})"
     if found.lonely:
         console.print(f"only in one of them, or of another shape: {', '.join(found.lonely)}")
-    if found.parted is not None:
+    if found.ends_early:
+        console.print(f"they are the same up to step {found.parted}, which only {_longer(found)} has")
+    elif found.parted is not None:
         where = "before the first step" if found.parted < 0 else f"at step {found.parted}"
         console.print(f"they part {where}; the tensors that differ most there:")
         for tensor in _worst(found)[:WORST_TENSORS]:
@@ -184,6 +186,10 @@ def _words(found: Comparison, same: bool, console: Console) -> None:
     else:
         console.print("different")
     console.print(allowed)
+
+
+def _longer(found: Comparison) -> str:
+    return "A" if found.lengths[0] > found.lengths[1] else "B"
 
 
 def _worst(found: Comparison) -> list[str]:

@@ -119,14 +119,14 @@ def _numbers(steps: Sequence[StepEvidence], console: Console) -> None:
     reported = [s.recorded.reported for s in steps]
     lines: tuple[tuple[str, Iterable[float | None]], ...] = (
         ("loss, right", (s.loss_right for s in steps)),
-        ("loss, reported", (r.loss if r else None for r in reported)),
+        ("loss, reported", (r.loss for r in reported)),
         ("gradient norm, right", (s.norm_right for s in steps)),
-        ("gradient norm, reported", (r.grad_norm if r else None for r in reported)),
+        ("gradient norm, reported", (r.grad_norm for r in reported)),
         ("clip coefficient, right", (s.clip_expected for s in steps)),
         ("norm after clipping, right", (s.norm_right * s.clip_expected for s in steps)),
         ("norm that reached the optimizer", (s.norm_used for s in steps)),
         ("learning rate, right", (s.expected_learning_rate for s in steps)),
-        ("learning rate, reported", (r.learning_rate if r else None for r in reported)),
+        ("learning rate, reported", (r.learning_rate for r in reported)),
     )
     for name, values in lines:
         table.add_row(name, *("-" if v is None else f"{v:.6g}" for v in values))

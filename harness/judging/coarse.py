@@ -27,5 +27,5 @@ def explaining_floor(evidence: StepEvidence) -> Floor | None:
 
 def _reports_fit(evidence: StepEvidence, coarse: Floor) -> bool:
     told = evidence.recorded.reported
-    pairs = ((told.loss, evidence.loss_right, "loss"), (told.grad_norm, evidence.fit.norm, "norm")) if told else ()
+    pairs = ((told.loss, evidence.loss_right, "loss"), (told.grad_norm, evidence.fit.norm, "norm"))
     return all(got is None or abs(got / right - 1) <= coarse.tolerance(name) for got, right, name in pairs)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from adapters.contract import Optimizer
+from adapters.contract import Optimizer, Scenario
 from harness.judging.recorded_step import NonFinite, RecordedStep, check_states, recorded_steps
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
@@ -18,9 +18,12 @@ from harness.oracle.observe import Betas, Moments, Observed, betas, first_ratio,
 from harness.oracle.step import RightStep, right_step
 from harness.traces import batch
 from harness.traces.reader import IncompleteTrace, Trace
-from scenarios import text
+from scenarios import text, weights
 
 __all__ = ["NonFinite", "StepEvidence", "gather"]
+
+MAX_MEMORY = 2 * 2**30
+"""Bytes. The scenarios take a hundred million; a trace from elsewhere may ask for anything."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,19 @@ def _right(trace: Trace, step: RecordedStep, cache: BasisCache) -> RightStep:
     received = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
     if not any(c.targets for c in received):
         raise IncompleteTrace(f"no trained token was recorded for step {step.number}")
+    if (needed := _memory(trace.scenario, [len(c.ids) for c in received])) > MAX_MEMORY:
+        raise IncompleteTrace(
+            f"the tokens of step {step.number} take {needed / 2**30:.0f} GiB to weigh, and the judge takes at most"
+            f" {MAX_MEMORY / 2**30:.0f}"
+        )
     return right_step(trace.scenario, step.number, received, step.before.parameters, cache)
+
+
+def _memory(scenario: Scenario, lengths: Sequence[int]) -> int:
+    """Bytes of the largest thing that weighing conversations of these lengths makes: the gradients of all tokens, or
+    the attention of the longest conversation, backwards for each of its tokens; all float64."""
+    gradients = sum(lengths) * (weights.count(scenario.model) + sum(lengths))
+    return 8 * max(gradients, max(lengths) ** 3 * scenario.model.heads)
 
 
 def _weighed(

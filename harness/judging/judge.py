@@ -39,7 +39,6 @@ def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
     try:
         header, scenario = text_files.header(folder)
         trace = reader.read(folder)
-        _check_ranks(trace)
         steps = evidence.gather(trace, cache or BasisCache())
     except UnreadableTrace as error:
         return _failed(header, scenario, "run.unreadable", str(error))
@@ -51,14 +50,6 @@ def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
     except Exception as error:  # noqa: BLE001  whatever a strange trace makes crash proves nothing, and is told
         return Judgement(header, scenario, (_crashed("weighing", error, None),))
     return _check(trace, steps)
-
-
-def _check_ranks(trace: Trace) -> None:
-    """All ranks hold numbers; the first rank's are checked with its moments by `evidence`."""
-    for rank in range(1, trace.header.ranks):
-        for step in range(trace.steps + 1):
-            if bad := reader.non_finite(trace.state(step, "param", rank)):
-                raise NonFinite(f"param/{bad} of rank {rank} holds a NaN or an infinity after step {step}")
 
 
 def _failed(header: Header | None, scenario: Scenario | None, code: str, message: str) -> Judgement:
@@ -88,18 +79,11 @@ def _missing(trace: Trace, steps: tuple[StepEvidence, ...]) -> list[Finding]:
     if len(steps) < wanted:
         why = (
             "ranks hold different parameters from then on"
-            if steps and steps[-1].recorded.rank_distance
+            if steps and (steps[-1].recorded.rank_distance or steps[-1].recorded.rank_distance_before)
             else "no more were recorded"
         )
         message = f"{len(steps)} of {wanted} optimizer steps are checked: {why}"
         findings.append(Finding("run.incomplete", message, observed=float(len(steps)), expected=float(wanted)))
-    findings += [
-        Finding(
-            "run.incomplete", f"step {s.step} has no line in the ranks' steps file: nothing was reported", step=s.step
-        )
-        for s in steps
-        if s.recorded.reported is None
-    ]
     findings += [
         Finding(
             "run.incomplete",

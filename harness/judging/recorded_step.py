@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from adapters.contract import Precision
 from harness.oracle.basis import flatten
 from harness.oracle.floor import State
 from harness.oracle.observe import Moments
 from harness.oracle.update import TensorState
 from harness.traces.reader import IncompleteTrace, Trace, non_finite
 from harness.traces.text_files import Reported
-from scenarios import weights as shapes
+from scenarios import weights
 
 
 class NonFinite(Exception):
@@ -33,10 +34,18 @@ class RecordedStep:
     """By tensor: parameters before and after the step, moments after it."""
     moments: Moments
     """Adam's moments around the step, all tensors flattened into one."""
-    reported: Reported | None
-    """What the framework told of the step."""
-    rank_distance: dict[int, tuple[str, float]]
-    """For every other rank whose parameters differ from rank 0's: the tensor that differs most, and its distance."""
+    told: tuple[Reported, ...]
+    """What the framework told of the step, rank by rank."""
+    rank_distance: Mapping[int, tuple[str, float]]
+    """For every other rank whose parameters differ from rank 0's after the step: the tensor that differs most, and its
+    distance."""
+    rank_distance_before: Mapping[int, tuple[str, float]]
+    """The same before the first step; empty at later ones, which begin where the one before them ended."""
+
+    @property
+    def reported(self) -> Reported:
+        """What rank 0 told: the first who is asked."""
+        return self.told[0]
 
 
 def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
@@ -44,35 +53,46 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
 
     Raises UnreadableTrace.
     """
-    reported = {r.step: r for r in trace.reported}
     for number in range(trace.steps):
         step = RecordedStep(
             number=number,
             before=_before(trace, number),
             states=_states(trace, number),
             moments=_moments(trace, number),
-            reported=reported.get(number),
-            rank_distance=_rank_distance(trace, number),
+            told=tuple(lines[number] for lines in trace.reported),
+            rank_distance=_rank_distance(trace, number + 1),
+            rank_distance_before=_rank_distance(trace, 0) if number == 0 else {},
         )
         yield step
-        if step.rank_distance:
+        if step.rank_distance or step.rank_distance_before:
             return
 
 
 def check_states(trace: Trace) -> None:
-    """Raises IncompleteTrace if a tensor is missing or has another shape, NonFinite, and UnreadableTrace."""
-    names = set(shapes.shapes(trace.scenario.model))
-    for step in range(trace.steps + 1):
-        tensors = trace.tensors(step)
-        kinds = ("param",) if step == 0 else ("param", "exp_avg", "exp_avg_sq")
-        if missing := sorted({f"{kind}/{name}" for kind in kinds for name in names} - set(tensors)):
-            raise IncompleteTrace(f"the state after step {step} lacks {missing[0]} ({len(missing)} in all)")
-        for name, shape in shapes.shapes(trace.scenario.model).items():
-            for kind in kinds:
-                if tuple(tensors[f"{kind}/{name}"].shape) != shape:
-                    raise IncompleteTrace(f"{kind}/{name} after step {step} has another shape than the model's {shape}")
-        if bad := non_finite(tensors):
-            raise NonFinite(f"{bad} holds a NaN or an infinity after step {step}")
+    """Raises NonFinite if a number of any rank is none, IncompleteTrace if the run did not begin with the scenario's
+    parameters, and UnreadableTrace."""
+    for rank in range(trace.header.ranks):
+        for step in range(trace.steps + 1):
+            if bad := non_finite(trace.tensors(step, rank)):
+                of_rank = f" of rank {rank}" if rank else ""
+                raise NonFinite(f"{bad}{of_rank} holds a NaN or an infinity after step {step}")
+    if (other := _not_initial(trace)) is not None:
+        raise IncompleteTrace(
+            f"the run did not begin with the scenario's parameters: {other} is not that of its checkpoint, so that"
+            " another model was trained"
+        )
+
+
+def _not_initial(trace: Trace) -> str | None:
+    """The first of rank 0's parameters that is not to the bit as the checkpoint has it. Where the model computes in
+    bfloat16, a framework may load it in that, and make its master weights of it."""
+    found = trace.state(0, "param")
+    for name, array in weights.initial(trace.scenario.model, trace.scenario.seed).items():
+        right, mine = torch.from_numpy(array).double(), found[name].double()
+        loaded = [right, right.bfloat16().double()] if trace.scenario.precision == "bf16" else [right]
+        if not any(torch.equal(mine, one) for one in loaded):
+            return name
+    return None
 
 
 def _before(trace: Trace, step: int) -> State:
@@ -99,18 +119,20 @@ def _states(trace: Trace, step: int) -> dict[str, TensorState]:
 
 
 def _rank_distance(trace: Trace, step: int) -> dict[int, tuple[str, float]]:
-    mine = trace.state(step + 1, "param")
+    """After `step` steps."""
+    mine = trace.state(step, "param")
     result = {}
     for rank in range(1, trace.header.ranks):
-        theirs = trace.state(step + 1, "param", rank)
-        far = {n: _distance(mine[n], theirs[n]) for n in mine if n in theirs}
-        worst = max(far, key=lambda n: far[n], default="")
-        if worst and far[worst] > 0:
+        theirs = trace.state(step, "param", rank)
+        far = {n: _distance(mine[n], theirs[n], trace.scenario.precision) for n in mine}
+        worst = max(far, key=lambda n: far[n])
+        if far[worst] > 0:
             result[rank] = (worst, far[worst])
     return result
 
 
-def _distance(one: Tensor, other: Tensor) -> float:
-    """L2, in the coarser of the two dtypes: one rank may tell its master weights, another the rounded copy."""
-    coarser = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
-    return float((one.to(coarser).double() - other.to(coarser).double()).norm())
+def _distance(one: Tensor, other: Tensor, precision: Precision) -> float:
+    """L2. In a run that computes in bfloat16 one rank may tell its master weights, another the rounded copy."""
+    if precision == "bf16" and torch.bfloat16 in (one.dtype, other.dtype):
+        one, other = one.bfloat16(), other.bfloat16()
+    return float((one.double() - other.double()).norm())

@@ -37,10 +37,8 @@ def summarize(evidence: StepEvidence) -> StepWeights:
 def _compared(evidence: StepEvidence, name: str, recovered: float | None, right: float) -> Compared:
     """`name` is the floor's."""
     told = evidence.recorded.reported
-    reported = {"loss": told.loss, "norm": told.grad_norm, "learning_rate": told.learning_rate} if told else {}
-    return Compared(
-        reported=reported.get(name), recovered=recovered, right=right, tolerance=evidence.floor.tolerance(name)
-    )
+    reported = {"loss": told.loss, "norm": told.grad_norm, "learning_rate": told.learning_rate}
+    return Compared(reported=reported[name], recovered=recovered, right=right, tolerance=evidence.floor.tolerance(name))
 
 
 def _rate(evidence: StepEvidence) -> float:

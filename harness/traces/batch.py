@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from adapters.contract import Scenario
@@ -41,28 +42,44 @@ class Conversation:
         return sum(self.trained[1:])
 
 
-def right_rows(scenario: Scenario) -> list[text.Rendered]:
+@functools.lru_cache(maxsize=4)
+def right_rows(scenario: Scenario) -> tuple[text.Rendered, ...]:
     """Every row of the scenario as the tokens it should be."""
-    return [text.render(row, scenario.vocabulary, scenario.row_format) for row in scenario.rows]
+    return tuple(text.render_all(scenario.rows, scenario.vocabulary, scenario.row_format))
 
 
-def _split(ids: tuple[int, ...], known: dict[tuple[int, ...], int]) -> list[tuple[int, int | None]]:
+@dataclass(frozen=True)
+class _Known:
+    """The scenario's rows, to be found by their tokens."""
+
+    rows: tuple[text.Rendered, ...]
+    index: Mapping[tuple[int, ...], int]
+    """Of several rows of equal tokens the last."""
+    lengths: tuple[int, ...]
+    """The longest first."""
+
+
+def _known(scenario: Scenario) -> _Known:
+    rows = right_rows(scenario)
+    lengths = sorted({len(row.ids) for row in rows}, reverse=True)
+    return _Known(rows, {row.ids: i for i, row in enumerate(rows)}, tuple(lengths))
+
+
+def _split(ids: tuple[int, ...], known: _Known) -> list[tuple[int, int | None]]:
     """Cut a sequence into (length, row): known rows one after the other, or all of it as one foreign piece."""
     pieces: list[tuple[int, int | None]] = []
     at = 0
     while at < len(ids):
-        fits = [(len(row), index) for row, index in known.items() if ids[at : at + len(row)] == row]
-        if not fits:
+        # Of two rows that fit, as where one is how the other begins, the longer one is taken.
+        length = next((n for n in known.lengths if ids[at : at + n] in known.index), None)
+        if length is None:
             return [(len(ids), None)]
-        length, index = max(fits)
-        pieces.append((length, index))
+        pieces.append((length, known.index[ids[at : at + length]]))
         at += length
     return pieces
 
 
-def _sequence(
-    batch: MicroBatch, number: int, rows: list[text.Rendered], known: dict[tuple[int, ...], int]
-) -> Iterator[Conversation]:
+def _sequence(batch: MicroBatch, number: int, known: _Known) -> Iterator[Conversation]:
     start = batch.attention_start[number]
     real = [i for i in range(len(start)) if start[i] != -1]
 
@@ -82,7 +99,7 @@ def _sequence(
     for length, row in _split(ids, known):
         end = at + length
         marked = None if marks is None else tuple(bool(m) for m in marks[at:end])
-        right = rows[row].loss_mask if row is not None else marked or (True,) * length
+        right = known.rows[row].loss_mask if row is not None else marked or (True,) * length
         yield Conversation(
             rank=batch.rank,
             micro_batch=batch.micro_batch,
@@ -100,11 +117,8 @@ def _sequence(
 
 def conversations(scenario: Scenario, batches: Iterable[MicroBatch]) -> list[Conversation]:
     """Every conversation of these micro-batches, in their order."""
-    rows = right_rows(scenario)
-    known = {row.ids: i for i, row in enumerate(rows)}
-    return [
-        c for batch in batches for number in range(len(batch.input_ids)) for c in _sequence(batch, number, rows, known)
-    ]
+    known = _known(scenario)
+    return [c for batch in batches for number in range(len(batch.input_ids)) for c in _sequence(batch, number, known)]
 
 
 def with_padding(c: Conversation, pad: int) -> Conversation:

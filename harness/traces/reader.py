@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
 from adapters import contract
 from adapters.contract import Scenario
+from harness import files
+from harness.traces import tensor_file
 from harness.traces.text_files import (
-    MAX_TEXT,
+    MAX_JSON,
+    MAX_LINES,
+    MAX_STEP_LINE,
     Header,
     MicroBatch,
     Reported,
@@ -29,13 +32,17 @@ from harness.traces.text_files import (
     read_json,
     read_lines,
     reported,
+    told,
 )
 from scenarios import weights
 
-MAX_TENSORS = 8 * 2**30
-MAX_STEPS = 100_000
-MAX_HEADER = 2**20  # of a safetensors file, and whatever else stands beside the numbers
-DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+MAX_TRACE = 2**30
+"""Bytes of all files of a trace together. Those of the scenarios have ten million."""
+BYTES_A_TOKEN = 128
+"""Room in a file of batches for all that is recorded of one token: four numbers. They take a dozen."""
+
+_OWN = re.compile(r"(steps|batches)-r\d+\.jsonl|tensors/.*\.safetensors")
+"""Names that only a trace's own files have. Beside them lie logs and what the judge recovered, which are no part of it."""
 
 
 class IncompleteTrace(Exception):
@@ -49,33 +56,26 @@ class Trace:
     folder: Path
     header: Header
     scenario: Scenario
-    reported: tuple[Reported, ...]
-    """Rank 0's, step by step."""
+    reported: tuple[tuple[Reported, ...], ...]
+    """Rank by rank, step by step."""
     batches: tuple[MicroBatch, ...]
     """All ranks, ordered by step, micro-batch, rank."""
     steps: int
     _read: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def tensors(self, step: int, rank: int = 0) -> dict[str, Tensor]:
-        """State after `step` optimizer steps (see `contract.tensors_file`). Raises UnreadableTrace."""
+        """State after `step` optimizer steps: those tensors that a trace holds, and no others. Raises UnreadableTrace."""
         name = contract.tensors_file(step, rank)
-        if name in self._read:
-            return self._read[name]
-        try:
-            tensors = load(read_bytes(self.folder, name, _tensors_limit(self.scenario)))
-        # KeyError: a dtype that safetensors knows and its torch half does not. RuntimeError: a size beyond torch's.
-        except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-            raise UnreadableTrace(
-                f"{self.folder / name} is not a safetensors file ({one_line(error)}); record it again"
-            ) from None
-        if odd := next((n for n, t in sorted(tensors.items()) if t.dtype not in DTYPES), None):
-            raise UnreadableTrace(
-                f"{self.folder / name}: {one_line(odd)} holds {tensors[odd].dtype}, not floats; record it again"
-            )
-        if what := _lacking(tensors, self.scenario, moments=rank == 0 and step > 0):
-            raise UnreadableTrace(f"{self.folder / name} (state after step {step}) has no {what}; record it again")
-        self._read[name] = tensors
-        return tensors
+        if name not in self._read:
+            wanted = _tensors(self.scenario, step, rank)
+            content = read_bytes(self.folder, name, tensor_file.limit(wanted))
+            try:
+                self._read[name] = tensor_file.load(content, wanted)
+            except tensor_file.BadTensors as error:
+                raise UnreadableTrace(
+                    f"{self.folder / name} (state after step {step}) {one_line(error)}; record it again"
+                ) from None
+        return self._read[name]
 
     def state(self, step: int, kind: str, rank: int = 0) -> dict[str, Tensor]:
         """`param`, `exp_avg` or `exp_avg_sq` after `step` steps, by parameter name; empty if not recorded."""
@@ -83,31 +83,30 @@ class Trace:
         return {k[len(prefix) :]: v for k, v in self.tensors(step, rank).items() if k.startswith(prefix)}
 
 
-def _tensors_limit(scenario: Scenario) -> int:
-    """Bytes that a file of tensors may have: parameters and both moments in float64, twice over."""
-    numbers = sum(math.prod(shape) for shape in weights.shapes(scenario.model).values())
-    return min(MAX_TENSORS, MAX_HEADER + 2 * 3 * 8 * numbers)
+def _tensors(scenario: Scenario, step: int, rank: int) -> Mapping[str, tuple[int, ...]]:
+    """Name and shape of every tensor in a file. Moments are rank 0's alone, and there are none before the first step."""
+    kinds = ("param", "exp_avg", "exp_avg_sq") if rank == 0 and step > 0 else ("param",)
+    shapes = weights.shapes(scenario.model)
+    return {f"{kind}/{name}": shape for kind in kinds for name, shape in shapes.items()}
 
 
-def _lacking(tensors: dict[str, Tensor], scenario: Scenario, moments: bool) -> str | None:
-    """The first tensor of the whole model that is not there, or has another shape."""
-    kinds = ("param", "exp_avg", "exp_avg_sq") if moments else ("param",)
-    for name, shape in weights.shapes(scenario.model).items():
-        for key in (f"{kind}/{name}" for kind in kinds):
-            if key not in tensors or tuple(tensors[key].shape) != shape:
-                return f"{key} of shape {list(shape)}"
-    return None
+def _lines_limit(scenario: Scenario) -> int:
+    """Bytes that a file of batches may have, should one rank have received all of them, at their longest, twice."""
+    tokens = scenario.steps * scenario.sequences_per_step * scenario.model.max_positions
+    return min(MAX_LINES, 2**16 + BYTES_A_TOKEN * tokens)
 
 
-def _batches(folder: Path, scenario: Scenario, rank: int) -> Iterator[MicroBatch]:
+def _batches(folder: Path, scenario: Scenario, rank: int, steps: int) -> Iterator[MicroBatch]:
     name, order = contract.batches_file(rank), (0, -1)  # the step and micro-batch before
-    for number, batch in enumerate(read_lines(folder, name, MicroBatch), 1):
+    for number, batch in enumerate(read_lines(folder, name, MicroBatch, _lines_limit(scenario)), 1):
         what = _wrong_batch(batch, scenario, rank)
         step, micro_batch = batch.step, batch.micro_batch
         # A line lost or repeated leaves a gap in the count of micro-batches, which starts anew with every step.
         counted = micro_batch == order[1] + 1 if step == order[0] else step > order[0] and micro_batch == 0
         if what is None and not counted:
             what = f"step {step}, micro-batch {micro_batch} follows step {order[0]}, micro-batch {order[1]}"
+        if what is None and step >= steps:
+            what = f"step {step} is after the last one: {steps} were made"
         if what is not None:
             raise bad_line(folder, name, number, what)
         order = step, micro_batch
@@ -135,33 +134,97 @@ def _wrong_batch(batch: MicroBatch, scenario: Scenario, rank: int) -> str | None
     }
     for field_name, (low, high) in limits.items():
         for sequence in getattr(batch, field_name) or ():
-            if outside := next((v for v in sequence if not low <= v <= high), None):
+            if (outside := next((v for v in sequence if not low <= v <= high), None)) is not None:
                 return f"{field_name} has {outside}, expected {low} to {high}"
     return None
 
 
-def _expected_files(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
-    """Name and largest size; one after the other, as a false count of steps may be large."""
-    yield contract.HEADER, MAX_TEXT
+def _told_alike(folder: Path, batches: list[MicroBatch]) -> None:
+    """A framework hands marks or positions to its models, or it does not. Raises UnreadableTrace for a trace that
+    leaves out some: nothing could be held against those."""
+    for name in ("loss_mask", "position_ids"):
+        without = [b for b in batches if getattr(b, name) is None]
+        if without and len(without) < len(batches):
+            b = without[0]
+            raise UnreadableTrace(
+                f"{folder / contract.batches_file(b.rank)}: step {b.step}, micro-batch {b.micro_batch} has no {name},"
+                " as others have; it was edited: record it again"
+            )
+
+
+def _reported(folder: Path, scenario: Scenario, rank: int, steps: int) -> tuple[Reported, ...]:
+    """A line for every step. Raises UnreadableTrace."""
+    lines = reported(folder, scenario, rank)
+    if len(lines) != steps:
+        raise UnreadableTrace(
+            f"{folder / contract.steps_file(rank)} has {len(lines)} lines, expected one for each of {steps} steps;"
+            " it was truncated or edited: record it again"
+        )
+    return lines
+
+
+# ---- the seal
+
+
+def _sealed(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
+    """Name and largest size of every file."""
+    yield contract.HEADER, MAX_JSON
     for rank in range(scenario.ranks):
-        yield contract.steps_file(rank), MAX_TEXT
-        yield contract.batches_file(rank), MAX_TEXT
-    limit = _tensors_limit(scenario)
+        yield contract.steps_file(rank), min(MAX_LINES, MAX_STEP_LINE * scenario.steps)
+        yield contract.batches_file(rank), _lines_limit(scenario)
     for step in range(steps + 1):
         for rank in range(scenario.ranks):
-            yield contract.tensors_file(step, rank), limit
+            yield contract.tensors_file(step, rank), tensor_file.limit(_tensors(scenario, step, rank))
 
 
-def _verify(folder: Path, end: dict[str, Any], scenario: Scenario, steps: int) -> None:
-    sums = end.get("files")
+def _seal(folder: Path, scenario: Scenario) -> tuple[int, Mapping[str, Any]]:
+    """Steps that were made, and the digest of every file. Raises UnreadableTrace and IncompleteTrace."""
+    end = read_json(folder, contract.END)
+    if odd := sorted(set(end) ^ {"schema", "steps", "files"}):
+        raise UnreadableTrace(
+            f"{folder / contract.END} has another key or lacks one: {one_line(odd[0])}; record it again"
+        )
+    if type(end["schema"]) is not int or end["schema"] != contract.TRACE_SCHEMA:
+        raise UnreadableTrace(f"{folder / contract.END} is of another schema than the header; record it again")
+    steps, sums = end["steps"], end["files"]
+    if type(steps) is not int or steps < 0:
+        raise UnreadableTrace(f"{folder / contract.END} says {one_line(repr(steps))} steps; record it again")
     if not isinstance(sums, dict):
         raise UnreadableTrace(f"{folder / contract.END} lists no files; record it again")
-    for name, limit in _expected_files(scenario, steps):
-        found = hashlib.sha256(read_bytes(folder, name, limit)).hexdigest()
+    if steps > scenario.steps:
+        raise IncompleteTrace(f"{one_line(steps)} optimizer steps were made where the scenario has {scenario.steps}")
+    return steps, sums
+
+
+def _verify(folder: Path, sums: Mapping[str, Any], scenario: Scenario, steps: int) -> None:
+    """Every file is there and as it was written, and there is no other. Raises UnreadableTrace."""
+    total, names = 0, set()
+    for name, limit in _sealed(scenario, steps):
+        names.add(name)
+        with told(folder, name, limit), files.opened(folder / name, follow=False) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise files.TooLarge(limit)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        total += size
+        if total > MAX_TRACE:
+            raise UnreadableTrace(f"{folder} has more than the {MAX_TRACE} bytes that are read; record it again")
         if sums.get(name) != found:
             raise UnreadableTrace(
                 f"{folder / name} was changed after it was written (its checksum differs); record it again"
             )
+    if odd := sorted((set(sums) | _lying(folder)) - names):
+        raise UnreadableTrace(
+            f"{folder / one_line(odd[0])} is no file of a trace of {scenario.ranks} ranks and {steps} steps;"
+            " record it again"
+        )
+
+
+def _lying(folder: Path) -> set[str]:
+    """What lies in the folder by a name that a trace's own file has."""
+    places = (("", folder), ("tensors/", folder / "tensors"))
+    names = (f"{at}{entry.name}" for at, place in places for entry in os.scandir(place))
+    return {name for name in names if _OWN.fullmatch(name)}
 
 
 def _crash_reason(folder: Path) -> str:
@@ -178,19 +241,19 @@ def _there(path: Path) -> bool:
 def read(folder: Path) -> Trace:
     """Read and verify a trace.
 
-    Raises IncompleteTrace if the run did not end by itself, UnreadableTrace for whatever cannot be trusted.
+    Raises IncompleteTrace if the run did not end by itself or made too many steps, UnreadableTrace for whatever cannot
+    be trusted.
     """
     parsed, scenario = header(folder)
     if not _there(folder / contract.END):
         raise IncompleteTrace(f"the run did not end by itself: {_crash_reason(folder)}")
-    end = read_json(folder, contract.END)
-    steps = end.get("steps")
-    if type(steps) is not int or not 0 <= steps <= MAX_STEPS:
-        raise UnreadableTrace(f"{folder / contract.END} says {one_line(repr(steps))} steps; record it again")
-    _verify(folder, end, scenario, steps)
-    batches = [b for r in range(scenario.ranks) for b in _batches(folder, scenario, r)]
+    steps, sums = _seal(folder, scenario)
+    _verify(folder, sums, scenario, steps)
+    batches = [b for r in range(scenario.ranks) for b in _batches(folder, scenario, r, steps)]
     batches.sort(key=lambda b: (b.step, b.micro_batch, b.rank))
-    return Trace(folder, parsed, scenario, reported(folder), tuple(batches), steps)
+    _told_alike(folder, batches)
+    lines = tuple(_reported(folder, scenario, rank, steps) for rank in range(scenario.ranks))
+    return Trace(folder, parsed, scenario, lines, tuple(batches), steps)
 
 
 def non_finite(tensors: dict[str, Tensor]) -> str | None:

@@ -1,24 +1,35 @@
 """The text files of a trace: its header, and what the framework reported. Read without torch: reports are quick.
 
-A trace may come from elsewhere: no name in it is followed, and sizes are bounded.
+A trace may come from elsewhere: no name in it is followed, sizes are bounded by what its scenario can hold, and
+docs/traces.md says of every number what it is held against.
 """
 
 from __future__ import annotations
 
-import json
-import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, ValidationError
 
 from adapters import contract
 from adapters.contract import Scenario
-from scenarios import text
+from harness import files
+from harness.traces import strict_json
+from scenarios import text, weights
 
-MAX_TEXT = 256 * 2**20
+MAX_JSON = 2 * 2**20
+"""Bytes of a header, a seal or a crash file. Those of the scenarios have some ten thousand."""
+MAX_STEP_LINE = 1024
+"""Bytes of what a framework reported of one step: four numbers."""
+MAX_LINES = 8 * 2**20
+"""Bytes of a file of lines, whatever the scenario."""
+MAX_STEPS = 1000
+"""Optimizer steps of a scenario. Those of the catalogue have three."""
+MAX_PARAMETERS = 2**22
+"""Numbers of a model. Those of the scenarios have 70 thousand."""
 LOGS, LOG_LINES, LOG_WIDTH, LOG_BYTES = 64, 20, 2000, 64 * 1024
 """What is shown of what ranks printed: why a run did not end by itself."""
 
@@ -32,10 +43,12 @@ def _float(value: Any) -> Any:
 
 
 Float = Annotated[float | None, BeforeValidator(_float)]
+# A list that is wrong is wrong at its first item: a million of them must not become a million complaints.
+Numbers = Annotated[list[Annotated[list[int], FailFast()]], FailFast()]
 
 
 class Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Reported(Line):
@@ -53,14 +66,17 @@ class MicroBatch(Line):
     step: int
     rank: int
     micro_batch: int
-    input_ids: list[list[int]]
-    loss_mask: list[list[int]] | None = None
-    position_ids: list[list[int]] | None = None
-    attention_start: list[list[int]]
+    input_ids: Numbers
+    loss_mask: Numbers | None = None
+    position_ids: Numbers | None = None
+    attention_start: Numbers
     """First token that each token may attend to; -1 for padding, -2 for a pattern that is not one causal run."""
 
 
 class Header(Line):
+    """What ran, and on what. But for the scenario and the number of ranks, nothing of it can be held against the
+    numbers: it is what the trace says of itself."""
+
     schema_: int = 0
     framework: str
     version: str
@@ -69,11 +85,11 @@ class Header(Line):
     scenario: dict[str, Any]
     scenario_hash: str
     ranks: int
-    shims: list[dict[str, str]] = []
+    shims: Annotated[list[dict[str, str]], FailFast()] = []
     packages: dict[str, str] = {}
     hardware: dict[str, Any] = {}
     python: str = ""
-    argv: list[str] = []
+    argv: Annotated[list[str], FailFast()] = []
     started: str = ""
 
 
@@ -91,31 +107,48 @@ def header(folder: Path) -> tuple[Header, Scenario]:
             f"{folder} has trace schema {one_line(repr(schema))}, this release reads {contract.TRACE_SCHEMA}; {remedy}"
         )
     try:
-        parsed = Header.model_validate({**data, "schema_": schema})
-        scenario = contract.scenario_from_dict(parsed.scenario)
-        for row in scenario.rows:
-            text.render(row, scenario.vocabulary)
+        parsed = Header.model_validate({**{k: v for k, v in data.items() if k != "schema"}, "schema_": schema})
+        return parsed, _scenario(parsed)
     except ValidationError as error:
-        first = error.errors()[0]
-        what = one_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
-        raise UnreadableTrace(f"{folder / contract.HEADER}: {what}; record it again") from None
-    except (ValueError, KeyError) as error:
-        what = f"{error} is in no vocabulary of the scenario" if isinstance(error, KeyError) else str(error)
-        raise UnreadableTrace(f"{folder / contract.HEADER}: {one_line(what)}; record it again") from None
+        raise _bad_header(folder, _first(error)) from None
+    except KeyError as error:
+        raise _bad_header(folder, f"{error} is in no vocabulary of the scenario") from None
+    except ValueError as error:
+        raise _bad_header(folder, str(error)) from None
+
+
+def _scenario(parsed: Header) -> Scenario:
+    """The scenario that the header tells, once it is known that nobody edited it. Raises ValueError and KeyError."""
+    scenario = contract.scenario_from_dict(parsed.scenario)
     if scenario.hash != parsed.scenario_hash:
-        raise UnreadableTrace(
-            f"{folder / contract.HEADER}: the scenario does not match its hash: it was edited; record it again"
-        )
+        raise ValueError("the scenario does not match its hash: it was edited")
     if parsed.ranks != scenario.ranks:
-        raise UnreadableTrace(
-            f"{folder / contract.HEADER}: {parsed.ranks} ranks ran a scenario of {scenario.ranks}; record it again"
-        )
-    return parsed, scenario
+        raise ValueError(f"{parsed.ranks} ranks ran a scenario of {scenario.ranks}")
+    if scenario.steps > MAX_STEPS:
+        raise ValueError(f"the scenario has {scenario.steps} steps, more than the {MAX_STEPS} that are read")
+    if (numbers := weights.count(scenario.model)) > MAX_PARAMETERS:
+        raise ValueError(f"the scenario's model has {numbers} parameters, more than the {MAX_PARAMETERS} that are read")
+    text.render_all(scenario.rows, scenario.vocabulary)
+    return scenario
 
 
-def reported(folder: Path, rank: int = 0) -> tuple[Reported, ...]:
+def _first(error: ValidationError) -> str:
+    """Where something does not fit, and why, in one line; of several the first."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, found['loc'])) or 'all of it'}: {found['msg']}"
+
+
+def _bad_header(folder: Path, what: str) -> UnreadableTrace:
+    return UnreadableTrace(f"{folder / contract.HEADER}: {one_line(what)}; record it again")
+
+
+def reported(folder: Path, scenario: Scenario, rank: int = 0) -> tuple[Reported, ...]:
     """What a rank's framework told of each step, as far as it came. Raises UnreadableTrace."""
-    return tuple(read_lines(folder, contract.steps_file(rank), Reported))
+    name = contract.steps_file(rank)
+    lines = tuple(read_lines(folder, name, Reported, min(MAX_LINES, MAX_STEP_LINE * scenario.steps)))
+    if (odd := next((i for i, line in enumerate(lines) if line.step != i), None)) is not None:
+        raise bad_line(folder, name, odd + 1, f"step is {lines[odd].step}, expected {odd}")
+    return lines
 
 
 @dataclass(frozen=True)
@@ -132,11 +165,10 @@ def tails(folder: Path) -> Iterator[Tail]:
     Raises OSError.
     """
     for log in sorted(folder.glob("log-r*.txt"))[:LOGS]:
-        if log.is_symlink() or not log.is_file():
+        try:
+            lines = files.tail(log, LOG_BYTES).decode(errors="replace").splitlines()[-LOG_LINES:]
+        except (files.NotRegular, files.Link):
             continue
-        with log.open("rb") as content:
-            content.seek(max(0, log.stat().st_size - LOG_BYTES))
-            lines = content.read().decode(errors="replace").splitlines()[-LOG_LINES:]
         yield Tail(log.name, tuple(line[:LOG_WIDTH] for line in lines))
 
 
@@ -147,47 +179,57 @@ def one_line(value: object) -> str:
 
 
 def read_bytes(folder: Path, name: str, limit: int) -> bytes:
+    """All of a file of a trace, which is a regular one and no link. Raises UnreadableTrace."""
+    with told(folder, name, limit):
+        return files.read(folder / name, limit, follow=False)
+
+
+@contextmanager
+def told(folder: Path, name: str, limit: int) -> Iterator[None]:
+    """What keeps a file of a trace from being read becomes an UnreadableTrace."""
     path = folder / name
     try:
-        if path.is_symlink() or (path.parent != folder and path.parent.is_symlink()):
-            raise UnreadableTrace(f"{path} is a symbolic link, which a trace never holds; copy the trace as files")
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise UnreadableTrace(f"{path} is no file; record it again")
-        if found.st_size > limit:
-            raise UnreadableTrace(
-                f"{path} has {found.st_size} bytes, more than the {limit} that are read; it is not a trace's:"
-                " record it again"
-            )
-        return path.read_bytes()
+        if path.parent != folder and path.parent.is_symlink():
+            raise files.Link
+        yield
     except FileNotFoundError:
         raise UnreadableTrace(f"{folder} has no {name}: not a trace, or a part is lost; record it again") from None
+    except files.Link:
+        raise UnreadableTrace(
+            f"{path} is a symbolic link, which a trace never holds; copy the trace as files"
+        ) from None
+    except files.NotRegular:
+        raise UnreadableTrace(f"{path} is no file; record it again") from None
+    except files.TooLarge:
+        raise UnreadableTrace(
+            f"{path} has more than the {limit} bytes that its scenario can fill; it is not a trace's: record it again"
+        ) from None
     except OSError as error:
         raise UnreadableTrace(f"{path} cannot be read ({error.strerror}); check its permissions") from None
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """The object in a JSON file of a trace. Raises UnreadableTrace."""
     try:
-        value = json.loads(read_bytes(folder, name, MAX_TEXT))
-    except RecursionError:
-        raise UnreadableTrace(f"{folder / name} is nested too deeply for a trace's; record it again") from None
-    except ValueError as error:
+        value = strict_json.loads(read_bytes(folder, name, MAX_JSON))
+    except strict_json.BadJson as error:
         raise UnreadableTrace(
-            f"{folder / name} is not JSON ({one_line(error)}); it was truncated: record it again"
+            f"{folder / name}: {one_line(error)}; it was truncated or edited: record it again"
         ) from None
     if not isinstance(value, dict):
         raise UnreadableTrace(f"{folder / name} holds no JSON object; record it again")
     return value
 
 
-def read_lines(folder: Path, name: str, kind: type[L]) -> Iterator[L]:
-    for number, line in enumerate(read_bytes(folder, name, MAX_TEXT).splitlines(), 1):
+def read_lines(folder: Path, name: str, kind: type[L], limit: int) -> Iterator[L]:
+    """The records in a file of lines of at most `limit` bytes. Raises UnreadableTrace."""
+    for number, line in enumerate(read_bytes(folder, name, limit).splitlines(), 1):
         try:
-            yield kind.model_validate_json(line)
+            yield kind.model_validate(strict_json.loads(line))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the line"
-            raise bad_line(folder, name, number, f"{where}: {first['msg']}") from None
+            raise bad_line(folder, name, number, _first(error)) from None
+        except strict_json.BadJson as error:
+            raise bad_line(folder, name, number, str(error)) from None
 
 
 def bad_line(folder: Path, name: str, number: int, what: str) -> UnreadableTrace:

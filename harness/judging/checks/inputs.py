@@ -10,6 +10,7 @@ from harness.judging.evidence import StepEvidence
 from harness.traces import batch
 from harness.traces.batch import Conversation
 from harness.verdicts.findings import Finding
+from scenarios import text
 
 
 def _words(evidence: StepEvidence, ids: Sequence[int]) -> str:
@@ -31,12 +32,12 @@ def batch_composition(evidence: StepEvidence) -> list[Finding]:
     wanted = Counter(known[rows[r].ids] for r in batch.expected(evidence.right.scenario, evidence.step))
     missing, extra = sorted((wanted - seen).elements()), sorted((seen - wanted).elements())
     foreign = [c for c in evidence.right.conversations if c.row is None]
-    findings = [_foreign(evidence, c, missing) for c in foreign]
+    findings = [_foreign(evidence, c, missing, rows) for c in foreign]
     if not foreign and (missing or extra):
         parts = [
-            f"{what} rows {', '.join(map(str, rows))}"
-            for what, rows in (("lacks", missing), ("repeats or adds", extra))
-            if rows
+            f"{what} rows {', '.join(map(str, numbers))}"
+            for what, numbers in (("lacks", missing), ("repeats or adds", extra))
+            if numbers
         ]
         findings.append(
             Finding(
@@ -50,8 +51,7 @@ def batch_composition(evidence: StepEvidence) -> list[Finding]:
     return findings
 
 
-def _foreign(evidence: StepEvidence, c: Conversation, missing: Sequence[int]) -> Finding:
-    rows = batch.right_rows(evidence.right.scenario)
+def _foreign(evidence: StepEvidence, c: Conversation, missing: Sequence[int], rows: Sequence[text.Rendered]) -> Finding:
     closest = max(missing, key=lambda r: difflib.SequenceMatcher(None, rows[r].ids, c.ids).ratio(), default=None)
     wanted = rows[closest].ids if closest is not None else ()
     position = next(

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
 
 from harness.judging.evidence import StepEvidence
+from harness.traces.text_files import Reported
 from harness.verdicts.findings import Finding
 
 SOURCE = "floor of this step x margin"
 
 
+def _first_wrong(
+    evidence: StepEvidence, told: Callable[[Reported], float | None], right: Callable[[float], bool]
+) -> tuple[str, int | None, float] | None:
+    """The first rank that told a wrong number, in words and for the finding, and the number. Most frameworks tell every
+    rank's log the same; one that tells rank 0's alone leaves the others out."""
+    for rank, line in enumerate(evidence.recorded.told):
+        got = told(line)
+        if got is not None and not right(got):
+            return (f" of rank {rank}", rank, got) if rank else ("", None, got)
+    return None
+
+
 def _compare(
-    evidence: StepEvidence, code: str, what: str, got: float | None, right: float, allowed: float
+    evidence: StepEvidence, code: str, what: str, told: Callable[[Reported], float | None], right: float, allowed: float
 ) -> list[Finding]:
-    if got is None or (math.isfinite(got) and abs(got / right - 1) <= allowed):
+    wrong = _first_wrong(evidence, told, lambda got: math.isfinite(got) and abs(got / right - 1) <= allowed)
+    if wrong is None:
         return []
+    of_rank, rank, got = wrong
     return [
         Finding(
             code,
-            f"reported {what} at step {evidence.step} is {got:.6g}, expected {right:.6g}"
+            f"reported {what}{of_rank} at step {evidence.step} is {got:.6g}, expected {right:.6g}"
             f" (ratio {got / right:.6g}, allowed 1 +- {allowed:.1g})",
             step=evidence.step,
+            rank=rank,
             observed=got,
             expected=right,
             tolerance=allowed,
@@ -32,31 +49,35 @@ def _compare(
 
 def loss(evidence: StepEvidence) -> list[Finding]:
     """`loss.value`: the reported loss against the mean over the trained tokens of the global batch."""
-    got = evidence.recorded.reported.loss if evidence.recorded.reported else None
-    return _compare(evidence, "loss.value", "loss", got, evidence.loss_right, evidence.floor.tolerance("loss"))
+    allowed = evidence.floor.tolerance("loss")
+    return _compare(evidence, "loss.value", "loss", lambda line: line.loss, evidence.loss_right, allowed)
 
 
 def grad_norm(evidence: StepEvidence) -> list[Finding]:
     """`grad-norm.value`: the reported norm against that of the right gradient before clipping."""
-    got = evidence.recorded.reported.grad_norm if evidence.recorded.reported else None
-    return _compare(
-        evidence, "grad-norm.value", "gradient norm", got, evidence.norm_right, evidence.floor.tolerance("norm")
-    )
+    allowed, right = evidence.floor.tolerance("norm"), evidence.norm_right
+    return _compare(evidence, "grad-norm.value", "gradient norm", lambda line: line.grad_norm, right, allowed)
 
 
 def learning_rate(evidence: StepEvidence) -> list[Finding]:
     """`learning-rate.value`: the reported rate against the one that the parameters moved with, right or wrong."""
-    got = evidence.recorded.reported.learning_rate if evidence.recorded.reported else None
     moved = statistics.median(u.learning_rate for u in evidence.update.explained)
     allowed = evidence.floor.tolerance("learning_rate")
-    if got is None or abs(got - moved) <= allowed * evidence.expected_learning_rate:
+    wrong = _first_wrong(
+        evidence,
+        lambda line: line.learning_rate,
+        lambda got: abs(got - moved) <= allowed * evidence.expected_learning_rate,
+    )
+    if wrong is None:
         return []
+    of_rank, rank, got = wrong
     return [
         Finding(
             "learning-rate.value",
-            f"reported learning rate at step {evidence.step} is {got:.6g}, but the parameters moved with {moved:.6g}"
-            f" (allowed {allowed:.1g} of the schedule's)",
+            f"reported learning rate{of_rank} at step {evidence.step} is {got:.6g}, but the parameters moved with"
+            f" {moved:.6g} (allowed {allowed:.1g} of the schedule's)",
             step=evidence.step,
+            rank=rank,
             observed=got,
             expected=moved,
             tolerance=allowed,

@@ -81,7 +81,7 @@ def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
     scenario = evidence[0].right.scenario
     *before, last = evidence
     allowed = {e.step: e.floor.tolerance("learning_rate") * scenario.optimizer.learning_rate for e in evidence}
-    told = {e.step: e.recorded.reported.learning_rate if e.recorded.reported else None for e in evidence}
+    told = {e.step: e.recorded.reported.learning_rate for e in evidence}
 
     def next_rate(step: int) -> bool:
         rate = told[step]
@@ -101,7 +101,6 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
             e.fit.hypothesis.scale == hypotheses.UNIT
             and e.fit.hypothesis.clip == "right"
             and hypotheses.clips(e.right, e.fit.norm * min(1.0, scale.factor))
-            and e.recorded.reported is not None
             and e.recorded.reported.grad_norm is not None
             and abs(e.recorded.reported.grad_norm / (e.fit.norm * scale.factor) - 1) <= e.floor.tolerance("norm")
             for e in evidence
@@ -111,9 +110,7 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
                 " clipping hides it, so the clip threshold acts earlier than it is meant to"
             )
             reported = ", ".join(
-                f"{e.recorded.reported.grad_norm:.6g}"
-                for e in evidence
-                if e.recorded.reported and e.recorded.reported.grad_norm
+                f"{e.recorded.reported.grad_norm:.6g}" for e in evidence if e.recorded.reported.grad_norm
             )
             line = f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
             kind = f"gradient-scale: {short(scale)}"

@@ -1,0 +1,72 @@
+"""A safetensors file of a trace: exactly the tensors that it should hold, each float, and nothing beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from torch import Tensor
+
+from harness.traces import strict_json
+
+LENGTH = 8
+"""Bytes that say how long the header is, little-endian, before it."""
+WIDEST = 8
+"""Bytes of the widest number."""
+HEADER_OF_A_TENSOR = 512
+"""Bytes that the header may have for each tensor, and twice that for what else it says. They take some hundred."""
+DTYPES = ("F64", "F32", "F16", "BF16")
+
+
+class BadTensors(ValueError):
+    """What is no such file; the message says what is wrong, behind its name."""
+
+
+def _header_limit(wanted: Mapping[str, tuple[int, ...]]) -> int:
+    return HEADER_OF_A_TENSOR * (len(wanted) + 2)
+
+
+def limit(wanted: Mapping[str, tuple[int, ...]]) -> int:
+    """Bytes that a file of these tensors may have."""
+    return LENGTH + _header_limit(wanted) + WIDEST * sum(math.prod(shape) for shape in wanted.values())
+
+
+def load(content: bytes, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """The tensors of a file, of which `wanted` has every name with its shape. Raises BadTensors.
+
+    The header is looked at before the library sees it, which makes a file of 180 MB of header into 5 GB.
+    """
+    try:
+        _check(_entries(content, _header_limit(wanted)), wanted)
+        return load_safetensors(content)
+    # KeyError: a dtype that safetensors knows and its torch half does not. RuntimeError: a size beyond torch's.
+    except (SafetensorError, KeyError, RuntimeError, strict_json.BadJson) as error:
+        raise BadTensors(f"is not a safetensors file: {error}") from None
+
+
+def _entries(content: bytes, most: int) -> dict[str, Any]:
+    length = int.from_bytes(content[:LENGTH], "little")
+    if len(content) < LENGTH or length > len(content) - LENGTH:
+        raise BadTensors(f"is not a safetensors file: its header should have {length} bytes")
+    if length > most:
+        raise BadTensors(
+            f"is not a safetensors file of a trace: its header has {length} bytes, at most {most} are read"
+        )
+    entries = strict_json.loads(content[LENGTH : LENGTH + length])
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise BadTensors("is not a safetensors file: its header is no table of tensors")
+    entries.pop("__metadata__", None)  # what wrote it: "format": "pt"
+    return entries
+
+
+def _check(entries: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, tuple[int, ...]]) -> None:
+    for name, shape in wanted.items():
+        if name not in entries or entries[name].get("shape") != list(shape):
+            raise BadTensors(f"has no {name} of shape {list(shape)}")
+        if (dtype := entries[name].get("dtype")) not in DTYPES:
+            raise BadTensors(f"holds {dtype} in {name}, not floats")
+    if odd := next((name for name in entries if name not in wanted), None):
+        raise BadTensors(f"holds {odd}, which is no tensor of its model at that step and rank")
