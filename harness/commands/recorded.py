@@ -44,11 +44,21 @@ def lone_cell(folder: Path) -> CellRecord:
 
 
 def judged_again(cell: CellRecord, judgement: Judgement) -> CellRecord:
-    """The cell by what was found now, with what is known of its release. Raises BadAccepted."""
+    """The cell by what was found now, with what is known of its release; unknown if the trace is another cell's.
+
+    Raises BadAccepted.
+    """
     from harness.judging import accepted
     from harness.session.cell import judged_record
+    from harness.traces.text_files import one_line
 
     found, header = judged_record(cell, judgement), judgement.header
     if header is None:
         return found
+    if header.framework != cell.framework or cell.scenario_hash not in (None, header.scenario_hash):
+        reason = (
+            f"{cell.trace} is of another cell: of {one_line(header.framework)} on a scenario of hash"
+            f" {one_line(header.scenario_hash)}"
+        )
+        return cell.model_copy(update={"verdict": "unknown", "reason": reason, "findings": [], "diagnoses": []})
     return accepted.apply(found, {**header.packages, header.framework: header.version}, accepted.load())

@@ -42,7 +42,7 @@ BYTES_A_TOKEN = 128
 """Room in a file of batches for all that is recorded of one token: four numbers. They take a dozen."""
 
 _OWN = re.compile(r"(steps|batches)-r\d+\.jsonl|tensors/.*\.safetensors")
-"""Names that only a trace's own files have. Beside them lie logs and what the judge recovered, which are no part of it."""
+"""Names that a trace's own files have. Beside them lie logs and what the judge recovered, which are no part of it."""
 
 
 class IncompleteTrace(Exception):
@@ -64,7 +64,7 @@ class Trace:
     _read: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def tensors(self, step: int, rank: int = 0) -> dict[str, Tensor]:
-        """State after `step` optimizer steps: those tensors that a trace holds, and no others. Raises UnreadableTrace."""
+        """State after `step` optimizer steps: the tensors that a trace holds, and no others. Raises UnreadableTrace."""
         name = contract.tensors_file(step, rank)
         if name not in self._read:
             wanted = _tensors(self.scenario, step, rank)
@@ -84,7 +84,7 @@ class Trace:
 
 
 def _tensors(scenario: Scenario, step: int, rank: int) -> Mapping[str, tuple[int, ...]]:
-    """Name and shape of every tensor in a file. Moments are rank 0's alone, and there are none before the first step."""
+    """Name and shape of every tensor in a file. Moments are rank 0's alone, and none before the first step."""
     kinds = ("param", "exp_avg", "exp_avg_sq") if rank == 0 and step > 0 else ("param",)
     shapes = weights.shapes(scenario.model)
     return {f"{kind}/{name}": shape for kind in kinds for name, shape in shapes.items()}

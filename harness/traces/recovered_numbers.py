@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, TypeAdapter, ValidationError
 
 from harness import files
 
 FILE = "recovered.json"
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 8 * 2**20
+"""What the catalogue's scenarios leave has some fifty thousand."""
 
+T = TypeVar("T")
+# A list that is wrong is wrong at its first item: a million of them must not become a million complaints.
+Many = Annotated[tuple[T, ...], FailFast()]
 
 FOREIGN_SHARE = 0.1
 """Share of a gradient that may come from something other than the batch's tokens before their weights mean nothing.
@@ -37,10 +42,10 @@ class ConversationWeights(_Record):
     micro_batch: int
     row: int | None
     """Of the scenario; None for tokens that are no row of it."""
-    ids: tuple[int, ...]
-    trained: tuple[bool, ...]
+    ids: Many[int]
+    trained: Many[bool]
     """Whether each token is one of the response's."""
-    weights: tuple[float, ...]
+    weights: Many[float]
     """x N, one for each token but the first, which nothing predicts."""
 
     @property
@@ -99,9 +104,9 @@ class StepWeights(_Record):
     grad_norm: Compared
     """Before clipping; `recovered` is that of the gradient that the optimizer consumed, after clipping."""
     learning_rate: Compared
-    tensors: tuple[TensorStep, ...]
+    tensors: Many[TensorStep]
     """In the model's order."""
-    conversations: tuple[ConversationWeights, ...]
+    conversations: Many[ConversationWeights]
 
     @property
     def tells(self) -> bool:
@@ -109,7 +114,7 @@ class StepWeights(_Record):
         return weights_tell(self.residual, self.residual_tolerance)
 
 
-_STEPS = TypeAdapter(tuple[StepWeights, ...])
+_STEPS = TypeAdapter(Many[StepWeights])
 
 
 def write(steps: Sequence[StepWeights], trace: Path) -> None:
@@ -120,8 +125,7 @@ def write(steps: Sequence[StepWeights], trace: Path) -> None:
 
 def read(trace: Path) -> tuple[StepWeights, ...]:
     """The steps of a trace; none if the file is missing, a link, too large, or not what `write` leaves."""
-    path = trace / FILE
     try:
-        return () if path.is_symlink() or path.stat().st_size > MAX_BYTES else _STEPS.validate_json(path.read_bytes())
+        return _STEPS.validate_json(files.read(trace / FILE, MAX_BYTES, follow=False))
     except (OSError, ValidationError):
         return ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, PlainValidator, ValidationError
 
 from adapters import contract
 from adapters.contract import Scenario
@@ -42,9 +42,21 @@ def _float(value: Any) -> Any:
     return float(value.replace("Infinity", "inf")) if value in ("NaN", "Infinity", "-Infinity") else value
 
 
+def _numbers(value: Any) -> Any:
+    """Told by its first fault: a million of them must not become a million complaints, as pydantic would make them."""
+    if type(value) is not list:
+        raise ValueError("no list of sequences")
+    for i, sequence in enumerate(value):
+        if type(sequence) is not list:
+            raise ValueError(f"sequence {i} is no list of numbers")
+        if any(type(number) is not int for number in sequence):
+            place = next(j for j, number in enumerate(sequence) if type(number) is not int)
+            raise ValueError(f"number {place} of sequence {i} is no whole number")
+    return value
+
+
 Float = Annotated[float | None, BeforeValidator(_float)]
-# A list that is wrong is wrong at its first item: a million of them must not become a million complaints.
-Numbers = Annotated[list[Annotated[list[int], FailFast()]], FailFast()]
+Numbers = Annotated[list[list[int]], PlainValidator(_numbers)]
 
 
 class Line(BaseModel):

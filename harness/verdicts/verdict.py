@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from adapters.contract import encode_float
 from harness import files
@@ -15,6 +24,12 @@ from harness.verdicts.findings import UNKNOWN_CODES, Diagnosis, Finding
 
 SCHEMA = 1
 FILE = "verdict.json"
+MAX_BYTES = 32 * 2**20
+"""A cell takes 500 bytes, one with many findings some ten thousand."""
+
+T = TypeVar("T")
+# A list that is wrong is wrong at its first item: a million of them must not become a million complaints.
+Many = Annotated[list[T], FailFast()]
 
 Outcome = Literal["pass", "fail", "accepted", "unknown", "unsupported"]
 
@@ -62,7 +77,7 @@ class DiagnosisRecord(BaseModel):
     summary: str
     explains: Annotated[float, Field(ge=-1e-6, le=1 + 1e-6, allow_inf_nan=False)]
     """Share of the deviation, 0 to 1 but for rounding."""
-    codes: list[str]
+    codes: Many[str]
     evidence: str
     upstream: str | None = None
     remedy: str | None = None
@@ -92,8 +107,8 @@ class CellRecord(BaseModel):
     verdict: ReadOutcome
     reason: str | None = None
     """One line for `unknown` and `unsupported`."""
-    findings: list[FindingRecord] = Field(default_factory=list)
-    diagnoses: list[DiagnosisRecord] = Field(default_factory=list)
+    findings: Many[FindingRecord] = Field(default_factory=list)
+    diagnoses: Many[DiagnosisRecord] = Field(default_factory=list)
     trace: Annotated[str | None, AfterValidator(_inside)] = None
     """Folder of the trace, relative to `verdict.json` and inside its folder."""
     seconds: float | None = None
@@ -122,7 +137,7 @@ Side = Literal["right", "wrong", "fed otherwise", "unjudged"]
 class GroupRecord(BaseModel):
     """Runs of one scenario that made the same update."""
 
-    members: list[str]
+    members: Many[str]
     """Names of cells."""
     votes: int
     """Families of frameworks among them: what shares its training loop is not independent."""
@@ -151,7 +166,7 @@ class RowRecord(BaseModel):
 
     step: int
     row: int
-    spans: list[list[tuple[int, int, float]] | None]
+    spans: Many[list[tuple[int, int, float]] | None]
     """For each group: first and last position and weight x N of each stretch of equally weighted tokens; stretches
     without weight are left out. None where the group's weights are not known, or it did not train on the row."""
 
@@ -161,25 +176,25 @@ class ViewRecord(BaseModel):
 
     scenario: str
     seed: int = 0
-    groups: list[GroupRecord] = Field(default_factory=list)
+    groups: Many[GroupRecord] = Field(default_factory=list)
     """Most votes first."""
     reason: str | None = None
     """Why there are none."""
     majority: int | None = None
     """The group that most frameworks are in; None where the vote is even, or nobody agrees."""
-    distances: list[DistanceRecord] = Field(default_factory=list)
-    rows: list[RowRecord] = Field(default_factory=list)
-    inputs: list[list[str]] = Field(default_factory=list)
+    distances: Many[DistanceRecord] = Field(default_factory=list)
+    rows: Many[RowRecord] = Field(default_factory=list)
+    inputs: Many[list[str]] = Field(default_factory=list)
     """Cells that were fed the same tokens, masks and positions in every global batch, as far as each shows; those of
     most families of frameworks first."""
     inputs_majority: int | None = None
     """The set of `inputs` that most families of frameworks were fed; None where all were fed the same, the vote is
     even, or nobody agrees."""
-    masks_unseen: list[str] = Field(default_factory=list)
+    masks_unseen: Many[str] = Field(default_factory=list)
     """Cells whose models were handed no loss mask: theirs is in no comparison of inputs."""
-    left_out: list[str] = Field(default_factory=list)
+    left_out: Many[str] = Field(default_factory=list)
     """Cells whose traces do not hold every step."""
-    weights_untold: list[str] = Field(default_factory=list)
+    weights_untold: Many[str] = Field(default_factory=list)
     """Cells whose tokens' weights mean nothing, as much of the gradient comes from elsewhere, and are not in `rows`."""
 
     @property
@@ -194,8 +209,8 @@ class Verdict(BaseModel):
     schema_: Literal[1] = Field(default=1, alias="schema")
     lockstep: str = ""
     """Version of this harness."""
-    cells: list[CellRecord] = Field(default_factory=list)
-    views: list[ViewRecord] = Field(default_factory=list)
+    cells: Many[CellRecord] = Field(default_factory=list)
+    views: Many[ViewRecord] = Field(default_factory=list)
     """Scenarios that more than one framework ran, once the run is complete."""
     summary: dict[str, int] = Field(default_factory=dict)
     """Cells by verdict."""
@@ -249,11 +264,11 @@ def read(folder: Path) -> Verdict:
     """Read `folder/verdict.json`. Raises UnreadableVerdict with a one-line reason and what to do."""
     path = folder / FILE
     try:
-        return Verdict.model_validate_json(path.read_bytes())
+        return Verdict.model_validate_json(files.read(path, MAX_BYTES, follow=False))
     except FileNotFoundError:
         raise UnreadableVerdict(f"{folder} has no {FILE}; give the --out folder of a `lockstep run`") from None
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         what = f"{where}: {first['msg']}" if where else first["msg"]
         raise UnreadableVerdict(f"{path} cannot be read ({_one_line(what)}); run the cells again") from None
