@@ -54,6 +54,18 @@ def lines(folder: Path, name: str, change: Change) -> None:
     reseal(folder)
 
 
+def shorten(folder: Path, steps: int) -> None:
+    """As if only the first `steps` optimizer steps had been made."""
+    ranks = json.loads((folder / HEADER).read_text())["ranks"]
+    for path in (folder / "tensors").iterdir():
+        if int(path.name.split("-")[1][:4]) > steps:
+            path.unlink()
+    edit(folder / END, lambda end: end.update(steps=steps))
+    for rank in range(ranks):
+        for name in (steps_file(rank), batches_file(rank)):
+            lines(folder, name, lambda every: [line for line in every if line["step"] < steps])
+
+
 def batches(folder: Path, change: Change, rank: int = 0) -> None:
     lines(folder, batches_file(rank), change)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,60 @@ def test_a_file_is_read_up_to_a_size(tmp_path: Path) -> None:
         files.read(path, 9)
     with pytest.raises(FileNotFoundError):
         files.read(tmp_path / "none", 9)
+
+
+@pytest.mark.parametrize("size", [0, 1, 10])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, size: int) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for reading in (
+        lambda: files.read(pipe, size),
+        lambda: files.read_text(pipe, size),
+        lambda: files.tail(pipe, size),
+    ):
+        with pytest.raises(files.NotRegular, match=r"\Ait is no regular file\Z"):
+            reading()
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/dev", "/dev/stdin"])
+def test_a_device_or_a_folder_is_no_file(path: str) -> None:
+    with pytest.raises(files.Refused):
+        files.read(Path(path), 10)
+
+
+def test_a_socket_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket is short
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("socket")
+        with pytest.raises(OSError, match="No such device"):
+            files.read(Path("socket"), 10)
+
+
+def test_a_link_is_followed_only_where_it_may_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("told")
+    (tmp_path / "link").symlink_to("file")
+    assert files.read(tmp_path / "link", 4) == b"told"
+    with pytest.raises(files.Link, match=r"\Ait is a symbolic link\Z"):
+        files.read(tmp_path / "link", 4, follow=False)
+    with pytest.raises(files.Link):
+        files.tail(tmp_path / "link", 4)
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    for name in ("x" * 300, "a\0b"):
+        with pytest.raises(OSError):
+            files.read(tmp_path / name, 10)
+
+
+def test_the_end_of_a_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"0123456789")
+    assert [files.tail(log, most) for most in (3, 10, 99)] == [b"789", b"0123456789", b"0123456789"]
+
+
+def test_a_file_that_is_too_large_is_not_read_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    path.touch()
+    os.truncate(path, 2**45)
+    with pytest.raises(files.TooLarge):
+        files.read(path, 2**30)

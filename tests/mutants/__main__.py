@@ -26,7 +26,8 @@ from harness.judging.judge import judge
 from harness.oracle.basis import BasisCache
 from harness.verdicts import verdict
 from tests.mutants.declared import declared
-from tests.mutants.mutate import Mutation, Unchanged, mutate
+from tests.mutants.json_changes import Unchanged
+from tests.mutants.mutate import Mutation, mutate
 from tests.mutants.trace import Copy
 
 LONGEST = 60

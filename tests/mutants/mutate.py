@@ -14,9 +14,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from adapters.contract import END, HEADER, batches_file, steps_file, tensors_file
+from tests.mutants.json_changes import Unchanged, change, choose, named, text, value_at
 from tests.mutants.trace import Copy
-
-TWICE, NAN = "\u00a7twice", "\u00a7nan"
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,6 @@ class Mutation:
     how: str
 
 
-class Unchanged(Exception):
-    """The change came to nothing; try another."""
-
-
 def mutate(copy: Copy, draw: random.Random) -> Mutation:
     """Change a copy of a trace and seal it again. Raises Unchanged."""
     kind = draw.choices(list(KINDS), [weight for weight, _ in KINDS.values()])[0]
@@ -43,137 +38,22 @@ def mutate(copy: Copy, draw: random.Random) -> Mutation:
     return found
 
 
-# ---- JSON
-
-
-def _choose(value: Any, draw: random.Random) -> tuple[Any, ...]:
-    """A path; long lists of numbers do not crowd out the rest."""
-    path: tuple[Any, ...] = ()
-    while isinstance(value, dict | list) and value and draw.random() < 0.85:
-        key = draw.choice(list(value)) if isinstance(value, dict) else draw.randrange(len(value))
-        path, value = (*path, key), value[key]
-    return path
-
-
-def _at(value: Any, path: tuple[Any, ...]) -> Any:
-    for key in path:
-        value = value[key]
-    return value
-
-
-def _put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    if not path:
-        return new
-    parent = _at(value, path[:-1])
-    parent[path[-1]] = new
-    return value
-
-
-def _named(path: tuple[Any, ...]) -> str:
-    return ".".join(str(key) for key in path if isinstance(key, str)) or "all of it"
-
-
-NUMBERS: dict[str, Callable[[Any], Any]] = {
-    "larger": lambda v: v + 1 if isinstance(v, int) else v * 1.5 + 1e-3,
-    "smaller": lambda v: v - 1 if isinstance(v, int) else v * 0.5 - 1e-3,
-    "negative": lambda v: -v - 1,
-    "none": lambda _: None,
-    "zero": lambda _: 0,
-    "a string": str,
-    "huge": lambda _: 10**30,
-    "a float": lambda v: float(v) + 0.5,
-    "NaN in words": lambda _: "NaN",
-    "NaN": lambda _: NAN,
-    "a truth": lambda _: True,
-    "a list": lambda v: [v],
-}
-STRINGS: dict[str, Callable[[Any], Any]] = {
-    "another": lambda v: v + "x",
-    "empty": lambda _: "",
-    "long": lambda _: "x" * 5000,
-    "escapes": lambda v: v + "\x1b]52;c;eA==\x07\u202e\x00",
-    "surrogate": lambda v: v + "\ud800",
-    "none": lambda _: None,
-    "a number": lambda _: 7,
-    "a list": lambda v: [v],
-}
-OTHERS: dict[str, Callable[[Any], Any]] = {
-    "none": lambda _: None,
-    "a number": lambda _: 7,
-    "a string": lambda _: "x",
-    "a list": lambda _: [],
-    "an object": lambda _: {},
-    "deep": lambda _: json.loads("[" * 400 + "]" * 400),
-}
-
-
-def _list(value: list[Any], draw: random.Random) -> tuple[str, list[Any]]:
-    at = draw.randrange(len(value)) if value else 0
-    other = draw.randrange(len(value)) if value else 0
-    swapped = list(value)
-    if value:
-        swapped[at], swapped[other] = swapped[other], swapped[at]
-    kinds = {
-        "an item less": value[:at] + value[at + 1 :],
-        "an item twice": value[: at + 1] + value[at:],
-        "items swapped": swapped,
-        "emptied": [],
-        "doubled": value * 2,
-        "turned around": value[::-1],
-        "made long": value * 2000,
-    }
-    return draw.choice(list(kinds.items()))
-
-
-def _object(value: dict[str, Any], draw: random.Random) -> tuple[str, dict[str, Any]]:
-    key = draw.choice(list(value)) if value else "x"
-    kinds = {
-        "a key less": {k: v for k, v in value.items() if k != key},
-        "a key more": {**value, "more": 1},
-        "a key twice": {**value, f"{TWICE}{key}": draw.choice([value.get(key), 7, None])},
-    }
-    return draw.choice(list(kinds.items()))
-
-
-def change(document: Any, draw: random.Random, path: tuple[Any, ...] | None = None) -> tuple[Any, tuple[Any, ...], str]:
-    """A JSON document with one change: the document, the path and the kind of change. Raises Unchanged."""
-    path = _choose(document, draw) if path is None else path
-    value = _at(document, path)
-    if isinstance(value, list) and draw.random() < 0.8:
-        how, new = _list(value, draw)
-    elif isinstance(value, dict) and draw.random() < 0.8:
-        how, new = _object(value, draw)
-    else:
-        scalar = isinstance(value, bool | dict | list) or value is None
-        table = OTHERS if scalar else STRINGS if isinstance(value, str) else NUMBERS
-        how = draw.choice(list(table))
-        new = table[how](value)
-    if type(new) is type(value) and new == value:
-        raise Unchanged
-    return _put(document, path, new), path, how
-
-
-def text(document: Any) -> str:
-    """With what JSON libraries do not write: a key twice, a number that is none."""
-    return json.dumps(document).replace(json.dumps(TWICE)[1:-1], "").replace(json.dumps(NAN), "NaN")
-
-
 # ---- header and seal
 
 
 def _header(copy: Copy, draw: random.Random) -> Mutation:
     document = copy.json(HEADER)
     inside = ("scenario",) if draw.random() < 0.6 else ()
-    path = (*inside, *_choose(_at(document, inside), draw))
+    path = (*inside, *choose(value_at(document, inside), draw))
     changed, path, how = change(document, draw, path)
     copy.write(HEADER, text(changed).encode())
-    return Mutation("header", _named(path), how)
+    return Mutation("header", named(path), how)
 
 
 def _seal(copy: Copy, draw: random.Random) -> Mutation:
     document, path, how = change(copy.json(END), draw)
     copy.write(END, text(document).encode())
-    return Mutation("end", _named(path[:1]), how)
+    return Mutation("end", named(path[:1]), how)
 
 
 # ---- lines
@@ -194,7 +74,7 @@ def _line(copy: Copy, draw: random.Random, kind: str, name: str) -> Mutation:
         before = json.loads(json.dumps(lines[at]))
         lines[at], path, how = change(lines[at], draw)
         copy.write(name, "".join(text(line) + "\n" for line in lines).encode())
-        return Mutation(kind, f"{_named(path)}{_place(before, path)}", how)
+        return Mutation(kind, f"{named(path)}{_place(before, path)}", how)
     other = draw.randrange(len(lines))
     more, _, _ = change(json.loads(json.dumps(lines[at])), draw)
     swapped = list(lines)

@@ -39,7 +39,7 @@ def test_the_trace_that_is_broken_below_is_right(good: Path, bases: BasisCache) 
     assert [(b.step, b.micro_batch, b.rank) for b in found.batches] == [
         (s, m, r) for s in range(2) for m in range(2) for r in range(2)
     ]
-    assert [r.step for r in found.reported] == [0, 1]
+    assert [[line.step for line in lines] for lines in found.reported] == [[0, 1], [0, 1]]
     assert found.state(0, "exp_avg") == {}
     assert set(found.state(1, "exp_avg")) == set(found.state(0, "param")) == set(found.state(2, "param", 1))
     assert found.tensors(1) is found.tensors(1)
@@ -82,7 +82,7 @@ def test_a_flipped_bit_in_the_seal(good: Path, tmp_path: Path, share: float, bit
     (folder / END).write_bytes(content)
     try:
         found = reader.read(folder)
-    except UnreadableTrace as error:
+    except (UnreadableTrace, IncompleteTrace) as error:
         assert "\n" not in str(error)  # noqa: PT017  either way is right
     else:
         sums = json.loads(content)["files"]
@@ -186,9 +186,33 @@ def test_a_folder_or_a_pipe_in_place_of_a_file(trace: Path, bases: BasisCache, n
 @pytest.mark.parametrize("name", [HEADER, steps_file(1), batches_file(0), tensors_file(2), tensors_file(0, 1)])
 def test_a_giant_file_is_not_read(trace: Path, bases: BasisCache, name: str) -> None:
     os.truncate(trace / name, 2**40)  # sparse: takes no room
-    assert "bytes, more than" in unreadable(trace, bases)
+    assert "has more than the" in unreadable(trace, bases)
+
+
+@pytest.mark.parametrize("name", [steps_file(0), steps_file(1), batches_file(0)])
+def test_text_is_bounded_by_the_scenario(trace: Path, bases: BasisCache, name: str) -> None:
+    """12 MB of short lines took 1.1 GB and 13 s."""
+    (trace / name).write_bytes(b'{"step": 0}\n' * 1_000_000)
+    breaking.reseal(trace)
+    assert "has more than the" in unreadable(trace, bases)
+
+
+def test_the_header_of_a_tensor_file_is_bounded(trace: Path, bases: BasisCache) -> None:
+    """One of 180 MB took 5 GB in the library that reads it."""
+    path = trace / tensors_file(1)
+    length, content = 20_000, path.read_bytes()
+    rest = content[8 + int.from_bytes(content[:8], "little") :]
+    path.write_bytes(length.to_bytes(8, "little") + b"{" + b" " * (length - 2) + b"}" + rest)
+    breaking.reseal(trace)
+    message = unreadable(trace, bases)
+    assert "has more than the" in message or "of its header's 20000 bytes" in message
+
+
+def test_a_scenario_that_is_too_large_is_not_read(trace: Path, bases: BasisCache) -> None:
+    breaking.scenario(trace, lambda s: s["model"].update(intermediate_size=10**6))
+    assert "has 48001584 parameters, more than the 4194304 that are read" in unreadable(trace, bases)
 
 
 def test_a_file_of_tensors_is_bounded_by_the_model(trace: Path, bases: BasisCache) -> None:
     breaking.tensors(trace, lambda t: t.update(more=torch.zeros(2**20)))
-    assert "bytes, more than" in unreadable(trace, bases)
+    assert "has more than the" in unreadable(trace, bases)
