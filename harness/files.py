@@ -55,9 +55,10 @@ def opened(path: Path, follow: bool = True) -> Iterator[BinaryIO]:
         raise
     except ValueError as error:  # a NUL in the name
         raise OSError(errno.EINVAL, str(error)) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotRegular
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NotRegular
         yield file
 
 

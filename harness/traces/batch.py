@@ -71,7 +71,8 @@ def _split(ids: tuple[int, ...], known: _Known) -> list[tuple[int, int | None]]:
     at = 0
     while at < len(ids):
         # Of two rows that fit, as where one is how the other begins, the longer one is taken.
-        length = next((n for n in known.lengths if ids[at : at + n] in known.index), None)
+        fits = (n for n in known.lengths if at + n <= len(ids) and ids[at : at + n] in known.index)
+        length = next(fits, None)
         if length is None:
             return [(len(ids), None)]
         pieces.append((length, known.index[ids[at : at + length]]))

@@ -176,7 +176,7 @@ def _first(change: Callable[[dict[str, object]], object]) -> breaking.Change:
         (_first(lambda b: b.update(rank=1)), "rank is 1, expected 0"),
         (_first(lambda b: b.update(rank=-1)), "rank is -1"),
         (_first(lambda b: b.update(step=-1)), "step -1"),
-        (_first(lambda b: b.update(step=10**25)), "follows step"),
+        (_first(lambda b: b.update(step=10**25)), "is after the last one"),
         (_first(lambda b: b.update(micro_batch=5)), "micro-batch 5 follows"),
         (_first(lambda b: b.pop("step")), "step"),
         (lambda lines: lines[:1] + lines, "follows"),
