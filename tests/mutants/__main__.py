@@ -28,6 +28,7 @@ from harness.verdicts import verdict
 from tests.mutants.declared import declared
 from tests.mutants.json_changes import Unchanged
 from tests.mutants.mutate import Mutation, mutate
+from tests.mutants.remembered import remembered
 from tests.mutants.trace import Copy
 
 LONGEST = 60
@@ -68,14 +69,15 @@ def main() -> int:
     torch.set_num_threads(1)
     signal.signal(signal.SIGALRM, _too_long)
     bad = 0
-    for trace in asked.traces:
-        bad += _of(trace, asked.count, asked.seed)
+    cache = BasisCache()
+    with remembered(cache):
+        for trace in asked.traces:
+            bad += _of(trace, asked.count, asked.seed, cache)
     return 1 if bad else 0
 
 
-def _of(trace: Path, count: int, seed: int) -> int:
+def _of(trace: Path, count: int, seed: int, cache: BasisCache) -> int:
     """Mutants of one trace; how many of them are a hole, raise, or take too long."""
-    cache = BasisCache()
     began = time.monotonic()
     right = verdict.outcome(judge(trace, cache).findings)
     need, took = _peak(), time.monotonic() - began
