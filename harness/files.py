@@ -7,8 +7,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 
 class Refused(OSError):
@@ -40,7 +40,7 @@ class Link(Refused):
 
 
 @contextmanager
-def opened(path: Path, follow: bool = True) -> Iterator[BinaryIO]:
+def opened(path: Path, follow: bool = True) -> Iterator[BufferedReader]:
     """A regular file, open for reading bytes; nothing else is waited for.
 
     `follow` says whether its last name may be a symbolic link. Raises NotRegular, Link and OSError.
