@@ -92,7 +92,7 @@ def _missing(trace: Trace, steps: tuple[StepEvidence, ...]) -> list[Finding]:
             step=s.step,
         )
         for s in steps
-        if s.condition > SINGULAR
+        if not s.condition <= SINGULAR
     ]
     return findings
 

@@ -14,7 +14,7 @@ from harness.oracle.floor import State
 from harness.oracle.observe import Moments
 from harness.oracle.update import TensorState
 from harness.traces.reader import IncompleteTrace, Trace, non_finite
-from harness.traces.text_files import Reported
+from harness.traces.text_files import Reported, UnreadableTrace
 from scenarios import weights
 
 
@@ -69,13 +69,18 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
 
 
 def check_states(trace: Trace) -> None:
-    """Raises NonFinite if a number of any rank is none, IncompleteTrace if the run did not begin with the scenario's
-    parameters, and UnreadableTrace."""
+    """Raises NonFinite if a number of any rank is none, UnreadableTrace if one cannot be what it is said to be, and
+    IncompleteTrace if the run did not begin with the scenario's parameters."""
     for rank in range(trace.header.ranks):
         for step in range(trace.steps + 1):
             if bad := non_finite(trace.tensors(step, rank)):
                 of_rank = f" of rank {rank}" if rank else ""
                 raise NonFinite(f"{bad}{of_rank} holds a NaN or an infinity after step {step}")
+            squares = trace.state(step, "exp_avg_sq", rank)
+            if bad := next((name for name, t in sorted(squares.items()) if bool((t < 0).any())), None):
+                raise UnreadableTrace(
+                    f"exp_avg_sq/{bad} after step {step} holds a mean of squares below 0; record it again"
+                )
     if (other := _not_initial(trace)) is not None:
         raise IncompleteTrace(
             f"the run did not begin with the scenario's parameters: {other} is not that of its checkpoint, so that"

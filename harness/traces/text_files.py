@@ -67,9 +67,9 @@ class Reported(Line):
     """One optimizer step as the framework told it."""
 
     step: int
-    loss: Float = None
-    grad_norm: Float = None
-    learning_rate: Float = None
+    loss: Float
+    grad_norm: Float
+    learning_rate: Float
 
 
 class MicroBatch(Line):
@@ -79,8 +79,8 @@ class MicroBatch(Line):
     rank: int
     micro_batch: int
     input_ids: Numbers
-    loss_mask: Numbers | None = None
-    position_ids: Numbers | None = None
+    loss_mask: Numbers | None
+    position_ids: Numbers | None
     attention_start: Numbers
     """First token that each token may attend to; -1 for padding, -2 for a pattern that is not one causal run."""
 

@@ -54,8 +54,8 @@ def of_step(evidence: StepEvidence) -> dict[str, float]:
         {n: s.first for n, s in states.items()},
         {n: s.second for n, s in states.items()},
     )
-    norm = told.grad_norm if told and told.grad_norm is not None else right.norm
-    loss = told.loss if told and told.loss is not None else right.loss
+    norm = told.grad_norm if told.grad_norm is not None else right.norm
+    loss = told.loss if told.loss is not None else right.loss
     found = floor.deviations(right, recorded.before, after, norm, loss)
     units = {f.name: getattr(found, f.name) / getattr(evidence.floor, f.name) for f in fields(Floor)}
     return units | _of_updates(evidence)

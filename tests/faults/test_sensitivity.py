@@ -24,7 +24,8 @@ def _tied(scenario: Scenario) -> Scenario:
 
 def _told(step: StepEvidence, **changed: float) -> StepEvidence:
     """The same step with another number reported of it."""
-    return replace(step, recorded=replace(step.recorded, reported=step.recorded.reported.model_copy(update=changed)))
+    told = tuple(line.model_copy(update=changed) for line in step.recorded.told)
+    return replace(step, recorded=replace(step.recorded, told=told))
 
 
 def _place(scenario, row: int) -> tuple[int, int]:

@@ -87,7 +87,7 @@ def _of(trace: Path, count: int, seed: int, cache: BasisCache) -> int:
     longest, bad = 0.0, 0
     with tempfile.TemporaryDirectory(prefix="lockstep-mutants-", dir=trace.parent) as home:
         for number in range(count):
-            _, mutation = mutant(trace, Path(home) / "trace", random.Random(f"{seed}/{number}"))
+            _, mutation = mutant(trace, Path(home) / "trace", random.Random(f"{trace}/{seed}/{number}"))
             began = time.monotonic()
             signal.alarm(LONGEST)
             try:

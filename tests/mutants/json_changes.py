@@ -93,24 +93,25 @@ def _list(value: list[Any], draw: random.Random) -> tuple[str, list[Any]]:
     return draw.choice(list(kinds.items()))
 
 
-def _object(value: dict[str, Any], draw: random.Random) -> tuple[str, dict[str, Any]]:
+def _object(value: dict[str, Any], draw: random.Random) -> tuple[str, str, dict[str, Any]]:
     key = draw.choice(list(value)) if value else "x"
     kinds = {
         "a key less": {k: v for k, v in value.items() if k != key},
         "a key more": {**value, "more": 1},
         "a key twice": {**value, f"{TWICE}{key}": draw.choice([value.get(key), 7, None])},
     }
-    return draw.choice(list(kinds.items()))
+    how = draw.choice(list(kinds))
+    return key if how == "a key less" else "", how, kinds[how]
 
 
 def change(document: Any, draw: random.Random, path: tuple[Any, ...] | None = None) -> tuple[Any, tuple[Any, ...], str]:
     """A JSON document with one change: the document, the path and the kind of change. Raises Unchanged."""
     path = choose(document, draw) if path is None else path
-    value = value_at(document, path)
+    value, key = value_at(document, path), ""
     if isinstance(value, list) and draw.random() < 0.8:
         how, new = _list(value, draw)
     elif isinstance(value, dict) and draw.random() < 0.8:
-        how, new = _object(value, draw)
+        key, how, new = _object(value, draw)
     else:
         scalar = isinstance(value, bool | dict | list) or value is None
         table = OTHERS if scalar else STRINGS if isinstance(value, str) else NUMBERS
@@ -118,7 +119,7 @@ def change(document: Any, draw: random.Random, path: tuple[Any, ...] | None = No
         new = table[how](value)
     if type(new) is type(value) and new == value:
         raise Unchanged
-    return _put(document, path, new), path, how
+    return _put(document, path, new), (*path, *([key] if key else [])), how
 
 
 def text(document: Any) -> str:

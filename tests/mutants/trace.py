@@ -67,14 +67,14 @@ class Copy:
     def names(self) -> list[str]:
         return [HEADER, *self.texts, *(tensors_file(*state) for state in self.states)]
 
-    def seal(self) -> None:
-        """Make every checksum right, and the hash of the scenario."""
+    def seal(self, hashed: bool = True) -> None:
+        """Make every checksum right, and the hash of the scenario if `hashed`."""
         with contextlib.suppress(Exception):  # of a header that is none, nothing can be made right
             if not self.path(HEADER).is_file():  # reading a pipe would wait for ever
                 raise FileNotFoundError
             header = self.json(HEADER)
             right = scenario_from_dict(header["scenario"]).hash
-            if header["scenario_hash"] != right:
+            if hashed and header["scenario_hash"] != right:
                 self.write(HEADER, json.dumps({**header, "scenario_hash": right}).encode())
         end = self.json(END)
         self.write(END, json.dumps({**end, "files": digests(self.folder)}).encode())

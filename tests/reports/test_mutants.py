@@ -29,7 +29,7 @@ from tests.reports.test_across import parted
 from tests.reports.test_terminal import DROPPED, finding
 
 TRACE = Path("cells") / "one"
-FILES = (verdict.FILE, TRACE / recovered_numbers.FILE, TRACE / HEADER, TRACE / steps_file(0))
+FILES = (Path(verdict.FILE), TRACE / recovered_numbers.FILE, TRACE / HEADER, TRACE / steps_file(0))
 
 
 @pytest.fixture(scope="module")

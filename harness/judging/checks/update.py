@@ -17,7 +17,9 @@ def learning_rate(evidence: StepEvidence) -> list[Finding]:
     """`update.learning-rate`, one finding for all tensors that got the same wrong rate."""
     right, allowed = evidence.expected_learning_rate, evidence.floor.tolerance("learning_rate")
     wrong = [
-        u for u in evidence.update.explained if abs(u.learning_rate / right - 1) > max(allowed, MARGIN * u.rate_error)
+        u
+        for u in evidence.update.explained
+        if not abs(u.learning_rate / right - 1) <= max(allowed, MARGIN * u.rate_error)  # also where it is no number
     ]
     groups: dict[str, list[TensorUpdate]] = {}
     for update in wrong:
@@ -54,8 +56,8 @@ def weight_decay(evidence: StepEvidence) -> list[Finding]:
         u
         for u in evidence.update.explained
         if u.learning_rate
-        and abs(u.weight_decay - evidence.expected_decay(u.tensor))
-        > max(allowed, MARGIN * u.decay_error, u.decay_bound)
+        and not abs(u.weight_decay - evidence.expected_decay(u.tensor))
+        <= max(allowed, MARGIN * u.decay_error, u.decay_bound)
     ]
     if not wrong:
         return []
@@ -87,7 +89,7 @@ def _betas(evidence: StepEvidence) -> list[Finding]:
     for name in ("beta1", "beta2"):
         got, right = getattr(evidence.betas, name), getattr(evidence.right.scenario.optimizer, name)
         allowed = evidence.floor.tolerance(name)
-        if got is not None and abs(got - right) > allowed:
+        if got is not None and not abs(got - right) <= allowed:
             findings.append(
                 Finding(
                     "update.moments",

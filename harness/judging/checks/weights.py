@@ -21,7 +21,7 @@ def token_weights(evidence: StepEvidence) -> list[Finding]:
     hypothesis = evidence.fit.hypothesis
     findings = [_PARTS[part](evidence, hypothesis) for part in wrong_parts(hypothesis)]
     # Where the tokens do not explain the gradient, `residual` says so, and single weights mean nothing.
-    if evidence.fit.excess > 1.0 and evidence.residual <= evidence.floor.tolerance("residual"):
+    if not evidence.fit.excess <= 1.0 and evidence.residual <= evidence.floor.tolerance("residual"):
         findings.append(_uneven(evidence))
     return findings
 

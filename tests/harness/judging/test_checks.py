@@ -125,11 +125,19 @@ def test_attention_that_reaches_out_or_not_far_enough(right: StepEvidence) -> No
 # ---- what was reported
 
 
+SILENT = Reported(step=1, loss=None, grad_norm=None, learning_rate=None)
+
+
+def _told(right: StepEvidence, factor: float) -> Reported:
+    return Reported(step=1, loss=right.loss_right * factor, grad_norm=right.norm_right * factor, learning_rate=None)
+
+
 @pytest.mark.parametrize("factor", [0.25, 1.01, -1.0, 0.0, float("nan"), float("inf")])
 def test_reported_numbers_that_are_wrong(right: StepEvidence, factor: float) -> None:
-    told = Reported(step=1, loss=right.loss_right * factor, grad_norm=right.norm_right * factor)
-    (loss,) = reported.loss(recorded(right, reported=told))
-    (norm,) = reported.grad_norm(recorded(right, reported=told))
+    told = _told(right, factor)
+    (loss,) = reported.loss(recorded(right, told=(told, told)))
+    (norm,) = reported.grad_norm(recorded(right, told=(told, told)))
+    assert (loss.rank, norm.rank) == (None, None)
     assert (loss.code, norm.code) == ("loss.value", "grad-norm.value")
     assert (loss.expected, norm.expected) == (right.loss_right, right.norm_right)
     assert f"expected {right.loss_right:.6g}" in loss.message
@@ -137,10 +145,22 @@ def test_reported_numbers_that_are_wrong(right: StepEvidence, factor: float) -> 
 
 
 def test_reported_numbers_within_rounding_or_not_told(right: StepEvidence) -> None:
-    near = Reported(step=1, loss=right.loss_right * (1 + 1e-8), grad_norm=right.norm_right * (1 - 1e-8))
-    for told in (near, Reported(step=1), None):
-        assert reported.loss(recorded(right, reported=told)) == []
-        assert reported.grad_norm(recorded(right, reported=told)) == []
+    near = _told(right, 1 + 1e-8)
+    for told in ((near, near), (SILENT, SILENT), (near, SILENT), (SILENT, near)):
+        assert reported.loss(recorded(right, told=told)) == []
+        assert reported.grad_norm(recorded(right, told=told)) == []
+
+
+def test_a_number_that_another_rank_reports_wrongly(right: StepEvidence) -> None:
+    wrong = _told(right, 2.0)
+    for told in ((_told(right, 1.0), wrong), (SILENT, wrong)):
+        (loss,) = reported.loss(recorded(right, told=told))
+        assert (loss.rank, loss.observed) == (1, wrong.loss)
+        assert loss.message.startswith("reported loss of rank 1 at step 1 is ")
+        (rate,) = reported.learning_rate(
+            recorded(right, told=(SILENT, wrong.model_copy(update={"learning_rate": 9.0})))
+        )
+        assert (rate.code, rate.rank) == ("learning-rate.value", 1)
 
 
 # ---- state, update, weights
@@ -153,6 +173,11 @@ def test_ranks_that_differ_are_named_in_order(right: StepEvidence) -> None:
     assert (one.code, one.rank, one.tensor, one.observed) == ("state.rank-desync", 1, "model.norm.weight", 1e-9)
     assert (two.rank, two.tensor) == (3, "lm_head.weight")
     assert "rank 3 differs from rank 0 after step 1, most in lm_head.weight: 0.5 (L2)" in two.message
+
+
+def test_ranks_that_begin_apart_are_told_so(right: StepEvidence) -> None:
+    (found,) = state.ranks_agree(recorded(right, rank_distance_before={1: ("lm_head.weight", 0.5)}))
+    assert found.message.startswith("rank 1 differs from rank 0 before step 1, most in lm_head.weight")
 
 
 def moved(evidence: StepEvidence, factor: float, tensors: set[str]) -> StepEvidence:

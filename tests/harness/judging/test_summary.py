@@ -73,4 +73,4 @@ def test_what_is_not_finite_is_kept(tmp_path: Path) -> None:
 def test_the_header_is_read_without_torch(good: Path) -> None:
     header, scenario = text_files.header(good)
     assert (header.framework, scenario.name) == ("torch", "small")
-    assert len(text_files.reported(good)) == scenario.steps
+    assert len(text_files.reported(good, scenario)) == scenario.steps

@@ -183,7 +183,8 @@ def test_the_longest_row_that_fits_is_taken() -> None:
     longer = (*short, *SCENARIO.rows[1])
     scenario: Scenario = replace(SCENARIO, rows=(short, longer, *SCENARIO.rows[2:]))
     ids = list(text.render(longer, scenario.vocabulary).ids)
-    whole = MicroBatch(step=0, rank=0, micro_batch=0, input_ids=[ids], attention_start=[[0] * len(ids)])
+    received = {"input_ids": [ids], "loss_mask": None, "position_ids": None, "attention_start": [[0] * len(ids)]}
+    whole = MicroBatch(step=0, rank=0, micro_batch=0, **received)
     (c,) = batch.conversations(scenario, [whole])
     assert c.row == 1
 
