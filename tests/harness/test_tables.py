@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,10 @@ def test_what_is_wrong_is_one_line_with_the_place(tmp_path: Path, content: bytes
     with pytest.raises(tables.BadTable, match=rf"\A{path}:? {said}") as error:
         tables.read(path, Two)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(tables.BadTable, match="cannot be read: it is no regular file"):
+            tables.read(path, Two)
