@@ -158,7 +158,13 @@ class Size:
 
     @property
     def label(self) -> str:
-        return f"T={self.tokens},V={self.vocabulary},d={self.hidden}"
+        return f"{self.tokens},{self.vocabulary},{self.hidden}"
+
+    @staticmethod
+    def parse(label: str) -> Size:
+        """Raises ValueError."""
+        tokens, vocabulary, hidden = map(int, label.split(","))
+        return Size(tokens, vocabulary, hidden)
 
 
 SIZES = (
@@ -272,6 +278,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=RUNS, help=f"runs of each, by default {RUNS}")
     parser.add_argument("--out", type=Path, default=Path(".runs/bench.json"), help="file that is written")
     parser.add_argument("--framework", action="append", help="frameworks whose warm cells are timed, by default all")
+    parser.add_argument(
+        "--size",
+        action="append",
+        type=Size.parse,
+        metavar="TOKENS,VOCABULARY,HIDDEN",
+        help="heads whose tokens are weighed, by default seven, of which one of the three grows at a time",
+    )
     parser.add_argument("--envs", type=Path, default=None, help="folder of environments")
     options = parser.parse_args(arguments)
     load = os.getloadavg()[0]
@@ -282,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     environment, *others = build.ensure_all([parse(name) for name in names], root, progress)
     with tempfile.TemporaryDirectory(prefix="lockstep-bench-") as folder:
         metrics = measure(environment, Path(folder), runs)
-        for size in SIZES:
+        for size in options.size or SIZES:
             metrics |= local(size, min(runs, 3))
         for other in others:
             name = f"warm_cell_seconds.{other.framework}"
