@@ -20,6 +20,10 @@ from torch import Tensor
 TOKENS_AT_ONCE = 1024
 """Of a product of tokens with tokens, and of tokens with the vocabulary: what is held in memory at a time."""
 
+MARGIN = 5.0
+"""Uncertainty over the standard error, which is worked out as if roundings knew nothing of each other. Over 200 random
+steps 99 % of the weights are within 1.9 standard errors in float32, and within 4.5 in bfloat16."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -32,6 +36,8 @@ class Layer:
     """float64 [T, rows]."""
     inputs: Tensor
     """float64 [T, columns of W]."""
+    variances: Tensor | None = None
+    """float64 [T, rows]: of the deltas as a coarser dtype rounds them. None where nobody needs to know."""
 
     def right_side(self, gradient: Tensor) -> Tensor:
         """Product of each token's gradient with a gradient [rows, columns of W]: float64 [T]."""
@@ -80,6 +86,17 @@ class LocalBasis:
         left, whole = _length(rests), _length(gradients)
         return Solution(weights, left / whole if whole else 0.0)
 
+    def uncertainty(self, weights: Tensor, dtype: torch.dtype) -> Tensor:
+        """How far each of the weights [columns] may be from the true one: float64 [columns].
+
+        dtype: that in which the gradient was computed. Every rounding of a delta, and of the gradient itself, is
+        followed through the equations, as a variance. A token whose own gradient is short is known badly.
+        """
+        mine = weights[self.column]
+        per_token = torch.as_tensor(sum(_variance(layer, mine, torch.finfo(dtype).eps) for layer in self.layers))
+        scaled = self._by_column(per_token) / self.lengths.square()
+        return MARGIN * (self.inverse.square() @ scaled).sqrt() / self.lengths
+
     def _project(self, gradients: Sequence[Tensor]) -> Tensor:
         side = sum(layer.right_side(gradient) for layer, gradient in zip(self.layers, gradients, strict=True))
         scaled = self._by_column(torch.as_tensor(side)) / self.lengths
@@ -122,26 +139,60 @@ def _gram(layers: Sequence[Layer], column: Tensor) -> Tensor:
     return gram
 
 
+def _variance(layer: Layer, weights: Tensor, eps: float) -> Tensor:
+    """Of the right side of each token: float64 [T]. Raises ValueError for a layer that does not know its deltas'."""
+    if layer.variances is None:
+        raise ValueError("the layer was made without a dtype, so that nobody knows how its deltas round")
+    squares = layer.deltas.square()
+    result = torch.zeros(len(weights), dtype=torch.float64)
+    for start in range(0, len(weights), TOKENS_AT_ONCE):
+        here = slice(start, start + TOKENS_AT_ONCE)
+        crossed = (layer.variances[here] @ squares.T) * (layer.inputs[here] @ layer.inputs.T).square()
+        result += weights[here].square() @ crossed
+    size = layer.deltas.abs().T @ (weights.abs()[:, None] * layer.inputs.abs())
+    return result + ((squares @ (size * _unit(eps)).square()) * layer.inputs.square()).sum(-1)
+
+
+def _unit(eps: float) -> float:
+    """Standard deviation of a rounding to the nearest, relative: evenly distributed over a unit in the last place."""
+    return float(eps / 12**0.5)
+
+
 def _length(gradients: Sequence[Tensor]) -> float:
     return float(torch.stack([g.norm() for g in gradients]).norm())
 
 
-def head(hidden: Tensor, weight: Tensor, targets: Tensor, rows: Tensor | None = None) -> Layer:
+def head(
+    hidden: Tensor, weight: Tensor, targets: Tensor, rows: Tensor | None = None, dtype: torch.dtype | None = None
+) -> Layer:
     """The output head as such a layer: delta_t = softmax(z_t) - onehot(target_t), at the chosen rows.
 
     hidden: [T, d], the final norm's output that predicts each target. weight: [vocabulary, d]. targets: int64 [T].
-    rows: int64 [n], distinct vocabulary entries; all without it. What is made is float64.
+    rows: int64 [n], distinct vocabulary entries; all without it. dtype: what logits were computed in; with it the
+    layer knows how far its deltas may be off.
     """
     chosen = torch.arange(len(weight)) if rows is None else rows
     inputs, matrix = hidden.double(), weight.double()
     deltas = torch.empty(len(inputs), len(chosen), dtype=torch.float64)
+    variances = None if dtype is None else torch.empty_like(deltas)
     for start in range(0, len(inputs), TOKENS_AT_ONCE):
         here = slice(start, start + TOKENS_AT_ONCE)
         logits = inputs[here] @ matrix.T
-        spread = logits.logsumexp(-1, keepdim=True)
-        deltas[here] = (logits[:, chosen] - spread).exp()
-    deltas -= (chosen == targets[:, None]).double()
-    return Layer(deltas, inputs)
+        shares = logits.softmax(-1)
+        deltas[here] = shares[:, chosen] - (chosen == targets[here, None]).double()
+        if variances is not None and dtype is not None:
+            spread = _spread(logits, inputs[here], matrix, dtype)
+            shared = (shares.square() * spread).sum(-1, keepdim=True)
+            variances[here] = shares[:, chosen].square() * (spread[:, chosen] + shared)
+            variances[here] += (_unit(torch.finfo(dtype).eps) * deltas[here]).square()
+    return Layer(deltas, inputs, variances)
+
+
+def _spread(logits: Tensor, inputs: Tensor, matrix: Tensor, dtype: torch.dtype) -> Tensor:
+    """Variance of logits [T, vocabulary]: each is rounded to `dtype`, after a sum that is in float32 at least."""
+    summed = inputs.norm(dim=1)[:, None] * matrix.norm(dim=1) * _unit(torch.finfo(torch.float32).eps)
+    variance: Tensor = (_unit(torch.finfo(dtype).eps) * logits).square() + summed.square()
+    return variance
 
 
 def telling_rows(targets: Tensor, vocabulary: int, most: int) -> Tensor:

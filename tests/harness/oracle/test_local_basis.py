@@ -1,6 +1,8 @@
-"""Weights out of outer products: exact for every choice of equations."""
+"""Weights out of outer products: exact for every choice of equations, and uncertain where they should be."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.oracle import local_basis
-from harness.oracle.local_basis import Layer
+from harness.oracle.local_basis import Layer, LocalBasis
 
 VOCABULARY, HIDDEN = 40, 16
 seeds = st.integers(0, 2**32)
@@ -93,3 +95,78 @@ def test_rows_that_tell_are_distinct_and_hold_the_targets(seed: int, vocabulary:
     assert len(rows) == len(rows.unique()) == min(vocabulary, most)
     if most >= len(targets.unique()):
         assert set(targets.tolist()) <= set(rows.tolist())
+
+
+# ---- uncertainty
+
+
+@dataclass(frozen=True)
+class Step:
+    """One random step of a small head, computed in a coarse dtype as a framework would."""
+
+    basis: LocalBasis
+    gradient: Tensor
+    right: Tensor
+    """float64 [columns]."""
+
+
+def random_step(seed: int, dtype: torch.dtype) -> Step:
+    """Micro-batches of 8 tokens: confident ones, rare ones, repeated ones, and padding that weighs nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens, vocabulary, hidden, repeated = 60, 64, 32, 6
+    matrix = torch.randn(vocabulary, hidden, generator=generator).to(dtype)
+    states = torch.randn(tokens, hidden, generator=generator) * 0.3
+    targets = torch.randint(vocabulary, (tokens,), generator=generator)
+    sure = torch.rand(tokens, generator=generator) < 0.3
+    pull = torch.rand(tokens, generator=generator)[:, None] * 0.4
+    states = torch.where(sure[:, None], states + pull * matrix[targets].float(), states)
+    states[-repeated:], targets[-repeated:] = states[:repeated], targets[:repeated]
+    column = torch.arange(tokens)
+    column[-repeated:] = column[:repeated]
+    weights = torch.full((tokens,), 1.0 / tokens)
+    weights[10:20] = 0.0
+    states = states.to(dtype)
+    gradient = torch.zeros(vocabulary, hidden)
+    for part in torch.split(torch.arange(tokens), 8):
+        leaf = matrix.clone().requires_grad_()
+        losses = torch.nn.functional.cross_entropy((states[part] @ leaf.T).float(), targets[part], reduction="none")
+        gradient += torch.autograd.grad(losses @ weights[part], leaf)[0].float()
+    layer = local_basis.head(states, matrix, targets, dtype=dtype)
+    # Tokens that share a column share its weight.
+    right = torch.bincount(column, weights.double()) / torch.bincount(column)
+    return Step(local_basis.build([layer], column), gradient.double(), right)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_true_weight_lies_within_the_uncertainty(dtype: torch.dtype) -> None:
+    within, every = 0, 0
+    for seed in range(200):
+        step = random_step(seed, dtype)
+        found = step.basis.solve([step.gradient]).weights
+        within += int(((found - step.right).abs() <= step.basis.uncertainty(found, dtype)).sum())
+        every += len(step.right)
+    assert within >= 0.99 * every
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_uncertainty_is_no_excuse(dtype: torch.dtype) -> None:
+    """Most tokens are known well: within a few units of the dtype."""
+    step = random_step(0, dtype)
+    found = step.basis.solve([step.gradient]).weights
+    assert float(step.basis.uncertainty(found, dtype).median()) < 10 * torch.finfo(dtype).eps / 60
+
+
+def test_what_cannot_be_told_is_uncertain() -> None:
+    """A token that the model is sure of has next to no gradient: in bfloat16 its weight is anybody's guess."""
+    step = random_step(3, torch.bfloat16)
+    found = step.basis.solve([step.gradient]).weights
+    uncertain = step.basis.uncertainty(found, torch.bfloat16)
+    assert uncertain[step.basis.lengths.argmin()] > 10 * uncertain[step.basis.lengths.argmax()]
+
+
+def test_a_layer_without_a_dtype_knows_no_uncertainty() -> None:
+    layer, gradient = head(0, 5)
+    basis = local_basis.build([layer])
+    with pytest.raises(ValueError, match="without a dtype"):
+        basis.uncertainty(basis.solve([gradient]).weights, torch.float32)
