@@ -33,8 +33,9 @@ from harness.judging.judge import judge
 from harness.launch.outcome import Outcome
 from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun
-from harness.oracle import basis
-from harness.oracle.basis import BasisCache, Segment
+from harness.oracle import full_basis, local_basis
+from harness.oracle.basis import Segment
+from harness.oracle.basis_cache import BasisCache
 from scenarios import checkpoint, text, weights
 
 FRAMEWORK = "deepspeed==0.19.8"
@@ -140,11 +141,73 @@ def oracle(scenario: Scenario, runs: int) -> Metric:
     parameters = {n: torch.from_numpy(a) for n, a in weights.initial(scenario.model, scenario.seed).items()}
 
     def once() -> None:
-        built = basis.build(parameters, scenario.model, [Segment(tuple(ids)) for ids in rows])
-        built.solve(built.gradients.sum(0))
+        built = full_basis.build(parameters, scenario.model, [Segment(tuple(ids)) for ids in rows])
+        built.solve(built.matrix.sum(0))
 
     with one_thread():
         return seconds([timed(once) for _ in range(runs)], "oracle")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a head and of what it is trained on."""
+
+    tokens: int = 1024
+    vocabulary: int = 16_000
+    hidden: int = 512
+
+    @property
+    def label(self) -> str:
+        return f"{self.tokens},{self.vocabulary},{self.hidden}"
+
+    @staticmethod
+    def parse(label: str) -> Size:
+        """Raises ValueError."""
+        tokens, vocabulary, hidden = map(int, label.split(","))
+        return Size(tokens, vocabulary, hidden)
+
+
+SIZES = (
+    Size(),
+    Size(tokens=2048),
+    Size(tokens=4096),
+    Size(vocabulary=32_000),
+    Size(vocabulary=64_000),
+    Size(hidden=1024),
+    Size(hidden=2048),
+)
+"""One of the three grows at a time."""
+
+ROWS = 4096
+"""Rows of the head that are asked."""
+
+
+def local_weights(size: Size) -> tuple[float, float]:
+    """Seconds that the weights of one float32 gradient of a random head take, and the largest error of weight x T."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(size.tokens, size.hidden, generator=generator)
+    head = (torch.randn(size.vocabulary, size.hidden, generator=generator) / size.hidden**0.5).requires_grad_()
+    gradient = torch.zeros_like(head)
+    targets = torch.randint(size.vocabulary, (size.tokens,), generator=generator)
+    for part in torch.split(torch.arange(size.tokens), 256):
+        loss = torch.nn.functional.cross_entropy(hidden[part] @ head.T, targets[part], reduction="sum")
+        gradient += torch.autograd.grad(loss / size.tokens, head)[0]
+    begun = time.perf_counter()
+    rows = local_basis.telling_rows(targets, size.vocabulary, ROWS)
+    basis = local_basis.build([local_basis.head(hidden, head.detach(), targets, rows)])
+    weights = basis.solve([gradient[rows].double()]).weights
+    return time.perf_counter() - begun, float((weights * size.tokens - 1).abs().max())
+
+
+def local(size: Size, runs: int) -> dict[str, Metric]:
+    """The position-local basis on a head of that size."""
+    progress(f"the weights of a head's tokens, {size.label}, {runs} times")
+    found = [local_weights(size) for _ in range(runs)]
+    error = Metric(max(e for _, e in found), "largest error", runs, {})
+    return {
+        f"local_basis_seconds.{size.label}": seconds([s for s, _ in found], "local"),
+        f"local_basis_error.{size.label}": error,
+    }
 
 
 @contextmanager
@@ -215,6 +278,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=RUNS, help=f"runs of each, by default {RUNS}")
     parser.add_argument("--out", type=Path, default=Path(".runs/bench.json"), help="file that is written")
     parser.add_argument("--framework", action="append", help="frameworks whose warm cells are timed, by default all")
+    parser.add_argument(
+        "--size",
+        action="append",
+        type=Size.parse,
+        metavar="TOKENS,VOCABULARY,HIDDEN",
+        help="heads whose tokens are weighed, by default seven, of which one of the three grows at a time",
+    )
     parser.add_argument("--envs", type=Path, default=None, help="folder of environments")
     options = parser.parse_args(arguments)
     load = os.getloadavg()[0]
@@ -225,6 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     environment, *others = build.ensure_all([parse(name) for name in names], root, progress)
     with tempfile.TemporaryDirectory(prefix="lockstep-bench-") as folder:
         metrics = measure(environment, Path(folder), runs)
+        for size in options.size or SIZES:
+            metrics |= local(size, min(runs, 3))
         for other in others:
             name = f"warm_cell_seconds.{other.framework}"
             metrics[name] = warm_cells(other, Path(folder) / other.framework, runs)

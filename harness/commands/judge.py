@@ -12,7 +12,7 @@ import typer
 from harness.commands.stop import UNKNOWN, Stop
 
 if TYPE_CHECKING:
-    from harness.oracle.basis import BasisCache
+    from harness.oracle.basis_cache import BasisCache
     from harness.verdicts.verdict import CellRecord
 
 
@@ -35,7 +35,7 @@ def judge(
 
     Exit status: 0 all pass, 1 a divergence was found, 2 wrong usage, 3 something could not be judged.
     """
-    from harness.oracle.basis import BasisCache
+    from harness.oracle.basis_cache import BasisCache
     from harness.verdicts import verdict
     from harness.version import own_version
 

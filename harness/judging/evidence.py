@@ -11,7 +11,7 @@ from harness.judging.recorded_step import NonFinite, RecordedStep, check_states,
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
 from harness.oracle import floor, hypotheses
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import Bases
 from harness.oracle.floor import Floor, State
 from harness.oracle.hypotheses import Fit, Hypothesis
 from harness.oracle.observe import Betas, Moments, Observed, betas, first_ratio, observe, second_moment_error
@@ -114,31 +114,31 @@ def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
     return Betas(None, None)
 
 
-def _allowing_padding(right: RightStep, before: State, cache: BasisCache) -> RightStep:
+def _allowing_padding(right: RightStep, before: State, bases: Bases) -> RightStep:
     """The same step with the first token of the padding behind each conversation as a token that has its gradient.
 
     What is right does not change, but a loss mask that reaches into the padding can be told then.
     """
     pad = right.scenario.vocabulary.index(text.PAD)
     conversations = [batch.with_padding(c, pad) for c in right.conversations]
-    return right_step(right.scenario, right.number, conversations, before.parameters, cache)
+    return right_step(right.scenario, right.number, conversations, before.parameters, bases)
 
 
 def _observed(
-    right: RightStep, moments: Moments, beta1: float, before: State, noise: Floor, cache: BasisCache
+    right: RightStep, moments: Moments, beta1: float, before: State, noise: Floor, bases: Bases
 ) -> tuple[RightStep, Observed]:
     """The step and its recovered weights; with padding allowed for where only that explains the gradient."""
     observed = observe(right.basis, moments, beta1)
     if observed.residual > noise.tolerance("residual") and any(c.padded for c in right.conversations):
-        allowing = _allowing_padding(right, before, cache)
+        allowing = _allowing_padding(right, before, bases)
         seen = observe(allowing.basis, moments, beta1)
         if seen.residual <= noise.tolerance("residual"):
             return allowing, seen
     return right, observed
 
 
-def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
-    """Weigh every step of a trace.
+def gather(trace: Trace, bases: Bases, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
+    """Weigh every step of a trace, by bases of one kind and a floor of so many draws a step.
 
     Raises IncompleteTrace if tensors or batches that are needed are not there, NonFinite, and UnreadableTrace.
     """
@@ -147,19 +147,21 @@ def gather(trace: Trace, cache: BasisCache) -> tuple[StepEvidence, ...]:
     steps = list(recorded_steps(trace))
     if not steps:
         return ()
-    rights = [_right(trace, step, cache) for step in steps]
-    noise = floor.worst([floor.measure(right, step.before) for right, step in zip(rights, steps, strict=True)])
+    rights = [_right(trace, step, bases) for step in steps]
+    noise = floor.worst(
+        [floor.measure(right, step.before, draws=draws) for right, step in zip(rights, steps, strict=True)]
+    )
     found = [betas(step.moments, noise.tolerance("second")) for step in steps]
     if len(steps) == 1:
         found = [_first_betas(rights[0], steps[0].moments, noise)]
     used = _used(scenario.optimizer, found, noise)
     return tuple(
-        _weighed(step, right, followed, used, noise, cache)
+        _weighed(step, right, followed, used, noise, bases)
         for step, right, followed in zip(steps, rights, found, strict=True)
     )
 
 
-def _right(trace: Trace, step: RecordedStep, cache: BasisCache) -> RightStep:
+def _right(trace: Trace, step: RecordedStep, bases: Bases) -> RightStep:
     """What the step should have done with the tokens that the model received. Raises IncompleteTrace."""
     received = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
     if not any(c.targets for c in received):
@@ -169,21 +171,23 @@ def _right(trace: Trace, step: RecordedStep, cache: BasisCache) -> RightStep:
             f"the tokens of step {step.number} take {needed / 2**30:.0f} GiB to weigh, and the judge takes at most"
             f" {MAX_MEMORY / 2**30:.0f}"
         )
-    return right_step(trace.scenario, step.number, received, step.before.parameters, cache)
+    return right_step(trace.scenario, step.number, received, step.before.parameters, bases)
 
 
 def _memory(scenario: Scenario, lengths: Sequence[int]) -> int:
-    """Bytes of the largest thing that weighing conversations of these lengths makes: the gradients of all tokens, or
-    the attention of the longest conversation, backwards for each of its tokens; all float64."""
-    gradients = sum(lengths) * (weights.count(scenario.model) + sum(lengths))
-    return 8 * max(gradients, max(lengths) ** 3 * scenario.model.heads)
+    """Bytes of the largest thing that weighing conversations of these lengths makes, all of it float64: the gradients
+    of all tokens; the attention of the longest conversation, backwards for each of its tokens; or the attention of all
+    conversations at once, with what its backward pass needs."""
+    model, tokens = scenario.model, sum(lengths)
+    gradients = tokens * (weights.count(model) + tokens)
+    return 8 * max(gradients, max(lengths) ** 3 * model.heads, 4 * tokens**2 * model.heads * model.layers)
 
 
 def _weighed(
-    recorded: RecordedStep, plain: RightStep, followed: Betas, used: Optimizer, noise: Floor, cache: BasisCache
+    recorded: RecordedStep, plain: RightStep, followed: Betas, used: Optimizer, noise: Floor, bases: Bases
 ) -> StepEvidence:
     """The step with all that is recovered of it."""
-    right, observed = _observed(plain, recorded.moments, used.beta1, recorded.before, noise, cache)
+    right, observed = _observed(plain, recorded.moments, used.beta1, recorded.before, noise, bases)
     rate = right.scenario.learning_rate_at(right.number)
     return StepEvidence(
         recorded=recorded,

@@ -82,7 +82,7 @@ def _tensor(evidence: StepEvidence, update: TensorUpdate, gradient: Tensor) -> T
 def _right_gradients(evidence: StepEvidence) -> dict[str, Tensor]:
     """The right gradient after clipping, by tensor, float64."""
     right = evidence.right
-    flat = (right.weights * right.clip) @ right.basis.gradients
+    flat = right.gradient * right.clip
     names = sorted(evidence.recorded.states)  # as a basis has them
     parts = torch.split(flat, [evidence.recorded.states[name].before.numel() for name in names])
     return {n: part.reshape(evidence.recorded.states[n].before.shape) for n, part in zip(names, parts, strict=True)}

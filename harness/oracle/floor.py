@@ -19,7 +19,7 @@ from harness.oracle.forward import Parameters
 from harness.oracle.observe import Moments, Observed, betas, observe, second_moment_error
 from harness.oracle.rounding import BFloat16, Draws, rounded
 from harness.oracle.step import RightStep, as_computed, clip_coefficient
-from harness.oracle.update import TensorState, recover
+from harness.oracle.update import TensorState, estimate
 
 DRAWS = 3
 MARGIN = 5.0
@@ -158,7 +158,7 @@ def deviations(
     expected = right.weights * right.clip
     deviation = (seen.weights - expected) / expected.max()
     updates = [
-        recover(
+        estimate(
             n,
             TensorState(
                 before.parameters[n].double(),
@@ -201,20 +201,20 @@ def rows(right: RightStep) -> list[list[int]]:
     return list(result.values())
 
 
-def _in_float32(right: RightStep, state: State, generator: torch.Generator) -> list[Floor]:
+def _in_float32(right: RightStep, state: State, generator: torch.Generator, draws: int) -> list[Floor]:
     """Draws from parameters one unit off, which changes all the roundings that follow."""
     seen = as_computed(state.parameters, right.scenario)
-    passes = (_pass(right, _nudged(seen, generator), torch.float32, None) for _ in range(DRAWS))
+    passes = (_pass(right, _nudged(seen, generator), torch.float32, None) for _ in range(draws))
     return [deviations(right, state, _step(right, state, one), one.norm, one.loss) for one in passes]
 
 
-def _in_bfloat16(right: RightStep, state: State, generator: torch.Generator) -> list[Floor]:
+def _in_bfloat16(right: RightStep, state: State, generator: torch.Generator, draws: int) -> list[Floor]:
     """One pass that rounds to the nearest, as devices do, so that values that are alike are wrong together; the others
     at random. (A unit of float32 would be lost as the parameters are rounded, and a unit of bfloat16 is another model.)
     """
     parameters = as_computed(state.parameters, right.scenario)
     found = [_by_conversation(right, state, _pass(right, parameters, torch.bfloat16, None))]
-    for _ in range(DRAWS - 1):
+    for _ in range(draws - 1):
         drawn = _by_conversation(right, state, _pass(right, parameters, torch.bfloat16, generator))
         found.append(replace(drawn, **{name: getattr(drawn, name) / DRAWN_OVER_NEAREST for name in DRAWN}))
     return found
@@ -240,7 +240,7 @@ def _by_conversation(right: RightStep, state: State, one: _Pass) -> Floor:
     off = trained * (one.losses - right.basis.losses[columns]) / right.targets
     clip = clip_coefficient(one.norm, right.scenario.max_grad_norm)
     # The norm's error to first order: that of the weights along the gradient. Slots of one column share its error.
-    along = (right.basis.gram @ right.weights) * (seen.weights / clip - right.weights)
+    along = right.basis.products(right.weights) * (seen.weights / clip - right.weights)
     shared = right.by_column(torch.ones(len(right.slots)))
     return replace(
         found,
@@ -249,12 +249,15 @@ def _by_conversation(right: RightStep, state: State, one: _Pass) -> Floor:
     )
 
 
-def measure(right: RightStep, state: State, dtype: torch.dtype | None = None) -> Floor:
-    """The floor of one step from the state before it, in the scenario's dtype unless another is given."""
+def measure(right: RightStep, state: State, dtype: torch.dtype | None = None, draws: int = DRAWS) -> Floor:
+    """The floor of one step from the state before it, in the scenario's dtype unless another is given.
+
+    More draws make it larger, never smaller.
+    """
     if dtype is None:
         dtype = torch.bfloat16 if right.scenario.precision == "bf16" else torch.float32
     generator = torch.Generator().manual_seed(right.number)
     draw = _in_bfloat16 if dtype == torch.bfloat16 else _in_float32
     # No number is known better than the float32 that it was recorded in.
     least = torch.finfo(torch.float32).eps
-    return worst([*draw(right, state, generator), Floor(**{f.name: least for f in fields(Floor)})])
+    return worst([*draw(right, state, generator, draws), Floor(**{f.name: least for f in fields(Floor)})])

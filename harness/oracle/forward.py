@@ -7,6 +7,7 @@ SwiGLU (Shazeer 2020), in any floating dtype; attention may be cut into segments
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -55,16 +56,29 @@ def _attend(
     return result
 
 
-def _feed_forward(parameters: Parameters, at: str, x: Tensor) -> Tensor:
+def _gated(parameters: Parameters, at: str, x: Tensor) -> Tensor:
     gate = torch.nn.functional.silu(x @ parameters[f"{at}.mlp.gate_proj.weight"].T)
-    return (gate * (x @ parameters[f"{at}.mlp.up_proj.weight"].T)) @ parameters[f"{at}.mlp.down_proj.weight"].T
+    return gate * (x @ parameters[f"{at}.mlp.up_proj.weight"].T)
 
 
-def logits(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Tensor:
-    """Logits of one sequence.
+@dataclass(frozen=True)
+class Passed:
+    """What a pass of one sequence of T tokens has made behind its last attention, in the parameters' dtype."""
 
-    ids, positions, first_key: int64 [T]; token s attends to tokens first_key[s]..s. Returns [T, vocabulary] in the
-    parameters' dtype.
+    gated: Tensor
+    """[T, intermediate]: what goes into the last layer's `down_proj`."""
+    out: Tensor
+    """[T, hidden]: what the last layer hands to the final norm."""
+    hidden: Tensor
+    """[T, hidden]: what the final norm hands to the head."""
+    logits: Tensor
+    """[T, vocabulary]."""
+
+
+def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Passed:
+    """One sequence through the model.
+
+    ids, positions, first_key: int64 [T]; token s attends to tokens first_key[s]..s.
     """
     embedding = parameters["model.embed_tokens.weight"]
     # A product with one-hot rows rather than a look-up: its backward is a product too, which batches well.
@@ -72,15 +86,21 @@ def logits(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
     index = torch.arange(len(ids))
     allowed = (index[None, :] <= index[:, None]) & (index[None, :] >= first_key[:, None])
     angles = _angles(model, positions, embedding.dtype)
+    gated = x
     for layer in range(model.layers):
         at = f"model.layers.{layer}"
         normed = _norm(x, parameters[f"{at}.input_layernorm.weight"], model.rms_eps)
         x = x + _attend(parameters, model, at, normed, angles, allowed)
-        normed = _norm(x, parameters[f"{at}.post_attention_layernorm.weight"], model.rms_eps)
-        x = x + _feed_forward(parameters, at, normed)
-    x = _norm(x, parameters["model.norm.weight"], model.rms_eps)
+        gated = _gated(parameters, at, _norm(x, parameters[f"{at}.post_attention_layernorm.weight"], model.rms_eps))
+        x = x + gated @ parameters[f"{at}.mlp.down_proj.weight"].T
+    hidden = _norm(x, parameters["model.norm.weight"], model.rms_eps)
     head = embedding if model.tied_embeddings else parameters["lm_head.weight"]
-    return x @ head.T
+    return Passed(gated, x, hidden, hidden @ head.T)
+
+
+def logits(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Tensor:
+    """Logits of one sequence, as in `passed`: [T, vocabulary] in the parameters' dtype."""
+    return passed(parameters, model, ids, positions, first_key).logits
 
 
 def losses(

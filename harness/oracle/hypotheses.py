@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -233,24 +234,30 @@ def _shares(w: Weighing, mask: Tensor, level: Level) -> Tensor:
 class Unclipped:
     """A way of weighing before scale and clipping, as columns of the basis."""
 
+    right: RightStep
     columns: Tensor
     """float64 [columns]."""
-    norm: float
     by_rank: tuple[Tensor, ...]
     """What each rank contributes to `columns`."""
-    rank_norms: tuple[float, ...]
-    """Norm of each rank's own gradient, before the average over the ranks divides it."""
+
+    @cached_property
+    def norm(self) -> float:
+        """Of its gradient."""
+        return self.right.norm if torch.equal(self.columns, self.right.weights) else self.right.basis.norm(self.columns)
+
+    @cached_property
+    def rank_norms(self) -> tuple[float, ...]:
+        """Norm of each rank's own gradient, before the average over the ranks divides it."""
+        return tuple(len(self.by_rank) * self.right.basis.norm(part) for part in self.by_rank)
 
 
 def unclipped(w: Weighing, mask: Mask, level: Level, dropped: frozenset[Place]) -> Unclipped:
-    """Weights before scale and clipping, and the norms of their gradients."""
+    """Weights before scale and clipping."""
     slots = _shares(w, masked(w, mask), level)
     for place in dropped:
         slots = slots * (w.group != w.places.index(place))
-    norm, by_column = w.right.basis.norm, w.right.by_column
-    parts = tuple(by_column(slots * (w.rank == rank)) for rank in range(w.ranks))
-    columns = by_column(slots)
-    return Unclipped(columns, norm(columns), parts, tuple(w.ranks * norm(part) for part in parts))
+    parts = tuple(w.right.by_column(slots * (w.rank == rank)) for rank in range(w.ranks))
+    return Unclipped(w.right, w.right.by_column(slots), parts)
 
 
 def _clipped(base: Unclipped, factor: float, clip: Clip, limit: float | None) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Scenario
-from harness.oracle.basis import Basis, BasisCache, Segment, build
+from harness.oracle.basis import Basis, Segment
+from harness.oracle.basis_cache import Bases
 from harness.oracle.forward import Parameters
 from harness.traces.batch import Conversation
 
@@ -50,12 +51,17 @@ class RightStep:
     @cached_property
     def weights(self) -> Tensor:
         """Right weights before clipping: 1/N for each trained token, summed by column. float64 [columns]."""
-        return self.by_column(torch.tensor([slot.trained / self.targets for slot in self.slots]))
+        return self.by_column(torch.tensor([slot.trained / self.targets for slot in self.slots], dtype=torch.float64))
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        """The right gradient before clipping: float64 [parameters], as the basis has them."""
+        return self.basis.gradient(self.weights)
 
     @cached_property
     def norm(self) -> float:
         """Gradient norm before clipping."""
-        return self.basis.norm(self.weights)
+        return float(self.gradient.norm())
 
     @cached_property
     def clip(self) -> float:
@@ -89,13 +95,14 @@ def right_step(
     number: int,
     conversations: Sequence[Conversation],
     parameters: Parameters,
-    cache: BasisCache,
+    bases: Bases,
 ) -> RightStep:
     """What step `number` should do with these conversations at these parameters (before the step)."""
     segments = [Segment(c.ids) for c in conversations]
     seen = as_computed(parameters, scenario)
     # Cells of a scenario start alike; after a step their parameters differ, if only by rounding.
-    basis = build(seen, scenario.model, segments) if number else cache.get(seen, scenario.model, segments)
+    build = bases.build if number else bases.get
+    basis = build(seen, scenario.model, segments)
     slots = tuple(
         Slot(i, t, basis.columns[c.ids[: t + 1]], c.trained[t])
         for i, c in enumerate(conversations)

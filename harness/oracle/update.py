@@ -60,33 +60,66 @@ def direction(state: TensorState, optimizer: Optimizer, count: int) -> Tensor:
     return first / (second.sqrt() + optimizer.eps)
 
 
-def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> TensorUpdate:
-    """Learning rate and weight decay of one tensor after `count` optimizer steps."""
+@dataclass(frozen=True)
+class _Fit:
+    """Least squares of d = -lr u - lr wd theta."""
+
+    moved: Tensor
+    """float64 [n]: d."""
+    design: Tensor
+    """float64 [2, n]: -u and -theta."""
+    normal: Tensor
+    """float64 [2, 2]."""
+    rate: float
+    decay: float
+    """lr wd."""
+
+    @property
+    def rest(self) -> float:
+        """Share of the update that is not explained."""
+        explained = torch.tensor([self.rate, self.decay], dtype=torch.float64) @ self.design
+        return float((self.moved - explained).norm() / self.moved.norm())
+
+
+def _fit(state: TensorState, optimizer: Optimizer, count: int) -> _Fit | None:
+    """None for a tensor that did not move."""
     moved = (state.after - state.before).reshape(-1)
     if not bool(moved.any()):
+        return None
+    design = torch.stack((-direction(state, optimizer, count).reshape(-1), -state.before.reshape(-1)))
+    normal = design @ design.T
+    rate, decay = torch.linalg.lstsq(normal, design @ moved).solution.tolist()
+    return _Fit(moved, design, normal, rate, decay)
+
+
+def estimate(name: str, state: TensorState, optimizer: Optimizer, count: int) -> TensorUpdate:
+    """Learning rate and weight decay of one tensor after `count` optimizer steps, without how well they are known."""
+    found = _fit(state, optimizer, count)
+    if found is None:
         return TensorUpdate(name, 0.0, 0.0, 0.0)
-    design = torch.stack((-direction(state, optimizer, count).reshape(-1), -state.before.reshape(-1)), dim=1)
-    normal = design.T @ design
-    rate, decay = torch.linalg.lstsq(normal, design.T @ moved).solution.tolist()
-    rest = float((moved - design @ torch.tensor([rate, decay], dtype=torch.float64)).norm() / moved.norm())
-    if not rate:
-        return TensorUpdate(name, 0.0, 0.0, rest)
+    return TensorUpdate(name, found.rate, found.decay / found.rate if found.rate else 0.0, found.rest)
+
+
+def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> TensorUpdate:
+    """Learning rate and weight decay of one tensor after `count` optimizer steps."""
+    found = _fit(state, optimizer, count)
+    if found is None or not found.rate:
+        return estimate(name, state, optimizer, count)
+    inverse, size = torch.linalg.pinv(found.normal), abs(found.rate)
     # Each parameter is rounded to half a unit in its last place, evenly distributed.
     noise = float((state.before.abs() * torch.finfo(torch.float32).eps).square().mean().sqrt()) / 12**0.5
-    errors = noise * torch.linalg.pinv(normal).diagonal().clamp_min(0).sqrt() / abs(rate)
+    errors = noise * inverse.diagonal().clamp_min(0).sqrt() / size
     # A parameter is rounded twice in a step, by at most half a unit: when it decays and when it moves.
     bound = torch.finfo(torch.float32).eps
     return TensorUpdate(
         tensor=name,
-        learning_rate=rate,
-        weight_decay=decay / rate,
-        residual=rest,
+        learning_rate=found.rate,
+        weight_decay=found.decay / found.rate,
+        residual=found.rest,
         rate_error=float(errors[0]),
         decay_error=float(errors[1]),
-        decay_bound=bound
-        * float((torch.linalg.pinv(normal)[1] @ design.T).abs() @ state.before.reshape(-1).abs())
-        / abs(rate),
-        residual_bound=bound * float(state.before.norm() / moved.norm()),
+        decay_bound=bound * float((inverse[1] @ found.design).abs() @ state.before.reshape(-1).abs()) / size,
+        residual_bound=bound * float(state.before.norm() / found.moved.norm()),
     )
 
 

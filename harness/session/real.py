@@ -77,7 +77,7 @@ def _judge() -> Callable[[Path], Judged]:
         if not judges:
             from harness.judging import judge as judging
             from harness.judging import summary
-            from harness.oracle.basis import BasisCache
+            from harness.oracle.basis_cache import BasisCache
             from harness.traces import recovered_numbers
 
             cache = BasisCache()

@@ -23,7 +23,7 @@ from harness.commands.stop import INTERRUPTED, terminable
 from harness.environments.request import parse
 from harness.judging import accepted
 from harness.judging.judge import Judgement, judge
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.session import real
 from harness.session.folder import RunFolder
 from harness.session.parts import Parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 
 
 @pytest.fixture(scope="session", autouse=True)

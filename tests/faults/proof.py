@@ -8,7 +8,7 @@ from pathlib import Path
 from adapters.contract import Scenario
 from adapters.faults import Fault, Plan
 from harness.judging.judge import Judgement, judge
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from tests.faults import simulate
 
 REPORTS = {"loss.value", "grad-norm.value"}

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from adapters.contract import Scenario, tensors_file
 from adapters.faults import CATALOGUE, RIGHT, Fault, Plan
 from harness.judging.judge import Judgement, judge
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from tests.faults import expected, proof, simulate
 from tests.faults.geometries import geometries
 

@@ -16,19 +16,23 @@ UNITS = {
     "recording_overhead": "ratio",
     "oracle_seconds": "s",
     "judge_seconds": "s",
+    "local_basis_seconds.64,100,16": "s",
+    "local_basis_error.64,100,16": "largest error",
     "warm_cell_seconds.torch": "s",
 }
 
 
 def test_what_is_written(tmp_path: Path, environments: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "runs" / "bench.json"
-    assert bench.main(["--runs", "2", "--framework", "torch", "--out", str(out), "--envs", str(environments)]) == 0
+    options = ["--runs", "2", "--framework", "torch", "--size", "64,100,16", "--envs", str(environments)]
+    assert bench.main([*options, "--out", str(out)]) == 0
     metrics = json.loads(out.read_text())["metrics"]
     assert {name: metric["unit"] for name, metric in metrics.items()} == UNITS
     for name, metric in metrics.items():
         assert metric["runs"] == 2, name
         assert all(len(samples) == 2 for samples in metric["samples"].values()), name
         assert metric["value"] > 0, name
+    assert metrics["local_basis_error.64,100,16"]["value"] < 1e-5
     assert metrics["deepspeed_warm_cell_speedup"]["value"] > 2  # 20 on a calm machine
     assert list(out.parent.iterdir()) == [out]
     printed = capsys.readouterr().out

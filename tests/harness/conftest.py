@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 
 
 @pytest.fixture(scope="session")

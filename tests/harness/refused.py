@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.judging.judge import judge
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.traces import reader
 from harness.traces.text_files import UnreadableTrace
 from harness.verdicts import verdict

@@ -23,7 +23,7 @@ from types import FrameType
 import torch
 
 from harness.judging.judge import judge
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.verdicts import verdict
 from tests.mutants.declared import declared
 from tests.mutants.json_changes import Unchanged
@@ -70,7 +70,7 @@ def main() -> int:
     signal.signal(signal.SIGALRM, _too_long)
     bad = 0
     cache = BasisCache()
-    with remembered(cache):
+    with remembered():
         for trace in asked.traces:
             bad += _of(trace, asked.count, asked.seed, cache)
     return 1 if bad else 0

@@ -8,29 +8,29 @@ from contextlib import contextmanager
 
 import torch
 
-from harness.oracle import floor, step
-from harness.oracle.basis import BasisCache
+from harness.oracle import floor
+from harness.oracle.basis_cache import Bases
 from harness.oracle.floor import Floor, State
 from harness.oracle.step import RightStep
 
 
 @contextmanager
-def remembered(cache: BasisCache) -> Iterator[None]:
+def remembered() -> Iterator[None]:
     """Within it, the basis and the noise floor of a step come from memory where all that decides them is the same."""
-    build, measure = step.build, floor.measure
+    build, measure = Bases.build, floor.measure
     known: dict[str, Floor] = {}
 
-    def again(right: RightStep, state: State, dtype: torch.dtype | None = None) -> Floor:
-        key = _key(right, state, dtype)
+    def again(right: RightStep, state: State, dtype: torch.dtype | None = None, draws: int = floor.DRAWS) -> Floor:
+        key = f"{type(right.basis).__name__} {draws} {_key(right, state, dtype)}"
         if key not in known:
-            known[key] = measure(right, state, dtype)
+            known[key] = measure(right, state, dtype, draws)
         return known[key]
 
-    step.build, floor.measure = cache.get, again
+    Bases.build, floor.measure = Bases.get, again  # type: ignore[method-assign]
     try:
         yield
     finally:
-        step.build, floor.measure = build, measure
+        Bases.build, floor.measure = build, measure  # type: ignore[method-assign]
 
 
 def _key(right: RightStep, state: State, dtype: torch.dtype | None) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from adapters.contract import HEADER, steps_file
 from harness import cli
 from harness.judging import judge, summary
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.session.cell import judged_record
 from harness.traces import recovered_numbers
 from harness.verdicts import verdict

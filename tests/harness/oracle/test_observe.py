@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from adapters.contract import Model
-from harness.oracle.basis import Segment, build
+from harness.oracle.basis import Segment
+from harness.oracle.full_basis import build
 from harness.oracle.observe import Betas, Moments, betas, gradient, observe, second_moment_error
 from scenarios import weights
 
@@ -85,14 +86,14 @@ def test_a_step_gives_its_tokens_weights_back() -> None:
     values = {n: torch.from_numpy(v) for n, v in weights.initial(model, 0).items()}
     basis = build(values, model, [Segment((3, 9, 4, 17, 1)), Segment((3, 8, 5))])
     right = torch.tensor([0.25, 0.0, 0.5, 0.25, 1.0, 0.0], dtype=torch.float64)
-    consumed = right @ basis.gradients
+    consumed = right @ basis.matrix
     before = torch.randn(len(consumed), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     seen = observe(basis, Moments(before, 0.9 * before + 0.1 * consumed, before, before), 0.9)
     assert (seen.weights - right).abs().max() < 1e-9
     assert seen.residual < 1e-9
     assert seen.norm == pytest.approx(float(consumed.norm()))
     foreign = torch.randn(len(consumed), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    foreign -= basis.solve(foreign)[0] @ basis.gradients
+    foreign -= basis.solve(foreign)[0] @ basis.matrix
     foreign *= consumed.norm() / foreign.norm()
     leaked = observe(basis, Moments(before, 0.9 * before + 0.1 * (consumed + foreign), before, before), 0.9)
     assert leaked.residual == pytest.approx(0.5**0.5, rel=1e-6)

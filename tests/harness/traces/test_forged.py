@@ -9,7 +9,7 @@ import pytest
 
 from adapters.contract import END, HEADER, batches_file, steps_file, tensors_file
 from harness.judging.judge import judge
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.verdicts import verdict
 from tests.harness import breaking
 from tests.harness.refused import judged, unreadable

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness import cli
 from harness.judging.judge import judge
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.verdicts import verdict
 from tests.fuzzing import examples
 from tests.mutants.__main__ import hole, mutant

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from adapters.contract import CRASH, END, HEADER, TRACE_SCHEMA, batches_file, steps_file, tensors_file
 from harness.judging.judge import judge
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.traces import reader
 from harness.traces.reader import IncompleteTrace
 from harness.traces.text_files import UnreadableTrace

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from adapters.contract import tensors_file
-from harness.oracle.basis import BasisCache
+from harness.oracle.basis_cache import BasisCache
 from harness.traces import tensor_file
 from harness.verdicts import verdict
 from tests.harness import breaking

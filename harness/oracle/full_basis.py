@@ -1,0 +1,88 @@
+"""The full basis: the matrix A, one whole column a token, in float64, by one backward pass for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adapters.contract import Model
+from harness.oracle import forward
+from harness.oracle.basis import Prefix, Segment, fresh
+
+
+@dataclass(frozen=True)
+class FullBasis:
+    """A `Basis` with every entry of every column."""
+
+    matrix: Tensor
+    """float64 [columns, parameters]: the transpose of A; tensors in the order of their sorted names."""
+    gram: Tensor
+    """float64 [columns, columns]."""
+    inverse: Tensor
+    """Pseudo-inverse of `gram`, float64."""
+    losses: Tensor
+    columns: dict[Prefix, int]
+    condition: float
+    """Of A, not of its Gram matrix."""
+
+    def solve(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of refinement makes up for the squared condition number of the normal equations."""
+        weights = self.inverse @ (self.matrix @ gradient)
+        rest = gradient - weights @ self.matrix
+        weights = weights + self.inverse @ (self.matrix @ rest)
+        return weights, gradient - weights @ self.matrix
+
+    def gradient(self, weights: Tensor) -> Tensor:
+        return weights @ self.matrix
+
+    def products(self, weights: Tensor) -> Tensor:
+        return self.gram @ weights
+
+    def norm(self, weights: Tensor) -> float:
+        return float((weights @ self.gram @ weights).clamp_min(0).sqrt())
+
+
+def _fill(
+    parameters: dict[str, Tensor], model: Model, segment: Segment, tokens: Sequence[int], losses: Tensor, matrix: Tensor
+) -> None:
+    """Write the losses [tokens] and gradients [tokens, parameters] of these positions (from 1) of a segment.
+
+    All in one batched backward pass.
+    """
+    ids = torch.tensor(segment.ids)
+    positions = None if segment.positions is None else torch.tensor(segment.positions)
+    first_key = None if segment.first_key is None else torch.tensor(segment.first_key)
+    every = forward.losses(parameters, model, ids, positions, first_key)
+    chosen = torch.tensor([t - 1 for t in tokens])
+    losses.copy_(every.detach()[chosen])
+    wanted = torch.eye(len(every), dtype=torch.float64)[chosen]
+    each = torch.autograd.grad(every, list(parameters.values()), wanted, is_grads_batched=True)
+    at = 0
+    for gradient in each:
+        flat = gradient.reshape(len(tokens), -1)
+        matrix[:, at : at + flat.shape[1]] = flat
+        at += flat.shape[1]
+
+
+def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segment]) -> FullBasis:
+    """The basis of these segments at these parameters (converted to float64)."""
+    leaves = {name: parameters[name].detach().double().requires_grad_() for name in sorted(parameters)}
+    columns: dict[Prefix, int] = {}
+    pieces = fresh(segments, columns)
+    losses = torch.empty(len(columns), dtype=torch.float64)
+    # Written in place: it has hundreds of megabytes, of which every copy takes as long as its computation.
+    matrix = torch.empty(len(columns), sum(p.numel() for p in leaves.values()), dtype=torch.float64)
+    at = 0
+    for segment, tokens in pieces:
+        here = slice(at, at + len(tokens))
+        _fill(leaves, model, segment, tokens, losses[here], matrix[here])
+        at += len(tokens)
+    gram = matrix @ matrix.T
+    values, vectors = torch.linalg.eigh(gram)
+    solid = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
+    inverse = (vectors[:, solid] / values[solid]) @ vectors[:, solid].T
+    condition = float("inf") if not bool(solid.all()) else float((values[-1] / values[0]).sqrt())
+    return FullBasis(matrix, gram, inverse, losses, columns, condition)

@@ -1,0 +1,124 @@
+"""The tail basis: columns by what is behind the last attention, and one backward pass for all the rest.
+
+The weights of the tokens follow from the gradients of the last layer's `down_proj` and of the head alone
+(`local_basis`). Whether they explain the rest of the gradient as well, one backward pass with these weights tells. So
+a gradient that is explained in whole costs two passes of the model, where the full basis has one for each token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adapters.contract import Model
+from harness.oracle import forward, local_basis
+from harness.oracle.basis import Prefix, Segment, fresh
+from harness.oracle.local_basis import Layer, LocalBasis
+
+HEAD = "lm_head.weight"
+
+
+@dataclass(frozen=True)
+class TailBasis:
+    """A `Basis` that solves by some of the equations: those of the tensors in `local`."""
+
+    parameters: dict[str, Tensor]
+    """float64 leaves of the graph that `graph` stands on, in the order of their names."""
+    model: Model
+    graph: Tensor
+    """float64 [columns]: the losses, for backward passes."""
+    batch: _Batch
+    local: LocalBasis
+    solved: tuple[str, ...]
+    """Names of the tensors that the layers of `local` belong to."""
+    columns: dict[Prefix, int]
+
+    @property
+    def losses(self) -> Tensor:
+        return self.graph.detach()
+
+    @property
+    def condition(self) -> float:
+        return self.local.condition
+
+    def solve(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """By the tensors of the tail; what is left is that of all tensors."""
+        parts = self._by_tensor(gradient)
+        weights = self.local.solve([parts[name] for name in self.solved]).weights
+        return weights, gradient - self.gradient(weights)
+
+    def gradient(self, weights: Tensor) -> Tensor:
+        each = torch.autograd.grad(self.graph, list(self.parameters.values()), weights, retain_graph=True)
+        return torch.cat([g.reshape(-1) for g in each])
+
+    def products(self, weights: Tensor) -> Tensor:
+        """How every loss changes along that gradient, by differentiating forward."""
+        along = self._by_tensor(self.gradient(weights))
+
+        def every(parameters: dict[str, Tensor]) -> Tensor:
+            return _losses(_passed(parameters, self.model, self.batch).logits, self.batch)
+
+        result: Tensor = torch.func.jvp(every, ({n: p.detach() for n, p in self.parameters.items()},), (along,))[1]
+        return result
+
+    def norm(self, weights: Tensor) -> float:
+        return float(self.gradient(weights).norm())
+
+    def _by_tensor(self, gradient: Tensor) -> dict[str, Tensor]:
+        """A gradient [parameters], cut into those of the tensors."""
+        parts = torch.split(gradient, [p.numel() for p in self.parameters.values()])
+        return {n: part.view_as(p) for (n, p), part in zip(self.parameters.items(), parts, strict=True)}
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """All segments as one sequence, each apart."""
+
+    ids: Tensor
+    positions: Tensor
+    first_key: Tensor
+    places: Tensor
+    """int64 [columns]: the place in the sequence whose logits predict the token."""
+
+    @property
+    def targets(self) -> Tensor:
+        return self.ids[self.places + 1]
+
+
+def _batch(pieces: Sequence[tuple[Segment, list[int]]]) -> _Batch:
+    starts = [0]
+    for segment, _ in pieces:
+        starts.append(starts[-1] + len(segment.ids))
+    places = [start + t - 1 for start, (_, tokens) in zip(starts, pieces, strict=False) for t in tokens]
+    return _Batch(*forward.joined([segment.ids for segment, _ in pieces]), torch.tensor(places))
+
+
+def _passed(parameters: forward.Parameters, model: Model, batch: _Batch) -> forward.Passed:
+    return forward.passed(parameters, model, batch.ids, batch.positions, batch.first_key)
+
+
+def _losses(logits: Tensor, batch: _Batch) -> Tensor:
+    chosen = logits[batch.places]
+    return chosen.logsumexp(-1) - chosen.gather(1, batch.targets[:, None])[:, 0]
+
+
+def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segment]) -> TailBasis:
+    """The basis of these segments, single conversations with positions from 0, at these parameters, in float64."""
+    leaves = {name: parameters[name].detach().double().requires_grad_() for name in sorted(parameters)}
+    columns: dict[Prefix, int] = {}
+    batch = _batch(fresh(segments, columns))
+    made = _passed(leaves, model, batch)
+    losses = _losses(made.logits, batch)
+    (deltas,) = torch.autograd.grad(losses.sum(), made.out, retain_graph=True)
+    layers = {_down(model): Layer(deltas[batch.places], made.gated.detach()[batch.places])}
+    if not model.tied_embeddings:  # or the gradient would also be that of the input
+        layers[HEAD] = local_basis.head(made.hidden.detach()[batch.places], leaves[HEAD].detach(), batch.targets)
+    local = local_basis.build(list(layers.values()))
+    return TailBasis(leaves, model, losses, batch, local, tuple(layers), columns)
+
+
+def _down(model: Model) -> str:
+    return f"model.layers.{model.layers - 1}.mlp.down_proj.weight"
