@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.disk import warn_if_large
+from harness.commands.options import Jobs, Timeout
+from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, in_one_line, terminable
 
 if TYPE_CHECKING:
@@ -74,10 +76,8 @@ def bisect(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the result. Default: .runs/bisect-..., named for what is asked."),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
+    jobs: Jobs = None,
+    timeout: Timeout = 300.0,
     envs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
     ] = None,
@@ -189,16 +189,13 @@ _LOCAL_VALUES = tuple(f"{option}=" for option in LOCAL)
 
 
 def _search(inquiry: Inquiry) -> Bisection:
-    from rich.console import Console
-
     from harness.bisection import inquiry as inquiries
     from harness.commands.pace import Pace
     from harness.commands.progress import Progress
 
     pace = Pace()
-    console = Console(stderr=True)
     try:
-        with terminable(), Progress(pace.tally, console, brief=True) as progress:
+        with terminable(), Progress(pace.tally, console(stderr=True), brief=True) as progress:
             return inquiries.search(inquiry, progress, pace, progress.told)
     except KeyboardInterrupt:
         said = "interrupted; what was measured is kept, and the same command goes on from there"
@@ -207,35 +204,30 @@ def _search(inquiry: Inquiry) -> Bisection:
 
 def _step(inquiry: Inquiry) -> int:
     """The exit status that `git bisect run` understands."""
-    from rich.console import Console
-
     from harness.bisection import inquiry as inquiries
     from harness.commands.progress import Progress
 
     try:
-        with terminable(), Progress(lambda done: f"{done}/1", Console(stderr=True)) as progress:
+        with terminable(), Progress(lambda done: f"{done}/1", console(stderr=True)) as progress:
             measured = inquiries.head(inquiry, progress, progress.told)
     except KeyboardInterrupt:
         raise Stop("interrupted", INTERRUPTED) from None
     said = "; ".join(measured.outcome.causes) or measured.reason or ""
-    typer.echo(f"{measured.outcome.verdict}{': ' if said else ''}{said}")
+    say(f"{measured.outcome.verdict}{': ' if said else ''}{said}")
     return {"pass": 0, "fail": 1}.get(measured.outcome.verdict, SKIP)
 
 
 def _report(bisection: Bisection, folder: Path, as_json: bool) -> None:
+    from harness import files
     from harness.bisection.record import FILE
     from reports.bisection import markdown, terminal, told
 
     page, issue = folder / "bisect.md", folder / "issue.md"
-    page.write_text(markdown.page(bisection))
-    issue.write_text(markdown.issue(bisection))
+    files.replace(page, markdown.page(bisection))
+    files.replace(issue, markdown.issue(bisection))
     if as_json:
-        typer.echo((folder / FILE).read_text(), nl=False)
+        json((folder / FILE).read_text(encoding="utf-8"))
     else:
-        from rich.console import Console
-
-        console = Console(highlight=False, markup=False)
-        terminal.show(bisection, console)
-        said = f"the page: {page}; to paste into an issue: {issue}; for machines: {folder / FILE}"
-        console.print(said, soft_wrap=True)
+        terminal.show(bisection, console())
+        say(f"the page: {page}; to paste into an issue: {issue}; for machines: {folder / FILE}")
     raise typer.Exit(0 if told.told(bisection) else UNKNOWN)

@@ -7,7 +7,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from reports import plain, words
+from harness import printable
+from reports import words
 from reports.html import figure
 from reports.html.figure import Numbers
 
@@ -17,7 +18,7 @@ LABELS = ("upstream", "remedy", "received", "expected", "findings")
 
 def _shown(value: Any) -> Any:
     """Whatever is put into a template, unless it is made of templates: printable, so that nothing hides in it."""
-    return plain.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return printable.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _rows(table: Numbers) -> Markup:
@@ -25,7 +26,7 @@ def _rows(table: Numbers) -> Markup:
 
     No value holds the tab or the line end between values and rows, for neither is printable.
     """
-    text = "\n".join("\t".join(map(plain.printable, row)) for row in table.rows)
+    text = "\n".join("\t".join(map(printable.printable, row)) for row in table.rows)
     rows = str(escape(text)).replace("\t", "</td><td>").split("\n") if table.rows else []
     if not table.wrong:
         return Markup("\n".join(f"<tr><td>{row}</td></tr>" for row in rows))

@@ -11,8 +11,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from syrupy.assertion import SnapshotAssertion
 
+from harness import printable
 from harness.verdicts.verdict import Verdict
-from reports import markdown, plain
+from reports import markdown
 from tests.reports.made import HOSTILE, every_outcome, many, verdicts
 from tests.reports.test_terminal import cell
 
@@ -53,7 +54,7 @@ def test_a_text_is_read_as_it_is(text: str) -> None:
     for lead in ("", "- "):
         read = tokens(lead + markdown.escaped(text))
         assert {t.type for t in read} <= HARMLESS
-        assert shown(lead + markdown.escaped(text)) == plain.line(text) or not plain.line(text)
+        assert shown(lead + markdown.escaped(text)) == printable.line(text) or not printable.line(text)
     for token in tokens(markdown.escaped(text)):
         assert token.type != "link_open" or str(token.attrs["href"]).startswith(("https://", "http://"))
 
