@@ -8,7 +8,14 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from harness import files, printable
+
 M = TypeVar("M", bound=BaseModel)
+
+LARGEST = 4 * 2**20
+"""Bytes that are read; the largest that comes with Lockstep has less than 100,000."""
+LONGEST = 500
+"""Characters of what is said of one."""
 
 
 class BadTable(Exception):
@@ -18,10 +25,13 @@ class BadTable(Exception):
 def read(path: Path, kind: type[M]) -> M:
     """The file as a record. Raises BadTable."""
     try:
-        return kind.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadTable(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        return kind.model_validate(tomllib.loads(files.read(path, LARGEST).decode()))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "file"
-        raise BadTable(f"{path}: {place}: {first['msg']}") from None
+        said = printable.line(f"{place}: {first['msg']}", LONGEST)
+        raise BadTable(f"{path}: {said}") from None
+    except RecursionError:
+        raise BadTable(f"{path} cannot be read: it is nested too deeply") from None
+    except (OSError, files.TooLarge, ValueError) as error:  # no UTF-8, no TOML, or a number with too many digits
+        raise BadTable(f"{path} cannot be read: {printable.line(str(error), LONGEST)}") from None

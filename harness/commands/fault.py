@@ -30,7 +30,8 @@ def told(error: BaseException) -> str:
         return f"{error.filename or 'a file'} cannot be used: {error.strerror}"
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
-    return f"a fault of Lockstep itself: {_said(error)} ({_place(error)}); {VARIABLE}=1 before the command shows more; please report it"
+    what = f"a fault of Lockstep itself: {_said(error)} ({_place(error)})"
+    return f"{what}; please report it, with what {VARIABLE}=1 before the command shows"
 
 
 def install() -> None:

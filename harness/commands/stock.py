@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from harness.stock.record import Stock
 
 PAGE = "stock.md"
+LARGEST = 16 * 2**20
+"""Bytes of a page that the table is put into."""
 
 
 def stock(
@@ -95,13 +97,14 @@ def _day(text: str) -> dt.date:
 
 def _markers(page: Path | None) -> None:
     """A page that cannot take the table is told before hours of measuring, rather than after."""
+    from harness import files
     from reports.stock import NoPlace, put
 
     if page is None:
         return
     try:
-        put("", page.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        put("", files.read(page, LARGEST).decode())
+    except (OSError, files.TooLarge, UnicodeDecodeError) as error:
         raise Stop(f"--write {page} cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except NoPlace as error:
         raise Stop(f"--write {page}: {error}") from None

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from adapters import contract
+from harness import files
 from harness.environments import diff
 
 LARGEST = 1 << 20
@@ -78,14 +79,13 @@ def fixes() -> dict[str, Path]:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except OSError as error:
-        hint = "" if path.exists() else f"; fixes that come with Lockstep: {', '.join(fixes())}"
-        raise BadPatch(f"cannot read the patch {path}: {error.strerror}{hint}") from None
-    if len(content) > LARGEST:
-        raise BadPatch(f"{path} is larger than {LARGEST >> 20} MiB; --patch takes a unified diff or a Python file")
-    return content
+        return files.read(path, LARGEST)
+    except FileNotFoundError as error:
+        named = f"fixes that come with Lockstep: {', '.join(fixes())}"
+        raise BadPatch(f"cannot read the patch {path}: {error.strerror}; {named}") from None
+    except (OSError, files.TooLarge) as error:
+        said = getattr(error, "strerror", None) or error
+        raise BadPatch(f"cannot read the patch {path}: {said}; --patch takes a unified diff or a Python file") from None
 
 
 def _python(path: Path, content: bytes) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from harness import files
 from harness.environments.resolution import Lock
 
 MAX_BYTES = 1 << 20
@@ -26,10 +27,8 @@ class BadPins(Exception):
 def read(path: Path) -> Lock:
     """The sorted lines of a file of pins, without comments. Raises BadPins."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadPins(f"{path} is no file of pins: it has more than {MAX_BYTES >> 20} MiB")
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        text = files.read(path, MAX_BYTES).decode()
+    except (OSError, files.TooLarge, UnicodeDecodeError) as error:
         raise BadPins(
             f"{path} cannot be read as a file of pins ({getattr(error, 'strerror', None) or error})"
         ) from None

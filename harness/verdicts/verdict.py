@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from adapters.contract import encode_float
 from harness import files
@@ -38,7 +47,18 @@ def label(scenario: str, seed: int) -> str:
     return f"{scenario}@{seed}" if seed else scenario
 
 
-class FindingRecord(BaseModel):
+class _Record(BaseModel):
+    """Whatever its texts came from, they can be written: half of a character becomes its name, such as `\\udc80`."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole_characters(cls, value: object) -> object:
+        if isinstance(value, str) and not value.isascii():
+            return value.encode(errors="backslashreplace").decode()
+        return value
+
+
+class FindingRecord(_Record):
     """A `harness.verdicts.findings.Finding`; its `detail` stands flat beside the other fields."""
 
     model_config = ConfigDict(extra="allow")
@@ -55,7 +75,7 @@ class FindingRecord(BaseModel):
     tolerance_source: str | None = None
 
 
-class DiagnosisRecord(BaseModel):
+class DiagnosisRecord(_Record):
     """A `harness.verdicts.findings.Diagnosis`."""
 
     cause: str
@@ -82,7 +102,7 @@ def _inside(trace: str | None) -> str | None:
     return trace
 
 
-class CellRecord(BaseModel):
+class CellRecord(_Record):
     """One framework release on one scenario."""
 
     framework: str
