@@ -10,12 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from harness import files, printable
 
-M = TypeVar("M", bound=BaseModel)
-
-LARGEST = 4 * 2**20
-"""Bytes that are read; the largest that comes with Lockstep has less than 100,000."""
+MAX_BYTES = 2**20
 LONGEST = 500
 """Characters of what is said of one."""
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class BadTable(Exception):
@@ -25,7 +24,7 @@ class BadTable(Exception):
 def read(path: Path, kind: type[M]) -> M:
     """The file as a record. Raises BadTable."""
     try:
-        return kind.model_validate(tomllib.loads(files.read(path, LARGEST).decode()))
+        return kind.model_validate(tomllib.loads(files.read_text(path, MAX_BYTES)))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "file"
@@ -33,5 +32,6 @@ def read(path: Path, kind: type[M]) -> M:
         raise BadTable(f"{path}: {said}") from None
     except RecursionError:
         raise BadTable(f"{path} cannot be read: it is nested too deeply") from None
-    except (OSError, files.TooLarge, ValueError) as error:  # no UTF-8, no TOML, or a number with too many digits
-        raise BadTable(f"{path} cannot be read: {printable.line(str(error), LONGEST)}") from None
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, no TOML, or a number with too many digits
+        said = getattr(error, "strerror", None) or str(error)
+        raise BadTable(f"{path} cannot be read: {printable.line(said, LONGEST)}") from None

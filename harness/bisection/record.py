@@ -12,9 +12,8 @@ from harness.bisection.search import Verdict
 from harness.verdicts.verdict import DiagnosisRecord
 
 FILE = "bisect.json"
+MAX_BYTES = 16 * 2**20
 SCHEMA = 1
-LARGEST = 64 * 2**20
-"""Bytes that are read; a bisection over 200 releases has less than one MiB."""
 
 Kind = Literal["releases", "underneath", "dates", "commits"]
 
@@ -139,10 +138,9 @@ def read(folder: Path) -> Bisection:
     """Raises UnreadableBisection with one line: what is wrong and what to do."""
     path = folder / FILE
     try:
-        return Bisection.model_validate_json(files.read(path, LARGEST))
-    except (OSError, files.TooLarge) as error:
-        said = getattr(error, "strerror", None) or error
-        raise UnreadableBisection(f"{path} cannot be read ({said}); bisect again") from None
+        return Bisection.model_validate_json(files.read(path, MAX_BYTES))
+    except OSError as error:
+        raise UnreadableBisection(f"{path} cannot be read ({error.strerror}); bisect again") from None
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise UnreadableBisection(f"{path} cannot be read ({where or 'no JSON'}); bisect again") from None

@@ -103,8 +103,8 @@ def _markers(page: Path | None) -> None:
     if page is None:
         return
     try:
-        put("", files.read(page, LARGEST).decode())
-    except (OSError, files.TooLarge, UnicodeDecodeError) as error:
+        put("", files.read_text(page, LARGEST))
+    except (OSError, UnicodeDecodeError) as error:
         raise Stop(f"--write {page} cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except NoPlace as error:
         raise Stop(f"--write {page}: {error}") from None

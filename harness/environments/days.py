@@ -14,6 +14,7 @@ from harness.environments import claims
 from harness.environments.releases import NoReleases, Release, releases
 
 FOLDER = "days"
+MAX_BYTES = 2**20
 
 _Known = TypeAdapter(dict[str, dt.date])
 
@@ -49,6 +50,6 @@ def released(
 def _read(path: Path) -> dict[str, dt.date]:
     """What was told before; nothing where that is not there or is damaged."""
     try:
-        return _Known.validate_json(path.read_bytes())
+        return _Known.validate_json(files.read(path, MAX_BYTES))
     except (OSError, ValidationError):
         return {}

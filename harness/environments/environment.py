@@ -11,7 +11,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from harness import files
+
 RECORD = "environment.json"
+MAX_BYTES = 2**20
 PYTHON = Path("venv/bin/python")
 EXTENSIONS = "extensions"
 
@@ -82,7 +85,7 @@ def lock_hash(lock: Sequence[str], platform: str) -> str:
 def read_record(folder: Path) -> Record | None:
     """The record of a whole environment; None if it is unfinished or damaged, or its interpreter is gone."""
     try:
-        record = Record.model_validate_json((folder / RECORD).read_bytes())
+        record = Record.model_validate_json(files.read(folder / RECORD, MAX_BYTES))
     except (OSError, ValidationError):
         return None
     return record if os.access(record.interpreter(folder), os.X_OK) else None

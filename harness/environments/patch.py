@@ -73,19 +73,20 @@ def fixes() -> dict[str, Path]:
     spec = find_spec("adapters")
     assert spec is not None
     assert spec.origin is not None
-    files = sorted(Path(spec.origin).with_name("fixes").glob("[!_]*.py"))
-    return {file.stem.replace("_", "-"): file for file in files}
+    found = sorted(Path(spec.origin).with_name("fixes").glob("[!_]*.py"))
+    return {file.stem.replace("_", "-"): file for file in found}
 
 
 def _read(path: Path) -> bytes:
     try:
         return files.read(path, LARGEST)
-    except FileNotFoundError as error:
-        named = f"fixes that come with Lockstep: {', '.join(fixes())}"
-        raise BadPatch(f"cannot read the patch {path}: {error.strerror}; {named}") from None
-    except (OSError, files.TooLarge) as error:
-        said = getattr(error, "strerror", None) or error
-        raise BadPatch(f"cannot read the patch {path}: {said}; --patch takes a unified diff or a Python file") from None
+    except files.TooLarge:
+        raise BadPatch(
+            f"{path} is larger than {LARGEST >> 20} MiB; --patch takes a unified diff or a Python file"
+        ) from None
+    except OSError as error:
+        hint = f"; fixes that come with Lockstep: {', '.join(fixes())}" if isinstance(error, FileNotFoundError) else ""
+        raise BadPatch(f"cannot read the patch {path}: {error.strerror}{hint}") from None
 
 
 def _python(path: Path, content: bytes) -> str:

@@ -27,8 +27,10 @@ class BadPins(Exception):
 def read(path: Path) -> Lock:
     """The sorted lines of a file of pins, without comments. Raises BadPins."""
     try:
-        text = files.read(path, MAX_BYTES).decode()
-    except (OSError, files.TooLarge, UnicodeDecodeError) as error:
+        text = files.read_text(path, MAX_BYTES)
+    except files.TooLarge:
+        raise BadPins(f"{path} is no file of pins: it has more than {MAX_BYTES >> 20} MiB") from None
+    except (OSError, UnicodeDecodeError) as error:
         raise BadPins(
             f"{path} cannot be read as a file of pins ({getattr(error, 'strerror', None) or error})"
         ) from None

@@ -23,6 +23,8 @@ from harness.environments.recipes import Recipes, Release
 from harness.environments.request import Request
 
 FOLDER = "locks"
+MAX_LOCK = 2**20
+"""Bytes."""
 
 GRACE = (0, 1, 3, 7)
 """Days after that of a release: it is resolved as of the first on which all that it needs was there."""
@@ -167,7 +169,7 @@ def _does_not_exist(error: installer.InstallerError, question: _Question) -> boo
 def read(path: Path) -> Lock | None:
     """A lock from disk, or None where there is none or it is damaged."""
     try:
-        lines = tuple(path.read_text().splitlines())
+        lines = tuple(files.read_text(path, MAX_LOCK).splitlines())
     except (OSError, UnicodeDecodeError):
         return None
     return lines if lines and all(_LINE.fullmatch(line) for line in lines) else None

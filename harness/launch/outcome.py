@@ -16,6 +16,8 @@ Status = Literal["finished", "crashed", "timeout", "unsupported"]
 
 TAIL = 4000
 """Characters of a log that an outcome carries."""
+MAX_CRASH = 2**20
+"""Bytes of a crash file, which the framework's own processes write."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def _signal_name(number: int) -> str:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
+        content = json.loads(files.read(path, MAX_CRASH, follow=False))
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and "kind" in content and "reason" in content else None
 
@@ -106,8 +108,6 @@ def _tail(trace: Path, rank: int) -> str:
 def tail(log: Path) -> str:
     """The last `TAIL` characters of a log; empty if there is none."""
     try:
-        with log.open("rb") as lines:
-            lines.seek(max(0, log.stat().st_size - TAIL))
-            return lines.read().decode(errors="replace")
+        return files.tail(log, TAIL).decode(errors="replace")
     except OSError:
         return ""

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from adapters.contract import Job
+from harness import files
 from harness.launch.outcome import Ending, Outcome, conclude
 from harness.launch.pythonpath import adapters_alone
 from harness.launch.variables import child_environment
@@ -27,6 +28,8 @@ PATIENCE = 5.0
 
 LOG = "log-torchrun.txt"
 """What torchrun printed, in the folder of the trace."""
+LOG_BYTES = 2**20
+"""How much of its end is searched for the rank that failed first."""
 
 _ROOT_CAUSE = re.compile(r"Root Cause.*?rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
 
@@ -141,5 +144,5 @@ def _ending(job: Job, said: Mapping[str, Any] | None) -> Ending:
     code: int = said["ended"][0][1]
     if code == 0:
         return Ending(tuple((rank, 0) for rank in range(job.scenario.ranks)))
-    found = _ROOT_CAUSE.search((Path(job.trace) / LOG).read_text(errors="replace"))
+    found = _ROOT_CAUSE.search(files.tail(Path(job.trace) / LOG, LOG_BYTES).decode(errors="replace"))
     return Ending(((int(found[1]), int(found[2])),)) if found else Ending(lost=f"torchrun exited with status {code}")

@@ -13,6 +13,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from adapters.contract import Job, Scenario
+from harness import files
 from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.request import BadRequest, Request
@@ -24,7 +25,7 @@ from harness.verdicts import verdict
 from harness.verdicts.findings import Finding
 from harness.verdicts.verdict import CellRecord, Verdict
 
-TAIL_LINES = 15
+TAIL_LINES, TAIL_BYTES = 15, 64 * 1024
 
 WAITING = 2
 """Frameworks that are started beside those whose cells run: one template process takes half a gigabyte."""
@@ -294,7 +295,7 @@ class Session:
 def _tail(log: Path) -> str:
     """The last lines of a log; empty if there is none."""
     try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+        return "\n".join(files.tail(log, TAIL_BYTES).decode(errors="replace").splitlines()[-TAIL_LINES:])
     except OSError:
         return ""
 
