@@ -94,7 +94,7 @@ def bisect(
     from harness.history.store import History, default_path
 
     question = Question(target, vary, by_date, repo, good, bad, first, last, prereleases, patch)
-    with _ending(ABORT if step else None):
+    with _ending(ABORT if step else 0):
         if step and (repo is None or good or bad or thorough or as_json):
             raise Stop("--step judges the commit that --repo is at: give --repo, and no --good, --bad, --all or --json")
         plan = _plan(scenario, jobs, timeout)
@@ -110,23 +110,13 @@ def bisect(
 
 
 @contextmanager
-def _ending(status: int | None) -> Iterator[None]:
-    """`status`: that of everything that goes wrong, a fault of the harness too; None: the usual ones."""
+def _ending(status: int) -> Iterator[None]:
+    """`status`: the least for whatever is wrong; `cli.call` sees to what nobody expected."""
     try:
         with in_one_line():
             yield
-    except OSError as error:
-        said = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
-        raise Stop(said, status or UNKNOWN) from None
     except Stop as stop:
-        raise Stop(str(stop), max(stop.status, status or 0)) from None
-    except typer.Exit:
-        raise
-    except Exception as error:
-        if status is None:
-            raise
-        # git would take the status of a traceback for that of a bad commit
-        raise Stop(f"the harness failed: {type(error).__name__}: {error}", status) from error
+        raise Stop(str(stop), max(stop.status, status)) from None
 
 
 @contextmanager
