@@ -86,6 +86,8 @@ def call(arguments: Sequence[str] | None = None) -> int:
         return _told(f"{_message(error)}; see `{path} --help`", stepping or WRONG_USAGE)
     except BaseException as error:  # noqa: BLE001  a panic of a library in Rust is no Exception
         return _told(fault.told(error), stepping or UNKNOWN)
+    if status == INTERRUPTED:  # typer makes a status of an interrupt
+        return _told("interrupted", status)
     return status if isinstance(status, int) else 0
 
 

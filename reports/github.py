@@ -55,7 +55,7 @@ def _annotations(verdict: Verdict) -> Iterator[Annotation]:
 
 def _annotation(level: str, outcome: Outcome, cells: Sequence[CellRecord]) -> Annotation:
     title = printable.line(f"{words.WORDS[outcome]} {words.where(cells)}", MOST_IN_A_TITLE)
-    again = [f"reproduce: {cells[0].command}"] if cells[0].command else []
+    again = [printable.line(f"reproduce: {cells[0].command}")] if cells[0].command else []
     lines = [*said.text(said.lines(cells[0])).splitlines(), *again]
     return Annotation(level, title, "\n".join(lines) or title, len(cells))
 

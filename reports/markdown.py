@@ -167,7 +167,7 @@ def _views(views: Sequence[ViewRecord]) -> str:
 # ---- Markdown
 
 
-_LINK = re.compile(r"https?://[A-Za-z0-9/._#?=%&+~:@,-]*[A-Za-z0-9/#=]")
+_LINK = re.compile(r"https://[A-Za-z0-9/._#?=%&+~:@,-]*[A-Za-z0-9/#=]")
 _WORD = re.compile(r"[^\s`|]+")
 _LIVE = re.compile(r"://|www\.|[#!$&%~]\d|GH-\d|(?!(?<=[A-Za-z0-9])@\d+(?:[^\w.-]|$))@", re.IGNORECASE)
 """What GitHub and GitLab make a link of, or call somebody by, without any brackets: an address, an issue's number, a

@@ -107,7 +107,7 @@ def test_json_holds_the_same_and_shows_nothing(
     assert not [sign for sign in hidden(told) if sign.startswith("U+")]
     found = json.loads(told)
     cells = found["cells"] if isinstance(found, dict) else found
-    assert cells[0]["framework"] == evil.encode(errors="backslashreplace").decode()
+    assert cells[0]["framework"] == made.whole(evil)
 
 
 def test_what_was_measured(
@@ -126,7 +126,6 @@ def test_names_on_the_command_line(evil: str, tmp_path: Path, capfd: pytest.Capt
         ("run", "--framework", word),
         ("run", "--scenario", word),
         ("run", "--fault", word),
-        ("run", f"--{word}"),
         ("run", "--patch", word, "--framework", "torch"),
         ("judge", word or "missing"),
         ("compare", word, word),
@@ -135,6 +134,8 @@ def test_names_on_the_command_line(evil: str, tmp_path: Path, capfd: pytest.Capt
         ("env", "prune", word, "--envs", str(tmp_path)),
         ("history", word),
     )
+    if word:  # else it is the end of the options, and everything is run
+        lines = (*lines, ("run", f"--{word}"))
     for line in lines:
         assert not hidden(said(capfd, *line)), line
 
@@ -142,11 +143,11 @@ def test_names_on_the_command_line(evil: str, tmp_path: Path, capfd: pytest.Capt
 def test_environments(tmp_path: Path, evil: str, capfd: pytest.CaptureFixture[str]) -> None:
     name = re.sub("[/\x00]", "", evil)[:40].encode(errors="replace").decode()
     (tmp_path / (name or "x")).mkdir()
-    (tmp_path / "[red]bold[/] [link=https://evil.example]x[/link]").mkdir()
+    (tmp_path / "[red]bold[link=x]").mkdir()
     for verb in ("list", "prune --all"):
         told = said(capfd, "env", *verb.split(), "--envs", str(tmp_path))
         assert not hidden(told)
-        assert "[red]bold[/] [link=https:" in told.replace("\n", "") or not told
+        assert "[red]bold[link=x]" in told.replace("\n", "") or not told
 
 
 # ---- traces
@@ -307,7 +308,9 @@ def test_nights_and_tickets(evil: str) -> None:
 
 
 def test_the_ticket_command_is_given_plain_words(evil: str, tmp_path: Path) -> None:
-    ticket = next(iter(nights_made.tickets().values())).model_copy(update={"cause": evil, "pending": "open"})
+    ticket = next(iter(nights_made.tickets().values())).model_copy(
+        update={"cause": made.whole(evil), "pending": "open"}
+    )
     command = tmp_path / "command"
     command.write_text(
         f"""#!/bin/sh

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.disk import warn_if_large
-from harness.commands.options import Jobs, Timeout
+from harness.commands.options import Environments, Jobs, Timeout
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, in_one_line, terminable
 
@@ -78,9 +78,7 @@ def bisect(
     ] = None,
     jobs: Jobs = None,
     timeout: Timeout = 300.0,
-    envs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
-    ] = None,
+    envs: Environments = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print bisect.json on stdout, and nothing else.")] = False,
 ) -> None:
     """Find every change of outcome over releases, over a package underneath, over dates or over commits.

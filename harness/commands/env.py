@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.options import finite
+from harness.commands.options import finite, folder
 from harness.commands.output import console, errors, say
 from harness.commands.stop import Stop
 
@@ -23,7 +23,9 @@ def _default_root() -> Path:
 
 Root = Annotated[
     Path,
-    typer.Option("--envs", default_factory=_default_root, help="Folder of environments (or set LOCKSTEP_ENVS)."),
+    typer.Option(
+        "--envs", default_factory=_default_root, callback=folder, help="Folder of environments (or set LOCKSTEP_ENVS)."
+    ),
 ]
 
 

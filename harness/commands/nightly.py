@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.options import Jobs, Timeout, finite
+from harness.commands.options import Environments, Jobs, Timeout, finite
 from harness.commands.output import console, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -69,9 +69,7 @@ def nightly(
             min=0, callback=finite, metavar="GIB", help="Most disk that traces and environments of nights may take."
         ),
     ] = 100.0,
-    envs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
-    ] = None,
+    envs: Environments = None,
 ) -> None:
     """Run the newest releases and the canaries, confirm what is new, and keep one ticket for each finding.
 

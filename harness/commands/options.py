@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,28 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def folder(path: Path | None) -> Path | None:
+    """A path that is a folder, or can become one. Raises typer.BadParameter."""
+    if path is None:
+        return None
+    try:
+        place = next(place for place in (path, *path.absolute().parents) if _is_there(place))
+        if not place.is_dir():
+            raise typer.BadParameter(f"{place} is no folder")
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be a folder: {error.strerror}") from None
+    return path
+
+
+def _is_there(path: Path) -> bool:
+    """Raises OSError for what no path can be: too long, in a file, or a link to itself."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, max=MOST_JOBS, help="Most cells at once. Default: half the cores.", show_default=False),
@@ -26,4 +49,10 @@ Jobs = Annotated[
 Timeout = Annotated[
     float,
     typer.Option(min=1, max=MOST_SECONDS, callback=finite, metavar="SECONDS", help="Most time for one cell."),
+]
+Environments = Annotated[
+    Path | None,
+    typer.Option(
+        "--envs", metavar="DIR", callback=folder, help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs."
+    ),
 ]

@@ -83,7 +83,10 @@ def _spare(run: Path, out: Path) -> None:
     from harness.session.folder import CELLS, LOGS, SCENARIOS
     from harness.verdicts import verdict
 
-    root, wanted = run.resolve(), out.resolve()
+    try:
+        root, wanted = run.resolve(), out.resolve()
+    except RuntimeError:  # pathlib's word for it, before Python 3.13
+        raise Stop(f"{out} is a link to itself; choose another --out") from None
     for evidence in (root / name for name in (verdict.FILE, CELLS, SCENARIOS, LOGS)):
         if wanted.is_relative_to(evidence):
             raise Stop(f"{out} is where the run keeps its evidence; choose another --out")

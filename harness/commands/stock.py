@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.options import MOST_JOBS, Timeout
+from harness.commands.options import MOST_JOBS, Environments, Timeout
 from harness.commands.output import console, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -51,9 +51,7 @@ def stock(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Most cells at once.")] = 1,
     timeout: Timeout = 300.0,
-    envs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
-    ] = None,
+    envs: Environments = None,
 ) -> None:
     """Run every release with what lay under it on its day, and count the days on which a stock install was wrong.
 

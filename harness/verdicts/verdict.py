@@ -47,15 +47,21 @@ def label(scenario: str, seed: int) -> str:
     return f"{scenario}@{seed}" if seed else scenario
 
 
+def _whole(value: object) -> object:
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="backslashreplace").decode()
+    return value
+
+
 class _Record(BaseModel):
     """Whatever its texts came from, they can be written: half of a character becomes its name, such as `\\udc80`."""
 
     @field_validator("*", mode="before")
     @classmethod
     def _whole_characters(cls, value: object) -> object:
-        if isinstance(value, str) and not value.isascii():
-            return value.encode(errors="backslashreplace").decode()
-        return value
+        if isinstance(value, list):
+            return [_whole(each) for each in value]
+        return _whole(value)
 
 
 class FindingRecord(_Record):

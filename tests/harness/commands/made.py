@@ -8,6 +8,12 @@ from harness.history.store import History
 from harness.verdicts import verdict
 from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord, GroupRecord, Verdict, ViewRecord
 
+
+def whole(text: str) -> str:
+    """As a cell has it: with whole characters."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 _TOLD = ("cause", "summary", "evidence", "upstream", "remedy", "kind")
 
 
@@ -30,6 +36,7 @@ def cell(text: str, outcome: str = "fail", scenario: str | None = None, **change
 
 def run(folder: Path, text: str) -> Path:
     """The folder of a run with a cell of every outcome, and views, in which every text is `text`."""
+    text = whole(text)  # views are made from cells
     outcomes = ("fail", "unknown", "accepted", "unsupported", "pass")
     cells = [cell(text, outcome, scenario=f"{i} {text}") for i, outcome in enumerate(outcomes)]
     groups = [GroupRecord(members=[text, c.name], votes=1, side="wrong") for c in cells[:2]]
