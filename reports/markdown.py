@@ -167,7 +167,6 @@ def _views(views: Sequence[ViewRecord]) -> str:
 # ---- Markdown
 
 
-_LINK = re.compile(r"https://[A-Za-z0-9/._#?=%&+~:@,-]*[A-Za-z0-9/#=]")
 _WORD = re.compile(r"[^\s`|]+")
 _LIVE = re.compile(r"://|www\.|[#!$&%~]\d|GH-\d|(?!(?<=[A-Za-z0-9])@\d+(?:[^\w.-]|$))@", re.IGNORECASE)
 """What GitHub and GitLab make a link of, or call somebody by, without any brackets: an address, an issue's number, a
@@ -193,7 +192,7 @@ def escaped(text: str, linked: bool = False) -> str:
 
 
 def _word(word: str, linked: bool) -> str:
-    link = _LINK.search(word) if linked else None
+    link = words.ADDRESS.search(word) if linked else None
     if link:
         return f"{_dead(word[: link.start()])}<{link.group()}>{_dead(word[link.end() :])}"
     return _dead(word)
@@ -218,7 +217,7 @@ def _begin(found: re.Match[str]) -> str:
 
 def is_address(text: str) -> bool:
     """Whether it is one that a link can lead to, and nothing else."""
-    return _LINK.fullmatch(text) is not None
+    return words.ADDRESS.fullmatch(text) is not None
 
 
 def code(text: str) -> str:

@@ -18,6 +18,8 @@ LABELS = ("upstream", "remedy", "received", "expected", "findings")
 
 def _shown(value: Any) -> Any:
     """Whatever is put into a template, unless it is made of templates: printable, so that nothing hides in it."""
+    if isinstance(value, dict | list | tuple):  # of a header that tells more than it should
+        value = str(value)
     return printable.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -35,6 +37,20 @@ def _rows(table: Numbers) -> Markup:
         for row, is_ in zip(rows, table.wrong, strict=True)
     ]
     return Markup("\n".join(wrong))
+
+
+def _addresses(text: str) -> Markup:
+    """A text of which the addresses are links."""
+    shown = printable.printable(text)
+    parts, at = [], 0
+    for found in words.ADDRESS.finditer(shown):
+        address = escape(found.group())
+        parts += [
+            escape(shown[at : found.start()]),
+            Markup('<a href="{0}" rel="noopener noreferrer">{0}</a>').format(address),
+        ]
+        at = found.end()
+    return Markup("").join([*parts, escape(shown[at:])])
 
 
 class Templates:
@@ -57,6 +73,7 @@ class Templates:
             release=words.release,
             told=figure.told,
             rows=_rows,
+            addresses=_addresses,
         )
         # Short, and refused where a number is none: no browser would read it.
         self._environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
