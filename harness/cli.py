@@ -15,6 +15,7 @@ from harness.commands import (
     doctor,
     env,
     explain,
+    fault,
     history,
     judge,
     list_,
@@ -22,8 +23,10 @@ from harness.commands import (
     report,
     run,
     stock,
+    streams,
 )
-from harness.commands.stop import INTERRUPTED, WRONG_USAGE, Stop, in_one_line
+from harness.commands.output import say, warn
+from harness.commands.stop import INTERRUPTED, UNKNOWN, WRONG_USAGE, Stop, in_one_line
 
 app = typer.Typer(
     help="Run identical training steps through real releases of post-training frameworks, and say which is wrong.",
@@ -52,7 +55,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from harness.version import own_version
 
-        typer.echo(f"lockstep {own_version()}")
+        say(f"lockstep {own_version()}")
         raise typer.Exit
 
 
@@ -66,23 +69,25 @@ def options(
 
 
 def call(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit status; what is wrong with it is one line on stderr."""
+    """Run a command line and return its exit status; whatever goes wrong with it is one line on stderr."""
+    words = sys.argv[1:] if arguments is None else arguments
+    # `git bisect run` takes every status below this one for a bad commit
+    stepping = bisect.ABORT if bisect.STEP in words else 0
     try:
         with in_one_line():
             status = app(arguments, prog_name="lockstep", standalone_mode=False)
     except Stop as stop:
         return _told(str(stop), stop.status)
     except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:  # `lockstep ... | head`: nobody reads on, which is no error
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the interpreter flushes it at its end
-        return 0
+        return _told("interrupted", INTERRUPTED)
     except _Usage as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "lockstep"
-        # `git bisect run` takes every status below this one for a bad commit
-        status = bisect.ABORT if bisect.STEP in (sys.argv[1:] if arguments is None else arguments) else WRONG_USAGE
-        return _told(f"{_message(error)}; see `{path} --help`", status)
+        return _told(f"{_message(error)}; see `{path} --help`", stepping or WRONG_USAGE)
+    except BaseException as error:  # noqa: BLE001  a panic of a library in Rust is no Exception
+        return _told(fault.told(error), stepping or UNKNOWN)
+    if status == INTERRUPTED:  # typer makes a status of an interrupt
+        return _told("interrupted", status)
     return status if isinstance(status, int) else 0
 
 
@@ -93,12 +98,14 @@ def _message(error: BaseException) -> str:
 
 
 def _told(message: str, status: int) -> int:
-    typer.echo("lockstep: " + " ".join(message.split()), err=True)
+    warn(message)
     return status
 
 
 def main() -> NoReturn:
     """Entry point."""
+    streams.guard()
+    fault.install()
     status = call()
     if status == INTERRUPTED:
         # Everything was told to end. What did not (a thread that waits for a process) must not keep the user waiting,

@@ -8,9 +8,11 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from harness import files
+from harness import files, printable
 
 MAX_BYTES = 2**20
+LONGEST = 500
+"""Characters of what is said of one."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -23,9 +25,13 @@ def read(path: Path, kind: type[M]) -> M:
     """The file as a record. Raises BadTable."""
     try:
         return kind.model_validate(tomllib.loads(files.read_text(path, MAX_BYTES)))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadTable(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "file"
-        raise BadTable(f"{path}: {place}: {first['msg']}") from None
+        said = printable.line(f"{place}: {first['msg']}", LONGEST)
+        raise BadTable(f"{path}: {said}") from None
+    except RecursionError:
+        raise BadTable(f"{path} cannot be read: it is nested too deeply") from None
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, no TOML, or a number with too many digits
+        said = getattr(error, "strerror", None) or str(error)
+        raise BadTable(f"{path} cannot be read: {printable.line(said, LONGEST)}") from None

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness import printable
 from harness.verdicts.verdict import CellRecord, Outcome, Verdict
-from reports import plain, said, words
+from reports import said, words
 
 MOST = 10
 """Annotations of one kind that GitHub shows of a step."""
@@ -53,8 +54,8 @@ def _annotations(verdict: Verdict) -> Iterator[Annotation]:
 
 
 def _annotation(level: str, outcome: Outcome, cells: Sequence[CellRecord]) -> Annotation:
-    title = plain.line(f"{words.WORDS[outcome]} {words.where(cells)}", MOST_IN_A_TITLE)
-    again = [f"reproduce: {cells[0].command}"] if cells[0].command else []
+    title = printable.line(f"{words.WORDS[outcome]} {words.where(cells)}", MOST_IN_A_TITLE)
+    again = [printable.line(f"reproduce: {cells[0].command}")] if cells[0].command else []
     lines = [*said.text(said.lines(cells[0])).splitlines(), *again]
     return Annotation(level, title, "\n".join(lines) or title, len(cells))
 

@@ -9,8 +9,9 @@ from io import BytesIO
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
+from harness import printable
 from harness.verdicts.verdict import CellRecord, Verdict
-from reports import plain, said, words
+from reports import said, words
 
 
 def xml(verdict: Verdict) -> str:
@@ -38,15 +39,15 @@ def _suite(cells: Sequence[CellRecord]) -> TestSuite:
 
 
 def _release(cell: CellRecord) -> str:
-    return plain.line(f"{cell.framework}=={cell.version}")
+    return printable.line(f"{cell.framework}=={cell.version}")
 
 
 def _case(cell: CellRecord) -> TestCase:
     seconds = cell.seconds if cell.seconds is not None and math.isfinite(cell.seconds) else None
-    case = TestCase(plain.line(cell.label), _release(cell), seconds)
+    case = TestCase(printable.line(cell.label), _release(cell), seconds)
     case.result = _results(cell)
     if cell.command:
-        case.system_out = plain.line(cell.command)
+        case.system_out = printable.line(cell.command)
     return case
 
 
@@ -56,7 +57,7 @@ def _results(cell: CellRecord) -> list[FinalResult]:
         return []
     causes = [d.kind for d in cell.diagnoses] or [f.code for f in cell.findings][:1]
     kind = "; ".join(causes) if cell.verdict == "fail" else cell.verdict
-    result = kinds[cell.verdict](plain.line(words.in_short(cell) or cell.verdict), plain.line(kind))
+    result = kinds[cell.verdict](printable.line(words.in_short(cell) or cell.verdict), printable.line(kind))
     result.text = said.text(said.lines(cell))
     return [result]
 

@@ -10,8 +10,9 @@ from io import StringIO
 
 from rich.console import Console
 
+from harness import printable
 from harness.verdicts.verdict import CellRecord, Outcome, Verdict, ViewRecord
-from reports import across, plain, said, words
+from reports import across, said, words
 
 LIMIT = 1_000_000
 """Most bytes of a page. GitHub drops a summary of more than 1 MiB as a whole."""
@@ -50,7 +51,7 @@ _VIEWS = "## Frameworks against each other"
 
 
 def _at(folder: str) -> str:
-    return words.quoted(plain.line(folder, 500))
+    return words.quoted(printable.line(folder, 500))
 
 
 def _fitting(sections: Sequence[Section], room: int) -> tuple[list[str], int]:
@@ -118,7 +119,7 @@ def _sections(verdict: Verdict, folder: str) -> Iterator[Section]:
     for outcome in ("unknown", "accepted"):
         for cells in words.alike(words.of(verdict, outcome), words.reason_key):
             again = [_commands(cells[0], folder)] if outcome == "unknown" else []
-            yield _section(outcome, cells, [escaped(words.in_short(cells[0])), *again])
+            yield _section(outcome, cells, [escaped(words.in_short(cells[0]), linked=outcome == "accepted"), *again])
     if told := words.cannot(verdict):
         heading = f"## {SIGNS['unsupported']} {words.WORDS['unsupported']}: what releases cannot express"
         lines = [f"- {escaped(line)}" for line in told]
@@ -135,17 +136,18 @@ def _lines(told: Sequence[said.Line]) -> Iterator[str]:
     block: list[str] = []
     for line in told:
         if line.depth:
-            block.append(f"- {escaped(line.text)}")
+            block.append(f"- {escaped(line.text, line.linked)}")
         else:
             yield "\n".join(block)
             block = []
-            yield f"**{escaped(line.text)}**" if line.strong and line.text else escaped(line.text)
+            shown = escaped(line.text, line.linked)
+            yield f"**{shown}**" if line.strong and shown else shown
     yield "\n".join(block)
 
 
 def _commands(cell: CellRecord, folder: str) -> str:
     commands = [f"lockstep explain {_at(folder)} {words.quoted(cell.name)}", *([cell.command] if cell.command else [])]
-    return _fenced("\n".join(map(plain.line, commands)), "sh")
+    return fenced("\n".join(map(printable.line, commands)), "sh")
 
 
 # ---- frameworks against each other
@@ -157,33 +159,55 @@ def _views(views: Sequence[ViewRecord]) -> str:
         return ""
     drawn = StringIO()
     across.show(views, Console(file=drawn, width=WIDTH, highlight=False, markup=False))
-    lines = [plain.printable(line).rstrip() for line in drawn.getvalue().splitlines()]
+    lines = [printable.printable(line).rstrip() for line in drawn.getvalue().splitlines()]
     text = "\n".join(lines[1:]).strip()  # the first is the heading
-    return f"{_VIEWS}\n\n{_fenced(text, 'text')}"
+    return f"{_VIEWS}\n\n{fenced(text, 'text')}"
 
 
 # ---- Markdown
 
 
-_LINK = re.compile(r"https?://[A-Za-z0-9/._#?=%&+~:@,-]*[A-Za-z0-9/#=]")
+_WORD = re.compile(r"[^\s`|]+")
+_LIVE = re.compile(r"://|www\.|[#!$&%~]\d|GH-\d|(?!(?<=[A-Za-z0-9])@\d+(?:[^\w.-]|$))@", re.IGNORECASE)
+"""What GitHub and GitLab make a link of, or call somebody by, without any brackets: an address, an issue's number, a
+name. Not the seed of a scenario. A backslash does not keep them from it, for they look at the text that is shown; into
+code they do not look."""
+_AROUND = "()[]{}<>,.;:\"'?!*"
+"""Signs around such a word that are not of it."""
 _SIGNS = re.compile(r"[\\`*{}\[\]<|~&#$!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-_FIRST = re.compile(r"[-+=:>]|\d+(?=[.)](?:\s|$))")
+_FIRST = re.compile(r"[-+=:>/]|\d+(?=[.)](?:\s|$))")
+"""What would begin a list, a heading's underline or a table's, or one of GitLab's quick actions."""
 
 
-def escaped(text: str) -> str:
-    """A text in one line, of which Markdown reads nothing but its links."""
-    shown = plain.line(text)
+def escaped(text: str, linked: bool = False) -> str:
+    """A text in one line, of which Markdown reads nothing. It calls nobody, and refers to nothing: a word that would
+    is code. `linked`: but for addresses, where they are ours and not of what a framework wrote."""
+    shown = printable.line(text)
     parts, at = [], 0
-    for link in _LINK.finditer(shown):
-        parts += [_signs(shown[at : link.start()], at == 0), f"<{link.group()}>"]
-        at = link.end()
-    return "".join([*parts, _signs(shown[at:], at == 0)])
+    for word in _WORD.finditer(shown):
+        parts += [_signs(shown[at : word.start()]), _word(word.group(), linked)]
+        at = word.end()
+    whole = "".join([*parts, _signs(shown[at:])])
+    return _FIRST.sub(_begin, whole, count=1) if _FIRST.match(whole) else whole
 
 
-def _signs(text: str, first: bool) -> str:
-    quoted = _SIGNS.sub(r"\\\g<0>", text)
-    # What would begin a list, a heading's underline or a table's at the beginning of a line.
-    return _FIRST.sub(_begin, quoted, count=1) if first and _FIRST.match(quoted) else quoted
+def _word(word: str, linked: bool) -> str:
+    link = words.ADDRESS.search(word) if linked else None
+    if link:
+        return f"{_dead(word[: link.start()])}<{link.group()}>{_dead(word[link.end() :])}"
+    return _dead(word)
+
+
+def _dead(word: str) -> str:
+    if not _LIVE.search(word):
+        return _signs(word)
+    core = word.strip(_AROUND)
+    before, _, after = word.partition(core)
+    return f"{_signs(before)}{code(core)}{_signs(after)}"
+
+
+def _signs(text: str) -> str:
+    return _SIGNS.sub(r"\\\g<0>", text)
 
 
 def _begin(found: re.Match[str]) -> str:
@@ -191,13 +215,19 @@ def _begin(found: re.Match[str]) -> str:
     return f"{sign}\\" if sign.isdigit() else f"\\{sign}"
 
 
+def is_address(text: str) -> bool:
+    """Whether it is one that a link can lead to, and nothing else."""
+    return words.ADDRESS.fullmatch(text) is not None
+
+
 def code(text: str) -> str:
-    """A text of one line as code, whatever backticks it has."""
+    """A printable text of one line as code, whatever backticks it has."""
     fence = "`" * (1 + _ticks(text))
-    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text or ' '}`"
 
 
-def _fenced(text: str, language: str) -> str:
+def fenced(text: str, language: str) -> str:
+    """Printable lines as a block that none of them ends."""
     fence = "`" * max(3, 1 + _ticks(text))
     return f"{fence}{language}\n{text}\n{fence}"
 

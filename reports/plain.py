@@ -1,27 +1,11 @@
-"""Text of a verdict or a trace, which may come from elsewhere, made fit for a page: one line, printable, bounded."""
+"""Text of a verdict or a trace, which may come from elsewhere, made fit for the name of a file."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 
-MOST = 4000
-"""Characters of one text that are shown."""
 MOST_IN_A_NAME = 100
-
-
-def line(text: str, most: int = MOST) -> str:
-    """One printable line of at most `most` characters, 2 or more."""
-    whole = " ".join(text.split())
-    shown = whole if len(whole) <= most else whole[: most - 1] + "…"
-    return printable(shown)
-
-
-def printable(text: str) -> str:
-    """What cannot be printed, such as a control character or a change of the direction of writing, becomes U+FFFD."""
-    if text.isprintable():  # nearly always, and many times as quick
-        return text
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def file_name(text: str) -> str:

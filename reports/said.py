@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from harness import printable
 from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord
-from reports import plain, words
+from reports import words
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,16 @@ class Line:
     depth: int = 0
     """0: a sentence of its own; 1: what belongs to the one above it."""
     strong: bool = False
+    linked: bool = False
+    """Whether addresses in it may be followed: they are of what is known upstream, and no framework wrote them."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", plain.line(self.text))
+        object.__setattr__(self, "text", printable.line(self.text))
 
 
 def lines(cell: CellRecord) -> list[Line]:
     """Why a cell has its verdict: its reason, its diagnoses, and what no diagnosis explains."""
-    reason = [Line(cell.reason)] if cell.reason else []
+    reason = [Line(cell.reason, linked=cell.verdict == "accepted")] if cell.reason else []
     if cell.verdict == "pass" and not reason:
         return [Line("nothing was found that is not as it should be")]
     return [*reason, *found(cell)] if cell.verdict in ("fail", "accepted") else reason
@@ -53,7 +56,7 @@ def _diagnoses(diagnoses: Sequence[DiagnosisRecord]) -> Iterator[Line]:
         yield Line(words.explained(diagnosis, before), 1)
         for label, said in (("upstream", diagnosis.upstream), ("remedy", diagnosis.remedy)):
             if said:
-                yield Line(f"{label}: {said}", 1)
+                yield Line(f"{label}: {said}", 1, linked=True)
 
 
 def _inputs(findings: Sequence[FindingRecord]) -> Iterator[Line]:

@@ -53,20 +53,27 @@ def table(stock: Stock) -> str:
 def _days(stock: Stock) -> Iterator[str]:
     yield f"Days from {stock.first} to {stock.last} ({stock.days}) on which the newest release was wrong:"
     yield ""
-    yield _row("framework", *stock.scenarios, "any of them", "right on all it can run", "not measured", "no verdict")
+    yield _row(
+        "framework",
+        *map(escaped, stock.scenarios),
+        "any of them",
+        "right on all it can run",
+        "not measured",
+        "no verdict",
+    )
     yield _row(*["---"] * (len(stock.scenarios) + 5))
     for framework in stock.frameworks:
         each = [framework.days([name])["wrong"] for name in stock.scenarios]
         days = framework.days(stock.scenarios)
         rest = days["right"] + days["unsupported"], days["not measured"] + days["no release"], days["unknown"]
-        yield _row(framework.name, *map(str, each), f"**{days['wrong']}**", *map(str, rest))
+        yield _row(escaped(framework.name), *map(str, each), f"**{days['wrong']}**", *map(str, rest))
 
 
 def _releases(framework: FrameworkRecord, stock: Stock) -> Iterator[str]:
-    yield f"### {framework.name}"
+    yield f"### {escaped(framework.name)}"
     yield ""
     under = [name for name in _UNDER if any(name in release.underneath for release in framework.releases)]
-    yield _row("release", "came out", "days", *under, *stock.scenarios)
+    yield _row("release", "came out", "days", *under, *map(escaped, stock.scenarios))
     yield _row(*["---"] * (3 + len(under) + len(stock.scenarios)))
     newest_first = reversed(framework.releases)
     for cells, alike in groupby(newest_first, lambda release: _cells(release, stock.scenarios)):
@@ -74,7 +81,7 @@ def _releases(framework: FrameworkRecord, stock: Stock) -> Iterator[str]:
         versions = _span([r.version for r in found]) + (f" ({len(found)})" if len(found) > 1 else "")
         days = str(sum(r.days for r in found))
         below = [_span([r.underneath[name] for r in found if name in r.underneath]) for name in under]
-        yield _row(versions, _span([str(r.released) for r in found]), days, *below, *cells)
+        yield _row(escaped(versions), _span([str(r.released) for r in found]), days, *map(escaped, below), *cells)
     yield ""
 
 

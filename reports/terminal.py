@@ -14,8 +14,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness import printable
 from harness.verdicts.verdict import CellRecord, Outcome, Verdict
-from reports import across, plain, said, words
+from reports import across, said, words
 from reports.said import Line
 
 STYLES: Mapping[Outcome, str] = {
@@ -128,7 +129,7 @@ def _other(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
 def _unsupported(verdict: Verdict, console: Console) -> None:
     told = words.cannot(verdict)
     for line in told:
-        console.print(Text.assemble((words.WORDS["unsupported"], STYLES["unsupported"]), "  ", plain.line(line)))
+        console.print(Text.assemble((words.WORDS["unsupported"], STYLES["unsupported"]), "  ", printable.line(line)))
     if told:
         console.print()
 

@@ -9,7 +9,8 @@ import os
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from reports import plain, series
+from harness import printable
+from reports import series
 from reports.series import Scalar
 from reports.source import Cell, Source
 
@@ -37,7 +38,7 @@ def write(source: Source, out: Path) -> int:
         for cell, scalars in tracked:
             _track(cell, scalars, out, mode)
     except wandb.Error as error:
-        raise NotTracked(f"Weights & Biases does not take the runs: {plain.line(str(error), 300)}") from None
+        raise NotTracked(f"Weights & Biases does not take the runs: {printable.line(str(error), 300)}") from None
     finally:
         wandb.teardown()  # its process writes the files, and ends when it has
     return len(tracked)
@@ -55,8 +56,8 @@ def _track(cell: Cell, scalars: tuple[Scalar, ...], out: Path, mode: Mode) -> No
 
     run = wandb.init(
         project=PROJECT,
-        name=plain.line(cell.record.name, 120),
-        group=plain.line(cell.record.label, 120),
+        name=printable.line(cell.record.name, 120),
+        group=printable.line(cell.record.label, 120),
         config=_config(cell),
         dir=out,
         mode=mode,
@@ -77,7 +78,7 @@ def _config(cell: Cell) -> dict[str, str]:
         "verdict": record.verdict,
         "causes": "; ".join(d.kind for d in record.diagnoses),
     }
-    return {name: plain.line(value) for name, value in told.items()}
+    return {name: printable.line(value) for name, value in told.items()}
 
 
 def _values(scalars: tuple[Scalar, ...], step: int) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
@@ -25,6 +26,8 @@ SIDES: Mapping[Side, str] = {
 }
 
 
+ADDRESS = re.compile(r"https://[A-Za-z0-9/._#?=%&+~:@,-]*[A-Za-z0-9/#=]")
+"""What a page may make a link of, where it is of what is known upstream."""
 FOREIGN = "much of the gradient comes from something other than the batch's own tokens"
 MOST_SPANS = 6
 """Stretches of a row that are told one by one."""

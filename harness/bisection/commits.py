@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +41,12 @@ class Base:
         pins.write([*others, pins.revision(self.package, self.clone, name)], file)
         request = replace(self.request, version=None, overrides=(), pins=file)
         return Point(name[:DIGITS], request, dt.date.fromisoformat(day), told=subject)
+
+
+def check(clone: Path, revisions: Iterable[str]) -> None:
+    """Raises BadLine for what is no clone, and for a revision that it does not have."""
+    for revision in revisions:
+        _name(clone, revision)
 
 
 def between(base: Base, good: str | None, bad: str | None) -> Line:

@@ -89,6 +89,8 @@ def base(question: Question, root: Path, folder: Path, note: Callable[[str], Non
     """What commits are installed over: the environment of the release that was named, or of the newest."""
     assert question.repo is not None
     asked = question.request().resolved()
+    # before anything is resolved, which takes its time
+    commits.check(question.repo, filter(None, (question.good, question.bad or "HEAD")))
     lock = resolution.resolve(asked, recipes.shipped(), root.absolute(), note)
     return commits.Base(asked, lock, question.repo, folder)
 

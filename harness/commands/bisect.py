@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.disk import warn_if_large
+from harness.commands.options import Environments, Jobs, Timeout
+from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, in_one_line, terminable
 
 if TYPE_CHECKING:
@@ -74,13 +76,9 @@ def bisect(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the result. Default: .runs/bisect-..., named for what is asked."),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
-    envs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
-    ] = None,
+    jobs: Jobs = None,
+    timeout: Timeout = 300.0,
+    envs: Environments = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print bisect.json on stdout, and nothing else.")] = False,
 ) -> None:
     """Find every change of outcome over releases, over a package underneath, over dates or over commits.
@@ -94,7 +92,7 @@ def bisect(
     from harness.history.store import History, default_path
 
     question = Question(target, vary, by_date, repo, good, bad, first, last, prereleases, patch)
-    with _ending(ABORT if step else None):
+    with _ending(ABORT if step else 0):
         if step and (repo is None or good or bad or thorough or as_json):
             raise Stop("--step judges the commit that --repo is at: give --repo, and no --good, --bad, --all or --json")
         plan = _plan(scenario, jobs, timeout)
@@ -110,23 +108,13 @@ def bisect(
 
 
 @contextmanager
-def _ending(status: int | None) -> Iterator[None]:
-    """`status`: that of everything that goes wrong, a fault of the harness too; None: the usual ones."""
+def _ending(status: int) -> Iterator[None]:
+    """`status`: the least for whatever is wrong; `cli.call` sees to what nobody expected."""
     try:
         with in_one_line():
             yield
-    except OSError as error:
-        said = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
-        raise Stop(said, status or UNKNOWN) from None
     except Stop as stop:
-        raise Stop(str(stop), max(stop.status, status or 0)) from None
-    except typer.Exit:
-        raise
-    except Exception as error:
-        if status is None:
-            raise
-        # git would take the status of a traceback for that of a bad commit
-        raise Stop(f"the harness failed: {type(error).__name__}: {error}", status) from error
+        raise Stop(str(stop), max(stop.status, status)) from None
 
 
 @contextmanager
@@ -189,16 +177,13 @@ _LOCAL_VALUES = tuple(f"{option}=" for option in LOCAL)
 
 
 def _search(inquiry: Inquiry) -> Bisection:
-    from rich.console import Console
-
     from harness.bisection import inquiry as inquiries
     from harness.commands.pace import Pace
     from harness.commands.progress import Progress
 
     pace = Pace()
-    console = Console(stderr=True)
     try:
-        with terminable(), Progress(pace.tally, console, brief=True) as progress:
+        with terminable(), Progress(pace.tally, console(stderr=True), brief=True) as progress:
             return inquiries.search(inquiry, progress, pace, progress.told)
     except KeyboardInterrupt:
         said = "interrupted; what was measured is kept, and the same command goes on from there"
@@ -207,35 +192,30 @@ def _search(inquiry: Inquiry) -> Bisection:
 
 def _step(inquiry: Inquiry) -> int:
     """The exit status that `git bisect run` understands."""
-    from rich.console import Console
-
     from harness.bisection import inquiry as inquiries
     from harness.commands.progress import Progress
 
     try:
-        with terminable(), Progress(lambda done: f"{done}/1", Console(stderr=True)) as progress:
+        with terminable(), Progress(lambda done: f"{done}/1", console(stderr=True)) as progress:
             measured = inquiries.head(inquiry, progress, progress.told)
     except KeyboardInterrupt:
         raise Stop("interrupted", INTERRUPTED) from None
     said = "; ".join(measured.outcome.causes) or measured.reason or ""
-    typer.echo(f"{measured.outcome.verdict}{': ' if said else ''}{said}")
+    say(f"{measured.outcome.verdict}{': ' if said else ''}{said}")
     return {"pass": 0, "fail": 1}.get(measured.outcome.verdict, SKIP)
 
 
 def _report(bisection: Bisection, folder: Path, as_json: bool) -> None:
+    from harness import files
     from harness.bisection.record import FILE
     from reports.bisection import markdown, terminal, told
 
     page, issue = folder / "bisect.md", folder / "issue.md"
-    page.write_text(markdown.page(bisection))
-    issue.write_text(markdown.issue(bisection))
+    files.replace(page, markdown.page(bisection))
+    files.replace(issue, markdown.issue(bisection))
     if as_json:
-        typer.echo((folder / FILE).read_text(), nl=False)
+        json((folder / FILE).read_text(encoding="utf-8"))
     else:
-        from rich.console import Console
-
-        console = Console(highlight=False, markup=False)
-        terminal.show(bisection, console)
-        said = f"the page: {page}; to paste into an issue: {issue}; for machines: {folder / FILE}"
-        console.print(said, soft_wrap=True)
+        terminal.show(bisection, console())
+        say(f"the page: {page}; to paste into an issue: {issue}; for machines: {folder / FILE}")
     raise typer.Exit(0 if told.told(bisection) else UNKNOWN)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.output import console
 from harness.commands.stop import UNKNOWN, Stop
 
 if TYPE_CHECKING:
@@ -29,13 +30,11 @@ def compare(
 
     Exit status: 0 the same within rounding, 1 different, 2 wrong usage, 3 a trace cannot be read.
     """
-    from rich.console import Console
-
     if len(folders) < 2:
         raise Stop("one trace alone cannot be compared; give two or more (`lockstep compare --help`)")
     read = [_read(folder) for folder in folders]
-    console = Console(highlight=False, markup=False)
-    same = _two(read[0], read[1], console) if len(read) == 2 else _vote(read, console)
+    told = console()
+    same = _two(read[0], read[1], told) if len(read) == 2 else _vote(read, told)
     raise typer.Exit(0 if same else 1)
 
 

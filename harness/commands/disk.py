@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import typer
+from harness.commands.output import warn
 
 LARGE = 20 * 10**9
 """Bytes: a dozen environments with torch for a CPU, or four with what CUDA needs."""
@@ -20,8 +20,7 @@ def warn_if_large(envs: Path | None) -> None:
     if taken is None or taken <= LARGE:
         return
     where = "" if envs is None else f" --envs {shlex.quote(str(envs))}"
-    typer.echo(
-        f"lockstep: the environments in {root} take {taken / 1e9:.0f} GB; `lockstep env prune --older-than 30{where}`"
-        " removes those that were not used for 30 days, and `uv cache prune --ci` what they shared with uv's cache",
-        err=True,
+    warn(
+        f"the environments in {root} take {taken / 1e9:.0f} GB; `lockstep env prune --older-than 30{where}`"
+        " removes those that were not used for 30 days, and `uv cache prune --ci` what they shared with uv's cache"
     )

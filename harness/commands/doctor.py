@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
+
+from harness.commands.output import console
 
 if TYPE_CHECKING:
     from harness.environments.machine import Probe
@@ -21,25 +24,21 @@ def doctor(
     root: Annotated[Path, typer.Option("--envs", default_factory=_default_root, help="Folder of environments.")],
 ) -> None:
     """Say what this machine can run and what is missing; ends with status 0 if it can run scenarios on the CPU."""
-    from rich.console import Console
-
     from harness.environments import machine
 
-    console = Console(soft_wrap=True, highlight=False)
+    told = console(soft_wrap=True)
     found = machine.probes(root)
     for probe in found:
-        console.print(_line(probe))
+        told.print(_line(probe))
     if not machine.can_run(found):
-        console.print("[red]this machine cannot run scenarios on the CPU yet[/]: see the lines marked missing")
+        told.print(
+            Text.assemble(("this machine cannot run scenarios on the CPU yet", "red"), ": see the lines marked missing")
+        )
         raise typer.Exit(3)
-    console.print("[green]this machine can run scenarios on the CPU[/]")
+    told.print(Text("this machine can run scenarios on the CPU", "green"))
 
 
-def _line(probe: Probe) -> str:
-    from rich.markup import escape
-
-    name, says = f"{probe.name:<20}", escape(probe.says)
-    if probe.ok:
-        return f"[green]ok      [/] {name} {says}"
-    state = "[red]missing [/]" if probe.required else "[yellow]optional[/]"
-    return f"{state} {name} {says}; {escape(probe.remedy)}"
+def _line(probe: Probe) -> Text:
+    state = ("ok", "green") if probe.ok else ("missing", "red") if probe.required else ("optional", "yellow")
+    said = probe.says if probe.ok else f"{probe.says}; {probe.remedy}"
+    return Text.assemble((f"{state[0]:<8}", state[1]), f" {probe.name:<20} {said}")

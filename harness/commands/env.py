@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.options import finite, folder
+from harness.commands.output import console, errors, say
 from harness.commands.stop import Stop
 
 app = typer.Typer(help="Build, list and remove framework environments.", no_args_is_help=True)
@@ -21,30 +23,32 @@ def _default_root() -> Path:
 
 Root = Annotated[
     Path,
-    typer.Option("--envs", default_factory=_default_root, help="Folder of environments (or set LOCKSTEP_ENVS)."),
+    typer.Option(
+        "--envs", default_factory=_default_root, callback=folder, help="Folder of environments (or set LOCKSTEP_ENVS)."
+    ),
 ]
 
 
 @app.command("list")
 def list_(root: Root) -> None:
     """Show every environment: size, what removing it frees, last use, and whether it is whole."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from harness.environments import store
 
     # Never wrapped and never cut: a name that is cut short could not be given to `prune`.
-    console = Console(soft_wrap=True, width=1000, highlight=False)
+    told = console(soft_wrap=True, width=1000)
     found = store.stored(root)
     if not found:
-        console.print(f"no environments in {root}; `lockstep run` builds what it needs", markup=False)
+        told.print(f"no environments in {root}; `lockstep run` builds what it needs")
         return
     table = Table("name", "size", "frees", "last used", "state", box=None, pad_edge=False)
     for each in found:
         used = dt.datetime.fromtimestamp(each.used).astimezone().strftime("%Y-%m-%d %H:%M")
-        state = "whole" if each.whole else "[yellow]unfinished[/]"
+        state = Text("whole") if each.whole else Text("unfinished", "yellow")
         table.add_row(each.name, _mib(each.size), _mib(each.frees), used, state)
-    console.print(table)
+    told.print(table)
 
 
 @app.command("build")
@@ -53,18 +57,15 @@ def build_(
     root: Root,
 ) -> None:
     """Build environments ahead of a run, side by side."""
-    from rich.console import Console
-
     from harness.environments import build, request
 
     wanted = [request.parse(text) for text in frameworks]
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
-        for environment in build.ensure_all(wanted, root, errors.print):
-            typer.echo(environment.folder)
+        for environment in build.ensure_all(wanted, root, errors):
+            say(str(environment.folder))
     except build.BuildFailed as error:
         if error.tail:
-            errors.print(error.tail)
+            errors(error.tail)
         raise
 
 
@@ -73,7 +74,8 @@ def prune(
     root: Root,
     names: Annotated[list[str] | None, typer.Argument(help="Environments, as `list` names them.")] = None,
     older_than: Annotated[
-        float | None, typer.Option("--older-than", metavar="DAYS", min=0, help="Only those not used for so long.")
+        float | None,
+        typer.Option("--older-than", metavar="DAYS", min=0, callback=finite, help="Only those not used for so long."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every environment.")] = False,
 ) -> None:
@@ -89,10 +91,10 @@ def prune(
     except KeyError as error:
         raise Stop(f"no environment {error.args[0]!r} in {root}; see `lockstep env list`") from None
     for each in pruned.removed:
-        typer.echo(f"removed {each.name}")
+        say(f"removed {each.name}")
     for name in pruned.busy:
-        typer.echo(f"kept {name}: a run uses it", err=True)
-    typer.echo(f"freed {_mib(sum(each.frees for each in pruned.removed))}")
+        errors(f"kept {name}: a run uses it")
+    say(f"freed {_mib(sum(each.frees for each in pruned.removed))}")
 
 
 def _mib(size: int) -> str:

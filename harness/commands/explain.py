@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.output import console, say
 from harness.commands.stop import UNKNOWN, Stop
 
 if TYPE_CHECKING:
@@ -75,28 +76,26 @@ def pick(cells: Sequence[CellRecord], wanted: str | None) -> CellRecord:
 
 
 def _explain(cell: CellRecord, trace: Path | None) -> None:
-    from rich.console import Console
-
     from harness.commands import evidence
     from reports import terminal
 
-    console = Console(highlight=False, markup=False)
+    told = console()
     if trace is None:
-        terminal.cell(cell, console)
+        terminal.cell(cell, told)
     else:
         from harness.commands.recorded import judged_again
         from harness.judging.judge import judge
 
         judged = judge(trace)
         cell = judged_again(cell, judged)
-        terminal.cell(cell, console)
-        evidence.show(judged.steps, console)
+        terminal.cell(cell, told)
+        evidence.show(judged.steps, told)
         if not judged.steps:
-            evidence.logs(trace, console)
+            evidence.logs(trace, told)
         if judged.header is not None:
-            evidence.ran(judged.header, console)
+            evidence.ran(judged.header, told)
     where = "" if trace is None else f"trace: {shlex.quote(str(trace))}\n"
     command = f"reproduce: {cell.command}" if cell.command else ""
-    console.print((where + command).rstrip("\n"), soft_wrap=True)
+    say((where + command).rstrip("\n"))
     if cell.verdict == "unknown":
         raise typer.Exit(UNKNOWN)

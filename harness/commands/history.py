@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness import printable
+from harness.commands.output import document, say
 from harness.commands.stop import UNKNOWN, Stop
 
 if TYPE_CHECKING:
@@ -51,15 +53,15 @@ def history(
     if html is not None:
         _page(found, html)
     elif as_json:
-        typer.echo(json.dumps([{**m.model_dump(), "causes": m.causes} for m in found[:shown]], indent=1))
+        document(json.dumps([{**m.model_dump(), "causes": m.causes} for m in found[:shown]], indent=1) + "\n")
     elif found:
         _show(found[:shown])
         if len(found) > shown:
-            typer.echo(f"{len(found) - shown} older ones are not shown; --limit {len(found)} shows them all")
+            say(f"{len(found) - shown} older ones are not shown; --limit {len(found)} shows them all")
     else:
         of = "" if framework is None else f" of {framework}"
         on = "" if scenario == "*" else f" on {scenario}"
-        typer.echo(f"no outcome{of}{on} is kept here; `lockstep run` adds what it measures")
+        say(f"no outcome{of}{on} is kept here; `lockstep run` adds what it measures")
 
 
 def _page(found: Sequence[Measurement], out: Path) -> None:
@@ -69,14 +71,14 @@ def _page(found: Sequence[Measurement], out: Path) -> None:
 
     page = history.page(lines(found))
     if out == STDOUT:
-        typer.echo(page)
+        document(f"{page}\n")
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         files.replace(out, page)
     except OSError as error:
         raise Stop(f"{out} cannot be written ({error.strerror}); give another --html") from None
-    typer.echo(f"to look at: {out}")
+    say(f"to look at: {out}")
 
 
 def _framework(text: str) -> str:
@@ -107,10 +109,11 @@ def _fits(measurement: Measurement, glob: str) -> bool:
 
 def _show(found: Iterable[Measurement]) -> None:
     """A line each, however wide: names can be copied from it, and grep finds them."""
-    rows = [HEADINGS, *((_time(m), f"{m.framework}=={m.version}", m.scenario, m.verdict, _why(m)) for m in found)]
+    told = ((_time(m), f"{m.framework}=={m.version}", m.scenario, m.verdict, _why(m)) for m in found)
+    rows = [HEADINGS, *(tuple(map(printable.line, texts)) for texts in told)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _time(measurement: Measurement) -> str:

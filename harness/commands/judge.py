@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.output import console, json
 from harness.commands.stop import UNKNOWN, Stop
 
 if TYPE_CHECKING:
@@ -44,13 +45,11 @@ def judge(
     summary: dict[str, int] = {**Counter(cell.verdict for cell in cells)}
     whole = verdict.Verdict(lockstep=own_version(), cells=cells, summary=summary, complete=True)
     if as_json:
-        typer.echo(whole.model_dump_json(by_alias=True, indent=1, exclude_none=True))
+        json(whole.model_dump_json(by_alias=True, indent=1, exclude_none=True))
     else:
-        from rich.console import Console
-
         from reports import terminal
 
-        terminal.show(whole, str(folders[0]) if len(folders) == 1 else "", Console(highlight=False, markup=False))
+        terminal.show(whole, str(folders[0]) if len(folders) == 1 else "", console())
     raise typer.Exit(verdict.exit_status(cells))
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.commands.output import console, document
+
 
 class Subject(StrEnum):
     scenarios = "scenarios"
@@ -29,16 +31,15 @@ def list_(
         return
     entries = _READ[subject]()
     if as_json:
-        typer.echo(json.dumps(entries, indent=1))
+        document(json.dumps(entries, indent=1) + "\n")
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     for entry in entries:
         table.add_row(entry["name"], entry["what"])
-    Console(highlight=False, markup=False).print(table)
+    console().print(table)
 
 
 def _markdown(subject: Subject) -> None:
@@ -46,7 +47,7 @@ def _markdown(subject: Subject) -> None:
 
     if subject is not Subject.faults:
         raise typer.BadParameter(f"there is no page of {subject}; leave it out", param_hint="--markdown")
-    typer.echo(fault_table.markdown(), nl=False)
+    document(fault_table.markdown())
 
 
 def _scenarios() -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.options import Environments, Jobs, Timeout, finite
+from harness.commands.output import console, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -34,10 +36,8 @@ def nightly(
     patterns: Annotated[
         list[str] | None, typer.Option("--scenario", metavar="GLOB", help="Scenarios by shell pattern. Default: all.")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
+    jobs: Jobs = None,
+    timeout: Timeout = 300.0,
     listed: Annotated[
         Path | None,
         typer.Option(
@@ -60,14 +60,16 @@ def nightly(
         Path | None, typer.Option(metavar="FILE", help="Add the night's page, in Markdown, to this file.")
     ] = None,
     keep_days: Annotated[
-        float, typer.Option(min=1, metavar="DAYS", help="Remove traces and environments unused for so long.")
+        float,
+        typer.Option(min=1, callback=finite, metavar="DAYS", help="Remove traces and environments unused for so long."),
     ] = 30.0,
     keep_gib: Annotated[
-        float, typer.Option(min=0, metavar="GIB", help="Most disk that traces and environments of nights may take.")
+        float,
+        typer.Option(
+            min=0, callback=finite, metavar="GIB", help="Most disk that traces and environments of nights may take."
+        ),
     ] = 100.0,
-    envs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
-    ] = None,
+    envs: Environments = None,
 ) -> None:
     """Run the newest releases and the canaries, confirm what is new, and keep one ticket for each finding.
 
@@ -168,15 +170,13 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _hold(wish: Wish, home: Path, command: tuple[str, ...], entries: tuple[Entry, ...], envs: Path | None) -> Ended:
-    from rich.console import Console
-
     from harness.commands.progress import Progress
     from harness.nightly import night, real
     from reports.nightly import markdown
 
     try:
         count = _Count()
-        with terminable(), Progress(count.tally, Console(stderr=True)) as progress:
+        with terminable(), Progress(count.tally, console(stderr=True)) as progress:
             faces = real.Faces(markdown.ticket, _pages, _page)
             return night.hold(wish, home, command, real.parts(envs, entries, faces, progress, count.planned))
     except KeyboardInterrupt:
@@ -213,11 +213,9 @@ def _page(ended: Ended) -> None:
 
 
 def _show(ended: Ended) -> None:
-    from rich.console import Console
-
     from reports.nightly import terminal
 
-    terminal.show(ended.night, str(ended.folder), Console(highlight=False, markup=False))
+    terminal.show(ended.night, str(ended.folder), console())
 
 
 @contextmanager
@@ -243,7 +241,7 @@ def _tidy(ended: Ended, home: Path, envs: Path | None, limits: Limits) -> None:
 
     cleared = night.clear(ended, home, (envs or store.default_root()).absolute(), limits, time.time())
     if cleared.removed:
-        typer.echo(f"removed to keep the disk free: {len(cleared.removed)} old nights and environments")
+        say(f"removed to keep the disk free: {len(cleared.removed)} old nights and environments")
 
 
 def _append(ended: Ended, summary: Path | None) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
+from harness.commands.output import warn
 from harness.commands.stop import terminable
 
 
@@ -21,5 +20,5 @@ def write_pages(out: Path) -> Path | None:
         why = "interrupted"
     except Exception as error:  # noqa: BLE001  the run is measured and told all the same, and its status stays
         why = f"{type(error).__name__}: {error}".splitlines()[0]
-    typer.echo(f"lockstep: no pages for a browser: {why}; `lockstep report {out}` tries again", err=True)
+    warn(f"no pages for a browser: {why}; `lockstep report {out}` tries again")
     return None

@@ -9,7 +9,6 @@ from typing import Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -59,10 +58,10 @@ class Progress:
         with self._guard:
             self._notes.pop(str(request), None)
         indented = "" if self._brief else "".join(f"\n    {line}" for line in tail.splitlines())
-        self._console.print(f"lockstep: {escape(reason + indented)}", soft_wrap=True, highlight=False)
+        self._console.print(Text(f"lockstep: {reason}{indented}"), soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        self._console.print(f"lockstep: {text}", soft_wrap=True, highlight=False, markup=False)
+        self._console.print(Text(f"lockstep: {text}"), soft_wrap=True)
 
     def started(self, cell: str) -> None:
         with self._guard:
@@ -81,7 +80,7 @@ class Progress:
 
     def _plain(self, line: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+            self._console.print(Text(line), soft_wrap=True)
 
     def _draw(self) -> Table:
         with self._guard:

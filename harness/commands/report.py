@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.output import console, document, say
 from harness.commands.stop import INTERRUPTED, Stop, terminable
 from harness.version import DISTRIBUTION
 
@@ -82,7 +83,10 @@ def _spare(run: Path, out: Path) -> None:
     from harness.session.folder import CELLS, LOGS, SCENARIOS
     from harness.verdicts import verdict
 
-    root, wanted = run.resolve(), out.resolve()
+    try:
+        root, wanted = run.resolve(), out.resolve()
+    except RuntimeError:  # pathlib's word for it, before Python 3.13
+        raise Stop(f"{out} is a link to itself; choose another --out") from None
     for evidence in (root / name for name in (verdict.FILE, CELLS, SCENARIOS, LOGS)):
         if wanted.is_relative_to(evidence):
             raise Stop(f"{out} is where the run keeps its evidence; choose another --out")
@@ -98,7 +102,7 @@ def _write(source: Source, format_: Format, out: Path | None, traces: bool) -> N
     elif format_ is Format.terminal:
         _show(source)
     else:
-        typer.echo(_text(source, format_), nl=False)
+        document(_text(source, format_))
 
 
 # ---- text
@@ -117,22 +121,18 @@ def _text(source: Source, format_: Format) -> str:
 
 
 def _show(source: Source) -> None:
-    from rich.console import Console
-
     from reports import terminal
 
-    terminal.show(source.verdict, str(source.folder), Console(highlight=False, markup=False))
+    terminal.show(source.verdict, str(source.folder), console())
 
 
 def _drawn(source: Source) -> str:
     from io import StringIO
 
-    from rich.console import Console
-
     from reports import terminal
 
     drawn = StringIO()
-    terminal.show(source.verdict, str(source.folder), Console(file=drawn, width=WIDTH, highlight=False, markup=False))
+    terminal.show(source.verdict, str(source.folder), console(file=drawn, width=WIDTH))
     return drawn.getvalue()
 
 
@@ -158,9 +158,10 @@ def _pages(source: Source, out: Path | None, traces: bool) -> None:
     if out == STDOUT:
         raise _no_stream(Format.html)
     try:
-        typer.echo(f"to look at: {html.write(source, out, traces)}")
+        written = html.write(source, out, traces)
     except OSError as error:
         raise _unwritable(out, error) from None
+    say(f"to look at: {written}")
 
 
 def _no_stream(format_: Format) -> Stop:
@@ -199,7 +200,7 @@ def _into_folder(source: Source, format_: Format, out: Path) -> None:
         raise Stop(told) from None
     except OSError as error:
         raise _unwritable(out, error) from None
-    typer.echo(f"{written} of {len(source.cells)} cells have a trace that tells something; written to {out}")
+    say(f"{written} of {len(source.cells)} cells have a trace that tells something; written to {out}")
 
 
 def _whole(write: Callable[[Source, Path], int], source: Source, out: Path) -> int:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.disk import warn_if_large
+from harness.commands.options import Environments, Jobs, Timeout
+from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_RANKS = 2
 """The scenarios have rows for no more."""
+MOST_SEEDS = 1000
 
 
 class Launcher(StrEnum):
@@ -75,9 +78,7 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out: keep its cells that came to a verdict.")
     ] = False,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
-    ] = None,
+    jobs: Jobs = None,
     launcher: Annotated[
         Launcher | None,
         typer.Option(
@@ -85,11 +86,13 @@ def run(
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Run each scenario with seeds 0 to N-1.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=MOST_SEEDS, metavar="N", help="Run each scenario with seeds 0 to N-1.")
+    ] = 1,
     fault: Annotated[
         str | None, typer.Option(help="Plant a fault in the torch reference; `lockstep list faults` names them.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
+    timeout: Timeout = 300.0,
     device: Annotated[Device, typer.Option(help="Where the frameworks train.")] = Device.cpu,
     ranks: Annotated[
         int | None,
@@ -103,9 +106,7 @@ def run(
             help="Divergences that are accepted, as TOML. Default: the one that comes with Lockstep.",
         ),
     ] = None,
-    envs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
-    ] = None,
+    envs: Environments = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON on stdout, and nothing else.")] = (
         False
     ),
@@ -174,14 +175,12 @@ def _check_fault(fault: str | None, requests: Sequence[Request]) -> None:
 
 
 def _run(plan: Plan, folder: RunFolder, envs: Path | None, listed: Sequence[Entry]) -> Verdict:
-    from rich.console import Console
-
     from harness.commands.progress import Progress
     from harness.session import real
     from harness.session.session import Session
 
     try:
-        with terminable(), Progress(lambda done: f"{done}/{plan.cells}", Console(stderr=True)) as progress:
+        with terminable(), Progress(lambda done: f"{done}/{plan.cells}", console(stderr=True)) as progress:
             return Session(plan, folder, real.parts(plan, envs, listed, progress.warn), progress).run()
     except KeyboardInterrupt:
         raise Stop(
@@ -199,15 +198,12 @@ def _report(verdict: Verdict, out: Path, as_json: bool) -> None:
 
     pages = write_pages(out)
     if as_json:
-        typer.echo((out / FILE).read_text(), nl=False)
+        json((out / FILE).read_text(encoding="utf-8"))
     else:
-        from rich.console import Console
-
         from reports import terminal
 
-        console = Console(highlight=False, markup=False)
-        terminal.show(verdict, str(out), console)
-        console.print(f"all of it: {out / FILE}", soft_wrap=True)
+        terminal.show(verdict, str(out), console())
+        say(f"all of it: {out / FILE}")
         if pages:
-            console.print(f"to look at: {pages}", soft_wrap=True)
+            say(f"to look at: {pages}")
     raise typer.Exit(exit_status(verdict.cells))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.options import MOST_JOBS, Environments, Timeout
+from harness.commands.output import console, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from harness.stock.record import Stock
 
 PAGE = "stock.md"
+LARGEST = 16 * 2**20
+"""Bytes of a page that the table is put into."""
 
 
 def stock(
@@ -46,11 +49,9 @@ def stock(
         Path | None,
         typer.Option(metavar="FILE", help="Put the table into this Markdown file, between its two markers."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Most cells at once.")] = 1,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
-    envs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
-    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Most cells at once.")] = 1,
+    timeout: Timeout = 300.0,
+    envs: Environments = None,
 ) -> None:
     """Run every release with what lay under it on its day, and count the days on which a stock install was wrong.
 
@@ -94,12 +95,13 @@ def _day(text: str) -> dt.date:
 
 def _markers(page: Path | None) -> None:
     """A page that cannot take the table is told before hours of measuring, rather than after."""
+    from harness import files
     from reports.stock import NoPlace, put
 
     if page is None:
         return
     try:
-        put("", page.read_text(encoding="utf-8"))
+        put("", files.read_text(page, LARGEST))
     except (OSError, UnicodeDecodeError) as error:
         raise Stop(f"--write {page} cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except NoPlace as error:
@@ -117,15 +119,11 @@ def _writing(home: Path) -> Iterator[None]:
         raise Stop("interrupted; the same command goes on with it", INTERRUPTED) from None
     except BadFolder as error:
         raise Stop(str(error), UNKNOWN) from None
-    except BrokenPipeError:  # nobody reads on, which is no error
-        raise
     except OSError as error:
         raise Stop(f"{error.filename or home} cannot be used: {error.strerror or error}", UNKNOWN) from None
 
 
 def _run(plans: Sequence[Plan], home: Path, envs: Path | None) -> None:
-    from rich.console import Console
-
     from harness.commands.progress import Progress
     from harness.session import real
     from harness.session.folder import RunFolder
@@ -133,7 +131,7 @@ def _run(plans: Sequence[Plan], home: Path, envs: Path | None) -> None:
     from harness.stock.measure import folder
 
     planned = sum(plan.cells for plan in plans)
-    with Progress(lambda done: f"{done}/{planned}", Console(stderr=True)) as progress:
+    with Progress(lambda done: f"{done}/{planned}", console(stderr=True)) as progress:
         for plan in plans:
             place = RunFolder.claim(folder(home, plan.requests[0]), resume=True)
             Session(plan, place, real.parts(plan, envs, (), progress.warn), progress).run()
@@ -151,5 +149,5 @@ def _tell(wish: Wish, found: Sequence[Line], home: Path, page: Path | None) -> N
     if page is not None:
         files.replace(page, report.put(report.table(told), page.read_text(encoding="utf-8")))
     for line in report.sentences(told):
-        typer.echo(line)
-    typer.echo(f"all of it: {home / record.FILE}{os.linesep}to look at: {home / PAGE}")
+        say(line)
+    say(f"all of it: {home / record.FILE}\nto look at: {home / PAGE}")

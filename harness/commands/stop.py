@@ -33,6 +33,8 @@ STATUS: Mapping[str, int] = {
     "reports.html.place.NotAReport": WRONG_USAGE,
     # nothing can be said
     "harness.bisection.measure.Impossible": UNKNOWN,
+    "harness.bisection.record.UnreadableBisection": UNKNOWN,
+    "harness.commands.streams.Unwritable": UNKNOWN,
     "harness.environments.installer.BuildFailed": UNKNOWN,
     "harness.environments.releases.NoReleases": UNKNOWN,
     "harness.history.store.BadHistory": UNKNOWN,

@@ -85,7 +85,7 @@ def _read(path: Path) -> bytes:
             f"{path} is larger than {LARGEST >> 20} MiB; --patch takes a unified diff or a Python file"
         ) from None
     except OSError as error:
-        hint = "" if path.exists() else f"; fixes that come with Lockstep: {', '.join(fixes())}"
+        hint = f"; fixes that come with Lockstep: {', '.join(fixes())}" if isinstance(error, FileNotFoundError) else ""
         raise BadPatch(f"cannot read the patch {path}: {error.strerror}{hint}") from None
 
 

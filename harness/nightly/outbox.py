@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness import files
+from harness import files, printable
 from harness.nightly.tickets import Action, Ticket
 
 FOLDER = "outbox"
@@ -104,7 +104,12 @@ def untold(tickets: Mapping[str, Ticket]) -> list[str]:
 
 
 def _tell(ticket: Ticket, action: Action, words: tuple[str, ...], path: Path) -> str | None:
-    told = {"ACTION": action, "FILE": str(path), "FINGERPRINT": ticket.fingerprint, "TITLE": ticket.title}
+    told = {
+        "ACTION": action,
+        "FILE": str(path),
+        "FINGERPRINT": ticket.fingerprint,
+        "TITLE": printable.line(ticket.title),
+    }
     variables = {**os.environ, **{f"LOCKSTEP_TICKET_{name}": value for name, value in told.items()}}
     try:
         ran = subprocess.run(

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from harness.nightly.causes import Sighting, causes, family, is_underneath, own_version, sightings, tells
 from harness.verdicts.verdict import CellRecord
@@ -61,7 +61,7 @@ class Ticket(BaseModel):
     """The night that closed it."""
     listed: bool = False
     """Closed though it is still there: it is listed as accepted."""
-    places: tuple[Place, ...]
+    places: Annotated[tuple[Place, ...], Field(min_length=1)]
     """Where it was seen last."""
     unsteady: tuple[str, ...] = ()
     """Cells that showed it in one run and not in the second."""

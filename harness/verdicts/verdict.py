@@ -15,6 +15,7 @@ from pydantic import (
     FailFast,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -53,7 +54,24 @@ def label(scenario: str, seed: int) -> str:
     return f"{scenario}@{seed}" if seed else scenario
 
 
-class FindingRecord(BaseModel):
+def _whole(value: object) -> object:
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="backslashreplace").decode()
+    return value
+
+
+class _Record(BaseModel):
+    """Whatever its texts came from, they can be written: half of a character becomes its name, such as `\\udc80`."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole_characters(cls, value: object) -> object:
+        if isinstance(value, list):
+            return [_whole(each) for each in value]
+        return _whole(value)
+
+
+class FindingRecord(_Record):
     """A `harness.verdicts.findings.Finding`; its `detail` stands flat beside the other fields."""
 
     model_config = ConfigDict(extra="allow")
@@ -70,7 +88,7 @@ class FindingRecord(BaseModel):
     tolerance_source: str | None = None
 
 
-class DiagnosisRecord(BaseModel):
+class DiagnosisRecord(_Record):
     """A `harness.verdicts.findings.Diagnosis`."""
 
     cause: str
@@ -97,7 +115,7 @@ def _inside(trace: str | None) -> str | None:
     return trace
 
 
-class CellRecord(BaseModel):
+class CellRecord(_Record):
     """One framework release on one scenario."""
 
     framework: str

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from harness import printable
 from harness.bisection.record import Bisection
+from harness.verdicts.verdict import DiagnosisRecord
 from reports.bisection import told
+from reports.markdown import code, escaped, fenced, is_address
 
 METHOD = (
     "Measured from outside, by recovering the weight of every token in every optimizer step from Adam's first moment"
@@ -14,18 +17,15 @@ METHOD = (
 )
 
 FORCED = "Versions that {target} does not ask for itself were put under it all the same."
-_ESCAPES = str.maketrans({sign: f"\\{sign}" for sign in "\\|<"})
-"""What a cell would not end with, or hide, if it stood there alone."""
 
 
 def page(bisection: Bisection) -> str:
     """A Markdown page with all of it."""
-    bisection = _in_lines(bisection)
     parts = [
-        f"# {told.title(bisection)}",
-        f"Scenario `{bisection.scenario}`: {bisection.scenario_told}" if bisection.scenario_told else "",
-        "```text\n" + "\n".join(told.lines(told.ruler(bisection))) + "\n```",
-        _listed(f"**{letter}** {told.words(outcome)}" for outcome, letter in told.letters(bisection).items()),
+        f"# {escaped(told.title(bisection))}",
+        _scenario(bisection),
+        fenced("\n".join(told.lines(told.ruler(bisection))), "text"),
+        _listed(f"**{letter}** {escaped(told.words(outcome))}" for outcome, letter in told.letters(bisection).items()),
         told.LEGEND,
         "## Changes",
         _change_table(bisection),
@@ -34,7 +34,7 @@ def page(bisection: Bisection) -> str:
         _measured_table(bisection),
         *_not_measured(bisection),
         "## Again",
-        f"```sh\n{bisection.command}\n```",
+        _commands(bisection.command),
         " ".join(told.footing(bisection)),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -42,37 +42,23 @@ def page(bisection: Bisection) -> str:
 
 def issue(bisection: Bisection) -> str:
     """Markdown to paste into an issue of the package that is bisected: one block for each cause."""
-    bisection = _in_lines(bisection)
     blocks = [_issue(bisection, cause) for cause in told.wrong(bisection)]
     return "\n\n---\n\n".join(blocks) + "\n" if blocks else "Nothing was found to be wrong.\n"
 
 
-def _in_lines(bisection: Bisection) -> Bisection:
-    """Each of its texts in one line, or what an installer or a commit's author wrote would end a row or a heading."""
-
-    def plain(value: object) -> object:
-        if isinstance(value, dict):
-            return {key: plain(each) for key, each in value.items()}
-        if isinstance(value, list):
-            return [plain(each) for each in value]
-        return " ".join(value.splitlines()) if isinstance(value, str) else value
-
-    return Bisection.model_validate(plain(bisection.model_dump()))
-
-
 def _change_table(bisection: Bisection) -> str:
     if not bisection.boundaries:
-        return told.no_change(bisection)
+        return escaped(told.no_change(bisection))
     rows = [
         (
-            f"{told.dated(bisection, b.before)} → {told.dated(bisection, b.after)}{told.span(bisection, b)}",
-            told.words(told.before(b)),
-            told.words(told.after(b)),
-            f"[compare]({b.compare})" if b.compare else b.told or "",
+            escaped(f"{told.dated(bisection, b.before)} → {told.dated(bisection, b.after)}{told.span(bisection, b)}"),
+            escaped(told.words(told.before(b))),
+            escaped(told.words(told.after(b))),
+            _link("compare", b.compare) if b.compare else escaped(b.told or ""),
         )
         for b in bisection.boundaries
     ]
-    guilt = [f"{b.before} → {b.after}: {line}" for b in bisection.boundaries for line in told.guilt(b)]
+    guilt = [escaped(f"{b.before} → {b.after}: {line}") for b in bisection.boundaries for line in told.guilt(b)]
     return "\n\n".join(filter(None, [_table(("change", "from", "to", "commits"), rows), _listed(guilt)]))
 
 
@@ -82,8 +68,8 @@ def _causes(bisection: Bisection) -> list[str]:
     for cause in found:
         where = "; ".join(_spoken(bisection, window) for window in told.windows(bisection, cause))
         diagnosis = told.diagnosis(bisection, cause)
-        parts += [f"### {cause}", f"Found in {where}."]
-        parts += [f"{diagnosis.summary}.", _listed(told.explained(diagnosis))] if diagnosis else []
+        parts += [f"### {escaped(cause)}", escaped(f"Found in {where}.")]
+        parts += [escaped(f"{diagnosis.summary}."), _listed(_explained(diagnosis))] if diagnosis else []
     return parts
 
 
@@ -99,11 +85,11 @@ def _spoken(bisection: Bisection, window: told.Window) -> str:
 def _measured_table(bisection: Bisection) -> str:
     rows = [
         (
-            p.label,
-            p.date or "",
-            told.words(told.outcome(p)) if p.stable else "inconclusive: its measurements differ",
+            escaped(p.label),
+            escaped(p.date or ""),
+            escaped(told.words(told.outcome(p))) if p.stable else "inconclusive: its measurements differ",
             f"{p.times}{f' ({p.kept} earlier)' if p.kept else ''}",
-            p.told or p.reason or "",
+            escaped(p.told or p.reason or ""),
         )
         for p in bisection.measured
     ]
@@ -116,7 +102,10 @@ def _not_measured(bisection: Bisection) -> list[str]:
         parts += ["## What was not", _listed(_inferred(bisection))]
         parts += ["A change that is undone among these again would not have been seen; `--all` measures them."]
     if bisection.uninstallable:
-        parts += ["## What does not install", _listed(f"{p.label}: {p.reason}" for p in bisection.uninstallable)]
+        parts += [
+            "## What does not install",
+            _listed(escaped(f"{p.label}: {p.reason}") for p in bisection.uninstallable),
+        ]
     return parts
 
 
@@ -126,7 +115,7 @@ def _inferred(bisection: Bisection) -> Iterable[str]:
     for _, stretch in groupby(enumerate(bisection.inferred), key=lambda pair: places[pair[1].label] - pair[0]):
         points = [point for _, point in stretch]
         where = points[0].label if len(points) == 1 else f"{points[0].label} to {points[-1].label} ({len(points)})"
-        yield f"{where}: inferred from both neighbours, {told.words(told.outcome(points[0]))}"
+        yield escaped(f"{where}: inferred from both neighbours, {told.words(told.outcome(points[0]))}")
 
 
 def _issue(bisection: Bisection, cause: str) -> str:
@@ -140,19 +129,19 @@ def _issue(bisection: Bisection, cause: str) -> str:
     example = told.example(bisection, cause)
     rows = [row for window in found for row in _ends(bisection, window)]
     parts = [
-        f"## {name} {where}: {cause}",
-        f"{summary}.",
-        *(line for b in bisection.boundaries for line in told.guilt(b)),
-        f"Scenario `{bisection.scenario}`: {bisection.scenario_told}" if bisection.scenario_told else "",
+        f"## {escaped(f'{name} {where}: {cause}')}",
+        escaped(f"{summary}."),
+        *(escaped(line) for b in bisection.boundaries for line in told.guilt(b)),
+        _scenario(bisection),
         METHOD,
-        f"> {example.label}: {diagnosis.evidence}" if diagnosis else "",
+        f"> {escaped(f'{example.label}: {diagnosis.evidence}')}" if diagnosis else "",
         _table(("", "point", "date", "outcome", "commits"), rows),
-        FORCED.format(target=bisection.target) if bisection.kind == "underneath" else "",
-        f"Measured twice, from fresh processes ({bisection.platform}).",
+        escaped(FORCED.format(target=bisection.target)) if bisection.kind == "underneath" else "",
+        escaped(f"Measured twice, from fresh processes ({bisection.platform})."),
         "To reproduce one of them, and to repeat the bisection, with Lockstep:",
-        f"```sh\n{example.command or ''}\n{bisection.command}\n```",
-        f"Upstream: {diagnosis.upstream}" if diagnosis and diagnosis.upstream else "",
-        f"Remedy: {diagnosis.remedy}" if diagnosis and diagnosis.remedy else "",
+        _commands(example.command or "", bisection.command),
+        f"Upstream: {escaped(diagnosis.upstream, linked=True)}" if diagnosis and diagnosis.upstream else "",
+        f"Remedy: {escaped(diagnosis.remedy, linked=True)}" if diagnosis and diagnosis.remedy else "",
     ]
     return "\n\n".join(filter(None, parts))
 
@@ -170,11 +159,37 @@ def _ends(bisection: Bisection, window: told.Window) -> list[tuple[str, ...]]:
     for what, label, boundary in ends:
         if label is not None:
             point = by_label[label]
-            link = f"[compare]({boundary.compare})" if boundary and boundary.compare else point.told or ""
-            release = f"[{label}]({bisection.source}/releases/tag/v{label})" if bisection.source else label
+            compare = boundary.compare if boundary else None
+            link = _link("compare", compare) if compare else escaped(point.told or "")
+            release = _link(label, f"{bisection.source}/releases/tag/v{label}") if bisection.source else escaped(label)
             outcome = told.words(told.outcome(point)) + (told.span(bisection, boundary) if boundary else "")
-            rows.append((what, release, point.date or "", outcome, link))
+            rows.append((what, release, escaped(point.date or ""), escaped(outcome), link))
     return rows
+
+
+def _scenario(bisection: Bisection) -> str:
+    return (
+        f"Scenario {_code(bisection.scenario)}: {escaped(bisection.scenario_told)}" if bisection.scenario_told else ""
+    )
+
+
+def _explained(diagnosis: DiagnosisRecord) -> list[str]:
+    """As `told.explained`: the first line is of what was measured, the others of what is known upstream."""
+    evidence, *known = told.explained(diagnosis)
+    return [escaped(evidence), *(escaped(line, linked=True) for line in known)]
+
+
+def _commands(*commands: str) -> str:
+    return fenced("\n".join(map(printable.line, commands)), "sh")
+
+
+def _code(text: str) -> str:
+    return code(printable.line(text))
+
+
+def _link(text: str, address: str) -> str:
+    """The text alone where it is no address that a page may have."""
+    return f"[{escaped(text)}]({address})" if is_address(address) else escaped(text)
 
 
 def _listed(lines: Iterable[str]) -> str:
@@ -183,4 +198,4 @@ def _listed(lines: Iterable[str]) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.translate(_ESCAPES) for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

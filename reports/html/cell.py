@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import printable
 from harness.traces import text_files
 from harness.traces.recovered_numbers import StepWeights
 from harness.traces.text_files import Header
 from harness.verdicts.verdict import CellRecord, FindingRecord, ViewRecord
-from reports import plain, said, words
+from reports import said, words
 from reports.html import apart, curves, tensors, weight_map
 from reports.html.figure import Figure, numbers, told
 from reports.html.weight_map import WeightMap
@@ -91,7 +92,7 @@ def page(cell: Cell, others: Sequence[Cell], view: ViewRecord | None) -> Page:
 def _logs(trace: Path) -> list[Log]:
     """None where they cannot be read: the page is of more than them."""
     try:
-        return [Log(tail.name, [plain.printable(line) for line in tail.lines]) for tail in text_files.tails(trace)]
+        return [Log(tail.name, [printable.printable(line) for line in tail.lines]) for tail in text_files.tails(trace)]
     except OSError:
         return []
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness import printable
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -41,7 +43,19 @@ class Figure:
     @property
     def drawn(self) -> dict[str, Any]:
         """What the page's script reads."""
-        return {"id": self.id, "chart": self.chart, "data": self.data, "height": self.height, "across": self.across}
+        data = _printable(self.data)
+        return {"id": self.id, "chart": self.chart, "data": data, "height": self.height, "across": self.across}
+
+
+def _printable(value: Any) -> Any:
+    """The same with every text printable: a chart shows names of tensors and of releases. Lists are of one kind."""
+    if isinstance(value, str):
+        return printable.printable(value)
+    if isinstance(value, Mapping):
+        return {_printable(key): _printable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple) and value and isinstance(value[0], str | Mapping | list | tuple):
+        return [_printable(each) for each in value]
+    return value
 
 
 MOST_ROWS = 400

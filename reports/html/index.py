@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness import printable
 from harness.verdicts.verdict import CellRecord, Outcome, Verdict, ViewRecord
-from reports import plain, said, words
+from reports import said, words
 from reports.html import apart
 
 MARKS: Mapping[Outcome, str] = {
@@ -89,7 +90,7 @@ def page(verdict: Verdict, addresses: Sequence[str]) -> Page:
         scenarios=scenarios,
         rows=_rows(squares, scenarios),
         troubles=[_trouble(cells, [by_cell[id(c)] for c in cells]) for cells in _together(verdict)],
-        cannot=[plain.line(line) for line in words.cannot(verdict)],
+        cannot=[printable.line(line) for line in words.cannot(verdict)],
         agreed=[f"{v.label} ({len(v.groups[0].members)})" for v in agreed],
         parted=[_parted(v) for v in verdict.views if len(v.groups) > 1],
         uncompared=[v for v in verdict.views if not v.groups],
@@ -98,7 +99,7 @@ def page(verdict: Verdict, addresses: Sequence[str]) -> Page:
 
 def _title(record: CellRecord) -> str:
     why = words.in_short(record)
-    return plain.line(f"{record.name}: {words.WORDS[record.verdict]}{f'; {why}' if why else ''}", LONGEST)
+    return printable.line(f"{record.name}: {words.WORDS[record.verdict]}{f'; {why}' if why else ''}", LONGEST)
 
 
 def _release(record: CellRecord) -> tuple[str, str]:
@@ -121,7 +122,10 @@ def _together(verdict: Verdict) -> list[list[CellRecord]]:
 
 def _trouble(cells: Sequence[CellRecord], squares: Sequence[Square]) -> Trouble:
     example = cells[0]
-    lines = said.found(example) if example.verdict == "fail" else [said.Line(words.in_short(example))]
+    if example.verdict == "fail":
+        lines = said.found(example)
+    else:
+        lines = [said.Line(words.in_short(example), linked=example.verdict == "accepted")]
     return Trouble(example.verdict, words.where(cells), lines, example, squares)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from reports import plain, words
+from harness import printable
+from reports import words
 from reports.html import figure
 from reports.html.figure import Numbers
 
@@ -17,7 +18,9 @@ LABELS = ("upstream", "remedy", "received", "expected", "findings")
 
 def _shown(value: Any) -> Any:
     """Whatever is put into a template, unless it is made of templates: printable, so that nothing hides in it."""
-    return plain.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    if isinstance(value, dict | list | tuple):  # of a header that tells more than it should
+        value = str(value)
+    return printable.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _rows(table: Numbers) -> Markup:
@@ -25,7 +28,7 @@ def _rows(table: Numbers) -> Markup:
 
     No value holds the tab or the line end between values and rows, for neither is printable.
     """
-    text = "\n".join("\t".join(map(plain.printable, row)) for row in table.rows)
+    text = "\n".join("\t".join(map(printable.printable, row)) for row in table.rows)
     rows = str(escape(text)).replace("\t", "</td><td>").split("\n") if table.rows else []
     if not table.wrong:
         return Markup("\n".join(f"<tr><td>{row}</td></tr>" for row in rows))
@@ -34,6 +37,20 @@ def _rows(table: Numbers) -> Markup:
         for row, is_ in zip(rows, table.wrong, strict=True)
     ]
     return Markup("\n".join(wrong))
+
+
+def _addresses(text: str) -> Markup:
+    """A text of which the addresses are links."""
+    shown = printable.printable(text)
+    parts, at = [], 0
+    for found in words.ADDRESS.finditer(shown):
+        address = escape(found.group())
+        parts += [
+            escape(shown[at : found.start()]),
+            Markup('<a href="{0}" rel="noopener noreferrer">{0}</a>').format(address),
+        ]
+        at = found.end()
+    return Markup("").join([*parts, escape(shown[at:])])
 
 
 class Templates:
@@ -56,6 +73,7 @@ class Templates:
             release=words.release,
             told=figure.told,
             rows=_rows,
+            addresses=_addresses,
         )
         # Short, and refused where a number is none: no browser would read it.
         self._environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}

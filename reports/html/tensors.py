@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness import printable
 from harness.traces.recovered_numbers import Compared, StepWeights, TensorStep
 from harness.verdicts.verdict import FindingRecord
-from reports import plain
 from reports.html.figure import Figure, finite, numbers, told
 
 MOST_STEPS = 6
@@ -143,7 +143,7 @@ def _rate(steps: Sequence[StepWeights], findings: Sequence[FindingRecord]) -> Fi
         for step, t in _each(steps)
     ]
     told_by = as_if if any(got.wrong for got in found) else []
-    why = f" So it is because {plain.line(told_by[0].message, MOST_OF_A_CAUSE)}." if told_by else ""
+    why = f" So it is because {printable.line(told_by[0].message, MOST_OF_A_CAUSE)}." if told_by else ""
     return _rule("learning-rate", "The learning rate that each tensor got", found, why)
 
 

@@ -9,8 +9,9 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
+from harness import printable
 from harness.traces.recovered_numbers import ConversationWeights, StepWeights
-from reports import plain, words
+from reports import words
 
 BETWEEN_RANKS, BETWEEN_MICRO_BATCHES = 0.15, 0.6
 """In heights of a line."""
@@ -226,7 +227,7 @@ def data(drawn: WeightMap, vocabulary: Sequence[str]) -> dict[str, Any]:
 def _words(drawn: WeightMap, vocabulary: Sequence[str]) -> dict[int, str]:
     """By token id; an id beyond the vocabulary has none."""
     ids = {i for line in drawn.lines for i in line.conversation.ids[1:]}
-    return {i: plain.line(vocabulary[i], LONGEST_WORD) for i in sorted(ids) if 0 <= i < len(vocabulary)}
+    return {i: printable.line(vocabulary[i], LONGEST_WORD) for i in sorted(ids) if 0 <= i < len(vocabulary)}
 
 
 def _line(line: Line) -> dict[str, Any]:

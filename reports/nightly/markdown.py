@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
+from harness import printable
 from harness.nightly.canaries import CanaryRecord
 from harness.nightly.record import EventRecord, Night
 from harness.nightly.tickets import Ticket
 from harness.nightly.trend import changes
-from reports import plain
 from reports.markdown import code as quoted
 from reports.markdown import escaped
 from reports.nightly import told
@@ -23,19 +23,19 @@ def ticket(found: Ticket) -> str:
     """The page of a ticket: what, where, since when, and the command that shows it."""
     parts = [
         f"# {short(found.title)}",
-        f"**{told.STATES[found.state]}**, {told.life(found)}",
+        f"**{told.STATES[found.state]}**, {short(told.life(found))}",
         short(found.summary),
         f"Evidence: {short(found.evidence)}" if found.evidence else "",
-        f"Upstream: {short(found.upstream)}" if found.upstream else "",
-        f"Remedy: {short(found.remedy)}" if found.remedy else "",
+        f"Upstream: {short(found.upstream, linked=True)}" if found.upstream else "",
+        f"Remedy: {short(found.remedy, linked=True)}" if found.remedy else "",
         "## Where",
         _table(("release", "scenario"), ((f"{found.framework}=={p.version}", p.scenario) for p in found.places)),
         _unsteady(found.unsteady),
         f"Ever seen on: {', '.join(map(code, found.releases))}",
         "## See it",
-        "\n".join(f"    {plain.line(command)}" for command in _commands(found)),
+        "\n".join(f"    {printable.line(command)}" for command in _commands(found)),
         f"What was recorded, from the folder that has this outbox: {code(_exshort(found))}",
-        f"Fingerprint `{found.fingerprint}`: the same cause on the same framework is this ticket.",
+        f"Fingerprint {code(found.fingerprint)}: the same cause on the same framework is this ticket.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -43,7 +43,7 @@ def ticket(found: Ticket) -> str:
 def night(now: Night, before: Night | None) -> str:
     """The page of a night: a sentence, then what wants a look, worst first."""
     parts = [
-        f"# Night {now.name}: {told.verdict(now)}",
+        f"# Night {short(now.name)}: {told.verdict(now)}",
         _listed(map(short, told.reasons(now))),
         *_events(now.events),
         *_changes(now, before),
@@ -83,7 +83,7 @@ def _events(events: Sequence[EventRecord]) -> list[str]:
 
 
 def _event(event: EventRecord) -> str:
-    return f"**{short(event.title)}** (`{event.fingerprint}`): {short(event.summary)}{_where(event)}"
+    return f"**{short(event.title)}** ({code(event.fingerprint)}): {short(event.summary)}{_where(event)}"
 
 
 def _where(event: EventRecord) -> str:
@@ -119,11 +119,11 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def short(text: str) -> str:
-    """Text that Markdown and HTML read as nothing but itself, in one line of bounded length."""
-    return escaped(plain.line(text, _LINE))
+def short(text: str, linked: bool = False) -> str:
+    """Text that Markdown and HTML read as nothing but itself, in one line of bounded length. `linked`: with links."""
+    return escaped(printable.line(text, _LINE), linked)
 
 
 def code(text: str) -> str:
     """The same as code."""
-    return quoted(plain.line(text, _LINE))
+    return quoted(printable.line(text, _LINE))

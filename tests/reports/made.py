@@ -7,6 +7,7 @@ from typing import get_args
 from hypothesis import strategies as st
 
 from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome, Verdict, ViewRecord
+from tests.harmless import EVIL
 from tests.reports.test_across import parted
 from tests.reports.test_terminal import DROPPED, cell, finding, mixed
 
@@ -29,7 +30,7 @@ def every_outcome() -> Verdict:
 
 HOSTILE = st.one_of(
     st.text(),
-    st.text(alphabet="`|<>&*_[]()!#\\\n\r\t :,%~$\"'-=+.0x\x00\x1b\u202e\u2028\ufffe\ud800"),
+    st.text(alphabet="`|<>&*_[]()!#\\\n\r\t :,%~$\"'-=+.0x@/\x00\x1b\u202e\u2028\ufffe\ud800"),
     st.sampled_from(
         [
             "</script><script>alert(1)</script>",
@@ -42,6 +43,9 @@ HOSTILE = st.one_of(
             "https://example.org/a_b_c?x=1&y=2#L3",
             "1. one",
             "&lt;b&gt;",
+            "ask @octocat, fixes #12 and owner/repo#3",
+            "/close",
+            EVIL,
         ]
     ),
 )

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
 from syrupy.assertion import SnapshotAssertion
 
+from harness import printable
 from harness.verdicts.verdict import Verdict
-from reports import junit, plain, words
+from reports import junit, words
 from tests.reports.made import every_outcome, verdicts
 from tests.reports.test_terminal import DROPPED, cell
 
@@ -56,7 +57,7 @@ def test_any_text_makes_a_document_that_can_be_read(verdict: Verdict) -> None:
     names = {"testsuites", "testsuite", "testcase", "failure", "error", "skipped", "system-out"}
     assert {element.tag for element in ET.fromstring(text).iter()} <= names
     own = [case for case in cases(text) if case.classname != "lockstep"]
-    told = sorted((plain.line(f"{c.framework}=={c.version}"), plain.line(c.label)) for c in verdict.cells)
+    told = sorted((printable.line(f"{c.framework}=={c.version}"), printable.line(c.label)) for c in verdict.cells)
     assert sorted((case.classname, case.name) for case in own) == told
     wrong = sum(c.verdict == "fail" for c in verdict.cells)
     assert sum(isinstance(r, Failure) for case in own for r in case.result) == wrong

@@ -11,8 +11,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from syrupy.assertion import SnapshotAssertion
 
+from harness import printable
 from harness.verdicts.verdict import Verdict
-from reports import markdown, plain
+from reports import markdown
+from tests.harmless import hidden, live
 from tests.reports.made import HOSTILE, every_outcome, many, verdicts
 from tests.reports.test_terminal import cell
 
@@ -26,7 +28,7 @@ def tokens(text: str) -> list[Token]:
 
 def shown(text: str) -> str:
     """What a reader sees of it."""
-    return "".join(t.content for t in tokens(text) if t.type in ("text", "text_special"))
+    return "".join(t.content for t in tokens(text) if t.type in ("text", "text_special", "code_inline"))
 
 
 def test_every_outcome(snapshot: SnapshotAssertion) -> None:
@@ -44,18 +46,25 @@ def test_the_worst_comes_first() -> None:
 
 
 HARMLESS = {"bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close", "paragraph_open", "inline"}
-HARMLESS |= {"text", "text_special", "paragraph_close", "link_open", "link_close"}
+HARMLESS |= {"text", "text_special", "paragraph_close", "code_inline"}
 
 
 @given(HOSTILE)
 def test_a_text_is_read_as_it_is(text: str) -> None:
-    """In a paragraph and in a list, as itself and nothing else; a link is a link to where it says."""
+    """In a paragraph and in a list, as itself and nothing else: it calls nobody, and leads nowhere."""
     for lead in ("", "- "):
         read = tokens(lead + markdown.escaped(text))
         assert {t.type for t in read} <= HARMLESS
-        assert shown(lead + markdown.escaped(text)) == plain.line(text) or not plain.line(text)
-    for token in tokens(markdown.escaped(text)):
-        assert token.type != "link_open" or str(token.attrs["href"]).startswith(("https://", "http://"))
+        assert shown(lead + markdown.escaped(text)) == printable.line(text) or not printable.line(text)
+        assert not live(lead + markdown.escaped(text))
+
+
+@given(HOSTILE)
+def test_links_of_our_own_lead_to_where_they_say(text: str) -> None:
+    page = markdown.escaped(text, linked=True)
+    assert {t.type for t in tokens(page)} <= HARMLESS | {"link_open", "link_close"}
+    assert not live(page)
+    assert shown(page) == printable.line(text) or not printable.line(text)
 
 
 @given(HOSTILE, HOSTILE)
@@ -71,7 +80,9 @@ def test_a_text_stays_in_its_square(one: str, other: str) -> None:
 def test_no_verdict_makes_other_markup_than_the_pages_own(verdict: Verdict) -> None:
     page = markdown.page(verdict, "run's\n`folder`")
     read = tokens(page)
-    assert not {t.type for t in read} & {"html_block", "html_inline", "image", "code_inline", "blockquote_open", "hr"}
+    assert not {t.type for t in read} & {"html_block", "html_inline", "image", "blockquote_open", "hr"}
+    assert not live(page)
+    assert not hidden(page)
     assert len(page.encode()) < 2**20
     assert sum(t.type == "heading_open" and t.tag == "h1" for t in read) == 1
 
@@ -111,9 +122,18 @@ def test_a_command_is_whole_and_a_fence_cannot_be_left() -> None:
     [
         ("1/gradient_accumulation_steps", "1/gradient_accumulation_steps"),
         ("use deepspeed>=0.19.8", "use deepspeed>=0.19.8"),
-        ("see https://x.org/a_b.", "see <https://x.org/a_b>."),
+        ("see https://x.org/a_b.", "see `https://x.org/a_b`."),
+        ("torch==2.13.0 on sft-ragged@1, sft-equal@12", "torch==2.13.0 on sft-ragged@1, sft-equal@12"),
+        ("ask @octocat (or me@x.org), see #12!", "ask `@octocat` (or `me@x.org`), see `#12`\\!"),
+        ("# 12 of 40 %", "\\# 12 of 40 %"),
+        ("/close", "\\/close"),
         ("2.13.0", "2.13.0"),
     ],
 )
 def test_no_more_is_escaped_than_needs_be(text: str, escaped: str) -> None:
     assert markdown.escaped(text) == escaped
+
+
+def test_addresses_of_our_own_are_links() -> None:
+    shown = markdown.escaped("fixed (https://x.org/a_b), by @octocat; http://x.org", linked=True)
+    assert shown == "fixed (<https://x.org/a_b>), by `@octocat`; `http://x.org`"

@@ -1,4 +1,4 @@
-"""Text from elsewhere, made fit for a page or a file's name."""
+"""Text from elsewhere, made fit for a file's name."""
 
 from __future__ import annotations
 
@@ -9,23 +9,6 @@ from hypothesis import strategies as st
 
 from reports import plain
 from tests.reports.made import HOSTILE
-
-
-@given(HOSTILE, st.integers(2, 50))
-def test_a_line_is_one_printable_line(text: str, most: int) -> None:
-    line = plain.line(text, most)
-    assert line.isprintable()
-    assert len(line) <= most
-    assert plain.line(line, most) == line
-
-
-@given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S"]), max_size=plain.MOST))
-def test_what_is_plain_stays_as_it_is(text: str) -> None:
-    assert plain.line(text) == text
-
-
-def test_what_is_cut_says_so() -> None:
-    assert plain.line("abcdef", 4) == "abc…"
 
 
 @given(HOSTILE)

@@ -20,7 +20,7 @@ def test_sentences_and_what_belongs_to_them() -> None:
     record = cell("torch", "1", "s", "fail", diagnoses=[DROPPED, SCALE], findings=[finding("weights.scale", 0)])
     strong = [line.text for line in said.lines(record) if line.strong]
     assert strong == [DROPPED.summary, SCALE.summary]
-    assert Line(f"remedy: {DROPPED.remedy}", 1) in said.lines(record)
+    assert Line(f"remedy: {DROPPED.remedy}", 1, linked=True) in said.lines(record)
     assert Line("findings: weights.scale (step 0)", 1) in said.lines(record)
     assert said.text(said.lines(record)).splitlines()[1].startswith("  explains 99.9 %")
 

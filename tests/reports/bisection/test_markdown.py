@@ -124,7 +124,7 @@ def test_an_issue_has_a_block_for_each_cause(bisection: Bisection) -> None:
             links = [f"[{label}]({bisection.source}/releases/tag/v{label})" for label in labels]
             assert [row[1] for row in rows if row[0] == what] == (links if bisection.source else labels)
         assert f"\n{told.example(bisection, cause).command}\n{bisection.command}\n" in block
-        assert f"Upstream: https://example.org/{cause.partition(':')[0]}" in block
+        assert f"Upstream: <https://example.org/{cause.partition(':')[0]}>" in block
 
 
 def test_an_issue_of_a_package_underneath_names_what_it_lies_under() -> None:

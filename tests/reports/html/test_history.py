@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selenium.webdriver.common.keys import Keys
 
+from harness import printable
 from harness.history.changes import lines
 from harness.history.store import Measurement
-from reports import plain
 from reports.html import history
 from reports.html.index import MARKS
 from tests.browser import Browser
@@ -152,4 +152,4 @@ def test_no_text_is_read_as_markup(texts: list[tuple[str, str, str]]) -> None:
     assert {tag for tag, _ in read.tags} <= tags
     said = "".join(" ".join("".join(row.split()) for row in read.rows))
     for one, _, _ in texts:
-        assert "".join(plain.printable(one).split()) in said.replace(" ", "")
+        assert "".join(printable.printable(one).split()) in said.replace(" ", "")

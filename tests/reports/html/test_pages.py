@@ -15,10 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness import printable
 from harness.traces.recovered_numbers import Compared, ConversationWeights, StepWeights, TensorStep
 from harness.verdicts import verdict
 from harness.verdicts.verdict import CellRecord, Verdict
-from reports import html, plain, source
+from reports import html, source
 from reports.html import cell
 from reports.html.pages import Pages
 from reports.html.templates import Templates
@@ -89,7 +90,7 @@ def written(found: Verdict, folder: Path) -> Path:
 
 def shown(text: str) -> str:
     """As a page shows it, between other words."""
-    return " ".join(plain.printable(text).split())
+    return " ".join(printable.printable(text).split())
 
 
 # ---- harm
@@ -114,7 +115,7 @@ def test_names_and_reasons_are_shown_as_they_are(name: str, reason: str) -> None
     record = CellRecord(framework=name, version="1", scenario="s", verdict="unknown", reason=reason)
     _, (page,) = rendered(Verdict(cells=[record], complete=True))
     assert shown(name) in page.text
-    assert shown(plain.line(reason)) in page.text
+    assert shown(printable.line(reason)) in page.text
 
 
 START, END = '<script type="application/json" id="figures">', "</script>"

@@ -11,6 +11,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from harness.nightly.record import CellSeen
 from reports.nightly import markdown
+from tests.harmless import hidden, live
 from tests.reports.nightly import made
 
 
@@ -53,12 +54,12 @@ def _harmless(page: str, headings: int) -> None:
     lines = page.splitlines()
     assert sum(line.startswith("#") for line in lines) <= headings
     assert not any(line.startswith(("```", "<")) for line in lines)
-    bare = "".join(re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", line) for line in lines)
-    bare = re.sub(r"\\.", "", bare)
+    bare = "".join(re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", re.sub(r"\\.", "", line)) for line in lines)
     assert "<script" not in bare
     assert "](" not in bare
     assert "<!--" not in bare
-    assert page.replace("\n", "").isprintable()
+    assert not hidden(page)
+    assert not live(page)
 
 
 @given(st.text())

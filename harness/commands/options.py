@@ -1,0 +1,58 @@
+"""Options that several commands have, and what their numbers may be."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MOST_JOBS = 1024
+MOST_SECONDS = 7 * 86400.0
+"""Of one cell: a week."""
+
+
+def finite(value: float | None) -> float | None:
+    """A number that a range lets through though it is none, such as nan. Raises typer.BadParameter."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number to count with")
+    return value
+
+
+def folder(path: Path | None) -> Path | None:
+    """A path that is a folder, or can become one. Raises typer.BadParameter."""
+    if path is None:
+        return None
+    try:
+        place = next(place for place in (path, *path.absolute().parents) if _is_there(place))
+        if not place.is_dir():
+            raise typer.BadParameter(f"{place} is no folder")
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be a folder: {error.strerror}") from None
+    return path
+
+
+def _is_there(path: Path) -> bool:
+    """Raises OSError for what no path can be: too long, in a file, or a link to itself."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_JOBS, help="Most cells at once. Default: half the cores.", show_default=False),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(min=1, max=MOST_SECONDS, callback=finite, metavar="SECONDS", help="Most time for one cell."),
+]
+Environments = Annotated[
+    Path | None,
+    typer.Option(
+        "--envs", metavar="DIR", callback=folder, help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs."
+    ),
+]

@@ -1,0 +1,282 @@
+"""Wrong command lines, made from the options that there are: each is one clear line on stderr and status 2 or 3."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from harness import cli
+from tests.harmless import hidden
+from tests.harness.commands import made
+
+LONG = "x" * 300
+"""More than a file's name may have."""
+
+BASES: Mapping[str, Sequence[str]] = {
+    "run": ["run", "--framework", "torch", "--scenario", "sft-equal", "--envs", "new/envs", "--out", "new/out"],
+    "bisect": ["bisect", "torch", "--scenario", "sft-equal", "--envs", "new/envs", "--out", "new/out"],
+    "nightly": ["nightly", "--only", "torch", "--dir", "new/nights", "--envs", "new/envs"],
+    "stock": ["stock", "--framework", "trl", "--no-measure", "--dir", "new/stock", "--envs", "new/envs"],
+    "judge": ["judge"],
+    "explain": ["explain"],
+    "compare": ["compare"],
+    "report": ["report", "run"],
+    "history": ["history"],
+    "list": ["list"],
+    "doctor": ["doctor"],
+    "env list": ["env", "list"],
+    "env build": ["env", "build", "torch", "--envs", "new/envs"],
+    "env prune": ["env", "prune"],
+}
+"""A line of each command that is right, or lacks what the wrong value is given for."""
+
+FLOATS = ("", "inf", "-inf", "nan", "-1", "1e999", "many", "1,5")
+INTEGERS = ("", "inf", "nan", "-1", "0", "1.5", "many", "0x10")
+COUNTS = (*INTEGERS, "9" * 30)
+CHOICES = ("", "other", "\x1b[31mred", LONG)
+NAMES = ("", "other", "tr\u202el", "\x1b]52;c;x\x07", LONG, "a b", "../torch", "torch==", "torch==1..0", "torch>=1")
+RELEASES = (*NAMES, "torch==1,torch==2", "torch=1", "torch@", "torch@a\nb")
+SCENARIOS = ("", "other", "\u202e", LONG, "sft-equal@", "sft-equal@-1", "sft-equal@x", "sft-equal@9999999999")
+FILES = ("missing", ".", "/dev/null", "/dev/zero", LONG, f"{LONG}/x", "binary", "file/x", "loop", "fifo")
+"""What is read."""
+PLACES = ("file", "file/x", LONG, "/dev/null", "/dev/null/x", "/proc/new", "loop", "loop/x")
+"""Where a folder cannot be."""
+ENVIRONMENTS = tuple(place for place in PLACES if place != "/proc/new")  # a folder may be read-only
+TARGETS = ("file/x", f"{LONG}/x", "/dev/null/x", "/proc/new", "loop", "run")
+"""Where a file cannot be written."""
+FOLDERS = ("missing", "file", LONG, f"{LONG}/x", "/dev/null", "/dev/null/x", "loop", "empty", "fifo", "/proc/new")
+"""What is no run and no trace."""
+DATES = ("", "today", "2025-13-01", "2025-1-1", "\x1b[m")
+
+VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "run": {
+        "--framework": RELEASES,
+        "--also": RELEASES,
+        "--patch": FILES,
+        "--scenario": SCENARIOS,
+        "--out": PLACES,
+        "--jobs": COUNTS,
+        "--launcher": CHOICES,
+        "--seeds": COUNTS,
+        "--fault": ("", "other", LONG, "\x1b"),
+        "--timeout": FLOATS,
+        "--device": CHOICES,
+        "--ranks": COUNTS,
+        "--accepted": FILES,
+        "--envs": ENVIRONMENTS,
+    },
+    "bisect": {
+        "--scenario": (*SCENARIOS, "sft-*"),
+        "--vary": ("", "a b", "\x1b"),
+        "--repo": FOLDERS,
+        "--good": (),  # a revision of --repo, which is asked of git: see CONFLICTS
+        "--bad": (),
+        "--from": ("", "other", "\x1b"),
+        "--to": ("", "other", "\x1b"),
+        "--cause": (),  # any text is one that may be found, or not
+        "--patch": FILES,
+        "--out": PLACES,
+        "--jobs": COUNTS,
+        "--timeout": FLOATS,
+        "--envs": ENVIRONMENTS,
+    },
+    "nightly": {
+        "--dir": PLACES,
+        "--only": RELEASES,
+        "--scenario": SCENARIOS,
+        "--jobs": COUNTS,
+        "--timeout": FLOATS,
+        "--accepted": FILES,
+        "--canaries": FILES,
+        "--ticket-command": ("", " ", "'"),
+        "--summary": TARGETS,
+        "--keep-days": FLOATS,
+        "--keep-gib": FLOATS,
+        "--envs": ENVIRONMENTS,
+    },
+    "stock": {
+        "--framework": NAMES,
+        "--scenario": SCENARIOS,
+        "--since": DATES,
+        "--until": DATES,
+        "--dir": PLACES,
+        "--write": FILES,
+        "--jobs": COUNTS,
+        "--timeout": FLOATS,
+        "--envs": (),  # nothing is built by this line
+    },
+    "judge": {"": FOLDERS},
+    "explain": {"": FOLDERS},
+    "compare": {"": FOLDERS},
+    "report": {"--format": CHOICES, "--out": TARGETS},
+    "history": {
+        "": NAMES,
+        "--scenario": (),  # a pattern may fit nothing
+        "--limit": INTEGERS,
+        "--html": tuple(target for target in TARGETS if target != "loop"),  # which is replaced
+    },
+    "list": {"": CHOICES},
+    "doctor": {"--envs": ()},  # which says what is wrong with it
+    "env list": {"--envs": ENVIRONMENTS},
+    "env build": {"--envs": ENVIRONMENTS, "": RELEASES},
+    "env prune": {"--envs": ENVIRONMENTS, "--older-than": FLOATS, "": ("other", "", "../x", "\x1b", LONG)},
+}
+"""Values that are wrong, by command and option; "" is its argument."""
+
+CONFLICTS = (
+    "run --framework deepspeed --fault keep-first",
+    "run --patch deepspeed-offload",
+    "run --framework torch --patch missing --out file",
+    "run --framework torch@/bin/true --patch diff",
+    "run --resume --out run-damaged",
+    "run --out other",
+    "bisect",
+    "bisect torch",
+    "bisect torch --scenario sft-equal --vary torch",
+    "bisect torch --scenario sft-equal --by-date",
+    "bisect torch --scenario sft-equal --by-date --from x --to y",
+    "bisect torch --scenario sft-equal --repo . --by-date",
+    "bisect torch --scenario sft-equal --repo . --vary numpy",
+    "bisect torch --scenario sft-equal --repo . --good x",
+    "bisect torch --scenario sft-equal --good x",
+    "bisect torch --scenario sft-equal --out other",
+    "nightly --only torch==1,numpy==2",
+    "stock --since 2030-01-01 --until x",
+    "judge run --write --json --frobnicate",
+    "judge trace-of-nothing",
+    "judge run-damaged",
+    "judge run-damaged --write",
+    "explain run other",
+    "explain run ''",
+    "explain run-damaged",
+    "explain run-empty",
+    "compare run run",
+    "compare run",
+    "report run --traces --format junit",
+    "report run --format html --out -",
+    "report run --format wandb --out -",
+    "report run --format tensorboard --out -",
+    "report run --format tensorboard --out other",
+    "report run --out .",
+    "report run --format junit --out run/verdict.json",
+    "report run-damaged",
+    "history --html - --json",
+    "history --html - --limit 3",
+    "history torch==1",
+    "list scenarios --markdown",
+    "list",
+    "env frobnicate",
+    "env prune",
+    "env prune --all x",
+    "frobnicate",
+    "--frobnicate",
+    "run surplus",
+    "doctor surplus",
+    "--version=3",
+)
+
+
+def lines() -> Iterator[tuple[str, ...]]:
+    for command, options in VALUES.items():
+        for option, values in options.items():
+            for value in values:
+                yield (*BASES[command], *([option] if option else []), value)
+    for line in CONFLICTS:
+        yield tuple("" if word == "''" else word for word in line.split(" "))
+
+
+LINES = list(lines())
+
+
+def spelled(line: Sequence[str]) -> str:
+    return " ".join(ascii(word)[1:-1].replace(LONG, "LONG") for word in line)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one of each kind of thing that a path may lead to."""
+    here = tmp_path_factory.mktemp("wrong")
+    made.run(here / "run", "sft-ragged")
+    for name in ("empty", "other", "run-damaged", "run-empty", "trace-of-nothing"):
+        (here / name).mkdir()
+    (here / "file").write_text("precious")
+    (here / "other" / "file").write_text("precious")
+    (here / "diff").write_text("--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n")
+    (here / "binary").write_bytes(bytes(range(256)) * 10)
+    (here / "run-damaged" / "verdict.json").write_text('{"schema": 1, "cells": [')
+    (here / "run-empty" / "verdict.json").write_text('{"schema": 1, "cells": []}')
+    (here / "trace-of-nothing" / "header.json").write_bytes(b"\x00\xff")
+    (here / "loop").symlink_to("loop")
+    os.mkfifo(here / "fifo")
+    return here
+
+
+@pytest.fixture(autouse=True)
+def offline(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a line is taken for right after all, it does not get far."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("LOCKSTEP_HISTORY", str(place / "history.sqlite"))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/simple")
+
+
+def judged(status: int, out: str, err: str) -> None:
+    assert status in (2, 3)
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert err.startswith("lockstep: ")
+    assert "a fault of Lockstep itself" not in err
+    assert not hidden(err)
+    assert len(err) < 4200
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("line", LINES, ids=spelled)
+def test_it_is_one_line_and_status_2_or_3(line: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    status = cli.call(line)
+    told = capsys.readouterr()
+    judged(status, told.out, told.err)
+    assert Path("file").read_text() == "precious"
+
+
+def test_there_are_many() -> None:
+    assert len(set(LINES)) > 400
+
+
+def commands() -> Iterator[tuple[str, object]]:
+    whole = typer.main.get_command(cli.app)
+    for name, command in whole.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", {})
+        yield from ((f"{name} {sub}", each) for sub, each in inner.items()) if inner else [(name, command)]
+
+
+def test_every_option_with_a_value_is_among_them() -> None:
+    """A new option is given wrong values too, or stands here with the reason why none is wrong."""
+    for name, command in commands():
+        options = {
+            param.opts[-1] if param.param_type_name == "option" else ""
+            for param in command.params  # type: ignore[attr-defined]
+            if not getattr(param, "is_flag", False)
+        }
+        given = set(VALUES[name]) | {option for option in BASES[name] if option in options}
+        assert options - {"", "--help"} <= given, name
+
+
+SOME = LINES[:: len(LINES) // 20]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", SOME, ids=spelled)
+def test_a_process_says_the_same(line: Sequence[str]) -> None:
+    """By the entry point, which has streams of its own."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lockstep"), *line], capture_output=True, text=True, check=False, timeout=120
+    )
+    judged(done.returncode, done.stdout, done.stderr)
