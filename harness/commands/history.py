@@ -73,7 +73,7 @@ def _page(found: Sequence[Measurement], out: Path) -> None:
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(out, page)
+        files.write(out, page)
     except OSError as error:
         raise Stop(f"{out} cannot be written ({error.strerror}); give another --html") from None
     typer.echo(f"to look at: {out}")

@@ -27,14 +27,34 @@ def test_where_it_cannot_be_written_the_old_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path], "nothing half written is left"
 
 
-def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+def test_nothing_is_written_through_what_stands_in_its_place(tmp_path: Path) -> None:
+    """Neither a link nor a pipe, nor a link in the place of the partial file, whose name can be guessed."""
+    (tmp_path / "precious").write_text("text")
+    path = tmp_path / "file.json"
+    (tmp_path / f"file.json.{os.getpid()}.partial").symlink_to(tmp_path / "precious")
+    path.symlink_to(tmp_path / "precious")
+    files.replace(path, "one")
+    assert (path.is_symlink(), path.read_text()) == (False, "one")
+    path.unlink()
+    os.mkfifo(path)
+    files.replace(path, "two")
+    assert path.read_text() == "two"
+    assert (tmp_path / "precious").read_text() == "text"
+    assert {each.name for each in tmp_path.iterdir()} == {"precious", "file.json"}
+
+
+def test_what_a_user_names_may_be_a_pipe_or_a_link(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    files.replace(pipe, "told")
+    files.write(pipe, "told")
     assert os.read(reader, 100) == b"told"
     os.close(reader)
     assert pipe.is_fifo()
+    (tmp_path / "link").symlink_to(tmp_path / "page.html")
+    files.write(tmp_path / "link", "page")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "page.html").read_text() == "page"
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
