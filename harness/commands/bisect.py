@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands import numbers
 from harness.commands.disk import warn_if_large
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, in_one_line, terminable
 
@@ -74,10 +75,8 @@ def bisect(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the result. Default: .runs/bisect-..., named for what is asked."),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
+    jobs: numbers.Jobs = None,
+    timeout: numbers.Timeout = 300.0,
     envs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
     ] = None,
@@ -136,10 +135,11 @@ def _alone(folder: Path) -> Iterator[None]:
     from harness.session.folder import BadFolder
 
     try:
-        with claims.exclusive(folder, "bisection"):
+        with claims.alone(folder, "bisection"):
             yield
-    except claims.Busy:
-        raise BadFolder(f"another bisection is at work in {folder}", "wait for it, or give another --out") from None
+    except claims.Taken as taken:
+        what = f"another bisection is at work in {folder} ({taken})"
+        raise BadFolder(what, "wait for it, or give another --out") from None
 
 
 def _plan(scenario: str, jobs: int | None, timeout: float) -> Plan:
@@ -223,12 +223,13 @@ def _step(inquiry: Inquiry) -> int:
 
 
 def _report(bisection: Bisection, folder: Path, as_json: bool) -> None:
+    from harness import files
     from harness.bisection.record import FILE
     from reports.bisection import markdown, terminal, told
 
     page, issue = folder / "bisect.md", folder / "issue.md"
-    page.write_text(markdown.page(bisection))
-    issue.write_text(markdown.issue(bisection))
+    files.replace(page, markdown.page(bisection))
+    files.replace(issue, markdown.issue(bisection))
     if as_json:
         typer.echo((folder / FILE).read_text(), nl=False)
     else:

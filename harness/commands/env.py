@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from harness.commands import numbers
 from harness.commands.stop import Stop
 
 app = typer.Typer(help="Build, list and remove framework environments.", no_args_is_help=True)
@@ -73,7 +74,15 @@ def prune(
     root: Root,
     names: Annotated[list[str] | None, typer.Argument(help="Environments, as `list` names them.")] = None,
     older_than: Annotated[
-        float | None, typer.Option("--older-than", metavar="DAYS", min=0, help="Only those not used for so long.")
+        float | None,
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            min=0,
+            max=numbers.MOST_DAYS,
+            callback=numbers.finite,
+            help="Only those not used for so long.",
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every environment.")] = False,
 ) -> None:

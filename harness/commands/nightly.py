@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands import numbers
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from harness.nightly.space import Limits
 
 GIB = 2**30
+CLAIM = "night"
 
 
 def nightly(
@@ -34,10 +36,8 @@ def nightly(
     patterns: Annotated[
         list[str] | None, typer.Option("--scenario", metavar="GLOB", help="Scenarios by shell pattern. Default: all.")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
+    jobs: numbers.Jobs = None,
+    timeout: numbers.Timeout = 300.0,
     listed: Annotated[
         Path | None,
         typer.Option(
@@ -60,10 +60,24 @@ def nightly(
         Path | None, typer.Option(metavar="FILE", help="Add the night's page, in Markdown, to this file.")
     ] = None,
     keep_days: Annotated[
-        float, typer.Option(min=1, metavar="DAYS", help="Remove traces and environments unused for so long.")
+        float,
+        typer.Option(
+            min=1,
+            max=numbers.MOST_DAYS,
+            metavar="DAYS",
+            callback=numbers.finite,
+            help="Remove traces and environments unused for so long.",
+        ),
     ] = 30.0,
     keep_gib: Annotated[
-        float, typer.Option(min=0, metavar="GIB", help="Most disk that traces and environments of nights may take.")
+        float,
+        typer.Option(
+            min=0,
+            max=numbers.MOST_GIB,
+            metavar="GIB",
+            callback=numbers.finite,
+            help="Most disk that traces and environments of nights may take.",
+        ),
     ] = 100.0,
     envs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
@@ -156,14 +170,14 @@ def _command(text: str | None) -> tuple[str, ...]:
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """No other night goes on in the folder meanwhile."""
-    from harness.nightly.lock import Taken, alone
+    from harness.environments import claims
 
     if home.exists() and not home.is_dir():
         raise Stop(f"{home} is a file; give a folder with --dir")
     try:
-        with alone(home):
+        with claims.alone(home, CLAIM):
             yield
-    except Taken as taken:
+    except claims.Taken as taken:
         raise Stop(f"another night goes on in {home} ({taken}); wait for it, or give another --dir") from None
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands import numbers
 from harness.commands.disk import warn_if_large
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -75,9 +75,7 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out: keep its cells that came to a verdict.")
     ] = False,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Most cells at once. Default: half the cores.", show_default=False)
-    ] = None,
+    jobs: numbers.Jobs = None,
     launcher: Annotated[
         Launcher | None,
         typer.Option(
@@ -85,11 +83,14 @@ def run(
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Run each scenario with seeds 0 to N-1.")] = 1,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, max=numbers.MOST_SEEDS, metavar="N", help="Run each scenario with seeds 0 to N-1."),
+    ] = 1,
     fault: Annotated[
         str | None, typer.Option(help="Plant a fault in the torch reference; `lockstep list faults` names them.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
+    timeout: numbers.Timeout = 300.0,
     device: Annotated[Device, typer.Option(help="Where the frameworks train.")] = Device.cpu,
     ranks: Annotated[
         int | None,
@@ -115,9 +116,11 @@ def run(
     Exit status: 0 all pass, 1 a divergence was found, 2 wrong usage, 3 something could not be judged.
     """
     from harness.judging import accepted
-    from harness.session.folder import RunFolder
+    from harness.session.folder import RunFolder, unused
     from harness.session.plan import Plan, choose
 
+    if resume and out is None:
+        raise Stop("--resume goes on with the run in a folder; name it with --out")
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     _check_fault(fault, requests)
@@ -132,10 +135,12 @@ def run(
         ranks=ranks,
     )
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
-    folder = RunFolder.claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)
-    verdict = _run(plan, folder, envs, entries)
-    warn_if_large(envs)
-    _report(verdict, folder.path, as_json)
+    with RunFolder.claim(out or unused(Path(".runs")), resume) as folder:
+        verdict = _run(plan, folder, envs, entries)
+        if resume and folder.resumed:
+            typer.echo(f"lockstep: {folder.resumed}", err=True)
+        warn_if_large(envs)
+        _report(verdict, folder.path, as_json)
 
 
 _LAUNCHERS = {Device.cpu: Launcher.template, Device.cuda: Launcher.torchrun}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands import numbers
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def stock(
         Path | None,
         typer.Option(metavar="FILE", help="Put the table into this Markdown file, between its two markers."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Most cells at once.")] = 1,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time for one cell.")] = 300.0,
+    jobs: Annotated[int, typer.Option(min=1, max=numbers.MOST_JOBS, help="Most cells at once.")] = 1,
+    timeout: numbers.Timeout = 300.0,
     envs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
     ] = None,
@@ -62,7 +63,7 @@ def stock(
     wish = _wish(frameworks or [], patterns or [], since, until, jobs, timeout)
     _markers(write)
     found = measuring.lines(wish, releases)
-    with _writing(home):
+    with _writing(home), _alone(home):
         if measure:
             _run(measuring.due(wish, found, home), home, envs)
         _tell(wish, found, home, write)
@@ -123,6 +124,18 @@ def _writing(home: Path) -> Iterator[None]:
         raise Stop(f"{error.filename or home} cannot be used: {error.strerror or error}", UNKNOWN) from None
 
 
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """No other process measures there meanwhile, or writes what it found."""
+    from harness.environments import claims
+
+    try:
+        with claims.alone(home, "stock"):
+            yield
+    except claims.Taken as taken:
+        raise Stop(f"another lockstep stock goes on in {home} ({taken}); wait for it, or give another --dir") from None
+
+
 def _run(plans: Sequence[Plan], home: Path, envs: Path | None) -> None:
     from rich.console import Console
 
@@ -135,8 +148,8 @@ def _run(plans: Sequence[Plan], home: Path, envs: Path | None) -> None:
     planned = sum(plan.cells for plan in plans)
     with Progress(lambda done: f"{done}/{planned}", Console(stderr=True)) as progress:
         for plan in plans:
-            place = RunFolder.claim(folder(home, plan.requests[0]), resume=True)
-            Session(plan, place, real.parts(plan, envs, (), progress.warn), progress).run()
+            with RunFolder.claim(folder(home, plan.requests[0]), resume=True) as place:
+                Session(plan, place, real.parts(plan, envs, (), progress.warn), progress).run()
 
 
 def _tell(wish: Wish, found: Sequence[Line], home: Path, page: Path | None) -> None:
@@ -149,7 +162,7 @@ def _tell(wish: Wish, found: Sequence[Line], home: Path, page: Path | None) -> N
     record.write(told, home / record.FILE)
     files.replace(home / PAGE, report.page(told))
     if page is not None:
-        files.replace(page, report.put(report.table(told), page.read_text(encoding="utf-8")))
+        files.write(page, report.put(report.table(told), page.read_text(encoding="utf-8")))
     for line in report.sentences(told):
         typer.echo(line)
     typer.echo(f"all of it: {home / record.FILE}{os.linesep}to look at: {home / PAGE}")
