@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -22,11 +23,11 @@ def read(path: Path, most: int) -> bytes:
 def replace(path: Path, text: str) -> None:
     """Put `text` in the place of `path` in one atomic step, so that whoever reads meets the old or the new, never half.
 
-    Whatever has that name, a link or a pipe too, is replaced, and nothing is written through it. Processes that write
-    the same file do not meet in the partial one, and none is left where the disk is full. Raises OSError.
+    Whatever has that name, a link or a pipe too, is replaced, and nothing is written through it. Threads and processes
+    that write the same file do not meet in the partial one, whose name nobody can guess, and none is left where the
+    disk is full. Raises OSError.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.unlink(missing_ok=True)  # of a killed process that had this number, or put there by who guessed it
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         with partial.open("x", encoding="utf-8") as file:
             file.write(text)

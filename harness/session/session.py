@@ -19,7 +19,7 @@ from harness.environments.installer import BuildFailed
 from harness.environments.request import BadRequest, Request
 from harness.session import experiment
 from harness.session.cell import PlannedCell, crash_message, judged_record
-from harness.session.folder import BadFolder, RunFolder
+from harness.session.folder import BadFolder, RunFolder, inside
 from harness.session.parts import Observer, Parts, Ran, Runner
 from harness.session.plan import Choice, Plan, release
 from harness.verdicts import verdict
@@ -295,7 +295,7 @@ class Session:
     def _judge_trace(self, cell: PlannedCell, environment: Environment, trace: Path, seconds: float) -> None:
         told = {"trace": self._folder.relative(trace), "seconds": seconds}
         try:
-            judged = self._parts.judge(trace)
+            judged = self._parts.judge(inside(self._folder.path, trace))  # where the release could put a link
         except Exception as error:  # noqa: BLE001  a check that crashes proves nothing
             self._record_and_keep(cell, cell.record("unknown", reason=f"the judge failed: {_said(error)}", **told))
             return

@@ -421,6 +421,22 @@ def test_a_trace_behind_a_link_is_no_evidence_and_stays(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere/sft-equal" / END).exists()
 
 
+def test_a_trace_that_became_a_link_is_not_judged(tmp_path: Path) -> None:
+    """What is judged is written to: a release in a sandbox could lead the harness out of it."""
+
+    def play(job: Job) -> Ran:
+        trace = Path(job.trace)
+        trace.rename(tmp_path / "elsewhere")
+        trace.symlink_to(tmp_path / "elsewhere")
+        return Ran()
+
+    judged: list[Path] = []
+    whole, _ = run(PLAN, World(play=play, judge=lambda trace: judged.append(trace) or Judged()), tmp_path / "out")
+    assert not judged
+    assert whole.cells[0].verdict == "unknown"
+    assert "is a symbolic link" in (whole.cells[0].reason or "")
+
+
 def test_what_ran_is_kept_once_and_nothing_else(tmp_path: Path) -> None:
     def play(job: Job) -> Ran:
         seeds = {0: Ran(), 1: Ran("crashed"), 2: Ran("unsupported", reason="no packing")}
