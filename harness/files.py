@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,16 +89,23 @@ def tail(path: Path, most: int) -> bytes:
 def replace(path: Path, text: str) -> None:
     """Put `text` in the place of `path` in one atomic step, so that whoever reads meets the old or the new, never half.
 
-    Processes that write the same file do not meet in the partial one, and none is left where the disk is full. What is
-    no file, such as /dev/stdout, is not replaced but written to. Raises OSError.
+    Whatever has that name, a link or a pipe too, is replaced, and nothing is written through it. Threads and processes
+    that write the same file do not meet in the partial one, whose name nobody can guess, and none is left where the
+    disk is full. Raises OSError.
     """
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
-        return
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        with partial.open("x", encoding="utf-8") as file:
+            file.write(text)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write(path: Path, text: str) -> None:
+    """The same where a user named the file: a link is followed, and what is no file, as /dev/stdout, is written to."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+    else:
+        replace(path.resolve(), text)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from harness.bisection.point import BadLine, Line, Point
 from harness.environments import pins, recipes
+from harness.environments.pins import Lock
 from harness.environments.request import Request
-from harness.environments.resolution import Lock
 
 DIGITS = 12
 """Of a commit's name, in labels."""

@@ -14,9 +14,9 @@ from packaging.utils import canonicalize_name
 
 from harness.bisection.point import BadLine, Line, Point
 from harness.environments import build, pins, recipes, resolution
+from harness.environments.pins import Lock
 from harness.environments.releases import releases
 from harness.environments.request import Request
-from harness.environments.resolution import Lock
 
 Note = Callable[[str], None]
 

@@ -19,7 +19,7 @@ from harness.judging.accepted import GONE
 from harness.session import real
 from harness.session.folder import RunFolder
 from harness.session.parts import Observer
-from harness.session.plan import Plan
+from harness.session.plan import Plan, way
 from harness.session.session import Session
 from harness.verdicts.verdict import CellRecord, DiagnosisRecord
 
@@ -93,8 +93,10 @@ class Measurer:
             return _failed(error)
         except BadRequest as error:
             return Measured(Outcome("uninstallable"), reason=str(error))
-        scenario = self.plan.scenario(self.plan.choices[0])
-        found = [self._kept(m, point) for m in self.history.find(scenario.hash, environment) if _counts(m)]
+        choice = self.plan.choices[0]
+        same_way = way(self.plan.command(point.request, choice))
+        measured = self.history.find(self.plan.scenario(choice).hash, environment)
+        found = [self._kept(m, point) for m in measured if _counts(m) and way(m.command) == same_way]
         # One that was ever different is not to be taken for stable.
         found[1:] = sorted(found[1:], key=lambda m: m.outcome == found[0].outcome)
         return found[earlier] if len(found) > earlier else None
@@ -113,7 +115,6 @@ class Measurer:
     def _run(self, requests: Sequence[Request]) -> list[Measured]:
         """Run each in a session of its own folder, whose processes no other measurement shares."""
         plan = replace(self.plan, requests=tuple(requests))
-        folder = RunFolder.claim(self._next_folder())
         failures: dict[Request, BuildFailed] = {}
         lost: list[BadHistory] = []
         session_parts = real.parts(plan, self.envs, (), _unheard)
@@ -132,7 +133,8 @@ class Measurer:
                 lost.append(error)
 
         parts = replace(session_parts, ensure=ensure, keep=keep, views=lambda *_: [])
-        cells = Session(plan, folder, parts, self.observer).run().cells
+        with RunFolder.claim(self._next_folder()) as folder:
+            cells = Session(plan, folder, parts, self.observer).run().cells
         if lost:
             raise lost[0]
         return [

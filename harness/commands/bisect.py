@@ -124,10 +124,11 @@ def _alone(folder: Path) -> Iterator[None]:
     from harness.session.folder import BadFolder
 
     try:
-        with claims.exclusive(folder, "bisection"):
+        with claims.alone(folder, "bisection"):
             yield
-    except claims.Busy:
-        raise BadFolder(f"another bisection is at work in {folder}", "wait for it, or give another --out") from None
+    except claims.Taken as taken:
+        what = f"another bisection is at work in {folder} ({taken})"
+        raise BadFolder(what, "wait for it, or give another --out") from None
 
 
 def _plan(scenario: str, jobs: int | None, timeout: float) -> Plan:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.options import finite, folder
+from harness.commands.options import MOST_DAYS, finite, folder
 from harness.commands.output import console, errors, say
 from harness.commands.stop import Stop
 
@@ -75,7 +75,14 @@ def prune(
     names: Annotated[list[str] | None, typer.Argument(help="Environments, as `list` names them.")] = None,
     older_than: Annotated[
         float | None,
-        typer.Option("--older-than", metavar="DAYS", min=0, callback=finite, help="Only those not used for so long."),
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            min=0,
+            max=MOST_DAYS,
+            callback=finite,
+            help="Only those not used for so long.",
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every environment.")] = False,
 ) -> None:

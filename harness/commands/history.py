@@ -75,7 +75,7 @@ def _page(found: Sequence[Measurement], out: Path) -> None:
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(out, page)
+        files.write(out, page)
     except OSError as error:
         raise Stop(f"{out} cannot be written ({error.strerror}); give another --html") from None
     say(f"to look at: {out}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,17 +69,49 @@ def _judged(folder: Path, cache: BasisCache, write: bool) -> Sequence[CellRecord
 def _run(folder: Path, cache: BasisCache, write: bool) -> Sequence[CellRecord]:
     """The cells of a run's folder."""
     from harness.commands.recorded import read_run
+
+    if not write:
+        return [_again(cell, folder, cache, write) for cell in read_run(folder).cells]
+    read_run(folder)  # what is no run is left as it is
+    with _writing(folder):
+        return _rewritten(folder, cache)
+
+
+def _rewritten(folder: Path, cache: BasisCache) -> Sequence[CellRecord]:
+    """The cells of a run's folder, which holds what was found now. Raises BadFolder before anything is written."""
+    from harness.across.view import views
+    from harness.commands.recorded import read_run
+    from harness.session.folder import inside
+    from harness.traces.recovered_numbers import FILE
     from harness.verdicts import verdict
+    from harness.version import own_version
 
     before = read_run(folder)
-    cells = [_again(cell, folder, cache, write) for cell in before.cells]
-    if write:
-        from harness.across.view import views
-        from harness.version import own_version
-
-        update = {"cells": cells, "views": views(cells, folder), "lockstep": own_version()}
-        _written(folder, lambda: verdict.write(before.model_copy(update=update), folder))
+    for path in (verdict.FILE, *(f"{cell.trace}/{FILE}" for cell in before.cells if cell.trace)):
+        inside(folder, folder / path)
+    cells = [_by_whom(_again(cell, folder, cache, write=True)) for cell in before.cells]
+    update = {"cells": cells, "views": views(cells, folder), "lockstep": own_version()}
+    verdict.write(before.model_copy(update=update), folder)
     return cells
+
+
+def _by_whom(cell: CellRecord) -> CellRecord:
+    """What was run by one harness and judged by another is nobody's: a run that is gone on with runs it again."""
+    from harness.history.identity import identity
+
+    return cell if cell.harness == identity() else cell.model_copy(update={"harness": None})
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """No run, and no other `judge --write`, writes there meanwhile. Raises BadFolder."""
+    from harness.session.folder import alone
+
+    try:
+        with alone(folder):
+            yield
+    except OSError as error:
+        raise Stop(f"{folder} cannot be written ({error.strerror}); judge it without --write", UNKNOWN) from None
 
 
 def _again(cell: CellRecord, folder: Path, cache: BasisCache, write: bool) -> CellRecord:
@@ -93,13 +126,5 @@ def _again(cell: CellRecord, folder: Path, cache: BasisCache, write: bool) -> Ce
     trace = folder / cell.trace
     judgement = judge_trace(trace, cache)
     if write:
-        steps = [summary.summarize(step) for step in judgement.steps]
-        _written(folder, lambda: recovered_numbers.write(steps, trace))
+        recovered_numbers.write([summary.summarize(step) for step in judgement.steps], trace)
     return judged_again(cell, judgement)
-
-
-def _written(folder: Path, write: Callable[[], object]) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise Stop(f"{folder} cannot be written ({error.strerror}); judge it without --write", UNKNOWN) from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.options import Environments, Jobs, Timeout, finite
+from harness.commands.options import MOST_DAYS, MOST_GIB, Environments, Jobs, Timeout, finite
 from harness.commands.output import console, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.nightly.space import Limits
 
 GIB = 2**30
+CLAIM = "night"
 
 
 def nightly(
@@ -61,12 +62,22 @@ def nightly(
     ] = None,
     keep_days: Annotated[
         float,
-        typer.Option(min=1, callback=finite, metavar="DAYS", help="Remove traces and environments unused for so long."),
+        typer.Option(
+            min=1,
+            max=MOST_DAYS,
+            metavar="DAYS",
+            callback=finite,
+            help="Remove traces and environments unused for so long.",
+        ),
     ] = 30.0,
     keep_gib: Annotated[
         float,
         typer.Option(
-            min=0, callback=finite, metavar="GIB", help="Most disk that traces and environments of nights may take."
+            min=0,
+            max=MOST_GIB,
+            metavar="GIB",
+            callback=finite,
+            help="Most disk that traces and environments of nights may take.",
         ),
     ] = 100.0,
     envs: Environments = None,
@@ -158,14 +169,14 @@ def _command(text: str | None) -> tuple[str, ...]:
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """No other night goes on in the folder meanwhile."""
-    from harness.nightly.lock import Taken, alone
+    from harness.environments import claims
 
     if home.exists() and not home.is_dir():
         raise Stop(f"{home} is a file; give a folder with --dir")
     try:
-        with alone(home):
+        with claims.alone(home, CLAIM):
             yield
-    except Taken as taken:
+    except claims.Taken as taken:
         raise Stop(f"another night goes on in {home} ({taken}); wait for it, or give another --dir") from None
 
 

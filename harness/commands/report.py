@@ -96,7 +96,7 @@ def _write(source: Source, format_: Format, out: Path | None, traces: bool) -> N
     if format_ is Format.html:
         _pages(source, out, traces)
     elif format_ in _FOLDERS:
-        _into_folder(source, format_, out or source.folder / format_.value)
+        _into_folder(source, format_, out or _beside(source.folder, format_.value))
     elif out is not None and out != STDOUT:
         _into_file(_text(source, format_), out)
     elif format_ is Format.terminal:
@@ -139,10 +139,9 @@ def _drawn(source: Source) -> str:
 def _into_file(text: str, out: Path) -> None:
     from harness import files
 
-    stream = out.exists() and not out.is_file()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(out if stream else out.resolve(), text)  # what a link leads to, not the link
+        files.write(out, text)
     except OSError as error:
         raise _unwritable(out, error) from None
 
@@ -185,6 +184,13 @@ def _wandb(source: Source, out: Path) -> int:
 
 
 _FOLDERS: Mapping[Format, Callable[[Source, Path], int]] = {Format.tensorboard: _tensorboard, Format.wandb: _wandb}
+
+
+def _beside(run: Path, name: str) -> Path:
+    """A folder in that of the run. Raises BadFolder for a link in its place."""
+    from harness.session.folder import inside
+
+    return inside(run, run / name)
 
 
 def _into_folder(source: Source, format_: Format, out: Path) -> None:

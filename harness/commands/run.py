@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.disk import warn_if_large
-from harness.commands.options import Environments, Jobs, Timeout
+from harness.commands.options import MOST_SEEDS, Environments, Jobs, Timeout
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 MAX_RANKS = 2
 """The scenarios have rows for no more."""
-MOST_SEEDS = 1000
 
 
 class Launcher(StrEnum):
@@ -116,9 +114,11 @@ def run(
     Exit status: 0 all pass, 1 a divergence was found, 2 wrong usage, 3 something could not be judged.
     """
     from harness.judging import accepted
-    from harness.session.folder import RunFolder
+    from harness.session.folder import RunFolder, unused
     from harness.session.plan import Plan, choose
 
+    if resume and out is None:
+        raise Stop("--resume goes on with the run in a folder; name it with --out")
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     _check_fault(fault, requests)
@@ -133,10 +133,12 @@ def run(
         ranks=ranks,
     )
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
-    folder = RunFolder.claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)
-    verdict = _run(plan, folder, envs, entries)
-    warn_if_large(envs)
-    _report(verdict, folder.path, as_json)
+    with RunFolder.claim(out or unused(Path(".runs")), resume) as folder:
+        verdict = _run(plan, folder, envs, entries)
+        if resume and folder.resumed:
+            typer.echo(f"lockstep: {folder.resumed}", err=True)
+        warn_if_large(envs)
+        _report(verdict, folder.path, as_json)
 
 
 _LAUNCHERS = {Device.cpu: Launcher.template, Device.cuda: Launcher.torchrun}

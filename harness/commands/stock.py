@@ -63,7 +63,7 @@ def stock(
     wish = _wish(frameworks or [], patterns or [], since, until, jobs, timeout)
     _markers(write)
     found = measuring.lines(wish, releases)
-    with _writing(home):
+    with _writing(home), _alone(home):
         if measure:
             _run(measuring.due(wish, found, home), home, envs)
         _tell(wish, found, home, write)
@@ -123,6 +123,18 @@ def _writing(home: Path) -> Iterator[None]:
         raise Stop(f"{error.filename or home} cannot be used: {error.strerror or error}", UNKNOWN) from None
 
 
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """No other process measures there meanwhile, or writes what it found."""
+    from harness.environments import claims
+
+    try:
+        with claims.alone(home, "stock"):
+            yield
+    except claims.Taken as taken:
+        raise Stop(f"another lockstep stock goes on in {home} ({taken}); wait for it, or give another --dir") from None
+
+
 def _run(plans: Sequence[Plan], home: Path, envs: Path | None) -> None:
     from harness.commands.progress import Progress
     from harness.session import real
@@ -133,8 +145,8 @@ def _run(plans: Sequence[Plan], home: Path, envs: Path | None) -> None:
     planned = sum(plan.cells for plan in plans)
     with Progress(lambda done: f"{done}/{planned}", console(stderr=True)) as progress:
         for plan in plans:
-            place = RunFolder.claim(folder(home, plan.requests[0]), resume=True)
-            Session(plan, place, real.parts(plan, envs, (), progress.warn), progress).run()
+            with RunFolder.claim(folder(home, plan.requests[0]), resume=True) as place:
+                Session(plan, place, real.parts(plan, envs, (), progress.warn), progress).run()
 
 
 def _tell(wish: Wish, found: Sequence[Line], home: Path, page: Path | None) -> None:
@@ -147,7 +159,7 @@ def _tell(wish: Wish, found: Sequence[Line], home: Path, page: Path | None) -> N
     record.write(told, home / record.FILE)
     files.replace(home / PAGE, report.page(told))
     if page is not None:
-        files.replace(page, report.put(report.table(told), page.read_text(encoding="utf-8")))
+        files.write(page, report.put(report.table(told), page.read_text(encoding="utf-8")))
     for line in report.sentences(told):
         say(line)
     say(f"all of it: {home / record.FILE}\nto look at: {home / PAGE}")

@@ -7,11 +7,22 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.environments import bytecode, claims, diff, installer, interpreter, pins, recipes, resolution, store
+from harness.environments import (
+    bytecode,
+    claims,
+    diff,
+    hashes,
+    installer,
+    interpreter,
+    pins,
+    recipes,
+    resolution,
+    store,
+)
 from harness.environments.environment import (
     EXTENSIONS,
     PYTHON,
@@ -92,7 +103,7 @@ def _ensure(request: Request, root: Path, note: Note) -> Environment:
     return _environment(request, root / name, record)
 
 
-def _digest(request: Request, lock: resolution.Lock) -> str:
+def _digest(request: Request, lock: pins.Lock) -> str:
     """What an environment of ours is known by. A diff makes another one; a Python file changes none of its files."""
     changed = f" {request.patch.name}" if request.patch is not None and not request.patch.is_python else ""
     return lock_hash(lock, resolution.platform_tag() + changed)
@@ -103,14 +114,14 @@ def _identity(request: Request, digest: str) -> str:
     return digest if request.patch is None else lock_hash([digest], request.patch.name)
 
 
-def _build(request: Request, lock: resolution.Lock, digest: str, place: Path, claim: int, note: Note) -> None:
+def _build(request: Request, lock: pins.Lock, digest: str, place: Path, claim: int, note: Note) -> None:
     """Build beside the final place and move it there in one step; the caller holds the build claim."""
     root = place.parent
     note(f"building {request}: {len(lock)} packages")
     store.sweep(root, held=place.name)
     folder = store.building_folder(root, place.name)
     try:
-        _install(request, lock, folder, claim)
+        _install(request, lock, _hashes(request, lock, root, note), folder, claim)
         _patch(request, lock, folder)
         bytecode.share(root, folder, lock, resolution.platform_tag())
         record = Record(
@@ -132,19 +143,51 @@ def _build(request: Request, lock: resolution.Lock, digest: str, place: Path, cl
         raise
 
 
-def _install(request: Request, lock: resolution.Lock, folder: Path, claim: int) -> None:
+def _hashes(request: Request, lock: pins.Lock, root: Path, note: Note) -> dict[str, tuple[str, ...]]:
+    """By line, the hashes that its file may have: those in a file of pins, else those that are recorded."""
+    given = {} if request.pins is None else pins.hashes(request.pins)
+    try:
+        found = hashes.known([line for line in lock if line not in given], root, resolution.origin()) | given
+    except installer.InstallerError as error:
+        raise BuildFailed(request.framework, _release(request, lock), error.reason, error.tail, error.local) from None
+    if unknown := [line for line in lock if line not in found and pins.version(line) is not None]:
+        note(f"{request}: nothing tells the hashes of {', '.join(unknown)}, whose files are taken as they come")
+    return found
+
+
+def _install(request: Request, lock: pins.Lock, found: Mapping[str, tuple[str, ...]], folder: Path, claim: int) -> None:
     (folder / EXTENSIONS).mkdir(parents=True)
     create = ["venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(folder / "venv")]
     install = ["pip", "install", "--quiet", "--no-deps", "--python", str(folder / PYTHON), "--requirements", "-"]
     install += installer.backend_options(os.environ)
     revisions = [line for line in lock if pins.version(line) is None]
+    released = [line for line in lock if line not in revisions]
+    checked = ["--require-hashes"] if all(line in found for line in released) else []
     try:
         installer.run(create, hold=[claim])
-        installer.run(install, stdin="\n".join(line for line in lock if line not in revisions) + "\n", hold=[claim])
+        installer.run([*install, *checked], stdin=hashes.text(released, found), hold=[claim])
         for line in revisions:
             _install_revision(line, install, claim)
     except installer.InstallerError as error:
-        raise BuildFailed(request.framework, _release(request, lock), error.reason, error.tail, error.local) from None
+        reason = _replaced(request, lock, error, folder.parent)
+        raise BuildFailed(
+            request.framework, _release(request, lock), reason or error.reason, error.tail, error.local or bool(reason)
+        ) from None
+
+
+def _replaced(request: Request, lock: pins.Lock, error: installer.InstallerError, root: Path) -> str | None:
+    """One line for a file that is not the one it was, if that is what `uv` complains of."""
+    replaced = installer.replaced(error.output)
+    if replaced is None:
+        return None
+    line = pins.line(lock, pins.name(replaced)) or replaced
+    if request.pins is not None and line in pins.hashes(request.pins):
+        return f"the file of {replaced} has none of the hashes that {request.pins} gives for it"
+    record = hashes.place(line, root, resolution.origin())
+    return (
+        f"the file of {replaced} is another one than when it was first installed here: the release was replaced, or the"
+        f" download tampered with. If you know why, remove {record} and build again"
+    )
 
 
 def _install_revision(line: str, install: Sequence[str], claim: int) -> None:
@@ -160,11 +203,11 @@ def _install_revision(line: str, install: Sequence[str], claim: int) -> None:
         installer.run([*install, "--no-build-isolation"], stdin=line + "\n", hold=[claim])
 
 
-def _lock(request: Request, root: Path, note: Note) -> resolution.Lock:
+def _lock(request: Request, root: Path, note: Note) -> pins.Lock:
     return _pinned(request) if request.pins else resolution.resolve(request, recipes.shipped(), root, note)
 
 
-def _pinned(request: Request) -> resolution.Lock:
+def _pinned(request: Request) -> pins.Lock:
     """The lock that is a request's file of pins. Raises BuildFailed."""
     assert request.pins is not None
     try:
@@ -179,7 +222,7 @@ def _pinned(request: Request) -> resolution.Lock:
     return lock
 
 
-def _release(request: Request, lock: resolution.Lock) -> str:
+def _release(request: Request, lock: pins.Lock) -> str:
     """The framework's release before it is installed; of a revision, the first digits of its commit."""
     if request.version is not None:
         return request.version
@@ -187,7 +230,7 @@ def _release(request: Request, lock: resolution.Lock) -> str:
     return pins.version(own) or own.rpartition("@")[2][:12]
 
 
-def _version(request: Request, lock: resolution.Lock, folder: Path) -> str:
+def _version(request: Request, lock: pins.Lock, folder: Path) -> str:
     """The framework's version; of a revision, what the build of it says. Raises BuildFailed."""
     package = recipes.shipped().package(request.framework)
     if request.version is not None:
@@ -206,7 +249,7 @@ def _covered(framework: str, version: str) -> None:
         raise BuildFailed(framework, version, str(error)) from None
 
 
-def _patch(request: Request, lock: resolution.Lock, folder: Path) -> None:
+def _patch(request: Request, lock: pins.Lock, folder: Path) -> None:
     """Apply the request's diff, if it has one, to what is installed of the packages that the request names."""
     if request.patch is None or request.patch.is_python:
         return

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from importlib.metadata import distributions
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -16,6 +16,10 @@ from packaging.utils import canonicalize_name
 
 STRIPS = (1, 0, 2, 3)
 """Leading folders that names in a diff may have before the package: `a/`, none, `a/src/`."""
+
+
+MODES = frozenset({"100644", "100755"})
+"""What a diff may make or change: ordinary files. No symbolic link (120000), no other repository (160000)."""
 
 
 class BadDiff(Exception):
@@ -47,6 +51,8 @@ def apply(content: bytes, site: Path, packages: Collection[str]) -> None:
         other = next(name for name in readings[0].names if PurePosixPath(name).parts[0] not in ours)
         raise BadDiff(f"it touches {other}, which is no file of {' or '.join(sorted(packages))}; leave that out of it")
     strip, names = fitting[0]
+    if link := next((name for name in names if _is_linked(site, name)), None):
+        raise BadDiff(f"{link} is, or lies behind, a symbolic link, which no diff changes")
     before = [_content(site / name) for name in names]
     _git([f"-p{strip}", "-"], content, site)
     if [_content(site / name) for name in names] == before:
@@ -64,16 +70,35 @@ def _readings(content: bytes) -> list[_Touched]:
     with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
         for strip in STRIPS:
             try:
-                said = _git(["--numstat", "-z", f"-p{strip}", "-"], content, Path(folder))
+                said = _git(["--numstat", "--summary", "-z", f"-p{strip}", "-"], content, Path(folder))
             except BadDiff as error:
                 refused.append(error)
                 continue
-            names = tuple(line.split("\t", 2)[2] for line in said.split("\0") if line)
+            *counts, summary = said.split("\0")
+            _check_kinds(counts, summary)
+            names = tuple(line.split("\t", 2)[2] for line in counts)
             if names and all(PurePosixPath(name).parts for name in names):
                 found.append(_Touched(strip, names))
     if not found:
         raise refused[0] if refused else BadDiff("it names no file")
     return found
+
+
+def _check_kinds(counts: Sequence[str], summary: str) -> None:
+    """As git itself has understood the diff. Raises BadDiff for what is no text, or makes other than ordinary files."""
+    if binary := next((line.split("\t", 2)[2] for line in counts if line.startswith("-\t-\t")), None):
+        raise BadDiff(f"it changes {binary} as a binary file; only text can be patched")
+    modes = re.findall(r"^ (?:create|delete) mode (\d+) |^ mode change (\d+) => (\d+) ", summary, re.MULTILINE)
+    if odd := {mode for found in modes for mode in found if mode} - MODES:
+        raise BadDiff(
+            f"it makes or changes a file of mode {min(odd)}, as links and submodules have; only ordinary files can be"
+            " patched"
+        )
+
+
+def _is_linked(site: Path, name: str) -> bool:
+    path = PurePosixPath(name)
+    return any((site / part).is_symlink() for part in (path, *path.parents[:-1]))
 
 
 def _git(arguments: list[str], content: bytes, folder: Path) -> str:

@@ -64,7 +64,10 @@ def variables(base: Mapping[str, str]) -> dict[str, str]:
 
     Nor of a repository that this was started from, as `git bisect run` does: `uv` runs git itself.
     """
-    foreign = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+    foreign = (
+        "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX",
+        "UV_NO_VERIFY_HASHES",
+    )  # fmt: skip
     chosen = {k: v for k, v in base.items() if k not in foreign}
     if not chosen.get("UV_FIND_LINKS") and base.get("PIP_FIND_LINKS"):
         chosen["UV_FIND_LINKS"] = base["PIP_FIND_LINKS"]
@@ -141,6 +144,12 @@ def missing_version(output: str) -> tuple[str, str] | None:
     """Package and version that `uv` says do not exist, if that is its complaint."""
     match = re.search(r"there (?:is|are) no versions? of ([\w.-]+)(?:\[[^\]]*\])?==([^\s,]+)", output)
     return (match[1], match[2]) if match else None
+
+
+def replaced(output: str) -> str | None:
+    """The release of which `uv` says that its file has none of the hashes that it may have, as `name==version`."""
+    match = re.search(r"Hash mismatch for `([^`\s]+)`", output)
+    return match[1] if match else None
 
 
 def explain(output: str, status: int) -> str:

@@ -1,6 +1,7 @@
 """Files of exact pins: a whole environment written down line by line, as a lock is; no resolver is asked.
 
-A line is `NAME==VERSION`, or `NAME @ git+file:///path/of/a/clone@COMMIT` for a revision of a repository.
+A line is `NAME==VERSION`, or `NAME @ git+file:///path/of/a/clone@COMMIT` for a revision of a repository. Behind a
+version may stand hashes that its file may have, as `uv pip compile --generate-hashes` writes them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,17 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from harness import files
-from harness.environments.resolution import Lock
+
+Lock = tuple[str, ...]
+"""Sorted lines, a package each."""
 
 MAX_BYTES = 1 << 20
+BACKSLASH = "\\"
+"""At the end of a line that goes on in the next one."""
 
 _REVISION = re.compile(r"git\+(file|https)://[^@\s]+@([0-9a-f]{40})")
+
+HASH = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 
 
 class BadPins(Exception):
@@ -25,7 +32,35 @@ class BadPins(Exception):
 
 
 def read(path: Path) -> Lock:
-    """The sorted lines of a file of pins, without comments. Raises BadPins."""
+    """The sorted lines of a file of pins, without comments and hashes. Raises BadPins."""
+    return tuple(sorted(_read(path)))
+
+
+def hashes(path: Path) -> dict[str, tuple[str, ...]]:
+    """The hashes in a file of pins, by line; a line without is missing. Raises BadPins."""
+    return {line: found for line, found in _read(path).items() if found}
+
+
+def lines(text: str) -> dict[int, tuple[str, tuple[str, ...]]]:
+    """Requirements in a text, without comments, and their hashes; by the number of the line that each begins in."""
+    told: dict[int, str] = {}
+    begun: int | None = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = line.partition(" #")[0].strip()
+        content = "" if content.startswith("#") else content
+        first = number if begun is None else begun
+        told[first] = f"{told.get(first, '')} {content.removesuffix(BACKSLASH)}".strip()
+        begun = first if content.endswith(BACKSLASH) else None
+    return {number: _split(line) for number, line in told.items() if line}
+
+
+def _split(line: str) -> tuple[str, tuple[str, ...]]:
+    requirement, *found = re.split(r"\s+--hash=", line)
+    whole = all(map(HASH.fullmatch, found))
+    return (requirement, tuple(found)) if whole else (line, ())
+
+
+def _read(path: Path) -> dict[str, tuple[str, ...]]:
     try:
         text = files.read_text(path, MAX_BYTES)
     except files.TooLarge:
@@ -34,16 +69,15 @@ def read(path: Path) -> Lock:
         raise BadPins(
             f"{path} cannot be read as a file of pins ({getattr(error, 'strerror', None) or error})"
         ) from None
-    numbered = ((number, line.partition(" #")[0].strip()) for number, line in enumerate(text.splitlines(), start=1))
-    lines = {number: line for number, line in numbered if line and not line.startswith("#")}
-    for number, line in lines.items():
-        _check(path, number, line)
-    names = [name(line) for line in lines.values()]
+    pinned = lines(text)
+    for number, (line, found) in pinned.items():
+        _check(path, number, line, bool(found))
+    names = [name(line) for line, _ in pinned.values()]
     if twice := next((each for each in names if names.count(each) > 1), None):
         raise BadPins(f"{path} pins {twice} twice; leave one of the lines out")
-    if not lines:
+    if not pinned:
         raise BadPins(f"{path} pins nothing; write NAME==VERSION lines, as `uv pip freeze` does")
-    return tuple(sorted(lines.values()))
+    return dict(pinned.values())
 
 
 def write(lock: Iterable[str], path: Path) -> None:
@@ -72,7 +106,7 @@ def revision(package: str, clone: Path, commit: str) -> str:
     return f"{package} @ git+{clone.absolute().as_uri()}@{commit}"
 
 
-def _check(path: Path, number: int, line: str) -> None:
+def _check(path: Path, number: int, line: str, hashed: bool) -> None:
     try:
         requirement = Requirement(line)
     except InvalidRequirement:
@@ -81,7 +115,7 @@ def _check(path: Path, number: int, line: str) -> None:
         requirement is not None
         and requirement.marker is None
         and (
-            _REVISION.fullmatch(requirement.url) is not None
+            _REVISION.fullmatch(requirement.url) is not None and not hashed
             if requirement.url
             else [s.operator for s in requirement.specifier] == ["=="] and "*" not in line
         )

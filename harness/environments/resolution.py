@@ -18,7 +18,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from harness import files
-from harness.environments import claims, days, installer, releases
+from harness.environments import claims, days, hashes, installer, releases
+from harness.environments.pins import Lock
 from harness.environments.recipes import Recipes, Release
 from harness.environments.request import Request
 
@@ -28,8 +29,6 @@ MAX_LOCK = 2**20
 
 GRACE = (0, 1, 3, 7)
 """Days after that of a release: it is resolved as of the first on which all that it needs was there."""
-
-Lock = tuple[str, ...]
 
 _LINE = re.compile(r"[A-Za-z0-9._-]+==\S+( ;.*)?")
 
@@ -114,8 +113,18 @@ def resolve(
             plain = resolve(dataclasses.replace(request, overrides=()), recipes, root, note, as_of)
             lines = _put_under(request, question, plain, note)
         lock = tuple(sorted(set(lines)))
+        _remember(lock, request, root)
         _write(path, lock)
     return lock
+
+
+def _remember(lock: Lock, request: Request, root: Path) -> None:
+    """Record, with the versions that were chosen, which files these are. Raises BuildFailed."""
+    try:
+        hashes.known(lock, root, origin())
+    except installer.InstallerError as error:
+        version = request.version or ""
+        raise installer.BuildFailed(request.framework, version, error.reason, error.tail, error.local) from None
 
 
 def _question(request: Request, recipes: Recipes, root: Path, as_of: dt.date | None) -> _Question:
@@ -175,17 +184,26 @@ def read(path: Path) -> Lock | None:
     return lines if lines and all(_LINE.fullmatch(line) for line in lines) else None
 
 
-def _digest(question: _Question) -> str:
+def origin() -> str:
+    """What decides which file of a release is installed: a digest of the machine, and of where packages come from."""
+    return _hashed(_origin())
+
+
+def _origin() -> dict[str, object]:
     environment = installer.variables(os.environ)
-    inputs = {
-        "full": question.full,
-        "alone": question.alone,
-        "days": question.days,
+    return {
         "platform": platform_tag(),
         "deciding": [environment.get(name) for name in _DECIDING],
         # With the automatic choice of a torch build, a login node and a GPU node that share a folder differ.
         "driver": Path("/proc/driver/nvidia/version").exists(),
     }
+
+
+def _digest(question: _Question) -> str:
+    return _hashed({"full": question.full, "alone": question.alone, "days": question.days, **_origin()})
+
+
+def _hashed(inputs: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.environments import claims, days, resolution
+from harness.environments import claims, days, hashes, resolution
 from harness.environments.environment import Record, read_record
 
 BUILDING = ".building-"
@@ -18,7 +18,7 @@ REMOVING = ".removing-"
 USED = ".used"
 VARIABLE = "LOCKSTEP_ENVS"
 
-_OTHERS = (claims.FOLDER, resolution.FOLDER, days.FOLDER)
+_OTHERS = (claims.FOLDER, resolution.FOLDER, days.FOLDER, hashes.FOLDER)
 """Folders that are no environments."""
 
 

@@ -14,7 +14,7 @@ from harness.version import own_version
 
 ROOTS = tuple(Path(file).parent for file in (contract.__file__, harness.__file__, scenarios.__file__))
 SUFFIXES = (".py", ".toml")
-NOT_DECIDING = ("commands", "bisection")
+NOT_DECIDING = ("commands", "bisection", "nightly", "stock")
 """Folders of the harness that only ask for outcomes and show them."""
 
 

@@ -102,7 +102,7 @@ def _early(request: Request, usual: Mapping[str, str]) -> list[str]:
     return [f"{package}>=0.dev0" for package in watched() if package in usual and package not in apart]
 
 
-def _versions(lock: resolution.Lock) -> dict[str, str]:
+def _versions(lock: pins.Lock) -> dict[str, str]:
     """Public versions by package: `2.13.0+cpu` is 2.13.0."""
     found = ((pins.name(line), pins.version(line)) for line in lock)
     return {name: Version(version).public for name, version in found if version is not None}

@@ -150,8 +150,8 @@ def _begin(wish: Wish, home: Path, before: Night | None, parts: Parts) -> Night:
         before=before.name if before else None,
         news=plan.news(made.newest, known),
     )
-    RunFolder.claim(home / record.NIGHTS / night.name)
-    record.write(night, home)
+    with RunFolder.claim(home / record.NIGHTS / night.name):
+        record.write(night, home)
     return night
 
 
@@ -164,7 +164,8 @@ def _unused(name: str, home: Path) -> str:
 
 def _run(whole: Plan, folder: Path, parts: Parts, accepting: bool = True) -> Verdict:
     """One session, which goes on with what is in its folder."""
-    return parts.run(whole, RunFolder.claim(folder, resume=True), accepting)
+    with RunFolder.claim(folder, resume=True) as claimed:
+        return parts.run(whole, claimed, accepting)
 
 
 def _seen(night: Night, verdict: Verdict, before: dict[str, Ticket], whole: Plan, folder: Path, parts: Parts) -> Seen:

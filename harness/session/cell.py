@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.environments.request import Request
+from harness.history.identity import identity
 from harness.session.parts import Judged, Ran
 from harness.session.plan import Choice
 from harness.verdicts import verdict
@@ -25,6 +26,11 @@ class PlannedCell:
     environment: str | None = None
     """As `CellRecord` has it."""
 
+    @property
+    def name(self) -> str:
+        """As in `CellRecord`."""
+        return self.record("unknown").name
+
     def record(self, verdict: Outcome, **more: object) -> CellRecord:
         fields = {
             "framework": self.request.framework,
@@ -35,6 +41,7 @@ class PlannedCell:
             "command": self.command,
             "environment": self.environment,
             "scenario_hash": self.scenario_hash,
+            "harness": identity(),
         }
         return CellRecord.model_validate(fields | more)
 

@@ -64,6 +64,9 @@ class Parts:
     checkpoint: Callable[[Scenario, Path], None]
     judge: Callable[[Path], Judged]
     """Called from one thread at a time."""
+    whole: Callable[[Path, str], bool]
+    """Whether a trace of an earlier run is still what was recorded, of the scenario with that hash; called from several
+    threads."""
     settle: Callable[[CellRecord, Environment], CellRecord]
     """Takes into account what is known of a judged cell."""
     views: Callable[[Sequence[CellRecord], Path], list[ViewRecord]]

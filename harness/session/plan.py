@@ -77,6 +77,15 @@ class Plan:
         return shlex.join(words)
 
 
+def way(command: str | None) -> tuple[str, ...]:
+    """How a cell was run: the options in its command but for what was run, which its environment and scenario tell."""
+    told = iter(shlex.split(command or "lockstep run")[2:])
+    return tuple(word for word in told if not (word in _WHAT and next(told, None)))
+
+
+_WHAT = ("--framework", "--scenario", "--patch")
+
+
 def release(request: Request, version: str) -> str:
     """What stands as a cell's version: the release, and the other packages' versions that were asked for.
 

@@ -37,7 +37,15 @@ def parts(plan: Plan, root: Path | None, listed: Sequence[Entry], warn: Callable
         return Template(environment.python, environment.adapter, variables, log)
 
     return Parts(
-        ensure, launch, checkpoint.write, _judge(), _settle(listed), _views, _keep(plan, warn), installer.kill_all
+        ensure,
+        launch,
+        checkpoint.write,
+        _judge(),
+        _whole,
+        _settle(listed),
+        _views,
+        _keep(plan, warn),
+        installer.kill_all,
     )
 
 
@@ -48,6 +56,17 @@ def _keep(plan: Plan, warn: Callable[[str], None]) -> Callable[[CellRecord], Non
 
 def _forget(cell: CellRecord) -> None:
     pass
+
+
+def _whole(trace: Path, scenario_hash: str) -> bool:
+    """By its checksums. Torch is imported only where there is something to keep."""
+    from harness.traces import reader
+    from harness.traces.text_files import UnreadableTrace
+
+    try:
+        return reader.read(trace).scenario.hash == scenario_hash
+    except (reader.IncompleteTrace, UnreadableTrace):
+        return False
 
 
 def _variables(environment: Environment, device: Device) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -17,8 +18,9 @@ from harness import files
 from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.request import BadRequest, Request
+from harness.session import experiment
 from harness.session.cell import PlannedCell, crash_message, judged_record
-from harness.session.folder import RunFolder
+from harness.session.folder import BadFolder, RunFolder, inside
 from harness.session.parts import Observer, Parts, Ran, Runner
 from harness.session.plan import Choice, Plan, release
 from harness.verdicts import verdict
@@ -164,15 +166,33 @@ class Session:
         """Cells still to be run; those that an earlier run finished are recorded as they are."""
         version = self._own_release(number, request, environment.version)
         lock = environment.lock_hash if request.python is None else None
-        due = []
-        for cell in self._planned_cells(number, request, version, lock):
-            name = cell.record("unknown").name
-            earlier = self._folder.finished(name, self._plan.scenario(cell.choice))
-            if earlier is None:
+        due, again = [], Counter[str]()
+        planned = self._planned_cells(number, request, version, lock)
+        for cell in planned:
+            earlier = self._folder.earlier(cell.name)
+            why = None if earlier is None else self._why_again(cell, earlier)
+            if earlier is None or why is not None:
                 due.append(cell)
+                again.update([] if why is None else [why])
             else:
                 self._record_cell(cell, self._parts.settle(earlier, environment))
+        if again:
+            self._observer.note(request, experiment.told(len(planned) - len(due), again))
+        self._folder.went_on(len(planned) - len(due), again)
         return due
+
+    def _why_again(self, cell: PlannedCell, earlier: CellRecord) -> str | None:
+        """Why the verdict of an earlier run does not stand for a cell; None if it does."""
+        if why := experiment.difference(earlier, cell.record("unknown")):
+            return why
+        if earlier.verdict == "unsupported":  # which leaves no trace
+            return None
+        try:
+            trace = self._folder.trace(cell.request.framework, cell.version, cell.choice)
+        except BadFolder:
+            return experiment.DAMAGED
+        mine = earlier.trace == self._folder.relative(trace)
+        return None if mine and self._parts.whole(trace, cell.scenario_hash) else experiment.DAMAGED
 
     def _own_release(self, number: int, request: Request, version: str) -> str:
         """The version under which the cells stand, unlike that of every other environment of this run."""
@@ -224,10 +244,11 @@ class Session:
                 self._record_cell(cell, cell.record("unknown", reason=f"the harness failed: {_said(error)}"))
 
     def _launch_ranks(self, cell: PlannedCell, environment: Environment, runner: Runner) -> None:
-        self._observer.started(cell.record("unknown").name)
+        self._observer.started(cell.name)
         scenario = self._plan.scenario(cell.choice)
         checkpoint = self._written_checkpoint(cell.choice, scenario)
         trace = self._folder.trace(cell.request.framework, cell.version, cell.choice)
+        self._folder.discard(cell.name)
         shutil.rmtree(trace, ignore_errors=True)
         trace.mkdir(parents=True)
         job = Job(
@@ -275,7 +296,7 @@ class Session:
     def _judge_trace(self, cell: PlannedCell, environment: Environment, trace: Path, seconds: float) -> None:
         told = {"trace": self._folder.relative(trace), "seconds": seconds}
         try:
-            judged = self._parts.judge(trace)
+            judged = self._parts.judge(inside(self._folder.path, trace))  # where the release could put a link
         except Exception as error:  # noqa: BLE001  a check that crashes proves nothing
             self._record_and_keep(cell, cell.record("unknown", reason=f"the judge failed: {_said(error)}", **told))
             return

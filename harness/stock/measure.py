@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.environments import recipes
 from harness.environments.releases import Release
 from harness.environments.request import Request
+from harness.history.identity import identity
 from harness.session.plan import Choice, Plan
 from harness.stock import reigns
 from harness.stock.record import FrameworkRecord, OutcomeRecord, ReleaseRecord, Stock
@@ -92,9 +93,10 @@ def folder(home: Path, request: Request) -> Path:
 
 
 def _done(plan: Plan, home: Path) -> bool:
-    """Whether every cell came to a verdict, on the very scenarios that there are now."""
-    told = {(c.label, c.scenario_hash): c.verdict for c in _recorded(folder(home, plan.requests[0])).cells}
-    wanted = [(choice.label, plan.scenario(choice).hash) for choice in plan.choices]
+    """Whether every cell came to a verdict by this very harness, on the scenarios that there are now."""
+    cells = _recorded(folder(home, plan.requests[0])).cells
+    told = {(cell.label, cell.scenario_hash, cell.harness): cell.verdict for cell in cells}
+    wanted = [(choice.label, plan.scenario(choice).hash, identity()) for choice in plan.choices]
     return all(told.get(key, "unknown") != "unknown" for key in wanted)
 
 

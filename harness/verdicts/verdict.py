@@ -137,6 +137,8 @@ class CellRecord(_Record):
     user's own, whose packages may be edited in place."""
     scenario_hash: str | None = None
     """`Scenario.hash` of the scenario as it was run."""
+    harness: str | None = None
+    """`harness.history.identity` of what ran and judged it; None where these were two, or an older release did."""
 
     @property
     def label(self) -> str:

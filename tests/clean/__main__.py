@@ -131,9 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         range(options.seeds),
         options.jobs,
     )
-    folder = RunFolder.claim(options.out, resume=True)
+    console = Console(stderr=True)
     try:
-        with terminable(), Progress(lambda done: f"{done}/{whole.cells}", Console(stderr=True)) as progress:
+        with (
+            RunFolder.claim(options.out, resume=True) as folder,
+            terminable(),
+            Progress(lambda done: f"{done}/{whole.cells}", console) as progress,
+        ):
             verdict = Session(whole, folder, parts(whole, options.envs), progress).run()
     except KeyboardInterrupt:
         print("interrupted; the same command goes on with it", file=sys.stderr)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -14,6 +16,7 @@ import scenarios
 from adapters.contract import HEADER, TRACE_SCHEMA, to_dict
 from harness import cli
 from harness.commands.explain import pick
+from harness.commands.options import finite
 from harness.commands.stop import Stop
 from harness.verdicts import verdict
 from harness.verdicts.verdict import CellRecord, Verdict
@@ -60,6 +63,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
         (["run", "--jobs", "0"], "--jobs"),
         (["run", "--seeds", "many"], "--seeds"),
         (["run", "--timeout", "-1"], "--timeout"),
+        (["run", "--resume", "--framework", "torch"], "name it with --out"),
         (["run", "--frobnicate"], "--frobnicate"),
         (["run", "surplus"], "surplus"),
         (["list", "planets"], "planets"),
@@ -82,6 +86,64 @@ def test_wrong_usage_is_one_line_and_status_2(
     assert status == 2
     assert said in line
     assert list(here.iterdir()) == []
+
+
+NUMBERS = {
+    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal"),
+    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal"),
+    "--seeds": ("run",),
+    "--ranks": ("run",),
+    "--keep-days": ("nightly",),
+    "--keep-gib": ("nightly",),
+    "--older-than": ("env prune",),
+    "--limit": ("history",),
+}
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e400", "-1", "1e300", str(10**30)])
+@pytest.mark.parametrize(
+    "command", [f"{command} {option}" for option, commands in NUMBERS.items() for command in commands]
+)
+def test_a_number_that_cannot_be_meant_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], command: str, value: str
+) -> None:
+    if command.startswith("history") and value == str(10**30):
+        return  # as many as there are
+    status, line = refused(capsys, *command.split(), value)
+    assert status == 2
+    assert command.rsplit(maxsplit=1)[-1] in line
+    assert list(here.iterdir()) == []
+
+
+def test_every_number_on_the_command_line_is_bounded() -> None:
+    """`history --limit` shows no more than there is."""
+    numbers = [(name, option) for name, option, kinds in options() if {int, float} & kinds]
+    assert sorted(names for names, _ in numbers) == sorted(
+        f"{command} {option}" for option, commands in NUMBERS.items() for command in map(without_options, commands)
+    )
+    assert [name for name, option in numbers if option.max is None] == ["history --limit"]
+    assert all(option.callback is finite for _, option, kinds in options() if float in kinds)
+
+
+def options() -> Iterator[tuple[str, Any, set[type]]]:
+    """Every option of every command, by its place, with the types that it takes."""
+    groups = [("", cli.app), *((f"{group.name} ", group.typer_instance) for group in cli.app.registered_groups)]
+    for before, app in groups:
+        for command in app.registered_commands:
+            assert command.callback is not None
+            verb = f"{before}{command.name or command.callback.__name__}"
+            for name, hint in get_type_hints(command.callback, include_extras=True).items():
+                for option in getattr(hint, "__metadata__", ()):
+                    taken = {hint.__origin__, *get_args(hint.__origin__)}
+                    yield f"{verb} {(option.param_decls or [spelled(name)])[0]}", option, taken
+
+
+def spelled(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def without_options(command: str) -> str:
+    return command.partition(" trl")[0]
 
 
 def test_a_folder_with_other_things_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,14 +29,52 @@ def test_where_it_cannot_be_written_the_old_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path], "nothing half written is left"
 
 
-def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+def test_nothing_is_written_through_what_stands_in_its_place(tmp_path: Path) -> None:
+    """Neither a link nor a pipe."""
+    (tmp_path / "precious").write_text("text")
+    path = tmp_path / "file.json"
+    path.symlink_to(tmp_path / "precious")
+    files.replace(path, "one")
+    assert (path.is_symlink(), path.read_text()) == (False, "one")
+    path.unlink()
+    os.mkfifo(path)
+    files.replace(path, "two")
+    assert path.read_text() == "two"
+    assert (tmp_path / "precious").read_text() == "text"
+    assert {each.name for each in tmp_path.iterdir()} == {"precious", "file.json"}
+
+
+def test_nor_through_what_stands_in_the_place_of_the_partial_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "guessed")
+    (tmp_path / "precious").write_text("text")
+    (tmp_path / f"file.json.{os.getpid()}-guessed.partial").symlink_to(tmp_path / "precious")
+    with pytest.raises(FileExistsError):
+        files.replace(tmp_path / "file.json", "new")
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("precious", "text")]
+
+
+def test_threads_may_write_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: files.replace(path, "text" * 10_000), range(200)))
+    assert path.read_text() == "text" * 10_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_user_names_may_be_a_pipe_or_a_link(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    files.replace(pipe, "told")
+    files.write(pipe, "told")
     assert os.read(reader, 100) == b"told"
     os.close(reader)
     assert pipe.is_fifo()
+    (tmp_path / "link").symlink_to(tmp_path / "page.html")
+    files.write(tmp_path / "link", "page")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "page.html").read_text() == "page"
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from harness.bisection import dates
 from harness.bisection.dates import Days, Swap
 from harness.bisection.point import BadLine
 from harness.environments import pins
+from harness.environments.pins import Lock
 from harness.environments.recipes import Recipes
 from harness.environments.releases import Release
 from harness.environments.request import Request
-from harness.environments.resolution import Lock
 
 OLD, NEW = dt.date(2024, 12, 1), dt.date(2025, 6, 1)
 TRL = Request("trl", "0.12.2", (("numpy", "2.3.0"),))

@@ -118,7 +118,8 @@ class World:
 
         return Parts(
             self.ensure, lambda environment, log: self, self.checkpoint, lambda trace: self.judged,
-            lambda cell, environment: cell, lambda cells, folder: [], nobody, lambda: None,
+            lambda trace, scenario_hash: False, lambda cell, environment: cell, lambda cells, folder: [], nobody,
+            lambda: None,
         )  # fmt: skip
 
     def ensure(self, request: Request, note: Callable[[str], None]) -> Environment:
@@ -207,6 +208,14 @@ def test_what_is_in_the_history_is_not_run(measurer: Measurer, world: World, tmp
     assert found.diagnoses == (diagnosis(DROPPED),)
     assert found.trace is None
     assert world.jobs == []
+
+
+@pytest.mark.parametrize("way", ["--launcher torchrun", "--device cuda --launcher template", "--fault lr-stuck"])
+def test_what_was_run_in_another_way_is_run(measurer: Measurer, world: World, tmp_path: Path, way: str) -> None:
+    at = point(tmp_path)
+    keep(measurer, at, "fail", command=f"lockstep run --framework deepspeed --scenario sft-ragged {way}")
+    assert not one(measurer, at).kept
+    assert world.jobs == ["0.18.9"]
 
 
 def test_it_is_taken_as_often_as_it_was_measured_there(measurer: Measurer, world: World, tmp_path: Path) -> None:

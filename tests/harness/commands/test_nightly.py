@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.commands.nightly import CLAIM
+from harness.environments.claims import alone
 from harness.judging.accepted import Entry
 from harness.nightly import canaries, newest, night, real
-from harness.nightly.lock import alone
 from harness.nightly.newest import Lookup
 from harness.nightly.night import Ended
 from harness.nightly.record import FILE, NIGHTS, PAGE
@@ -99,7 +100,7 @@ def test_help_names_every_option_and_the_exit_status(
 
 
 def test_a_second_one_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with alone(here / "nights"):
+    with alone(here / "nights", CLAIM):
         status, line = refused(capsys, "--dir", "nights")
     assert status == 2
     assert "another night goes on in nights (process " in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 import scenarios
 from adapters.faults import CATALOGUE, RIGHT
 from harness import cli
+from harness.environments import claims
+from harness.history.identity import identity
+from harness.session.folder import CLAIM, alone
 from harness.traces import recovered_numbers
 from harness.verdicts import verdict
 from harness.verdicts.verdict import CellRecord, Verdict
@@ -85,6 +89,65 @@ def test_what_is_found_is_kept_on_request(traces: Path, tmp_path: Path, capsys: 
     assert found.complete
     assert [view.scenario for view in found.views] == ["sft-ragged"]
     assert [len(recovered_numbers.read(tmp_path / name)) for name in ("right", "wrong")] == [1, 1]
+
+
+@pytest.fixture
+def run(traces: Path, tmp_path: Path) -> Path:
+    """A run of one cell."""
+    folder = tmp_path / "run"
+    shutil.copytree(traces / "wrong", folder / "cells" / "torch-1.0" / "sft-ragged")
+    trace = "cells/torch-1.0/sft-ragged"
+    cell = CellRecord(framework="torch", version="1.0", scenario="sft-ragged", verdict="pass", trace=trace)
+    verdict.write(Verdict(cells=[cell], complete=True), folder)
+    return folder
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    status = cli.call(arguments)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return status, said.err
+
+
+@pytest.mark.parametrize(
+    "link", ["verdict.json", "cells", "cells/torch-1.0", "cells/torch-1.0/sft-ragged",
+             f"cells/torch-1.0/sft-ragged/{recovered_numbers.FILE}"]
+)  # fmt: skip
+def test_nothing_is_written_behind_a_link(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], link: str
+) -> None:
+    outside = tmp_path / "outside"
+    if (run / link).exists():
+        (run / link).rename(outside)
+    (run / link).symlink_to(outside)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    status, said = refused(capsys, "judge", str(run), "--write")
+    assert status == 2
+    assert f"{run / link} is a symbolic link, and nothing is written through it; remove the link" in said
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    after.pop(run / claims.FOLDER / CLAIM, None)
+    assert after == before
+
+
+def test_a_run_that_goes_on_is_read_and_not_written(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / verdict.FILE).read_bytes()
+    with alone(run):
+        status, said = refused(capsys, "judge", str(run), "--write")
+        assert status == 2
+        assert f"{run} is being written by another lockstep (process {os.getpid()}, since " in said
+        assert told(capsys, "judge", str(run))[0] == 1
+    assert (run / verdict.FILE).read_bytes() == before
+
+
+def test_who_ran_a_cell_and_who_judged_it_may_be_two(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Then no run that is gone on with takes it for its own."""
+    for harness, after in ((identity(), identity()), ("0.0.1+0123456789abcdef", None)):
+        before = verdict.read(run)
+        cells = [cell.model_copy(update={"harness": harness}) for cell in before.cells]
+        verdict.write(before.model_copy(update={"cells": cells}), run)
+        told(capsys, "judge", str(run), "--write")
+        assert [cell.harness for cell in verdict.read(run).cells] == [after]
 
 
 def test_a_single_trace_keeps_no_verdict(traces: Path, capsys: pytest.CaptureFixture[str]) -> None:

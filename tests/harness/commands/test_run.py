@@ -55,5 +55,5 @@ def test_pages_that_cannot_be_made_are_told_in_a_line(
 @pytest.mark.parametrize("resume", [False, True])
 def test_pages_of_an_older_run_do_not_stay(folder: Path, resume: bool) -> None:
     report(folder, as_json=True)
-    RunFolder.claim(folder, resume)
-    assert not (folder / PAGES).exists()
+    with RunFolder.claim(folder, resume):
+        assert not (folder / PAGES).exists()

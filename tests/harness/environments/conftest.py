@@ -81,9 +81,9 @@ class House:
             for path, text in wheel_files(name, version, requires).items():
                 wheel.writestr(path, text)
 
-    def slow(self) -> None:
-        """A source distribution of `slow` whose build can be held."""
-        backend = BACKEND.format(house=str(self.folder), files=wheel_files("slow", "1.0"))
+    def slow(self, comment: str = "") -> None:
+        """A source distribution of `slow` whose build can be held; with another comment it is another file."""
+        backend = comment + BACKEND.format(house=str(self.folder), files=wheel_files("slow", "1.0"))
         members = {
             "PKG-INFO": "Metadata-Version: 2.2\nName: slow\nVersion: 1.0\n",
             "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'

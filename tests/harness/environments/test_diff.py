@@ -68,6 +68,25 @@ def test_a_module_of_one_file(site: Path) -> None:
     assert "changed" in (site / "lone.py").read_text()
 
 
+BINARY = b"""diff --git a/pack/data.bin b/pack/data.bin
+new file mode 100644
+index 0000000000000000000000000000000000000000..20b5be91886d0b6f26dc98a225c0dac05fe2c86e
+GIT binary patch
+literal 3
+KcmYdfNCE%>hycU@
+
+literal 0
+HcmV?d00001
+
+"""
+
+
+def made(mode: str, content: str) -> bytes:
+    """A diff that makes pack/new."""
+    head = f"diff --git a/pack/new b/pack/new\nnew file mode {mode}\nindex 0000000..1de5659\n--- /dev/null\n"
+    return f"{head}+++ b/pack/new\n@@ -0,0 +1 @@\n+{content}\n\\ No newline at end of file\n".encode()
+
+
 OUTSIDE = b"--- /dev/null\n+++ b/%s\n@@ -0,0 +1 @@\n+new\n"
 
 
@@ -83,6 +102,13 @@ OUTSIDE = b"--- /dev/null\n+++ b/%s\n@@ -0,0 +1 @@\n+new\n"
         (changed(new="second"), "it changes nothing"),
         (b"diff --git a/pack/core.py b/pack/core.py\nold mode 100644\nnew mode 100755\n", "it changes nothing"),
         (b"diff --git a/lone.py b/pack/lone.py\nrename from lone.py\nrename to pack/lone.py\n", "--no-renames"),
+        (made("120000", "/etc/passwd"), "of mode 120000, as links"),
+        (made("160000", f"Subproject commit {'0' * 40}"), "of mode 160000"),
+        (made("104755", "x"), "of mode 104755"),
+        (b"diff --git a/pack/core.py b/pack/core.py\nold mode 100644\nnew mode 120000\n", "of mode 120000"),
+        (changed() + made("120000", "core.py"), "of mode 120000"),
+        (BINARY, "it changes pack/data.bin as a binary file"),
+        ((OUTSIDE % b"x").replace(b"b/x", b"/etc/outside.py"), "etc/outside.py, which is no file of pack"),
         (changed()[:-20], "corrupt patch"),
         (b"", "No valid patches"),
         (b"just words\n", "No valid patches"),
@@ -95,6 +121,27 @@ def test_what_is_refused_leaves_every_file_alone(site: Path, content: bytes, sai
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
     assert snapshot(site.parent) == before
+
+
+def test_a_new_file_may_be_executable(site: Path) -> None:
+    diff.apply(made("100755", "x"), site, ["pack"])
+    assert os.access(site / "pack/new", os.X_OK)
+
+
+@pytest.mark.parametrize("linked", ["pack/core.py", "pack"])
+def test_nothing_is_changed_behind_a_link(site: Path, tmp_path: Path, linked: str) -> None:
+    """Such as an installed package might hold."""
+    (site / linked).rename(tmp_path / "elsewhere")
+    (site / linked).symlink_to(tmp_path / "elsewhere")
+    before = snapshot(tmp_path)
+    with pytest.raises(diff.BadDiff, match=r"pack/core\.py is, or lies behind, a symbolic link"):
+        diff.apply(changed(), site, ["pack"])
+    assert snapshot(tmp_path) == before
+
+
+def test_a_link_is_refused_when_the_diff_is_read(site: Path) -> None:
+    with pytest.raises(diff.BadDiff, match="only ordinary files can be patched"):
+        diff.read(made("120000", "/etc/passwd"))
 
 
 def test_without_git(site: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -31,6 +31,34 @@ def test_a_revision_is_a_pin(tmp_path: Path) -> None:
     assert (pins.name(line), pins.version(line)) == ("deepspeed", None)
 
 
+ONE, TWO = f"sha256:{'0' * 64}", f"sha512:{'f' * 128}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"toy==1.0 --hash={ONE} --hash={TWO}\ntrl==1.0\n",
+        # as `uv pip compile --generate-hashes` writes them
+        f"# by uv\ntoy==1.0 \\\n    --hash={ONE} \\\n    --hash={TWO}\n    # via trl\ntrl==1.0  # the framework\n",
+    ],
+)
+def test_hashes_may_stand_behind_a_version(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    assert pins.read(path) == ("toy==1.0", "trl==1.0")
+    assert pins.hashes(path) == {"toy==1.0": (ONE, TWO)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["trl==1.0 --hash=md5:d41d8cd98f00b204e9800998ecf8427e", "trl==1.0 --hash=sha256:abc", "trl==1.0 --hash",
+     f"trl==1.0 --hash={ONE} --index-url=x", f"trl @ git+file:///repo@{COMMIT} --hash={ONE}", f"--hash={ONE}",
+     "trl==1.0 \\\n-r other.txt"],
+)  # fmt: skip
+def test_what_is_no_hash_is_refused(tmp_path: Path, line: str) -> None:
+    with pytest.raises(pins.BadPins, match=r"pins\.txt:2: .* is no exact pin"):
+        pins.read(written(tmp_path, f"torch==2.13.0\n{line}\n"))
+
+
 @pytest.mark.parametrize(
     "line",
     ["trl", "trl>=1.16.0", "trl==1.*", "trl==1.0,==2.0", "-r other.txt", "--no-index", "/tmp/x.whl",

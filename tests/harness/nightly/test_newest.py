@@ -60,7 +60,7 @@ def played(monkeypatch: pytest.MonkeyPatch, usual: Mapping[str, str], free: Mapp
 
     def resolve(
         request: Request, known: Recipes, root: Path, note: object, as_of: dt.date | None = None
-    ) -> resolution.Lock:
+    ) -> tuple[str, ...]:
         if as_of is not None:
             assert as_of > TODAY
             assert not known.pins

@@ -4,6 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 from harness.environments.releases import Release
+from harness.history.identity import identity
 from harness.session.folder import RunFolder
 from harness.session.plan import Choice
 from harness.stock import measure
@@ -35,14 +36,15 @@ def lines() -> tuple[measure.Line, ...]:
     return measure.lines(WISH, TOLD.__getitem__)
 
 
-def recorded(home: Path, version: str, *verdicts: str, stale: bool = False) -> None:
+def recorded(home: Path, version: str, *verdicts: str, stale: bool = False, harness: str | None = None) -> None:
     (plan,) = (p for p in measure.due(WISH, lines(), home) if p.requests[0].version == version)
-    folder = RunFolder.claim(measure.folder(home, plan.requests[0]))
-    for place, (choice, outcome) in enumerate(zip(plan.choices, verdicts, strict=False)):
-        scenario_hash = "0" * 16 if stale else plan.scenario(choice).hash
-        fields = {"framework": "trl", "version": version, "scenario": choice.name, "verdict": outcome}
-        folder.record((0, place), CellRecord.model_validate({**fields, "scenario_hash": scenario_hash}))
-    folder.write(complete=True)
+    with RunFolder.claim(measure.folder(home, plan.requests[0])) as folder:
+        for place, (choice, outcome) in enumerate(zip(plan.choices, verdicts, strict=False)):
+            scenario_hash = "0" * 16 if stale else plan.scenario(choice).hash
+            fields = {"framework": "trl", "version": version, "scenario": choice.name, "verdict": outcome}
+            deciding = {"scenario_hash": scenario_hash, "harness": harness or identity()}
+            folder.record((0, place), CellRecord.model_validate(fields | deciding))
+        folder.write(complete=True)
 
 
 def test_releases_of_a_framework_with_their_days() -> None:
@@ -61,6 +63,11 @@ def test_what_came_to_a_verdict_is_not_due_again(tmp_path: Path) -> None:
     recorded(tmp_path, "0.29.0", "fail", "unknown")
     recorded(tmp_path, "0.28.0", "pass", "pass", stale=True)  # of scenarios that are others now
     assert [p.requests[0].version for p in measure.due(WISH, lines(), tmp_path)] == ["0.29.0", "0.5.0", "0.28.0"]
+
+
+def test_what_another_harness_measured_is_due_again(tmp_path: Path) -> None:
+    recorded(tmp_path, "1.0.0", "fail", "pass", harness="0.0.1+0123456789abcdef")
+    assert "1.0.0" in [p.requests[0].version for p in measure.due(WISH, lines(), tmp_path)]
 
 
 def test_all_that_is_recorded_is_told(tmp_path: Path) -> None:
