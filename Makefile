@@ -20,7 +20,7 @@ endif
 GPU_FRAMEWORKS ?= torch ddp fsdp2 deepspeed trl
 GPU_PYTHON ?=
 
-.PHONY: help setup run test test-all test-fast clean-cells check bench pictures gpu-check clean
+.PHONY: help setup run test test-all test-fast clean-cells kills check bench pictures gpu-check clean
 
 help:
 	@echo "make setup      the development environment in $(VENV)"
@@ -29,6 +29,7 @@ help:
 	@echo "make test-all   every test, and the clean cells"
 	@echo "make test-fast  tests that need no framework environment"
 	@echo "make clean-cells  a thousand cells that are right, over 20 seeds: is one found wrong?"
+	@echo "make kills      a hundred kills of commands at random points: is anything left, or lost?"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make bench      how long the parts take"
 	@echo "make pictures   those of the docs, from the pages of a run: make pictures RUN=DIR"
@@ -70,6 +71,10 @@ test-fast: setup
 # An hour of two cores; with SEEDS=4 a fifth of it. What is there from an earlier time is not run again.
 clean-cells: setup
 	$(BIN)/python -m tests.clean --seeds $(or $(SEEDS),20)
+
+# An hour; with KILLS=20 a fifth of it.
+kills: setup
+	$(BIN)/python -m tests.kills --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
 check: setup
 	$(BIN)/ruff check .

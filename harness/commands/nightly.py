@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ def nightly(
             metavar="CMD", help="Called with an action (open, update, flaky, close) and a ticket's page, without shell."
         ),
     ] = None,
+    tickets_only: Annotated[
+        bool,
+        typer.Option(
+            "--tickets-only",
+            help="Hold no night: tell --ticket-command what it was not told yet, and end.",
+        ),
+    ] = False,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Add the night's page, in Markdown, to this file.")
     ] = None,
@@ -68,6 +76,8 @@ def nightly(
     envs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
     ] = None,
+    pass_env: PassEnv = None,
+    sandbox: Sandboxed = False,
 ) -> None:
     """Run the newest releases and the canaries, confirm what is new, and keep one ticket for each finding.
 
@@ -80,6 +90,8 @@ def nightly(
     from harness.nightly.space import Limits
 
     with _resumable(home):
+        if tickets_only:
+            raise typer.Exit(_tell(home, _command(ticket_command)))
         wish = Wish(
             only=tuple(dict.fromkeys(only or [])),
             prereleases=pre,
@@ -87,6 +99,7 @@ def nightly(
             canaries=_canaries(canaries),
             jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
             timeout=timeout,
+            confinement=confinement(pass_env, sandbox),
         )
         _check(wish)
         command = _command(ticket_command)
@@ -151,6 +164,21 @@ def _command(text: str | None) -> tuple[str, ...]:
     from harness.nightly import outbox
 
     return () if text is None else outbox.command(text)
+
+
+def _tell(home: Path, command: tuple[str, ...]) -> int:
+    """Tell the command of the tickets that earlier nights left for it; the exit status. Raises BadOutbox, OSError."""
+    from harness.nightly import outbox
+
+    if not command:
+        raise Stop("--tickets-only tells a command of tickets; give it with --ticket-command")
+    if not home.is_dir():
+        raise Stop(f"{home} holds no nights; give their folder with --dir")
+    with _alone(home):
+        problems = outbox.deliver(outbox.load(home), command, home)
+    for problem in problems:
+        typer.echo(f"lockstep: {problem}", err=True)
+    return UNKNOWN if problems else 0
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -106,6 +107,8 @@ def run(
     envs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
     ] = None,
+    pass_env: PassEnv = None,
+    sandbox: Sandboxed = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON on stdout, and nothing else.")] = (
         False
     ),
@@ -130,6 +133,7 @@ def run(
         launcher=(launcher or _LAUNCHERS[device]).value,
         fault=fault,
         ranks=ranks,
+        confinement=confinement(pass_env, sandbox),
     )
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     folder = RunFolder.claim(out or Path(".runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), resume)

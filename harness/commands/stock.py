@@ -6,11 +6,13 @@ import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def stock(
     envs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs.")
     ] = None,
+    pass_env: PassEnv = None,
+    sandbox: Sandboxed = False,
 ) -> None:
     """Run every release with what lay under it on its day, and count the days on which a stock install was wrong.
 
@@ -60,6 +64,7 @@ def stock(
     from harness.stock import measure as measuring
 
     wish = _wish(frameworks or [], patterns or [], since, until, jobs, timeout)
+    wish = replace(wish, confinement=confinement(pass_env, sandbox))
     _markers(write)
     found = measuring.lines(wish, releases)
     with _writing(home):

@@ -59,10 +59,18 @@ class RunFolder:
         return folder
 
     def checkpoint(self, choice: Choice) -> Path:
-        return self.path / SCENARIOS / choice.label
+        return self.checkpoints / choice.label
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / SCENARIOS
+
+    def traces(self, framework: str, release: str) -> Path:
+        """Of one environment."""
+        return self.path / CELLS / f"{framework}-{release}"
 
     def trace(self, framework: str, release: str, choice: Choice) -> Path:
-        return self.path / CELLS / f"{framework}-{release}" / choice.label
+        return self.traces(framework, release) / choice.label
 
     def log(self, framework: str, release: str) -> Path:
         """Where a framework's template process writes what belongs to no cell."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.environments import recipes
 from harness.environments.releases import Release
 from harness.environments.request import Request
-from harness.session.plan import Choice, Plan
+from harness.session.plan import UNCONFINED, Choice, Confinement, Plan
 from harness.stock import reigns
 from harness.stock.record import FrameworkRecord, OutcomeRecord, ReleaseRecord, Stock
 from harness.stock.reigns import Window
@@ -40,6 +40,7 @@ class Wish:
     since: dt.date
     jobs: int = 1
     timeout: float = 300.0
+    confinement: Confinement = UNCONFINED
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ def due(wish: Wish, found: Iterable[Line], home: Path) -> list[Plan]:
         ]
         for line in found
     ]
-    plans = [Plan((request,), wish.choices, wish.jobs, wish.timeout) for request in _by_turns(each)]
+    plans = [
+        Plan((request,), wish.choices, wish.jobs, wish.timeout, confinement=wish.confinement)
+        for request in _by_turns(each)
+    ]
     return [plan for plan in plans if not _done(plan, home)]
 
 
