@@ -135,7 +135,7 @@ def _mounts(read: Iterable[Path], write: Iterable[Path]) -> list[str]:
     The home is empty, though something in the lists should hold it.
     """
     home = Path.home()
-    ways = {path: ("--ro-bind-try", str(path)) for path in map(_plain, read)}
+    ways: dict[Path, tuple[str, ...]] = {path: ("--ro-bind-try", str(path)) for path in map(_plain, read)}
     ways |= {path: ("--bind", str(path)) for path in map(_plain, write)}
     ways = {path: way for path, way in ways.items() if str(path) in SYSTEM or not home.is_relative_to(path)}
     if home != Path(home.root):

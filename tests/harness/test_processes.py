@@ -66,8 +66,8 @@ def test_what_it_prints_and_how_it_ends() -> None:
 
 
 def test_it_has_the_variables_that_it_is_given_and_no_others() -> None:
-    done = run(["/usr/bin/env"], {"ONE": "1"})
-    assert done.output == "ONE=1\n"
+    done = run(["/usr/bin/env"], {"ONE": "1", "LC_ALL": "C.UTF-8"})
+    assert sorted(done.output.splitlines()) == ["LC_ALL=C.UTF-8", "ONE=1"]
 
 
 def test_a_signal_is_told() -> None:

@@ -24,7 +24,7 @@ from harness.launch import sandbox
 from tests.kills import commands, processes
 from tests.kills.chain import Chain, Kill, fresh
 
-EACH = 5
+EACH = 8
 """Kills of one command before it is brought to its end."""
 INSTALLING = 0.3
 """Share of the chains that build their environment themselves, so that the installer is killed too."""
@@ -41,7 +41,7 @@ def chains(kills: int, seed: int, root: Path, envs: Path, kinds: Sequence[comman
         installs = chosen.random() < INSTALLING
         place = fresh(envs, folder / "envs") if installs else envs
         command = kinds[number % len(kinds)]
-        chain = Chain(command, folder, place, chosen, longest=24.0 if installs else 14.0)
+        chain = Chain(command, folder, place, chosen, (*command.kinds, *(("uv",) * 4 if installs else ())))
         chain.go(min(EACH, kills - so_far))
         done.append(chain)
         said = "; ".join(chain.problems) or "right"
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = chains(options.kills, options.seed, root, envs, kinds)
     kills = [kill for chain in done for kill in chain.kills]
     Console(width=140).print(table(kills))
-    signals = ", ".join(f"{number} {name}" for name, number in Counter(kill.number.name for kill in kills).items())
+    signals = ", ".join(f"{number} {name}" for name, number in Counter(kill.number for kill in kills).items())
     slowest = max((kill.seconds for kill in kills), default=0.0)
     problems = [problem for chain in done for problem in chain.problems]
     said = f"the last process ended at most {slowest:.1f} s after its command"

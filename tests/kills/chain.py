@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,10 @@ GONE = 30.0
 """Seconds after which nothing may be left of a command that has ended."""
 LONGEST = 240.0
 """Seconds that a command may take to its end."""
+MOMENT = {"lockstep": 8.0, "template": 8.0, "keeper": 8.0, "bwrap": 8.0, "torchrun": 8.0, "uv": 3.0} | dict.fromkeys(
+    ("cell", "rank"), 0.4
+)
+"""Most seconds between the first sight of a process and the kill; most live about twice that long."""
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 """Half of the kills cannot be caught."""
 
@@ -31,7 +35,8 @@ class Kill:
     command: str
     kind: str
     """Of the process."""
-    number: signal.Signals
+    number: str
+    """The signal's name."""
     after: float
     """Seconds since the command was started."""
     status: int
@@ -48,8 +53,8 @@ class Chain:
     folder: Path
     envs: Path
     random: random.Random
-    longest: float
-    """Seconds within which a kill falls."""
+    kinds: Sequence[str]
+    """Kinds of processes that are waited for."""
     kills: list[Kill] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -90,28 +95,36 @@ class Chain:
             )
 
     def _kill_once(self) -> None:
+        """Wait for a process of some kind, and a moment more; then kill it, or Lockstep, or whatever is there."""
         process = self._start()
         begun = time.monotonic()
-        time.sleep(self.random.uniform(0.2, self.longest))
-        kind, number = "", self.random.choice(SIGNALS)
-        while process.poll() is None and not kind:
-            alive = processes.below(os.getpid())
-            kind = self.random.choice(sorted(set(alive.values()) or {"lockstep"}))
-            victim = self.random.choice([p for p, k in alive.items() if k == kind] or [process.pid])
-            try:
-                os.kill(victim, number)
-            except ProcessLookupError:
-                kind = ""
+        milestone = self.random.choice(self.kinds)
+        wanted = self.random.choice((milestone, milestone, "lockstep", ""))
+        while process.poll() is None and milestone not in processes.below(os.getpid()).values():
+            time.sleep(0.01)
+        time.sleep(self.random.uniform(0.0, MOMENT[milestone]))
+        struck = None if process.poll() is not None else self._strike(process.pid, wanted)
         after = time.monotonic() - begun
         status = self._finish(process)
         seconds, left = processes.seconds_until_none(GONE)
-        if kind:
-            self.kills.append(Kill(self.command.name, kind, number, after, status, seconds))
+        if struck is not None:
+            self.kills.append(Kill(self.command.name, *struck, after, status, seconds))
         if left:
-            what = f"{kind} got {number.name}"
+            what = " got ".join(struck or ("nothing",))
             self.problems.append(f"{len(left)} left {GONE:.0f} s after {what}: {sorted(left.values())}")
             for each in left:
                 os.kill(each, signal.SIGKILL)
+
+    def _strike(self, main: int, wanted: str) -> tuple[str, str] | None:
+        """Kill a process of the wanted kind, or of another one; what it was, and the signal's name."""
+        alive = processes.below(os.getpid())
+        kind = wanted if wanted in alive.values() else self.random.choice(sorted(set(alive.values()) or {"lockstep"}))
+        number = self.random.choice(SIGNALS)
+        try:
+            os.kill(self.random.choice([p for p, k in alive.items() if k == kind] or [main]), number)
+        except ProcessLookupError:
+            return None
+        return kind, number.name
 
     def _finish(self, process: subprocess.Popen[bytes]) -> int:
         deadline = time.monotonic() + LONGEST

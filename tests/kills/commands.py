@@ -39,6 +39,12 @@ class Command:
     def name(self) -> str:
         return " ".join(word for word in self.words if word in ("run", "bisect", "nightly", "torchrun", "--sandbox"))
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the processes that it has."""
+        ranks = ("torchrun", "rank") if "torchrun" in self.words else ("template", "cell", "rank")
+        return ("lockstep", "keeper", *ranks, *(("bwrap",) if "--sandbox" in self.words else ()))
+
 
 def run(framework: str, *options: str) -> Command:
     scenarios = ("sft-equal", "sft-ragged", "sft-ragged-warmup")

@@ -62,8 +62,8 @@ for name, (kind, what) in asked.items():
     except Exception as error:
         said[name] = f"{type(error).__name__}: {error}"
 said["processes"] = len([p for p in os.listdir("/proc") if p.isdecimal()])
-said["environ"] = [open(f"/proc/{p}/environ").read() for p in os.listdir("/proc") if p.isdecimal() and p != "1"]
-said["home"] = os.path.expanduser("~")
+said["environ"] = open("/proc/self/environ").read()
+said["expanded"] = os.path.expanduser("~")
 print(json.dumps(said))
 """
 """Tries what it is asked to, and says how that went: nothing, or the error."""
@@ -134,7 +134,7 @@ def test_there_is_no_home_and_nothing_of_the_users(
     assert outside["key"] is outside["code"] is outside["home"] is None, "they are there"
     for name in asked:
         assert "FileNotFoundError" in inside[name], (name, inside[name])
-    assert inside["home"] != str(home)
+    assert inside["expanded"] != str(home)
     probe.said({"write": ("write", str(home / "new"))})
     assert not (home / "new").exists()
 
@@ -150,11 +150,11 @@ def test_it_starts_wherever_the_home_is(
     }  # fmt: skip
     monkeypatch.setenv("HOME", str(places[where]))
     asked = {
-        "adapters": ("import", "adapters.contract"), "torch": ("import", "torch"),
+        "adapters": ("import", "adapters.contract"), "package": ("import", "numpy"),
         "code": ("read", str(ROOT / "Makefile")),
     }  # fmt: skip
     said = probe.said(asked)
-    assert said["adapters"] is said["torch"] is None
+    assert said["adapters"] is said["package"] is None
     assert "FileNotFoundError" in said["code"]
 
 
@@ -189,13 +189,15 @@ def test_other_processes_and_their_secrets_cannot_be_seen(probe: Probe, monkeypa
     """What started the harness has the token in its environment, where every process of the same user can read it."""
     with subprocess.Popen(["sleep", "60"], env={**os.environ, "GH_TOKEN": "hush"}) as other:
         asked = {"other": ("process", other.pid), "token": ("read", f"/proc/{other.pid}/environ")}
-        inside, outside = probe.said(asked), probe.said(asked, inside=False)
-        other.kill()
+        try:
+            inside, outside = probe.said(asked), probe.said(asked, inside=False)
+        finally:
+            other.kill()
     assert outside["other"] is outside["token"] is None
     assert "ProcessLookupError" in inside["other"]
     assert "FileNotFoundError" in inside["token"]
     assert inside["processes"] == 2, "the first one of the namespace, which is bubblewrap, and the probe"
-    assert "hush" not in "".join(inside["environ"])
+    assert "hush" not in inside["environ"]
 
 
 @needed
