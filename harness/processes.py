@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -56,8 +58,9 @@ class Kept:
     """A command below a keeper of its own, which leaves none of its processes behind, not even its daemons.
 
     They end with the command, by `close`, and when this process ends. The keeper is run by this very interpreter, so
-    that nothing of what it keeps decides what it does. `folder` is removed by it where this process no longer can;
-    `hand_on` are descriptors that the command gets. Raises OSError.
+    that nothing of what it keeps decides what it does. `folder` is that for the command's temporary files (TMPDIR), or
+    holds it: the keeper removes it where this process no longer can, and should the keeper be killed, what it kept is
+    known by it. `hand_on` are descriptors that the command gets. Raises OSError.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Kept:
         stdout: int | IO[bytes] = subprocess.PIPE,
         stderr: int | IO[bytes] = subprocess.PIPE,
     ) -> None:
+        self._folder = folder
         self._channel, theirs = socket.socketpair()
         with theirs:
             options = [str(theirs.fileno()), str(timeout), str(folder or "")]
@@ -112,8 +116,33 @@ class Kept:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._keeper.wait(PATIENCE)
         self._keeper.kill()  # the command has asked the kernel to end with it
-        self._keeper.wait()
+        if self._keeper.wait() < 0 and self._folder is not None:
+            end_all_in(self._folder)
         self._channel.close()
+
+
+def end_all_in(folder: Path) -> None:
+    """Kill every process of this user's that was started to have its temporary files in that folder, or below it.
+
+    Where there is no /proc, none is found.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while (found := _started_in(folder)) and time.monotonic() < deadline:
+        for process in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _started_in(folder: Path) -> list[int]:
+    mark = f"TMPDIR={folder}".encode()
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it is another user's, or has ended; a zombie has none
+            parts = environ.read_bytes().split(b"\0")
+            if any(part == mark or part.startswith(mark + b"/") for part in parts):
+                found.append(int(environ.parent.name))
+    return found
 
 
 def _keeper() -> Path:

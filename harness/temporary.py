@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness import processes
+
 _NAME = re.compile(r"\.?lockstep-tmp-[a-z]+-[a-z0-9_]{8}")
 _NEW = "."
 """Before the name of a folder whose lock is not yet held."""
@@ -45,7 +47,7 @@ def folder(purpose: str) -> Iterator[Path]:
 
 @functools.cache
 def sweep(parent: Path) -> None:
-    """Remove this user's folders whose owner is dead; once a process."""
+    """Remove this user's folders whose owner is dead, and end what still runs in them; once a process."""
     for path in parent.glob("*lockstep-tmp-*"):
         if _NAME.fullmatch(path.name):
             with contextlib.suppress(OSError):  # gone, or no folder, or its owner lives
@@ -59,6 +61,7 @@ def _remove_if_dead(path: Path) -> None:
         young = path.name.startswith(_NEW) and time.time() - status.st_mtime < _STALE
         if status.st_uid == os.geteuid() and not young:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            processes.end_all_in(path)
             shutil.rmtree(path, ignore_errors=True)
     finally:
         os.close(lock)

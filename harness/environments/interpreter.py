@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from harness import processes
+from harness import processes, temporary
 from harness.environments import variables
 from harness.environments.installer import TAIL_LINES, BuildFailed
 
@@ -54,7 +54,9 @@ def inspect(framework: str, package: str, python: Path) -> Installed:
 def _ask(framework: str, python: Path) -> _Answer:
     plain = variables.chosen(os.environ, variables.PLACE, variables.LIBRARIES)
     try:
-        done = processes.run([str(python), "-B", "-c", _ASK], plain, timeout=TIMEOUT)
+        with temporary.folder("ask") as scratch:
+            environment = {**plain, "TMPDIR": str(scratch)}
+            done = processes.run([str(python), "-B", "-c", _ASK], environment, timeout=TIMEOUT, folder=scratch)
         if done.code != 0:
             tail = "\n".join(done.errors.splitlines()[-TAIL_LINES:])
             raise BuildFailed(framework, str(python), f"this interpreter ends with status {done.code}", tail)

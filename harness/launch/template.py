@@ -224,9 +224,8 @@ class _Server:
         with self._channel.makefile("rb") as lines, contextlib.suppress(OSError):
             while lost is None and (line := lines.readline(_LONGEST)):
                 lost = self._answered(line)
-        if lost is not None:
-            self._kept.close()
         lost = lost or self._how_it_ended()
+        self._kept.close()
         with self._guard:
             self.dead = True
         for answer in self._answers.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -121,4 +122,6 @@ def _ending(job: Job, ended: Ended, scratch: Path) -> Ending:
     found = _FAILED.findall(tail(Path(job.trace) / LOG, REPORT))
     if not found:
         return Ending(unnamed=f"torchrun exited with status {ended.code}")
-    return Ending(tuple((int(rank), int(code)) for rank, code in reversed(found)))  # the root cause is told last
+    *others, root = ((int(rank), int(code)) for rank, code in found)  # the root cause is told last
+    # It ends the others by SIGTERM, and may tell of that. What fails within the same moment is told in any order.
+    return Ending((root, *(other for other in others if other[1] != -signal.SIGTERM)))

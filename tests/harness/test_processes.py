@@ -137,11 +137,13 @@ def test_all_of_it_ends_with_who_started_it_and_its_folder_goes(notes: Path, tmp
     wait_until(lambda: not alive(notes) and not folder.exists())
 
 
-def test_a_command_ends_with_its_keeper() -> None:
-    kept = Kept(["/bin/sleep", "600"], {})
-    wait_until(lambda: children(kept.keeper.pid))
+def test_a_command_and_its_daemons_end_with_a_keeper_that_is_killed(notes: Path, tmp_path: Path) -> None:
+    kept = Kept(daemon(notes, "time.sleep(600)"), {"TMPDIR": str(tmp_path / "scratch")}, folder=tmp_path)
+    wait_until(lambda: list(notes.iterdir()))
     (command,) = children(kept.keeper.pid)
     kept.keeper.kill()
     assert kept.wait() == processes.Ended(None)
     wait_until(lambda: not Path(f"/proc/{command}").exists())
+    assert len(alive(notes)) == 1
     kept.close()
+    wait_until(lambda: not alive(notes))

@@ -62,6 +62,20 @@ def test_what_the_dead_have_left_goes_and_what_the_living_have_stays(everything:
     assert not list(everything.iterdir())
 
 
+def test_what_still_runs_for_the_dead_is_ended(everything: Path) -> None:
+    """A process whose owner and keeper were both killed."""
+    dead, left = owner(everything)
+    dead.kill()
+    dead.communicate()
+    orphan = subprocess.Popen(["sleep", "600"], env={"TMPDIR": str(left / "scratch")})
+    neighbour = subprocess.Popen(["sleep", "600"], env={"TMPDIR": f"{left}-too"})
+    with temporary.folder("test"):
+        assert orphan.wait(10) == -9
+        assert neighbour.poll() is None
+    neighbour.kill()
+    neighbour.wait()
+
+
 def test_what_is_not_ours_stays(everything: Path) -> None:
     (everything / "elsewhere").mkdir()
     (everything / "lockstep-tmp-run-abcdefgh").symlink_to("elsewhere")

@@ -45,7 +45,7 @@ def at_import():
     if how == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "say":
-        write_to_sockets(os.environ["LINE"].encode())
+        write_to_sockets(os.environ["LINE"].encode() * int(os.environ["TIMES"]))
 
 def write_to_sockets(line):
     for fd in range(3, 256):
