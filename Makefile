@@ -20,7 +20,7 @@ endif
 GPU_FRAMEWORKS ?= torch ddp fsdp2 deepspeed trl
 GPU_PYTHON ?=
 
-.PHONY: help setup run test test-all test-fast clean-cells fuzz check bench pictures gpu-check clean
+.PHONY: help setup run test test-all test-fast clean-cells fuzz kills check bench pictures gpu-check clean
 
 help:
 	@echo "make setup      the development environment in $(VENV)"
@@ -30,6 +30,7 @@ help:
 	@echo "make test-fast  tests that need no framework environment"
 	@echo "make clean-cells  a thousand cells that are right, over 20 seeds: is one found wrong?"
 	@echo "make fuzz       look for inputs that nobody thought of, for MINUTES=10"
+	@echo "make kills      a hundred kills of commands at random points: is anything left, or lost?"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make bench      how long the parts take"
 	@echo "make pictures   those of the docs, from the pages of a run: make pictures RUN=DIR"
@@ -75,6 +76,10 @@ clean-cells: setup
 # Every test with the mark fuzz, again and again with other examples, until the time is over or one fails.
 fuzz: setup
 	$(BIN)/python -m tests.fuzzing --minutes $(or $(MINUTES),10)
+
+# An hour; with KILLS=20 a fifth of it.
+kills: setup
+	$(BIN)/python -m tests.kills --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
 check: setup
 	$(BIN)/ruff check .

@@ -324,6 +324,11 @@ def batches_file(rank: int) -> str:
     return f"batches-r{rank:02d}.jsonl"
 
 
+def done_file(rank: int) -> str:
+    """In the folder for temporary files of the cell's processes: exists once a rank has run to its end."""
+    return f"done-r{rank:02d}"
+
+
 def tensors_file(step: int, rank: int = 0) -> str:
     """State after `step` optimizer steps (0: before the first).
 

@@ -11,7 +11,6 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from rich.table import Table
 
 import scenarios
 from adapters.contract import Job, Scenario
-from harness import files
+from harness import files, temporary
 from harness.environments import build, recipes, store
 from harness.environments.environment import Environment
 from harness.environments.request import parse
@@ -293,13 +292,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root, runs = options.envs or store.default_root(), max(1, options.runs)
     names = [FRAMEWORK, *(options.framework or recipes.shipped().framework)]
     environment, *others = build.ensure_all([parse(name) for name in names], root, progress)
-    with tempfile.TemporaryDirectory(prefix="lockstep-bench-") as folder:
-        metrics = measure(environment, Path(folder), runs)
+    with temporary.folder("bench") as folder:
+        metrics = measure(environment, folder, runs)
         for size in options.size or SIZES:
             metrics |= local(size, min(runs, 3))
         for other in others:
             name = f"warm_cell_seconds.{other.framework}"
-            metrics[name] = warm_cells(other, Path(folder) / other.framework, runs)
+            metrics[name] = warm_cells(other, folder / other.framework, runs)
     write(metrics, load, options.out)
     show(metrics)
     progress(f"written: {options.out}" + ("" if options.runs >= LEAST else f"; fewer than {LEAST} runs say little"))

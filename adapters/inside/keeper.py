@@ -1,6 +1,7 @@
-"""Waits for the processes of a cell and leaves none behind, not even their runaway grandchildren.
+"""Waits for processes and leaves none behind, not even their runaway grandchildren.
 
-Standard library only. `python -m adapters.inside.keeper FD TIMEOUT COMMAND...` keeps one command, such as torchrun.
+Standard library only, and nothing of ours: `python keeper.py FD TIMEOUT FOLDER COMMAND...` keeps one command, such as a
+template process, torchrun or uv, and is run by the harness's own interpreter, out of reach of what it keeps.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import math
 import os
 import select
 import shutil
@@ -22,6 +24,9 @@ from pathlib import Path
 
 GRACE = 1.0
 """Seconds that the other processes have to end by themselves after the first has failed."""
+
+CANNOT_RUN = 126
+"""Exit code of a command that could not be started, as shells have it."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -72,7 +77,8 @@ def keep(processes: Mapping[int, int], timeout: float, lifeline: int | None = No
 
 def _sleep(wakeup: int, lifeline: int | None, deadline: float) -> None:
     watched = [wakeup] if lifeline is None else [wakeup, lifeline]
-    ready, _, _ = select.select(watched, [], [], max(0.0, deadline - time.monotonic()))
+    left = None if math.isinf(deadline) else max(0.0, deadline - time.monotonic())
+    ready, _, _ = select.select(watched, [], [], left)
     if lifeline in ready:
         raise Stopped
     if wakeup in ready:
@@ -141,9 +147,12 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def die_with_parent(number: signal.Signals) -> None:
-    """Receive that signal when the thread that forked this process ends. Only to be used below main threads."""
-    parent = os.getppid()
+def die_with_parent(number: signal.Signals, parent: int | None = None) -> None:
+    """Receive that signal when the thread that forked this process ends. Only to be used below main threads.
+
+    `parent`: its process id, for who knows it from before the fork.
+    """
+    parent = os.getppid() if parent is None else parent
     _prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
@@ -159,28 +168,52 @@ def raise_when_terminated() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def main() -> int:
-    """Run a command and write its `Ending` as a line of JSON to a socket.
+    """Run a command and write its `Ending` as a line of JSON to a socket, once nothing of it is left.
 
-    When the socket is closed before, end the command and remove the folder it ran in: the harness may be no more.
+    When the socket is closed before, end the command and remove `FOLDER`, if one is given: the harness may be no more.
     """
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel, timeout, folder, command = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.argv[3], sys.argv[4:]
+    os.set_inheritable(channel.fileno(), False)
     adopt_orphans()
     raise_when_terminated()
     try:
-        command = subprocess.Popen(sys.argv[3:])  # close_fds: the channel is not handed on
-        ending = keep({command.pid: 0}, float(sys.argv[2]), channel.fileno())
+        ending = _keep_command(command, float(timeout), channel)
     except Stopped:
         kill_descendants()
-        shutil.rmtree(Path.cwd(), ignore_errors=True)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
         return 1
-    channel.sendall(json.dumps(asdict(ending)).encode() + b"\n")
+    with contextlib.suppress(BrokenPipeError):
+        channel.sendall(json.dumps(asdict(ending)).encode() + b"\n")
     return 0
+
+
+def _keep_command(command: list[str], timeout: float, channel: socket.socket) -> Ending:
+    """Run a command to its end. It gets all descriptors that may be inherited: those that the harness hands on."""
+    keeper = os.getpid()
+    try:
+        process = subprocess.Popen(
+            command,
+            close_fds=False,
+            preexec_fn=lambda: die_with_parent(signal.SIGKILL, keeper),  # noqa: PLW1509  there is but one thread
+        )
+    except OSError as error:
+        print(f"{command[0]} cannot be run: {error.strerror}", file=sys.stderr)
+        return Ending([(0, CANNOT_RUN)])
+    return keep({process.pid: 0}, timeout, channel.fileno())
 
 
 if __name__ == "__main__":

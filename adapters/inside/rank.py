@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch._C._distributed_c10d import FileStore
 
-from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported
+from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file
 from adapters.inside import patched
 from adapters.inside.prepare import prepare
 from adapters.inside.recorder import Recorder
@@ -46,6 +47,7 @@ class Adapter(Protocol):
 def run(job: Job) -> int:
     """Run this process's rank of `job` and return an exit status. What goes wrong is written to `contract.CRASH`."""
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    scratch = Path(tempfile.gettempdir())  # now: a framework may choose another one
     torch.set_num_threads(1)
     try:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
@@ -63,6 +65,8 @@ def run(job: Job) -> int:
         lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
         write_crash(Path(job.trace), {"kind": "crashed", "rank": rank, "reason": lines[-1]})
         return 1
+    with contextlib.suppress(OSError):  # whatever became of that folder, the steps are done
+        (scratch / done_file(rank)).touch()
     return 0
 
 

@@ -2,8 +2,9 @@
 
 `python -m adapters.inside.template ADAPTER FD` talks over the socket FD in lines of JSON. It says `{"ready": true}`, is
 asked `{"id", "job", "ranks", "timeout", "scratch"}` or `{"stop": id}`, and answers `{"id", "ended", "killed",
-"timed_out"}`. Cells may overlap. Each has a process that keeps its ranks, so that ending that one ends the cell; when
-the socket is closed, everything ends.
+"timed_out"}`, or `{"id", "lost"}` where nobody can say how a cell ended. Cells may overlap. Each has a process that
+keeps its ranks, so that ending that one ends the cell; when the socket is closed, everything ends. What the framework
+starts beside that, such as a daemon at its import, is ended by the keeper that the harness starts this process below.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import gc
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -70,9 +70,15 @@ def _handle(channel: socket.socket, cells: dict[int, str], request: Request) -> 
 def _reap(channel: socket.socket, cells: dict[int, str]) -> None:
     """Forget the keepers that have ended; answer in place of one that could not."""
     for process, code in keeper.reap():
-        cell = cells.pop(process)
-        if code != 0:
-            _send(channel, {"id": cell, **asdict(keeper.Ending())})
+        cell = cells.pop(process, None)  # or it is a process of the framework's, which that started at its import
+        if cell is not None and code != 0:
+            _send(channel, {"id": cell, "lost": _lost(code)})
+
+
+def _lost(code: int) -> str:
+    if code < 0:
+        return f"the process that keeps the ranks was killed by {keeper.signal_name(-code)}"
+    return "the process that keeps the ranks ended before them"
 
 
 def _run_cell(channel: socket.socket, request: Request) -> int:
@@ -132,24 +138,17 @@ def _send(channel: socket.socket, answer: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Import the adapter and with it its framework, prepare it, and serve; then remove the folder it was started in.
-
-    The harness does that as well, unless it was killed.
-    """
-    folder = Path.cwd()
+    """Import the adapter and with it its framework, prepare it, and serve."""
     adapter, channel = sys.argv[1], socket.socket(fileno=int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the harness decides what an interrupt means
-    try:
-        prepare(adapter)
-        patched.apply()
-        recorder.packages()
-        gc.collect()
-        gc.freeze()  # what is here stays; a collection in a rank would only copy its pages
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            _send(channel, {"ready": True})
-            serve(channel)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    prepare(adapter)
+    patched.apply()
+    recorder.packages()
+    gc.collect()
+    gc.freeze()  # what is here stays; a collection in a rank would only copy its pages
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        _send(channel, {"ready": True})
+        serve(channel)
     return 0
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.bisection.point import BadLine, Line, Point
-from harness.environments import pins, recipes
+from harness.environments import pins, recipes, variables
 from harness.environments.pins import Lock
 from harness.environments.request import Request
 
@@ -101,7 +101,7 @@ def _git(clone: Path, arguments: Sequence[str], check: bool = True) -> list[str]
     if not clone.is_dir():
         raise BadLine(f"{clone} is no folder; give a local clone with --repo")
     # Within `git bisect run`, variables of git's own may name another repository.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment = variables.chosen(os.environ, variables.PLACE)
     command = [git, "--no-pager", "-C", str(clone), *arguments]
     ended = subprocess.run(command, check=False, capture_output=True, env=environment)
     if ended.returncode == 0:

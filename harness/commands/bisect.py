@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.options import Environments, Jobs, Timeout
 from harness.commands.output import console, json, say
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from harness.bisection.inquiry import Inquiry
     from harness.bisection.question import Question
     from harness.bisection.record import Bisection
-    from harness.session.plan import Plan
+    from harness.session.plan import Confinement, Plan
 
 ABORT = 128
 """Exit status from which on `git bisect run` stops instead of calling a commit bad."""
@@ -79,6 +80,8 @@ def bisect(
     jobs: Jobs = None,
     timeout: Timeout = 300.0,
     envs: Environments = None,
+    pass_env: PassEnv = None,
+    sandbox: Sandboxed = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print bisect.json on stdout, and nothing else.")] = False,
 ) -> None:
     """Find every change of outcome over releases, over a package underneath, over dates or over commits.
@@ -95,7 +98,7 @@ def bisect(
     with _ending(ABORT if step else 0):
         if step and (repo is None or good or bad or thorough or as_json):
             raise Stop("--step judges the commit that --repo is at: give --repo, and no --good, --bad, --all or --json")
-        plan = _plan(scenario, jobs, timeout)
+        plan = _plan(scenario, jobs, timeout, confinement(pass_env, sandbox))
         question.request()  # what is wrong with it is told before anything is written
         folder = _folder(out or Path(".runs") / _name(question, plan, cause))
         with _alone(folder):
@@ -131,7 +134,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise BadFolder(what, "wait for it, or give another --out") from None
 
 
-def _plan(scenario: str, jobs: int | None, timeout: float) -> Plan:
+def _plan(scenario: str, jobs: int | None, timeout: float, confined: Confinement) -> Plan:
     """Raises BadPlan."""
     from harness.session.plan import BadPlan, Plan, choose
 
@@ -139,7 +142,7 @@ def _plan(scenario: str, jobs: int | None, timeout: float) -> Plan:
     if len(choices) != 1:
         first = choices[0].label
         raise BadPlan(f"{scenario!r} matches {len(choices)} scenarios; a bisection runs one, such as {first}")
-    return Plan((), choices, jobs or max(1, (os.cpu_count() or 1) // 2), timeout)
+    return Plan((), choices, jobs or max(1, (os.cpu_count() or 1) // 2), timeout, confinement=confined)
 
 
 def _name(question: Question, plan: Plan, cause: str | None) -> str:

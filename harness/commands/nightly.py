@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.options import MOST_DAYS, MOST_GIB, Environments, Jobs, Timeout, finite
-from harness.commands.output import console, say
+from harness.commands.output import console, say, warn
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -57,6 +58,13 @@ def nightly(
             metavar="CMD", help="Called with an action (open, update, flaky, close) and a ticket's page, without shell."
         ),
     ] = None,
+    tickets_only: Annotated[
+        bool,
+        typer.Option(
+            "--tickets-only",
+            help="Hold no night: tell --ticket-command what it was not told yet, and end.",
+        ),
+    ] = False,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Add the night's page, in Markdown, to this file.")
     ] = None,
@@ -81,6 +89,8 @@ def nightly(
         ),
     ] = 100.0,
     envs: Environments = None,
+    pass_env: PassEnv = None,
+    sandbox: Sandboxed = False,
 ) -> None:
     """Run the newest releases and the canaries, confirm what is new, and keep one ticket for each finding.
 
@@ -93,6 +103,8 @@ def nightly(
     from harness.nightly.space import Limits
 
     with _resumable(home):
+        if tickets_only:
+            raise typer.Exit(_tell(home, _command(ticket_command)))
         wish = Wish(
             only=tuple(dict.fromkeys(only or [])),
             prereleases=pre,
@@ -100,6 +112,7 @@ def nightly(
             canaries=_canaries(canaries),
             jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
             timeout=timeout,
+            confinement=confinement(pass_env, sandbox),
         )
         _check(wish)
         command = _command(ticket_command)
@@ -164,6 +177,21 @@ def _command(text: str | None) -> tuple[str, ...]:
     from harness.nightly import outbox
 
     return () if text is None else outbox.command(text)
+
+
+def _tell(home: Path, command: tuple[str, ...]) -> int:
+    """Tell the command of the tickets that earlier nights left for it; the exit status. Raises BadOutbox, OSError."""
+    from harness.nightly import outbox
+
+    if not command:
+        raise Stop("--tickets-only tells a command of tickets; give it with --ticket-command")
+    if not home.is_dir():
+        raise Stop(f"{home} holds no nights; give their folder with --dir")
+    with _alone(home):
+        problems = outbox.deliver(outbox.load(home), command, home)
+    for problem in problems:
+        warn(problem)
+    return UNKNOWN if problems else 0
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.options import MOST_SEEDS, Environments, Jobs, Timeout
-from harness.commands.output import console, json, say
+from harness.commands.output import console, json, say, warn
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def run(
         ),
     ] = None,
     envs: Environments = None,
+    pass_env: PassEnv = None,
+    sandbox: Sandboxed = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON on stdout, and nothing else.")] = (
         False
     ),
@@ -131,12 +134,13 @@ def run(
         launcher=(launcher or _LAUNCHERS[device]).value,
         fault=fault,
         ranks=ranks,
+        confinement=confinement(pass_env, sandbox),
     )
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     with RunFolder.claim(out or unused(Path(".runs")), resume) as folder:
         verdict = _run(plan, folder, envs, entries)
         if resume and folder.resumed:
-            typer.echo(f"lockstep: {folder.resumed}", err=True)
+            warn(folder.resumed)
         warn_if_large(envs)
         _report(verdict, folder.path, as_json)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.options import MOST_JOBS, Environments, Timeout
 from harness.commands.output import console, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
@@ -52,6 +54,8 @@ def stock(
     jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Most cells at once.")] = 1,
     timeout: Timeout = 300.0,
     envs: Environments = None,
+    pass_env: PassEnv = None,
+    sandbox: Sandboxed = False,
 ) -> None:
     """Run every release with what lay under it on its day, and count the days on which a stock install was wrong.
 
@@ -61,6 +65,7 @@ def stock(
     from harness.stock import measure as measuring
 
     wish = _wish(frameworks or [], patterns or [], since, until, jobs, timeout)
+    wish = replace(wish, confinement=confinement(pass_env, sandbox))
     _markers(write)
     found = measuring.lines(wish, releases)
     with _writing(home), _alone(home):

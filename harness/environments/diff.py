@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Collection, Sequence
 from importlib.metadata import distributions
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from packaging.utils import canonicalize_name
+
+from harness import temporary
 
 STRIPS = (1, 0, 2, 3)
 """Leading folders that names in a diff may have before the package: `a/`, none, `a/src/`."""
@@ -67,10 +68,10 @@ def _readings(content: bytes) -> list[_Touched]:
         raise BadDiff("it renames or copies files; make it with `git diff --no-renames`")
     found: list[_Touched] = []
     refused: list[BadDiff] = []
-    with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
+    with temporary.folder("diff") as folder:
         for strip in STRIPS:
             try:
-                said = _git(["--numstat", "--summary", "-z", f"-p{strip}", "-"], content, Path(folder))
+                said = _git(["--numstat", "--summary", "-z", f"-p{strip}", "-"], content, folder)
             except BadDiff as error:
                 refused.append(error)
                 continue

@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from harness import processes, temporary
+from harness.environments import variables as allowed
+from harness.processes import Done, Kept
 
 TAIL_LINES = 15
 
@@ -46,7 +48,7 @@ class InstallerError(Exception):
         return "\n".join(self.output.strip().splitlines()[-TAIL_LINES:])
 
 
-_children: set[subprocess.Popen[str]] = set()
+_children: set[Kept] = set()
 _guard = threading.Lock()
 
 
@@ -60,15 +62,15 @@ def find_uv() -> Path | None:
 
 
 def variables(base: Mapping[str, str]) -> dict[str, str]:
-    """The environment of `uv` itself: pip's local wheels count too, and nothing of other environments leaks in.
+    """The environment of `uv` itself, and of what builds packages from source: what is needed to reach the index.
 
-    Nor of a repository that this was started from, as `git bisect run` does: `uv` runs git itself.
+    pip's local wheels count too. Nothing of other environments leaks in, nor of a repository that this was started
+    from, as `git bisect run` does: `uv` runs git itself.
     """
-    foreign = (
-        "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX",
-        "UV_NO_VERIFY_HASHES",
-    )  # fmt: skip
-    chosen = {k: v for k, v in base.items() if k not in foreign}
+    chosen = allowed.chosen(
+        base, allowed.PLACE, allowed.LIBRARIES, allowed.COMPILER, allowed.DEVICES, allowed.INSTALLING
+    )
+    chosen.pop("UV_NO_VERIFY_HASHES", None)
     if not chosen.get("UV_FIND_LINKS") and base.get("PIP_FIND_LINKS"):
         chosen["UV_FIND_LINKS"] = base["PIP_FIND_LINKS"]
     return {**chosen, "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
@@ -84,8 +86,8 @@ def backend_options(base: Mapping[str, str]) -> list[str]:
 def run(arguments: Sequence[str], *, stdin: str = "", hold: Sequence[int] = ()) -> str:
     """Run `uv` and return its standard output.
 
-    `hold`: descriptors of claims that the child keeps alive. The child has a process group of its own and is killed
-    with all of it when this call is interrupted. Raises InstallerError.
+    `hold`: descriptors of claims that the child keeps alive. It is ended, with all that it started, when this call is
+    interrupted and when this process dies. Raises InstallerError.
     """
     uv = find_uv()
     if uv is None:
@@ -93,51 +95,38 @@ def run(arguments: Sequence[str], *, stdin: str = "", hold: Sequence[int] = ()) 
             "uv is neither beside this Python nor on PATH; install it with `pip install uv`", local=True
         )
     # uv and what builds a package leave files in the folder for temporary ones, which is nobody's to tidy.
-    with tempfile.TemporaryDirectory(prefix="lockstep-uv-", ignore_cleanup_errors=True) as scratch:
-        process = subprocess.Popen(
-            [str(uv), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env={**variables(os.environ), "TMPDIR": scratch},
-            process_group=0,
-            pass_fds=tuple(hold),
-        )
-        output, errors = _communicate(process, stdin)
-    if process.returncode != 0:
-        raise InstallerError(explain(errors, process.returncode), errors, process.returncode < 0 or _is_local(errors))
-    return output
+    with temporary.folder("uv") as scratch:
+        environment = {**variables(os.environ), "TMPDIR": str(scratch)}
+        done = _run([str(uv), *arguments], environment, stdin, hold, scratch)
+    if done.code != 0:
+        raise InstallerError(explain(done.errors, done.code), done.errors, done.code < 0 or _is_local(done.errors))
+    return done.output
 
 
-def _communicate(process: subprocess.Popen[str], stdin: str) -> tuple[str, str]:
-    with _guard:
-        _children.add(process)
+def _run(command: list[str], environment: Mapping[str, str], stdin: str, hold: Sequence[int], scratch: Path) -> Done:
+    """Raises InstallerError."""
+    mine: list[Kept] = []
+
+    def started(kept: Kept) -> None:
+        mine.append(kept)
+        with _guard:
+            _children.add(kept)
+
     try:
-        return process.communicate(stdin)
-    except BaseException:
-        _kill(process)
-        raise
+        return processes.run(command, environment, stdin=stdin, folder=scratch, hand_on=hold, started=started)
+    except processes.TooMuchOutput:
+        raise InstallerError(f"the installer printed more than {processes.LARGEST >> 20} MiB") from None
     finally:
         with _guard:
-            _children.discard(process)
+            _children.difference_update(mine)
 
 
 def kill_all() -> None:
     """Kill every `uv` that other threads of this process wait for; they then raise InstallerError."""
     with _guard:
         running = list(_children)
-    for process in running:
-        _kill(process)
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
+    for kept in running:
+        kept.close()
 
 
 def missing_version(output: str) -> tuple[str, str] | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from harness import processes, temporary
+from harness.environments import variables
 from harness.environments.installer import TAIL_LINES, BuildFailed
 
 TIMEOUT = 120.0
@@ -51,16 +52,20 @@ def inspect(framework: str, package: str, python: Path) -> Installed:
 
 
 def _ask(framework: str, python: Path) -> _Answer:
+    plain = variables.chosen(os.environ, variables.PLACE, variables.LIBRARIES)
     try:
-        done = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, timeout=TIMEOUT, check=True)
-        return _Answer.model_validate_json(done.stdout.strip().splitlines()[-1])
-    except subprocess.CalledProcessError as error:
-        tail = "\n".join(error.stderr.splitlines()[-TAIL_LINES:])
-        raise BuildFailed(
-            framework, str(python), f"this interpreter ends with status {error.returncode}", tail
-        ) from None
-    except subprocess.TimeoutExpired:
+        with temporary.folder("ask") as scratch:
+            environment = {**plain, "TMPDIR": str(scratch)}
+            done = processes.run([str(python), "-B", "-c", _ASK], environment, timeout=TIMEOUT, folder=scratch)
+        if done.code != 0:
+            tail = "\n".join(done.errors.splitlines()[-TAIL_LINES:])
+            raise BuildFailed(framework, str(python), f"this interpreter ends with status {done.code}", tail)
+        return _Answer.model_validate_json(done.output.strip().splitlines()[-1])
+    except processes.TimedOut:
         raise BuildFailed(framework, str(python), f"this interpreter says nothing for {TIMEOUT:.0f} s") from None
+    except processes.TooMuchOutput:
+        most = processes.LARGEST >> 20
+        raise BuildFailed(framework, str(python), f"this interpreter prints more than {most} MiB") from None
     except (OSError, IndexError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise BuildFailed(framework, str(python), f"this is not a Python interpreter ({reason})") from None

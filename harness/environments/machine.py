@@ -35,7 +35,9 @@ class Probe:
 
 def probes(root: Path) -> list[Probe]:
     """Everything that a run on the CPU needs or could use; starts no process and imports no framework."""
-    looks: tuple[Callable[[], Probe], ...] = (_python, _uv, _git, _make, _compiler, _cores, _memory, _cuda, _wheels)
+    looks: tuple[Callable[[], Probe], ...] = (
+        _python, _uv, _git, _make, _compiler, _sandbox, _cores, _memory, _cuda, _wheels,
+    )  # fmt: skip
     return [look() for look in looks] + [_disk(root), _writable(root), _environments(root)]
 
 
@@ -70,6 +72,10 @@ def _compiler() -> Probe:
     command = os.environ.get("CXX") or next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), "c++")
     remedy = "install g++ or set CXX if a framework compiles operators; what is run here on a CPU compiles none"
     return _tool("C++ compiler", command, remedy, required=False)
+
+
+def _sandbox() -> Probe:
+    return _tool("bubblewrap", "bwrap", "install bubblewrap; only --sandbox needs it", required=False)
 
 
 def _cores() -> Probe:

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from harness import files
+from harness import files, temporary
 from harness.environments import claims, days, hashes, installer, releases
 from harness.environments.pins import Lock
 from harness.environments.recipes import Recipes, Release
@@ -241,8 +240,8 @@ def _put_under(request: Request, question: _Question, plain: Lock, note: Callabl
 
 def _onto(plain: Lock, wanted: Sequence[str], forced: Mapping[str, str] | None = None) -> list[str]:
     """Resolve, as of no day, with as much of a lock as can stay; `forced` versions whatever others ask of them."""
-    with tempfile.TemporaryDirectory(prefix="lockstep-lock-") as folder:
-        overrides, lock = Path(folder) / "overrides.txt", Path(folder) / "lock.txt"
+    with temporary.folder("lock") as folder:
+        overrides, lock = folder / "overrides.txt", folder / "lock.txt"
         overrides.write_text("".join(f"{name}=={version}\n" for name, version in (forced or {}).items()))
         lock.write_text("\n".join(plain) + "\n")  # what stands in the output file already is preferred
         _compile(wanted, ["--overrides", str(overrides), "--output-file", str(lock)])

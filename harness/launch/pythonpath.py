@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+
+from harness import temporary
 
 
 @contextmanager
@@ -17,7 +18,6 @@ def adapters_alone() -> Iterator[Path]:
     spec = find_spec("adapters")
     assert spec is not None
     assert spec.origin is not None
-    # What was started in it removes it as well, should this process be killed: the two may meet.
-    with tempfile.TemporaryDirectory(prefix="lockstep-", ignore_cleanup_errors=True) as folder:
-        (Path(folder) / "adapters").symlink_to(Path(spec.origin).resolve().parent)
-        yield Path(folder)
+    with temporary.folder("run") as folder:
+        (folder / "adapters").symlink_to(Path(spec.origin).resolve().parent)
+        yield folder

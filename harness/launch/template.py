@@ -8,29 +8,31 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as Late
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from adapters.contract import Job
-from harness.launch.outcome import Ending, Outcome, conclude, tail
+from harness.launch.outcome import Ending, Outcome, conclude, left_early, signal_name, tail
 from harness.launch.pythonpath import adapters_alone
-from harness.launch.variables import child_environment
+from harness.launch.sandbox import Sandbox, exit_code, start_in
+from harness.processes import PATIENCE, Kept, TimedOut
 
 START_TIMEOUT = 900.0
 """Seconds for importing the framework and for what it compiles at first use."""
 SLACK = 10.0
 """Seconds that a cell's end may be reported late; after that the template itself is taken for dead."""
-PATIENCE = 3.0
-"""Seconds that a template has to end by itself."""
+READY = "ready"
+"""What a template says first."""
+_LONGEST = 1 << 20
+"""Bytes of a line on its channel; an answer has some hundred."""
+_SHOWN = 60
 
 _STARTS = threading.BoundedSemaphore(max(1, (os.cpu_count() or 1) // 2))
 """Starts at once in this process. One imports for seconds, and may compile on two cores (`MAX_JOBS`): many side by side
@@ -47,11 +49,14 @@ class Template:
     `variables` are the environment's own; what the template prints goes to the end of `log`.
     """
 
-    def __init__(self, python: Path, adapter: str, variables: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, python: Path, adapter: str, variables: Mapping[str, str], log: Path, sandbox: Sandbox | None = None
+    ) -> None:
         self._python = python
         self._adapter = adapter
         self._variables = variables
         self._log = log
+        self._sandbox = sandbox
         self._guard = threading.Lock()
         self._server: _Server | None = None
         self._closed = False
@@ -80,7 +85,7 @@ class Template:
 
     @property
     def process(self) -> int | None:
-        """Process id of the template, once it was started."""
+        """Id of the process that keeps the template, once it was started."""
         return self._server.process if self._server is not None else None
 
     def close(self) -> None:
@@ -105,7 +110,7 @@ class Template:
         with _STARTS:
             if self._closed:
                 raise TemplateFailed(f"the template of {self._adapter} is closed")
-            self._server = server = _Server(self._python, self._adapter, self._variables, self._log)
+            self._server = server = _Server(self._python, self._adapter, self._variables, self._log, self._sandbox)
             server.await_ready()
             return server
 
@@ -113,39 +118,46 @@ class Template:
 class _Server:
     """One template process, and the thread that reads its answers."""
 
-    def __init__(self, python: Path, adapter: str, variables: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, python: Path, adapter: str, variables: Mapping[str, str], log: Path, sandbox: Sandbox | None
+    ) -> None:
         self.dead = False
         self._adapter = adapter
         self._log = log
+        self._sandbox = sandbox
         self._numbers = itertools.count()
-        self._answers: dict[str, Future[dict[str, Any]]] = {"ready": Future()}
+        self._answers: dict[str, Future[dict[str, Any]]] = {READY: Future()}
         self._guard = threading.Lock()
+        self._closing = False
         self._resources = contextlib.ExitStack()
         self._path = path = self._resources.enter_context(adapters_alone())
         scratch = path / "scratch"
         scratch.mkdir()
         self._channel, theirs = socket.socketpair()
         with theirs, log.open("ab") as out:
-            self._process = subprocess.Popen(
-                [python, "-m", "adapters.inside.template", adapter, str(theirs.fileno())],
+            channel = str(theirs.fileno())
+            start = start_in(
+                path, [str(python), "-m", "adapters.inside.template", adapter, channel], python, variables, sandbox
+            )
+            self._kept = Kept(
+                start.command,
+                start.environment,
+                folder=path,
                 cwd=path,
-                env={**child_environment(python, variables, path), "TMPDIR": str(scratch)},
-                stdin=subprocess.DEVNULL,
+                hand_on=[theirs.fileno()],
                 stdout=out,
                 stderr=out,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # an interrupt from the terminal is the harness's to pass on
             )
-        self._reader = threading.Thread(target=self._read, name=f"template-{self._process.pid}", daemon=True)
+        self._reader = threading.Thread(target=self._read, name=f"template-{self.process}", daemon=True)
         self._reader.start()
 
     @property
     def process(self) -> int:
-        return self._process.pid
+        return self._kept.keeper.pid
 
     def await_ready(self) -> None:
         """Raises TemplateFailed."""
-        ready = self._answers["ready"]
+        ready = self._answers[READY]
         try:
             answer = ready.result(START_TIMEOUT)
         except Late:
@@ -153,8 +165,7 @@ class _Server:
             raise TemplateFailed(f"importing {self._adapter} took more than {START_TIMEOUT:g} s") from None
         if "lost" in answer:
             self.close()
-            said = tail(self._log).strip().splitlines()[-1:] or ["it printed nothing"]
-            raise TemplateFailed(f"importing {self._adapter} failed: {said[0]}")
+            raise TemplateFailed(f"importing {self._adapter} failed: {answer['lost']}")
 
     def ask(self, job: Job, timeout: float) -> Ending:
         """Have a cell run, in a folder of its own, and wait for its end."""
@@ -192,33 +203,74 @@ class _Server:
             raise
         if "lost" in said:
             return Ending(lost=said["lost"])
-        return Ending(tuple((r, c) for r, c in said["ended"]), tuple(said["killed"]), said["timed_out"])
+        ended = tuple((r, c) for r, c in said["ended"])
+        return Ending(ended, tuple(said["killed"]), said["timed_out"], left=left_early(ended, scratch))
 
     def close(self) -> None:
         """End the process, and with it its cells; pending questions are answered as lost."""
+        self._closing = True
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            with contextlib.suppress(ProcessLookupError):  # a compiler that it had started
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._resources.close()
+        self._kept.close()
+        self._resources.close()
 
     def _stop(self, number: str) -> None:
         with contextlib.suppress(OSError), self._guard:
             self._channel.sendall(json.dumps({"stop": number}).encode() + b"\n")
 
     def _read(self) -> None:
+        """Hand on answers until the process ends, or what comes is none: then nothing that it says can be trusted."""
+        lost = None
         with self._channel.makefile("rb") as lines, contextlib.suppress(OSError):
-            for line in lines:
-                said = json.loads(line)
-                self._answers[said.get("id", "ready")].set_result(said)
+            while lost is None and (line := lines.readline(_LONGEST)):
+                lost = self._answered(line)
+        lost = lost or self._how_it_ended()
+        self._kept.close()
         with self._guard:
             self.dead = True
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_result({"lost": "the template process ended while the cell ran"})
+                answer.set_result({"lost": lost})
+
+    def _answered(self, line: bytes) -> str | None:
+        """Hand on one answer; what is wrong with it, if it is none."""
+        try:
+            said = _answer(line)
+            self._answers[said.get("id", READY)].set_result(said)
+        except (ValueError, TypeError, KeyError, InvalidStateError):
+            return f"the framework wrote {line[:_SHOWN]!a} to the channel of its template process, which was ended"
+        return None
+
+    def _how_it_ended(self) -> str:
+        """Why the channel was closed at the other end."""
+        try:
+            code = self._kept.wait(PATIENCE).code
+            code = None if code is None else exit_code(code, self._sandbox)
+        except TimedOut:
+            return "the template process closed its channel"
+        if self._closing:
+            return "the template process was ended"
+        if code is None:
+            return "the process that keeps the template was killed"
+        if code < 0:
+            return f"the template process was killed by {signal_name(-code)}"
+        said = tail(self._log).strip().splitlines()[-1:] or ["it printed nothing"]
+        return f"the template process exited with status {code}: {said[0]}"
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    """What a template process says. Raises ValueError or TypeError for anything else."""
+    try:
+        said = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if said == {READY: True} or (
+        isinstance(said, dict) and {*said} == {"id", "lost"} and isinstance(said["lost"], str)
+    ):
+        return dict(said)
+    if not isinstance(said, dict) or {*said} != {"id", "ended", "killed", "timed_out"}:
+        raise ValueError("no answer")
+    numbers = [*said["killed"], *(number for pair in said["ended"] for number in pair)]
+    if not all(type(n) is int for n in numbers) or not all(len(pair) == 2 for pair in said["ended"]):
+        raise ValueError("no answer")
+    return dict(said)

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
 import re
-import socket
-import subprocess
+import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from adapters.contract import Job
-from harness import files
-from harness.launch.outcome import Ending, Outcome, conclude
+from harness.launch.outcome import Ending, Outcome, conclude, left_early, signal_name, tail
 from harness.launch.pythonpath import adapters_alone
-from harness.launch.variables import child_environment
+from harness.launch.sandbox import SCRATCH, Sandbox, exit_code, start_in
+from harness.processes import PATIENCE, Ended, Kept, TimedOut
 
 PREPARE_TIMEOUT = 900.0
 """Seconds for what a framework compiles once in an environment."""
-PATIENCE = 5.0
-"""Seconds that a keeper has to end its processes and itself."""
-
 LOG = "log-torchrun.txt"
 """What torchrun printed, in the folder of the trace."""
-LOG_BYTES = 2**20
-"""How much of its end is searched for the rank that failed first."""
 
-_ROOT_CAUSE = re.compile(r"Root Cause.*?rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
+REPORT = 1 << 16
+"""Bytes at the end of that in which torchrun tells of the ranks that failed."""
+
+_FAILED = re.compile(r"^  rank +: (\d+) .*\n  exitcode +: (-?\d+) ", re.MULTILINE)
 
 
 def run(python: Path, variables: Mapping[str, str], job: Job, timeout: float) -> Outcome:
@@ -43,11 +38,12 @@ def run(python: Path, variables: Mapping[str, str], job: Job, timeout: float) ->
 class Torchrun:
     """Runs cells of one environment; several threads may. `variables` are the environment's own."""
 
-    def __init__(self, python: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, python: Path, variables: Mapping[str, str], sandbox: Sandbox | None = None) -> None:
         self._python = python
         self._variables = variables
+        self._sandbox = sandbox
         self._preparing = threading.Lock()
-        self._running: set[socket.socket] = set()
+        self._running: set[Kept] = set()
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -65,7 +61,7 @@ class Torchrun:
         Exit codes: all ranks when they succeed, else the one that torchrun says failed first.
         """
         trace = Path(job.trace).resolve()
-        job = dataclasses.replace(job, trace=str(trace), checkpoint=str(Path(job.checkpoint).resolve()))
+        job = replace(job, trace=str(trace), checkpoint=str(Path(job.checkpoint).resolve()))
         if not self._prepare(job.adapter, trace / LOG):
             return conclude(trace, Ending(lost=f"preparing {job.adapter} failed; see {LOG}"), timeout, 0.0)
         begun = time.monotonic()
@@ -73,15 +69,15 @@ class Torchrun:
             file = folder / "job.json"
             file.write_text(job.dumps())
             launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(job.scenario.ranks)]
-            said = self._keep([*launch, "-m", "adapters.inside.rank", str(file)], trace / LOG, timeout, folder)
-        return conclude(trace, _ending(job, said), timeout, time.monotonic() - begun)
+            ended = self._keep([*launch, "-m", "adapters.inside.rank", str(file)], trace / LOG, timeout, folder)
+            ending = _ending(job, self._translated(ended), folder / SCRATCH)
+        return conclude(trace, ending, timeout, time.monotonic() - begun)
 
     def close(self) -> None:
         """End every cell that still runs."""
         self._closed = True
-        for channel in list(self._running):
-            with contextlib.suppress(OSError):
-                channel.shutdown(socket.SHUT_RDWR)
+        for kept in list(self._running):
+            kept.close()
 
     def _prepare(self, adapter: str, log: Path) -> bool:
         """What `adapters.inside.prepare` does, unless its stamp says that it was done."""
@@ -89,60 +85,43 @@ class Torchrun:
         with self._preparing, adapters_alone() as folder:
             if extensions is None or (Path(extensions) / f"prepared-{adapter}").exists():
                 return True
-            said = self._keep(["adapters.inside.prepare", adapter], log, PREPARE_TIMEOUT, folder)
-            return said is not None and [code for _, code in said["ended"]] == [0]
+            return self._keep(["adapters.inside.prepare", adapter], log, PREPARE_TIMEOUT, folder).code == 0
 
-    def _keep(self, module: Sequence[str], log: Path, timeout: float, folder: Path) -> dict[str, Any] | None:
-        """Run a module, with its arguments, in a folder that `adapters_alone` made.
+    def _translated(self, ended: Ended) -> Ended:
+        return ended if ended.code is None else replace(ended, code=exit_code(ended.code, self._sandbox))
 
-        It runs below `adapters.inside.keeper`, which ends all of it when our end of its socket is closed. None if that
-        fails.
-        """
-        python, scratch = str(self._python), folder / "scratch"
-        scratch.mkdir()
-        ours, theirs = socket.socketpair()
-        with ours, theirs, log.open("ab") as out:
-            self._running.add(ours)
-            keeper = subprocess.Popen(
-                [python, "-m", "adapters.inside.keeper", str(theirs.fileno()), str(timeout), python, "-m", *module],
-                cwd=folder,
-                env={**child_environment(self._python, self._variables, folder), "TMPDIR": str(scratch)},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # an interrupt from the terminal is ours to pass on
+    def _keep(self, module: Sequence[str], log: Path, timeout: float, folder: Path) -> Ended:
+        """Run a module, with its arguments, in a folder that `adapters_alone` made, and leave nothing of it behind."""
+        (folder / SCRATCH).mkdir()
+        start = start_in(folder, [str(self._python), "-m", *module], self._python, self._variables, self._sandbox)
+        with log.open("ab") as out:
+            kept = Kept(
+                start.command, start.environment, timeout=timeout, folder=folder, cwd=folder, stdout=out, stderr=out
             )
-            theirs.close()
-            try:
-                if self._closed:
-                    return None
-                return _answer(ours, timeout + PATIENCE)
-            finally:
-                self._running.discard(ours)
-                ours.close()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    keeper.wait(PATIENCE)
-                keeper.kill()
-                keeper.wait()
+        self._running.add(kept)
+        try:
+            return Ended(None) if self._closed else kept.wait(timeout + PATIENCE)
+        except TimedOut:
+            return Ended(None)
+        finally:
+            self._running.discard(kept)
+            kept.close()
 
 
-def _answer(channel: socket.socket, timeout: float) -> dict[str, Any] | None:
-    channel.settimeout(timeout)
-    with contextlib.suppress(OSError), channel.makefile("rb") as lines:
-        said: dict[str, Any] = json.loads(lines.readline() or b"null")
-        return said
-    return None
-
-
-def _ending(job: Job, said: Mapping[str, Any] | None) -> Ending:
+def _ending(job: Job, ended: Ended, scratch: Path) -> Ending:
     """How the ranks ended, by how torchrun ended."""
-    if said is None:
-        return Ending(lost="the process that keeps torchrun has ended")
-    if said["timed_out"]:
+    if ended.timed_out:
         return Ending(killed=tuple(range(job.scenario.ranks)), timed_out=True)
-    code: int = said["ended"][0][1]
-    if code == 0:
-        return Ending(tuple((rank, 0) for rank in range(job.scenario.ranks)))
-    found = _ROOT_CAUSE.search(files.tail(Path(job.trace) / LOG, LOG_BYTES).decode(errors="replace"))
-    return Ending(((int(found[1]), int(found[2])),)) if found else Ending(lost=f"torchrun exited with status {code}")
+    if ended.code is None:
+        return Ending(lost="the process that keeps torchrun was killed")
+    if ended.code < 0:
+        return Ending(lost=f"torchrun was killed by {signal_name(-ended.code)}")
+    if ended.code == 0:
+        ranks = tuple((rank, 0) for rank in range(job.scenario.ranks))
+        return Ending(ranks, left=left_early(ranks, scratch))
+    found = _FAILED.findall(tail(Path(job.trace) / LOG, REPORT))
+    if not found:
+        return Ending(unnamed=f"torchrun exited with status {ended.code}")
+    *others, root = ((int(rank), int(code)) for rank, code in found)  # the root cause is told last
+    # It ends the others by SIGTERM, and may tell of that. What fails within the same moment is told in any order.
+    return Ending((root, *(other for other in others if other[1] != -signal.SIGTERM)))

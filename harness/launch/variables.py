@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_FOREIGN = (
-    "GROUP_RANK", "GROUP_WORLD_SIZE", "LOCAL_RANK", "LOCAL_SIZE", "LOCAL_WORLD_SIZE", "LOCKSTEP_PATCH",
-    "LOCKSTEP_RENDEZVOUS", "MASTER_ADDR", "MASTER_PORT", "RANK", "VIRTUAL_ENV", "WORLD_SIZE", "__PYVENV_LAUNCHER__",
-)  # fmt: skip
-_FOREIGN_PREFIXES = (
-    "ACCELERATE_", "COV_CORE_", "DEEPSPEED_", "DS_", "FSDP_", "OMPI_", "PMIX_", "PMI_", "PYTEST_", "PYTHON", "ROLE_",
-    "TORCHELASTIC_",
-)  # fmt: skip
+from harness.environments import variables
+from harness.environments.variables import BadVariable
 
 FIXED: Mapping[str, str] = {
     "HF_DATASETS_OFFLINE": "1",
@@ -27,15 +21,28 @@ FIXED: Mapping[str, str] = {
     "TRANSFORMERS_OFFLINE": "1",
 }
 
+_OURS = ("PATH", "PYTHONPATH", "TMPDIR", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+
 
 def child_environment(python: Path, own: Mapping[str, str], pythonpath: Path) -> dict[str, str]:
-    """This process's variables without what means another Python or another job, `FIXED`, and the environment's `own`.
+    """What frameworks need of this process's variables, `FIXED`, and the environment's `own`.
 
-    The interpreter's folder comes first on PATH: torch looks for `ninja` there. `pythonpath` comes before a PYTHONPATH
-    among `own`.
+    Nothing that means another Python or another job is among them, and no secret. The interpreter's folder comes first
+    on PATH: torch looks for `ninja` there. `pythonpath` comes before a PYTHONPATH among `own`.
     """
-    inherited = {k: v for k, v in os.environ.items() if k not in _FOREIGN and not k.startswith(_FOREIGN_PREFIXES)}
-    merged = {**inherited, **FIXED, **own}
+    groups = (variables.PLACE, variables.LIBRARIES, variables.COMPILER, variables.DEVICES, variables.CACHES)
+    merged = {**variables.chosen(os.environ, *groups), **FIXED, **own}
     merged["PYTHONPATH"] = os.pathsep.join(filter(None, [str(pythonpath), own.get("PYTHONPATH")]))
     merged["PATH"] = os.pathsep.join(filter(None, [str(python.parent), merged.get("PATH")]))
     return merged
+
+
+def passed(names: Sequence[str]) -> dict[str, str]:
+    """The variables that the user wants frameworks to have as well.
+
+    Raises BadVariable for one that there is not, and for one that Lockstep sets.
+    """
+    for name in names:
+        if name in FIXED or name in _OURS or name.startswith("LOCKSTEP_"):
+            raise BadVariable(f"--pass-env {name}: Lockstep sets that itself for what it runs; leave the option out")
+    return variables.named(os.environ, names)

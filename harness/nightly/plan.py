@@ -15,7 +15,7 @@ from harness.environments.recipes import VersionText
 from harness.environments.request import BadRequest, Request, parse
 from harness.nightly.canaries import Canary
 from harness.nightly.newest import Lookup, watched
-from harness.session.plan import Choice, Plan, choose
+from harness.session.plan import UNCONFINED, Choice, Confinement, Plan, choose
 
 Underneath = Callable[[Request], Request | None]
 
@@ -32,6 +32,7 @@ class Wish:
     canaries: tuple[Canary, ...] = ()
     jobs: int = 1
     timeout: float = 300.0
+    confinement: Confinement = UNCONFINED
 
 
 class NightPlan(BaseModel):
@@ -122,7 +123,8 @@ def _newest(asked: Request, newest: Mapping[str, str], problems: list[str]) -> R
 def whole(plan: NightPlan, wish: Wish) -> Plan:
     """Every framework on every scenario."""
     choices = choose(plan.scenarios, 1)
-    return Plan(tuple(parse(text).resolved() for text in plan.requests), choices, wish.jobs, wish.timeout)
+    requests = tuple(parse(text).resolved() for text in plan.requests)
+    return Plan(requests, choices, wish.jobs, wish.timeout, confinement=wish.confinement)
 
 
 def of_canaries(plan: NightPlan, wish: Wish) -> Plan:
@@ -143,7 +145,7 @@ def of_cells(plan: Plan, named: Mapping[tuple[str, str, str], None], version: Ca
 
 def _pairs(cells: Sequence[tuple[Request, Choice]], wish: Wish) -> Plan:
     requests, choices = (tuple(dict.fromkeys(of)) for of in zip(*cells, strict=True))
-    return Plan(requests, choices, wish.jobs, wish.timeout, pairs=frozenset(cells))
+    return Plan(requests, choices, wish.jobs, wish.timeout, pairs=frozenset(cells), confinement=wish.confinement)
 
 
 def news(newest: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:

@@ -64,10 +64,18 @@ class RunFolder:
 
     def checkpoint(self, choice: Choice) -> Path:
         """Raises BadFolder, as the other places do, where a symbolic link would lead out of the run's folder."""
-        return inside(self.path, self.path / SCENARIOS / choice.label)
+        return inside(self.path, self.checkpoints / choice.label)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / SCENARIOS
+
+    def traces(self, framework: str, release: str) -> Path:
+        """Of one environment."""
+        return inside(self.path, self.path / CELLS / f"{framework}-{release}")
 
     def trace(self, framework: str, release: str, choice: Choice) -> Path:
-        return inside(self.path, self.path / CELLS / f"{framework}-{release}" / choice.label)
+        return inside(self.path, self.traces(framework, release) / choice.label)
 
     def log(self, framework: str, release: str) -> Path:
         """Where a framework's template process writes what belongs to no cell."""

@@ -54,13 +54,25 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True)
+class Places:
+    """What of a run's folder concerns one environment's runner."""
+
+    log: Path
+    """Where it writes what belongs to no cell."""
+    traces: Path
+    """Holds the traces of its cells."""
+    checkpoints: Path
+    """Holds what its cells begin with."""
+
+
+@dataclass(frozen=True)
 class Parts:
     """What a session is made of."""
 
     ensure: Callable[[Request, Callable[[str], None]], Environment]
     """Build an environment; may raise BuildFailed."""
-    launch: Callable[[Environment, Path], Runner]
-    """A runner that is not started yet, and that logs to a file."""
+    launch: Callable[[Environment, Places], Runner]
+    """A runner that is not started yet."""
     checkpoint: Callable[[Scenario, Path], None]
     judge: Callable[[Path], Judged]
     """Called from one thread at a time."""

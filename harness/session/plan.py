@@ -33,6 +33,19 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Confinement:
+    """What the processes of frameworks are kept from, or are given beside what all of them have."""
+
+    sandbox: bool = False
+    """Whether they run where there is no network and no home (`harness.launch.sandbox`)."""
+    passed: tuple[str, ...] = ()
+    """Names of the user's environment variables that they see as well."""
+
+
+UNCONFINED = Confinement()
+
+
+@dataclass(frozen=True)
 class Plan:
     """A whole run."""
 
@@ -49,6 +62,7 @@ class Plan:
     """Data-parallel ranks, instead of the scenarios' own."""
     pairs: frozenset[tuple[Request, Choice]] | None = None
     """The cells to run; None: every request on every choice."""
+    confinement: Confinement = UNCONFINED
 
     def scenario(self, choice: Choice) -> Scenario:
         """The scenario of that choice as this plan runs it. Fewer ranks make smaller global batches of its rows."""
@@ -74,6 +88,8 @@ class Plan:
         ):
             if value is not None and value != default:
                 words += [option, str(value)]
+        words += [word for name in self.confinement.passed for word in ("--pass-env", name)]
+        words += ["--sandbox"] if self.confinement.sandbox else []
         return shlex.join(words)
 
 

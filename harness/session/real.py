@@ -12,9 +12,11 @@ from harness.environments.request import Request
 from harness.history import store as history
 from harness.judging import accepted
 from harness.judging.accepted import Entry
+from harness.launch.sandbox import Sandbox
 from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun
-from harness.session.parts import Judged, Parts, Runner
+from harness.launch.variables import passed
+from harness.session.parts import Judged, Parts, Places, Runner
 from harness.session.plan import Device, Plan
 from harness.verdicts.verdict import CellRecord, ViewRecord
 from scenarios import checkpoint
@@ -30,11 +32,12 @@ def parts(plan: Plan, root: Path | None, listed: Sequence[Entry], warn: Callable
     def ensure(request: Request, note: Callable[[str], None]) -> Environment:
         return build.ensure(request, root or store.default_root(), note)
 
-    def launch(environment: Environment, log: Path) -> Runner:
-        variables = _variables(environment, plan.device)
+    def launch(environment: Environment, places: Places) -> Runner:
+        variables = {**passed(plan.confinement.passed), **_variables(environment, plan.device)}
+        sandbox = _sandbox(environment, places) if plan.confinement.sandbox else None
         if plan.launcher == "torchrun":
-            return Torchrun(environment.python, variables)
-        return Template(environment.python, environment.adapter, variables, log)
+            return Torchrun(environment.python, variables, sandbox)
+        return Template(environment.python, environment.adapter, variables, places.log, sandbox)
 
     return Parts(
         ensure,
@@ -71,6 +74,10 @@ def _whole(trace: Path, scenario_hash: str) -> bool:
 
 def _variables(environment: Environment, device: Device) -> dict[str, str]:
     return {**environment.variables, **(environment.cpu_variables if device == "cpu" else {})}
+
+
+def _sandbox(environment: Environment, places: Places) -> Sandbox:
+    return Sandbox((environment.folder, places.checkpoints.resolve()), (places.traces.resolve(),))
 
 
 def _settle(listed: Sequence[Entry]) -> Callable[[CellRecord, Environment], CellRecord]:

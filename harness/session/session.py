@@ -14,14 +14,14 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from adapters.contract import Job, Scenario
-from harness import files
 from harness.environments.environment import Environment
 from harness.environments.installer import BuildFailed
 from harness.environments.request import BadRequest, Request
+from harness.launch.outcome import tail
 from harness.session import experiment
 from harness.session.cell import PlannedCell, crash_message, judged_record
 from harness.session.folder import BadFolder, RunFolder, inside
-from harness.session.parts import Observer, Parts, Ran, Runner
+from harness.session.parts import Observer, Parts, Places, Ran, Runner
 from harness.session.plan import Choice, Plan, release
 from harness.verdicts import verdict
 from harness.verdicts.findings import Finding
@@ -153,9 +153,13 @@ class Session:
             runner.close()
 
     def _new_runner(self, request: Request, environment: Environment, version: str) -> Runner:
-        log = self._folder.log(request.framework, version)
-        log.parent.mkdir(exist_ok=True)
-        runner = self._parts.launch(environment, log)
+        folder = self._folder
+        places = Places(
+            folder.log(request.framework, version), folder.traces(request.framework, version), folder.checkpoints
+        )
+        for needed in (places.log.parent, places.traces, places.checkpoints):
+            needed.mkdir(parents=True, exist_ok=True)
+        runner = self._parts.launch(environment, places)
         with self._guard:
             self._runners.append(runner)
         if self._stopping.is_set():  # before it could see this runner
@@ -315,10 +319,7 @@ class Session:
 
 def _tail(log: Path) -> str:
     """The last lines of a log; empty if there is none."""
-    try:
-        return "\n".join(files.tail(log, TAIL_BYTES).decode(errors="replace").splitlines()[-TAIL_LINES:])
-    except OSError:
-        return ""
+    return "\n".join(tail(log).splitlines()[-TAIL_LINES:])
 
 
 def _said(error: Exception) -> str:

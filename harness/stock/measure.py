@@ -11,7 +11,7 @@ from harness.environments import recipes
 from harness.environments.releases import Release
 from harness.environments.request import Request
 from harness.history.identity import identity
-from harness.session.plan import Choice, Plan
+from harness.session.plan import UNCONFINED, Choice, Confinement, Plan
 from harness.stock import reigns
 from harness.stock.record import FrameworkRecord, OutcomeRecord, ReleaseRecord, Stock
 from harness.stock.reigns import Window
@@ -41,6 +41,7 @@ class Wish:
     since: dt.date
     jobs: int = 1
     timeout: float = 300.0
+    confinement: Confinement = UNCONFINED
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,10 @@ def due(wish: Wish, found: Iterable[Line], home: Path) -> list[Plan]:
         ]
         for line in found
     ]
-    plans = [Plan((request,), wish.choices, wish.jobs, wish.timeout) for request in _by_turns(each)]
+    plans = [
+        Plan((request,), wish.choices, wish.jobs, wish.timeout, confinement=wish.confinement)
+        for request in _by_turns(each)
+    ]
     return [plan for plan in plans if not _done(plan, home)]
 
 

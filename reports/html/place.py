@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,14 +32,45 @@ def whole(out: Path, run: Path) -> Iterator[Path]:
     _check(out, run)
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(out)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    held = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX)
         partial.chmod(0o755)  # mkdtemp's is for its owner alone
         (partial / MARKER).write_text("made by `lockstep report`; replaced by the next one\n")
         yield partial
         _swap(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        os.close(held)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what reports of the same folder have left whose process was killed: nobody holds those any more.
+
+    An older report is put back, if the kill came before the new one was in its place.
+    """
+    beside = f".{glob.escape(out.name)}.????????"
+    try:
+        for left in out.parent.glob(f"{beside}.partial"):
+            _remove_unless_held(left)
+    except BlockingIOError:  # another report of it is being made
+        return
+    for left in out.parent.glob(f"{beside}.older"):
+        if not out.exists() and (left / "report").is_dir():
+            (left / "report").rename(out)
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _remove_unless_held(left: Path) -> None:
+    """Raises BlockingIOError if somebody holds it."""
+    held = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(left, ignore_errors=True)
+    finally:
+        os.close(held)
 
 
 def _check(out: Path, run: Path) -> None:

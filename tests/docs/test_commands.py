@@ -24,6 +24,7 @@ BY_DATE = f"{BISECT}::test_between_two_dates_the_package_is_found"
 UNDERNEATH = f"{BISECT}::test_the_package_underneath_is_found_out"
 COMMITS = f"{BISECT}::test_commits_are_bisected_over_one_environment"
 STOCK = "tests/frameworks/test_stock.py::test_days_on_which_a_stock_install_was_wrong"
+SANDBOX = "tests/frameworks/test_isolation.py::test_a_run_in_the_sandbox_gives_the_same_bits"
 NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 
 ELSEWHERE = {
@@ -61,14 +62,23 @@ ELSEWHERE = {
     "lockstep bisect deepspeed --repo . --step --scenario sft-ragged-zero2-offload": (
         f"{BISECT}::test_git_bisect_run_finds_the_commit_that_mends_it"
     ),
+    "lockstep run --framework trl --sandbox": SANDBOX,
+    "lockstep run --sandbox": SANDBOX,
+    "lockstep run --framework verl --pass-env NAME": (
+        "tests/frameworks/test_isolation.py::test_a_named_variable_is_seen"
+    ),
     "lockstep nightly": NIGHT,
+    "lockstep nightly --sandbox": NIGHT,
+    "lockstep nightly --tickets-only --ticket-command ./ticket.sh": (
+        "tests/harness/commands/test_nightly.py::test_tickets_alone_are_told_without_a_night"
+    ),
     "lockstep nightly --only deepspeed": NIGHT,
     "lockstep nightly --only deepspeed==0.19.8": NIGHT,
     "lockstep nightly --only deepspeed --scenario 'sft-ragged*'": NIGHT,
     "lockstep nightly --only torch --scenario sft-ragged": NIGHT,
     "lockstep nightly --pre --dir .lockstep/early --envs .envs-early": NIGHT,
     "lockstep nightly --ticket-command ./ticket.sh": f"{NIGHTLY}::test_a_finding_is_one_ticket_over_two_nights",
-    'lockstep nightly --keep-days 14 --keep-gib 6 --summary "$GITHUB_STEP_SUMMARY"': (
+    'lockstep nightly --sandbox --keep-days 14 --keep-gib 6 --summary "$GITHUB_STEP_SUMMARY"': (
         "tests/harness/commands/test_nightly.py::test_a_quiet_night_is_told_in_some_lines"
     ),
     "lockstep stock --framework openrlhf --dir DIR": STOCK,
@@ -79,6 +89,7 @@ ELSEWHERE = {
     "make test-all": ".ci/run::make test",
     "make test-fast": ".ci/run::make test",
     "make clean-cells": "tests/frameworks/test_clean.py::test_tied_embeddings_in_bf16_raise_no_false_alarm",
+    "make kills": "tests/kills/test_kills.py::test_nothing_is_left_and_nothing_lost",
     "make bench": "tests/frameworks/test_bench.py::test_what_is_written",
 }
 """Commands that take long, or need what is not everywhere, and what runs them, perhaps on less."""

@@ -29,8 +29,13 @@ def blocks(language: str) -> list[str]:
 
 
 def workflow() -> dict[str, Any]:
-    (text,) = blocks("yaml")
-    return dict(yaml.safe_load(text))
+    return dict(yaml.safe_load(blocks("yaml")[0]))
+
+
+def tickets() -> dict[str, Any]:
+    """The job that tells of tickets."""
+    _, text = blocks("yaml")
+    return dict(yaml.safe_load(text)["tickets"])
 
 
 def steps() -> list[dict[str, Any]]:
@@ -54,13 +59,34 @@ def test_every_command_on_the_page_is_one_that_lockstep_takes() -> None:
 
 
 def test_the_workflow_runs_what_exists() -> None:
-    runs = [str(step["run"]) for step in steps() if "run" in step]
-    made = [line for line in runs if line.startswith("make ")]
-    assert made
-    assert all(target in TARGETS for line in made for target in line.split()[1:])
-    (nightly,) = [line for line in runs if line not in made]
-    assert accepted(nightly) == "nightly"
-    assert "--summary" in nightly
+    for of, option in ((steps(), "--summary"), (tickets()["steps"], "--tickets-only")):
+        runs = [str(step["run"]) for step in of if "run" in step and not step["run"].startswith("sudo ")]
+        made = [line for line in runs if line.startswith("make ")]
+        assert made
+        assert all(target in TARGETS for line in made for target in line.split()[1:])
+        (nightly,) = [line for line in runs if line not in made]
+        assert accepted(nightly) == "nightly"
+        assert option in nightly
+
+
+def test_no_token_is_there_while_releases_run() -> None:
+    """Nor in the folder that a checkout leaves; the job that has one runs nothing but the ticket command."""
+    text, other = blocks("yaml")
+    assert "token" not in text.lower().replace("# else the job's token lies in .git/config", "")
+    assert "--sandbox" in text
+    assert [line for line in other.splitlines() if "GH_TOKEN" in line] == ["        GH_TOKEN: ${{ github.token }}"]
+    for step in (*steps(), *tickets()["steps"]):
+        if str(step.get("uses", "")).startswith("actions/checkout"):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_the_job_for_tickets_takes_the_state_of_this_night_and_hands_it_on() -> None:
+    of = {str(s["uses"]).partition("@")[0]: s["with"] for s in tickets()["steps"] if "cache" in s.get("uses", "")}
+    night = {str(s["uses"]).partition("@")[0]: s["with"] for s in steps() if "cache" in s.get("uses", "")}
+    restore, save = of["actions/cache/restore"], of["actions/cache/save"]
+    assert restore["key"] == night["actions/cache/save"]["key"]
+    assert save["key"].startswith(night["actions/cache/restore"]["restore-keys"])
+    assert len({with_["path"] for with_ in (*of.values(), *night.values())}) == 1, "it is part of what finds a cache"
 
 
 def test_the_workflow_needs_no_secret_and_keeps_its_state_after_a_red_night() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -23,9 +22,7 @@ from harness.verdicts.verdict import CellRecord, Verdict
 
 COMMAND = Path(sys.executable).with_name("lockstep")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
-"""For what no portable interface tells: the processes of a run by a mark in their environment. Linux, so CI, has it."""
-MARK = "LOCKSTEP_TEST_RUN"
-"""An environment variable that every process of a run inherits, so that none can hide."""
+"""For what no portable interface tells: the processes of a run, by their environment. Linux, so CI, has it."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +106,11 @@ class Running:
         self.out = folder / name
         self._temporary = folder / "tmp"
         self._temporary.mkdir()
-        self._mark = secrets.token_hex(16)
         options = ["--out", str(self.out), "--envs", str(environments)]
         self.process = subprocess.Popen(
             [str(COMMAND), "run", *arguments, *options],
             cwd=folder,
-            env={**os.environ, "TMPDIR": str(self._temporary), MARK: self._mark},
+            env={**os.environ, "TMPDIR": str(self._temporary)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -139,8 +135,7 @@ class Running:
 
     def processes(self) -> list[int]:
         """Every process of this run. Empty where there is no /proc."""
-        mark = f"{MARK}={self._mark}".encode()
-        return [int(p.parent.name) for p in Path("/proc").glob("[0-9]*/environ") if mark in _content(p)]
+        return processes_in(self._temporary)
 
     def rank(self, number: int) -> tuple[int, str] | None:
         """A process of that rank of a cell that goes on, and the folder of its trace; told by the log it writes to."""
@@ -162,6 +157,12 @@ class Running:
 def run(folder: Path, environments: Path, *arguments: str, timeout: float = 600.0, name: str = "out") -> Run:
     """Run `lockstep run` with these arguments to its end."""
     return Running(folder, environments, *arguments, name=name).finish(timeout)
+
+
+def processes_in(temporary: Path) -> list[int]:
+    """Processes whose temporary files go below that folder, as those of all that a command has started do."""
+    mark = f"TMPDIR={temporary}".encode()
+    return [int(p.parent.name) for p in Path("/proc").glob("[0-9]*/environ") if mark in _content(p)]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

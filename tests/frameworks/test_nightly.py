@@ -6,6 +6,7 @@ Small nights: one framework on one or two scenarios, and one canary.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from harness.environments import recipes
 from harness.nightly import outbox, record
 from harness.nightly.record import Night
 from harness.verdicts import verdict
-from tests.frameworks.command import COMMAND, MARK, needs_proc, wait_until
+from tests.frameworks.command import COMMAND, needs_proc, processes_in, wait_until
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]
 
@@ -41,13 +42,18 @@ class Place:
     def home(self) -> Path:
         return self.folder / "nights of it"
 
+    @property
+    def temporary(self) -> Path:
+        return self.folder / "tmp"
+
     def start(self, *arguments: str, canary: str = "0.18.9") -> subprocess.Popen[str]:
+        self.temporary.mkdir(exist_ok=True)
         (self.folder / "canaries.toml").write_text(CANARY.format(release=canary))
         options = ["--dir", str(self.home), "--envs", str(self.envs), "--canaries", "canaries.toml"]
         return subprocess.Popen(
             [str(COMMAND), "nightly", *options, *arguments],
             cwd=self.folder,
-            env={**os.environ, MARK: str(self.folder), "LOCKSTEP_HISTORY": str(self.folder / "history.sqlite")},
+            env={**os.environ, "TMPDIR": str(self.temporary), "LOCKSTEP_HISTORY": str(self.folder / "history.sqlite")},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -63,20 +69,12 @@ class Place:
         assert wait_until(lambda: not self.processes(), 10.0), "no process is left"
         return process.returncode, printed
 
-    def processes(self) -> list[str]:
-        mark = f"{MARK}={self.folder}".encode()
-        return [p.parent.name for p in Path("/proc").glob("[0-9]*/environ") if mark in _content(p).split(b"\0")]
+    def processes(self) -> list[int]:
+        return processes_in(self.temporary)
 
     @property
     def nights(self) -> list[Night]:
         return record.nights(self.home)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 @pytest.fixture
@@ -84,6 +82,7 @@ def place(tmp_path: Path, environments: Path) -> Place:
     return Place(tmp_path, environments)
 
 
+SANDBOX = ("--sandbox",) if shutil.which("bwrap") else ()
 SMALL = ("--only", "torch==2.13.0", "--scenario", "sft-ragged")
 
 
@@ -96,7 +95,7 @@ def test_a_quiet_night_and_one_that_lost_its_canary(place: Place) -> None:
     assert {cell.verdict for cell in night.cells} == {"pass"}
     assert "torch==2.13.0" in night.plan.requests
     assert verdict.read(place.home / record.NIGHTS / night.name).complete
-    status, printed = place.night(*SMALL, canary=NEWEST)
+    status, printed = place.night(*SMALL, *SANDBOX, canary=NEWEST)
     assert status == 3
     assert "red, the harness is broken" in printed
     assert f"in deepspeed=={NEWEST} on sft-ragged-zero2-offload: the cell is pass" in " ".join(printed.split())

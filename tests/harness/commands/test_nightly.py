@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -331,6 +332,30 @@ def test_a_record_that_was_changed_is_one_line(
     status, line = refused(capsys, *LIMITED)
     assert (status, "move its folder away" in line) == (3, True)
     assert not (here / "esc").exists()
+
+
+def test_tickets_alone_are_told_without_a_night(
+    here: Path, capsys: pytest.CaptureFixture[str], frameworks: dict[str, str]
+) -> None:
+    """What a night without a command left for it; once, and again where the command fails."""
+    frameworks["torch==2.13.0/sft-ragged"] = DROPPED
+    assert cli.call(["nightly", *LIMITED]) == 1
+    alone = ["nightly", "--dir", "d", "--tickets-only"]
+    before = sorted((here / "d" / NIGHTS).iterdir())
+    assert cli.call([*alone, "--ticket-command", "false"]) == 3
+    assert "the ticket command failed" in capsys.readouterr().err
+    tell = f'{sys.executable} -c \'import sys; print(*sys.argv[1:2], file=open("told", "a"))\''
+    assert [cli.call([*alone, "--ticket-command", tell]) for _ in range(2)] == [0, 0]
+    assert (here / "told").read_text() == "open\n"
+    assert sorted((here / "d" / NIGHTS).iterdir()) == before
+
+
+def test_tickets_alone_need_a_command_and_a_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in ((["--dir", "d"], "give it with --ticket-command"), (["--dir", "none"], "give their folder")):
+        command = [] if "d" in words else ["--ticket-command", "true"]
+        status, line = refused(capsys, *words, "--tickets-only", *command)
+        assert status == 2
+        assert said in line
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,10 +34,11 @@ packages = ["slow=={version}"]
 
 # A build backend that says when it has begun, and goes on when it is told to.
 BACKEND = """
-import pathlib, sys, time, zipfile
+import os, pathlib, sys, time, zipfile
 sys.path.insert(0, ".")
 def build_wheel(directory, config_settings=None, metadata_directory=None):
     house = pathlib.Path({house!r})
+    (house / "variables").write_text("".join(f"{{k}}={{v}}\\n" for k, v in os.environ.items()))
     (house / "began").touch()
     while (house / "hold").exists():
         time.sleep(0.02)

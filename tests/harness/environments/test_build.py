@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +15,7 @@ from harness.environments import claims, store
 from harness.environments.build import BuildFailed, Environment, ensure, ensure_all
 from harness.environments.environment import RECORD
 from harness.environments.request import BadRequest, parse
+from tests.harness.processes import children, descendants
 
 
 class House(Protocol):
@@ -161,29 +161,29 @@ def test_no_uv_says_how_to_get_it(house: House, root: Path, monkeypatch: pytest.
         build("toy", root)
 
 
-@pytest.mark.parametrize("orphan", ["finishes", "is killed too"])
-def test_a_build_killed_half_way_is_built_anew(house: House, root: Path, orphan: str) -> None:
+@pytest.mark.parametrize("whom", ["it", "it and the keeper of its installer", "the keeper of its installer"])
+def test_a_build_killed_half_way_ends_and_is_built_anew(house: House, root: Path, whom: str) -> None:
+    """The installer, the build of a package and their claim go with it: nobody waits for them."""
     house.hold.touch()
     killed = other(house, root, "slow")
     wait_for(house.began)
-    # What a process of its group looks like from outside: the installer, which outlives its parent.
-    installers = children(killed.pid)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert len(leftovers(root)) == 1
+    (keeper,) = children(killed.pid)
+    below = [keeper, *descendants(keeper)]
+    assert len(below) >= 3, "uv as well, and the build that it runs"
+    for process in {"it": [killed.pid], "the keeper of its installer": [keeper]}.get(whom, [keeper, killed.pid]):
+        os.kill(process, signal.SIGKILL)
+    assert killed.wait(timeout=30) != 0
+    deadline = time.monotonic() + 10
+    while [p for p in below if Path(f"/proc/{p}").exists()]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     assert not [each for each in store.stored(root) if each.whole]
-    if orphan == "is killed too":
-        for pid in installers:
-            os.killpg(pid, signal.SIGKILL)
-    threading.Timer(0.5, house.hold.unlink).start()
-    assert installed(build("slow", root), "slow") == "1.0"
+    house.began.unlink()
+    house.hold.unlink()
+    notes: list[str] = []
+    assert installed(ensure(parse("slow"), root, notes.append), "slow") == "1.0"
+    assert not [note for note in notes if "waiting" in note]
     assert not leftovers(root)
-
-
-def children(pid: int) -> list[int]:
-    return [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]
 
 
 def test_an_interrupt_kills_the_installer_and_leaves_nothing(house: House, root: Path) -> None:
@@ -242,6 +242,55 @@ def test_a_users_own_interpreter_is_taken_as_it_is(house: House, root: Path) -> 
     assert set(built.lock) <= set(own.lock)
     assert own.extensions != built.extensions
     assert "PYTHONDONTWRITEBYTECODE" not in own.variables
+
+
+SECRETS = {
+    "GH_TOKEN": "hush-1", "AWS_SECRET_ACCESS_KEY": "hush-2", "HF_TOKEN": "hush-3", "WANDB_API_KEY": "hush-4",
+    "NVIDIA_API_KEY": "hush-5", "OPENAI_API_KEY": "hush-6", "DATABASE_URL": "hush-7", "PGPASSWORD": "hush-8",
+}  # fmt: skip
+
+
+def test_no_secret_reaches_the_build_of_a_package(house: House, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    build("slow", root)
+    seen = (house.folder / "variables").read_text()
+    assert "PATH=" in seen
+    assert "hush" not in seen
+
+
+def asking(folder: Path, body: str) -> str:
+    """A request for an interpreter that does something else when it is asked what it has."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\n{body}\n")
+    python.chmod(0o755)
+    return f"toy@{python}"
+
+
+def test_no_secret_reaches_a_users_own_interpreter(
+    house: House, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BuildFailed, match="status 3") as caught:
+        build(asking(tmp_path, "/usr/bin/env >&2; exit 3"), root)
+    assert "PATH=" in caught.value.tail
+    assert "hush" not in caught.value.tail
+
+
+def test_an_interpreter_that_prints_without_end_is_ended(house: House, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match="this interpreter prints more than 8 MiB"):
+        build(asking(tmp_path, "exec yes"), root)
+
+
+def test_an_interpreter_that_hangs_is_ended_with_what_it_started(
+    house: House, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.environments.interpreter.TIMEOUT", 1.0)
+    with pytest.raises(BuildFailed, match="says nothing for 1 s"):
+        build(asking(tmp_path, f"sleep 600 & echo $! > {tmp_path}/sleeping; wait"), root)
+    process = int((tmp_path / "sleeping").read_text())
+    assert not Path(f"/proc/{process}").exists()
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,44 @@ from harness.launch.template import Template
 ADAPTER = "misbehaving_sft"
 
 SOURCE = '''
-import os, signal, subprocess, sys, time
+import os, signal, stat, subprocess, sys, time
 from pathlib import Path
 import torch
 from adapters.inside.rank import init_distributed
+
+def daemon(note):
+    """A process in a session of its own whose parents have ended."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.closerange(3, 256)
+            Path(note, f"pid-{os.getpid()}").touch()
+            time.sleep(600)
+        os._exit(0)
+
+def at_import():
+    how = os.environ.get("AT_IMPORT")
+    if how == "daemon":
+        daemon(os.environ["NOTES"])
+    if how == "child":
+        subprocess.Popen(["true"])
+    if how == "hang":
+        Path(os.environ["NOTES"], f"pid-{os.getpid()}").touch()
+        time.sleep(600)
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "say":
+        write_to_sockets(os.environ["LINE"].encode() * int(os.environ["TIMES"]))
+
+def write_to_sockets(line):
+    for fd in range(3, 256):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                os.write(fd, line)
+        except OSError:
+            pass
+
+at_import()
 
 def unsupported(scenario, version):
     return "misbehaving 1 has no sharding" if scenario.sharding != "none" else None
@@ -86,6 +120,29 @@ def do_orphan(job, rank):
 
 def do_silent(job, rank):
     os._exit(0)
+
+def do_leave(job, rank):
+    """Its peer notices that it is gone, and complains."""
+    init_distributed(job)
+    if rank == 1:
+        os._exit(0)
+    torch.distributed.barrier()
+
+def do_leave_late(job, rank):
+    if rank == 1:
+        os._exit(0)
+    time.sleep(600)
+
+def do_write(job, rank):
+    write_to_sockets(b"hello\\n")
+
+def do_kill_keeper(job, rank):
+    if rank == 1:
+        os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+
+def do_tell_variables(job, rank):
+    Path(job.trace, f"variables-{rank}").write_text("".join(f"{k}={v}\\n" for k, v in os.environ.items()))
 '''
 
 

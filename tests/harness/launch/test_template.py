@@ -19,6 +19,7 @@ import pytest
 from adapters.contract import CRASH, END, Job, tensors_file
 from harness.launch.outcome import TAIL
 from harness.launch.template import Template, TemplateFailed
+from tests.harness.processes import children
 
 Make = Callable[..., Job]
 Survivors = Callable[[Job], list[int]]
@@ -79,10 +80,37 @@ def test_an_exit_is_a_crash(template: Template, job: Make) -> None:
 
 def test_ranks_that_end_early_without_a_word_are_a_crash(template: Template, job: Make) -> None:
     outcome = template.run(job("silent"), 60)
-    assert (outcome.status, outcome.reason) == (
-        "crashed",
-        "all ranks ended without an error, but the trace has no end.json",
-    )
+    assert outcome.status == "crashed"
+    assert outcome.reason in {f"rank {rank}: exited with status 0, but the trace has no end.json" for rank in (0, 1)}
+
+
+def test_a_rank_that_leaves_is_the_cause_even_if_its_peer_complains(template: Template, job: Make) -> None:
+    cell = job("leave")
+    outcome = template.run(cell, 60)
+    assert "RuntimeError" in (Path(cell.trace) / "log-r00.txt").read_text(), "it does complain"
+    assert outcome.reason == "rank 1: exited with status 0, but the trace has no end.json"
+
+
+def test_a_rank_that_leaves_unnoticed_is_told_at_the_timeout(template: Template, job: Make) -> None:
+    outcome = template.run(job("leave_late"), 1.5)
+    assert outcome.reason == "not finished after 1.5 s; still running: 0; rank 1 has exited with status 0"
+
+
+def test_a_killed_keeper_of_ranks_is_the_cause_and_nothing_is_left(
+    template: Template, job: Make, survivors: Survivors
+) -> None:
+    cell = job("kill_keeper")
+    outcome = template.run(cell, 60)
+    assert (outcome.status, outcome.reason) == ("crashed", "the process that keeps the ranks was killed by SIGKILL")
+    assert outcome.seconds < 10
+    assert survivors(cell) == []
+    assert template.run(job(), 60).status == "finished"
+
+
+def test_ranks_cannot_write_to_the_channel_of_the_template(template: Template, job: Make) -> None:
+    before = template.process
+    assert [template.run(job(how), 60).status for how in ("write", None)] == ["finished", "finished"]
+    assert template.process == before
 
 
 def test_a_hang_ends_at_the_timeout(template: Template, job: Make, survivors: Survivors) -> None:
@@ -158,23 +186,24 @@ runner.run(job, 120)
 def test_a_killed_harness_leaves_nothing(
     variables: dict[str, str], job: Make, survivors: Survivors, tmp_path: Path, launcher: str
 ) -> None:
-    cell, everything = job("hang"), tmp_path / "temporary"
-    everything.mkdir()
-    arguments = [sys.executable, "-c", HARNESS, cell.dumps(), launcher, *(f"{k}={v}" for k, v in variables.items())]
-    harness = subprocess.Popen(arguments, env={**os.environ, "TMPDIR": str(everything)})
-    _wait_for_ranks(cell)
-    harness.kill()
-    harness.wait()
+    cell = job("hang")
+    with _harness(cell, launcher, variables, tmp_path) as harness:
+        _wait_for_ranks(cell)
+        harness.kill()
     assert survivors(cell) == []
-    deadline = time.monotonic() + 5
-    while list(everything.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert list(everything.iterdir()) == []
+    _await(lambda: not list((tmp_path / "temporary").iterdir()))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("whom", "reason"),
+    [
+        ("template", "the template process was killed by SIGKILL"),
+        ("keeper", "the process that keeps the template was killed"),
+    ],
+)
 def test_a_template_that_dies_takes_its_cells_along_and_is_started_again(
-    variables: dict[str, str], job: Make, survivors: Survivors, tmp_path: Path
+    variables: dict[str, str], job: Make, survivors: Survivors, tmp_path: Path, whom: str, reason: str
 ) -> None:
     cell = job("hang")
     with Template(Path(sys.executable), cell.adapter, variables, tmp_path / "log.txt") as template:
@@ -183,10 +212,9 @@ def test_a_template_that_dies_takes_its_cells_along_and_is_started_again(
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(template.run, cell, 60)
             _wait_for_ranks(cell)
-            os.kill(template.process, signal.SIGKILL)
+            os.kill(template.process if whom == "keeper" else children(template.process)[0], signal.SIGKILL)
             outcome = running.result(20)
-        assert outcome.status == "crashed"
-        assert outcome.reason == "the template process ended while the cell ran"
+        assert (outcome.status, outcome.reason) == ("crashed", reason)
         assert survivors(cell) == []
         assert template.run(job(), 60).status == "finished"
 
@@ -218,6 +246,114 @@ def test_an_adapter_that_does_not_import_says_why(job: Make, tmp_path: Path) -> 
         outcome = template.run(job(), 60)
     assert outcome.status == "crashed"
     assert "No module named" in str(outcome.reason)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["close", "kill the template", "kill the harness"])
+def test_a_daemon_from_an_import_ends_with_its_template(
+    variables: dict[str, str], job: Make, tmp_path: Path, how: str
+) -> None:
+    """Two forks, a session of its own, all descriptors closed."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    own = {**variables, "AT_IMPORT": "daemon", "NOTES": str(notes)}
+    if how == "kill the harness":
+        cell = job("hang")
+        with _harness(cell, "template", own, tmp_path) as harness:
+            _wait_for_ranks(cell)
+            _assert_alive(notes)
+            harness.kill()
+    else:
+        with Template(Path(sys.executable), job().adapter, own, tmp_path / "log.txt") as template:
+            template.start()
+            _assert_alive(notes)
+            if how == "kill the template":
+                assert template.process is not None
+                os.kill(children(template.process)[0], signal.SIGKILL)
+                _assert_gone(notes)
+    _assert_gone(notes)
+
+
+@pytest.mark.slow
+def test_a_killed_harness_ends_a_template_that_hangs_in_its_import(
+    variables: dict[str, str], job: Make, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    own = {**variables, "AT_IMPORT": "hang", "NOTES": str(notes)}
+    with _harness(job(), "template", own, tmp_path) as harness:
+        _await(lambda: list(notes.iterdir()))
+        harness.kill()
+    _assert_gone(notes)
+    _await(lambda: not list((tmp_path / "temporary").iterdir()))
+
+
+@pytest.mark.slow
+def test_a_child_of_an_import_that_ends_is_none_of_the_cells(
+    variables: dict[str, str], job: Make, tmp_path: Path
+) -> None:
+    own = {**variables, "AT_IMPORT": "child"}
+    with Template(Path(sys.executable), job().adapter, own, tmp_path / "log.txt") as template:
+        assert template.run(job(), 60).status == "finished"
+
+
+def test_a_template_that_is_killed_in_its_import_is_said_to_be(
+    variables: dict[str, str], job: Make, tmp_path: Path
+) -> None:
+    own = {**variables, "AT_IMPORT": "die"}
+    said = pytest.raises(TemplateFailed, match=r"failed: the template process was killed by SIGKILL$")
+    with Template(Path(sys.executable), job().adapter, own, tmp_path / "log.txt") as template, said:
+        template.start()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hello\n", "[]\n", "{}\n", '{"ready": 1}\n', '{"id": "7", "lost": "x"}\n', '{"id": [], "lost": "x"}\n',
+        '{"id": "0", "ended": [[0]], "killed": [], "timed_out": false}\n', "[" * 100_000 + "\n", "x" * 100_000,
+        '{"id": "0", "ended": 1, "killed": [], "timed_out": false}\n', '{"ready": true}\n{"ready": true}\n',
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_whatever_else_comes_on_its_channel_ends_a_template_at_once(
+    variables: dict[str, str], job: Make, tmp_path: Path, line: str
+) -> None:
+    own = {**variables, "AT_IMPORT": "say", "LINE": line, "TIMES": "1" if line.endswith("\n") else "20"}
+    begun = time.monotonic()
+    with Template(Path(sys.executable), job().adapter, own, tmp_path / "log.txt") as template:
+        outcome = template.run(job("hang"), 60)
+    assert "to the channel of its template process, which was ended" in str(outcome.reason)
+    assert len(str(outcome.reason)) < 250
+    assert time.monotonic() - begun < 30
+
+
+def _harness(cell: Job, launcher: str, variables: dict[str, str], tmp_path: Path) -> subprocess.Popen[bytes]:
+    """Another process that runs a cell, with a folder of its own for temporary files."""
+    (tmp_path / "temporary").mkdir()
+    arguments = [sys.executable, "-c", HARNESS, cell.dumps(), launcher, *(f"{k}={v}" for k, v in variables.items())]
+    return subprocess.Popen(arguments, env={**os.environ, "TMPDIR": str(tmp_path / "temporary")})
+
+
+def _noted(notes: Path) -> list[int]:
+    return [int(path.name.partition("-")[2]) for path in notes.glob("pid-*")]
+
+
+def _assert_alive(notes: Path) -> None:
+    _await(lambda: _noted(notes))
+    for process in _noted(notes):
+        os.kill(process, 0)
+
+
+def _assert_gone(notes: Path) -> None:
+    assert _noted(notes)
+    _await(lambda: not [p for p in _noted(notes) if Path(f"/proc/{p}").exists()])
+
+
+def _await(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def _wait_for_ranks(cell: Job) -> None:

@@ -7,20 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from harness.environments.variables import BadVariable
 from harness.launch.pythonpath import adapters_alone
-from harness.launch.variables import child_environment
+from harness.launch.variables import child_environment, passed
 
 
 def test_another_job_and_another_python_do_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = ["RANK", "WORLD_SIZE", "MASTER_PORT", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TORCHELASTIC_RUN_ID"]
-    foreign.append("LOCKSTEP_PATCH")
-    for name in [*foreign, "DS_ACCELERATOR", "KEPT"]:
+    foreign += ["LOCKSTEP_PATCH", "GH_TOKEN", "UNKNOWN"]
+    for name in [*foreign, "DS_ACCELERATOR", "LC_ALL"]:
         monkeypatch.setenv(name, "foreign")
     result = child_environment(Path("/env/bin/python"), {"DS_ACCELERATOR": "cpu"}, Path("/alone"))
     assert not {n for n in foreign if result.get(n) == "foreign"}
-    assert (result["KEPT"], result["DS_ACCELERATOR"], result["OMP_NUM_THREADS"]) == ("foreign", "cpu", "1")
+    assert (result["LC_ALL"], result["DS_ACCELERATOR"], result["OMP_NUM_THREADS"]) == ("foreign", "cpu", "1")
     assert result["PATH"].split(os.pathsep)[0] == "/env/bin"
     assert result["PYTHONPATH"] == "/alone"
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "PYTHONPATH", "RANK", "LOCKSTEP_PATCH", "NOT_SET"])
+def test_what_lockstep_sets_and_what_is_not_there_cannot_be_passed_on(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with pytest.raises(BadVariable, match=f"^--pass-env {name}: "):
+        passed([name])
+
+
+def test_what_the_user_names_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINE", "1")
+    assert passed(["MINE"]) == {"MINE": "1"}
 
 
 def test_an_environment_may_have_a_path_of_its_own() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.environments.patch import load
 from harness.environments.request import Request
-from harness.session.plan import BadPlan, Choice, check_fault, choose, release
+from harness.session.plan import BadPlan, Choice, Confinement, Plan, check_fault, choose, release
 
 TORCH = Request("torch", "2.13.0")
 OLD = Request("deepspeed", "0.18.9")
@@ -48,3 +48,10 @@ def test_names_of_releases() -> None:
     assert release(Request("torch", python=Path("/opt/python"), patch=patch), "2.13.0") == f"2.13.0+own.{mark}"
     trl = Request("trl", "1.16.0", (("deepspeed", "0.18.9"),), patch=patch)
     assert release(trl, "1.16.0") == f"1.16.0+{mark},deepspeed==0.18.9"
+
+
+def test_the_command_of_a_cell_has_what_it_was_kept_from_and_given() -> None:
+    plan = Plan((), (Choice("sft-ragged"),), confinement=Confinement(sandbox=True, passed=("ONE", "TWO")))
+    command = plan.command(TORCH, Choice("sft-ragged"))
+    words = "lockstep run --framework torch==2.13.0 --scenario sft-ragged --pass-env ONE --pass-env TWO --sandbox"
+    assert command == words

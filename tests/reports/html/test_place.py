@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,49 @@ def test_what_fails_leaves_the_older_one(tmp_path: Path) -> None:
         fail(out)
     assert (out / "index.html").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["html"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from reports.html import place
+rename, count = Path.rename, 0
+def killed(self, target):
+    global count
+    count += 1
+    if count == int(sys.argv[2]):
+        os._exit(9)
+    return rename(self, target)
+Path.rename = killed
+with place.whole(Path(sys.argv[1]), Path("/nowhere/run")) as folder:
+    (folder / "index.html").write_text("second")
+    if sys.argv[2] == "0":
+        os._exit(9)
+"""
+
+
+@pytest.mark.parametrize("when", ["0", "1", "2"])
+def test_what_a_killed_one_has_left_goes_with_the_next(tmp_path: Path, when: str) -> None:
+    """While it writes, and before each of the two steps that put it in its place."""
+    out = tmp_path / "html"
+    put(out, "first")
+    command = [sys.executable, "-c", KILLED, str(out), when]
+    assert subprocess.run(command, check=False, cwd=Path(place.__file__).parents[2]).returncode == 9
+    assert len(list(tmp_path.iterdir())) > 1
+    with place.whole(out, RUN) as folder:
+        assert (out / "index.html").read_text() == "first", "nothing was lost"
+        (folder / "index.html").write_text("third")
+    assert (out / "index.html").read_text() == "third"
+    assert [path.name for path in tmp_path.iterdir()] == ["html"]
+
+
+def test_what_another_one_writes_at_the_same_time_stays(tmp_path: Path) -> None:
+    out = tmp_path / "html"
+    with place.whole(out, RUN) as folder:
+        (folder / "index.html").write_text("first")
+        put(out, "second")
+        assert folder.is_dir()
+    assert (out / "index.html").read_text() == "first"
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])
