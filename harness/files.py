@@ -29,8 +29,8 @@ class TooLarge(Refused):
 class NotRegular(Refused):
     """A pipe, a device, a socket or a folder in the place of a file: reading it may wait or go on for ever."""
 
-    def __init__(self) -> None:
-        super().__init__(errno.EINVAL, "it is no regular file")
+    def __init__(self, mode: int) -> None:
+        super().__init__(errno.EINVAL, "Is a directory" if stat.S_ISDIR(mode) else "it is no regular file")
 
 
 class Link(Refused):
@@ -56,9 +56,10 @@ def opened(path: Path, follow: bool = True) -> Iterator[BufferedReader]:
         raise
     except ValueError as error:  # a NUL in the name
         raise OSError(errno.EINVAL, str(error)) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise NotRegular
+        raise NotRegular(mode)
     with os.fdopen(descriptor, "rb") as file:
         yield file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -25,12 +25,26 @@ from harness.verdicts.findings import UNKNOWN_CODES, Diagnosis, Finding
 
 SCHEMA = 1
 FILE = "verdict.json"
-MAX_BYTES = 32 * 2**20
-"""A cell takes 500 bytes, one with many findings some ten thousand."""
+MAX_BYTES = 16 * 2**20
+"""A cell takes 1,400 bytes in the mean of a run of everything, one with many findings 6,000."""
 
 T = TypeVar("T")
-# A list that is wrong is wrong at its first item: a million of them must not become a million complaints.
-Many = Annotated[list[T], FailFast()]
+
+
+class _First(FailFast):
+    """A list that is wrong is told by its first fault: a million of them must not become a million complaints."""
+
+    __hash__ = object.__hash__  # so that it may be part of a union
+
+
+Many = Annotated[list[T], _First()]
+
+
+def _few(summary: object) -> object:
+    if isinstance(summary, dict) and len(summary) > len(get_args(Outcome)) + len(OUTCOMES_OF_OLD):
+        raise ValueError("counts more outcomes than there are")
+    return summary
+
 
 Outcome = Literal["pass", "fail", "accepted", "unknown", "unsupported"]
 
@@ -186,7 +200,7 @@ class RowRecord(BaseModel):
 
     step: int
     row: int
-    spans: Many[list[tuple[int, int, float]] | None]
+    spans: Many[Many[tuple[int, int, float]] | None]
     """For each group: first and last position and weight x N of each stretch of equally weighted tokens; stretches
     without weight are left out. None where the group's weights are not known, or it did not train on the row."""
 
@@ -204,7 +218,7 @@ class ViewRecord(BaseModel):
     """The group that most frameworks are in; None where the vote is even, or nobody agrees."""
     distances: Many[DistanceRecord] = Field(default_factory=list)
     rows: Many[RowRecord] = Field(default_factory=list)
-    inputs: Many[list[str]] = Field(default_factory=list)
+    inputs: Many[Many[str]] = Field(default_factory=list)
     """Cells that were fed the same tokens, masks and positions in every global batch, as far as each shows; those of
     most families of frameworks first."""
     inputs_majority: int | None = None
@@ -232,7 +246,7 @@ class Verdict(BaseModel):
     cells: Many[CellRecord] = Field(default_factory=list)
     views: Many[ViewRecord] = Field(default_factory=list)
     """Scenarios that more than one framework ran, once the run is complete."""
-    summary: dict[str, int] = Field(default_factory=dict)
+    summary: Annotated[dict[str, int], BeforeValidator(_few)] = Field(default_factory=dict)
     """Cells by verdict."""
     complete: bool = False
     """False while the run goes on, and for ever if it was interrupted."""

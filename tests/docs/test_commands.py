@@ -90,6 +90,7 @@ ELSEWHERE = {
     "make test-fast": ".ci/run::make test",
     "make clean-cells": "tests/frameworks/test_clean.py::test_tied_embeddings_in_bf16_raise_no_false_alarm",
     "make kills": "tests/kills/test_kills.py::test_nothing_is_left_and_nothing_lost",
+    "make fuzz": "tests/harness/traces/test_mutants.py::test_no_mutant_passes_that_changed_what_is_judged",
     "make bench": "tests/frameworks/test_bench.py::test_what_is_written",
 }
 """Commands that take long, or need what is not everywhere, and what runs them, perhaps on less."""

@@ -98,6 +98,8 @@ def _of(trace: Path, count: int, seed: int, cache: BasisCache) -> int:
             signal.alarm(0)
             longest = max(longest, time.monotonic() - began)
             outcomes[outcome] += 1
+            if not (number + 1) % 50:
+                print(f"  {number + 1}: {dict(outcomes)}", flush=True)
             inside.update(f.message for f in findings if " crashed: " in f.message)
             if outcome == "pass":
                 passed[f"{mutation.file}: {mutation.what}: {mutation.how}"] += 1

@@ -75,6 +75,7 @@ class Copy:
             header = self.json(HEADER)
             right = scenario_from_dict(header["scenario"]).hash
             if hashed and header["scenario_hash"] != right:
-                self.write(HEADER, json.dumps({**header, "scenario_hash": right}).encode())
+                # In place, so that nothing else of the file changes, such as a key that stands there twice.
+                self.write(HEADER, self.bytes(HEADER).replace(header["scenario_hash"].encode(), right.encode()))
         end = self.json(END)
         self.write(END, json.dumps({**end, "files": digests(self.folder)}).encode())

@@ -104,5 +104,5 @@ def test_a_verdict_of_a_million_faults_is_told_by_its_first(tmp_path: Path, cont
 
 def test_a_verdict_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     (tmp_path / verdict.FILE).write_bytes(b" " * (verdict.MAX_BYTES + 1))
-    with pytest.raises(UnreadableVerdict, match="it has more than 33554432 bytes"):
+    with pytest.raises(UnreadableVerdict, match="it has more than 16777216 bytes"):
         verdict.read(tmp_path)

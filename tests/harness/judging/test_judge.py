@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from harness.oracle.basis_cache import BasisCache
 from harness.traces import text_files
 from harness.traces.batch import right_rows
 from harness.verdicts import verdict
+from harness.verdicts.verdict import CellRecord, Verdict
 from tests.faults import simulate
 from tests.harness import breaking
 
@@ -207,3 +209,24 @@ def test_weights_that_follow_the_marks_are_no_second_cause(good: Path, tmp_path:
     assert "a token of the responses that is left out" in left_out.message
     assert left_out.observed == pytest.approx(0.0, abs=1e-5)
     assert left_out.expected == result.steps[0].clip_expected
+
+
+def test_tokens_that_take_too_much_memory_are_not_weighed(
+    good: Path, bases: BasisCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "MAX_MEMORY", 1000)
+    (finding,) = judge.judge(good, bases).findings
+    assert finding.code == "run.incomplete"
+    assert "GiB to weigh, and the judge takes at most" in finding.message
+
+
+@pytest.mark.parametrize("changed", [{"framework": "trl"}, {"scenario_hash": "0" * 16}])
+def test_another_cells_trace_is_unknown(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, str]
+) -> None:
+    shutil.copytree(good, tmp_path / "cells" / "one")
+    fields = {"framework": "torch", "version": "1", "scenario": "small", "verdict": "pass", "trace": "cells/one"}
+    for cell, status in (({}, 0), (changed, 3)):
+        verdict.write(Verdict(cells=[CellRecord.model_validate({**fields, **cell})]), tmp_path)
+        assert cli.call(["judge", str(tmp_path)]) == status
+    assert "is of another cell" in " ".join(capsys.readouterr().out.split())

@@ -170,3 +170,15 @@ def test_a_header_of_180_mb_does_not_reach_the_library() -> None:
     content = (180 * 10**6).to_bytes(8, "little") + b"{" + b" " * (180 * 10**6)
     with pytest.raises(tensor_file.BadTensors, match="its header has 180000000 bytes, at most 2048 are read"):
         tensor_file.load(content, WANTED)
+
+
+def test_a_mean_of_squares_below_zero(trace: Path, bases: BasisCache) -> None:
+    breaking.tensors(trace, lambda t: t["exp_avg_sq/lm_head.weight"].neg_(), step=1)
+    assert "exp_avg_sq/lm_head.weight after step 1 holds a mean of squares below 0" in unreadable_later(trace, bases)
+
+
+def unreadable_later(trace: Path, bases: BasisCache) -> str:
+    """The message of a trace that can be read, and whose numbers cannot be what they are said to be."""
+    (finding,) = judged(trace, bases)
+    assert finding.code == "run.unreadable"
+    return finding.message

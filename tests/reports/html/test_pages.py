@@ -334,7 +334,7 @@ def test_a_broken_trace_is_told_and_the_others_are_there(planted: Path, tmp_path
     (folder / "cells" / DROPPED / "header.json").write_text("{")
     (folder / "cells" / "right" / "recovered.json").write_text("[{}]")
     out = html.write(source.load(folder), folder / "html").parent
-    assert "header.json is not JSON" in read(out / "cells" / f"torch-{DROPPED}-{SCENARIO}.html").text
+    assert "header.json: it is not JSON" in read(out / "cells" / f"torch-{DROPPED}-{SCENARIO}.html").text
     assert len(list((out / "cells").iterdir())) == len(source.load(folder).cells)
 
 
