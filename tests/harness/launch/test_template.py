@@ -308,8 +308,8 @@ def test_a_template_that_is_killed_in_its_import_is_said_to_be(
 
 
 STRANGE = (
-    "hello\n", "x" * 100_000, "[" * 100_000 + "\n", "[]\n", "{}\n", '{"ready": 1}\n', '{"ready": true}\n{"ready": true}\n',
-    '{"id": "7", "lost": "x"}\n', '{"id": [], "lost": "x"}\n',
+    "hello\n", "x" * 100_000, "[" * 100_000 + "\n", "[]\n", "{}\n", '{"ready": 1}\n',
+    '{"ready": true}\n{"ready": true}\n', '{"id": "7", "lost": "x"}\n', '{"id": [], "lost": "x"}\n',
     '{"id": "0", "ended": [[0]], "killed": [], "timed_out": false}\n',
     '{"id": "0", "ended": 1, "killed": [], "timed_out": false}\n',
 )  # fmt: skip
