@@ -297,6 +297,7 @@ def test_a_child_of_an_import_that_ends_is_none_of_the_cells(
         assert template.run(job(), 60).status == "finished"
 
 
+@pytest.mark.slow
 def test_a_template_that_is_killed_in_its_import_is_said_to_be(
     variables: dict[str, str], job: Make, tmp_path: Path
 ) -> None:
@@ -306,15 +307,20 @@ def test_a_template_that_is_killed_in_its_import_is_said_to_be(
         template.start()
 
 
+STRANGE = (
+    "hello\n", "x" * 100_000, "[" * 100_000 + "\n", "[]\n", "{}\n", '{"ready": 1}\n',
+    '{"ready": true}\n{"ready": true}\n', '{"id": "7", "lost": "x"}\n', '{"id": [], "lost": "x"}\n',
+    '{"id": "0", "ended": [[0]], "killed": [], "timed_out": false}\n',
+    '{"id": "0", "ended": 1, "killed": [], "timed_out": false}\n',
+)  # fmt: skip
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
-    [
-        "hello\n", "[]\n", "{}\n", '{"ready": 1}\n', '{"id": "7", "lost": "x"}\n', '{"id": [], "lost": "x"}\n',
-        '{"id": "0", "ended": [[0]], "killed": [], "timed_out": false}\n', "[" * 100_000 + "\n", "x" * 100_000,
-        '{"id": "0", "ended": 1, "killed": [], "timed_out": false}\n', '{"ready": true}\n{"ready": true}\n',
-    ],
-    ids=range(11),
-)  # fmt: skip
+    [*STRANGE[:2], *(pytest.param(line, marks=pytest.mark.exhaustive) for line in STRANGE[2:])],
+    ids=range(len(STRANGE)),
+)
 def test_whatever_else_comes_on_its_channel_ends_a_template_at_once(
     variables: dict[str, str], job: Make, tmp_path: Path, line: str
 ) -> None:
