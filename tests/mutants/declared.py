@@ -47,6 +47,7 @@ DECLARED = (
         r".*",
         "how the global batch is dealt out: a right step does not depend on it",
     ),
+    Declared("header", r"scenario\.rows", r".*, each step's the same", "in which order, or behind the last step"),
     Declared("header", r"scenario\.model\.max_positions", r".*", "rotary positions have no end"),
     Declared("header", r"scenario\.(warmup_steps|schedule)", r".*", "a schedule without warm-up is constant"),
     Declared("header", r"scenario\.vocabulary", r".*", "a word that no row has"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from adapters.contract import END, HEADER, Scenario, batches_file, scenario_from_dict, steps_file, tensors_file
+from adapters.contract import END, HEADER, Row, Scenario, batches_file, scenario_from_dict, steps_file, tensors_file
 from tests.mutants.json_changes import Unchanged, change, choose, named, text, value_at
 from tests.mutants.trace import Copy
 
@@ -49,6 +50,8 @@ def _header(copy: Copy, draw: random.Random) -> Mutation:
     changed, path, how = change(document, draw, path)
     if path[:1] == ("scenario",) and "twice" not in how and _scenario(changed) == scenario is not None:
         raise Unchanged  # a field that may be left out
+    if path[:2] == ("scenario", "rows") and scenario and _batches_of(_scenario(changed)) == _batches_of(scenario):
+        how += ", each step's the same"
     copy.write(HEADER, text(changed).encode())
     return Mutation("header", named(path), how)
 
@@ -58,6 +61,14 @@ def _scenario(header: Any) -> Scenario | None:
         return scenario_from_dict(header["scenario"])
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def _batches_of(scenario: Scenario | None) -> list[Counter[Row]] | None:
+    """The rows of each step, in whatever order."""
+    if scenario is None:
+        return None
+    size = scenario.rows_per_step
+    return [Counter(scenario.rows[step * size : (step + 1) * size]) for step in range(scenario.steps)]
 
 
 def _seal(copy: Copy, draw: random.Random) -> Mutation:
