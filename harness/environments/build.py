@@ -7,10 +7,12 @@ import errno
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from harness import temporary
 from harness.environments import (
     bytecode,
     claims,
@@ -93,6 +95,8 @@ def _ensure(request: Request, root: Path, note: Note) -> Environment:
     lock = _lock(request, root, note)
     digest = _digest(request, lock)
     name = f"{request.framework}-{_release(request, lock)}-{digest[:12]}"
+    # An installer that outlived its keeper and its run would hold the claim for as long as it likes.
+    temporary.sweep(Path(tempfile.gettempdir()))
     # `take` looks again after every wait: another process may have built it, or `prune` removed it.
     while (record := store.take(root, name)) is None:
         with claims.exclusive(

@@ -70,6 +70,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--ranks": COUNTS,
         "--accepted": FILES,
         "--envs": ENVIRONMENTS,
+        "--pass-env": ("", "no such", "=", "\x1b", LONG),
     },
     "bisect": {
         "--scenario": (*SCENARIOS, "sft-*"),
@@ -85,6 +86,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--jobs": COUNTS,
         "--timeout": FLOATS,
         "--envs": ENVIRONMENTS,
+        "--pass-env": ("", "no such", "=", "\x1b", LONG),
     },
     "nightly": {
         "--dir": PLACES,
@@ -99,6 +101,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--keep-days": FLOATS,
         "--keep-gib": FLOATS,
         "--envs": ENVIRONMENTS,
+        "--pass-env": ("", "no such", "=", "\x1b", LONG),
     },
     "stock": {
         "--framework": NAMES,
@@ -110,6 +113,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--jobs": COUNTS,
         "--timeout": FLOATS,
         "--envs": (),  # nothing is built by this line
+        "--pass-env": ("", "no such", "=", "\x1b", LONG),
     },
     "judge": {"": FOLDERS},
     "explain": {"": FOLDERS},

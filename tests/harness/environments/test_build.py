@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from harness import temporary
 from harness.environments import claims, store
 from harness.environments.build import BuildFailed, Environment, ensure, ensure_all
 from harness.environments.environment import RECORD
@@ -161,29 +163,43 @@ def test_no_uv_says_how_to_get_it(house: House, root: Path, monkeypatch: pytest.
         build("toy", root)
 
 
-@pytest.mark.parametrize("whom", ["it", "it and the keeper of its installer", "the keeper of its installer"])
+ITSELF, KEEPER, BOTH = "it", "the keeper of its installer", "it and the keeper of its installer"
+
+
+@pytest.mark.parametrize("whom", [ITSELF, KEEPER, BOTH])
 def test_a_build_killed_half_way_ends_and_is_built_anew(house: House, root: Path, whom: str) -> None:
-    """The installer, the build of a package and their claim go with it: nobody waits for them."""
+    """The installer, the build of a package and their claim go with it: nobody waits for them.
+
+    Where the keeper is killed as well, what uv has started is ended by the next build.
+    """
     house.hold.touch()
     killed = other(house, root, "slow")
     wait_for(house.began)
     (keeper,) = children(killed.pid)
     below = [keeper, *descendants(keeper)]
     assert len(below) >= 3, "uv as well, and the build that it runs"
-    for process in {"it": [killed.pid], "the keeper of its installer": [keeper]}.get(whom, [keeper, killed.pid]):
+    for process in {ITSELF: [killed.pid], KEEPER: [keeper], BOTH: [keeper, killed.pid]}[whom]:
         os.kill(process, signal.SIGKILL)
     assert killed.wait(timeout=30) != 0
-    deadline = time.monotonic() + 10
-    while [p for p in below if Path(f"/proc/{p}").exists()]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    if whom != BOTH:
+        gone(below)
     assert not [each for each in store.stored(root) if each.whole]
     house.began.unlink()
     house.hold.unlink()
     notes: list[str] = []
+    temporary.sweep.cache_clear()  # as it is in another process
     assert installed(ensure(parse("slow"), root, notes.append), "slow") == "1.0"
     assert not [note for note in notes if "waiting" in note]
     assert not leftovers(root)
+    gone(below)
+
+
+def gone(processes: Sequence[int]) -> None:
+    """Wait until none of them is there."""
+    deadline = time.monotonic() + 10
+    while left := [process for process in processes if Path(f"/proc/{process}").exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)
 
 
 def test_an_interrupt_kills_the_installer_and_leaves_nothing(house: House, root: Path) -> None:
