@@ -106,7 +106,7 @@ def test_there_is_no_network_but_a_loopback_of_its_own(probe: Probe, listener: t
     unix.bind(str(tmp_path / "socket"))
     unix.listen()
     asked = {
-        "loopback": ("connect", listener), "outside": ("connect", ["1.1.1.1", 443]), "name": ("resolve", "pypi.org"),
+        "loopback": ("connect", listener), "outside": ("connect", ["1.1.1.1", 443]), "name": ("resolve", "example.org"),
         "socket": ("unix", str(tmp_path / "socket")),
     }  # fmt: skip
     inside, outside = probe.said(asked), probe.said(asked, inside=False)
