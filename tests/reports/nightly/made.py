@@ -49,7 +49,7 @@ def night(found: bool = True) -> Night:
         canaries=(CanaryRecord(**CANARY.model_dump(), found=found, measured=True, said=said),),
         events=events(tickets(), "20260103-010000"),
         unconfirmed=("openrlhf: misreported: loss",),
-        problems=("the package index pypi.org does not tell the releases of verl (ConnectTimeout)",),
+        problems=("the package index index.example.org does not tell the releases of verl (ConnectTimeout)",),
     )
 
 
