@@ -18,7 +18,8 @@ from pathlib import Path
 
 from harness import processes
 
-_NAME = re.compile(r"\.?lockstep-tmp-[a-z]+-[a-z0-9_]{8}")
+# Short, for the path of a socket below it has 107 characters at most, and multiprocessing makes such sockets.
+_NAME = re.compile(r"\.?lockstep_[a-z]+_[a-z0-9_]{8}")
 _NEW = "."
 """Before the name of a folder whose lock is not yet held."""
 _STALE = 60.0
@@ -33,7 +34,7 @@ def folder(purpose: str) -> Iterator[Path]:
     """
     parent = Path(tempfile.gettempdir())
     sweep(parent)
-    made = Path(tempfile.mkdtemp(prefix=f"{_NEW}lockstep-tmp-{purpose}-", dir=parent))
+    made = Path(tempfile.mkdtemp(prefix=f"{_NEW}lockstep_{purpose}_", dir=parent))
     lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -48,7 +49,7 @@ def folder(purpose: str) -> Iterator[Path]:
 @functools.cache
 def sweep(parent: Path) -> None:
     """Remove this user's folders whose owner is dead, and end what still runs in them; once a process."""
-    for path in parent.glob("*lockstep-tmp-*"):
+    for path in parent.glob("*lockstep_*"):
         if _NAME.fullmatch(path.name):
             with contextlib.suppress(OSError):  # gone, or no folder, or its owner lives
                 _remove_if_dead(path)

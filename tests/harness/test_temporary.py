@@ -78,11 +78,11 @@ def test_what_still_runs_for_the_dead_is_ended(everything: Path) -> None:
 
 def test_what_is_not_ours_stays(everything: Path) -> None:
     (everything / "elsewhere").mkdir()
-    (everything / "lockstep-tmp-run-abcdefgh").symlink_to("elsewhere")
-    for name in ("lockstep-tmp", "lockstep-tmp-mine", "my-lockstep-tmp-run-abcdefgh", "lockstep-tmp-run-ABCDEFGH"):
+    (everything / "lockstep_run_abcdefgh").symlink_to("elsewhere")
+    for name in ("lockstep_", "lockstep_mine", "my-lockstep_run_abcdefgh", "lockstep_run_ABCDEFGH"):
         (everything / name).mkdir()
-    (everything / "lockstep-tmp-run-12345678").touch()
-    (everything / ".lockstep-tmp-run-abcdefgh").mkdir()  # of somebody who is just making it
+    (everything / "lockstep_run_12345678").touch()
+    (everything / ".lockstep_run_abcdefgh").mkdir()  # of somebody who is just making it
     before = sorted(everything.iterdir())
     with temporary.folder("test"):
         pass
@@ -90,7 +90,7 @@ def test_what_is_not_ours_stays(everything: Path) -> None:
 
 
 def test_one_whose_owner_died_while_making_it_goes_a_while_later(everything: Path) -> None:
-    left = everything / ".lockstep-tmp-run-abcdefgh"
+    left = everything / ".lockstep_run_abcdefgh"
     left.mkdir()
     os.utime(left, (0, 0))
     with temporary.folder("test"):
