@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,12 +102,15 @@ def distance(one: Path, other: Path, step: int, near_eps: float = 0.0) -> float:
 
 
 class Running:
-    """A run that goes on. `out`, of that name, and a folder for temporary files are made in `folder`, which exists."""
+    """A run that goes on. `out`, of that name, is made in `folder`, which exists.
+
+    Its folder for temporary files has a short path, as a user's has: frameworks make sockets there, and the path of one
+    has 107 characters at most.
+    """
 
     def __init__(self, folder: Path, environments: Path, *arguments: str, name: str = "out") -> None:
         self.out = folder / name
-        self._temporary = folder / "tmp"
-        self._temporary.mkdir()
+        self._temporary = Path(tempfile.mkdtemp(prefix="run-"))
         options = ["--out", str(self.out), "--envs", str(environments)]
         self.process = subprocess.Popen(
             [str(COMMAND), "run", *arguments, *options],
@@ -127,10 +132,12 @@ class Running:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, 9)
             self.process.wait()
+            shutil.rmtree(self._temporary, ignore_errors=True)
             raise
         wait_until(lambda: not self.processes(), 5.0)
         survivors = tuple(_command_line(process) for process in self.processes())
         files = tuple(sorted(path.name for path in self._temporary.iterdir()))
+        shutil.rmtree(self._temporary)
         return Run(self.out, self.process.returncode, printed, said, survivors, files)
 
     def processes(self) -> list[int]:
