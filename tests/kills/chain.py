@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.environments import claims, days, resolution, store
+from harness.environments import claims, days, hashes, resolution, store
 from tests.kills import commands, processes
 from tests.kills.commands import Command
 
@@ -154,7 +154,7 @@ def half_environments(envs: Path) -> list[str]:
     """What a build that was killed has left, or taken for whole without being it."""
     found = []
     for folder in sorted(p for p in envs.glob("*") if p.is_dir()):
-        if folder.name in (claims.FOLDER, resolution.FOLDER, days.FOLDER):
+        if folder.name in (claims.FOLDER, resolution.FOLDER, days.FOLDER, hashes.FOLDER):
             continue
         if folder.name.startswith((store.BUILDING, store.REMOVING)):
             found.append(f"left of a build: {folder.name}")
