@@ -215,7 +215,7 @@ class _Drain(threading.Thread):
 
     def run(self) -> None:
         with self._pipe:
-            while chunk := self._pipe.read1(_CHUNK):  # type: ignore[attr-defined]
+            while chunk := os.read(self._pipe.fileno(), _CHUNK):
                 self._read += chunk
                 if len(self._read) > LARGEST:
                     self.too_much = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO, cast
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _open_all() -> None:
 
 def _text(before: TextIO | None, descriptor: int, name: str) -> TextIO:
     if before is None:
-        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  the process has it to its end
+        return Path(os.devnull).open("w", encoding="utf-8")
     raw = _Stream(descriptor, name)
     stream = io.TextIOWrapper(
         cast(IO[bytes], io.BufferedWriter(raw)),

@@ -8,23 +8,15 @@ from typing import Any
 
 import pytest
 
-from harness.launch import sandbox
-from harness.launch.sandbox import NoSandbox
 from tests.frameworks import command
 from tests.frameworks.command import Run
 from tests.frameworks.test_run import bits
+from tests.sandboxed import needs_sandbox
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
 TORCH = "torch==2.13.0"
 ONE = ("--framework", "torch", "--scenario", "sft-ragged")
-
-try:
-    sandbox.check()
-    MISSING = ""
-except NoSandbox as error:
-    MISSING = str(error)
-needed = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 SECRETS = {
     "GH_TOKEN": "hush-1", "AWS_SECRET_ACCESS_KEY": "hush-2", "HF_TOKEN": "hush-3", "WANDB_API_KEY": "hush-4",
@@ -99,7 +91,7 @@ def test_a_named_variable_is_seen(spy: Path, environments: Path) -> None:
     }
 
 
-@needed
+@needs_sandbox
 def test_in_the_sandbox_it_sees_no_network_no_home_and_no_other_process(spy: Path, environments: Path) -> None:
     said = look(spy, environments, "--sandbox")
     assert "hush" not in said["others"], "the environment of what started it has them"
@@ -108,7 +100,7 @@ def test_in_the_sandbox_it_sees_no_network_no_home_and_no_other_process(spy: Pat
     assert said["home"] == []
 
 
-@needed
+@needs_sandbox
 def test_a_run_in_the_sandbox_gives_the_same_bits(newest: Run, tmp_path: Path, environments: Path) -> None:
     run = command.run(tmp_path, environments, "--sandbox", "--scenario", "sft-ragged")
     assert (run.survivors, run.files) == ((), ())
@@ -120,7 +112,7 @@ def test_a_run_in_the_sandbox_gives_the_same_bits(newest: Run, tmp_path: Path, e
             assert bits(run.trace(cell.name)) == bits(newest.trace(cell.name))
 
 
-@needed
+@needs_sandbox
 def test_so_does_torchrun(newest: Run, tmp_path: Path, environments: Path) -> None:
     run = command.run(tmp_path, environments, *ONE, "--sandbox", "--launcher", "torchrun")
     assert run.status == 0, run.said

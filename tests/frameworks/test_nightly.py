@@ -6,7 +6,6 @@ Small nights: one framework on one or two scenarios, and one canary.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from harness.nightly import outbox, record
 from harness.nightly.record import Night
 from harness.verdicts import verdict
 from tests.frameworks.command import COMMAND, needs_proc, processes_in, wait_until
+from tests.sandboxed import MISSING
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]
 
@@ -82,7 +82,7 @@ def place(tmp_path: Path, environments: Path) -> Place:
     return Place(tmp_path, environments)
 
 
-SANDBOX = ("--sandbox",) if shutil.which("bwrap") else ()
+SANDBOX = () if MISSING else ("--sandbox",)
 SMALL = ("--only", "torch==2.13.0", "--scenario", "sft-ragged")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -254,9 +255,9 @@ def test_there_are_many() -> None:
     assert len(set(LINES)) > 400
 
 
-def commands() -> Iterator[tuple[str, object]]:
-    whole = typer.main.get_command(cli.app)
-    for name, command in whole.commands.items():  # type: ignore[attr-defined]
+def commands() -> Iterator[tuple[str, Any]]:
+    whole: Any = typer.main.get_command(cli.app)  # a group of click's, of which typer may have its own copy
+    for name, command in whole.commands.items():
         inner = getattr(command, "commands", {})
         yield from ((f"{name} {sub}", each) for sub, each in inner.items()) if inner else [(name, command)]
 
@@ -266,7 +267,7 @@ def test_every_option_with_a_value_is_among_them() -> None:
     for name, command in commands():
         options = {
             param.opts[-1] if param.param_type_name == "option" else ""
-            for param in command.params  # type: ignore[attr-defined]
+            for param in command.params
             if not getattr(param, "is_flag", False)
         }
         given = set(VALUES[name]) | {option for option in BASES[name] if option in options}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -56,24 +57,24 @@ def variables(folder: Path, more: Mapping[str, str] = {}) -> dict[str, str]:
 
 
 def ended(
-    folder: Path, arguments: Sequence[str], stdout: int | object = subprocess.PIPE, **more: str
+    folder: Path, arguments: Sequence[str], stdout: int | IO[bytes] = subprocess.PIPE, **more: str
 ) -> subprocess.CompletedProcess[bytes]:
-    with FULL.open("wb") as full:
-        return subprocess.run(
-            [LOCKSTEP, *arguments],
-            cwd=folder,
-            env=variables(folder, more),
-            stdin=subprocess.DEVNULL,
-            stdout=full if stdout is FULL else stdout,  # type: ignore[arg-type]
-            stderr=subprocess.PIPE,
-            check=False,
-            timeout=120,
-        )
+    return subprocess.run(
+        [LOCKSTEP, *arguments],
+        cwd=folder,
+        env=variables(folder, more),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=120,
+    )
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_a_full_disk_is_one_line_and_status_3(folder: Path, arguments: Sequence[str]) -> None:
-    done = ended(folder, arguments, FULL)
+    with FULL.open("wb") as disk:
+        done = ended(folder, arguments, disk)
     assert done.stderr == b"lockstep: standard output cannot be written: No space left on device\n"
     assert done.returncode == 3
 

@@ -21,19 +21,13 @@ from harness.launch.pythonpath import adapters_alone
 from harness.launch.sandbox import SCRATCH, NoSandbox, Sandbox, start_in
 from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun
+from tests.sandboxed import needs_sandbox
 
 Make = Callable[..., Job]
 Survivors = Callable[[Job], list[int]]
 
 PYTHON = Path(sys.executable)
 ROOT = Path(__file__).parents[3]
-
-try:
-    sandbox.check()
-    MISSING = ""
-except NoSandbox as error:
-    MISSING = str(error)
-needed = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 PROBE = """
 import json, os, socket, sys
@@ -100,7 +94,7 @@ def listener() -> Iterator[tuple[str, int]]:
         yield server.getsockname()
 
 
-@needed
+@needs_sandbox
 def test_there_is_no_network_but_a_loopback_of_its_own(probe: Probe, listener: tuple[str, int], tmp_path: Path) -> None:
     unix = socket.socket(socket.AF_UNIX)
     unix.bind(str(tmp_path / "socket"))
@@ -118,7 +112,7 @@ def test_there_is_no_network_but_a_loopback_of_its_own(probe: Probe, listener: t
     unix.close()
 
 
-@needed
+@needs_sandbox
 def test_there_is_no_home_and_nothing_of_the_users(
     probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +133,7 @@ def test_there_is_no_home_and_nothing_of_the_users(
     assert not (home / "new").exists()
 
 
-@needed
+@needs_sandbox
 @pytest.mark.parametrize("where", ["a folder", "/", "above the repository", "that of the interpreter"])
 def test_it_starts_wherever_the_home_is(
     probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
@@ -158,7 +152,7 @@ def test_it_starts_wherever_the_home_is(
     assert "FileNotFoundError" in said["code"]
 
 
-@needed
+@needs_sandbox
 def test_only_what_is_meant_to_be_written_can_be(probe: Probe, tmp_path: Path) -> None:
     for name in ("read", "write"):
         (tmp_path / name).mkdir()
@@ -184,7 +178,7 @@ def _torch() -> str:
     return torch.__file__
 
 
-@needed
+@needs_sandbox
 def test_other_processes_and_their_secrets_cannot_be_seen(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     """What started the harness has the token in its environment, where every process of the same user can read it."""
     with subprocess.Popen(["sleep", "60"], env={**os.environ, "GH_TOKEN": "hush"}) as other:
@@ -200,7 +194,7 @@ def test_other_processes_and_their_secrets_cannot_be_seen(probe: Probe, monkeypa
     assert "hush" not in inside["environ"]
 
 
-@needed
+@needs_sandbox
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["template", "torchrun"])
 def test_ranks_meet_and_write_their_trace(variables: dict[str, str], job: Make, tmp_path: Path, launcher: str) -> None:
@@ -212,7 +206,7 @@ def test_ranks_meet_and_write_their_trace(variables: dict[str, str], job: Make, 
         assert runner.run(job("raise"), 120).status == "crashed", "its trace lies elsewhere"
 
 
-@needed
+@needs_sandbox
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["template", "torchrun"])
 @pytest.mark.parametrize(
@@ -232,7 +226,7 @@ def test_a_cell_ends_as_out_of_it(
         assert runner.run(cell, 10).reason == reason
 
 
-@needed
+@needs_sandbox
 @pytest.mark.slow
 def test_a_patch_is_there(variables: dict[str, str], job: Make, tmp_path: Path) -> None:
     file = tmp_path / "mend.py"
@@ -242,7 +236,7 @@ def test_a_patch_is_there(variables: dict[str, str], job: Make, tmp_path: Path) 
         assert "it is here" in str(template.run(job(), 60).reason)
 
 
-@needed
+@needs_sandbox
 @pytest.mark.slow
 def test_a_killed_template_is_said_to_be(variables: dict[str, str], job: Make, tmp_path: Path) -> None:
     own = {**variables, "AT_IMPORT": "die"}
