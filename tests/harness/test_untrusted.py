@@ -31,11 +31,16 @@ from reports import stock as stock_page
 from reports.bisection import markdown as bisection_page
 from reports.html import history as history_page
 from reports.nightly import markdown as night_page
+from tests.fuzzing import examples
 from tests.harmless import EVIL, hidden, live
 from tests.harness.commands import made
 from tests.reports.bisection import made as bisections_made
 from tests.reports.made import HOSTILE
 from tests.reports.nightly import made as nights_made
+
+pytestmark = pytest.mark.fuzz
+
+DAILY = settings(max_examples=examples(100))
 
 REFUSALS = {*STATUS, "harness.environments.recipes.BadRecipe", "harness.environments.pins.BadPins"}
 """By place, as `stop.STATUS` has them; the last two become others before a command sees them."""
@@ -86,6 +91,7 @@ READERS: Mapping[str, tuple[str, Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("reader", READERS)
+@DAILY
 @given(content=BYTES)
 def test_any_bytes_are_refused_in_a_line(reader: str, content: bytes) -> None:
     name, read = READERS[reader]
@@ -131,7 +137,9 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SLOW = settings(
+    deadline=None, max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 BISECTION = json.loads(bisections_made.guilty().model_dump_json(by_alias=True))
 NIGHT = json.loads(nights_made.night().model_dump_json(by_alias=True))
@@ -253,6 +261,7 @@ CANARIES = {"canary": [{"release": "deepspeed==0.18.9", "scenario": "sft-ragged"
 @pytest.mark.parametrize(
     ("whole", "name"), [(ACCEPTED, "accepted.toml"), (CANARIES, "canaries.toml")], ids=["accepted", "canaries"]
 )
+@DAILY
 @given(data=st.data())
 def test_tables(whole: Any, name: str, data: st.DataObject) -> None:
     file(_toml(data.draw(changed(whole))), name, READERS[name][1])
@@ -263,6 +272,7 @@ PIECES = st.sampled_from(
 )
 
 
+@DAILY
 @given(st.lists(PIECES | HOSTILE, max_size=6).map("\n".join))
 def test_pins(text: str) -> None:
     found = file(text.encode(errors="surrogatepass"), "pins.txt", pins.read)
@@ -271,6 +281,7 @@ def test_pins(text: str) -> None:
         pins.version(line)
 
 
+@DAILY
 @given(
     st.one_of(
         HOSTILE,
@@ -293,7 +304,7 @@ def test_requests_and_choices(text: str) -> None:
 HUNK = "@@ -1 +1 @@\n-a\n+b\n"
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 @given(
     st.lists(
         st.sampled_from(
