@@ -27,7 +27,7 @@ IGNORED_LABEL = -100
 
 MAX_LAYERS = 1024
 
-LATER_FIELDS = {"row_format": "conversation", "processor": False}
+LATER_FIELDS = {"row_format": "conversation", "processor": False, "model.architecture": "llama"}
 """Fields of a Scenario that came later, with what held before them: they leave the hashes of older ones alone."""
 
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
@@ -35,6 +35,8 @@ Precision = Literal["fp32", "bf16"]
 Schedule = Literal["constant", "linear-warmup"]
 EngineOutput = Literal["model", "loss"]
 RowFormat = Literal["conversation", "prompt-completion"]
+Architecture = Literal["llama"]
+"""Families of models, by what transformers calls their `model_type`."""
 
 
 class Unsupported(Exception):
@@ -43,8 +45,9 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Model:
-    """A tiny decoder of the Llama family; its weights follow from `Scenario.seed` alone."""
+    """A tiny decoder; its weights follow from `Scenario.seed` alone."""
 
+    architecture: Architecture = "llama"
     vocab_size: int = 128
     hidden_size: int = 48
     layers: int = 2
@@ -152,7 +155,13 @@ class Scenario:
     @property
     def hash(self) -> str:
         """Sixteen hex digits over every field but the name; the same on every machine."""
-        content = {k: v for k, v in to_dict(self).items() if k != "name" and (k, v) not in LATER_FIELDS.items()}
+        content = to_dict(self)
+        del content["name"]
+        for path, before in LATER_FIELDS.items():
+            *above, name = path.split(".")
+            inner = functools.reduce(lambda part, key: part[key], above, content)
+            if inner[name] == before:
+                del inner[name]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -224,9 +233,9 @@ def _require(right: bool, at: str, value: object, wanted: str) -> None:
 
 
 def _check_model(model: Model) -> None:
-    for field_ in dataclasses.fields(model):
-        value = getattr(model, field_.name)
-        _require(field_.name == "tied_embeddings" or 0 < value < 2**31, f"model.{field_.name}", value, "1 to 2^31")
+    for name, kind in _hints(Model).items():
+        value = getattr(model, name)
+        _require(kind not in (int, float) or 0 < value < 2**31, f"model.{name}", value, "1 to 2^31")
     _require(model.layers <= MAX_LAYERS, "model.layers", model.layers, f"at most {MAX_LAYERS}")
     _require(model.hidden_size % model.heads == 0, "model.heads", model.heads, f"a divisor of {model.hidden_size}")
     _require(model.heads % model.kv_heads == 0, "model.kv_heads", model.kv_heads, f"a divisor of {model.heads}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import pytorch_loop
@@ -32,7 +32,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     pytorch_loop.train(job, recorder, rank, world, wrap)
 
 
-def wrap(scenario: Scenario, model: LlamaForCausalLM, world: int) -> tuple[torch.nn.Module, Synchronised]:
+def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
     """Gradients are averaged in the backward pass of the last micro-batch; the others run under `no_sync`."""
     wrapped = DistributedDataParallel(model)
     return wrapped, lambda last: contextlib.nullcontext() if last else wrapped.no_sync()

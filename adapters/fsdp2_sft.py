@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import pytorch_loop
@@ -37,7 +37,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     pytorch_loop.train(job, recorder, rank, world, wrap)
 
 
-def wrap(scenario: Scenario, model: LlamaForCausalLM, world: int) -> tuple[torch.nn.Module, Synchronised]:
+def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
     """Parameters, gradients and state sharded; gradients reduced, in float32, at the last micro-batch."""
     low = torch.bfloat16 if scenario.precision == "bf16" else None
     how: Mapping[str, Any] = {

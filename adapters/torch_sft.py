@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim
 from adapters.faults import Plan, plan
@@ -82,7 +82,7 @@ def train(job: Job, recorder: Recorder, rank_: int, world: int) -> None:
     torch.distributed.destroy_process_group()
 
 
-def load_model(job: Job) -> LlamaForCausalLM:
+def load_model(job: Job) -> PreTrainedModel:
     """The checkpoint's model, in float32, training."""
     return load_float32(job).to(job.scenario.device).train()
 
@@ -100,7 +100,7 @@ def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> tor
     )
 
 
-def run(job: Job, model: LlamaForCausalLM, how: Plan, ranks: Ranks, recorder: Recorder) -> None:
+def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Recorder) -> None:
     """The training loop of one rank."""
     scenario, rows = job.scenario, data.load_rows(job)
     optimizer = make_optimizer(model, scenario, how)

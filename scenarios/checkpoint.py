@@ -10,33 +10,25 @@ from safetensors.numpy import save_file
 
 from adapters.contract import Model, Scenario, to_dict
 from scenarios import text, weights
+from scenarios.architectures import FAMILIES
 
 
 def config(model: Model) -> dict[str, Any]:
-    """`config.json` as transformers' Llama reads it."""
+    """`config.json` as transformers reads it."""
     return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+        "model_type": model.architecture,
         "vocab_size": model.vocab_size,
         "hidden_size": model.hidden_size,
-        "intermediate_size": model.intermediate_size,
         "num_hidden_layers": model.layers,
         "num_attention_heads": model.heads,
-        "num_key_value_heads": model.kv_heads,
-        "head_dim": model.head_dim,
         "max_position_embeddings": model.max_positions,
-        "rms_norm_eps": model.rms_eps,
-        "rope_theta": model.rope_theta,
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        "mlp_bias": False,
         "tie_word_embeddings": model.tied_embeddings,
         "pad_token_id": text.SPECIAL.index(text.PAD),
         "eos_token_id": text.SPECIAL.index(text.EOS),
         "bos_token_id": None,
         "torch_dtype": "float32",
         "use_cache": False,
+        **FAMILIES[model.architecture].config(model),
     }
 
 

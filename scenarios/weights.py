@@ -8,32 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.contract import Model
+from scenarios.architectures import FAMILIES
 from scenarios.text import uniforms
 
 _WEIGHT_STREAM = 7919  # keeps the weights' draws apart from the data's, which use the bare seed
 
 
 def shapes(model: Model) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter, by the names of transformers' `LlamaForCausalLM`, in its order."""
-    hidden, head = model.hidden_size, model.head_dim
-    result: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (model.vocab_size, hidden)}
-    for i in range(model.layers):
-        at = f"model.layers.{i}"
-        result |= {
-            f"{at}.self_attn.q_proj.weight": (model.heads * head, hidden),
-            f"{at}.self_attn.k_proj.weight": (model.kv_heads * head, hidden),
-            f"{at}.self_attn.v_proj.weight": (model.kv_heads * head, hidden),
-            f"{at}.self_attn.o_proj.weight": (hidden, model.heads * head),
-            f"{at}.mlp.gate_proj.weight": (model.intermediate_size, hidden),
-            f"{at}.mlp.up_proj.weight": (model.intermediate_size, hidden),
-            f"{at}.mlp.down_proj.weight": (hidden, model.intermediate_size),
-            f"{at}.input_layernorm.weight": (hidden,),
-            f"{at}.post_attention_layernorm.weight": (hidden,),
-        }
-    result["model.norm.weight"] = (hidden,)
-    if not model.tied_embeddings:
-        result["lm_head.weight"] = (model.vocab_size, hidden)
-    return result
+    """Name and shape of every parameter, by the names of the family's class in transformers, in its order."""
+    return FAMILIES[model.architecture].shapes(model)
 
 
 def count(model: Model) -> int:
@@ -42,19 +25,20 @@ def count(model: Model) -> int:
 
 
 def initial(model: Model, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Matrices uniform with standard deviation `init_std`; norms uniform in [0.8, 1.2], so that no two are alike.
+    """Matrices uniform with standard deviation `init_std`; norms uniform in [0.8, 1.2], so that no two are alike, and
+    biases in [-0.2, 0.2].
 
     A uniform draw needs no logarithm, so no mathematics library can change its last bit.
     """
     sizes = shapes(model)
     draws = uniforms(_WEIGHT_STREAM + seed, sum(int(np.prod(s)) for s in sizes.values()))
-    bound = model.init_std * 3.0**0.5
+    bound, around = model.init_std * 3.0**0.5, FAMILIES[model.architecture].vectors_around
     result: dict[str, NDArray[np.float32]] = {}
     used = 0
     for name, shape in sizes.items():
         count = int(np.prod(shape))
         centred = 2.0 * draws[used : used + count].reshape(shape) - 1.0
         used += count
-        values = 1.0 + 0.2 * centred if len(shape) == 1 else bound * centred
+        values = around(name) + 0.2 * centred if len(shape) == 1 else bound * centred
         result[name] = values.astype(np.float32)
     return result

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from adapters.contract import Job, Scenario
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
@@ -26,7 +26,7 @@ Rows = Sequence[Tokens]
 
 Synchronised = Callable[[bool], contextlib.AbstractContextManager[Any]]
 """Holds while a micro-batch runs forward and backward; gradients are reduced over the ranks if it is given True."""
-Wrap = Callable[[Scenario, LlamaForCausalLM, int], tuple[torch.nn.Module, Synchronised]]
+Wrap = Callable[[Scenario, PreTrainedModel, int], tuple[torch.nn.Module, Synchronised]]
 """Scenario, model and number of ranks to the module that trains on all of them."""
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import torch
 from packaging.version import Version
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from adapters.contract import Job
 
@@ -14,10 +14,10 @@ DTYPE = "dtype" if Version(version("transformers")) >= Version("4.56") else "tor
 """What `from_pretrained` calls it."""
 
 
-def load_float32(job: Job) -> LlamaForCausalLM:
+def load_float32(job: Job) -> PreTrainedModel:
     """The model in float32, on the CPU.
 
     Eager attention adds the 4-D mask of packed rows as it is, whatever the model's dtype.
     """
     attention = "eager" if job.scenario.rows_per_sequence > 1 else "sdpa"
-    return LlamaForCausalLM.from_pretrained(job.checkpoint, attn_implementation=attention, **{DTYPE: torch.float32})
+    return AutoModelForCausalLM.from_pretrained(job.checkpoint, attn_implementation=attention, **{DTYPE: torch.float32})

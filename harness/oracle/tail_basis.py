@@ -1,8 +1,9 @@
 """The tail basis: columns by what is behind the last attention, and one backward pass for all the rest.
 
-The weights of the tokens follow from the gradients of the last layer's `down_proj` and of the head alone
-(`local_basis`). Whether they explain the rest of the gradient as well, one backward pass with these weights tells. So
-a gradient that is explained in whole costs two passes of the model, where the full basis has one for each token.
+The weights of the tokens follow from the gradients of a few linear layers there alone, such as the last `down_proj`
+and the head (`local_basis`). Whether they explain the rest of the gradient as well, one backward pass with these
+weights tells. So a gradient that is explained in whole costs two passes of the model, where the full basis has one for
+each token.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from torch import Tensor
 
 from adapters.contract import Model
 from harness.oracle import forward, local_basis
+from harness.oracle.architectures.passed import Linear
 from harness.oracle.basis import Prefix, Segment, fresh
 from harness.oracle.local_basis import Layer, LocalBasis
-
-HEAD = "lm_head.weight"
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,13 @@ def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segme
     batch = _batch(fresh(segments, columns))
     made = _passed(leaves, model, batch)
     losses = _losses(made.logits, batch)
-    (deltas,) = torch.autograd.grad(losses.sum(), made.out, retain_graph=True)
-    layers = {_down(model): Layer(deltas[batch.places], made.gated.detach()[batch.places])}
-    if not model.tied_embeddings:  # or the gradient would also be that of the input
-        layers[HEAD] = local_basis.head(made.hidden.detach()[batch.places], leaves[HEAD].detach(), batch.targets)
-    local = local_basis.build(list(layers.values()))
-    return TailBasis(leaves, model, losses, batch, local, tuple(layers), columns)
+    deltas = torch.autograd.grad(losses.sum(), [linear.outputs for linear in made.linears], retain_graph=True)
+    layers = [_layer(linear, delta, batch) for linear, delta in zip(made.linears, deltas, strict=True)]
+    solved = tuple(linear.name for linear in made.linears)
+    return TailBasis(leaves, model, losses, batch, local_basis.build(layers), solved, columns)
 
 
-def _down(model: Model) -> str:
-    return f"model.layers.{model.layers - 1}.mlp.down_proj.weight"
+def _layer(linear: Linear, deltas: Tensor, batch: _Batch) -> Layer:
+    """A matrix that is stored transposed has the transposed gradient, so that inputs and deltas change places."""
+    inputs, deltas = linear.inputs.detach()[batch.places], deltas[batch.places]
+    return Layer(inputs, deltas) if linear.stored_transposed else Layer(deltas, inputs)

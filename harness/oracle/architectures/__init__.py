@@ -1,0 +1,18 @@
+"""Forward passes of families of models in plain torch, written for the oracle: one module a family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from adapters.contract import Architecture, Model
+from harness.oracle.architectures import llama
+from harness.oracle.architectures.passed import Parameters, Passed
+
+Forward = Callable[[Parameters, Model, Tensor, Tensor, Tensor], Passed]
+
+FORWARD: Mapping[Architecture, Forward] = {
+    "llama": llama.passed,
+}
+"""As `harness.oracle.forward.passed`; a family that is not here has no forward pass of the oracle's own."""

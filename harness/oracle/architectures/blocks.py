@@ -1,0 +1,63 @@
+"""What several families are made of. All tensors have the parameters' dtype."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from adapters.contract import Model
+from harness.oracle.architectures.passed import Parameters
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Zhang & Sennrich 2019: x [..., d], weight [d]."""
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions (Su et al. 2021), the two halves of a head being the pairs: x [heads, T, d], cos, sin [T, d]."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+def angles(model: Model, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of every position's angles: [T, head_dim] each."""
+    half = model.head_dim // 2
+    frequency = model.rope_theta ** (-torch.arange(half, dtype=torch.float64) / half)
+    angle = positions.to(torch.float64)[:, None] * frequency
+    angle = torch.cat((angle, angle), dim=-1)
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def looked_up(embedding: Tensor, index: Tensor) -> Tensor:
+    """Rows [T, d] of an embedding [n, d].
+
+    A product with one-hot rows rather than a look-up: its backward is a product too, which batches well.
+    """
+    return torch.nn.functional.one_hot(index, len(embedding)).to(embedding.dtype) @ embedding
+
+
+def allowed(first_key: Tensor) -> Tensor:
+    """Which keys each token attends to, those from first_key[s] to s: bool [T, T]."""
+    index = torch.arange(len(first_key))
+    return (index[None, :] <= index[:, None]) & (index[None, :] >= first_key[:, None])
+
+
+def heads(x: Tensor, count: int) -> Tensor:
+    """[T, count * d] cut into heads: [count, T, d]."""
+    return x.view(len(x), count, -1).transpose(0, 1)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """Grouped-query attention (Ainslie et al. 2023): [T, heads * d] from [heads or kv_heads, T, d] and bool [T, T]."""
+    shared = len(query) // len(key)
+    key, value = key.repeat_interleave(shared, dim=0), value.repeat_interleave(shared, dim=0)
+    score = query @ key.transpose(1, 2) * scale
+    weight = score.masked_fill(~mask, float("-inf")).softmax(-1)
+    return (weight @ value).transpose(0, 1).reshape(query.shape[1], -1)
+
+
+def swiglu(parameters: Parameters, at: str, x: Tensor) -> Tensor:
+    """Shazeer 2020, up to what goes into `down_proj`: [T, intermediate] of the MLP called `at`."""
+    gate = torch.nn.functional.silu(x @ parameters[f"{at}.gate_proj.weight"].T)
+    return gate * (x @ parameters[f"{at}.up_proj.weight"].T)

@@ -1,0 +1,37 @@
+"""What a forward pass hands to the bases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+Parameters = Mapping[str, Tensor]
+"""Tensors by the parameter names of `scenarios.weights.shapes`."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear layer behind the last attention, y = x W^T, whose matrix W is used nowhere else."""
+
+    name: str
+    """Of W among the parameters."""
+    inputs: Tensor
+    """[T, columns of W]: x."""
+    outputs: Tensor
+    """[T, rows of W]: y, a part of the graph that the logits come from."""
+    stored_transposed: bool = False
+    """Whether the parameter is W^T."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What a pass of one sequence of T tokens has made, in the parameters' dtype."""
+
+    hidden: Tensor
+    """[T, hidden]: what the final norm hands to the head."""
+    logits: Tensor
+    """[T, vocabulary]."""
+    linears: tuple[Linear, ...]
+    """Layers by which the tail basis tells tokens apart: one at least."""

@@ -1,0 +1,46 @@
+"""Llama: what transformers' `LlamaForCausalLM` holds, and its `config.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.contract import Model
+
+
+def shapes(model: Model) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter, in the order of the model."""
+    hidden, head = model.hidden_size, model.head_dim
+    result: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (model.vocab_size, hidden)}
+    for i in range(model.layers):
+        at = f"model.layers.{i}"
+        result |= {
+            f"{at}.self_attn.q_proj.weight": (model.heads * head, hidden),
+            f"{at}.self_attn.k_proj.weight": (model.kv_heads * head, hidden),
+            f"{at}.self_attn.v_proj.weight": (model.kv_heads * head, hidden),
+            f"{at}.self_attn.o_proj.weight": (hidden, model.heads * head),
+            f"{at}.mlp.gate_proj.weight": (model.intermediate_size, hidden),
+            f"{at}.mlp.up_proj.weight": (model.intermediate_size, hidden),
+            f"{at}.mlp.down_proj.weight": (hidden, model.intermediate_size),
+            f"{at}.input_layernorm.weight": (hidden,),
+            f"{at}.post_attention_layernorm.weight": (hidden,),
+        }
+    result["model.norm.weight"] = (hidden,)
+    if not model.tied_embeddings:
+        result["lm_head.weight"] = (model.vocab_size, hidden)
+    return result
+
+
+def config(model: Model) -> dict[str, Any]:
+    """What `config.json` says of this family alone."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "num_key_value_heads": model.kv_heads,
+        "head_dim": model.head_dim,
+        "intermediate_size": model.intermediate_size,
+        "rms_norm_eps": model.rms_eps,
+        "rope_theta": model.rope_theta,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "mlp_bias": False,
+    }
