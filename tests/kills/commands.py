@@ -61,7 +61,7 @@ def run(framework: str, *options: str) -> Command:
 
 def bisect(*options: str) -> Command:
     words = (
-        "bisect", TORCH, "--vary", "safetensors", "--from", "0.6.0", "--to", "0.7.0", "--scenario", "sft-equal",
+        "bisect", TORCH, "--vary", "safetensors", "--from", "0.5.3", "--to", "0.7.0", "--scenario", "sft-equal",
         "--out", OUT, *options,
     )  # fmt: skip
     return Command(words, 0, _wrong_bisection)
@@ -69,7 +69,10 @@ def bisect(*options: str) -> Command:
 
 def _wrong_bisection(folder: Path) -> list[str]:
     """A cell whose rank was killed is unknown for a day: that is its right verdict."""
-    told = bisections.read(folder / OUT)
+    try:
+        told = bisections.read(folder / OUT)
+    except bisections.UnreadableBisection as error:
+        return [str(error)]
     labels = Counter(point.label for point in (*told.measured, *told.inferred, *told.uninstallable))
     lost = [label for label in told.order if label not in labels]
     twice = [label for label, number in labels.items() if number > 1]
