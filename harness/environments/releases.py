@@ -167,8 +167,11 @@ def _version(text: str | None) -> Version | None:
 
 
 def _day(moment: dt.datetime) -> dt.date:
-    """In UTC, which is what an index means where it names no zone."""
-    return (moment if moment.tzinfo is None else moment.astimezone(dt.UTC)).date()
+    """In UTC, which is what an index means where it names no zone, and where the calendar ends before UTC does."""
+    try:
+        return (moment if moment.tzinfo is None else moment.astimezone(dt.UTC)).date()
+    except OverflowError:
+        return moment.date()
 
 
 def _ask(index: str, url: str, name: str) -> _Answer:

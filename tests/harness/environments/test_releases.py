@@ -110,6 +110,11 @@ def test_an_index_that_tells_dates(index: Index) -> None:
     assert index.asked == ["/mirror/simple/tool/"]
 
 
+def test_a_moment_beyond_the_calendar_of_utc_has_a_day(index: Index) -> None:
+    index.simple(JSON, simple_json(file("tool-1.0.tar.gz", **{"upload-time": "9999-12-31T23:00:00-05:00"})))
+    assert releases("tool") == (Release("1.0", day("9999-12-31"), yanked=False),)
+
+
 def test_an_index_of_links_beside_a_project_api(index: Index) -> None:
     index.simple(HTML, simple_html("tool-1.1.tar.gz", "tool-1.0.tar.gz", "tool-1.2.tar.gz", "tool-2.tar.gz"))
     index.project(
