@@ -27,7 +27,13 @@ IGNORED_LABEL = -100
 
 MAX_LAYERS = 1024
 
-LATER_FIELDS = {"row_format": "conversation", "processor": False, "model.architecture": "llama"}
+LATER_FIELDS = {
+    "row_format": "conversation",
+    "processor": False,
+    "model.architecture": "llama",
+    "model.attention_softcap": None,
+    "model.final_softcap": None,
+}
 """Fields of a Scenario that came later, with what held before them: they leave the hashes of older ones alone."""
 
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
@@ -35,7 +41,7 @@ Precision = Literal["fp32", "bf16"]
 Schedule = Literal["constant", "linear-warmup"]
 EngineOutput = Literal["model", "loss"]
 RowFormat = Literal["conversation", "prompt-completion"]
-Architecture = Literal["llama"]
+Architecture = Literal["llama", "qwen2", "qwen3", "gpt2", "gemma2"]
 """Families of models, by what transformers calls their `model_type`."""
 
 
@@ -59,6 +65,10 @@ class Model:
     max_positions: int = 512
     tied_embeddings: bool = False
     init_std: float = 0.08
+    attention_softcap: float | None = None
+    """Scores of attention s become c tanh(s / c); None leaves them as they are."""
+    final_softcap: float | None = None
+    """Of the logits, likewise."""
 
     @property
     def head_dim(self) -> int:
@@ -236,6 +246,9 @@ def _check_model(model: Model) -> None:
     for name, kind in _hints(Model).items():
         value = getattr(model, name)
         _require(kind not in (int, float) or 0 < value < 2**31, f"model.{name}", value, "1 to 2^31")
+    for name in ("attention_softcap", "final_softcap"):
+        cap = getattr(model, name)
+        _require(cap is None or 0 < cap < 2**31, f"model.{name}", cap, "above 0")
     _require(model.layers <= MAX_LAYERS, "model.layers", model.layers, f"at most {MAX_LAYERS}")
     _require(model.hidden_size % model.heads == 0, "model.heads", model.heads, f"a divisor of {model.hidden_size}")
     _require(model.heads % model.kv_heads == 0, "model.kv_heads", model.kv_heads, f"a divisor of {model.heads}")

@@ -12,7 +12,10 @@ from transformers import PreTrainedModel
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import pytorch_loop
 from adapters.families.pytorch_loop import Synchronised
+from adapters.inside import modeling
 from adapters.inside.recorder import Recorder
+
+prepare = modeling.import_all
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:

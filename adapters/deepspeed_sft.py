@@ -16,12 +16,17 @@ from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
+from adapters.inside import modeling
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.model import load_float32
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
 
-prepare = deepspeed_setup.prepare
+
+def prepare() -> None:
+    """Import what every rank would otherwise."""
+    modeling.import_all()
+    deepspeed_setup.prepare()
 
 
 class BareLoss(torch.nn.Module):

@@ -14,10 +14,14 @@ from transformers import PreTrainedModel
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import pytorch_loop
 from adapters.families.pytorch_loop import Synchronised
+from adapters.inside import modeling
 from adapters.inside.recorder import Recorder
 
 RESHARD = {"none": True, "fsdp": True, "zero3": True, "zero2": False}
 """Shardings that it has, and whether it frees the gathered parameters after the forward pass."""
+
+
+prepare = modeling.import_all
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
@@ -45,8 +49,9 @@ def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.
         "reshard_after_forward": RESHARD[scenario.sharding],
         "mp_policy": MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32),
     }
-    for layer in model.model.layers:
-        fully_shard(layer, **how)
+    for module in model.modules():
+        if type(module).__name__ in model._no_split_modules:  # the family's layers
+            fully_shard(module, **how)
     sharded = fully_shard(model, **how)
 
     @contextlib.contextmanager

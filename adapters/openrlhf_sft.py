@@ -20,6 +20,7 @@ from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
+from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
 from adapters.inside.stubs import stand_in
@@ -59,7 +60,12 @@ IN_PROCESS = Shim(
     " all the rest of a tiny run: it is mapped in the rank itself",
 )
 
-prepare = deepspeed_setup.prepare
+
+def prepare() -> None:
+    """Import what every rank would otherwise."""
+    modeling.import_all()
+    deepspeed_setup.prepare()
+
 
 DOTTED = Version("0.10.2")
 """The first release with flags such as --train.batch_size, and with an optimizer made by DeepSpeed."""
@@ -183,7 +189,7 @@ def arguments(job: Job, rows: Path) -> list[str]:
         "train_batch_size": [scenario.sequences_per_step],
         "micro_train_batch_size": [scenario.micro_batch_size],
         "zero_stage": [STAGES[scenario.sharding]],
-        "attn_implementation": ["sdpa"],  # flash attention otherwise
+        "attn_implementation": [modeling.attention_of(scenario)],  # flash attention otherwise
         "learning_rate": [rule.learning_rate],
         "adam_betas": [rule.beta1, rule.beta2],
         "l2": [rule.weight_decay],

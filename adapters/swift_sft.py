@@ -19,6 +19,9 @@ from adapters.inside.recorder import Recorder
 NAME = "lockstep"
 """Of the template and of the callback."""
 
+USER, ASSISTANT = "<|user|>", "<|assistant|>"
+"""What opens a message in the scenario's chat template."""
+
 KNOWN = hf_trainer.names(SftArguments)
 
 prepare = hf_trainer.prepare
@@ -51,16 +54,19 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     # Datasets are kept there, named by their content, so that cells that run at once would write the same files.
     os.environ["MODELSCOPE_CACHE"] = str(folder / "cache")
     # A template and a callback of the user's own, registered as a file of --external_plugins does.
-    register_template(template())
+    register_template(template(job))
     callbacks_map[NAME] = lambda *_: hf_trainer.Recording(job, recorder, rank)
     sft_main(SftArguments(**arguments(job, write_dataset(job, folder))))
 
 
-def template() -> TemplateMeta:
-    """The chat template of the scenarios. It is needed for training: the tokenizer's own serves ms-swift's inference
+def template(job: Job) -> TemplateMeta:
+    """The chat template of the checkpoint. It is needed for training: the tokenizer's own serves ms-swift's inference
     only (template_backend in arguments/base_args/template_args.py).
     """
-    return TemplateMeta(NAME, prefix=[], prompt=["<|user|> {{QUERY}} <|assistant|> "], chat_sep=[["eos_token_id"], " "])
+    config = json.loads((Path(job.checkpoint) / "tokenizer_config.json").read_text())
+    space = " " if f"{ASSISTANT} " in config["chat_template"] else ""
+    prompt = space.join([USER, "{{QUERY}}", f"{ASSISTANT}{space}"])
+    return TemplateMeta(NAME, prefix=[], prompt=[prompt], chat_sep=[["eos_token_id"], *([space] if space else [])])
 
 
 def arguments(job: Job, dataset: Path) -> dict[str, Any]:
@@ -69,7 +75,7 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
     given = {
         **hf_trainer.arguments(scenario, KNOWN),
         "model": job.checkpoint,
-        "model_type": "llama",
+        "model_type": scenario.model.architecture,
         "template": NAME,
         "dataset": [str(dataset)],
         "callbacks": [NAME],

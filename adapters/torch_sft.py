@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim
 from adapters.faults import Plan, plan
-from adapters.inside import data, rank
+from adapters.inside import data, modeling, rank
 from adapters.inside.data import Tokens
 from adapters.inside.model import load_float32
 from adapters.inside.recorder import Recorder
@@ -57,6 +57,9 @@ class Processes:
         total = value.to(device)
         torch.distributed.all_reduce(total)
         return total
+
+
+prepare = modeling.import_all
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from adapters.contract import Model, Optimizer, Scenario
-from scenarios import text
+from scenarios import pieces, text
 
 Build = Callable[[int], Scenario]
 
@@ -139,6 +139,33 @@ def sft_ragged_zero2_bf16(seed: int) -> Scenario:
 def sft_ragged_zero3(seed: int) -> Scenario:
     """Parameters, gradients and optimizer state sharded over the ranks (ZeRO stage 3)."""
     return replace(sft_ragged(seed), sharding="zero3")
+
+
+@_scenario
+def sft_ragged_qwen2(seed: int) -> Scenario:
+    """Qwen 2: biases on queries, keys and values, the head tied to the embedding."""
+    base = sft_ragged(seed)
+    words = pieces.vocabulary(base.vocabulary)
+    return replace(base, vocabulary=words, model=Model("qwen2", vocab_size=len(words), tied_embeddings=True))
+
+
+@_scenario
+def sft_ragged_qwen3(seed: int) -> Scenario:
+    """Qwen 3: a norm on every head's query and key."""
+    return replace(sft_ragged(seed), model=Model("qwen3"))
+
+
+@_scenario
+def sft_ragged_gpt2(seed: int) -> Scenario:
+    """GPT-2: learned positions, LayerNorm with biases, matrices stored transposed, the head tied to the embedding."""
+    return replace(sft_ragged(seed), model=Model("gpt2", kv_heads=4, max_positions=128, tied_embeddings=True))
+
+
+@_scenario
+def sft_ragged_gemma(seed: int) -> Scenario:
+    """Gemma 2: a scaled embedding tied to the head, norms that add 1, soft caps on scores and logits."""
+    caps = Model("gemma2", tied_embeddings=True, attention_softcap=2.0, final_softcap=3.0)
+    return replace(sft_ragged(seed), model=caps)
 
 
 def get(name: str, seed: int = 0) -> Scenario:

@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.numpy import save_file
 
 from adapters.contract import Model, Scenario, to_dict
-from scenarios import text, weights
+from scenarios import pieces, text, weights
 from scenarios.architectures import FAMILIES
 
 
@@ -41,15 +41,17 @@ PROCESSOR = {
 """`preprocessor_config.json` of a LLaVA checkpoint: one that transformers makes with Pillow alone, of any tokenizer."""
 
 
+TOKENIZERS = {"words": text.tokenizer_files, "pieces": pieces.tokenizer_files}
+
+
 def write(scenario: Scenario, folder: Path) -> None:
     """Write model, tokenizer, processor if asked for, and `rows.jsonl` into `folder`.
 
     A row has messages, and their right ids and loss mask.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {"config.json": config(scenario.model)} | text.tokenizer_files(
-        scenario.vocabulary, scenario.model.max_positions
-    )
+    tokenizer = TOKENIZERS[FAMILIES[scenario.model.architecture].tokenizer]
+    files = {"config.json": config(scenario.model)} | tokenizer(scenario.vocabulary, scenario.model.max_positions)
     if scenario.processor:
         files["preprocessor_config.json"] = PROCESSOR
         files["chat_template.json"] = {"chat_template": text.PROCESSOR_TEMPLATE}

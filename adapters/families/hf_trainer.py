@@ -19,10 +19,11 @@ from transformers.optimization import get_wsd_schedule
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup
 from adapters.families.deepspeed_setup import STAGES
+from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder, bare_name
 
-LAZY = ("torch._dynamo", "torch.distributed.fsdp", "transformers.models.llama.modeling_llama")
+LAZY = ("torch._dynamo", "torch.distributed.fsdp")
 """Modules that are imported only when they are used, so that every rank would do it anew."""
 
 TORCH_ADAM = Shim(
@@ -68,6 +69,7 @@ def prepare() -> None:
     """
     for module in LAZY:
         import_module(module)
+    modeling.import_all()
     deepspeed_setup.prepare()
 
 

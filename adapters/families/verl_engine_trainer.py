@@ -26,6 +26,7 @@ from adapters.families.verl_shims import (
     autocast_log_softmax_as_on_cuda,
     give_the_cpu_memory_figures,
 )
+from adapters.inside import modeling
 from adapters.inside.rank import answer_init_process_group
 from adapters.inside.recorder import Recorder
 from adapters.inside.sharded import state, whole
@@ -47,7 +48,6 @@ PROCESS_GROUP = Shim(
 )
 
 LATER = (
-    "transformers.models.llama.modeling_llama",
     "torch.distributed.checkpoint.state_dict",
     "torch.nested._internal.ops",
     "numpy.ctypeslib",
@@ -91,6 +91,7 @@ def prepare() -> None:
     get_hf_auto_model_class(LlamaConfig(architectures=["LlamaForCausalLM"]))
     for module in LATER:
         import_module(module)
+    modeling.import_all()
     Plugins.instance()  # looks for hydra's plugins once
 
 
@@ -120,7 +121,7 @@ def overrides(job: Job, file: str) -> list[str]:
     full = "{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"
     return [
         f"model.path={verl_data.quoted(job.checkpoint)}",
-        "+model.override_config.attn_implementation=sdpa",  # flash attention otherwise
+        f"+model.override_config.attn_implementation={modeling.attention_of(scenario)}",  # flash attention otherwise
         "model.enable_gradient_checkpointing=False",
         # with it, each micro-batch is one sequence without padding, its positions restarting with each row
         f"model.use_remove_padding={packed > 1}",

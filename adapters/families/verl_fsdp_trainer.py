@@ -16,6 +16,7 @@ from packaging.version import Version
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import verl_data
 from adapters.families.verl_shims import MEMORY, give_the_cpu_memory_figures
+from adapters.inside import modeling
 from adapters.inside.rank import answer_init_process_group
 from adapters.inside.recorder import Recorder
 from adapters.inside.sharded import state, whole
@@ -55,7 +56,6 @@ EPOCHS = 10
 """The one schedule with a constant part (`wsd`) keeps it for nine tenths of all epochs; training ends in the first."""
 
 LATER = (
-    "transformers.models.llama.modeling_llama",
     "torch.distributed.checkpoint.state_dict",
     "verl.utils.checkpoint.fsdp_checkpoint_manager",
 )
@@ -111,6 +111,7 @@ def prepare() -> None:
     """Import what the trainer otherwise would in every cell."""
     for module in LATER:
         import_module(module)
+    modeling.import_all()
     Plugins.instance()  # looks for hydra's plugins once
 
 
@@ -133,7 +134,7 @@ def apply(applied: Sequence[Shim], job: Job) -> None:
         give_the_cpu_memory_figures()
     if ATTENTION in applied:
         models = here.AutoModelForCausalLM
-        models.from_pretrained = _with(models.from_pretrained, attn_implementation="sdpa")
+        models.from_pretrained = _with(models.from_pretrained, attn_implementation=modeling.attention_of(job.scenario))
     if LOADER in applied:
         here.StatefulDataLoader = _with(here.StatefulDataLoader, num_workers=0, pin_memory=False, pin_memory_device="")
     if FULL_PRECISION in applied:

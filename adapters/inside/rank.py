@@ -17,7 +17,7 @@ import torch
 from torch._C._distributed_c10d import FileStore
 
 from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file
-from adapters.inside import patched
+from adapters.inside import modeling, patched
 from adapters.inside.prepare import prepare
 from adapters.inside.recorder import Recorder
 
@@ -53,7 +53,7 @@ def run(job: Job) -> int:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
         prepare(job.adapter)
         patch = patched.apply()
-        if reason := adapter.unsupported(job.scenario, job.version):
+        if reason := adapter.unsupported(job.scenario, job.version) or modeling.unknown(job.scenario):
             raise Unsupported(reason)
         recorder = Recorder(job, rank, world, [*adapter.shims(job), *patch])
         adapter.train(job, recorder, rank, world)

@@ -35,6 +35,10 @@ HASHES = {
     "sft-ragged-zero2-offload": "f14a655a98a70d3d",
     "sft-ragged-zero2-bf16": "65e20bf7299b6d18",
     "sft-ragged-zero3": "5cd69a84bae06522",
+    "sft-ragged-qwen2": "b3a37755860de380",
+    "sft-ragged-qwen3": "fabef589cecb0268",
+    "sft-ragged-gpt2": "eece1a6754fc56dd",
+    "sft-ragged-gemma": "25188a7a8a2267fc",
 }
 NAMES = tuple(scenarios.CATALOGUE)
 
@@ -168,6 +172,9 @@ def _without(field: str) -> Callable[[dict[str, Any]], Any]:
         (lambda d: d["model"].update(layers=10**9), "layers"),
         (lambda d: d["model"].update(hidden_size=12, heads=4), "heads"),
         (lambda d: d["model"].update(rms_eps="tiny"), "rms_eps"),
+        (lambda d: d["model"].update(architecture="mamba"), "architecture"),
+        (lambda d: d["model"].update(attention_softcap=0.0), "attention_softcap"),
+        (lambda d: d["model"].update(final_softcap="soft"), "final_softcap"),
         (lambda d: d["model"].update(tied_embeddings=1), "tied_embeddings"),
         (lambda d: d.update(optimizer=[]), "Optimizer"),
         (lambda d: d["optimizer"].update(beta1="high"), "beta1"),

@@ -17,31 +17,51 @@ from scenarios import checkpoint, text, weights
 transformers = pytest.importorskip("transformers")
 
 
+FAMILIES = {
+    "sft-ragged-qwen2": "Qwen2ForCausalLM",
+    "sft-ragged-qwen3": "Qwen3ForCausalLM",
+    "sft-ragged-gpt2": "GPT2LMHeadModel",
+    "sft-ragged-gemma": "Gemma2ForCausalLM",
+}
+"""Scenarios with a model of their own, by transformers' class of it."""
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One checkpoint for each model; those of other scenarios are that of the base."""
     path = tmp_path_factory.mktemp("checkpoint")
-    checkpoint.write(scenarios.get("sft-ragged"), path)
-    return path
+    for name in ("sft-ragged", *FAMILIES):
+        checkpoint.write(scenarios.get(name), path / name)
+    return {name: path / (name if name in FAMILIES else "sft-ragged") for name in scenarios.CATALOGUE}
 
 
 @pytest.fixture(scope="module")
-def tokenizer(folder: Path):
-    return transformers.AutoTokenizer.from_pretrained(folder)
+def folder(folders: dict[str, Path]) -> Path:
+    return folders["sft-ragged"]
 
 
-def vocabularies() -> set[tuple[str, ...]]:
-    return {scenarios.get(name).vocabulary for name in scenarios.CATALOGUE}
+@pytest.fixture(scope="module")
+def tokenizers(folders: dict[str, Path]):
+    known = {path: transformers.AutoTokenizer.from_pretrained(path) for path in set(folders.values())}
+    return {name: known[path] for name, path in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tokenizers):
+    return tokenizers["sft-ragged"]
 
 
 def test_all_scenarios_speak_one_language() -> None:
-    """So that one tokenizer, loaded once, stands for all of them in this file."""
-    assert len(vocabularies()) == 1
-    assert {scenarios.get(name).model for name in scenarios.CATALOGUE} == {Model()}
+    """So that one tokenizer a model, loaded once, stands for all of them in this file."""
+    words = scenarios.get("sft-ragged").vocabulary
+    assert {scenarios.get(name).vocabulary[: len(words)] for name in scenarios.CATALOGUE} == {words}
+    plain = [scenarios.get(name) for name in scenarios.CATALOGUE if name not in FAMILIES]
+    assert {(s.model, s.vocabulary) for s in plain} == {(Model(), words)}
 
 
 @pytest.mark.parametrize("name", scenarios.CATALOGUE)
-def test_the_tokenizer_gives_the_ids_and_the_mask_that_render_gives(name: str, tokenizer) -> None:
-    scenario = scenarios.get(name)
+def test_the_tokenizer_gives_the_ids_and_the_mask_that_render_gives(name: str, tokenizers) -> None:
+    scenario, tokenizer = scenarios.get(name), tokenizers[name]
     for number, row in enumerate(scenario.rows):
         got = tokenizer.apply_chat_template(
             [to_dict(m) for m in row], return_dict=True, return_assistant_tokens_mask=True
@@ -51,8 +71,9 @@ def test_the_tokenizer_gives_the_ids_and_the_mask_that_render_gives(name: str, t
         assert tuple(map(bool, got["assistant_masks"])) == right.loss_mask, f"row {number}"
 
 
-def test_several_turns_and_the_generation_prompt(tokenizer) -> None:
-    words = text.vocabulary(128)
+@pytest.mark.parametrize("name", ["sft-ragged", *FAMILIES])
+def test_several_turns_and_the_generation_prompt(name: str, tokenizers) -> None:
+    words, tokenizer = text.vocabulary(128), tokenizers[name]
     row = (
         Message("user", f"{words[9]} {words[10]}"),
         Message("assistant", words[11]),
@@ -103,6 +124,28 @@ def test_rows_file_holds_every_row_rendered(folder: Path) -> None:
 def test_words_outside_the_vocabulary_are_an_error() -> None:
     with pytest.raises(KeyError, match="xyzzy"):
         text.render((Message("user", "xyzzy"),), text.vocabulary(32))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_transformers_loads_the_very_weights_of_every_family(name: str, folders: dict[str, Path]) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(folders[name])
+    expected = weights.initial(scenarios.get(name).model, 0)
+    loaded = dict(model.named_parameters())
+    assert type(model).__name__ == FAMILIES[name]
+    assert list(loaded) == list(expected)
+    assert all(np.array_equal(loaded[n].detach().numpy(), value) for n, value in expected.items())
+    assert 30_000 <= sum(p.numel() for p in loaded.values()) <= 100_000
+
+
+def test_a_word_is_one_piece_wherever_it_stands(tokenizers) -> None:
+    """Frameworks make tokens of a row in pieces of their own, with or without the space before a word."""
+    tokenizer, words = tokenizers["sft-ragged-qwen2"], text.vocabulary(128)
+    assert type(tokenizer).__name__.startswith("Qwen2Tokenizer")
+    for number in range(len(text.SPECIAL), 128):
+        word, other = words[number], words[6]
+        for said in (word, f" {word}", f"{text.USER}{word}", f"{other} {word}", f"{other} {word}{text.EOS}"):
+            assert number in tokenizer(said)["input_ids"], said
+            assert not [i for i in tokenizer(said)["input_ids"] if i >= 128], said
 
 
 def load(scenario: Scenario, folder: Path):

@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from adapters.contract import Architecture, Model
-from harness.oracle.architectures import llama
+from harness.oracle.architectures import gemma2, gpt2, llama
 from harness.oracle.architectures.passed import Parameters, Passed
 
 Forward = Callable[[Parameters, Model, Tensor, Tensor, Tensor], Passed]
 
 FORWARD: Mapping[Architecture, Forward] = {
     "llama": llama.passed,
+    "qwen2": llama.passed,
+    "qwen3": llama.passed,
+    "gpt2": gpt2.passed,
+    "gemma2": gemma2.passed,
 }
 """As `harness.oracle.forward.passed`; a family that is not here has no forward pass of the oracle's own."""

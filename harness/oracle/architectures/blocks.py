@@ -14,6 +14,16 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
 
 
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Ba et al. 2016: x [..., d], weight and bias [d]."""
+    return torch.nn.functional.layer_norm(x, weight.shape, weight, bias, eps)
+
+
+def capped(x: Tensor, cap: float | None) -> Tensor:
+    """A soft cap (Bello et al. 2016), c tanh(x / c); without a cap, x."""
+    return x if cap is None else cap * torch.tanh(x / cap)
+
+
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions (Su et al. 2021), the two halves of a head being the pairs: x [heads, T, d], cos, sin [T, d]."""
     first, second = x.chunk(2, dim=-1)
@@ -48,13 +58,21 @@ def heads(x: Tensor, count: int) -> Tensor:
     return x.view(len(x), count, -1).transpose(0, 1)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float, softcap: float | None = None
+) -> Tensor:
     """Grouped-query attention (Ainslie et al. 2023): [T, heads * d] from [heads or kv_heads, T, d] and bool [T, T]."""
     shared = len(query) // len(key)
     key, value = key.repeat_interleave(shared, dim=0), value.repeat_interleave(shared, dim=0)
-    score = query @ key.transpose(1, 2) * scale
+    score = capped(query @ key.transpose(1, 2) * scale, softcap)
     weight = score.masked_fill(~mask, float("-inf")).softmax(-1)
     return (weight @ value).transpose(0, 1).reshape(query.shape[1], -1)
+
+
+def projected(parameters: Parameters, at: str, x: Tensor) -> Tensor:
+    """What the linear layer called `at` makes of x [T, inputs]: [T, outputs]; with its bias, if it has one."""
+    product = x @ parameters[f"{at}.weight"].T
+    return product + parameters[f"{at}.bias"] if f"{at}.bias" in parameters else product
 
 
 def swiglu(parameters: Parameters, at: str, x: Tensor) -> Tensor:

@@ -1,11 +1,25 @@
-"""Llama: RMSNorm, rotary positions, grouped-query attention and SwiGLU (Touvron et al. 2023)."""
+"""Llama: RMSNorm, rotary positions, grouped-query attention and SwiGLU (Touvron et al. 2023).
+
+Qwen 2 has biases on queries, keys and values as well, Qwen 3 a norm on every head's query and key: where the parameters
+have these, so has the pass.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from adapters.contract import Model
-from harness.oracle.architectures.blocks import allowed, angles, attend, heads, looked_up, rms_norm, rotate, swiglu
+from harness.oracle.architectures.blocks import (
+    allowed,
+    angles,
+    attend,
+    heads,
+    looked_up,
+    projected,
+    rms_norm,
+    rotate,
+    swiglu,
+)
 from harness.oracle.architectures.passed import Linear, Parameters, Passed
 
 
@@ -33,9 +47,13 @@ def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
 def _attention(
     parameters: Parameters, model: Model, at: str, x: Tensor, turned: tuple[Tensor, Tensor], mask: Tensor
 ) -> Tensor:
-    query = rotate(heads(x @ parameters[f"{at}.q_proj.weight"].T, model.heads), *turned)
-    key = rotate(heads(x @ parameters[f"{at}.k_proj.weight"].T, model.kv_heads), *turned)
-    value = heads(x @ parameters[f"{at}.v_proj.weight"].T, model.kv_heads)
-    mixed = attend(query, key, value, mask, model.head_dim**-0.5)
-    result: Tensor = mixed @ parameters[f"{at}.o_proj.weight"].T
-    return result
+    query = _head_norm(parameters, model, f"{at}.q_norm", heads(projected(parameters, f"{at}.q_proj", x), model.heads))
+    key = _head_norm(parameters, model, f"{at}.k_norm", heads(projected(parameters, f"{at}.k_proj", x), model.kv_heads))
+    value = heads(projected(parameters, f"{at}.v_proj", x), model.kv_heads)
+    mixed = attend(rotate(query, *turned), rotate(key, *turned), value, mask, model.head_dim**-0.5)
+    return projected(parameters, f"{at}.o_proj", mixed)
+
+
+def _head_norm(parameters: Parameters, model: Model, at: str, x: Tensor) -> Tensor:
+    """[heads, T, d]: the norm called `at` of each head, if there is one."""
+    return rms_norm(x, parameters[f"{at}.weight"], model.rms_eps) if f"{at}.weight" in parameters else x

@@ -1,4 +1,4 @@
-"""The oracle's forward pass against transformers' Llama, both in float64."""
+"""The oracle's forward passes against transformers' models, both in float64."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
+import scenarios
 from adapters.contract import Model
 from harness.oracle import forward
-from scenarios import checkpoint, weights
 
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
+
+from tests.harness.oracle.architectures.exact import causal_lm, parameters, softmax_in_float64
 
 SMALL = Model(vocab_size=24, hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=20, init_std=0.3)
+GPT2 = replace(SMALL, architecture="gpt2", kv_heads=2, max_positions=40, tied_embeddings=True)
+GEMMA2 = replace(SMALL, architecture="gemma2", tied_embeddings=True, attention_softcap=0.7, final_softcap=1.1)
 GEOMETRIES = {
     "base": Model(init_std=0.2),
     "one-layer": SMALL,
@@ -25,49 +29,18 @@ GEOMETRIES = {
     "tied": replace(SMALL, tied_embeddings=True),
     "other-rope": replace(SMALL, rope_theta=500.0),
     "large-eps": replace(SMALL, rms_eps=0.1),
+    "qwen2": replace(SMALL, architecture="qwen2"),
+    "qwen2-tied": replace(SMALL, architecture="qwen2", layers=2, heads=4, tied_embeddings=True),
+    "qwen3": replace(SMALL, architecture="qwen3"),
+    "qwen3-tied": replace(SMALL, architecture="qwen3", layers=2, heads=4, rms_eps=0.1, tied_embeddings=True),
+    "gpt2": GPT2,
+    "gpt2-deep": replace(GPT2, layers=3, heads=4, kv_heads=4, rms_eps=0.1),
+    "gemma2": GEMMA2,
+    "gemma2-deep": replace(GEMMA2, layers=3, heads=4, rms_eps=0.1),
+    "gemma2-without-caps": replace(GEMMA2, attention_softcap=None, final_softcap=None),
+    **{name: scenarios.get(name).model for name in ("sft-ragged-qwen2", "sft-ragged-qwen3")},
+    **{name: scenarios.get(name).model for name in ("sft-ragged-gpt2", "sft-ragged-gemma")},
 }
-
-
-# transformers computes the rotary angles and the norms in float32 even in a model that is all float64 (LlamaRMSNorm,
-# LlamaRotaryEmbedding; models/llama/modeling_llama.py, 4.57.1), which alone would leave 1e-7 between the two. So the
-# test puts the same formulas in float64 in their place. Its eager attention takes the softmax in float32 too; sdpa does
-# not.
-
-
-class Rotary(torch.nn.Module):
-    """Su et al. 2021, eq. 15."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        steps = torch.arange(0, model.head_dim, 2, dtype=torch.float64)
-        self.frequencies = 1.0 / (torch.tensor(model.rope_theta, dtype=torch.float64) ** (steps / model.head_dim))
-
-    def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-        angles = position_ids[..., None].double() * self.frequencies
-        both = torch.cat((angles, angles), dim=-1)
-        return both.cos(), both.sin()
-
-
-def exact_norms(module: torch.nn.Module, model: Model) -> None:
-    for name, child in module.named_children():
-        if type(child).__name__ == "LlamaRMSNorm":
-            setattr(module, name, torch.nn.RMSNorm(model.hidden_size, model.rms_eps, dtype=torch.float64))
-        else:
-            exact_norms(child, model)
-
-
-def parameters(model: Model, seed: int = 0) -> dict[str, Tensor]:
-    return {n: torch.from_numpy(v).double() for n, v in weights.initial(model, seed).items()}
-
-
-def llama(model: Model, values: dict[str, Tensor]):
-    config = transformers.LlamaConfig(**checkpoint.config(model), attn_implementation="sdpa")
-    result = transformers.LlamaForCausalLM(config).double().eval()
-    result.model.rotary_emb = Rotary(model)
-    exact_norms(result, model)
-    missing = result.load_state_dict(values, strict=False).missing_keys
-    assert missing == (["lm_head.weight"] if model.tied_embeddings else [])
-    return result
 
 
 def tokens(model: Model, length: int, seed: int = 1) -> Tensor:
@@ -80,8 +53,8 @@ def tokens(model: Model, length: int, seed: int = 1) -> Tensor:
 def test_losses_and_logits_are_those_of_transformers(name: str, length: int) -> None:
     model = GEOMETRIES[name]
     values, ids = parameters(model), tokens(model, length)
-    with torch.no_grad():
-        theirs = llama(model, values)(ids[None]).logits[0]
+    with torch.no_grad(), softmax_in_float64():
+        theirs = causal_lm(model, values)(ids[None]).logits[0]
         ours = forward.logits(values, model, ids, torch.arange(length), torch.zeros_like(ids))
         losses = forward.losses(values, model, ids)
     assert ours.dtype == losses.dtype == torch.float64
@@ -90,18 +63,22 @@ def test_losses_and_logits_are_those_of_transformers(name: str, length: int) -> 
     assert (losses - right).abs().max() < 1e-10
 
 
-@pytest.mark.parametrize("name", ["base", "tied", "four-heads-share-one"])
+@pytest.mark.parametrize(
+    "name", ["base", "tied", "four-heads-share-one", "qwen2-tied", "qwen3", "gpt2-deep", "gemma2-deep"]
+)
 def test_gradients_are_those_of_transformers(name: str) -> None:
     model = GEOMETRIES[name]
     values, ids = {n: v.requires_grad_() for n, v in parameters(model).items()}, tokens(model, 11)
     ours = torch.autograd.grad(forward.losses(values, model, ids).sum(), list(values.values()))
-    theirs = llama(model, {n: v.detach() for n, v in values.items()})
-    torch.nn.functional.cross_entropy(theirs(ids[None]).logits[0, :-1], ids[1:], reduction="sum").backward()
+    theirs = causal_lm(model, {n: v.detach() for n, v in values.items()})
+    with softmax_in_float64():
+        logits = theirs(ids[None]).logits[0, :-1]
+    torch.nn.functional.cross_entropy(logits, ids[1:], reduction="sum").backward()
     for (key, p), gradient in zip(theirs.named_parameters(), ours, strict=True):
         assert (gradient - p.grad).abs().max() < 1e-10 * max(1.0, float(p.grad.abs().max())), key
 
 
-@pytest.mark.parametrize("name", ["one-layer", "two-and-two-share"])
+@pytest.mark.parametrize("name", ["one-layer", "two-and-two-share", "qwen2", "qwen3", "gpt2", "gemma2-deep"])
 def test_packed_segments_are_those_of_transformers_with_a_block_mask(name: str) -> None:
     model = GEOMETRIES[name]
     values = parameters(model)
@@ -111,8 +88,10 @@ def test_packed_segments_are_those_of_transformers_with_a_block_mask(name: str) 
     index = torch.arange(len(ids))
     allowed = (row_of[:, None] == row_of[None, :]) & (index[None, :] <= index[:, None])
     mask = torch.zeros(allowed.shape, dtype=torch.float64).masked_fill(~allowed, torch.finfo(torch.float64).min)
-    with torch.no_grad():
-        theirs = llama(model, values)(ids[None], attention_mask=mask[None, None], position_ids=positions[None]).logits
+    with torch.no_grad(), softmax_in_float64():
+        theirs = causal_lm(model, values)(
+            ids[None], attention_mask=mask[None, None], position_ids=positions[None]
+        ).logits
         ours = forward.logits(values, model, ids, positions, first)
         # The boundary tokens are predicted from the row before; all others as in a pass of their own.
         packed = forward.losses(values, model, ids, positions, first)

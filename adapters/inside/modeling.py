@@ -1,0 +1,33 @@
+"""transformers' modules of the families of models that a scenario may have."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import get_args
+
+from adapters.contract import Architecture, Scenario
+
+
+def attention_of(scenario: Scenario) -> str:
+    """The implementation of attention that a user on a CPU asks for.
+
+    torch's own has no soft cap: transformers leaves the cap out with it, without a word before 5.x.
+    """
+    return "sdpa" if scenario.model.attention_softcap is None else "eager"
+
+
+def unknown(scenario: Scenario) -> str | None:
+    """Why this environment's transformers has no such model; None if it has."""
+    family = scenario.model.architecture
+    if find_spec(f"transformers.models.{family}"):
+        return None
+    return f"transformers {version('transformers')} knows no model_type {family!r}: no model.architecture={family!r}"
+
+
+def import_all() -> None:
+    """Import them once, where every rank would do so anew: a tenth of a second and more for the first of them."""
+    for family in get_args(Architecture):
+        if find_spec(f"transformers.models.{family}"):
+            import_module(f"transformers.models.{family}.modeling_{family}")
