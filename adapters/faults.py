@@ -45,6 +45,10 @@ class Plan:
     l2: float = 0.0
     """Added to the gradient, times the parameters: decay that is not decoupled."""
     label_smoothing: float = 0.0
+    tied_part: Literal["both", "input", "head"] = "both"
+    """Where the gradient of an embedding that is also the head comes from."""
+    softcap: bool = True
+    """Whether scores of attention are capped as the model has it."""
     row_factor: tuple[int, float] | None = None
     """A row of the scenario and what the weights of its tokens are multiplied by: the yardstick of sensitivity."""
 
@@ -104,6 +108,14 @@ def _warms_up(scenario: Scenario) -> str | None:
 
 def _packs(scenario: Scenario) -> str | None:
     return None if scenario.rows_per_sequence > 1 else "nothing is packed"
+
+
+def _tied(scenario: Scenario) -> str | None:
+    return None if scenario.model.tied_embeddings else "the head is not tied to the embedding"
+
+
+def _caps(scenario: Scenario) -> str | None:
+    return "the model has no soft cap on its scores" if scenario.model.attention_softcap is None else None
 
 
 def _fp32(scenario: Scenario) -> str | None:
@@ -200,6 +212,12 @@ _FAULTS = (
           Plan(zero_grad=False), ("weights.residual",), "stale-gradient", _several_steps),
     Fault("decay-in-gradient", "weight decay 0.1 is added to the gradient instead of the update",
           Plan(l2=0.1), ("weights.residual",), "coupled-decay"),
+    Fault("tied-head-lost", "the embedding is the head as well, but gets its gradient from the input alone",
+          Plan(tied_part="input"), ("weights.residual",), "tied-gradient", _tied),
+    Fault("tied-input-lost", "the embedding is the head as well, but gets its gradient from the head alone",
+          Plan(tied_part="head"), ("weights.residual",), "tied-gradient", _tied),
+    Fault("softcap-left-out", "scores of attention are not capped, though the model says so",
+          Plan(softcap=False), ("weights.residual",), "soft-cap", _caps),
     Fault("label-smoothing", "labels are smoothed by 0.1",
           Plan(label_smoothing=0.1), ("weights.residual",), "unexplained-gradient", _smoothing_rounds_off),
 )  # fmt: skip

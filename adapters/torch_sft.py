@@ -107,6 +107,7 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
     """The training loop of one rank."""
     scenario, rows = job.scenario, data.load_rows(job)
     optimizer = make_optimizer(model, scenario, how)
+    _spoil(model, how)
     if how.idle_first_step:
         _step_idly(model, optimizer)
     wrapped = model if how.averages_by_hand else ranks.wrap(model)
@@ -135,6 +136,18 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
             {name: s["exp_avg_sq"] for name, s in state.items()},
         )
     recorder.end()
+
+
+def _spoil(model: PreTrainedModel, how: Plan) -> None:
+    """The model as planned: a part of a tied embedding's gradient lost, or scores that are not capped."""
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if how.tied_part == "input":
+        head.forward = lambda hidden: F.linear(hidden, head.weight.detach())
+    if how.tied_part == "head":
+        embedding.forward = lambda ids: F.embedding(ids, embedding.weight.detach())
+    for module in model.modules():
+        if not how.softcap and hasattr(module, "attn_logit_softcapping"):
+            module.attn_logit_softcapping = None
 
 
 def _step_idly(model: torch.nn.Module, optimizer: torch.optim.AdamW) -> None:

@@ -12,9 +12,10 @@ from harness.oracle.floor import Floor
 def explaining_floor(evidence: StepEvidence) -> Floor | None:
     """The floor that bfloat16 would have, if all that is off is within it: residual, weights and reported numbers.
 
-    None in a run that asks for bfloat16, and where something else is off. It simulates the step anew, so it is slow.
+    None in a run that asks for bfloat16, and where something else is off, such as the model. It simulates the step
+    anew, so it is slow.
     """
-    if evidence.right.scenario.precision != "fp32":
+    if evidence.right.scenario.precision != "fp32" or evidence.other_model is not None:
         return None
     coarse = floor.measure(evidence.right, evidence.recorded.before, torch.bfloat16)
     if evidence.residual > coarse.tolerance("residual"):

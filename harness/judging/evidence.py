@@ -10,11 +10,12 @@ from adapters.contract import Optimizer, Scenario
 from harness.judging.recorded_step import NonFinite, RecordedStep, check_states, recorded_steps
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
-from harness.oracle import floor, hypotheses
+from harness.oracle import floor, hypotheses, other_models
 from harness.oracle.basis_cache import Bases
 from harness.oracle.floor import Floor, State
 from harness.oracle.hypotheses import Fit, Hypothesis
 from harness.oracle.observe import Betas, Moments, Observed, betas, first_ratio, observe, second_moment_error
+from harness.oracle.other_models import OtherModel
 from harness.oracle.step import RightStep, right_step
 from harness.traces import batch
 from harness.traces.reader import IncompleteTrace, Trace
@@ -43,6 +44,8 @@ class StepEvidence:
     """The scenario's optimizer, with betas as recovered where they are not the scenario's."""
     tokens: TokenWeights
     update: UpdateRule
+    other_model: OtherModel | None
+    """The model that was trained instead, where only by another one the tokens explain the gradient."""
 
     @property
     def step(self) -> int:
@@ -126,15 +129,22 @@ def _allowing_padding(right: RightStep, before: State, bases: Bases) -> RightSte
 
 def _observed(
     right: RightStep, moments: Moments, beta1: float, before: State, noise: Floor, bases: Bases
-) -> tuple[RightStep, Observed]:
-    """The step and its recovered weights; with padding allowed for where only that explains the gradient."""
-    observed = observe(right.basis, moments, beta1)
-    if observed.residual > noise.tolerance("residual") and any(c.padded for c in right.conversations):
+) -> tuple[RightStep, Observed, OtherModel | None]:
+    """The step and its recovered weights; with padding allowed for, or another model, where only that explains the
+    gradient."""
+    observed, allowed = observe(right.basis, moments, beta1), noise.tolerance("residual")
+    if observed.residual <= allowed:
+        return right, observed, None
+    if any(c.padded for c in right.conversations):
         allowing = _allowing_padding(right, before, bases)
         seen = observe(allowing.basis, moments, beta1)
-        if seen.residual <= noise.tolerance("residual"):
-            return allowing, seen
-    return right, observed
+        if seen.residual <= allowed:
+            return allowing, seen, None
+    other = other_models.explaining(right, moments, beta1, before.parameters, allowed, bases)
+    if other is None:
+        return right, observed, None
+    weights = other.observed.weights
+    return right, replace(observed, weights=weights, rest=observed.gradient - right.basis.gradient(weights)), other
 
 
 def gather(trace: Trace, bases: Bases, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
@@ -187,16 +197,18 @@ def _weighed(
     recorded: RecordedStep, plain: RightStep, followed: Betas, used: Optimizer, noise: Floor, bases: Bases
 ) -> StepEvidence:
     """The step with all that is recovered of it."""
-    right, observed = _observed(plain, recorded.moments, used.beta1, recorded.before, noise, bases)
+    right, observed, other = _observed(plain, recorded.moments, used.beta1, recorded.before, noise, bases)
+    weighed = right if other is None else other.right
     rate = right.scenario.learning_rate_at(right.number)
     return StepEvidence(
         recorded=recorded,
         right=right,
         observed=observed,
         floor=noise,
-        fit=hypotheses.explain(right, observed.weights, noise),
+        fit=hypotheses.explain(weighed, observed.weights, noise),
         betas=followed,
         used=used,
-        tokens=token_weights(right, observed.weights),
+        tokens=token_weights(weighed, observed.weights),
         update=update_rule(recorded.states, used, recorded.number, rate, noise),
+        other_model=other,
     )

@@ -48,6 +48,8 @@ CAUSES: Mapping[str, str] = {
     "coarse-dtype": "gradients are computed or accumulated in a coarser dtype",
     "stale-gradient": "gradients are not set to zero between steps",
     "coupled-decay": "weight decay is added to the gradient instead of the update",
+    "tied-gradient": "the embedding is the head as well, but its gradient lacks one of the two parts",
+    "soft-cap": "a soft cap of the model is left out",
     "unexplained-gradient": "a part of the gradient comes from something other than the tokens of the batch",
     "learning-rate-schedule": "the learning rate does not follow the schedule",
     "weight-decay": "some tensors are decayed by another amount",

@@ -10,7 +10,7 @@ from adapters.contract import Model
 def shapes(model: Model) -> dict[str, tuple[int, ...]]:
     """Name and shape of every parameter, in the order of the model.
 
-    Its matrices are those of `Conv1D`, stored transposed: rows are inputs. The head is the embedding.
+    Its matrices are those of `Conv1D`, stored transposed: rows are inputs.
     """
     hidden, inner = model.hidden_size, model.intermediate_size
     result: dict[str, tuple[int, ...]] = {
@@ -27,7 +27,8 @@ def shapes(model: Model) -> dict[str, tuple[int, ...]]:
             **_conv1d(f"{at}.mlp.c_fc", hidden, inner),
             **_conv1d(f"{at}.mlp.c_proj", inner, hidden),
         }
-    return result | _norm("transformer.ln_f", hidden)
+    head = {} if model.tied_embeddings else {"lm_head.weight": (model.vocab_size, hidden)}
+    return result | _norm("transformer.ln_f", hidden) | head
 
 
 def _norm(at: str, size: int) -> dict[str, tuple[int, ...]]:

@@ -42,6 +42,9 @@ KINDS = {
     "bf16-accumulation": "coarse-dtype",
     "gradient-not-zeroed": "stale-gradient",
     "decay-in-gradient": "coupled-decay",
+    "tied-head-lost": "tied-gradient: head",
+    "tied-input-lost": "tied-gradient: input",
+    "softcap-left-out": "soft-cap: scores",
     "label-smoothing": "unexplained-gradient",
 }
 

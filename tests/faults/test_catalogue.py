@@ -17,7 +17,8 @@ RUNNABLE = [name for name in scenarios.CATALOGUE if torch_sft.unsupported(scenar
 
 WHOLE = "sft-ragged"
 """Runs with all of its steps; the others make two, since the third is like the second."""
-FIRST = (WHOLE, "sft-ragged-decay", "sft-ragged-warmup", "sft-ragged-packed")
+FAMILIES = tuple(name for name in RUNNABLE if scenarios.get(name).model.architecture != "llama")
+FIRST = (WHOLE, "sft-ragged-decay", "sft-ragged-warmup", "sft-ragged-packed", *FAMILIES)
 """What `make test-fast` plants a fault on is the first of these that shows it, unless it is like another one there."""
 
 LIKE_WHOLE = ("sft-ragged-noclip", "sft-ragged-decay", "sft-ragged-warmup")
@@ -35,9 +36,11 @@ def _quick(fault: str) -> str:
 
 
 def _marks(name: str, fault: str) -> list[pytest.MarkDecorator]:
-    """Exhaustive is what is seen, or hidden, as on `WHOLE`, and cannot be otherwise."""
+    """Exhaustive is what is seen, or hidden, as on `WHOLE`, and cannot be otherwise; and all of it on families."""
     if name == _quick(fault):
         return []
+    if name in FAMILIES:
+        return [pytest.mark.slow, pytest.mark.exhaustive]
     seen = [CATALOGUE[fault].hidden(_scenario(n)) is None for n in (WHOLE, name)]
     alike = name in LIKE_WHOLE and seen[0] == seen[1]
     return [pytest.mark.slow, pytest.mark.exhaustive] if alike else [pytest.mark.slow]

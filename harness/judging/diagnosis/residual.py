@@ -9,7 +9,7 @@ from torch import Tensor
 
 from harness.judging.diagnosis.wording import at_steps, of_codes
 from harness.judging.evidence import StepEvidence
-from harness.oracle import full_basis
+from harness.oracle import full_basis, tied
 from harness.oracle.basis import Segment, flatten
 from harness.oracle.step import as_computed
 from harness.traces.batch import Conversation
@@ -25,6 +25,8 @@ class Cause:
     evidence: str
     left: float
     """Residual with this cause allowed for, relative to the gradient."""
+    kind: str = ""
+    """As `Diagnosis.kind`."""
 
 
 UNEXPLAINED = "unexplained-gradient"
@@ -32,13 +34,16 @@ UNEXPLAINED = "unexplained-gradient"
 
 def _left_beside(evidence: StepEvidence, column: Tensor) -> tuple[float, float]:
     """Residual if one more gradient is allowed for, and its coefficient."""
-    outside = evidence.right.basis.solve(column)[1]
+    return _left(evidence, evidence.observed.rest, evidence.right.basis.solve(column)[1])
+
+
+def _left(evidence: StepEvidence, rest: Tensor, outside: Tensor) -> tuple[float, float]:
+    """What is left of `rest`, relative to the gradient, beside as much of `outside` as explains most, and how much."""
     size = float(outside @ outside)
     if not size:
         return evidence.residual, 0.0
-    factor = float(evidence.observed.rest @ outside) / size
-    rest = evidence.observed.rest - factor * outside
-    return float(rest.norm()) / evidence.norm_used, factor
+    factor = float(rest @ outside) / size
+    return float((rest - factor * outside).norm()) / evidence.norm_used, factor
 
 
 def _stale(evidence: StepEvidence, previous: StepEvidence | None) -> Cause | None:
@@ -61,6 +66,24 @@ def _coupled_decay(evidence: StepEvidence) -> Cause:
         f"{factor:.4g} times the parameters leaves a residual of {left:.2g}",
         left,
     )
+
+
+def _tied(evidence: StepEvidence) -> list[Cause]:
+    """Whether an embedding that is the head as well has one part of its gradient another number of times than once."""
+    right = evidence.right
+    model = right.scenario.model
+    if not model.tied_embeddings:
+        return []
+    parameters = as_computed(evidence.recorded.before.parameters, right.scenario)
+    segments = [Segment(c.ids) for c in right.conversations]
+    found = tied.parts(parameters, model, segments, evidence.observed.gradient)
+    causes = []
+    for name, part in (("input", found.by_input), ("head", found.by_head)):
+        left, factor = _left(evidence, found.rest, part)
+        summary = f"the embedding is the head as well, but what its gradient gets from the {name} does not count once"
+        line = f"{1 + factor:.4g} times the part of the {name} leaves a residual of {left:.2g}"
+        causes.append(Cause("tied-gradient", summary, line, left, f"tied-gradient: {name}"))
+    return causes
 
 
 def _joined(conversations: Sequence[Conversation]) -> Segment:
@@ -91,8 +114,16 @@ def _leak(evidence: StepEvidence) -> Cause | None:
 
 def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
     """The cause that leaves least, if it explains nine tenths of the residual; else that nothing known does."""
+    if (other := evidence.other_model) is not None:
+        return Cause(
+            "soft-cap",
+            f"another model is trained than the checkpoint's: its soft cap on {other.left_out} is left out",
+            f"per-token gradients of a model without it leave a residual of {other.observed.residual:.2g}",
+            other.observed.residual,
+            f"soft-cap: {other.left_out}",
+        )
     enough = max(0.1 * evidence.residual, evidence.floor.tolerance("residual"))
-    tried = [c for c in (_stale(evidence, previous), _coupled_decay(evidence)) if c is not None]
+    tried = [c for c in (_stale(evidence, previous), _coupled_decay(evidence), *_tied(evidence)) if c is not None]
     if all(c.left > enough for c in tried) and (leak := _leak(evidence)) is not None:
         tried.append(leak)  # the last, for it needs another basis
     best = min(tried, key=lambda c: c.left)
@@ -126,5 +157,5 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
     cause, share = named[0], sum(c.name == named[0].name for c in causes) / len(causes)
     explained = 0.0 if cause.name == UNEXPLAINED else share
     line = f"{cause.evidence}; {at_steps(steps, len(evidence))}"
-    result.append(Diagnosis(cause.name, cause.summary, explained, ("weights.residual",), line))
+    result.append(Diagnosis(cause.name, cause.summary, explained, ("weights.residual",), line, kind=cause.kind))
     return result

@@ -20,3 +20,6 @@ FORWARD: Mapping[Architecture, Forward] = {
     "gemma2": gemma2.passed,
 }
 """As `harness.oracle.forward.passed`; a family that is not here has no forward pass of the oracle's own."""
+
+EMBEDDING: Mapping[Architecture, str] = {"gpt2": "transformer.wte.weight"}
+"""Name of the embedding where it is not `model.embed_tokens.weight`."""

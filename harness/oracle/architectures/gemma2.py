@@ -1,11 +1,13 @@
 """Gemma 2: Llama with scaled embeddings, norms that add 1 to their weight, also behind attention and MLP, soft caps on
 scores and logits, and GELU gates (Riviere et al. 2024, https://arxiv.org/abs/2408.00118).
 
-The head is the embedding, without the scale. Every second layer attends within a window, which no sequence here
-exceeds.
+A head that is tied to the embedding is so without the scale. Every second layer attends within a window, which no
+sequence here exceeds.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from torch import Tensor
 from torch.nn.functional import gelu
@@ -22,7 +24,7 @@ from harness.oracle.architectures.blocks import (
     rms_norm,
     rotate,
 )
-from harness.oracle.architectures.passed import Linear, Parameters, Passed
+from harness.oracle.architectures.passed import Linear, Parameters, Passed, through_head
 
 
 def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Passed:
@@ -40,8 +42,8 @@ def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
         down = projected(parameters, f"{at}.mlp.down_proj", gated)
         x = x + _norm(parameters, model, f"{at}.post_feedforward_layernorm", down)
     hidden = _norm(parameters, model, "model.norm", x)
-    logits = capped(hidden @ embedding.T, model.final_softcap)
-    return Passed(hidden, logits, (Linear(f"{at}.mlp.down_proj.weight", gated, down),))
+    plain = through_head(parameters, embedding, hidden, Linear(f"{at}.mlp.down_proj.weight", gated, down))
+    return replace(plain, logits=capped(plain.logits, model.final_softcap))
 
 
 def _norm(parameters: Parameters, model: Model, at: str, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """GPT-2: LayerNorm, learned positions, attention and a GELU, all with biases (Radford et al. 2019).
 
-Its matrices are stored transposed, inputs by outputs. The head is the embedding.
+Its matrices are stored transposed, inputs by outputs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch.nn.functional import gelu
 
 from adapters.contract import Model
 from harness.oracle.architectures.blocks import allowed, attend, heads, layer_norm, looked_up
-from harness.oracle.architectures.passed import Linear, Parameters, Passed
+from harness.oracle.architectures.passed import Linear, Parameters, Passed, through_head
 
 
 def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Passed:
@@ -27,7 +27,7 @@ def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
         x = x + outer
     hidden = _norm(parameters, model, "transformer.ln_f", x)
     last = Linear(f"{at}.mlp.c_proj.weight", inner, outer, stored_transposed=True)
-    return Passed(hidden, hidden @ embedding.T, (last,))
+    return through_head(parameters, embedding, hidden, last)
 
 
 def _attention(parameters: Parameters, model: Model, at: str, x: Tensor, mask: Tensor) -> Tensor:

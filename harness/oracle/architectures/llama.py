@@ -20,7 +20,7 @@ from harness.oracle.architectures.blocks import (
     rotate,
     swiglu,
 )
-from harness.oracle.architectures.passed import Linear, Parameters, Passed
+from harness.oracle.architectures.passed import Linear, Parameters, Passed, through_head
 
 
 def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Passed:
@@ -37,11 +37,7 @@ def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
         down = gated @ parameters[f"{at}.mlp.down_proj.weight"].T
         x = x + down
     hidden = rms_norm(x, parameters["model.norm.weight"], model.rms_eps)
-    linears = (Linear(f"{at}.mlp.down_proj.weight", gated, down),)
-    if model.tied_embeddings:  # the head's gradient is also that of the input
-        return Passed(hidden, hidden @ embedding.T, linears)
-    logits = hidden @ parameters["lm_head.weight"].T
-    return Passed(hidden, logits, (*linears, Linear("lm_head.weight", hidden, logits)))
+    return through_head(parameters, embedding, hidden, Linear(f"{at}.mlp.down_proj.weight", gated, down))
 
 
 def _attention(

@@ -25,6 +25,10 @@ class Linear:
     """Whether the parameter is W^T."""
 
 
+HEAD = "lm_head.weight"
+"""Of a model whose head is not tied to its embedding."""
+
+
 @dataclass(frozen=True)
 class Passed:
     """What a pass of one sequence of T tokens has made, in the parameters' dtype."""
@@ -35,3 +39,11 @@ class Passed:
     """[T, vocabulary]."""
     linears: tuple[Linear, ...]
     """Layers by which the tail basis tells tokens apart: one at least."""
+
+
+def through_head(parameters: Parameters, embedding: Tensor, hidden: Tensor, last: Linear) -> Passed:
+    """What the head makes of `hidden`, `last` being the layer before it: without a head of its own, the embedding."""
+    if HEAD not in parameters:  # its gradient is also that of the input
+        return Passed(hidden, hidden @ embedding.T, (last,))
+    logits = hidden @ parameters[HEAD].T
+    return Passed(hidden, logits, (last, Linear(HEAD, hidden, logits)))

@@ -37,6 +37,8 @@ GEOMETRIES = {
     "gpt2-deep": replace(GPT2, layers=3, heads=4, kv_heads=4, rms_eps=0.1),
     "gemma2": GEMMA2,
     "gemma2-deep": replace(GEMMA2, layers=3, heads=4, rms_eps=0.1),
+    "gpt2-untied": replace(GPT2, tied_embeddings=False),
+    "gemma2-untied": replace(GEMMA2, tied_embeddings=False),
     "gemma2-without-caps": replace(GEMMA2, attention_softcap=None, final_softcap=None),
     **{name: scenarios.get(name).model for name in ("sft-ragged-qwen2", "sft-ragged-qwen3")},
     **{name: scenarios.get(name).model for name in ("sft-ragged-gpt2", "sft-ragged-gemma")},
