@@ -18,7 +18,7 @@ from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
 from adapters.inside import modeling
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
-from adapters.inside.model import load_float32
+from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
 
@@ -65,7 +65,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     init_distributed(job)
     deepspeed.init_distributed(verbose=False)
     deepspeed_setup.set_local_size()
-    model = load_float32(job)
+    model = load_counting(job)
     recorder.watch(model)
     engine = initialize(scenario, model)
     parameters = dict(model.named_parameters())

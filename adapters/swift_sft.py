@@ -10,7 +10,7 @@ from typing import Any
 
 from swift import SftArguments, sft_main
 from swift.callbacks import callbacks_map
-from swift.model import MODEL_MAPPING, ModelGroup, ModelMeta, register_model
+from swift.model import MODEL_MAPPING
 from swift.template import TemplateMeta, register_template
 
 from adapters.contract import Job, Scenario, Shim
@@ -30,6 +30,12 @@ prepare = hf_trainer.prepare
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why ms-swift cannot run this scenario; None if it can."""
+    if (family := scenario.model.architecture) not in MODEL_MAPPING:
+        return (
+            f"ms-swift {version} has no model_type {family!r} (model/constant.py), so it has no"
+            f" model.architecture={family!r}; if one is registered by hand, its hidden_size, an alias there, is set"
+            " to None (compat_zero3 in utils/hf_config.py)"
+        )
     if scenario.rows_per_sequence > 1:
         return (
             f"ms-swift {version} has no rows_per_sequence={scenario.rows_per_sequence}: its packing chooses by itself"
@@ -54,11 +60,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     folder = Path(f"data-{rank}").absolute()
     # Datasets are kept there, named by their content, so that cells that run at once would write the same files.
     os.environ["MODELSCOPE_CACHE"] = str(folder / "cache")
-    # A template, a callback and, where ms-swift has no such type, a model of the user's own, registered as a file of
-    # --external_plugins does.
+    # A template and a callback of the user's own, registered as a file of --external_plugins does.
     register_template(template(job))
-    if (family := job.scenario.model.architecture) not in MODEL_MAPPING:
-        register_model(ModelMeta(family, [ModelGroup([])], template=NAME, architectures=architectures(job)))
     callbacks_map[NAME] = lambda *_: hf_trainer.Recording(job, recorder, rank)
     sft_main(SftArguments(**arguments(job, write_dataset(job, folder))))
 
@@ -71,12 +74,6 @@ def template(job: Job) -> TemplateMeta:
     space = " " if f"{ASSISTANT} " in config["chat_template"] else ""
     prompt = space.join([USER, "{{QUERY}}", f"{ASSISTANT}{space}"])
     return TemplateMeta(NAME, prefix=[], prompt=[prompt], chat_sep=[["eos_token_id"], *([space] if space else [])])
-
-
-def architectures(job: Job) -> list[str]:
-    """transformers' class of the model, as the checkpoint names it."""
-    named: list[str] = json.loads((Path(job.checkpoint) / "config.json").read_text())["architectures"]
-    return named
 
 
 def arguments(job: Job, dataset: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from adapters.contract import Job, Scenario
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
-from adapters.inside.model import load_float32
+from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
 from adapters.inside.sharded import state, whole
@@ -45,7 +45,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     """Run the scenario's optimizer steps."""
     scenario = job.scenario
     init_distributed(job)
-    model = load_float32(job)
+    model = load_counting(job)
     model.to(scenario.device).train()
     recorder.watch(model)
     wrapped, synchronised = wrap(scenario, model, world)

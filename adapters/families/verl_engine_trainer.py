@@ -59,6 +59,12 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     name = f"verl {version}"
     if scenario.sharding not in ("none", "fsdp"):
         return f"{name} has no sharding={scenario.sharding!r} in its trainer for supervised training, but FSDP"
+    if scenario.model.architecture == "gpt2":
+        return (
+            f"{name} asks every model for num_key_value_heads (models/transformers/monkey_patch.py) and takes for a"
+            " language model what has ForCausalLM in its class's name (utils/model.py), so it has no"
+            f" model.architecture={scenario.model.architecture!r}"
+        )
     if scenario.offload_optimizer:
         return f"{name} moves an offloaded optimizer back before it steps, so it has no offload_optimizer=True"
     if scenario.engine_output != "model":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.metadata import version
 
 import torch
 from packaging.version import Version
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from adapters.contract import Job
+from adapters.contract import Job, Unsupported
 from adapters.inside import modeling
 
 DTYPE = "dtype" if Version(version("transformers")) >= Version("4.56") else "torch_dtype"
@@ -22,3 +23,18 @@ def load_float32(job: Job) -> PreTrainedModel:
     """
     attention = "eager" if job.scenario.rows_per_sequence > 1 else modeling.attention_of(job.scenario)
     return AutoModelForCausalLM.from_pretrained(job.checkpoint, attn_implementation=attention, **{DTYPE: torch.float32})
+
+
+def load_counting(job: Job) -> PreTrainedModel:
+    """The same, for a loop that has the model divide its loss by `num_items_in_batch`.
+
+    Raises Unsupported where the family's loss takes no such number, as GPT-2's does not before transformers 4.48.
+    """
+    model = load_float32(job)
+    given = inspect.signature(model.forward).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD or p.name == "num_items_in_batch" for p in given):
+        return model
+    raise Unsupported(
+        f"transformers {version('transformers')}: the loss of {type(model).__name__} takes no num_items_in_batch, so"
+        f" there is no token mean by model.architecture={job.scenario.model.architecture!r}"
+    )

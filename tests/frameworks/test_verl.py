@@ -24,6 +24,9 @@ RIGHT = (
     "sft-ragged-batch2",
     "sft-ragged-packed",
     "sft-ragged-bf16",
+    "sft-ragged-qwen2",
+    "sft-ragged-qwen3",
+    "sft-ragged-gemma",
 )
 PREFIXED = ("sft-ragged", "sft-equal", "sft-ragged-noclip", "sft-ragged-batch2", "sft-ragged-bf16", "sft-ragged-pairs")
 """What both older releases express."""
@@ -81,6 +84,7 @@ def test_0_7_1_is_right_in_bfloat16(verl: Joined) -> None:
     [
         (NEW, "sft-ragged-decay", "weight_decay"),
         (NEW, "sft-ragged-pairs", "row_format"),
+        (NEW, "sft-ragged-gpt2", "num_key_value_heads"),
         (OLD, "sft-ragged-warmup", "schedule"),
         (OLD, "sft-ragged-packed", "rows_per_sequence"),
         (OLDER, "sft-ragged-decay", "weight_decay"),

@@ -122,6 +122,10 @@ def test_an_entry_may_take_another_package_beside_its_own() -> None:
         (("gradient-scale", "GA", ()), "4.48.2", "sft-ragged", None),
         (("loss-mask", "as-marked", ()), "5.0.0", "sft-ragged-pairs", "5.0.0"),
         (("loss-mask", "as-marked", ()), "4.57.1", "sft-ragged-pairs", None),
+        (("soft-cap", "scores", ()), "4.48.0", "sft-ragged-gemma", "4.48.0"),
+        (("soft-cap", "scores", ()), "5.20.0", "sft-ragged-gemma", "4.48.0"),
+        (("soft-cap", "logits", ()), "5.20.0", "sft-ragged-gemma", None),
+        (("soft-cap", "scores", ()), "5.21.0", "sft-ragged-gemma", None),
     ],
 )
 def test_what_is_shipped_is_told_apart_by_what_was_measured(
