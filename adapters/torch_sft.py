@@ -141,10 +141,12 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
 def _spoil(model: PreTrainedModel, how: Plan) -> None:
     """The model as planned: a part of a tied embedding's gradient lost, or scores that are not capped."""
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    if how.tied_part == "input":
+    tied = head.weight is embedding.weight
+    if tied and how.tied_part == "input":
         head.forward = lambda hidden: F.linear(hidden, head.weight.detach())
-    if how.tied_part == "head":
-        embedding.forward = lambda ids: F.embedding(ids, embedding.weight.detach())
+    if tied and how.tied_part == "head":
+        looked_up = embedding.forward
+        embedding.forward = lambda ids: looked_up(ids).detach()
     for module in model.modules():
         if not how.softcap and hasattr(module, "attn_logit_softcapping"):
             module.attn_logit_softcapping = None

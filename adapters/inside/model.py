@@ -28,7 +28,7 @@ def load_float32(job: Job) -> PreTrainedModel:
 def load_counting(job: Job) -> PreTrainedModel:
     """The same, for a loop that has the model divide its loss by `num_items_in_batch`.
 
-    Raises Unsupported where the family's loss takes no such number, as GPT-2's does not before transformers 4.48.
+    Raises Unsupported where the family's loss takes no such number, as GPT-2's does not up to transformers 4.48.2.
     """
     model = load_float32(job)
     given = inspect.signature(model.forward).parameters.values()

@@ -73,6 +73,16 @@ def test_means_of_means(trainers: Run, version: str, level: str, words: str, nam
     assert "transformers" in (found.diagnoses[0].upstream or "")
 
 
+@pytest.mark.exhaustive
+def test_gpt2_whose_loss_takes_no_number_of_tokens_is_wrong_twice(tmp_path: Path, environments: Path) -> None:
+    """transformers 4.46.3: every micro-batch is averaged by itself, and nothing divides by their number."""
+    chosen = ["--framework", "trl==0.12.2", "--scenario", "sft-ragged-gpt2"]
+    found = command.run(tmp_path, environments, *chosen, timeout=BUILDING).cell("trl==0.12.2/sft-ragged-gpt2")
+    assert found.verdict == "fail"
+    assert [d.kind for d in found.diagnoses] == ["mean-of-means: micro-batch", "gradient-scale: GA"]
+    assert all("35438" in (d.upstream or "") for d in found.diagnoses)
+
+
 TWICE = ("trl==1.0.0", "trl==0.28.0,accelerate==1.12.0,transformers==5.2.0")
 ONCE = ("trl==1.0.0,transformers==5.1.0", "trl==1.0.0,transformers==5.5.4")
 
