@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import get_args
 
 from adapters.contract import Architecture, Scenario
@@ -19,15 +21,22 @@ def attention_of(scenario: Scenario) -> str:
 
 
 def unknown(scenario: Scenario) -> str | None:
-    """Why this environment's transformers has no such model; None if it has."""
+    """Why this environment's transformers has no such model; None if it has, or where there is no transformers."""
     family = scenario.model.architecture
-    if find_spec(f"transformers.models.{family}"):
+    found = find_spec("transformers")
+    if found is None or _has(found, family):
         return None
     return f"transformers {version('transformers')} knows no model_type {family!r}: no model.architecture={family!r}"
 
 
 def import_all() -> None:
     """Import them once, where every rank would do so anew: a tenth of a second and more for the first of them."""
+    found = find_spec("transformers")
     for family in get_args(Architecture):
-        if find_spec(f"transformers.models.{family}"):
+        if found is not None and _has(found, family):
             import_module(f"transformers.models.{family}.modeling_{family}")
+
+
+def _has(transformers: ModuleSpec, family: str) -> bool:
+    """By its files: to look for a module of a package would import the package, which takes a second."""
+    return any((Path(at) / "models" / family).is_dir() for at in transformers.submodule_search_locations or ())
