@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.contract import END, Scenario
+from harness.intent.intent import Intent
+from harness.intent.of_scenario import of_scenario
 from harness.judging import evidence
 from harness.judging.checks import CHECKS
 from harness.judging.diagnosis.diagnose import diagnose
@@ -39,7 +41,7 @@ def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
     try:
         header, scenario = text_files.header(folder)
         trace = reader.read(folder)
-        return _weigh(trace, cache or BasisCache())
+        return _weigh(trace, of_scenario(scenario), cache or BasisCache())
     except UnreadableTrace as error:
         return _failed(header, scenario, "run.unreadable", str(error))
     except IncompleteTrace as error:
@@ -51,22 +53,22 @@ def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
         return Judgement(header, scenario, (_crashed("weighing", error, None),))
 
 
-def _weigh(trace: Trace, cache: BasisCache) -> Judgement:
+def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
     """Quickly at first; where that finds anything, once more with all that the oracle has.
 
     What passes quickly is right: the same equations, a residual over every parameter, and tolerances that more draws
     of the floor only make larger.
     """
-    quick = _check(trace, evidence.gather(trace, Bases("tail", cache), draws=1))
-    return quick if not quick.findings else _check(trace, evidence.gather(trace, Bases("full", cache)))
+    quick = _check(trace, intent, evidence.gather(trace, intent, Bases("tail", cache), draws=1))
+    return quick if not quick.findings else _check(trace, intent, evidence.gather(trace, intent, Bases("full", cache)))
 
 
 def _failed(header: Header | None, scenario: Scenario | None, code: str, message: str) -> Judgement:
     return Judgement(header, scenario, (Finding(code, message),))
 
 
-def _check(trace: Trace, steps: tuple[StepEvidence, ...]) -> Judgement:
-    findings = _missing(trace, steps)
+def _check(trace: Trace, intent: Intent, steps: tuple[StepEvidence, ...]) -> Judgement:
+    findings = _missing(intent, steps)
     for step in steps:
         for check in CHECKS:
             try:
@@ -81,9 +83,9 @@ def _check(trace: Trace, steps: tuple[StepEvidence, ...]) -> Judgement:
     return Judgement(trace.header, trace.scenario, tuple(findings), diagnoses, steps)
 
 
-def _missing(trace: Trace, steps: tuple[StepEvidence, ...]) -> list[Finding]:
+def _missing(intent: Intent, steps: tuple[StepEvidence, ...]) -> list[Finding]:
     """What a check needs and the trace lacks."""
-    wanted = trace.scenario.steps
+    wanted = intent.steps
     findings = []
     if len(steps) < wanted:
         why = (

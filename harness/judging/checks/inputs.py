@@ -14,7 +14,7 @@ from scenarios import text
 
 
 def _words(evidence: StepEvidence, ids: Sequence[int]) -> str:
-    vocabulary = evidence.right.scenario.vocabulary
+    vocabulary = evidence.scenario.vocabulary
     return " ".join(vocabulary[i] if 0 <= i < len(vocabulary) else f"#{i}" for i in ids)
 
 
@@ -25,11 +25,14 @@ def _at(c: Conversation) -> str:
 
 def batch_composition(evidence: StepEvidence) -> list[Finding]:
     """`inputs.batch` for missing and repeated rows, `inputs.token-ids` for tokens that are no row of this step."""
-    rows = batch.right_rows(evidence.right.scenario)
+    expected = evidence.right.intent.rows(evidence.step)
+    if expected is None:
+        return []
+    rows = batch.right_rows(evidence.scenario)
     # Rows of equal tokens cannot be told apart: the last of them stands for all, as in `batch.conversations`.
     known = {row.ids: i for i, row in enumerate(rows)}
     seen = Counter(c.row for c in evidence.right.conversations if c.row is not None)
-    wanted = Counter(known[rows[r].ids] for r in batch.expected(evidence.right.scenario, evidence.step))
+    wanted = Counter(known[rows[r].ids] for r in expected)
     missing, extra = sorted((wanted - seen).elements()), sorted((seen - wanted).elements())
     foreign = [c for c in evidence.right.conversations if c.row is None]
     findings = [_foreign(evidence, c, missing, rows) for c in foreign]

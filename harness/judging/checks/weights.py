@@ -84,17 +84,17 @@ def by_micro_batch(places: frozenset[Place]) -> dict[int, list[int]]:
 
 
 def _dropped(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
-    scenario = evidence.right.scenario
+    count = evidence.right.intent.accumulation
     on = by_micro_batch(hypothesis.dropped)
     dropped = sorted(on)
     ranks = sorted({rank for rank, _ in hypothesis.dropped})
     same = all(found == ranks for found in on.values())
     where = f"on ranks {', '.join(map(str, ranks))}" if same else f"on some of the ranks {', '.join(map(str, ranks))}"
-    kept = [m for m in range(scenario.accumulation) if m not in on]
+    kept = [m for m in range(count) if m not in on]
     return Finding(
         "weights.dropped-micro-batches",
         f"token weights at step {evidence.step}: micro-batches {', '.join(map(str, dropped))} of"
-        f" {scenario.accumulation} have weight 0 {where}"
+        f" {count} have weight 0 {where}"
         f" (expected {evidence.clip_expected:.4g}/{evidence.right.targets} each,"
         f" allowed {evidence.floor.tolerance('token'):.1g} relative)",
         step=evidence.step,
@@ -105,7 +105,7 @@ def _dropped(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
         detail={
             "dropped": dropped,
             "kept": kept,
-            "of": scenario.accumulation,
+            "of": count,
             "ranks": ranks,
             "places": sorted(map(list, hypothesis.dropped)),
         },
@@ -146,7 +146,7 @@ def _scale(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
 
 
 def _clip(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
-    limit = evidence.right.scenario.max_grad_norm
+    limit = evidence.right.intent.max_grad_norm
     kinds = {
         "none": "the gradient was not clipped",
         "per-rank": "every rank clipped its own gradient before they were averaged",

@@ -78,16 +78,16 @@ def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
 
     The last step has none after it: what a framework's schedule says there, beyond its end, is its own matter.
     """
-    scenario = evidence[0].right.scenario
+    intent = evidence[0].right.intent
     *before, last = evidence
-    allowed = {e.step: e.floor.tolerance("learning_rate") * scenario.optimizer.learning_rate for e in evidence}
+    allowed = {e.step: e.floor.tolerance("learning_rate") * intent.rule.learning_rate for e in evidence}
     told = {e.step: e.recorded.reported.learning_rate for e in evidence}
 
     def next_rate(step: int) -> bool:
         rate = told[step]
-        return rate is not None and abs(rate - scenario.learning_rate_at(step + 1)) <= allowed[step]
+        return rate is not None and abs(rate - intent.schedule_rate(step + 1)) <= allowed[step]
 
-    rising = [e for e in before if scenario.learning_rate_at(e.step) != scenario.learning_rate_at(e.step + 1)]
+    rising = [e for e in before if intent.schedule_rate(e.step) != intent.schedule_rate(e.step + 1)]
     return all(next_rate(e.step) for e in before) and (bool(rising) or next_rate(last.step))
 
 

@@ -77,9 +77,10 @@ def _leak(evidence: StepEvidence) -> Cause | None:
         sequences.setdefault((c.rank, c.micro_batch, c.sequence), []).append(c)
     if all(len(s) == 1 for s in sequences.values()):
         return None
-    scenario = evidence.right.scenario
+    right = evidence.right
     segments = [_joined(s) for s in sequences.values()]
-    leaking = full_basis.build(as_computed(evidence.recorded.before.parameters, scenario), scenario.model, segments)
+    seen = as_computed(evidence.recorded.before.parameters, right.intent.precision)
+    leaking = full_basis.build(seen, right.model, segments)
     left = float(leaking.solve(evidence.observed.gradient)[1].norm()) / evidence.norm_used
     return Cause(
         "attention-leak",

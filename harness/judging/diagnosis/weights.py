@@ -62,7 +62,7 @@ def _survivors(dropped: Sequence[int], count: int) -> Survivors:
 
 
 def _dropped(h: Hypothesis, e: StepEvidence) -> Words:
-    count, ranks = e.right.scenario.accumulation, e.right.scenario.ranks
+    count, ranks = e.right.intent.accumulation, e.right.intent.ranks
     on = {m: sorted(r for r, n in h.dropped if n == m) for _, m in h.dropped}
     everywhere = all(len(r) == ranks for r in on.values())
     who = {1: "on the only rank", 2: "on both ranks"}.get(ranks, f"on all {ranks} ranks")
@@ -80,14 +80,15 @@ def _dropped(h: Hypothesis, e: StepEvidence) -> Words:
 
 
 def _level(h: Hypothesis, e: StepEvidence) -> Words:
+    level = "token" if h.level == hypotheses.INTENDED else h.level
     what = {
         "micro-batch": "each micro-batch is averaged by itself, then the micro-batches",
         "rank": "each rank averages its own tokens, then the ranks are averaged",
         "micro-step": "tokens are pooled over the ranks, but each micro-step is averaged by itself",
         "row": "each conversation is averaged by itself, then the conversations",
     }
-    summary = f"mean of means: {what[h.level]}, so a token in short company weighs more than one in long"
-    return Words("mean-of-means", h.level, summary, hypotheses.same_levels(e.right.scenario, h.level))
+    summary = f"mean of means: {what[level]}, so a token in short company weighs more than one in long"
+    return Words("mean-of-means", level, summary, hypotheses.same_levels(e.right.intent, level))
 
 
 def short(scale: Scale) -> str:
@@ -98,8 +99,8 @@ def short(scale: Scale) -> str:
 
 
 def factors(e: StepEvidence, scale: Scale) -> tuple[str, ...]:
-    """Every name that a factor has in this scenario, in short."""
-    named = [short(s) for s in hypotheses.named_factors(e.right.scenario) if s.factor == scale.factor]
+    """Every name that a factor has in these windows, in short."""
+    named = [short(s) for s in hypotheses.named_factors(e.right.intent) if s.factor == scale.factor]
     return tuple(named) or (short(scale),)
 
 
@@ -111,7 +112,7 @@ def _scale(h: Hypothesis, e: StepEvidence) -> Words:
 
 def _clip(h: Hypothesis, e: StepEvidence) -> Words:
     sentences = {
-        "none": f"the gradient is not clipped at {e.right.scenario.max_grad_norm}",
+        "none": f"the gradient is not clipped at {e.right.intent.max_grad_norm}",
         "per-rank": "every rank clips its own gradient before they are averaged",
         "before-averaging": "the gradient is clipped before it is divided by the number of ranks, so it is too short",
     }
@@ -129,11 +130,11 @@ _PARTS: dict[str, tuple[str, Callable[[Hypothesis, StepEvidence], Words]]] = {
 
 def _by_micro_batch(e: StepEvidence) -> str:
     """Recovered weights x N of a step in a line: `rank 0: 1.00 0.00 ...; rank 1: ...`."""
-    scenario = e.right.scenario
+    intent = e.right.intent
     lines = []
-    for rank in range(scenario.ranks):
+    for rank in range(intent.ranks):
         cells = []
-        for number in range(scenario.accumulation):
+        for number in range(intent.accumulation):
             rows = [r for r in e.tokens.rows if (r.rank, r.micro_batch) == (rank, number)]
             tokens = sum(r.trained for r in rows)
             mean = sum(r.weight * r.trained for r in rows) / tokens if tokens else 0.0
