@@ -74,14 +74,14 @@ def _weights(step: StepEvidence, console: Console) -> None:
             _line(line, console)
         console.print()
         return
-    allowed = step.floor.tolerance("row") * step.clip_expected
+    allowed = step.floor.tolerance("row") * step.right.largest
     table = _table("micro-batch", "rank", "row", "tokens", "weight x N", "right", "spread", "")
     for row in sorted(step.tokens.rows, key=lambda r: (r.micro_batch, r.rank)):
         wrong = not abs(row.weight - row.expected) <= allowed
         table.add_row(*_row(row), MARK if wrong else "", style="red" if wrong else "")
     _print(table, console)
     prompt = step.tokens.outside
-    outside = MARK if not prompt <= step.floor.tolerance("token") * step.clip_expected else "right is 0"
+    outside = MARK if not prompt <= step.floor.tolerance("token") * step.right.largest else "right is 0"
     residual = MARK if not step.residual <= step.floor.tolerance("residual") else "not more than rounding leaves"
     for line in (
         f"N = {step.right.targets} trained tokens; right is the clip coefficient",
@@ -125,7 +125,7 @@ def _numbers(steps: Sequence[StepEvidence], console: Console) -> None:
         ("clip coefficient, right", (s.clip_expected for s in steps)),
         ("norm after clipping, right", (s.norm_right * s.clip_expected for s in steps)),
         ("norm that reached the optimizer", (s.norm_used for s in steps)),
-        ("learning rate, right", (s.expected_learning_rate for s in steps)),
+        ("learning rate, right", (s.scheduled_rate for s in steps)),
         ("learning rate, reported", (r.learning_rate for r in reported)),
     )
     for name, values in lines:
@@ -153,9 +153,9 @@ def _updates(steps: Sequence[StepEvidence], console: Console) -> None:
 def _rules(step: StepEvidence) -> dict[tuple[str, ...], list[str]]:
     """Tensors by what they were updated with, rounded for reading; those that agree stand together."""
     groups: dict[tuple[str, ...], list[str]] = {}
-    rate, rates = step.expected_learning_rate, step.floor.tolerance("learning_rate")
+    rates = step.floor.tolerance("learning_rate")
     for update in step.update.shown:
-        decay = step.expected_decay(update.tensor)
+        rate, decay = step.expected_learning_rate(update.tensor), step.expected_decay(update.tensor)
         wrong = not abs(update.learning_rate - rate) <= rates * rate
         wrong = wrong or not abs(update.weight_decay - decay) <= step.floor.tolerance("decay")
         shown = (_short(update.learning_rate), _short(rate), _short(update.weight_decay, 4), _short(decay, 4))

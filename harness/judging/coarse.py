@@ -15,7 +15,7 @@ def explaining_floor(evidence: StepEvidence) -> Floor | None:
     None in a run that asks for bfloat16, and where something else is off, such as the model. It simulates the step
     anew, so it is slow.
     """
-    if evidence.right.scenario.precision != "fp32" or evidence.other_model is not None:
+    if evidence.right.intent.precision != "fp32" or evidence.other_model is not None:
         return None
     coarse = floor.measure(evidence.right, evidence.recorded.before, torch.bfloat16)
     if evidence.residual > coarse.tolerance("residual"):

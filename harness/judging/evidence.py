@@ -6,11 +6,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from adapters.contract import Optimizer, Scenario
+from adapters.contract import Scenario
+from harness.intent.intent import Intent, Rule
 from harness.judging.recorded_step import NonFinite, RecordedStep, check_states, recorded_steps
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
-from harness.oracle import floor, hypotheses, other_models
+from harness.oracle import floor, hypotheses, masks, other_models
 from harness.oracle.basis_cache import Bases
 from harness.oracle.floor import Floor, State
 from harness.oracle.hypotheses import Fit, Hypothesis
@@ -21,7 +22,7 @@ from harness.traces import batch
 from harness.traces.reader import IncompleteTrace, Trace
 from scenarios import text, weights
 
-__all__ = ["NonFinite", "StepEvidence", "gather"]
+__all__ = ["NonFinite", "StepEvidence", "gather", "steps_of"]
 
 MAX_MEMORY = 2 * 2**30
 """Bytes. The scenarios take a hundred million; a trace from elsewhere may ask for anything."""
@@ -31,6 +32,8 @@ MAX_MEMORY = 2 * 2**30
 class StepEvidence:
     """One optimizer step: what was recorded, what was right, what was recovered, and how well that is known."""
 
+    scenario: Scenario
+    """What was run; what was wanted is in `right.intent`."""
     recorded: RecordedStep
     right: RightStep
     observed: Observed
@@ -40,8 +43,8 @@ class StepEvidence:
     """The simplest hypothesis of how the tokens were weighed."""
     betas: Betas
     """As the moments of this step follow them."""
-    used: Optimizer
-    """The scenario's optimizer, with betas as recovered where they are not the scenario's."""
+    used: Rule
+    """The intended rule, with betas as recovered where they are not the intended ones."""
     tokens: TokenWeights
     update: UpdateRule
     other_model: OtherModel | None
@@ -78,23 +81,27 @@ class StepEvidence:
         return self.right.loss
 
     def expected_decay(self, tensor: str) -> float:
-        """Weight decay that a tensor should have: matrices only."""
-        matrix = self.recorded.before.parameters[tensor].ndim > 1
-        return self.right.scenario.optimizer.weight_decay if matrix else 0.0
+        """Weight decay that a tensor should have."""
+        return self.right.intent.weight_decay(tensor)
+
+    def expected_learning_rate(self, tensor: str) -> float:
+        """Learning rate that a tensor should have."""
+        return self.right.intent.learning_rate(self.step, tensor)
 
     @property
-    def expected_learning_rate(self) -> float:
-        return self.right.scenario.learning_rate_at(self.step)
+    def scheduled_rate(self) -> float:
+        """Learning rate that the schedule has for the step."""
+        return self.right.intent.schedule_rate(self.step)
 
 
-def _used(optimizer: Optimizer, found: Sequence[Betas], noise: Floor) -> Optimizer:
-    """The betas that the moments really follow: the scenario's, unless the steps agree that they are others."""
-    used = optimizer
+def _used(rule: Rule, found: Sequence[Betas], noise: Floor) -> Rule:
+    """The betas that the moments really follow: the intended ones, unless the steps agree that they are others."""
+    used = rule
     for name in ("beta1", "beta2"):
         values = [v for b in found if (v := getattr(b, name)) is not None]
         if not values:
             continue
-        middle, wanted = statistics.median(values), getattr(optimizer, name)
+        middle, wanted = statistics.median(values), getattr(rule, name)
         if abs(middle - wanted) > noise.tolerance(name) and 0 <= middle < 1:
             used = replace(used, **{name: middle})
     return used
@@ -103,10 +110,10 @@ def _used(optimizer: Optimizer, found: Sequence[Betas], noise: Floor) -> Optimiz
 def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
     """The betas of a run of one step, whose moments only tell how beta1 and beta2 go together.
 
-    If the scenario's do not go together so, one of them is another one: beta2 if the gradient by the scenario's beta1
-    is right, beta1 if it is right by the beta1 that goes with the scenario's beta2.
+    If the intended ones do not go together so, one of them is another one: beta2 if the gradient by the intended beta1
+    is right, beta1 if it is right by the beta1 that goes with the intended beta2.
     """
-    rule, ratio = right.scenario.optimizer, first_ratio(moments)
+    rule, ratio = right.intent.rule, first_ratio(moments)
     if ratio is None or second_moment_error(moments, rule.beta1, rule.beta2) <= noise.tolerance("second"):
         return Betas(None, None)
     other = 1.0 - ((1.0 - rule.beta2) / ratio) ** 0.5
@@ -117,63 +124,67 @@ def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
     return Betas(None, None)
 
 
-def _allowing_padding(right: RightStep, before: State, bases: Bases) -> RightStep:
+def _allowing_padding(right: RightStep, pad: int, before: State, bases: Bases) -> RightStep:
     """The same step with the first token of the padding behind each conversation as a token that has its gradient.
 
     What is right does not change, but a loss mask that reaches into the padding can be told then.
     """
-    pad = right.scenario.vocabulary.index(text.PAD)
     conversations = [batch.with_padding(c, pad) for c in right.conversations]
-    return right_step(right.scenario, right.number, conversations, before.parameters, bases)
+    return right_step(right.intent, right.model, right.number, conversations, before.parameters, bases)
 
 
 def _observed(
-    right: RightStep, moments: Moments, beta1: float, before: State, noise: Floor, bases: Bases
+    right: RightStep, recorded: RecordedStep, pad: int, beta1: float, noise: Floor, bases: Bases
 ) -> tuple[RightStep, Observed, OtherModel | None]:
     """The step and its recovered weights; with padding allowed for, or another model, where only that explains the
     gradient."""
-    observed, allowed = observe(right.basis, moments, beta1), noise.tolerance("residual")
+    observed, allowed = observe(right.basis, recorded.moments, beta1), noise.tolerance("residual")
     if observed.residual <= allowed:
         return right, observed, None
     if any(c.padded for c in right.conversations):
-        allowing = _allowing_padding(right, before, bases)
-        seen = observe(allowing.basis, moments, beta1)
+        allowing = _allowing_padding(right, pad, recorded.before, bases)
+        seen = observe(allowing.basis, recorded.moments, beta1)
         if seen.residual <= allowed:
             return allowing, seen, None
-    other = other_models.explaining(right, moments, beta1, before.parameters, allowed, bases)
+    other = other_models.explaining(right, recorded.moments, beta1, recorded.before.parameters, allowed, bases)
     if other is None:
         return right, observed, None
     weights = other.observed.weights
     return right, replace(observed, weights=weights, rest=observed.gradient - right.basis.gradient(weights)), other
 
 
-def gather(trace: Trace, bases: Bases, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
-    """Weigh every step of a trace, by bases of one kind and a floor of so many draws a step.
+def steps_of(trace: Trace) -> list[RecordedStep]:
+    """Every step that can be weighed. Raises as `gather` does."""
+    check_states(trace)
+    return list(recorded_steps(trace))
+
+
+def gather(trace: Trace, intent: Intent, bases: Bases, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
+    """Weigh every step of a trace, held against an intent, by bases of one kind and a floor of so many draws a step.
 
     Raises IncompleteTrace if tensors or batches that are needed are not there, NonFinite, and UnreadableTrace.
     """
-    check_states(trace)
-    scenario = trace.scenario
-    steps = list(recorded_steps(trace))
+    steps = steps_of(trace)
     if not steps:
         return ()
-    rights = [_right(trace, step, bases) for step in steps]
+    rights = [_right(trace, intent, step, bases) for step in steps]
     noise = floor.worst(
         [floor.measure(right, step.before, draws=draws) for right, step in zip(rights, steps, strict=True)]
     )
     found = [betas(step.moments, noise.tolerance("second")) for step in steps]
     if len(steps) == 1:
         found = [_first_betas(rights[0], steps[0].moments, noise)]
-    used = _used(scenario.optimizer, found, noise)
+    used = _used(intent.rule, found, noise)
     return tuple(
-        _weighed(step, right, followed, used, noise, bases)
+        _weighed(trace.scenario, step, right, followed, used, noise, bases)
         for step, right, followed in zip(steps, rights, found, strict=True)
     )
 
 
-def _right(trace: Trace, step: RecordedStep, bases: Bases) -> RightStep:
+def _right(trace: Trace, intent: Intent, step: RecordedStep, bases: Bases) -> RightStep:
     """What the step should have done with the tokens that the model received. Raises IncompleteTrace."""
-    received = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
+    given = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
+    received = masks.wanted(given, intent.trained)
     if not any(c.targets for c in received):
         raise IncompleteTrace(f"no trained token was recorded for step {step.number}")
     if (needed := _memory(trace.scenario, [len(c.ids) for c in received])) > MAX_MEMORY:
@@ -181,7 +192,12 @@ def _right(trace: Trace, step: RecordedStep, bases: Bases) -> RightStep:
             f"the tokens of step {step.number} take {needed / 2**30:.0f} GiB to weigh, and the judge takes at most"
             f" {MAX_MEMORY / 2**30:.0f}"
         )
-    return right_step(trace.scenario, step.number, received, step.before.parameters, bases)
+    right = right_step(intent, trace.scenario.model, step.number, received, step.before.parameters, bases)
+    if not bool(right.slot_weights.any()):
+        raise IncompleteTrace(
+            f"no token of step {step.number} has a weight by the intent, so that nothing can be weighed"
+        )
+    return right
 
 
 def _memory(scenario: Scenario, lengths: Sequence[int]) -> int:
@@ -194,21 +210,29 @@ def _memory(scenario: Scenario, lengths: Sequence[int]) -> int:
 
 
 def _weighed(
-    recorded: RecordedStep, plain: RightStep, followed: Betas, used: Optimizer, noise: Floor, bases: Bases
+    scenario: Scenario,
+    recorded: RecordedStep,
+    plain: RightStep,
+    followed: Betas,
+    used: Rule,
+    noise: Floor,
+    bases: Bases,
 ) -> StepEvidence:
     """The step with all that is recovered of it."""
-    right, observed, other = _observed(plain, recorded.moments, used.beta1, recorded.before, noise, bases)
+    pad = scenario.vocabulary.index(text.PAD)
+    right, observed, other = _observed(plain, recorded, pad, used.beta1, noise, bases)
     weighed = right if other is None else other.right
-    rate = right.scenario.learning_rate_at(right.number)
+    rates = {tensor: right.intent.learning_rate(right.number, tensor) for tensor in recorded.states}
     return StepEvidence(
+        scenario=scenario,
         recorded=recorded,
         right=right,
         observed=observed,
         floor=noise,
-        fit=hypotheses.explain(weighed, observed.weights, noise),
+        fit=hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm),
         betas=followed,
         used=used,
         tokens=token_weights(weighed, observed.weights),
-        update=update_rule(recorded.states, used, recorded.number, rate, noise),
+        update=update_rule(recorded.states, used, recorded.number, rates, noise),
         other_model=other,
     )

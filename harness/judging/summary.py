@@ -22,13 +22,13 @@ def summarize(evidence: StepEvidence) -> StepWeights:
     return StepWeights(
         step=evidence.step,
         targets=right.targets,
-        right=evidence.clip_expected,
-        tolerance=evidence.floor.tolerance("token") * evidence.clip_expected,
+        right=evidence.right.largest,
+        tolerance=evidence.floor.tolerance("token") * evidence.right.largest,
         residual=evidence.residual,
         residual_tolerance=evidence.floor.tolerance("residual"),
         loss=_compared(evidence, "loss", None, evidence.loss_right),
         grad_norm=_compared(evidence, "norm", evidence.norm_used, evidence.norm_right),
-        learning_rate=_compared(evidence, "learning_rate", _rate(evidence), evidence.expected_learning_rate),
+        learning_rate=_compared(evidence, "learning_rate", _rate(evidence), evidence.scheduled_rate),
         tensors=_tensors(evidence),
         conversations=_conversations(evidence),
     )
@@ -61,7 +61,7 @@ def _conversations(evidence: StepEvidence) -> tuple[ConversationWeights, ...]:
 def _tensors(evidence: StepEvidence) -> tuple[TensorStep, ...]:
     gradients = _right_gradients(evidence)
     updates = {update.tensor: update for update in evidence.update.shown}
-    names = shapes.shapes(evidence.right.scenario.model)
+    names = shapes.shapes(evidence.right.model)
     return tuple(_tensor(evidence, updates[name], gradients[name]) for name in names if name in updates)
 
 
@@ -89,9 +89,9 @@ def _right_gradients(evidence: StepEvidence) -> dict[str, Tensor]:
 
 
 def _right_move(evidence: StepEvidence, name: str, gradient: Tensor) -> Tensor:
-    """AdamW's update by the scenario's rule, from the state that the framework had before the step; float64."""
-    rule, before = evidence.right.scenario.optimizer, evidence.recorded.states[name].before
+    """AdamW's update by the intended rule, from the state that the framework had before the step; float64."""
+    rule, before = evidence.right.intent.rule, evidence.recorded.states[name].before
     first = rule.beta1 * evidence.recorded.before.first[name].double() + (1 - rule.beta1) * gradient
     second = rule.beta2 * evidence.recorded.before.second[name].double() + (1 - rule.beta2) * gradient.square()
     unit = direction(TensorState(before, before, first, second), rule, evidence.step + 1)
-    return -evidence.expected_learning_rate * (unit + evidence.expected_decay(name) * before)
+    return -evidence.expected_learning_rate(name) * (unit + evidence.expected_decay(name) * before)

@@ -23,9 +23,9 @@ class RowWeight:
     weight: float
     """Mean recovered weight of these tokens x N."""
     spread: float
-    """Largest distance of one token's weight from that mean, x N."""
+    """Largest distance of one token's weight from what it should be beside that mean, x N."""
     expected: float
-    """The clip coefficient."""
+    """What that mean should be: the clip coefficient for a mean of tokens."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,17 @@ def token_weights(right: RightStep, recovered: Tensor) -> TokenWeights:
 
 
 def _by_slot(right: RightStep, recovered: Tensor) -> Tensor:
-    """A column that several slots share is dealt out evenly among the trained ones, or among all if none is."""
+    """A column that several slots share is dealt out by what they should weigh, or evenly if that is nothing."""
     index = torch.tensor([s.column for s in right.slots])
-    trained = torch.tensor([float(s.trained) for s in right.slots], dtype=torch.float64)
-    count = right.by_column(trained)[index]
+    size = right.slot_weights.abs()
+    whole = right.by_column(size)[index]
     every = right.by_column(torch.ones(len(right.slots)))[index]
-    share = torch.where(count > 0, trained / count.clamp_min(1.0), 1.0 / every)
+    share = torch.where(whole > 0, size / whole.clamp_min(torch.finfo(torch.float64).tiny), 1.0 / every)
     return recovered[index] * share * right.targets
 
 
 def _by_row(right: RightStep, slots: Tensor) -> tuple[RowWeight, ...]:
+    wanted = right.slot_weights * right.clip * right.targets
     result = []
     for i, c in enumerate(right.conversations):
         chosen = [j for j, s in enumerate(right.slots) if s.conversation == i and s.trained]
@@ -66,6 +67,7 @@ def _by_row(right: RightStep, slots: Tensor) -> tuple[RowWeight, ...]:
             continue
         each = slots[chosen]
         mean = float(each.mean())
-        spread = float((each - mean).abs().max())
-        result.append(RowWeight(c.rank, c.micro_batch, c.row, len(chosen), mean, spread, right.clip))
+        expected = float(wanted[chosen].mean())
+        spread = float(((each - wanted[chosen]) - (mean - expected)).abs().max())
+        result.append(RowWeight(c.rank, c.micro_batch, c.row, len(chosen), mean, spread, expected))
     return tuple(result)

@@ -1,11 +1,11 @@
-"""The update rule that every tensor really followed, with what explains it where it is not the scenario's."""
+"""The update rule that every tensor really followed, with what explains it where it is not the intended one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from adapters.contract import Optimizer
+from harness.intent.intent import Rule
 from harness.oracle import floor
 from harness.oracle.floor import Floor
 from harness.oracle.update import TensorState, TensorUpdate, recover, recover_eps
@@ -16,14 +16,14 @@ class UpdateRule:
     """The updates of one step, recovered twice: by the rule that was asked for, and by the one that explains them."""
 
     as_asked: tuple[TensorUpdate, ...]
-    """By the scenario's step count and eps (and the betas that the moments follow)."""
+    """By the intended step count and eps (and the betas that the moments follow)."""
     explained: tuple[TensorUpdate, ...]
-    """By the step count and the eps that explain the updates. The same as `as_asked` where those are the scenario's."""
+    """By the step count and the eps that explain the updates. The same as `as_asked` where those are as intended."""
     steps_ahead: int
     """By how many steps Adam's step count, and so its bias correction, is ahead: 1 if that alone makes the learning
     rate of every tensor right, else 0."""
     eps: float | None
-    """An eps under which every update follows from its moments, if the scenario's does not and another does."""
+    """An eps under which every update follows from its moments, if the intended one does not and another does."""
     allowed: float
     """The floor's tolerance for what an update leaves unexplained."""
 
@@ -33,7 +33,7 @@ class UpdateRule:
 
     @property
     def shown(self) -> tuple[TensorUpdate, ...]:
-        """What reports show of every tensor: the learning rate that it moved by, if one goes by the scenario's rule;
+        """What reports show of every tensor: the learning rate that it moved by, if one goes by the intended rule;
         and the decay as it is judged, which a step count or an eps does not touch."""
         return tuple(
             replace(plain, weight_decay=judged.weight_decay)
@@ -42,20 +42,20 @@ class UpdateRule:
 
 
 def update_rule(
-    states: Mapping[str, TensorState], rule: Optimizer, step: int, learning_rate: float, noise: Floor
+    states: Mapping[str, TensorState], rule: Rule, step: int, rates: Mapping[str, float], noise: Floor
 ) -> UpdateRule:
-    """Recover the rule of optimizer step `step` (from 0), whose right rate is `learning_rate`.
+    """Recover the rule of optimizer step `step` (from 0), whose right rate is `rates[tensor]` for each.
 
-    `rule`: the scenario's, with the betas that the moments follow.
+    `rule`: the intended one, with the betas that the moments follow.
     """
     allowed = noise.tolerance("update")
 
-    def recovered(by: Optimizer, ahead: int = 0) -> tuple[TensorUpdate, ...]:
+    def recovered(by: Rule, ahead: int = 0) -> tuple[TensorUpdate, ...]:
         return tuple(recover(n, s, by, step + 1 + ahead) for n, s in states.items())
 
     def fits_rate(updates: tuple[TensorUpdate, ...]) -> bool:
         return all(
-            abs(u.learning_rate / learning_rate - 1)
+            abs(u.learning_rate / rates[u.tensor] - 1)
             <= max(noise.tolerance("learning_rate"), floor.MARGIN * u.rate_error)
             for u in updates
         )

@@ -81,7 +81,7 @@ def _nudged(parameters: Parameters, generator: torch.Generator) -> dict[str, Ten
 
 def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Draws) -> Tensor:
     """Losses of the joined batch as `dtype` computes them, float32 [tokens - 1]."""
-    model = right.scenario.model
+    model = right.model
     ids, positions, first = forward.joined([c.ids for c in right.conversations])
     if dtype == torch.float32:
         return forward.losses(leaves, model, ids, positions, first)
@@ -89,6 +89,14 @@ def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Dra
     with BFloat16(draws):
         scores = forward.logits(start, model, ids, positions, first)
     return forward.token_losses(scores, ids)
+
+
+def _aggregated(right: RightStep, losses: Tensor) -> Tensor:
+    """The loss of the step, float32, from those of the slots, float32 [slots]: added up before it is divided, as
+    trainers do, so that weights that are alike round alike."""
+    weights = right.slot_weights[right.trained]
+    largest = float(weights.abs().max())
+    return (losses[right.trained] * (weights / largest).float()).sum() / (1.0 / largest)
 
 
 @dataclass(frozen=True)
@@ -110,26 +118,24 @@ def _pass(right: RightStep, parameters: Parameters, dtype: torch.dtype, draws: D
     """The right gradient and loss as `dtype` computes them."""
     leaves = {name: p.detach().float().requires_grad_() for name, p in parameters.items()}
     losses = _losses(right, leaves, dtype, draws)
-    mask = torch.tensor([m for c in right.conversations for m in (False, *c.trained[1:])])[1:]
-    loss = losses[mask].sum() / right.targets
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
     predicted = torch.tensor([t > 0 for c in right.conversations for t in range(len(c.ids))])[1:]
+    loss = _aggregated(right, losses[predicted])
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
     return _Pass(dict(zip(leaves, gradients, strict=True)), losses.detach()[predicted], float(loss.detach()))
 
 
 def _step(right: RightStep, state: State, computed: _Pass) -> State:
     """The state after one AdamW step in float32 from that gradient."""
-    rule, count = right.scenario.optimizer, right.number + 1
-    rate = right.scenario.learning_rate_at(right.number)
-    clip = clip_coefficient(computed.norm, right.scenario.max_grad_norm)
+    intent, rule, count = right.intent, right.intent.rule, right.number + 1
+    clip = clip_coefficient(computed.norm, intent.max_grad_norm)
     first, second, after = {}, {}, {}
     for name, gradient in computed.gradients.items():
         clipped = gradient * clip
         first[name] = state.first[name].float() * rule.beta1 + clipped * (1 - rule.beta1)
         second[name] = state.second[name].float() * rule.beta2 + clipped.square() * (1 - rule.beta2)
         root = (second[name] / (1 - rule.beta2**count)).sqrt() + rule.eps
-        decay = rule.weight_decay if gradient.ndim > 1 else 0.0
-        kept = state.parameters[name].float() * (1 - rate * decay)
+        rate = intent.learning_rate(right.number, name)
+        kept = state.parameters[name].float() * (1 - rate * intent.weight_decay(name))
         after[name] = kept - rate / (1 - rule.beta1**count) * first[name] / root
     return State(after, first, second)
 
@@ -149,13 +155,12 @@ def deviations(
 
     `norm` (before clipping) and `loss` are as the step told them; `seen` is what was recovered of it, if that is known.
     """
-    scenario, names = right.scenario, sorted(before.parameters)
-    rule, rate = scenario.optimizer, scenario.learning_rate_at(right.number)
+    intent, rule, names = right.intent, right.intent.rule, sorted(before.parameters)
     moments = _moments(before, after)
     seen = seen or observe(right.basis, moments, rule.beta1)
     found = betas(moments)
     expected = right.weights * right.clip
-    deviation = (seen.weights - expected) / expected.max()
+    deviation = (seen.weights - expected) / expected.abs().max()
     updates = [
         estimate(
             n,
@@ -170,7 +175,7 @@ def deviations(
         )
         for n in names
     ]
-    decays = {n: rule.weight_decay if before.parameters[n].ndim > 1 else 0.0 for n in names}
+    rates = {n: intent.learning_rate(right.number, n) for n in names}
     return Floor(
         token=float(deviation.abs().max()),
         row=max((abs(float(deviation[c].mean())) for c in rows(right)), default=0.0),
@@ -178,8 +183,8 @@ def deviations(
         beta1=_off(found.beta1, rule.beta1),
         beta2=_off(found.beta2, rule.beta2),
         second=second_moment_error(moments, rule.beta1, rule.beta2),
-        learning_rate=max(abs(u.learning_rate / rate - 1) for u in updates),
-        decay=max(abs(u.weight_decay - decays[u.tensor]) for u in updates),
+        learning_rate=max(abs(u.learning_rate / rates[u.tensor] - 1) for u in updates),
+        decay=max(abs(u.weight_decay - intent.weight_decay(u.tensor)) for u in updates),
         update=max(u.residual for u in updates),
         norm=abs(norm / right.norm - 1),
         loss=abs(loss / right.loss - 1),
@@ -202,7 +207,7 @@ def rows(right: RightStep) -> list[list[int]]:
 
 def _in_float32(right: RightStep, state: State, generator: torch.Generator, draws: int) -> list[Floor]:
     """Draws from parameters one unit off, which changes all the roundings that follow."""
-    seen = as_computed(state.parameters, right.scenario)
+    seen = as_computed(state.parameters, right.intent.precision)
     passes = (_pass(right, _nudged(seen, generator), torch.float32, None) for _ in range(draws))
     return [deviations(right, state, _step(right, state, one), one.norm, one.loss) for one in passes]
 
@@ -211,7 +216,7 @@ def _in_bfloat16(right: RightStep, state: State, generator: torch.Generator, dra
     """One pass that rounds to the nearest, as devices do, so that values that are alike are wrong together; the others
     at random. (A unit of float32 would be lost as the parameters are rounded, and a unit of bfloat16 is another model.)
     """
-    parameters = as_computed(state.parameters, right.scenario)
+    parameters = as_computed(state.parameters, right.intent.precision)
     found = [_by_conversation(right, state, _pass(right, parameters, torch.bfloat16, None))]
     for _ in range(draws - 1):
         drawn = _by_conversation(right, state, _pass(right, parameters, torch.bfloat16, generator))
@@ -226,35 +231,34 @@ def _by_conversation(right: RightStep, state: State, one: _Pass) -> Floor:
     other, so the root of the sum of their squares tells how large it could as well have been.
     """
     after = _step(right, state, one)
-    seen = observe(right.basis, _moments(state, after), right.scenario.optimizer.beta1)
+    seen = observe(right.basis, _moments(state, after), right.intent.rule.beta1)
     found = deviations(right, state, after, one.norm, one.loss, seen)
     owners = torch.tensor([slot.conversation for slot in right.slots])
     columns = torch.tensor([slot.column for slot in right.slots])
-    trained = torch.tensor([float(slot.trained) for slot in right.slots])
 
     def together(errors: Tensor) -> float:
         """Root of the sum of squares over conversations, of an error for each slot."""
         return float(torch.zeros(len(right.conversations)).double().index_add(0, owners, errors.double()).norm())
 
-    off = trained * (one.losses - right.basis.losses[columns]) / right.targets
-    clip = clip_coefficient(one.norm, right.scenario.max_grad_norm)
+    off = right.slot_weights * (one.losses - right.basis.losses[columns])
+    clip = clip_coefficient(one.norm, right.intent.max_grad_norm)
     # The norm's error to first order: that of the weights along the gradient. Slots of one column share its error.
     along = right.basis.products(right.weights) * (seen.weights / clip - right.weights)
     shared = right.by_column(torch.ones(len(right.slots)))
     return replace(
         found,
-        loss=max(found.loss, together(off) / right.loss),
+        loss=max(found.loss, together(off) / abs(right.loss)),
         norm=max(found.norm, together((along / shared)[columns]) / right.norm**2),
     )
 
 
 def measure(right: RightStep, state: State, dtype: torch.dtype | None = None, draws: int = DRAWS) -> Floor:
-    """The floor of one step from the state before it, in the scenario's dtype unless another is given.
+    """The floor of one step from the state before it, in the intended dtype unless another is given.
 
     More draws make it larger, never smaller.
     """
     if dtype is None:
-        dtype = torch.bfloat16 if right.scenario.precision == "bf16" else torch.float32
+        dtype = torch.bfloat16 if right.intent.precision == "bf16" else torch.float32
     generator = torch.Generator().manual_seed(right.number)
     draw = _in_bfloat16 if dtype == torch.bfloat16 else _in_float32
     # No number is known better than the float32 that it was recorded in.

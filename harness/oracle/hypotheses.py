@@ -8,7 +8,7 @@ a factor 1/GA on top is one hypothesis with three parts.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -16,23 +16,26 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from adapters.contract import Scenario
-from harness.oracle import floor
+from harness.intent.intent import Given, Intent, Level, Mean, Sum
+from harness.oracle import aggregation, floor, masks
 from harness.oracle.floor import Floor
+from harness.oracle.masks import MASKS, Mask
 from harness.oracle.step import RightStep, clip_coefficient
 
-Mask = Literal["responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag", "as-marked"]
-Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
-Clip = Literal["right", "none", "per-rank", "before-averaging"]
+Clip = Literal["right", "none", "per-rank", "before-averaging", "other"]
+"""`other`: at another limit than the intended one."""
+Intended = Literal["intended"]
+INTENDED: Intended = "intended"
 
-MASKS: tuple[Mask, ...] = ("responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag", "as-marked")
-"""Which tokens are trained. Of two that come to the same the first is named; `as-marked`: by the labels that the model
-received, whatever made them."""
 LEVELS: tuple[Level, ...] = ("token", "micro-batch", "rank", "micro-step", "row")
 CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
+"""Those that need no limit to be found. The others are useless where nothing is to be clipped."""
 
 Place = tuple[int, int]
 """Rank and micro-batch."""
+
+Base = tuple[Mask | Intended, Level | Intended, frozenset[Place]]
+"""What decides weights before scale and clipping: mask, level, and what is dropped."""
 
 _AXES: dict[Level, tuple[str, ...]] = {
     "token": (),
@@ -54,25 +57,32 @@ class Scale:
 
 UNIT = Scale(1.0, "1")
 UNNAMED = "no known quantity"
+# What comes of another divisor.
+AVERAGED = "losses are averaged over the tokens"
+SUMMED = "losses are summed, and divided by nothing"
+SUMMED_BY_ROW = "losses are summed in each conversation, then averaged over the conversations"
+DIVISORS = (AVERAGED, SUMMED, SUMMED_BY_ROW)
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One way to weigh the tokens of a step. The default is the right one."""
+    """One way to weigh the tokens of a step. The default is as intended."""
 
-    mask: Mask = "responses"
+    mask: Mask | Intended = INTENDED
     dropped: frozenset[Place] = frozenset()
-    level: Level = "token"
+    level: Level | Intended = INTENDED
     scale: Scale = UNIT
     clip: Clip = "right"
+    limit: float | None = None
+    """What the norm is limited to where `clip` is `other`."""
 
     @property
     def parts(self) -> int:
         """How many things are wrong at once; fewer is simpler."""
         return (
-            (self.mask != "responses")
+            (self.mask != INTENDED)
             + bool(self.dropped)
-            + (self.level != "token")
+            + (self.level != INTENDED)
             + (self.scale != UNIT)
             + (self.clip != "right")
         )
@@ -99,11 +109,7 @@ class Weighing:
 
     right: RightStep
     trained: Tensor
-    marked: Tensor | None
-    """Which are trained by the labels that the model received; None if it received none."""
     rank: Tensor
-    micro_batch: Tensor
-    conversation: Tensor
     group: Tensor
     """Index of (rank, micro-batch), as in `places`."""
     places: tuple[Place, ...]
@@ -112,11 +118,7 @@ class Weighing:
 
     @property
     def ranks(self) -> int:
-        return self.right.scenario.ranks
-
-    @property
-    def accumulation(self) -> int:
-        return self.right.scenario.accumulation
+        return self.right.intent.ranks
 
 
 def weighing(right: RightStep) -> Weighing:
@@ -125,22 +127,12 @@ def weighing(right: RightStep) -> Weighing:
     places = tuple(sorted({c.place for c in right.conversations}))
     return Weighing(
         right=right,
-        trained=torch.tensor([slot.trained for slot in right.slots]),
-        marked=_marked(right),
-        rank=torch.tensor([c.rank for c in owners]),
-        micro_batch=torch.tensor([c.micro_batch for c in owners]),
-        conversation=torch.tensor([slot.conversation for slot in right.slots]),
+        trained=right.trained,
+        rank=right.places.rank,
         group=torch.tensor([places.index(c.place) for c in owners]),
         places=places,
         row_mean=_row_mean(right),
     )
-
-
-def _marked(right: RightStep) -> Tensor | None:
-    marks = [right.conversations[slot.conversation].marked for slot in right.slots]
-    if any(mark is None for mark in marks):
-        return None
-    return torch.tensor([bool(mark and mark[slot.position]) for mark, slot in zip(marks, right.slots, strict=True)])
 
 
 def _row_mean(right: RightStep) -> Tensor:
@@ -151,33 +143,44 @@ def _row_mean(right: RightStep) -> Tensor:
     return result
 
 
-def named_factors(scenario: Scenario) -> tuple[Scale, ...]:
-    """Factors that trainers are known to get wrong; several may have one size."""
+def named_factors(right: RightStep) -> tuple[Scale, ...]:
+    """Factors that trainers are known to get wrong; several may have one size. In the same order for every step."""
+    intent = right.intent
     base = {
-        "gradient_accumulation_steps": scenario.accumulation,
-        "world size": scenario.ranks,
-        "micro-batch size": scenario.micro_batch_size,
-        "gradient_accumulation_steps x world size": scenario.accumulation * scenario.ranks,
+        "gradient_accumulation_steps": intent.accumulation,
+        "world size": intent.ranks,
+        "micro-batch size": intent.micro_batch_size,
+        "gradient_accumulation_steps x world size": intent.accumulation * intent.ranks,
     }
     both = ((Scale(float(v), n), Scale(1.0 / v, f"1/({n})" if " x " in n else f"1/{n}")) for n, v in base.items())
-    return tuple(scale for pair in both for scale in pair)
+    return (*(scale for pair in both for scale in pair), *_other_divisors(right))
+
+
+def _other_divisors(right: RightStep) -> tuple[Scale, ...]:
+    """Where all tokens weigh alike: what comes of another divisor of their losses' sum."""
+    wanted, tokens, rows = right.intent.aggregation, right.targets, len(right.conversations)
+    if not right.intent.uniform:
+        return ()
+    divisor = wanted.constant if isinstance(wanted, Sum) else float(tokens)
+    averaged = (Scale(divisor / tokens, AVERAGED),) if isinstance(wanted, Sum) else ()
+    return (*averaged, Scale(divisor, SUMMED), Scale(divisor / rows, SUMMED_BY_ROW))
 
 
 def scales(right: RightStep) -> tuple[Scale, ...]:
     """Factors that trainers are known to get wrong, 1 first; of those that coincide only the first is there."""
     result = {UNIT.factor: UNIT}
-    for scale in named_factors(right.scenario):
+    for scale in named_factors(right):
         result.setdefault(scale.factor, scale)
     return tuple(result.values())
 
 
-def same_levels(scenario: Scenario, level: Level) -> tuple[Level, ...]:
-    """Levels of averaging that are one with `level` in this scenario, itself among them: on one rank, a micro-step is
+def same_levels(intent: Intent, level: Level) -> tuple[Level, ...]:
+    """Levels of averaging that are one with `level` in these windows, itself among them: on one rank, a micro-step is
     one micro-batch."""
     several = {
-        "rank": scenario.ranks > 1,
-        "micro-batch": scenario.accumulation > 1,
-        "row": scenario.micro_batch_size * scenario.rows_per_sequence > 1,
+        "rank": intent.ranks > 1,
+        "micro-batch": intent.accumulation > 1,
+        "row": intent.micro_batch_size * intent.rows_per_sequence > 1,
     }
 
     def told_apart(by: Level) -> frozenset[str]:
@@ -186,48 +189,18 @@ def same_levels(scenario: Scenario, level: Level) -> tuple[Level, ...]:
     return tuple(other for other in LEVELS if told_apart(other) == told_apart(level))
 
 
-def _following(w: Weighing) -> Tensor:
-    """Whether the next token of the conversation is to be trained; False at its end."""
-    same = torch.cat((w.conversation[1:] == w.conversation[:-1], torch.tensor([False])))
-    return torch.cat((w.trained[1:], torch.tensor([False]))) & same
-
-
-def _preceding(w: Weighing) -> Tensor:
-    """Whether the token before, in the conversation, is to be trained; False at its start."""
-    same = torch.cat((torch.tensor([False]), w.conversation[1:] == w.conversation[:-1]))
-    return torch.cat((torch.tensor([False]), w.trained[:-1])) & same
-
-
-_MASKED: dict[Mask, Callable[[Weighing], Tensor]] = {
-    "responses": lambda w: w.trained,
-    "everything": lambda w: torch.ones_like(w.trained),
-    "no-eos": lambda w: w.trained & _following(w),
-    "no-first": lambda w: w.trained & _preceding(w),
-    "shifted": _following,
-    "late": _preceding,
-    "with-tag": lambda w: w.trained | _following(w),
-    "as-marked": lambda w: w.trained if w.marked is None else w.marked,
-}
-
-
-def masked(w: Weighing, mask: Mask) -> Tensor:
+def masked(w: Weighing, mask: Mask | Intended) -> Tensor:
     """Which slots are trained under a mask: bool [slots]."""
-    return _MASKED[mask](w)
+    if mask == INTENDED:
+        return w.trained
+    by = [masks.masked(c, mask) for c in w.right.conversations]
+    return torch.tensor([by[slot.conversation][slot.position] for slot in w.right.slots])
 
 
-def _shares(w: Weighing, mask: Tensor, level: Level) -> Tensor:
+def _shares(w: Weighing, mask: Mask | Intended, level: Level | Intended) -> Tensor:
     """Weight of each slot before dropping, scale and clipping: float64 [slots]."""
-    one = mask.double()
-    keys = {
-        "token": (torch.zeros_like(w.rank), 1),
-        "micro-batch": (w.group, w.ranks * w.accumulation),
-        "rank": (w.rank, w.ranks),
-        "micro-step": (w.micro_batch, w.accumulation),
-        "row": (w.conversation, len(w.right.conversations)),
-    }
-    key, groups = keys[level]
-    count = torch.zeros(int(key.max()) + 1, dtype=torch.float64).index_add(0, key, one)
-    return one / (count[key].clamp_min(1.0) * groups)
+    wanted = w.right.intent.aggregation if level == INTENDED else Mean(level)
+    return aggregation.weights(w.right.places, masked(w, mask), wanted)
 
 
 @dataclass(frozen=True)
@@ -251,9 +224,9 @@ class Unclipped:
         return tuple(len(self.by_rank) * self.right.basis.norm(part) for part in self.by_rank)
 
 
-def unclipped(w: Weighing, mask: Mask, level: Level, dropped: frozenset[Place]) -> Unclipped:
+def unclipped(w: Weighing, mask: Mask | Intended, level: Level | Intended, dropped: frozenset[Place]) -> Unclipped:
     """Weights before scale and clipping."""
-    slots = _shares(w, masked(w, mask), level)
+    slots = _shares(w, mask, level)
     for place in dropped:
         slots = slots * (w.group != w.places.index(place))
     parts = tuple(w.right.by_column(slots * (w.rank == rank)) for rank in range(w.ranks))
@@ -261,7 +234,7 @@ def unclipped(w: Weighing, mask: Mask, level: Level, dropped: frozenset[Place]) 
 
 
 def _clipped(base: Unclipped, factor: float, clip: Clip, limit: float | None) -> Tensor:
-    """Weights [columns] after scale and clipping."""
+    """Weights [columns] after scale and clipping at `limit`."""
     if clip == "per-rank":
         factors = [clip_coefficient(factor * norm, limit) for norm in base.rank_norms]
         return factor * torch.stack([f * part for f, part in zip(factors, base.by_rank, strict=True)]).sum(0)
@@ -276,7 +249,8 @@ def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) 
     if base is None:
         base = unclipped(w, hypothesis.mask, hypothesis.level, hypothesis.dropped)
     factor = hypothesis.scale.factor
-    return _clipped(base, factor, hypothesis.clip, w.right.scenario.max_grad_norm), factor * base.norm
+    limit = hypothesis.limit if hypothesis.clip == "other" else w.right.intent.max_grad_norm
+    return _clipped(base, factor, hypothesis.clip, limit), factor * base.norm
 
 
 def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
@@ -308,51 +282,90 @@ def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Pl
 
 def candidates(w: Weighing, suspected: frozenset[Place]) -> list[Hypothesis]:
     """All combinations, simplest first."""
-    clips = CLIPS if w.right.scenario.max_grad_norm is not None else CLIPS[:1]
+    clips = CLIPS if w.right.intent.max_grad_norm is not None else CLIPS[:1]
     drops = {frozenset[Place](), suspected}
-    marks_tell = w.marked is not None and not torch.equal(w.marked, w.trained)
-    masks = MASKS if marks_tell else MASKS[:-1]
-    every = itertools.starmap(Hypothesis, itertools.product(masks, drops, LEVELS, scales(w.right), clips))
+    every = itertools.starmap(
+        Hypothesis, itertools.product(_masks(w), drops, _levels(w.right.intent), scales(w.right), clips)
+    )
     return sorted(every, key=lambda h: h.parts)
 
 
-def explain(right: RightStep, recovered: Tensor, noise: Floor) -> Fit:
+def _masks(w: Weighing) -> list[Mask | Intended]:
+    """What is intended, and every mask that may be taken for something else."""
+    marks = [c.marked for c in w.right.conversations]
+    told = None not in marks and not torch.equal(masked(w, "as-marked"), w.trained)
+    others = [mask for mask in MASKS if mask != w.right.intent.trained and (mask != "as-marked" or told)]
+    return [INTENDED, *others]
+
+
+def _levels(intent: Intent) -> list[Level | Intended]:
+    """What is intended, and every other mean. Of a sum, the mean over all tokens is only off by a factor."""
+    wanted = intent.aggregation
+    same: Level | None = wanted.over if isinstance(wanted, Mean) else None if isinstance(wanted, Given) else "token"
+    return [INTENDED, *(level for level in LEVELS if level != same)]
+
+
+def explain(right: RightStep, recovered: Tensor, noise: Floor, told: float | None = None) -> Fit:
     """The simplest hypothesis that fits the recovered weights [columns], else the closest one.
 
-    Among those that do not fit, a more complicated one must halve the error to be preferred.
+    Among those that do not fit, a more complicated one must halve the error to be preferred. Clipping makes factors
+    alike: of equally simple ones that fit, the first is taken that implies the gradient norm that was `told`, if any.
     """
     w = weighing(right)
     plain = compare(w, Hypothesis(), recovered, noise)
     if plain.excess <= 1.0:
         return plain
-    best, bases = plain, {}
+    best, bases = plain, dict[Base, Unclipped]()
+    fitting: Fit | None = None
     for hypothesis in candidates(w, dropped_places(w, recovered, noise)):
-        key = hypothesis.mask, hypothesis.level, hypothesis.dropped
+        if fitting is not None and hypothesis.parts > fitting.hypothesis.parts:
+            break
+        key: Base = hypothesis.mask, hypothesis.level, hypothesis.dropped
         if key not in bases:
             bases[key] = unclipped(w, *key)
         fit = compare(w, hypothesis, recovered, noise, bases[key])
         if fit.excess <= 1.0:
-            return fit
+            if told is None or abs(told / max(fit.norm, 1e-300) - 1) <= noise.tolerance("norm"):
+                return fit
+            fitting = fitting or fit
         extra = max(0, hypothesis.parts - best.hypothesis.parts)
         if fit.error < best.error * 0.5**extra:
             best = fit
-    return _with_free_scale(w, best, recovered, noise)
+    return fitting or _with_free_number(w, bases, recovered, noise) or best
 
 
-def _with_free_scale(w: Weighing, best: Fit, recovered: Tensor, noise: Floor) -> Fit:
-    """One factor of any size on top of the closest hypothesis, if that explains all; else it would fit noise."""
-    unit, norm = predict(w, replace(best.hypothesis, clip="none", scale=UNIT))
-    factor = float(recovered @ unit / (unit @ unit).clamp_min(1e-300))
-    limit = w.right.scenario.max_grad_norm
-    clip: Clip = "right" if limit is None or factor * norm <= limit else "none"
-    scaled = replace(best.hypothesis, scale=Scale(factor, UNNAMED), clip=clip)
-    fit = compare(w, scaled, recovered, noise)
-    return fit if fit.excess <= 1.0 else best
+def _with_free_number(w: Weighing, bases: Mapping[Base, Unclipped], recovered: Tensor, noise: Floor) -> Fit | None:
+    """Another limit of clipping, or one factor of any size, on top of the simplest way of weighing that explains all
+    with it; None if none does, for then it would fit noise."""
+    for (mask, level, dropped), base in bases.items():
+        plain = Hypothesis(mask=mask, level=level, dropped=dropped)
+        factor = float(recovered @ base.columns / (base.columns @ base.columns).clamp_min(1e-300))
+        left = factor * base.norm
+        for tried in (_at_other_limit(w, plain, left, base.norm), _scaled(w, plain, factor, left)):
+            if tried is not None and (fit := compare(w, tried, recovered, noise, base)).excess <= 1.0:
+                return fit
+    return None
+
+
+def _at_other_limit(w: Weighing, base: Hypothesis, left: float, norm: float) -> Hypothesis | None:
+    """The gradient, of that norm before clipping, limited to what is `left` of it, if that is a number that somebody
+    would choose: one of two digits. Any factor could be called a limit else."""
+    limit = float(f"{left:.2g}")
+    if not 0 < limit < norm or limit == w.right.intent.max_grad_norm:
+        return None
+    return replace(base, clip="other", limit=limit)
+
+
+def _scaled(w: Weighing, base: Hypothesis, factor: float, left: float) -> Hypothesis:
+    """By that factor, which leaves the gradient that norm."""
+    limit = w.right.intent.max_grad_norm
+    clip: Clip = "right" if limit is None or left <= limit else "none"
+    return replace(base, scale=Scale(factor, UNNAMED), clip=clip)
 
 
 def clips(right: RightStep, norm: float) -> bool:
     """Whether a gradient of that norm is clipped."""
-    limit = right.scenario.max_grad_norm
+    limit = right.intent.max_grad_norm
     return limit is not None and norm > limit
 
 
@@ -363,7 +376,7 @@ def shares(right: RightStep, recovered: Tensor, hypothesis: Hypothesis) -> dict[
     partial = Hypothesis()
     result: dict[str, float] = {}
     for name in wrong_parts(hypothesis):
-        partial = replace(partial, **{name: getattr(hypothesis, name)})
+        partial = replace(partial, **{name: getattr(hypothesis, name)}, limit=hypothesis.limit)
         rest = float((recovered - predict(w, partial)[0]).square().sum())
         result[name] = max(0.0, 1.0 - rest / base) if base else 0.0
     return result

@@ -38,10 +38,10 @@ def explaining(
 ) -> OtherModel | None:
     """The first other model by which the tokens leave no more than `allowed` of what a step consumed."""
     segments = [Segment(c.ids) for c in right.conversations]
-    seen = as_computed(before, right.scenario)
+    seen = as_computed(before, right.intent.precision)
     for left_out, lacking in LACKING.items():
-        model = lacking(right.scenario.model)
-        if model == right.scenario.model:
+        model = lacking(right.model)
+        if model == right.model:
             continue
         basis = bases.build(seen, model, segments)
         observed = observe(basis, moments, beta1)

@@ -9,7 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from adapters.contract import Scenario
+from adapters.contract import Model, Precision
+from harness.intent.intent import Given, Intent
+from harness.oracle import aggregation
+from harness.oracle.aggregation import Places
 from harness.oracle.basis import Basis, Segment
 from harness.oracle.basis_cache import Bases
 from harness.oracle.forward import Parameters
@@ -29,14 +32,15 @@ class Slot:
     column: int
     """In the basis; tokens of equal prefix share one."""
     trained: bool
-    """Whether it is part of a response."""
+    """Whether it is to be trained."""
 
 
 @dataclass(frozen=True)
 class RightStep:
     """A step, judged on the tokens that the model really received."""
 
-    scenario: Scenario
+    intent: Intent
+    model: Model
     number: int
     """From 0."""
     conversations: Sequence[Conversation]
@@ -49,9 +53,38 @@ class RightStep:
         return sum(slot.trained for slot in self.slots)
 
     @cached_property
+    def places(self) -> Places:
+        """Where the slots are."""
+        owners = [self.conversations[slot.conversation] for slot in self.slots]
+        return Places(
+            rank=torch.tensor([c.rank for c in owners]),
+            micro_batch=torch.tensor([c.micro_batch for c in owners]),
+            conversation=torch.tensor([slot.conversation for slot in self.slots]),
+            ranks=self.intent.ranks,
+            accumulation=self.intent.accumulation,
+            conversations=len(self.conversations),
+            given=self._given(),
+        )
+
+    @cached_property
+    def trained(self) -> Tensor:
+        """Which slots are to be trained: bool [slots]."""
+        return torch.tensor([slot.trained for slot in self.slots])
+
+    @cached_property
+    def slot_weights(self) -> Tensor:
+        """Right weight of each slot before clipping: float64 [slots]; 1/N of the trained ones for a mean of tokens."""
+        return aggregation.weights(self.places, self.trained, self.intent.aggregation)
+
+    @cached_property
     def weights(self) -> Tensor:
-        """Right weights before clipping: 1/N for each trained token, summed by column. float64 [columns]."""
-        return self.by_column(torch.tensor([slot.trained / self.targets for slot in self.slots], dtype=torch.float64))
+        """The right weights, summed by column: float64 [columns]."""
+        return self.by_column(self.slot_weights)
+
+    @cached_property
+    def largest(self) -> float:
+        """Size of the largest right weight after clipping, x N: the clip coefficient for a mean of tokens."""
+        return self.clip * self.targets * float(self.slot_weights.abs().max())
 
     @cached_property
     def gradient(self) -> Tensor:
@@ -66,11 +99,11 @@ class RightStep:
     @cached_property
     def clip(self) -> float:
         """The clip coefficient, 1 where nothing is clipped."""
-        return clip_coefficient(self.norm, self.scenario.max_grad_norm)
+        return clip_coefficient(self.norm, self.intent.max_grad_norm)
 
     @cached_property
     def loss(self) -> float:
-        """Mean loss over the trained tokens of the global batch, in nats."""
+        """Loss of the global batch, in nats: for a mean of tokens, that of the trained ones."""
         return float(self.weights @ self.basis.losses)
 
     def by_column(self, per_slot: Tensor) -> Tensor:
@@ -78,34 +111,52 @@ class RightStep:
         index = torch.tensor([slot.column for slot in self.slots])
         return torch.zeros(len(self.basis.losses), dtype=torch.float64).index_add(0, index, per_slot.double())
 
+    def _given(self) -> Tensor | None:
+        """The weights that the intent gives for the scenario's rows, float64 [slots]; None if it gives none."""
+        given = self.intent.aggregation
+        if not isinstance(given, Given):
+            return None
+        rows = [self.conversations[slot.conversation].row for slot in self.slots]
+        return torch.tensor(
+            [
+                given.weights[row][s.position] if row is not None and s.trained else 0.0
+                for row, s in zip(rows, self.slots, strict=True)
+            ],
+            dtype=torch.float64,
+        )
+
 
 def clip_coefficient(norm: float, limit: float | None) -> float:
     """What the gradient is multiplied by when its norm is limited."""
     return 1.0 if limit is None else min(1.0, limit / (norm + CLIP_EPS))
 
 
-def as_computed(parameters: Parameters, scenario: Scenario) -> dict[str, Tensor]:
+def as_computed(parameters: Parameters, precision: Precision) -> dict[str, Tensor]:
     """The parameters as the forward pass saw them: the master weights rounded to the run's dtype."""
-    dtype = torch.bfloat16 if scenario.precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     return {name: p.to(dtype).float() for name, p in parameters.items()}
 
 
 def right_step(
-    scenario: Scenario,
+    intent: Intent,
+    model: Model,
     number: int,
     conversations: Sequence[Conversation],
     parameters: Parameters,
     bases: Bases,
 ) -> RightStep:
-    """What step `number` should do with these conversations at these parameters (before the step)."""
+    """What step `number` should do with these conversations at these parameters (before the step).
+
+    The conversations say which tokens are to be trained (`masks.wanted`).
+    """
     segments = [Segment(c.ids) for c in conversations]
-    seen = as_computed(parameters, scenario)
+    seen = as_computed(parameters, intent.precision)
     # Cells of a scenario start alike; after a step their parameters differ, if only by rounding.
     build = bases.build if number else bases.get
-    basis = build(seen, scenario.model, segments)
+    basis = build(seen, model, segments)
     slots = tuple(
         Slot(i, t, basis.columns[c.ids[: t + 1]], c.trained[t])
         for i, c in enumerate(conversations)
         for t in range(1, len(c.ids))
     )
-    return RightStep(scenario, number, conversations, basis, slots)
+    return RightStep(intent, model, number, conversations, basis, slots)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from adapters.contract import Optimizer
+from harness.intent.intent import Rule
 
 REWEIGHTED = 4
 """Rounds of least squares for eps; each multiplies the error of the weights by the relative error of eps."""
@@ -53,7 +53,7 @@ class TensorState:
     second: Tensor
 
 
-def direction(state: TensorState, optimizer: Optimizer, count: int) -> Tensor:
+def direction(state: TensorState, optimizer: Rule, count: int) -> Tensor:
     """Adam's u after `count` steps."""
     first = state.first / (1.0 - optimizer.beta1**count)
     second = state.second / (1.0 - optimizer.beta2**count)
@@ -81,7 +81,7 @@ class _Fit:
         return float((self.moved - explained).norm() / self.moved.norm())
 
 
-def _fit(state: TensorState, optimizer: Optimizer, count: int) -> _Fit | None:
+def _fit(state: TensorState, optimizer: Rule, count: int) -> _Fit | None:
     """None for a tensor that did not move."""
     moved = (state.after - state.before).reshape(-1)
     if not bool(moved.any()):
@@ -92,7 +92,7 @@ def _fit(state: TensorState, optimizer: Optimizer, count: int) -> _Fit | None:
     return _Fit(moved, design, normal, rate, decay)
 
 
-def estimate(name: str, state: TensorState, optimizer: Optimizer, count: int) -> TensorUpdate:
+def estimate(name: str, state: TensorState, optimizer: Rule, count: int) -> TensorUpdate:
     """Learning rate and weight decay of one tensor after `count` optimizer steps, without how well they are known."""
     found = _fit(state, optimizer, count)
     if found is None:
@@ -100,7 +100,7 @@ def estimate(name: str, state: TensorState, optimizer: Optimizer, count: int) ->
     return TensorUpdate(name, found.rate, found.decay / found.rate if found.rate else 0.0, found.rest)
 
 
-def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> TensorUpdate:
+def recover(name: str, state: TensorState, optimizer: Rule, count: int) -> TensorUpdate:
     """Learning rate and weight decay of one tensor after `count` optimizer steps."""
     found = _fit(state, optimizer, count)
     if found is None or not found.rate:
@@ -123,7 +123,7 @@ def recover(name: str, state: TensorState, optimizer: Optimizer, count: int) -> 
     )
 
 
-def recover_eps(states: Mapping[str, TensorState], optimizer: Optimizer, count: int) -> float | None:
+def recover_eps(states: Mapping[str, TensorState], optimizer: Rule, count: int) -> float | None:
     """The eps that explains all updates best, or None if none does.
 
     d (sqrt(v) + eps) = -lr m - lr wd theta (sqrt(v) + eps) is linear in lr, eps, lr wd and lr wd eps. The last two

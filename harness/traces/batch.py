@@ -21,8 +21,10 @@ class Conversation:
     row: int | None
     """Index into the scenario's rows; None for tokens that are no row of it."""
     ids: tuple[int, ...]
+    response: tuple[bool, ...]
+    """Which tokens are a response's: by the scenario's row, else by what was recorded."""
     trained: tuple[bool, ...]
-    """The right loss mask: the scenario's for a known row, else what was recorded."""
+    """The right loss mask: the responses, as long as nobody wants other tokens trained (`harness.oracle.masks`)."""
     marked: tuple[bool, ...] | None
     """The loss mask as the model received it; None if the framework hands none to the model."""
     positions: tuple[int, ...] | None
@@ -107,6 +109,7 @@ def _sequence(batch: MicroBatch, number: int, known: _Known) -> Iterator[Convers
             sequence=number,
             row=row,
             ids=ids[at:end],
+            response=right,
             trained=right,
             marked=marked,
             positions=None if positions is None else tuple(positions[at:end]),
@@ -129,19 +132,9 @@ def with_padding(c: Conversation, pad: int) -> Conversation:
     return replace(
         c,
         ids=(*c.ids, pad),
+        response=(*c.response, False),
         trained=(*c.trained, False),
         marked=None if c.marked is None else (*c.marked, False),
         positions=None if c.positions is None else (*c.positions, len(c.ids)),
         reach=(*c.reach, 0),
     )
-
-
-def expected(scenario: Scenario, step: int) -> list[int]:
-    """Row indices that the global batch of a step should hold, in order."""
-    return [
-        row
-        for micro_batch in range(scenario.accumulation)
-        for rank in range(scenario.ranks)
-        for sequence in scenario.sequence_rows(step, micro_batch, rank)
-        for row in sequence
-    ]

@@ -63,7 +63,7 @@ def of_step(evidence: StepEvidence) -> dict[str, float]:
 
 def _of_updates(evidence: StepEvidence) -> dict[str, float]:
     """A tensor's own standard error stands in for a floor that is below it, as in harness.judging.checks.update."""
-    noise, right = evidence.floor, evidence.expected_learning_rate
+    noise, right = evidence.floor, evidence.scheduled_rate
     updates = evidence.update.explained
     return {
         "learning_rate": max(

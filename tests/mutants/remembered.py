@@ -35,7 +35,7 @@ def remembered() -> Iterator[None]:
 
 def _key(right: RightStep, state: State, dtype: torch.dtype | None) -> str:
     conversations = [(c.ids, c.trained) for c in right.conversations]
-    digest = hashlib.sha256(repr((right.scenario, right.number, dtype, conversations)).encode())
+    digest = hashlib.sha256(repr((right.intent, right.model, right.number, dtype, conversations)).encode())
     for tensors in (state.parameters, state.first, state.second):
         for name in sorted(tensors):
             digest.update(f"{name} {tensors[name].dtype}".encode())

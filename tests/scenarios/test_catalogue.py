@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import scenarios
 from adapters.contract import Message, Model, Optimizer, Scenario, scenario_from_dict, to_dict
-from harness.traces.batch import expected
+from harness.intent.of_scenario import of_scenario
 from scenarios import text
 from scenarios.catalogue import RAGGED
 
@@ -44,7 +44,7 @@ NAMES = tuple(scenarios.CATALOGUE)
 
 
 def response_lengths(scenario: Scenario, step: int) -> list[int]:
-    rows = [text.render(scenario.rows[i], scenario.vocabulary) for i in expected(scenario, step)]
+    rows = [text.render(scenario.rows[i], scenario.vocabulary) for i in of_scenario(scenario).rows(step)]
     return [sum(row.loss_mask) for row in rows]
 
 
@@ -76,7 +76,7 @@ def test_a_scenario_is_named_as_in_the_catalogue_and_differs_by_seed(name: str) 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_is_trained_once(name: str) -> None:
     scenario = scenarios.get(name)
-    every = [row for step in range(scenario.steps) for row in expected(scenario, step)]
+    every = [row for step in range(scenario.steps) for row in of_scenario(scenario).rows(step)]
     assert every == list(range(len(scenario.rows)))
     assert len(every) == scenario.rows_per_step * scenario.steps
 

@@ -14,7 +14,7 @@ from scenarios import text
 
 
 def _words(evidence: StepEvidence, ids: Sequence[int]) -> str:
-    vocabulary = evidence.right.scenario.vocabulary
+    vocabulary = evidence.scenario.vocabulary
     return " ".join(vocabulary[i] if 0 <= i < len(vocabulary) else f"#{i}" for i in ids)
 
 
@@ -25,11 +25,14 @@ def _at(c: Conversation) -> str:
 
 def batch_composition(evidence: StepEvidence) -> list[Finding]:
     """`inputs.batch` for missing and repeated rows, `inputs.token-ids` for tokens that are no row of this step."""
-    rows = batch.right_rows(evidence.right.scenario)
+    expected = evidence.right.intent.rows(evidence.step)
+    if expected is None:
+        return []
+    rows = batch.right_rows(evidence.scenario)
     # Rows of equal tokens cannot be told apart: the last of them stands for all, as in `batch.conversations`.
     known = {row.ids: i for i, row in enumerate(rows)}
     seen = Counter(c.row for c in evidence.right.conversations if c.row is not None)
-    wanted = Counter(known[rows[r].ids] for r in batch.expected(evidence.right.scenario, evidence.step))
+    wanted = Counter(known[rows[r].ids] for r in expected)
     missing, extra = sorted((wanted - seen).elements()), sorted((seen - wanted).elements())
     foreign = [c for c in evidence.right.conversations if c.row is None]
     findings = [_foreign(evidence, c, missing, rows) for c in foreign]
@@ -111,7 +114,7 @@ def _first_wrong(
 
 
 def loss_mask(evidence: StepEvidence) -> list[Finding]:
-    """`inputs.loss-mask`: the labels that the model received mark other tokens than the responses'."""
+    """`inputs.loss-mask`: the labels that the model received mark other tokens than are to be trained."""
 
     def wrong(c: Conversation) -> list[int]:
         # The first token of a conversation has no prediction, so its mark says nothing.
@@ -120,7 +123,9 @@ def loss_mask(evidence: StepEvidence) -> list[Finding]:
     def renderings(c: Conversation) -> tuple[str, str]:
         return _marked(evidence, c, c.marked or c.trained), _marked(evidence, c, c.trained)
 
-    return _first_wrong(evidence, "inputs.loss-mask", "the loss mask differs from the responses", wrong, renderings)
+    wanted = evidence.right.intent.trained
+    what = "the loss mask differs from the responses" if wanted == "responses" else f"the loss mask is not {wanted!r}"
+    return _first_wrong(evidence, "inputs.loss-mask", what, wrong, renderings)
 
 
 def positions(evidence: StepEvidence) -> list[Finding]:

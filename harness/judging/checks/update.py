@@ -1,4 +1,4 @@
-"""Did every tensor move by the rule that the scenario asks for?"""
+"""Did every tensor move by the rule that is intended?"""
 
 from __future__ import annotations
 
@@ -15,16 +15,13 @@ SOURCE = "floor of this step x margin"
 
 def learning_rate(evidence: StepEvidence) -> list[Finding]:
     """`update.learning-rate`, one finding for all tensors that got the same wrong rate."""
-    right, allowed = evidence.expected_learning_rate, evidence.floor.tolerance("learning_rate")
-    wrong = [
-        u
-        for u in evidence.update.explained
-        if not abs(u.learning_rate / right - 1) <= max(allowed, MARGIN * u.rate_error)  # also where it is no number
-    ]
-    groups: dict[str, list[TensorUpdate]] = {}
-    for update in wrong:
-        groups.setdefault(f"{update.learning_rate:.3g}", []).append(update)
-    return [_rate(evidence, group, right, allowed) for group in groups.values()]
+    allowed = evidence.floor.tolerance("learning_rate")
+    right = {u.tensor: evidence.expected_learning_rate(u.tensor) for u in evidence.update.explained}
+    groups: dict[tuple[str, float], list[TensorUpdate]] = {}
+    for u in evidence.update.explained:
+        if not abs(u.learning_rate / right[u.tensor] - 1) <= max(allowed, MARGIN * u.rate_error):  # also if it is NaN
+            groups.setdefault((f"{u.learning_rate:.3g}", right[u.tensor]), []).append(u)
+    return [_rate(evidence, group, wanted, allowed) for (_, wanted), group in groups.items()]
 
 
 def _who(evidence: StepEvidence, group: Sequence[TensorUpdate]) -> str:
@@ -80,14 +77,14 @@ def weight_decay(evidence: StepEvidence) -> list[Finding]:
 
 
 def moments(evidence: StepEvidence) -> list[Finding]:
-    """`update.moments`: betas that are not the scenario's, or an update that does not follow from the moments."""
+    """`update.moments`: betas that are not the intended ones, or an update that does not follow from the moments."""
     return [*_betas(evidence), *_second(evidence), *_count(evidence), *_rule(evidence)]
 
 
 def _betas(evidence: StepEvidence) -> list[Finding]:
     findings = []
     for name in ("beta1", "beta2"):
-        got, right = getattr(evidence.betas, name), getattr(evidence.right.scenario.optimizer, name)
+        got, right = getattr(evidence.betas, name), getattr(evidence.right.intent.rule, name)
         allowed = evidence.floor.tolerance(name)
         if got is not None and not abs(got - right) <= allowed:
             findings.append(
@@ -108,7 +105,7 @@ def _betas(evidence: StepEvidence) -> list[Finding]:
 
 def _second(evidence: StepEvidence) -> list[Finding]:
     """The second moment must follow from the same gradient as the first."""
-    rule = evidence.right.scenario.optimizer
+    rule = evidence.right.intent.rule
     off = observe.second_moment_error(evidence.recorded.moments, evidence.used.beta1, rule.beta2)
     allowed = evidence.floor.tolerance("second")
     if off <= allowed or evidence.used.beta2 != rule.beta2:
@@ -138,7 +135,7 @@ def _count(evidence: StepEvidence) -> list[Finding]:
             "update.moments",
             f"Adam's step count is {counted} at optimizer step {evidence.step}, expected {right}: its bias correction"
             f" is a step ahead, as if the learning rate were {plain:.6g},"
-            f" expected {evidence.expected_learning_rate:.6g}"
+            f" expected {evidence.scheduled_rate:.6g}"
             f" (allowed {evidence.floor.tolerance('learning_rate'):.1g} relative)",
             step=evidence.step,
             observed=float(counted),
@@ -162,7 +159,7 @@ def _rule(evidence: StepEvidence) -> list[Finding]:
         return []
     worst = max(wrong, key=lambda u: u.residual)
     allowed = max(evidence.floor.tolerance("update"), worst.residual_bound)
-    fits = "" if eps is None else f"; eps = {eps:.3g} explains it, expected {evidence.right.scenario.optimizer.eps:g}"
+    fits = "" if eps is None else f"; eps = {eps:.3g} explains it, expected {evidence.right.intent.rule.eps:g}"
     return [
         Finding(
             "update.moments",

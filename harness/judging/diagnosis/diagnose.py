@@ -42,5 +42,5 @@ def _merged(seen: Diagnosis, again: Diagnosis) -> Diagnosis:
 
 
 def _with_upstream(d: Diagnosis, header: Header, evidence: Sequence[StepEvidence]) -> Diagnosis:
-    known = upstream.find(header, d, evidence[0].right.scenario)
+    known = upstream.find(header, d, evidence[0].scenario)
     return d if known is None else replace(d, upstream=known.sentence, remedy=known.remedy)

@@ -71,10 +71,10 @@ def _coupled_decay(evidence: StepEvidence) -> Cause:
 def _tied(evidence: StepEvidence) -> list[Cause]:
     """Whether an embedding that is the head as well has one part of its gradient another number of times than once."""
     right = evidence.right
-    model = right.scenario.model
+    model = right.model
     if not model.tied_embeddings:
         return []
-    parameters = as_computed(evidence.recorded.before.parameters, right.scenario)
+    parameters = as_computed(evidence.recorded.before.parameters, right.intent.precision)
     segments = [Segment(c.ids) for c in right.conversations]
     found = tied.parts(parameters, model, segments, evidence.observed.gradient)
     causes = []
@@ -100,9 +100,10 @@ def _leak(evidence: StepEvidence) -> Cause | None:
         sequences.setdefault((c.rank, c.micro_batch, c.sequence), []).append(c)
     if all(len(s) == 1 for s in sequences.values()):
         return None
-    scenario = evidence.right.scenario
+    right = evidence.right
     segments = [_joined(s) for s in sequences.values()]
-    leaking = full_basis.build(as_computed(evidence.recorded.before.parameters, scenario), scenario.model, segments)
+    seen = as_computed(evidence.recorded.before.parameters, right.intent.precision)
+    leaking = full_basis.build(seen, right.model, segments)
     left = float(leaking.solve(evidence.observed.gradient)[1].norm()) / evidence.norm_used
     return Cause(
         "attention-leak",

@@ -18,12 +18,12 @@ _SCHEDULES = {
 
 def _schedule(evidence: Sequence[StepEvidence]) -> str:
     """A key of `_SCHEDULES`."""
-    scenario = evidence[0].right.scenario
+    intent = evidence[0].right.intent
     got = [e.update.as_asked[0].learning_rate for e in evidence]
 
     def follows(shift: int) -> bool:
-        wanted = [scenario.learning_rate_at(e.step + shift) for e in evidence]
-        allowed = [e.floor.tolerance("learning_rate") * scenario.optimizer.learning_rate for e in evidence]
+        wanted = [intent.schedule_rate(e.step + shift) for e in evidence]
+        allowed = [e.floor.tolerance("learning_rate") * intent.rule.learning_rate for e in evidence]
         return all(abs(g - w) <= a for g, w, a in zip(got, wanted, allowed, strict=True))
 
     if follows(-1):
@@ -48,9 +48,7 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
 
 
 def _learning_rate(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> Diagnosis:
-    line = ", ".join(
-        f"{e.update.as_asked[0].learning_rate:.6g} (right {e.expected_learning_rate:.6g})" for e in evidence
-    )
+    line = ", ".join(f"{e.update.as_asked[0].learning_rate:.6g} (right {e.scheduled_rate:.6g})" for e in evidence)
     how = _schedule(evidence) if any(f.detail.get("all") for f in own) else "groups"
     summary = _SCHEDULES.get(how, f"parameter groups differ: {own[0].message}")
     cause = "learning-rate-schedule"
@@ -79,7 +77,7 @@ def _moments(telling: Finding) -> Diagnosis:
 
 
 def _bias_correction(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
-    shares = ", ".join(f"{e.update.as_asked[0].learning_rate / e.expected_learning_rate:.4f}" for e in evidence)
+    shares = ", ".join(f"{e.update.as_asked[0].learning_rate / e.scheduled_rate:.4f}" for e in evidence)
     summary = (
         "Adam's step count starts at 1 instead of 0, as after a step with no gradient before the training:"
         f" the first updates are too small (times {shares})"

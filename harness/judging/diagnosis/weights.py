@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from harness.intent.words import told
 from harness.judging.diagnosis.wording import at_steps, fraction, listed
 from harness.judging.evidence import StepEvidence
 from harness.oracle import hypotheses
@@ -21,6 +22,8 @@ class Words(NamedTuple):
     summary: str
     measured: tuple[str, ...]
     """For `Diagnosis.measured`."""
+    code: str | None = None
+    """Of the finding, where it is not the usual one of that part."""
 
     @property
     def kind(self) -> str:
@@ -29,6 +32,7 @@ class Words(NamedTuple):
 
 def _mask(h: Hypothesis, e: StepEvidence) -> Words:
     sentences = {
+        "responses": "the tokens of the responses alone are trained, though others are meant to be",
         "everything": "prompt tokens are trained as if they were responses",
         "no-eos": "the EOS token that ends a response is never trained, so the model does not learn to stop",
         "no-first": "the first token of every response is never trained",
@@ -62,7 +66,7 @@ def _survivors(dropped: Sequence[int], count: int) -> Survivors:
 
 
 def _dropped(h: Hypothesis, e: StepEvidence) -> Words:
-    count, ranks = e.right.scenario.accumulation, e.right.scenario.ranks
+    count, ranks = e.right.intent.accumulation, e.right.intent.ranks
     on = {m: sorted(r for r, n in h.dropped if n == m) for _, m in h.dropped}
     everywhere = all(len(r) == ranks for r in on.values())
     who = {1: "on the only rank", 2: "on both ranks"}.get(ranks, f"on all {ranks} ranks")
@@ -80,14 +84,24 @@ def _dropped(h: Hypothesis, e: StepEvidence) -> Words:
 
 
 def _level(h: Hypothesis, e: StepEvidence) -> Words:
+    level = "token" if h.level == hypotheses.INTENDED else h.level
+    if level == "token":
+        wanted = told(e.right.intent.aggregation)
+        return Words(
+            "aggregation",
+            level,
+            f"all tokens weigh alike, though {wanted} is intended",
+            (level,),
+            "weights.aggregation",
+        )
     what = {
         "micro-batch": "each micro-batch is averaged by itself, then the micro-batches",
         "rank": "each rank averages its own tokens, then the ranks are averaged",
         "micro-step": "tokens are pooled over the ranks, but each micro-step is averaged by itself",
         "row": "each conversation is averaged by itself, then the conversations",
     }
-    summary = f"mean of means: {what[h.level]}, so a token in short company weighs more than one in long"
-    return Words("mean-of-means", h.level, summary, hypotheses.same_levels(e.right.scenario, h.level))
+    summary = f"mean of means: {what[level]}, so a token in short company weighs more than one in long"
+    return Words("mean-of-means", level, summary, hypotheses.same_levels(e.right.intent, level))
 
 
 def short(scale: Scale) -> str:
@@ -98,8 +112,8 @@ def short(scale: Scale) -> str:
 
 
 def factors(e: StepEvidence, scale: Scale) -> tuple[str, ...]:
-    """Every name that a factor has in this scenario, in short."""
-    named = [short(s) for s in hypotheses.named_factors(e.right.scenario) if s.factor == scale.factor]
+    """Every name that a factor has in these windows, in short."""
+    named = [short(s) for s in hypotheses.named_factors(e.right) if s.factor == scale.factor]
     return tuple(named) or (short(scale),)
 
 
@@ -111,10 +125,13 @@ def _scale(h: Hypothesis, e: StepEvidence) -> Words:
 
 def _clip(h: Hypothesis, e: StepEvidence) -> Words:
     sentences = {
-        "none": f"the gradient is not clipped at {e.right.scenario.max_grad_norm}",
+        "none": f"the gradient is not clipped at {e.right.intent.max_grad_norm}",
         "per-rank": "every rank clips its own gradient before they are averaged",
         "before-averaging": "the gradient is clipped before it is divided by the number of ranks, so it is too short",
+        "other": f"the gradient is clipped to a norm of {h.limit}, which should be {e.right.intent.max_grad_norm}",
     }
+    if e.right.intent.max_grad_norm is None:
+        sentences["other"] = f"the gradient is clipped to a norm of {h.limit}, and should not be"
     return Words("clipping", h.clip, sentences[h.clip], (h.clip,))
 
 
@@ -129,17 +146,22 @@ _PARTS: dict[str, tuple[str, Callable[[Hypothesis, StepEvidence], Words]]] = {
 
 def _by_micro_batch(e: StepEvidence) -> str:
     """Recovered weights x N of a step in a line: `rank 0: 1.00 0.00 ...; rank 1: ...`."""
-    scenario = e.right.scenario
+    intent = e.right.intent
     lines = []
-    for rank in range(scenario.ranks):
+    for rank in range(intent.ranks):
         cells = []
-        for number in range(scenario.accumulation):
+        for number in range(intent.accumulation):
             rows = [r for r in e.tokens.rows if (r.rank, r.micro_batch) == (rank, number)]
             tokens = sum(r.trained for r in rows)
             mean = sum(r.weight * r.trained for r in rows) / tokens if tokens else 0.0
             cells.append(f"{round(mean, 4) + 0.0:.4f}" if tokens else "-")  # + 0.0: no -0.0000
         lines.append(f"rank {rank}: {' '.join(cells)}")
     return "; ".join(lines)
+
+
+def _right(e: StepEvidence) -> str:
+    """What tokens should weigh, x N."""
+    return f"{e.right.largest:.4f} each" if e.right.intent.uniform else f"up to {e.right.largest:.4f}"
 
 
 def diagnoses(evidence: Sequence[StepEvidence], codes: set[str]) -> list[Diagnosis]:
@@ -154,11 +176,13 @@ def diagnoses(evidence: Sequence[StepEvidence], codes: set[str]) -> list[Diagnos
         share = [hypotheses.shares(e.right, e.observed.weights, e.fit.hypothesis)[part] for e in steps]
         line = (
             f"weights x N by micro-batch at step {first.step}: {_by_micro_batch(first)}"
-            f" (right: {first.clip_expected:.4f} each); {at_steps([e.step for e in steps], len(evidence))}"
+            f" (right: {_right(first)}); {at_steps([e.step for e in steps], len(evidence))}"
         )
         explains = sum(share) / len(share)
         result.append(
-            Diagnosis(said.cause, said.summary, explains, (code,), line, kind=said.kind, measured=said.measured)
+            Diagnosis(
+                said.cause, said.summary, explains, (said.code or code,), line, kind=said.kind, measured=said.measured
+            )
         )
     if "weights.uneven" in codes:
         first = next(e for e in evidence if e.fit.excess > 1.0)

@@ -53,8 +53,8 @@ def test_every_code_has_words() -> None:
 
 def test_foreign_tokens_name_row_position_and_both_renderings(right: StepEvidence) -> None:
     """The words differ from the fourth on; where, whose, and what was to be there is told."""
-    words = right.right.scenario.vocabulary
-    wanted = right_rows(right.right.scenario)[6].ids
+    words = right.scenario.vocabulary
+    wanted = right_rows(right.scenario)[6].ids
     other = next(i for i in range(10, 64) if i not in wanted)
     got = (*wanted[:3], other, *wanted[4:])
     number = next(i for i, c in enumerate(right.right.conversations) if c.row == 6)
@@ -186,7 +186,8 @@ def moved(evidence: StepEvidence, factor: float, tensors: set[str]) -> StepEvide
         n: replace(s, after=s.before + factor * (s.after - s.before)) if n in tensors else s
         for n, s in evidence.recorded.states.items()
     }
-    rule = update_rule(states, evidence.used, evidence.step, evidence.expected_learning_rate, evidence.floor)
+    rates = {tensor: evidence.expected_learning_rate(tensor) for tensor in states}
+    rule = update_rule(states, evidence.used, evidence.step, rates, evidence.floor)
     return replace(recorded(evidence, states=states), update=rule)
 
 

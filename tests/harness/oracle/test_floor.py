@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Model, Precision, Scenario
+from harness.intent.of_scenario import of_scenario
 from harness.oracle import floor, forward
 from harness.oracle.basis_cache import Bases, BasisCache, Kind
 from harness.oracle.floor import DRAWN, State
@@ -45,21 +46,22 @@ def first_step(scenario: Scenario, kind: Kind = "tail") -> tuple[RightStep, Stat
         for (i,) in scenario.sequence_rows(0, number, rank)
     ]
     zeros = {n: torch.zeros_like(p) for n, p in parameters.items()}
-    return right_step(scenario, 0, fed, parameters, Bases(kind, BasisCache())), State(parameters, zeros, zeros)
+    right = right_step(of_scenario(scenario), scenario.model, 0, fed, parameters, Bases(kind, BasisCache()))
+    return right, State(parameters, zeros, zeros)
 
 
 def conversation(rank: int, micro_batch: int, row: int, rendered: text.Rendered) -> Conversation:
     ids, trained = rendered.ids, rendered.loss_mask
-    return Conversation(rank, micro_batch, 0, row, ids, trained, trained, None, tuple(0 for _ in ids))
+    return Conversation(rank, micro_batch, 0, row, ids, trained, trained, trained, None, tuple(0 for _ in ids))
 
 
 def real_errors(right: RightStep, state: State) -> dict[str, float]:
     """Relative error of loss and gradient norm in torch's own bfloat16, which rounds to the nearest."""
-    seen = as_computed(state.parameters, right.scenario)
+    seen = as_computed(state.parameters, right.intent.precision)
     leaves = {n: p.bfloat16().requires_grad_() for n, p in seen.items()}
     total: Tensor | float = 0.0
     for c in right.conversations:
-        losses = forward.losses(leaves, right.scenario.model, torch.tensor(c.ids))
+        losses = forward.losses(leaves, right.model, torch.tensor(c.ids))
         total = total + losses[torch.tensor(c.trained[1:])].sum() / right.targets
     gradients = torch.autograd.grad(total, list(leaves.values()))
     norm = float(torch.stack([g.float().norm() for g in gradients]).norm())

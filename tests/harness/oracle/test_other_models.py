@@ -40,7 +40,7 @@ def step(scenario: Scenario) -> tuple[RightStep, Mapping[str, Tensor]]:
 
 def consumed(right: RightStep, parameters: Mapping[str, Tensor], **changed: object) -> Moments:
     """Adam's first moments after a step of a model that differs so."""
-    model = replace(right.scenario.model, **changed)
+    model = replace(right.model, **changed)
     segments = [Segment(c.ids) for c in right.conversations]
     gradient = BASES.build(dict(parameters), model, segments).gradient(right.weights)
     nothing = torch.zeros_like(gradient)

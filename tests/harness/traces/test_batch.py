@@ -193,14 +193,6 @@ def test_a_sequence_of_padding_alone_holds_nothing() -> None:
     assert found(Layout((1,)), attention_start=[[-1] * len(ROWS[1].ids)]) == []
 
 
-@pytest.mark.parametrize("name", scenarios.CATALOGUE)
-def test_the_expected_rows_of_a_step_are_what_its_ranks_are_dealt(name: str) -> None:
-    scenario = scenarios.get(name)
-    assert [batch.expected(scenario, s) for s in range(scenario.steps)] == [
-        list(range(s * scenario.rows_per_step, (s + 1) * scenario.rows_per_step)) for s in range(scenario.steps)
-    ]
-
-
 def test_the_right_mask_of_several_turns_is_the_formats() -> None:
     rows = (SCENARIO.rows[0] + SCENARIO.rows[1], *SCENARIO.rows[1:])
     every, last = (

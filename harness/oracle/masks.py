@@ -1,0 +1,58 @@
+"""Which tokens of a conversation are trained, by the masks that trainers have: right ones, and wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from harness.intent.intent import Trained
+from harness.traces.batch import Conversation
+
+Mask = Literal["responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag", "as-marked"]
+
+MASKS: tuple[Mask, ...] = ("responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag", "as-marked")
+"""Of two that come to the same the first is named; `as-marked`: by the labels that the model received, whatever made
+them."""
+
+
+def _following(response: Sequence[bool]) -> list[bool]:
+    """Whether the next token is a response's; False at the end."""
+    return [*response[1:], False]
+
+
+def _preceding(response: Sequence[bool]) -> list[bool]:
+    """Whether the token before is a response's. The first token of all is predicted by nothing, so it is none."""
+    return [False, False, *response[1:-1]][: len(response)]
+
+
+def _both(one: Sequence[bool], other: Sequence[bool]) -> list[bool]:
+    return [a and b for a, b in zip(one, other, strict=True)]
+
+
+def _either(one: Sequence[bool], other: Sequence[bool]) -> list[bool]:
+    return [a or b for a, b in zip(one, other, strict=True)]
+
+
+_MASKED: dict[Mask, Callable[[Conversation], Sequence[bool]]] = {
+    "responses": lambda c: c.response,
+    "everything": lambda c: (True,) * len(c.ids),
+    "no-eos": lambda c: _both(c.response, _following(c.response)),
+    "no-first": lambda c: _both(c.response, _preceding(c.response)),
+    "shifted": lambda c: _following(c.response),
+    "late": lambda c: _preceding(c.response),
+    "with-tag": lambda c: _either(c.response, _following(c.response)),
+    "as-marked": lambda c: c.response if c.marked is None else c.marked,
+}
+
+
+def masked(conversation: Conversation, mask: Mask) -> tuple[bool, ...]:
+    """Whether each token is trained under a mask; what it says of the first one means nothing."""
+    return tuple(_MASKED[mask](conversation))
+
+
+def wanted(conversations: Sequence[Conversation], trained: Trained) -> list[Conversation]:
+    """The conversations, their right loss mask being the one that is intended."""
+    if trained == "responses":
+        return list(conversations)
+    return [replace(c, trained=masked(c, trained)) for c in conversations]

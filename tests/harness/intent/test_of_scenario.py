@@ -1,0 +1,47 @@
+"""A scenario's intent says what the scenario says, tensor by tensor and step by step."""
+
+from __future__ import annotations
+
+import pytest
+
+import scenarios
+from harness.intent.intent import Mean
+from harness.intent.of_scenario import of_scenario
+from scenarios import weights
+
+
+@pytest.mark.parametrize("name", scenarios.CATALOGUE)
+def test_the_rows_of_a_step_are_what_its_ranks_are_dealt(name: str) -> None:
+    scenario = scenarios.get(name)
+    intent = of_scenario(scenario)
+    assert [intent.rows(s) for s in range(scenario.steps)] == [
+        list(range(s * scenario.rows_per_step, (s + 1) * scenario.rows_per_step)) for s in range(scenario.steps)
+    ]
+    for step, window in enumerate(intent.windows or ()):
+        for number, micro_batch in enumerate(window):
+            for rank, rows in enumerate(micro_batch):
+                assert rows == tuple(r for s in scenario.sequence_rows(step, number, rank) for r in s)
+
+
+@pytest.mark.parametrize("name", scenarios.CATALOGUE)
+def test_every_tensor_has_the_rate_of_the_schedule_and_matrices_alone_decay(name: str) -> None:
+    scenario = scenarios.get(name)
+    intent = of_scenario(scenario)
+    for tensor, shape in weights.shapes(scenario.model).items():
+        decay = scenario.optimizer.weight_decay if len(shape) > 1 else 0.0
+        assert intent.weight_decay(tensor) == decay
+        for step in range(-1, scenario.steps + 2):
+            assert intent.learning_rate(step, tensor) == scenario.learning_rate_at(step)
+
+
+def test_the_rest_is_as_the_scenario_has_it() -> None:
+    scenario = scenarios.get("sft-ragged-bf16")
+    intent = of_scenario(scenario)
+    assert (intent.trained, intent.aggregation) == ("responses", Mean("token"))
+    assert (intent.max_grad_norm, intent.precision, intent.steps) == (1.0, "bf16", 3)
+    assert (intent.rule.beta1, intent.rule.beta2, intent.rule.eps) == (0.9, 0.999, 1e-8)
+
+
+def test_a_tensor_in_no_group_is_named() -> None:
+    with pytest.raises(ValueError, match=r"no group of the intent holds the tensor lm_head\.bias"):
+        of_scenario(scenarios.get("sft-ragged")).weight_decay("lm_head.bias")
