@@ -19,6 +19,8 @@ TRACE_SCHEMA = 1
 HEADER = "header.json"
 END = "end.json"
 CRASH = "crash.json"
+INTENT = "intent.json"
+"""What the steps should have been, where a trace says it (`harness.intent.file`)."""
 
 PATCH = "LOCKSTEP_PATCH"
 """Environment variable of a framework that a user's patch changes: a `Patch`, as JSON."""

@@ -47,6 +47,8 @@ class Plan:
     label_smoothing: float = 0.0
     row_factor: tuple[int, float] | None = None
     """A row of the scenario and what the weights of its tokens are multiplied by: the yardstick of sensitivity."""
+    divisor: float | None = None
+    """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
 
     @property
     def averages_by_hand(self) -> bool:

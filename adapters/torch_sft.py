@@ -196,6 +196,8 @@ def _loss(
         logits.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=how.label_smoothing
     ).view_as(targets)
     shares = _shares(scenario, rows, step, number, targets, how, ranks)
+    if how.divisor is not None:
+        shares = (targets != IGNORED_LABEL) / how.divisor
     if how.row_factor is not None:
         chosen, factor = how.row_factor
         shares = shares * _by_row(scenario, rows, step, number, ranks, shares, lambda r: factor if r == chosen else 1.0)

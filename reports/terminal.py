@@ -36,6 +36,9 @@ def show(verdict: Verdict, folder: str, console: Console) -> None:
     for outcome in ("accepted", "unknown"):
         for cells in words.alike(words.of(verdict, outcome), words.reason_key):
             _other(outcome, cells, console)
+    for record in verdict.cells:
+        if record.described:
+            _described(record, console)
     _unsupported(verdict, console)
     across.show(verdict.views, console)
     console.print(_summary(verdict))
@@ -123,6 +126,14 @@ def _other(outcome: Outcome, cells: list[CellRecord], console: Console) -> None:
     summaries = [d.summary for d in example.diagnoses] or [f.message for f in example.findings][:1]
     for line in [example.reason] if example.reason else summaries:
         _line(console, line, 2)
+    console.print()
+
+
+def _described(record: CellRecord, console: Console) -> None:
+    """What the steps of a run were."""
+    console.print(Text.assemble(("described", "bold"), "  ", (words.where([record]), "bold")))
+    for sentence in record.described or ():
+        _line(console, sentence, 2)
     console.print()
 
 

@@ -43,7 +43,7 @@ def explain(
     if is_trace(folder):
         if cell is not None:
             raise Stop(f"{folder} is a single trace; leave out {cell!r}")
-        _explain(lone_cell(folder), folder)
+        _explain(lone_cell(folder), folder, alone=True)
         return
     found = pick(_cells(folder), cell)
     _explain(found, folder / found.trace if found.trace else None)
@@ -75,7 +75,8 @@ def pick(cells: Sequence[CellRecord], wanted: str | None) -> CellRecord:
     raise Stop(f"no cell {wanted!r} in this run; did you mean {close[0]}?")
 
 
-def _explain(cell: CellRecord, trace: Path | None) -> None:
+def _explain(cell: CellRecord, trace: Path | None, alone: bool = False) -> None:
+    """`alone`: whether the trace is no run's, so that it may say itself what was wanted."""
     from harness.commands import evidence
     from reports import terminal
 
@@ -86,7 +87,7 @@ def _explain(cell: CellRecord, trace: Path | None) -> None:
         from harness.commands.recorded import judged_again
         from harness.judging.judge import judge
 
-        judged = judge(trace)
+        judged = judge(trace, carried=alone)
         cell = judged_again(cell, judged)
         terminal.cell(cell, told)
         evidence.show(judged.steps, told)

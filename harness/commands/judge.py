@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,10 @@ from harness.commands.output import console, json
 from harness.commands.stop import UNKNOWN, Stop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.intent.intent import Intent
+    from harness.judging.judge import Judgement
     from harness.oracle.basis_cache import BasisCache
     from harness.verdicts.verdict import CellRecord
 
@@ -29,11 +34,33 @@ def judge(
             help="Keep what is found now in the runs' folders, for reports of a run that an older Lockstep made.",
         ),
     ] = False,
+    intent: Annotated[
+        Path | None,
+        typer.Option(
+            help="Hold the traces against this intent, a JSON file: what their steps should have been.",
+            show_default=False,
+        ),
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCENARIO", help="Hold them against what this scenario of the catalogue wants.", show_default=False
+        ),
+    ] = None,
+    describe: Annotated[
+        bool,
+        typer.Option(
+            "--describe", help="Forget what was wanted: say what the steps were, and find what no objective does."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON on stdout, and nothing else.")] = (
         False
     ),
 ) -> None:
     """Judge recorded traces again, by this release's checks. Nothing is written, unless --write is given.
+
+    Steps are held against what the trace says that they should have been, or else its scenario; by --intent, --like
+    and --describe against something else.
 
     Exit status: 0 all pass, 1 a divergence was found, 2 wrong usage, 3 something could not be judged.
     """
@@ -42,7 +69,12 @@ def judge(
     from harness.version import own_version
 
     cache = BasisCache()
-    cells = [cell for folder in folders for cell in _judged(folder, cache, write)]
+    by = _by(cache, _wanted(intent, like), describe)
+    if write and (intent or like or describe):
+        raise Stop("--write keeps what a run was judged by; leave out --intent, --like and --describe")
+    if describe and (intent or like):
+        raise Stop("--describe asks for no intent; leave out --intent and --like")
+    cells = [cell for folder in folders for cell in _judged(folder, by, write)]
     summary: dict[str, int] = {**Counter(cell.verdict for cell in cells)}
     whole = verdict.Verdict(lockstep=own_version(), cells=cells, summary=summary, complete=True)
     if as_json:
@@ -54,30 +86,66 @@ def judge(
     raise typer.Exit(verdict.exit_status(cells))
 
 
-def _judged(folder: Path, cache: BasisCache, write: bool) -> Sequence[CellRecord]:
+def _wanted(file: Path | None, like: str | None) -> Intent | None:
+    """What the traces are held against, if that is not their own. Raises Stop and BadIntent."""
+    import scenarios
+    from harness.intent import file as intent_file
+    from harness.intent.of_scenario import of_scenario
+
+    if file is not None and like is not None:
+        raise Stop("--intent and --like are two answers to one question; give one")
+    if file is not None:
+        return intent_file.read(file)
+    if like is None:
+        return None
+    try:
+        return of_scenario(scenarios.get(like))
+    except KeyError:
+        raise Stop(f"no scenario {like!r}; `lockstep list scenarios` names them") from None
+
+
+@dataclass(frozen=True)
+class By:
+    """How traces are judged."""
+
+    judge: Callable[[Path, bool], Judgement]
+    """Given a trace, and whether it stands alone: then it may say itself what was wanted."""
+    own: bool
+    """By what they themselves want: what is accepted of a run is accepted of that."""
+
+
+def _by(cache: BasisCache, intent: Intent | None, describe: bool) -> By:
+    from harness.judging import judge as judging
+
+    if describe:
+        return By(lambda trace, _: judging.describe(trace, cache), own=False)
+    return By(lambda trace, alone: judging.judge(trace, cache, intent, carried=alone), own=intent is None)
+
+
+def _judged(folder: Path, by: By, write: bool) -> Sequence[CellRecord]:
     """The cells of a folder, `trace` being a path from here."""
     from harness.commands.recorded import is_trace, lone_cell
 
     if is_trace(folder):
         if write:
             raise Stop(f"{folder} is a single trace, which keeps no verdict; give --write the folder of a run")
-        return [_again(lone_cell(folder), Path(), cache, write)]
-    cells = _run(folder, cache, write)
+        return [_again(lone_cell(folder), Path(), by, write, alone=True)]
+    cells = _run(folder, by, write)
     return [c.model_copy(update={"trace": str(folder / c.trace)}) if c.trace else c for c in cells]
 
 
-def _run(folder: Path, cache: BasisCache, write: bool) -> Sequence[CellRecord]:
+def _run(folder: Path, by: By, write: bool) -> Sequence[CellRecord]:
     """The cells of a run's folder."""
     from harness.commands.recorded import read_run
 
     if not write:
-        return [_again(cell, folder, cache, write) for cell in read_run(folder).cells]
+        return [_again(cell, folder, by, write) for cell in read_run(folder).cells]
     read_run(folder)  # what is no run is left as it is
     with _writing(folder):
-        return _rewritten(folder, cache)
+        return _rewritten(folder, by)
 
 
-def _rewritten(folder: Path, cache: BasisCache) -> Sequence[CellRecord]:
+def _rewritten(folder: Path, by: By) -> Sequence[CellRecord]:
     """The cells of a run's folder, which holds what was found now. Raises BadFolder before anything is written."""
     from harness.across.view import views
     from harness.commands.recorded import read_run
@@ -89,7 +157,7 @@ def _rewritten(folder: Path, cache: BasisCache) -> Sequence[CellRecord]:
     before = read_run(folder)
     for path in (verdict.FILE, *(f"{cell.trace}/{FILE}" for cell in before.cells if cell.trace)):
         inside(folder, folder / path)
-    cells = [_by_whom(_again(cell, folder, cache, write=True)) for cell in before.cells]
+    cells = [_by_whom(_again(cell, folder, by, write=True)) for cell in before.cells]
     update = {"cells": cells, "views": views(cells, folder), "lockstep": own_version()}
     verdict.write(before.model_copy(update=update), folder)
     return cells
@@ -114,17 +182,16 @@ def _writing(folder: Path) -> Iterator[None]:
         raise Stop(f"{folder} cannot be written ({error.strerror}); judge it without --write", UNKNOWN) from None
 
 
-def _again(cell: CellRecord, folder: Path, cache: BasisCache, write: bool) -> CellRecord:
+def _again(cell: CellRecord, folder: Path, by: By, write: bool, alone: bool = False) -> CellRecord:
     """A cell without a trace stays what it was: unsupported, or unknown."""
     if cell.trace is None:
         return cell
     from harness.commands.recorded import judged_again
     from harness.judging import summary
-    from harness.judging.judge import judge as judge_trace
     from harness.traces import recovered_numbers
 
     trace = folder / cell.trace
-    judgement = judge_trace(trace, cache)
+    judgement = by.judge(trace, alone)
     if write:
         recovered_numbers.write([summary.summarize(step) for step in judgement.steps], trace)
-    return judged_again(cell, judgement)
+    return judged_again(cell, judgement, by.own)

@@ -43,8 +43,10 @@ def lone_cell(folder: Path) -> CellRecord:
     return cell.model_copy(update={"trace": str(folder)})  # a path from here, not within a run
 
 
-def judged_again(cell: CellRecord, judgement: Judgement) -> CellRecord:
+def judged_again(cell: CellRecord, judgement: Judgement, own: bool = True) -> CellRecord:
     """The cell by what was found now, with what is known of its release; unknown if the trace is another cell's.
+
+    What is accepted counts if the trace was held against its `own` intent.
 
     Raises BadAccepted.
     """
@@ -53,6 +55,8 @@ def judged_again(cell: CellRecord, judgement: Judgement) -> CellRecord:
     from harness.traces.text_files import one_line
 
     found, header = judged_record(cell, judgement), judgement.header
+    if judgement.description:
+        found = found.model_copy(update={"described": list(judgement.description)})
     if header is None:
         return found
     if header.framework != cell.framework or cell.scenario_hash not in (None, header.scenario_hash):
@@ -61,4 +65,6 @@ def judged_again(cell: CellRecord, judgement: Judgement) -> CellRecord:
             f" {one_line(header.scenario_hash)}"
         )
         return cell.model_copy(update={"verdict": "unknown", "reason": reason, "findings": [], "diagnoses": []})
+    if not own:
+        return found
     return accepted.apply(found, {**header.packages, header.framework: header.version}, accepted.load())

@@ -26,6 +26,7 @@ STATUS: Mapping[str, int] = {
     "harness.environments.patch.BadPatch": WRONG_USAGE,
     "harness.environments.request.BadRequest": WRONG_USAGE,
     "harness.environments.variables.BadVariable": WRONG_USAGE,
+    "harness.intent.file.BadIntent": WRONG_USAGE,
     "harness.judging.accepted.BadAccepted": WRONG_USAGE,
     "harness.launch.sandbox.NoSandbox": WRONG_USAGE,
     "harness.nightly.canaries.BadCanaries": WRONG_USAGE,

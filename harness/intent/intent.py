@@ -7,10 +7,35 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import field
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import ConfigDict, FailFast, Field
+from pydantic.dataclasses import dataclass
 
 from adapters.contract import Precision
+
+MAX_STEPS = 1000
+MOST = 2**20
+"""Of everything that is counted."""
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+T = TypeVar("T")
+
+
+class _FailFast(FailFast):
+    """With a hash, which a union of types needs."""
+
+    __hash__ = object.__hash__
+
+
+# A list that is wrong is wrong at its first item: a million of them must not become a million complaints.
+Many = Annotated[tuple[T, ...], _FailFast()]
+Positive = Annotated[float, Field(gt=0, le=1e30)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 Trained = Literal["responses", "everything", "no-eos", "no-first", "with-tag", "as-marked"]
 """Which tokens are trained. `responses`: those of the scenario's row, or the labels' where a sequence is no row of it;
@@ -18,13 +43,13 @@ Trained = Literal["responses", "everything", "no-eos", "no-first", "with-tag", "
 Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
 """What is averaged by itself before the mean over all of them is taken; for `token`, nothing is."""
 
-Rows = tuple[int, ...]
+Rows = Many[Annotated[int, Field(ge=0, le=MOST)]]
 """Indices into the scenario's rows."""
-Window = tuple[tuple[Rows, ...], ...]
+Window = Many[Many[Rows]]
 """The global batch of an optimizer step: [micro-batch][rank], the rows of each."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Mean:
     """The mean over parts of the window, each of them the mean over its trained tokens."""
 
@@ -32,100 +57,120 @@ class Mean:
     kind: Literal["mean"] = "mean"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Sum:
     """The sum over the window's trained tokens, divided by a constant."""
 
-    constant: float = 1.0
+    constant: Annotated[float, Field(ge=1e-12, le=1e12)] = 1.0
     kind: Literal["sum"] = "sum"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Given:
     """A weight for each token, as advantages are, divided by whatever they are divided by."""
 
-    weights: tuple[tuple[float, ...], ...]
-    """[row of the scenario][token]; of tokens that are not trained, and of a row's first one, they count for nothing."""
+    weights: Many[Many[Annotated[float, Field(ge=-1e12, le=1e12)]]]
+    """[row of the scenario][token]; those of tokens that are not trained count for nothing."""
     kind: Literal["given"] = "given"
 
 
-Aggregation = Mean | Sum | Given
+Aggregation = Annotated[Mean | Sum | Given, Field(discriminator="kind")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Group:
     """Parameters that are updated alike."""
 
-    tensors: tuple[str, ...]
+    tensors: Annotated[Many[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=10_000)]
     """Names, or shell patterns of names."""
-    weight_decay: float = 0.0
-    rate: float = 1.0
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    rate: Positive = 1.0
     """Learning rate, as a multiple of the schedule's."""
 
     def holds(self, tensor: str) -> bool:
         return tensor in self.tensors or any(fnmatch.fnmatchcase(tensor, name) for name in self.tensors)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Rule:
     """AdamW as in Loshchilov & Hutter 2019, bias-corrected."""
 
-    groups: tuple[Group, ...]
+    groups: Annotated[Many[Group], Field(min_length=1, max_length=100)]
     """A tensor is in the first that holds it."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """What the schedule starts from."""
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    eps: Annotated[float, Field(gt=0, lt=1)] = 1e-8
+    """Above 0: what was never trained would have no update else, but 0/0."""
     name: Literal["adamw"] = "adamw"
 
 
+def _require(right: bool, at: str, value: object, wanted: str) -> None:
+    if not right:
+        raise ValueError(f"{at} has {value}, expected {wanted}")
+
+
 @functools.lru_cache(maxsize=4096)
-def _group(groups: tuple[Group, ...], tensor: str) -> Group:
+def _group(groups: Sequence[Group], tensor: str) -> Group:
     found = next((group for group in groups if group.holds(tensor)), None)
     if found is None:
         raise ValueError(f"no group of the intent holds the tensor {tensor}")
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Schedule:
     """The learning rate as a function of the step."""
 
     kind: Literal["constant", "linear-warmup", "given"] = "constant"
-    warmup_steps: int = 0
+    warmup_steps: Annotated[int, Field(ge=0, le=MOST)] = 0
     """With `linear-warmup`, step k (from 0) has min(1, (k + 1) / warmup_steps) of the rate."""
-    factors: tuple[float, ...] = ()
+    factors: Many[Positive] = ()
     """With `given`, step k has factors[k] of the rate, and the last of them from there on."""
 
+    def __post_init__(self) -> None:
+        _require(bool(self.factors) == (self.kind == "given"), "factors", len(self.factors), "some if they are given")
+
     def rate(self, base: float, step: int) -> float:
-        """The learning rate of optimizer step `step` (from 0); 0 before the first of `given` factors."""
+        """The learning rate of optimizer step `step` (from 0). The first and last of `given` factors hold beyond."""
         if self.kind == "given":
-            return base * self.factors[min(step, len(self.factors) - 1)] if step >= 0 else 0.0
+            return base * self.factors[min(max(step, 0), len(self.factors) - 1)]
         if self.kind == "constant" or step + 1 >= self.warmup_steps:
             return base
         return base * (step + 1) / self.warmup_steps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Intent:
     """What every step of a run should have been."""
 
     rule: Rule
-    steps: int
-    ranks: int
-    accumulation: int
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
+    ranks: Annotated[int, Field(ge=1, le=1024)]
+    accumulation: Count
     """Micro-batches of a rank in a step."""
-    micro_batch_size: int = 1
+    micro_batch_size: Count = 1
     """Sequences of a micro-batch."""
-    rows_per_sequence: int = 1
-    windows: tuple[Window, ...] | None = None
+    rows_per_sequence: Count = 1
+    windows: Many[Window] | None = None
     """For each step, which rows are in which micro-batch on which rank; None where any rows are right."""
     trained: Trained = "responses"
     aggregation: Aggregation = field(default_factory=Mean)
-    max_grad_norm: float | None = None
+    max_grad_norm: Positive | None = None
     schedule: Schedule = field(default_factory=Schedule)
     precision: Precision = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.windows is None:
+            return
+        _require(len(self.windows) == self.steps, "windows", len(self.windows), f"one for each of {self.steps} steps")
+        for window in self.windows:
+            _require(
+                len(window) == self.accumulation, "windows", len(window), f"{self.accumulation} micro-batches each"
+            )
+            for ranks in window:
+                _require(len(ranks) == self.ranks, "windows", len(ranks), f"{self.ranks} ranks in a micro-batch")
 
     @property
     def uniform(self) -> bool:

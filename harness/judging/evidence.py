@@ -21,7 +21,7 @@ from harness.traces import batch
 from harness.traces.reader import IncompleteTrace, Trace
 from scenarios import text, weights
 
-__all__ = ["NonFinite", "StepEvidence", "gather"]
+__all__ = ["NonFinite", "StepEvidence", "gather", "steps_of"]
 
 MAX_MEMORY = 2 * 2**30
 """Bytes. The scenarios take a hundred million; a trace from elsewhere may ask for anything."""
@@ -143,13 +143,18 @@ def _observed(
     return right, observed
 
 
+def steps_of(trace: Trace) -> list[RecordedStep]:
+    """Every step that can be weighed. Raises as `gather` does."""
+    check_states(trace)
+    return list(recorded_steps(trace))
+
+
 def gather(trace: Trace, intent: Intent, bases: Bases, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
     """Weigh every step of a trace, held against an intent, by bases of one kind and a floor of so many draws a step.
 
     Raises IncompleteTrace if tensors or batches that are needed are not there, NonFinite, and UnreadableTrace.
     """
-    check_states(trace)
-    steps = list(recorded_steps(trace))
+    steps = steps_of(trace)
     if not steps:
         return ()
     rights = [_right(trace, intent, step, bases) for step in steps]
@@ -177,7 +182,12 @@ def _right(trace: Trace, intent: Intent, step: RecordedStep, bases: Bases) -> Ri
             f"the tokens of step {step.number} take {needed / 2**30:.0f} GiB to weigh, and the judge takes at most"
             f" {MAX_MEMORY / 2**30:.0f}"
         )
-    return right_step(intent, trace.scenario.model, step.number, received, step.before.parameters, bases)
+    right = right_step(intent, trace.scenario.model, step.number, received, step.before.parameters, bases)
+    if not bool(right.slot_weights.any()):
+        raise IncompleteTrace(
+            f"no token of step {step.number} has a weight by the intent, so that nothing can be weighed"
+        )
+    return right
 
 
 def _memory(scenario: Scenario, lengths: Sequence[int]) -> int:
@@ -208,7 +218,7 @@ def _weighed(
         right=right,
         observed=observed,
         floor=noise,
-        fit=hypotheses.explain(right, observed.weights, noise),
+        fit=hypotheses.explain(right, observed.weights, noise, recorded.reported.grad_norm),
         betas=followed,
         used=used,
         tokens=token_weights(right, observed.weights),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adapters.contract import END, Scenario
+from adapters.contract import END, INTENT, Scenario
+from harness.intent import file as intent_file
+from harness.intent.file import BadIntent
+from harness.intent.fits import misfit
 from harness.intent.intent import Intent
 from harness.intent.of_scenario import of_scenario
-from harness.judging import evidence
+from harness.judging import description, effective, evidence
 from harness.judging.checks import CHECKS
 from harness.judging.diagnosis.diagnose import diagnose
 from harness.judging.evidence import NonFinite, StepEvidence
@@ -19,6 +23,8 @@ from harness.traces.reader import IncompleteTrace, Trace
 from harness.traces.text_files import Header, UnreadableTrace
 from harness.verdicts.findings import Diagnosis, Finding
 
+USELESS = 1.0
+"""Relative tolerance from which on nothing can be told: a weight or a rate of 0 would be within it."""
 SINGULAR = 1e6
 """Condition number of A from which on weights are not recovered to the floor any more."""
 
@@ -33,15 +39,37 @@ class Judgement:
     findings: tuple[Finding, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
     steps: tuple[StepEvidence, ...] = ()
+    description: tuple[str, ...] = ()
+    """What the steps were, where nobody has said what they should have been."""
 
 
-def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
-    """Read a trace, weigh every step, run every check, name the causes."""
+def judge(
+    folder: Path, cache: BasisCache | None = None, intent: Intent | None = None, carried: bool = True
+) -> Judgement:
+    """Read a trace, weigh every step, run every check, name the causes.
+
+    Steps are held against `intent`, else against the one that the trace carries, else against the scenario's. What was
+    run to be judged by its scenario has no say in that: `carried` is False for it. Raises BadIntent for an `intent`
+    that cannot be of this run.
+    """
+    cache = cache or BasisCache()
+    return _read(folder, lambda trace: _weigh(trace, _intent(trace, intent, carried), cache))
+
+
+def describe(folder: Path, cache: BasisCache | None = None) -> Judgement:
+    """The same, held against the intent that the steps themselves follow, and told in sentences: what no objective
+    does is still found."""
+    cache = cache or BasisCache()
+    return _read(folder, lambda trace: _described(trace, cache))
+
+
+def _read(folder: Path, weigh: Callable[[Trace], Judgement]) -> Judgement:
     header, scenario = None, None
     try:
         header, scenario = text_files.header(folder)
-        trace = reader.read(folder)
-        return _weigh(trace, of_scenario(scenario), cache or BasisCache())
+        return weigh(reader.read(folder))
+    except BadIntent:
+        raise
     except UnreadableTrace as error:
         return _failed(header, scenario, "run.unreadable", str(error))
     except IncompleteTrace as error:
@@ -51,6 +79,25 @@ def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
         return _failed(header, scenario, "numerics.non-finite", f"{error}: weights cannot be recovered from it")
     except Exception as error:  # noqa: BLE001  whatever a strange trace makes crash proves nothing, and is told
         return Judgement(header, scenario, (_crashed("weighing", error, None),))
+
+
+def _intent(trace: Trace, given: Intent | None, carried: bool) -> Intent:
+    """What the steps are held against. Raises BadIntent and UnreadableTrace."""
+    own = intent_file.of_trace(trace.folder) if carried and given is None else None
+    intent = given or own or of_scenario(trace.scenario)
+    why = misfit(intent, trace.scenario, trace.steps)
+    if why is None:
+        return intent
+    if given is not None:
+        raise BadIntent(f"{trace.folder}: {why}; give it the intent of its own run")
+    raise UnreadableTrace(f"{trace.folder / INTENT}: {why}; record it again")
+
+
+def _described(trace: Trace, cache: BasisCache) -> Judgement:
+    assumed = effective.assumed(trace.scenario, evidence.steps_of(trace))
+    steps = evidence.gather(trace, assumed, Bases("tail", cache))
+    judgement = _weigh(trace, effective.followed(steps, assumed), cache)
+    return replace(judgement, description=description.sentences(judgement.steps))
 
 
 def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
@@ -105,7 +152,17 @@ def _missing(intent: Intent, steps: tuple[StepEvidence, ...]) -> list[Finding]:
         for s in steps
         if not s.condition <= SINGULAR
     ]
-    return findings
+    return findings + [
+        Finding(
+            "run.incomplete",
+            f"rounding alone would be {s.floor.tolerance(name):.2g} of {what} intended for step {s.step}: whether"
+            " it was so cannot be told",
+            step=s.step,
+        )
+        for s in steps
+        for name, what in (("token", "the weight of a token"), ("learning_rate", "the learning rate"))
+        if not s.floor.tolerance(name) < USELESS
+    ]
 
 
 def _crashed(name: str, error: Exception, step: int | None) -> Finding:

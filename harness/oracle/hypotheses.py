@@ -8,7 +8,7 @@ a factor 1/GA on top is one hypothesis with three parts.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -16,21 +16,26 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from harness.intent.intent import Given, Intent, Level, Mean
+from harness.intent.intent import Given, Intent, Level, Mean, Sum
 from harness.oracle import aggregation, floor, masks
 from harness.oracle.floor import Floor
 from harness.oracle.masks import MASKS, Mask
 from harness.oracle.step import RightStep, clip_coefficient
 
-Clip = Literal["right", "none", "per-rank", "before-averaging"]
+Clip = Literal["right", "none", "per-rank", "before-averaging", "other"]
+"""`other`: at another limit than the intended one."""
 Intended = Literal["intended"]
 INTENDED: Intended = "intended"
 
 LEVELS: tuple[Level, ...] = ("token", "micro-batch", "rank", "micro-step", "row")
 CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
+"""Those that need no limit to be found. The others are useless where nothing is to be clipped."""
 
 Place = tuple[int, int]
 """Rank and micro-batch."""
+
+Base = tuple[Mask | Intended, Level | Intended, frozenset[Place]]
+"""What decides weights before scale and clipping: mask, level, and what is dropped."""
 
 _AXES: dict[Level, tuple[str, ...]] = {
     "token": (),
@@ -52,6 +57,11 @@ class Scale:
 
 UNIT = Scale(1.0, "1")
 UNNAMED = "no known quantity"
+# What comes of another divisor.
+AVERAGED = "losses are averaged over the tokens"
+SUMMED = "losses are summed, and divided by nothing"
+SUMMED_BY_ROW = "losses are summed in each conversation, then averaged over the conversations"
+DIVISORS = (AVERAGED, SUMMED, SUMMED_BY_ROW)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ class Hypothesis:
     level: Level | Intended = INTENDED
     scale: Scale = UNIT
     clip: Clip = "right"
+    limit: float | None = None
+    """What the norm is limited to where `clip` is `other`."""
 
     @property
     def parts(self) -> int:
@@ -131,8 +143,9 @@ def _row_mean(right: RightStep) -> Tensor:
     return result
 
 
-def named_factors(intent: Intent) -> tuple[Scale, ...]:
-    """Factors that trainers are known to get wrong; several may have one size."""
+def named_factors(right: RightStep) -> tuple[Scale, ...]:
+    """Factors that trainers are known to get wrong; several may have one size. In the same order for every step."""
+    intent = right.intent
     base = {
         "gradient_accumulation_steps": intent.accumulation,
         "world size": intent.ranks,
@@ -140,13 +153,23 @@ def named_factors(intent: Intent) -> tuple[Scale, ...]:
         "gradient_accumulation_steps x world size": intent.accumulation * intent.ranks,
     }
     both = ((Scale(float(v), n), Scale(1.0 / v, f"1/({n})" if " x " in n else f"1/{n}")) for n, v in base.items())
-    return tuple(scale for pair in both for scale in pair)
+    return (*(scale for pair in both for scale in pair), *_other_divisors(right))
+
+
+def _other_divisors(right: RightStep) -> tuple[Scale, ...]:
+    """Where all tokens weigh alike: what comes of another divisor of their losses' sum."""
+    wanted, tokens, rows = right.intent.aggregation, right.targets, len(right.conversations)
+    if not right.intent.uniform:
+        return ()
+    divisor = wanted.constant if isinstance(wanted, Sum) else float(tokens)
+    averaged = (Scale(divisor / tokens, AVERAGED),) if isinstance(wanted, Sum) else ()
+    return (*averaged, Scale(divisor, SUMMED), Scale(divisor / rows, SUMMED_BY_ROW))
 
 
 def scales(right: RightStep) -> tuple[Scale, ...]:
     """Factors that trainers are known to get wrong, 1 first; of those that coincide only the first is there."""
     result = {UNIT.factor: UNIT}
-    for scale in named_factors(right.intent):
+    for scale in named_factors(right):
         result.setdefault(scale.factor, scale)
     return tuple(result.values())
 
@@ -211,7 +234,7 @@ def unclipped(w: Weighing, mask: Mask | Intended, level: Level | Intended, dropp
 
 
 def _clipped(base: Unclipped, factor: float, clip: Clip, limit: float | None) -> Tensor:
-    """Weights [columns] after scale and clipping."""
+    """Weights [columns] after scale and clipping at `limit`."""
     if clip == "per-rank":
         factors = [clip_coefficient(factor * norm, limit) for norm in base.rank_norms]
         return factor * torch.stack([f * part for f, part in zip(factors, base.by_rank, strict=True)]).sum(0)
@@ -226,7 +249,8 @@ def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) 
     if base is None:
         base = unclipped(w, hypothesis.mask, hypothesis.level, hypothesis.dropped)
     factor = hypothesis.scale.factor
-    return _clipped(base, factor, hypothesis.clip, w.right.intent.max_grad_norm), factor * base.norm
+    limit = hypothesis.limit if hypothesis.clip == "other" else w.right.intent.max_grad_norm
+    return _clipped(base, factor, hypothesis.clip, limit), factor * base.norm
 
 
 def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
@@ -281,38 +305,62 @@ def _levels(intent: Intent) -> list[Level | Intended]:
     return [INTENDED, *(level for level in LEVELS if level != same)]
 
 
-def explain(right: RightStep, recovered: Tensor, noise: Floor) -> Fit:
+def explain(right: RightStep, recovered: Tensor, noise: Floor, told: float | None = None) -> Fit:
     """The simplest hypothesis that fits the recovered weights [columns], else the closest one.
 
-    Among those that do not fit, a more complicated one must halve the error to be preferred.
+    Among those that do not fit, a more complicated one must halve the error to be preferred. Clipping makes factors
+    alike: of equally simple ones that fit, the first is taken that implies the gradient norm that was `told`, if any.
     """
     w = weighing(right)
     plain = compare(w, Hypothesis(), recovered, noise)
     if plain.excess <= 1.0:
         return plain
-    best, bases = plain, {}
+    best, bases = plain, dict[Base, Unclipped]()
+    fitting: Fit | None = None
     for hypothesis in candidates(w, dropped_places(w, recovered, noise)):
-        key = hypothesis.mask, hypothesis.level, hypothesis.dropped
+        if fitting is not None and hypothesis.parts > fitting.hypothesis.parts:
+            break
+        key: Base = hypothesis.mask, hypothesis.level, hypothesis.dropped
         if key not in bases:
             bases[key] = unclipped(w, *key)
         fit = compare(w, hypothesis, recovered, noise, bases[key])
         if fit.excess <= 1.0:
-            return fit
+            if told is None or abs(told / max(fit.norm, 1e-300) - 1) <= noise.tolerance("norm"):
+                return fit
+            fitting = fitting or fit
         extra = max(0, hypothesis.parts - best.hypothesis.parts)
         if fit.error < best.error * 0.5**extra:
             best = fit
-    return _with_free_scale(w, best, recovered, noise)
+    return fitting or _with_free_number(w, bases, recovered, noise) or best
 
 
-def _with_free_scale(w: Weighing, best: Fit, recovered: Tensor, noise: Floor) -> Fit:
-    """One factor of any size on top of the closest hypothesis, if that explains all; else it would fit noise."""
-    unit, norm = predict(w, replace(best.hypothesis, clip="none", scale=UNIT))
-    factor = float(recovered @ unit / (unit @ unit).clamp_min(1e-300))
+def _with_free_number(w: Weighing, bases: Mapping[Base, Unclipped], recovered: Tensor, noise: Floor) -> Fit | None:
+    """Another limit of clipping, or one factor of any size, on top of the simplest way of weighing that explains all
+    with it; None if none does, for then it would fit noise."""
+    for (mask, level, dropped), base in bases.items():
+        plain = Hypothesis(mask=mask, level=level, dropped=dropped)
+        factor = float(recovered @ base.columns / (base.columns @ base.columns).clamp_min(1e-300))
+        left = factor * base.norm
+        for tried in (_at_other_limit(w, plain, left, base.norm), _scaled(w, plain, factor, left)):
+            if tried is not None and (fit := compare(w, tried, recovered, noise, base)).excess <= 1.0:
+                return fit
+    return None
+
+
+def _at_other_limit(w: Weighing, base: Hypothesis, left: float, norm: float) -> Hypothesis | None:
+    """The gradient, of that norm before clipping, limited to what is `left` of it, if that is a number that somebody
+    would choose: one of two digits. Any factor could be called a limit else."""
+    limit = float(f"{left:.2g}")
+    if not 0 < limit < norm or limit == w.right.intent.max_grad_norm:
+        return None
+    return replace(base, clip="other", limit=limit)
+
+
+def _scaled(w: Weighing, base: Hypothesis, factor: float, left: float) -> Hypothesis:
+    """By that factor, which leaves the gradient that norm."""
     limit = w.right.intent.max_grad_norm
-    clip: Clip = "right" if limit is None or factor * norm <= limit else "none"
-    scaled = replace(best.hypothesis, scale=Scale(factor, UNNAMED), clip=clip)
-    fit = compare(w, scaled, recovered, noise)
-    return fit if fit.excess <= 1.0 else best
+    clip: Clip = "right" if limit is None or left <= limit else "none"
+    return replace(base, scale=Scale(factor, UNNAMED), clip=clip)
 
 
 def clips(right: RightStep, norm: float) -> bool:
@@ -328,7 +376,7 @@ def shares(right: RightStep, recovered: Tensor, hypothesis: Hypothesis) -> dict[
     partial = Hypothesis()
     result: dict[str, float] = {}
     for name in wrong_parts(hypothesis):
-        partial = replace(partial, **{name: getattr(hypothesis, name)})
+        partial = replace(partial, **{name: getattr(hypothesis, name)}, limit=hypothesis.limit)
         rest = float((recovered - predict(w, partial)[0]).square().sum())
         result[name] = max(0.0, 1.0 - rest / base) if base else 0.0
     return result

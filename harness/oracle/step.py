@@ -112,7 +112,7 @@ class RightStep:
         return torch.zeros(len(self.basis.losses), dtype=torch.float64).index_add(0, index, per_slot.double())
 
     def _given(self) -> Tensor | None:
-        """The weights that the intent gives, float64 [slots]; None if it gives none. They are of the scenario's rows."""
+        """The weights that the intent gives for the scenario's rows, float64 [slots]; None if it gives none."""
         given = self.intent.aggregation
         if not isinstance(given, Given):
             return None

@@ -109,7 +109,7 @@ def _judge() -> Callable[[Path], Judged]:
             cache = BasisCache()
 
             def judge_and_keep(folder: Path) -> Judged:
-                judged = judging.judge(folder, cache)
+                judged = judging.judge(folder, cache, carried=False)
                 recovered_numbers.write([summary.summarize(step) for step in judged.steps], folder)
                 return judged
 

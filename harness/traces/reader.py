@@ -41,7 +41,7 @@ MAX_TRACE = 2**30
 BYTES_A_TOKEN = 128
 """Room in a file of batches for all that is recorded of one token: four numbers. They take a dozen."""
 
-_OWN = re.compile(r"(steps|batches)-r\d+\.jsonl|tensors/.*\.safetensors")
+_OWN = re.compile(r"intent\.json|(steps|batches)-r\d+\.jsonl|tensors/.*\.safetensors")
 """Names that a trace's own files have. Beside them lie logs and what the judge recovered, which are no part of it."""
 
 
@@ -166,9 +166,11 @@ def _reported(folder: Path, scenario: Scenario, rank: int, steps: int) -> tuple[
 # ---- the seal
 
 
-def _sealed(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
-    """Name and largest size of every file."""
+def _sealed(scenario: Scenario, steps: int, intent: bool) -> Iterator[tuple[str, int]]:
+    """Name and largest size of every file; `intent`: whether the trace says what was wanted."""
     yield contract.HEADER, MAX_JSON
+    if intent:
+        yield contract.INTENT, MAX_JSON
     for rank in range(scenario.ranks):
         yield contract.steps_file(rank), min(MAX_LINES, MAX_STEP_LINE * scenario.steps)
         yield contract.batches_file(rank), _lines_limit(scenario)
@@ -199,7 +201,7 @@ def _seal(folder: Path, scenario: Scenario) -> tuple[int, Mapping[str, Any]]:
 def _verify(folder: Path, sums: Mapping[str, Any], scenario: Scenario, steps: int) -> None:
     """Every file is there and as it was written, and there is no other. Raises UnreadableTrace."""
     total, names = 0, set()
-    for name, limit in _sealed(scenario, steps):
+    for name, limit in _sealed(scenario, steps, contract.INTENT in sums):
         names.add(name)
         with told(folder, name, limit), files.opened(folder / name, follow=False) as file:
             size = os.fstat(file.fileno()).st_size

@@ -122,7 +122,7 @@ def header(folder: Path) -> tuple[Header, Scenario]:
         parsed = Header.model_validate({**{k: v for k, v in data.items() if k != "schema"}, "schema_": schema})
         return parsed, _scenario(parsed)
     except ValidationError as error:
-        raise _bad_header(folder, _first(error)) from None
+        raise _bad_header(folder, first_fault(error)) from None
     except KeyError as error:
         raise _bad_header(folder, f"{error} is in no vocabulary of the scenario") from None
     except ValueError as error:
@@ -144,7 +144,7 @@ def _scenario(parsed: Header) -> Scenario:
     return scenario
 
 
-def _first(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
     """Where something does not fit, and why, in one line; of several the first."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return f"{'.'.join(map(str, found['loc'])) or 'all of it'}: {found['msg']}"
@@ -239,7 +239,7 @@ def read_lines(folder: Path, name: str, kind: type[L], limit: int) -> Iterator[L
         try:
             yield kind.model_validate(strict_json.loads(line))
         except ValidationError as error:
-            raise bad_line(folder, name, number, _first(error)) from None
+            raise bad_line(folder, name, number, first_fault(error)) from None
         except strict_json.BadJson as error:
             raise bad_line(folder, name, number, str(error)) from None
 

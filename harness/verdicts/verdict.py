@@ -151,6 +151,8 @@ class CellRecord(_Record):
     user's own, whose packages may be edited in place."""
     scenario_hash: str | None = None
     """`Scenario.hash` of the scenario as it was run."""
+    described: Many[str] | None = None
+    """Sentences about a run whose intent nobody has said: what its steps were."""
     harness: str | None = None
     """`harness.history.identity` of what ran and judged it; None where these were two, or an older release did."""
 

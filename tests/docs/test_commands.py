@@ -25,6 +25,7 @@ UNDERNEATH = f"{BISECT}::test_the_package_underneath_is_found_out"
 COMMITS = f"{BISECT}::test_commits_are_bisected_over_one_environment"
 STOCK = "tests/frameworks/test_stock.py::test_days_on_which_a_stock_install_was_wrong"
 SANDBOX = "tests/frameworks/test_isolation.py::test_a_run_in_the_sandbox_gives_the_same_bits"
+JUDGE = "tests/harness/commands/test_judge.py"
 NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 
 ELSEWHERE = {
@@ -81,6 +82,9 @@ ELSEWHERE = {
     'lockstep nightly --sandbox --keep-days 14 --keep-gib 6 --summary "$GITHUB_STEP_SUMMARY"': (
         "tests/harness/commands/test_nightly.py::test_a_quiet_night_is_told_in_some_lines"
     ),
+    "lockstep judge DIR --like sft-ragged-decay": f"{JUDGE}::test_a_run_is_held_against_another_scenario",
+    "lockstep judge DIR --intent wanted.json": f"{JUDGE}::test_a_trace_is_held_against_a_file",
+    "lockstep judge DIR --describe": f"{JUDGE}::test_a_trace_is_described",
     "lockstep stock --framework openrlhf --dir DIR": STOCK,
     "lockstep stock --write docs/releases.md": STOCK,
     "make run": NEWEST,

@@ -17,11 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import scenarios
 from harness.bisection import record as bisections
 from harness.commands.stop import STATUS
 from harness.environments import diff, patch, pins, recipes, request
 from harness.history.changes import changes, lines
 from harness.history.store import APPLICATION, BadHistory, History
+from harness.intent import file as intents
+from harness.intent.fits import misfit
+from harness.intent.intent import Intent
+from harness.intent.of_scenario import of_scenario
 from harness.judging import accepted
 from harness.nightly import canaries, outbox
 from harness.nightly import record as nights
@@ -85,6 +90,7 @@ READERS: Mapping[str, tuple[str, Callable[[Path], object]]] = {
     "bisect.json": (bisections.FILE, lambda path: bisections.read(path.parent)),
     "night.json": (f"20260101-000000/{nights.FILE}", nights.read),
     "ticket": (f"{outbox.FOLDER}/x.json", lambda path: outbox.load(path.parents[1])),
+    "intent.json": ("intent.json", intents.read),
     "stock.json": (stocks.FILE, stocks.read),
     "history": ("history.sqlite", lambda path: History.open(path).all()),
 }
@@ -217,6 +223,20 @@ def test_stock_installs(value: Any) -> None:
         page = stock_page.page(found)
         assert not hidden(page)
         assert not live(page)
+
+
+WANTED = json.loads(intents.dumps(of_scenario(scenarios.get("sft-ragged"))))
+
+
+@SLOW
+@given(changed(WANTED))
+def test_an_intent(value: Any) -> None:
+    """What is read can be written and read again, and every tensor and step of it has its numbers."""
+    found = file(_json(value), "intent.json", intents.read)
+    if isinstance(found, Intent):
+        assert intents.loads(intents.dumps(found).encode()) == found
+        assert all(found.schedule_rate(step) > 0 for step in range(found.steps))
+        misfit(found, scenarios.get("sft-ragged"), 3)
 
 
 # ---- tables, pins, names

@@ -114,7 +114,7 @@ def _first_wrong(
 
 
 def loss_mask(evidence: StepEvidence) -> list[Finding]:
-    """`inputs.loss-mask`: the labels that the model received mark other tokens than the responses'."""
+    """`inputs.loss-mask`: the labels that the model received mark other tokens than are to be trained."""
 
     def wrong(c: Conversation) -> list[int]:
         # The first token of a conversation has no prediction, so its mark says nothing.
@@ -123,7 +123,9 @@ def loss_mask(evidence: StepEvidence) -> list[Finding]:
     def renderings(c: Conversation) -> tuple[str, str]:
         return _marked(evidence, c, c.marked or c.trained), _marked(evidence, c, c.trained)
 
-    return _first_wrong(evidence, "inputs.loss-mask", "the loss mask differs from the responses", wrong, renderings)
+    wanted = evidence.right.intent.trained
+    what = "the loss mask differs from the responses" if wanted == "responses" else f"the loss mask is not {wanted!r}"
+    return _first_wrong(evidence, "inputs.loss-mask", what, wrong, renderings)
 
 
 def positions(evidence: StepEvidence) -> list[Finding]:

@@ -62,12 +62,15 @@ def grad_norm(evidence: StepEvidence) -> list[Finding]:
 def learning_rate(evidence: StepEvidence) -> list[Finding]:
     """`learning-rate.value`: the reported rate against the one that the parameters moved with, right or wrong."""
     intent = evidence.right.intent
-    moved = statistics.median(u.learning_rate / intent.rate_factor(u.tensor) for u in evidence.update.explained)
+    updates = evidence.update.explained
+    moved = statistics.median(u.learning_rate / intent.rate_factor(u.tensor) for u in updates)
+    # The rate itself, too: where groups have not the rates that they should, a log may still tell what most had.
+    told = (moved, statistics.median(u.learning_rate for u in updates))
     allowed = evidence.floor.tolerance("learning_rate")
     wrong = _first_wrong(
         evidence,
         lambda line: line.learning_rate,
-        lambda got: abs(got - moved) <= allowed * evidence.scheduled_rate,
+        lambda got: any(abs(got - one) <= allowed * evidence.scheduled_rate for one in told),
     )
     if wrong is None:
         return []

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from harness.intent.words import told
 from harness.judging import coarse
 from harness.judging.evidence import StepEvidence
 from harness.oracle import floor
@@ -28,6 +29,7 @@ def token_weights(evidence: StepEvidence) -> list[Finding]:
 
 def _mask(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
     kinds = {
+        "responses": "the tokens of the responses are trained, and no others",
         "everything": "prompt tokens are trained",
         "no-eos": "the EOS that ends each response is not trained",
         "no-first": "the first token of each response is not trained",
@@ -65,10 +67,13 @@ def _most_telling(evidence: StepEvidence, hypothesis: Hypothesis) -> _Token:
     w = weighing(evidence.right)
     trained = masked(w, hypothesis.mask)
     added, left_out = trained & ~w.trained, w.trained & ~trained
-    weights = evidence.tokens.slots
+    weights, usual = evidence.tokens.slots, evidence.right.intent.trained == "responses"
     if bool(added.any()):
-        return _Token("a token outside the responses", _heaviest(weights[added]), 0.0)
-    return _Token("a token of the responses that is left out", _heaviest(weights[left_out]), evidence.clip_expected)
+        what = "a token outside the responses" if usual else "a token that should not be"
+        return _Token(what, _heaviest(weights[added]), 0.0)
+    wanted = evidence.right.slot_weights * evidence.clip_expected * evidence.right.targets
+    what = "a token of the responses that is left out" if usual else "a token that is left out"
+    return _Token(what, _heaviest(weights[left_out]), _heaviest(wanted[left_out]))
 
 
 def _heaviest(weights: Tensor) -> float:
@@ -95,11 +100,11 @@ def _dropped(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
         "weights.dropped-micro-batches",
         f"token weights at step {evidence.step}: micro-batches {', '.join(map(str, dropped))} of"
         f" {count} have weight 0 {where}"
-        f" (expected {evidence.clip_expected:.4g}/{evidence.right.targets} each,"
+        f" (expected {_largest(evidence)}/{evidence.right.targets} each,"
         f" allowed {evidence.floor.tolerance('token'):.1g} relative)",
         step=evidence.step,
         observed=0.0,
-        expected=evidence.clip_expected / evidence.right.targets,
+        expected=evidence.right.largest / evidence.right.targets,
         tolerance=evidence.floor.tolerance("token"),
         tolerance_source=SOURCE,
         detail={
@@ -112,17 +117,28 @@ def _dropped(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
     )
 
 
+def _largest(evidence: StepEvidence) -> str:
+    """What a token should weigh, x N; where they should differ, at most."""
+    return f"{'' if evidence.right.intent.uniform else 'up to '}{evidence.right.largest:.4g}"
+
+
 def _level(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
-    rows = [r for r in evidence.tokens.rows if abs(r.weight) > evidence.floor.tolerance("token")]
-    low, high = min(rows, key=lambda r: r.weight), max(rows, key=lambda r: r.weight)
+    every = evidence.tokens.rows
+    rows = [r for r in every if abs(r.weight) > evidence.floor.tolerance("token")] or every
+    means = hypothesis.level != "token"
+    low, high = (pick(rows, key=lambda r: r.weight if means else r.expected) for pick in (min, max))
+    how = f"a mean over each {hypothesis.level}" if means else "a mean over all tokens"
+    wanted = f"{high.expected:.4g} for all"
+    if not evidence.right.intent.uniform:
+        wanted = f"{low.expected:.4g} and {high.expected:.4g}, by {told(evidence.right.intent.aggregation)}"
     return Finding(
-        "weights.mean-of-means",
-        f"token weights at step {evidence.step} follow a mean over each {hypothesis.level}: x N they run from"
+        "weights.mean-of-means" if means else "weights.aggregation",
+        f"token weights at step {evidence.step} follow {how}: x N they run from"
         f" {low.weight:.4g} (row {low.row}, {low.trained} tokens) to {high.weight:.4g} (row {high.row},"
-        f" {high.trained} tokens), expected {evidence.clip_expected:.4g} for all",
+        f" {high.trained} tokens), expected {wanted}",
         step=evidence.step,
         observed=high.weight,
-        expected=evidence.clip_expected,
+        expected=high.expected,
         tolerance=evidence.floor.tolerance("row"),
         tolerance_source=SOURCE,
         detail={"level": hypothesis.level, "lowest": low.weight, "highest": high.weight},
@@ -147,21 +163,23 @@ def _scale(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
 
 def _clip(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
     limit = evidence.right.intent.max_grad_norm
+    at = "no limit" if limit is None else f"limit {limit}"
     kinds = {
         "none": "the gradient was not clipped",
         "per-rank": "every rank clipped its own gradient before they were averaged",
         "before-averaging": "the gradient was clipped before it was divided by the number of ranks",
+        "other": f"the gradient was clipped to {hypothesis.limit}",
     }
     return Finding(
         "update.clip",
         f"{kinds[hypothesis.clip]} at step {evidence.step}: norm {evidence.norm_used:.6g} reached the optimizer,"
-        f" expected {evidence.norm_right * evidence.clip_expected:.6g} (limit {limit})",
+        f" expected {evidence.norm_right * evidence.clip_expected:.6g} ({at})",
         step=evidence.step,
         observed=evidence.norm_used,
         expected=evidence.norm_right * evidence.clip_expected,
         tolerance=evidence.floor.tolerance("norm"),
         tolerance_source=SOURCE,
-        detail={"clip": hypothesis.clip},
+        detail={"clip": hypothesis.clip, "limit": hypothesis.limit},
     )
 
 
@@ -183,20 +201,18 @@ def _uneven(evidence: StepEvidence) -> Finding:
         (abs(float(off[c].mean())), i) for i, c in zip(trained, floor.rows(evidence.right), strict=True)
     )
     c = evidence.right.conversations[number]
-    got = next(
-        r for r in evidence.tokens.rows if (r.rank, r.micro_batch, r.row) == (c.rank, c.micro_batch, c.row)
-    ).weight
-    relative = worst / evidence.clip_expected
+    row = next(r for r in evidence.tokens.rows if (r.rank, r.micro_batch, r.row) == (c.rank, c.micro_batch, c.row))
+    relative = worst / evidence.right.largest
     return Finding(
         "weights.uneven",
         f"weights at step {evidence.step} fit no known cause: row {c.row} (rank {c.rank}, micro-batch {c.micro_batch})"
-        f" weighs {got:.6g} x 1/N, expected {evidence.clip_expected:.6g} ({relative:.2g} off, allowed"
+        f" weighs {row.weight:.6g} x 1/N, expected {row.expected:.6g} ({relative:.2g} off, allowed"
         f" {evidence.floor.tolerance('row'):.1g}; single tokens up to {float(off.abs().max()):.2g})",
         step=evidence.step,
         rank=c.rank,
         micro_batch=c.micro_batch,
-        observed=got,
-        expected=evidence.clip_expected,
+        observed=row.weight,
+        expected=row.expected,
         tolerance=evidence.floor.tolerance("row"),
         tolerance_source=SOURCE,
         detail={"row": c.row},

@@ -10,7 +10,7 @@ from harness.verdicts.findings import Diagnosis, Finding
 _INPUTS = {
     "inputs.batch": ("batch-composition", "the optimizer step was made of other rows than it should: {0}"),
     "inputs.token-ids": ("tokenization", "the framework made other tokens of the scenario's text: {0}"),
-    "inputs.loss-mask": ("loss-mask", "the framework marked other tokens for training than the responses: {0}"),
+    "inputs.loss-mask": ("loss-mask", "the framework marked other tokens for training than it should: {0}"),
     "inputs.positions": ("positions", "positions do not restart with each packed conversation: {0}"),
     "inputs.attention": ("attention-leak", "conversations packed in one sequence can attend to each other: {0}"),
 }

@@ -38,6 +38,9 @@ class _Row:
 
 _TABLE = (
     _Row(frozenset({"grad-norm.value"}), lambda case: case.hidden is not None, "hidden"),
+    _Row(
+        frozenset({"loss.value"}), lambda case: case.hidden is not None and "loss.value" in case.hidden.codes, "hidden"
+    ),
     # A wrong learning rate does not follow from those: it is held against the one that the parameters moved with.
     _Row(frozenset({"loss.value", "grad-norm.value"}), lambda case: bool(case.found), "found"),
     _Row(frozenset(NAMES), lambda _: True, "misreported"),
@@ -91,34 +94,49 @@ def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
     return all(next_rate(e.step) for e in before) and (bool(rising) or next_rate(last.step))
 
 
+def _hides(e: StepEvidence, factor: float) -> bool:
+    """Whether clipping hides that factor, and the reported norm shows it."""
+    told = e.recorded.reported.grad_norm
+    return (
+        factor != 1.0
+        and e.fit.hypothesis.scale == hypotheses.UNIT
+        and e.fit.hypothesis.clip == "right"
+        and hypotheses.clips(e.right, e.fit.norm * min(1.0, factor))
+        and told is not None
+        and abs(told / (e.fit.norm * factor) - 1) <= e.floor.tolerance("norm")
+    )
+
+
+def _loss_shows(e: StepEvidence, factor: float) -> bool:
+    told = e.recorded.reported.loss
+    return told is not None and abs(told / (e.loss_right * factor) - 1) <= e.floor.tolerance("loss")
+
+
 def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
     """A gradient that is too long by a known factor before clipping, which then hides it.
 
     Its tokens may also be weighed wrongly: the norm is held against what their weights make of it.
     """
-    for scale in hypotheses.scales(evidence[0].right)[1:]:
-        if all(
-            e.fit.hypothesis.scale == hypotheses.UNIT
-            and e.fit.hypothesis.clip == "right"
-            and hypotheses.clips(e.right, e.fit.norm * min(1.0, scale.factor))
-            and e.recorded.reported.grad_norm is not None
-            and abs(e.recorded.reported.grad_norm / (e.fit.norm * scale.factor) - 1) <= e.floor.tolerance("norm")
-            for e in evidence
-        ):
+    for every in zip(*(hypotheses.named_factors(e.right) for e in evidence), strict=True):
+        if all(_hides(e, scale.factor) for e, scale in zip(evidence, every, strict=True)):
+            scale = every[0]
+            when = "earlier" if scale.factor > 1 else "later"
             sentence = (
                 f"the gradient before clipping is {fraction(scale.factor)} times what it should be ({scale.name});"
-                " clipping hides it, so the clip threshold acts earlier than it is meant to"
+                f" clipping hides it, so the clip threshold acts {when} than it is meant to"
             )
             reported = ", ".join(
                 f"{e.recorded.reported.grad_norm:.6g}" for e in evidence if e.recorded.reported.grad_norm
             )
             line = f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
             kind = f"gradient-scale: {short(scale)}"
+            # Another divisor is one of the loss, too.
+            alike = scale.name in hypotheses.DIVISORS and all(map(_loss_shows, evidence, (s.factor for s in every)))
             return Diagnosis(
                 "gradient-scale",
                 sentence,
                 1.0,
-                ("grad-norm.value",),
+                ("grad-norm.value", "loss.value") if alike else ("grad-norm.value",),
                 line,
                 kind=kind,
                 measured=factors(evidence[0], scale),

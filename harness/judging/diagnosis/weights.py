@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from harness.intent.words import told
 from harness.judging.diagnosis.wording import at_steps, fraction, listed
 from harness.judging.evidence import StepEvidence
 from harness.oracle import hypotheses
@@ -21,6 +22,8 @@ class Words(NamedTuple):
     summary: str
     measured: tuple[str, ...]
     """For `Diagnosis.measured`."""
+    code: str | None = None
+    """Of the finding, where it is not the usual one of that part."""
 
     @property
     def kind(self) -> str:
@@ -29,6 +32,7 @@ class Words(NamedTuple):
 
 def _mask(h: Hypothesis, e: StepEvidence) -> Words:
     sentences = {
+        "responses": "the tokens of the responses alone are trained, though others are meant to be",
         "everything": "prompt tokens are trained as if they were responses",
         "no-eos": "the EOS token that ends a response is never trained, so the model does not learn to stop",
         "no-first": "the first token of every response is never trained",
@@ -81,6 +85,15 @@ def _dropped(h: Hypothesis, e: StepEvidence) -> Words:
 
 def _level(h: Hypothesis, e: StepEvidence) -> Words:
     level = "token" if h.level == hypotheses.INTENDED else h.level
+    if level == "token":
+        wanted = told(e.right.intent.aggregation)
+        return Words(
+            "aggregation",
+            level,
+            f"all tokens weigh alike, though {wanted} is intended",
+            (level,),
+            "weights.aggregation",
+        )
     what = {
         "micro-batch": "each micro-batch is averaged by itself, then the micro-batches",
         "rank": "each rank averages its own tokens, then the ranks are averaged",
@@ -100,7 +113,7 @@ def short(scale: Scale) -> str:
 
 def factors(e: StepEvidence, scale: Scale) -> tuple[str, ...]:
     """Every name that a factor has in these windows, in short."""
-    named = [short(s) for s in hypotheses.named_factors(e.right.intent) if s.factor == scale.factor]
+    named = [short(s) for s in hypotheses.named_factors(e.right) if s.factor == scale.factor]
     return tuple(named) or (short(scale),)
 
 
@@ -115,7 +128,10 @@ def _clip(h: Hypothesis, e: StepEvidence) -> Words:
         "none": f"the gradient is not clipped at {e.right.intent.max_grad_norm}",
         "per-rank": "every rank clips its own gradient before they are averaged",
         "before-averaging": "the gradient is clipped before it is divided by the number of ranks, so it is too short",
+        "other": f"the gradient is clipped to a norm of {h.limit}, which should be {e.right.intent.max_grad_norm}",
     }
+    if e.right.intent.max_grad_norm is None:
+        sentences["other"] = f"the gradient is clipped to a norm of {h.limit}, and should not be"
     return Words("clipping", h.clip, sentences[h.clip], (h.clip,))
 
 
@@ -143,6 +159,11 @@ def _by_micro_batch(e: StepEvidence) -> str:
     return "; ".join(lines)
 
 
+def _right(e: StepEvidence) -> str:
+    """What tokens should weigh, x N."""
+    return f"{e.right.largest:.4f} each" if e.right.intent.uniform else f"up to {e.right.largest:.4f}"
+
+
 def diagnoses(evidence: Sequence[StepEvidence], codes: set[str]) -> list[Diagnosis]:
     """One for each part that is wrong in any step; `codes`: those of all findings."""
     result = []
@@ -155,11 +176,13 @@ def diagnoses(evidence: Sequence[StepEvidence], codes: set[str]) -> list[Diagnos
         share = [hypotheses.shares(e.right, e.observed.weights, e.fit.hypothesis)[part] for e in steps]
         line = (
             f"weights x N by micro-batch at step {first.step}: {_by_micro_batch(first)}"
-            f" (right: {first.clip_expected:.4f} each); {at_steps([e.step for e in steps], len(evidence))}"
+            f" (right: {_right(first)}); {at_steps([e.step for e in steps], len(evidence))}"
         )
         explains = sum(share) / len(share)
         result.append(
-            Diagnosis(said.cause, said.summary, explains, (code,), line, kind=said.kind, measured=said.measured)
+            Diagnosis(
+                said.cause, said.summary, explains, (said.code or code,), line, kind=said.kind, measured=said.measured
+            )
         )
     if "weights.uneven" in codes:
         first = next(e for e in evidence if e.fit.excess > 1.0)

@@ -20,7 +20,7 @@ def test_the_rows_of_a_step_are_what_its_ranks_are_dealt(name: str) -> None:
     for step, window in enumerate(intent.windows or ()):
         for number, micro_batch in enumerate(window):
             for rank, rows in enumerate(micro_batch):
-                assert [list(rows)] == [sum(scenario.sequence_rows(step, number, rank), [])]
+                assert rows == tuple(r for s in scenario.sequence_rows(step, number, rank) for r in s)
 
 
 @pytest.mark.parametrize("name", scenarios.CATALOGUE)

@@ -46,9 +46,8 @@ def first_step(scenario: Scenario, kind: Kind = "tail") -> tuple[RightStep, Stat
         for (i,) in scenario.sequence_rows(0, number, rank)
     ]
     zeros = {n: torch.zeros_like(p) for n, p in parameters.items()}
-    return right_step(of_scenario(scenario), scenario.model, 0, fed, parameters, Bases(kind, BasisCache())), State(
-        parameters, zeros, zeros
-    )
+    right = right_step(of_scenario(scenario), scenario.model, 0, fed, parameters, Bases(kind, BasisCache()))
+    return right, State(parameters, zeros, zeros)
 
 
 def conversation(rank: int, micro_batch: int, row: int, rendered: text.Rendered) -> Conversation:

@@ -36,10 +36,12 @@ def test_levels_are_one_where_they_weigh_every_token_alike(ranks: int, steps: in
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
-def test_every_factor_has_one_hypothesis_and_keeps_all_of_its_names(ranks: int, steps: int, rows: int) -> None:
+def test_every_factor_has_one_hypothesis_and_keeps_all_of_its_names(
+    right: StepEvidence, ranks: int, steps: int, rows: int
+) -> None:
     base = scenarios.get("sft-ragged")
     scenario = replace(base, ranks=ranks, accumulation=steps, micro_batch_size=rows)
-    named = hypotheses.named_factors(of_scenario(scenario))
+    named = hypotheses.named_factors(replace(right.right, intent=of_scenario(scenario)))
     assert {s.factor for s in named} >= {float(ranks), 1.0 / steps, float(ranks * steps)}
     assert len({s.name for s in named}) == len(named)
 

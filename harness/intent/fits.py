@@ -1,0 +1,36 @@
+"""Whether an intent can be that of a run."""
+
+from __future__ import annotations
+
+from adapters.contract import Scenario
+from harness.intent.intent import Given, Intent
+from harness.traces import batch
+from scenarios import weights
+
+
+def misfit(intent: Intent, scenario: Scenario, steps: int) -> str | None:
+    """Why steps of a run of this scenario cannot be held against an intent; None if they can."""
+    if intent.ranks != scenario.ranks:
+        return f"the intent is of {intent.ranks} ranks, and {scenario.ranks} ran"
+    if steps > intent.steps:
+        return f"the intent is of {intent.steps} optimizer steps, and {steps} were made"
+    rows = len(scenario.rows)
+    if (beyond := next((r for s in range(intent.steps) for r in intent.rows(s) or () if r >= rows), None)) is not None:
+        return f"the intent has a row {beyond} in its windows, and there are {rows}"
+    for tensor in weights.shapes(scenario.model):
+        if not any(group.holds(tensor) for group in intent.rule.groups):
+            return f"no group of the intent holds the tensor {tensor}"
+    return _misgiven(intent, scenario)
+
+
+def _misgiven(intent: Intent, scenario: Scenario) -> str | None:
+    given = intent.aggregation
+    if not isinstance(given, Given):
+        return None
+    rows = batch.right_rows(scenario)
+    if len(given.weights) != len(rows):
+        return f"the intent gives weights for {len(given.weights)} rows, and there are {len(rows)}"
+    for number, (mine, row) in enumerate(zip(given.weights, rows, strict=True)):
+        if len(mine) != len(row.ids):
+            return f"the intent gives {len(mine)} weights for row {number}, which has {len(row.ids)} tokens"
+    return None
