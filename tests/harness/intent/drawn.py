@@ -36,7 +36,7 @@ def intents(draw: st.DrawFn) -> Intent:
             draw(POSITIVE),
             draw(st.floats(0, 0.99)),
             draw(st.floats(0, 0.9999)),
-            draw(st.floats(0, 1e-3)),
+            draw(st.floats(1e-20, 1e-3)),
         ),
         steps=steps,
         ranks=ranks,

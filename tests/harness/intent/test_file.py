@@ -66,7 +66,7 @@ REFUSED: dict[str, Callable[[Any], None]] = {
     "rule.groups.0.weight_decay: Input should be": put("0.1", "rule", "groups", 0, "weight_decay"),
     "trained: Input should be": put("the rest", "trained"),
     "aggregation: Input tag 'median'": put({"kind": "median"}, "aggregation"),
-    "aggregation.sum.constant: Input should be greater than 0": put({"kind": "sum", "constant": 0}, "aggregation"),
+    "aggregation.sum.constant: Input should be greater": put({"kind": "sum", "constant": 0}, "aggregation"),
     "aggregation.given.weights: Field required": put({"kind": "given"}, "aggregation"),
     "max_grad_norm: Input should be": put(-1.0, "max_grad_norm"),
     "schedule: Value error, factors has 0": put({"kind": "given"}, "schedule"),

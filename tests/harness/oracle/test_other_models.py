@@ -11,6 +11,7 @@ from torch import Tensor
 
 import scenarios
 from adapters.contract import Scenario
+from harness.intent.of_scenario import of_scenario
 from harness.oracle import other_models
 from harness.oracle.basis import Segment
 from harness.oracle.basis_cache import Bases, BasisCache
@@ -33,9 +34,10 @@ def step(scenario: Scenario) -> tuple[RightStep, Mapping[str, Tensor]]:
     rendered = [text.render(row, scenario.vocabulary) for row in scenario.rows[:3]]
     parameters = {n: torch.from_numpy(v) for n, v in weights.initial(scenario.model, 0).items()}
     conversations = [
-        Conversation(0, i, 0, i, r.ids, r.loss_mask, None, None, (0,) * len(r.ids)) for i, r in enumerate(rendered)
+        Conversation(0, i, 0, i, r.ids, r.loss_mask, r.loss_mask, None, None, (0,) * len(r.ids))
+        for i, r in enumerate(rendered)
     ]
-    return right_step(scenario, 0, conversations, parameters, BASES), parameters
+    return right_step(of_scenario(scenario), scenario.model, 0, conversations, parameters, BASES), parameters
 
 
 def consumed(right: RightStep, parameters: Mapping[str, Tensor], **changed: object) -> Moments:
