@@ -69,7 +69,7 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
     given = {
         **hf_trainer.arguments(scenario, KNOWN),
         "model": job.checkpoint,
-        "model_type": "llama",
+        "model_type": scenario.model.architecture,
         "template": NAME,
         "dataset": [str(dataset)],
         "callbacks": [NAME],

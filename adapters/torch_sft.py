@@ -48,9 +48,11 @@ class Processes:
 
     rank: int
     world: int
+    routed: bool = False
+    """Whether a micro-batch may leave parameters without a gradient, as those of experts that no token is routed to."""
 
     def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
-        return DistributedDataParallel(model)
+        return DistributedDataParallel(model, find_unused_parameters=self.routed)
 
     def sum(self, value: Tensor) -> Tensor:
         device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
@@ -78,7 +80,7 @@ def shims(job: Job) -> Sequence[Shim]:
 def train(job: Job, recorder: Recorder, rank_: int, world: int) -> None:
     """Run the steps of a job in this process's rank."""
     rank.init_distributed(job)
-    run(job, load_model(job), plan(job.fault), Processes(rank_, world), recorder)
+    run(job, load_model(job), plan(job.fault), Processes(rank_, world, job.scenario.model.experts > 1), recorder)
     torch.distributed.destroy_process_group()
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.contract import Architecture, Model
-from scenarios.architectures import llama
+from scenarios.architectures import llama, mixtral
+from scenarios.architectures.stacked import Stacked
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,11 @@ class Family:
     """What `config.json` says of this family alone."""
     vectors_around: Callable[[str], float] = lambda _: 1.0
     """What the initial entries of a vector of that name lie around: 1 for the weights of norms, 0 for biases."""
+    stacked: Callable[[Model], dict[str, Stacked]] = lambda _: {}
+    """Parameters that some releases of transformers hold instead of several of `shapes`, by their names."""
 
 
 FAMILIES: Mapping[Architecture, Family] = {
     "llama": Family(llama.shapes, llama.config),
+    "mixtral": Family(mixtral.shapes, mixtral.config, stacked=mixtral.stacked),
 }

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from adapters.contract import Architecture, Model
-from harness.oracle.architectures import llama
+from harness.oracle.architectures import llama, mixtral
 from harness.oracle.architectures.passed import Parameters, Passed
 
 Forward = Callable[[Parameters, Model, Tensor, Tensor, Tensor], Passed]
 
 FORWARD: Mapping[Architecture, Forward] = {
     "llama": llama.passed,
+    "mixtral": mixtral.passed,
 }
 """As `harness.oracle.forward.passed`; a family that is not here has no forward pass of the oracle's own."""

@@ -26,6 +26,18 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Fed:
+    """What the feed-forward block of one layer made of T tokens."""
+
+    output: Tensor
+    """[T, hidden]."""
+    linears: tuple[Linear, ...]
+    """The linear layers that end in it."""
+    router: Tensor | None = None
+    """[T, experts]: logits by which each token was routed; None where the block routes nothing."""
+
+
+@dataclass(frozen=True)
 class Passed:
     """What a pass of one sequence of T tokens has made, in the parameters' dtype."""
 
@@ -35,3 +47,5 @@ class Passed:
     """[T, vocabulary]."""
     linears: tuple[Linear, ...]
     """Layers by which the tail basis tells tokens apart: one at least."""
+    routers: tuple[Tensor, ...] = ()
+    """[T, experts] for each layer that routes: the router's logits."""
