@@ -45,6 +45,8 @@ class Plan:
     l2: float = 0.0
     """Added to the gradient, times the parameters: decay that is not decoupled."""
     label_smoothing: float = 0.0
+    auxiliary: Literal["1", "0", "GA", "world"] = "1"
+    """What the load-balancing loss of a router is multiplied by, beside its coefficient."""
     row_factor: tuple[int, float] | None = None
     """A row of the scenario and what the weights of its tokens are multiplied by: the yardstick of sensitivity."""
 
@@ -106,6 +108,10 @@ def _packs(scenario: Scenario) -> str | None:
     return None if scenario.rows_per_sequence > 1 else "nothing is packed"
 
 
+def _balances(scenario: Scenario) -> str | None:
+    return None if scenario.auxiliary else "the scenario has no load-balancing loss"
+
+
 def _fp32(scenario: Scenario) -> str | None:
     return None if scenario.precision == "fp32" else "the scenario computes in bf16 anyway"
 
@@ -131,6 +137,7 @@ _DROPPED = "weights.dropped-micro-batches"
 _MEANS = "weights.mean-of-means"
 # Clipping to a norm hides a gradient that is too long; its reported norm still tells.
 _SCALE = ("weights.scale", "grad-norm.value")
+_AUXILIARY = ("weights.auxiliary",)
 
 _FAULTS = (
     Fault("drop-intermediate", "only the first and the last micro-batch are accumulated",
@@ -202,6 +209,12 @@ _FAULTS = (
           Plan(l2=0.1), ("weights.residual",), "coupled-decay"),
     Fault("label-smoothing", "labels are smoothed by 0.1",
           Plan(label_smoothing=0.1), ("weights.residual",), "unexplained-gradient", _smoothing_rounds_off),
+    Fault("auxiliary-scaled-by-accumulation", "the router's load-balancing loss is added up over the micro-batches,"
+          " not averaged", Plan(auxiliary="GA"), _AUXILIARY, "auxiliary-loss", _both(_balances, _at_least(2))),
+    Fault("auxiliary-scaled-by-world-size", "the router's load-balancing loss is added up over the ranks, not averaged",
+          Plan(auxiliary="world"), _AUXILIARY, "auxiliary-loss", _both(_balances, _many_ranks)),
+    Fault("auxiliary-missing", "the router's load-balancing loss is not added to the loss",
+          Plan(auxiliary="0"), _AUXILIARY, "auxiliary-loss", _balances),
 )  # fmt: skip
 
 CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in _FAULTS}

@@ -192,7 +192,8 @@ def _loss(
     labels = _labels(batch.pop("labels"), batch["input_ids"], how)
     autocast = torch.autocast(scenario.device, torch.bfloat16, enabled=scenario.precision == "bf16")
     with autocast:
-        logits = model(**batch).logits[:, :-1].float()
+        made = model(**batch)
+    logits = made.logits[:, :-1].float()
     targets = labels[:, 1:]
     losses = F.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=how.label_smoothing
@@ -201,7 +202,14 @@ def _loss(
     if how.row_factor is not None:
         chosen, factor = how.row_factor
         shares = shares * _by_row(scenario, rows, step, number, ranks, shares, lambda r: factor if r == chosen else 1.0)
-    return (losses * shares).sum()
+    total = (losses * shares).sum()
+    return total + _auxiliary(scenario, how) * made.aux_loss if scenario.auxiliary else total
+
+
+def _auxiliary(scenario: Scenario, how: Plan) -> float:
+    """What a micro-batch's load-balancing loss is multiplied by: right is a mean over all of them, on all ranks."""
+    factor = {"1": 1.0, "0": 0.0, "GA": float(scenario.accumulation), "world": float(scenario.ranks)}[how.auxiliary]
+    return factor * scenario.auxiliary / (scenario.accumulation * scenario.ranks)
 
 
 def _tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:

@@ -107,6 +107,12 @@ def sft_ragged_moe(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_moe_aux(seed: int) -> Scenario:
+    """And the load-balancing loss of the router is added, times 0.02."""
+    return replace(sft_ragged_moe(seed), auxiliary=0.02)
+
+
+@_scenario
 def sft_ragged_processor(seed: int) -> Scenario:
     """The checkpoint ships a multimodal processor, as those of vision models do; every row is text all the same."""
     return replace(sft_ragged(seed), processor=True)

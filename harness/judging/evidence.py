@@ -16,6 +16,7 @@ from harness.oracle.floor import Floor, State
 from harness.oracle.hypotheses import Fit, Hypothesis
 from harness.oracle.observe import Betas, Moments, Observed, betas, first_ratio, observe, second_moment_error
 from harness.oracle.step import RightStep, right_step
+from harness.oracle.weighing import weighing
 from harness.traces import batch
 from harness.traces.reader import IncompleteTrace, Trace
 from scenarios import text, weights
@@ -108,8 +109,8 @@ def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
         return Betas(None, None)
     other = 1.0 - ((1.0 - rule.beta2) / ratio) ** 0.5
     for beta1, beta2 in ((rule.beta1, 1.0 - ratio * (1.0 - rule.beta1) ** 2), (other, rule.beta2)):
-        weights = observe(right.basis, moments, beta1).weights
-        if hypotheses.compare(hypotheses.weighing(right), Hypothesis(), weights, noise).excess <= 1.0:
+        seen = observe(right.terms, moments, beta1)
+        if hypotheses.compare(weighing(right, seen.terms), Hypothesis(), seen.weights, noise).excess <= 1.0:
             return Betas(beta1, beta2)
     return Betas(None, None)
 
@@ -121,17 +122,17 @@ def _allowing_padding(right: RightStep, before: State, bases: Bases) -> RightSte
     """
     pad = right.scenario.vocabulary.index(text.PAD)
     conversations = [batch.with_padding(c, pad) for c in right.conversations]
-    return right_step(right.scenario, right.number, conversations, before.parameters, bases)
+    return right_step(right.scenario, right.number, conversations, before.parameters, bases, right.conversations)
 
 
 def _observed(
     right: RightStep, moments: Moments, beta1: float, before: State, noise: Floor, bases: Bases
 ) -> tuple[RightStep, Observed]:
     """The step and its recovered weights; with padding allowed for where only that explains the gradient."""
-    observed = observe(right.basis, moments, beta1)
+    observed = observe(right.terms, moments, beta1)
     if observed.residual > noise.tolerance("residual") and any(c.padded for c in right.conversations):
         allowing = _allowing_padding(right, before, bases)
-        seen = observe(allowing.basis, moments, beta1)
+        seen = observe(allowing.terms, moments, beta1)
         if seen.residual <= noise.tolerance("residual"):
             return allowing, seen
     return right, observed
@@ -194,7 +195,7 @@ def _weighed(
         right=right,
         observed=observed,
         floor=noise,
-        fit=hypotheses.explain(right, observed.weights, noise),
+        fit=hypotheses.explain(right, observed.weights, noise, observed.terms),
         betas=followed,
         used=used,
         tokens=token_weights(right, observed.weights),

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Scenario
+from harness.oracle import auxiliary
 from harness.oracle.basis import Basis, Segment
 from harness.oracle.basis_cache import Bases
+from harness.oracle.clipping import clip_coefficient
 from harness.oracle.forward import Parameters
+from harness.oracle.terms import Terms
 from harness.traces.batch import Conversation
-
-CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_ and DeepSpeed's clipping both divide by norm + 1e-6
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class RightStep:
     conversations: Sequence[Conversation]
     basis: Basis
     slots: tuple[Slot, ...]
+    terms: Terms
+    """What the loss has beside its tokens."""
 
     @cached_property
     def targets(self) -> int:
@@ -56,7 +59,8 @@ class RightStep:
     @cached_property
     def gradient(self) -> Tensor:
         """The right gradient before clipping: float64 [parameters], as the basis has them."""
-        return self.basis.gradient(self.weights)
+        tokens = self.basis.gradient(self.weights)
+        return tokens + self.terms.gradient(self.terms.right) if self.terms.names else tokens
 
     @cached_property
     def norm(self) -> float:
@@ -70,18 +74,13 @@ class RightStep:
 
     @cached_property
     def loss(self) -> float:
-        """Mean loss over the trained tokens of the global batch, in nats."""
-        return float(self.weights @ self.basis.losses)
+        """Mean loss over the trained tokens of the global batch, in nats, and what comes beside it."""
+        return float(self.weights @ self.basis.losses + self.terms.right @ self.terms.losses)
 
     def by_column(self, per_slot: Tensor) -> Tensor:
         """Sum a value [slots] into its columns: float64 [columns]."""
         index = torch.tensor([slot.column for slot in self.slots])
         return torch.zeros(len(self.basis.losses), dtype=torch.float64).index_add(0, index, per_slot.double())
-
-
-def clip_coefficient(norm: float, limit: float | None) -> float:
-    """What the gradient is multiplied by when its norm is limited."""
-    return 1.0 if limit is None else min(1.0, limit / (norm + CLIP_EPS))
 
 
 def as_computed(parameters: Parameters, scenario: Scenario) -> dict[str, Tensor]:
@@ -96,8 +95,12 @@ def right_step(
     conversations: Sequence[Conversation],
     parameters: Parameters,
     bases: Bases,
+    forwarded: Sequence[Conversation] | None = None,
 ) -> RightStep:
-    """What step `number` should do with these conversations at these parameters (before the step)."""
+    """What step `number` should do with these conversations at these parameters (before the step).
+
+    forwarded: the tokens of the forward passes, if `conversations` are not just these.
+    """
     segments = [Segment(c.ids) for c in conversations]
     seen = as_computed(parameters, scenario)
     # Cells of a scenario start alike; after a step their parameters differ, if only by rounding.
@@ -108,4 +111,5 @@ def right_step(
         for i, c in enumerate(conversations)
         for t in range(1, len(c.ids))
     )
-    return RightStep(scenario, number, conversations, basis, slots)
+    beside = auxiliary.terms(scenario, conversations if forwarded is None else forwarded, seen, basis)
+    return RightStep(scenario, number, conversations, basis, slots, beside)

@@ -43,6 +43,9 @@ KINDS = {
     "gradient-not-zeroed": "stale-gradient",
     "decay-in-gradient": "coupled-decay",
     "label-smoothing": "unexplained-gradient",
+    "auxiliary-scaled-by-accumulation": "auxiliary-loss: GA",
+    "auxiliary-scaled-by-world-size": "auxiliary-loss: world size",
+    "auxiliary-missing": "auxiliary-loss: missing",
 }
 
 

@@ -17,7 +17,7 @@ RUNNABLE = [name for name in scenarios.CATALOGUE if torch_sft.unsupported(scenar
 
 WHOLE = "sft-ragged"
 """Runs with all of its steps; the others make two, since the third is like the second."""
-FIRST = (WHOLE, "sft-ragged-decay", "sft-ragged-warmup", "sft-ragged-packed")
+FIRST = (WHOLE, "sft-ragged-decay", "sft-ragged-warmup", "sft-ragged-packed", "sft-ragged-moe-aux")
 """What `make test-fast` plants a fault on is the first of these that shows it, unless it is like another one there."""
 
 LIKE_WHOLE = ("sft-ragged-noclip", "sft-ragged-decay", "sft-ragged-warmup")

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot, silu
+from torch.nn.functional import silu
 
 from adapters.contract import Model
 from harness.oracle.architectures import llama
 from harness.oracle.architectures.passed import Fed, Linear, Parameters, Passed
+from harness.oracle.architectures.routing import chosen
 from scenarios.architectures.mixtral import block, expert
 
 
 def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Passed:
     """As `harness.oracle.forward.passed`."""
     return llama.through(_mixture, parameters, model, ids, positions, first_key)
-
-
-def chosen(router: Tensor, count: int) -> Tensor:
-    """Which `count` experts have a token's largest logits: 1 or 0, [T, experts] as `router`, with no gradient."""
-    best = router.detach().topk(count, dim=-1).indices
-    return one_hot(best, router.shape[-1]).sum(-2).to(router.dtype)
 
 
 def _mixture(parameters: Parameters, model: Model, layer: int, x: Tensor) -> Fed:

@@ -1,0 +1,64 @@
+"""The load-balancing loss of the router, of every forward pass of a step, as terms of its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from adapters.contract import Scenario
+from harness.oracle import forward
+from harness.oracle.architectures.routing import load_balancing
+from harness.oracle.basis import Basis
+from harness.oracle.forward import Parameters
+from harness.oracle.terms import Term, Terms, none
+from harness.traces.batch import Conversation
+
+Place = tuple[int, int]
+"""Rank and micro-batch."""
+
+
+def passes(conversations: Sequence[Conversation]) -> dict[Place, Tensor]:
+    """Where the tokens of each forward pass stand in the sequence that joins all these conversations: int64 [T]."""
+    result: dict[Place, list[Tensor]] = {}
+    at = 0
+    for conversation in conversations:
+        result.setdefault(conversation.place, []).append(torch.arange(at, at + len(conversation.ids)))
+        at += len(conversation.ids)
+    return {place: torch.cat(tokens) for place, tokens in result.items()}
+
+
+def losses(scenario: Scenario, conversations: Sequence[Conversation], routers: Sequence[Tensor]) -> Tensor:
+    """The loss of each forward pass: [passes]. routers: logits [T, experts] of each layer, for the joined sequence.
+
+    What the model received as padding counts for nothing.
+    """
+    count = scenario.model.experts_per_token
+    each = passes(conversations).values()
+    return torch.stack([load_balancing([router[tokens] for router in routers], count) for tokens in each])
+
+
+def right_weight(scenario: Scenario) -> float:
+    """Of each pass: the coefficient, over the number of passes that a step has. So they make a mean."""
+    return scenario.auxiliary / (scenario.accumulation * scenario.ranks)
+
+
+def terms(scenario: Scenario, conversations: Sequence[Conversation], parameters: Parameters, basis: Basis) -> Terms:
+    """The gradients of these losses in float64, beside a basis of the tokens; none where the scenario asks for none."""
+    if not scenario.auxiliary:
+        return none(basis)
+    leaves = {name: parameters[name].detach().double().requires_grad_() for name in sorted(parameters)}
+    made = forward.passed(leaves, scenario.model, *forward.joined([c.ids for c in conversations]))
+    found = losses(scenario, conversations, made.routers)
+    single = torch.eye(len(found), dtype=torch.float64)
+    every: Sequence[Tensor | None] = torch.autograd.grad(
+        found, list(leaves.values()), single, is_grads_batched=True, allow_unused=True
+    )
+    gradients = [
+        torch.zeros(len(found), p.numel(), dtype=torch.float64) if g is None else g.reshape(len(found), -1)
+        for p, g in zip(leaves.values(), every, strict=True)
+    ]
+    names = tuple(Term("auxiliary", *place) for place in passes(conversations))
+    right = torch.full((len(found),), right_weight(scenario), dtype=torch.float64)
+    return Terms(basis, names, found.detach(), torch.cat(gradients, dim=1), right)
