@@ -115,13 +115,14 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
         if how.zero_grad:
             optimizer.zero_grad()
         loss = _accumulate(wrapped, scenario, rows, step, how, ranks)
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
+        gradients = [gradient for _, gradient in trained]
         norm = _average_and_clip(gradients, scenario, how, ranks, averaged=isinstance(wrapped, DistributedDataParallel))
         rate = scenario.learning_rate_at(step + how.schedule_shift) * (not (how.zero_first_step and step == 0))
         for group in optimizer.param_groups:
             group["lr"] = rate
         if how.l2:
-            torch._foreach_add_(gradients, [how.l2 * p.detach() for p in model.parameters()])
+            torch._foreach_add_(gradients, [how.l2 * p.detach() for p, _ in trained])
         optimizer.step()
         state = {name: optimizer.state[p] for name, p in model.named_parameters()}
         reported = scenario.learning_rate_at(step + how.reported_shift) if how.reported_shift else rate
@@ -162,8 +163,8 @@ def _accumulate(
         total += loss.detach().double().cpu()
         if how.accumulator == "bf16":
             for so_far, p in zip(sums, model.parameters(), strict=True):
-                assert p.grad is not None
-                so_far.add_(p.grad.bfloat16())
+                if p.grad is not None:  # as that of an expert that no token of this micro-batch was routed to
+                    so_far.add_(p.grad.bfloat16())
                 p.grad = so_far.float() if last else None
     return total
 

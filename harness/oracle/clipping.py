@@ -33,7 +33,7 @@ class Parts:
         """The gradient factor x a + b, clipped where `times` its norm is above a limit.
 
         With the coefficient c = 1 / x, b was x b before clipping, so that x (limit / times) - eps / times is the length
-        of factor x a + x b: a quadratic equation for x.
+        of factor x a + x b: a quadratic equation for x, with one root above 0 as long as b is below the limit.
         """
         a = factor * self.before
         if not self.after:
@@ -45,7 +45,7 @@ class Parts:
         edge, eps = limit / times, CLIP_EPS / times
         square, half = edge**2 - after, edge * eps + cross
         inside = half**2 + square * (a**2 - eps**2)
-        if square <= 0.0 or inside < 0.0:  # b alone is longer than the limit: nothing was clipped
+        if square <= 0.0 or inside < 0.0:  # b alone is longer than the limit: several coefficients would do, or none
             return free
         x = (half + _root(inside)) / square
         return Clipped(1.0 / x, x * edge - eps)

@@ -18,7 +18,12 @@ from harness.oracle.tail_basis import TailBasis
 from scenarios import weights
 
 UNTIED = Model(vocab_size=24, hidden_size=16, layers=2, heads=2, kv_heads=1, intermediate_size=20, init_std=0.3)
-MODELS = {"untied": UNTIED, "tied": replace(UNTIED, tied_embeddings=True), "one layer": replace(UNTIED, layers=1)}
+MODELS = {
+    "untied": UNTIED,
+    "tied": replace(UNTIED, tied_embeddings=True),
+    "one layer": replace(UNTIED, layers=1),
+    "routed": replace(UNTIED, architecture="mixtral", experts=4, experts_per_token=2, intermediate_size=12),
+}
 SEGMENTS = (Segment((3, 9, 4, 17, 1)), Segment((3, 9, 5, 6, 20, 1)), Segment((7, 2)))
 COLUMNS = 9
 
