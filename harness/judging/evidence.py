@@ -178,11 +178,11 @@ def _right(trace: Trace, step: RecordedStep, bases: Bases) -> RightStep:
 def _memory(scenario: Scenario, lengths: Sequence[int]) -> int:
     """Bytes of the largest thing that weighing conversations of these lengths makes, all of it float64: the gradients
     of all tokens, and of what comes beside them in every pass; the attention of the longest conversation, backwards for
-    each of its tokens; or the attention of all conversations at once, with what its backward passes need."""
+    each of its tokens; or the attention of all conversations at once, with what its backward pass needs."""
     model, tokens = scenario.model, sum(lengths)
     passes = len(lengths) if scenario.auxiliary else 0
     gradients = (tokens + 2 * passes) * (weights.count(model) + tokens)
-    at_once = (4 * model.layers + passes) * tokens**2 * model.heads
+    at_once = 4 * tokens**2 * model.heads * model.layers
     return 8 * max(gradients, max(lengths) ** 3 * model.heads, at_once)
 
 

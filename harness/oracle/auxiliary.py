@@ -49,16 +49,16 @@ def terms(scenario: Scenario, conversations: Sequence[Conversation], parameters:
     if not scenario.auxiliary:
         return none(basis)
     leaves = {name: parameters[name].detach().double().requires_grad_() for name in sorted(parameters)}
-    made = forward.passed(leaves, scenario.model, *forward.joined([c.ids for c in conversations]))
-    found = losses(scenario, conversations, made.routers)
-    single = torch.eye(len(found), dtype=torch.float64)
-    every: Sequence[Tensor | None] = torch.autograd.grad(
-        found, list(leaves.values()), single, is_grads_batched=True, allow_unused=True
-    )
-    gradients = [
-        torch.zeros(len(found), p.numel(), dtype=torch.float64) if g is None else g.reshape(len(found), -1)
-        for p, g in zip(leaves.values(), every, strict=True)
-    ]
-    names = tuple(Term("auxiliary", *place) for place in passes(conversations))
-    right = torch.full((len(found),), right_weight(scenario), dtype=torch.float64)
-    return Terms(basis, names, found.detach(), torch.cat(gradients, dim=1), right)
+    places = tuple(passes(conversations))
+    each = [_gradient(scenario, [c for c in conversations if c.place == place], leaves) for place in places]
+    right = torch.full((len(places),), right_weight(scenario), dtype=torch.float64)
+    found, gradients = (torch.stack(column) for column in zip(*each, strict=True))
+    return Terms(basis, tuple(Term("auxiliary", *place) for place in places), found, gradients, right)
+
+
+def _gradient(scenario: Scenario, together: Sequence[Conversation], leaves: Parameters) -> tuple[Tensor, Tensor]:
+    """The loss of one pass, and its gradient [parameters]."""
+    made = forward.passed(leaves, scenario.model, *forward.joined([c.ids for c in together]))
+    loss = load_balancing(made.routers, scenario.model.experts_per_token)
+    every = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
+    return loss.detach(), torch.cat([gradient.reshape(-1) for gradient in every])
