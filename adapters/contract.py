@@ -32,7 +32,10 @@ MAX_LAYERS = 1024
 LATER_FIELDS = {
     "row_format": "conversation",
     "processor": False,
+    "auxiliary": 0.0,
     "model.architecture": "llama",
+    "model.experts": 1,
+    "model.experts_per_token": 1,
     "model.attention_softcap": None,
     "model.final_softcap": None,
 }
@@ -43,8 +46,11 @@ Precision = Literal["fp32", "bf16"]
 Schedule = Literal["constant", "linear-warmup"]
 EngineOutput = Literal["model", "loss"]
 RowFormat = Literal["conversation", "prompt-completion"]
-Architecture = Literal["llama", "qwen2", "qwen3", "gpt2", "gemma2"]
+Architecture = Literal["llama", "qwen2", "qwen3", "gpt2", "gemma2", "mixtral"]
 """Families of models, by what transformers calls their `model_type`."""
+
+ROUTED: frozenset[Architecture] = frozenset({"mixtral"})
+"""Families whose tokens are routed to experts."""
 
 
 class Unsupported(Exception):
@@ -62,6 +68,10 @@ class Model:
     heads: int = 4
     kv_heads: int = 2
     intermediate_size: int = 96
+    """Of each expert, where tokens are routed to experts."""
+    experts: int = 1
+    """In each layer; 1 for families that route nothing."""
+    experts_per_token: int = 1
     rms_eps: float = 1e-5
     rope_theta: float = 10000.0
     max_positions: int = 512
@@ -129,6 +139,9 @@ class Scenario:
     """How a framework's dataset is written: a list of messages, or the last answer apart from what is before it."""
     processor: bool = False
     """Whether the checkpoint ships a multimodal processor, though every row is text."""
+    auxiliary: float = 0.0
+    """What the load-balancing loss of the router is multiplied by: the mean over all forward passes of a step (rank by
+    rank, micro-batch by micro-batch) times this is added to the mean over the tokens."""
     device: Literal["cpu", "cuda"] = "cpu"
     seed: int = 0
 
@@ -255,6 +268,11 @@ def _check_model(model: Model) -> None:
     _require(model.hidden_size % model.heads == 0, "model.heads", model.heads, f"a divisor of {model.hidden_size}")
     _require(model.heads % model.kv_heads == 0, "model.kv_heads", model.kv_heads, f"a divisor of {model.heads}")
     _require(model.head_dim % 2 == 0, "model.heads", model.heads, "such that a head has an even size")
+    routed, each = model.architecture in ROUTED, model.layers * model.experts
+    _require(routed or model.experts == 1, "model.experts", model.experts, f"1, as {model.architecture} has no router")
+    _require(each <= MAX_LAYERS, "model.experts", model.experts, f"at most {MAX_LAYERS} in all layers together")
+    chosen = model.experts_per_token
+    _require(chosen <= model.experts, "model.experts_per_token", chosen, f"at most {model.experts}")
 
 
 def _check_optimizer(rule: Optimizer) -> None:
@@ -274,6 +292,9 @@ def _check_scenario(scenario: Scenario) -> None:
     for name in ("warmup_steps", "seed"):
         value = getattr(scenario, name)
         _require(value >= 0, name, value, "at least 0")
+    aux, routes = scenario.auxiliary, scenario.model.architecture in ROUTED
+    _require(aux >= 0, "auxiliary", aux, "at least 0")
+    _require(routes or not aux, "auxiliary", aux, f"0, as {scenario.model.architecture} has no router")
     limit = scenario.max_grad_norm
     _require(limit is None or limit > 0, "max_grad_norm", limit, "above 0")
     _require(all(scenario.rows), "rows", "without messages somewhere", "one conversation each")

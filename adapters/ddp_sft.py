@@ -36,6 +36,9 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 
 def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
-    """Gradients are averaged in the backward pass of the last micro-batch; the others run under `no_sync`."""
-    wrapped = DistributedDataParallel(model)
+    """Gradients are averaged in the backward pass of the last micro-batch; the others run under `no_sync`.
+
+    An expert that no token of a micro-batch is routed to has no gradient there, which DDP must be told to expect.
+    """
+    wrapped = DistributedDataParallel(model, find_unused_parameters=scenario.model.experts > 1)
     return wrapped, lambda last: contextlib.nullcontext() if last else wrapped.no_sync()

@@ -49,6 +49,8 @@ class Plan:
     """Where the gradient of an embedding that is also the head comes from."""
     softcap: bool = True
     """Whether scores of attention are capped as the model has it."""
+    auxiliary: Literal["1", "0", "GA", "world"] = "1"
+    """What the load-balancing loss of a router is multiplied by, beside its coefficient."""
     row_factor: tuple[int, float] | None = None
     """A row of the scenario and what the weights of its tokens are multiplied by: the yardstick of sensitivity."""
     divisor: float | None = None
@@ -120,6 +122,10 @@ def _caps(scenario: Scenario) -> str | None:
     return "the model has no soft cap on its scores" if scenario.model.attention_softcap is None else None
 
 
+def _balances(scenario: Scenario) -> str | None:
+    return None if scenario.auxiliary else "the scenario has no load-balancing loss"
+
+
 def _fp32(scenario: Scenario) -> str | None:
     return None if scenario.precision == "fp32" else "the scenario computes in bf16 anyway"
 
@@ -145,6 +151,7 @@ _DROPPED = "weights.dropped-micro-batches"
 _MEANS = "weights.mean-of-means"
 # Clipping to a norm hides a gradient that is too long; its reported norm still tells.
 _SCALE = ("weights.scale", "grad-norm.value")
+_AUXILIARY = ("weights.auxiliary",)
 
 _FAULTS = (
     Fault("drop-intermediate", "only the first and the last micro-batch are accumulated",
@@ -222,6 +229,12 @@ _FAULTS = (
           Plan(softcap=False), ("weights.residual",), "soft-cap", _caps),
     Fault("label-smoothing", "labels are smoothed by 0.1",
           Plan(label_smoothing=0.1), ("weights.residual",), "unexplained-gradient", _smoothing_rounds_off),
+    Fault("auxiliary-scaled-by-accumulation", "the router's load-balancing loss is added up over the micro-batches,"
+          " not averaged", Plan(auxiliary="GA"), _AUXILIARY, "auxiliary-loss", _both(_balances, _at_least(2))),
+    Fault("auxiliary-scaled-by-world-size", "the router's load-balancing loss is added up over the ranks, not averaged",
+          Plan(auxiliary="world"), _AUXILIARY, "auxiliary-loss", _both(_balances, _many_ranks)),
+    Fault("auxiliary-missing", "the router's load-balancing loss is not added to the loss",
+          Plan(auxiliary="0"), _AUXILIARY, "auxiliary-loss", _balances),
 )  # fmt: skip
 
 CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in _FAULTS}

@@ -87,6 +87,7 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         "disable_shuffling": True,
         # in Alpaca's format, what the assistant said before is trained as well unless it is masked
         "mask_history": job.scenario.row_format == "prompt-completion",
+        **({"moe_aux_loss_coef": job.scenario.auxiliary} if job.scenario.auxiliary else {}),
     }
 
 

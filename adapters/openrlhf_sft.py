@@ -90,6 +90,7 @@ FLAGS = {
     "learning_rate": "adam.lr",
     "adam_betas": "adam.betas",
     "l2": "adam.weight_decay",
+    "aux_loss_coef": "model.aux_loss_coef",
 }
 """The flags of 0.9 by what they are called since `DOTTED`; others kept their names."""
 
@@ -197,6 +198,8 @@ def arguments(job: Job, rows: Path) -> list[str]:
     }
     if scenario.offload_optimizer:
         said["adam_offload"] = []
+    if scenario.auxiliary:
+        said["aux_loss_coef"] = [scenario.auxiliary]
     if dotted:
         said["adam.eps"] = [rule.eps]
     said |= text(scenario) | schedule(scenario, dotted)

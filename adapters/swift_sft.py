@@ -99,6 +99,7 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         "add_version": False,
         # asks the model hub whether the checkpoint is its newest
         "check_model": False,
+        **({"router_aux_loss_coef": scenario.auxiliary} if scenario.auxiliary else {}),
     }
     # by default, responses of the history are trained as well
     return given if scenario.row_format == "conversation" else {**given, "loss_scale": "last_round"}

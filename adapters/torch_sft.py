@@ -48,9 +48,11 @@ class Processes:
 
     rank: int
     world: int
+    routed: bool = False
+    """Whether a micro-batch may leave parameters without a gradient, as those of experts that no token is routed to."""
 
     def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
-        return DistributedDataParallel(model)
+        return DistributedDataParallel(model, find_unused_parameters=self.routed)
 
     def sum(self, value: Tensor) -> Tensor:
         device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
@@ -81,7 +83,7 @@ def shims(job: Job) -> Sequence[Shim]:
 def train(job: Job, recorder: Recorder, rank_: int, world: int) -> None:
     """Run the steps of a job in this process's rank."""
     rank.init_distributed(job)
-    run(job, load_model(job), plan(job.fault), Processes(rank_, world), recorder)
+    run(job, load_model(job), plan(job.fault), Processes(rank_, world, job.scenario.model.experts > 1), recorder)
     torch.distributed.destroy_process_group()
 
 
@@ -117,13 +119,14 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
         if how.zero_grad:
             optimizer.zero_grad()
         loss = _accumulate(wrapped, scenario, rows, step, how, ranks)
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
+        gradients = [gradient for _, gradient in trained]
         norm = _average_and_clip(gradients, scenario, how, ranks, averaged=isinstance(wrapped, DistributedDataParallel))
         rate = scenario.learning_rate_at(step + how.schedule_shift) * (not (how.zero_first_step and step == 0))
         for group in optimizer.param_groups:
             group["lr"] = rate
         if how.l2:
-            torch._foreach_add_(gradients, [how.l2 * p.detach() for p in model.parameters()])
+            torch._foreach_add_(gradients, [how.l2 * p.detach() for p, _ in trained])
         optimizer.step()
         state = {name: optimizer.state[p] for name, p in model.named_parameters()}
         reported = scenario.learning_rate_at(step + how.reported_shift) if how.reported_shift else rate
@@ -178,8 +181,8 @@ def _accumulate(
         total += loss.detach().double().cpu()
         if how.accumulator == "bf16":
             for so_far, p in zip(sums, model.parameters(), strict=True):
-                assert p.grad is not None
-                so_far.add_(p.grad.bfloat16())
+                if p.grad is not None:  # as that of an expert that no token of this micro-batch was routed to
+                    so_far.add_(p.grad.bfloat16())
                 p.grad = so_far.float() if last else None
     return total
 
@@ -208,7 +211,8 @@ def _loss(
     labels = _labels(batch.pop("labels"), batch["input_ids"], how)
     autocast = torch.autocast(scenario.device, torch.bfloat16, enabled=scenario.precision == "bf16")
     with autocast:
-        logits = model(**batch).logits[:, :-1].float()
+        made = model(**batch)
+    logits = made.logits[:, :-1].float()
     targets = labels[:, 1:]
     losses = F.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=how.label_smoothing
@@ -219,7 +223,14 @@ def _loss(
     if how.row_factor is not None:
         chosen, factor = how.row_factor
         shares = shares * _by_row(scenario, rows, step, number, ranks, shares, lambda r: factor if r == chosen else 1.0)
-    return (losses * shares).sum()
+    total = (losses * shares).sum()
+    return total + _auxiliary(scenario, how) * made.aux_loss if scenario.auxiliary else total
+
+
+def _auxiliary(scenario: Scenario, how: Plan) -> float:
+    """What a micro-batch's load-balancing loss is multiplied by: right is a mean over all of them, on all ranks."""
+    factor = {"1": 1.0, "0": 0.0, "GA": float(scenario.accumulation), "world": float(scenario.ranks)}[how.auxiliary]
+    return factor * scenario.auxiliary / (scenario.accumulation * scenario.ranks)
 
 
 def _tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:

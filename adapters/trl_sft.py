@@ -76,6 +76,8 @@ def config(scenario: Scenario) -> SFTConfig:
     given["max_length" if "max_length" in KNOWN else "max_seq_length"] = scenario.model.max_positions
     if mask(scenario) in KNOWN:
         given[mask(scenario)] = True
+    if scenario.auxiliary and "router_aux_loss_coef" in KNOWN:
+        given["router_aux_loss_coef"] = scenario.auxiliary  # what the checkpoint's config.json says, too
     return SFTConfig(**given)
 
 

@@ -100,6 +100,19 @@ def sft_ragged_pairs(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_moe(seed: int) -> Scenario:
+    """Each token is routed to two of four experts (Mixtral); no load-balancing loss."""
+    model = Model(architecture="mixtral", experts=4, experts_per_token=2, intermediate_size=32)
+    return replace(sft_ragged(seed), model=model)
+
+
+@_scenario
+def sft_ragged_moe_aux(seed: int) -> Scenario:
+    """And the load-balancing loss of the router is added, times 0.02."""
+    return replace(sft_ragged_moe(seed), auxiliary=0.02)
+
+
+@_scenario
 def sft_ragged_processor(seed: int) -> Scenario:
     """The checkpoint ships a multimodal processor, as those of vision models do; every row is text all the same."""
     return replace(sft_ragged(seed), processor=True)

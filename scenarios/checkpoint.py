@@ -8,13 +8,14 @@ from typing import Any
 
 from safetensors.numpy import save_file
 
-from adapters.contract import Model, Scenario, to_dict
+from adapters.contract import ROUTED, Model, Scenario, to_dict
 from scenarios import pieces, text, weights
 from scenarios.architectures import FAMILIES
 
 
-def config(model: Model) -> dict[str, Any]:
-    """`config.json` as transformers reads it."""
+def config(model: Model, auxiliary: float = 0.0) -> dict[str, Any]:
+    """`config.json` as transformers reads it. auxiliary: the coefficient of the router's load-balancing loss."""
+    routed = {"output_router_logits": auxiliary > 0, "router_aux_loss_coef": auxiliary}
     return {
         "model_type": model.architecture,
         "vocab_size": model.vocab_size,
@@ -29,6 +30,7 @@ def config(model: Model) -> dict[str, Any]:
         "torch_dtype": "float32",
         "use_cache": False,
         **FAMILIES[model.architecture].config(model),
+        **(routed if model.architecture in ROUTED else {}),
     }
 
 
@@ -51,7 +53,9 @@ def write(scenario: Scenario, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = TOKENIZERS[FAMILIES[scenario.model.architecture].tokenizer]
-    files = {"config.json": config(scenario.model)} | tokenizer(scenario.vocabulary, scenario.model.max_positions)
+    files = {"config.json": config(scenario.model, scenario.auxiliary)} | tokenizer(
+        scenario.vocabulary, scenario.model.max_positions
+    )
     if scenario.processor:
         files["preprocessor_config.json"] = PROCESSOR
         files["chat_template.json"] = {"chat_template": text.PROCESSOR_TEMPLATE}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from adapters.contract import Model
 from scenarios.architectures import FAMILIES
+from scenarios.architectures.stacked import Stacked
 from scenarios.text import uniforms
 
 _WEIGHT_STREAM = 7919  # keeps the weights' draws apart from the data's, which use the bare seed
@@ -17,6 +18,11 @@ _WEIGHT_STREAM = 7919  # keeps the weights' draws apart from the data's, which u
 def shapes(model: Model) -> dict[str, tuple[int, ...]]:
     """Name and shape of every parameter, by the names of the family's class in transformers, in its order."""
     return FAMILIES[model.architecture].shapes(model)
+
+
+def stacked(model: Model) -> dict[str, Stacked]:
+    """What some releases of transformers hold instead of several of `shapes`, by the names that it has there."""
+    return FAMILIES[model.architecture].stacked(model)
 
 
 def count(model: Model) -> int:

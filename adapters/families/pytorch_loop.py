@@ -47,6 +47,9 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     init_distributed(job)
     model = load_counting(job)
     model.to(scenario.device).train()
+    if scenario.auxiliary:
+        # The model adds this times the load-balancing loss to every micro-batch's loss, whatever divides that one.
+        model.router_aux_loss_coef = scenario.auxiliary / scenario.accumulation
     recorder.watch(model)
     wrapped, synchronised = wrap(scenario, model, world)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -95,6 +98,7 @@ def accumulate(
     """Forward and backward over the micro-batches; returns the mean loss over the tokens of the global batch.
 
     Both ways average gradients over the ranks, so each loss is divided by the tokens of the global batch / ranks.
+    Where tokens are routed, the loss holds this micro-batch's share of the load-balancing loss as well.
     """
     divisor = targets_in_step(scenario, rows, step) / world
     total = torch.zeros((), dtype=torch.float64)

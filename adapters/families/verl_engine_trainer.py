@@ -67,6 +67,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if scenario.offload_optimizer:
         return f"{name} moves an offloaded optimizer back before it steps, so it has no offload_optimizer=True"
+    if scenario.auxiliary:
+        return (
+            f"{name} computes its loss from logits and leaves out the router's (forward_step in"
+            f" workers/engine/fsdp/transformer_impl.py), whatever config.json says: no auxiliary={scenario.auxiliary:g}"
+        )
     if scenario.engine_output != "model":
         return f"{name} computes its loss from logits, so it has no engine_output={scenario.engine_output!r}"
     if scenario.optimizer.weight_decay:

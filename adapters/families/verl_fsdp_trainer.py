@@ -71,6 +71,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"{name} has no sharding={scenario.sharding!r} in its trainer for supervised training, but FSDP"
     if scenario.offload_optimizer:
         return f"{name} offloads all or nothing (model.fsdp_config.cpu_offload), so it has no offload_optimizer=True"
+    if scenario.auxiliary:
+        return f"{name} computes its loss from logits ({HERE}), so it has no auxiliary={scenario.auxiliary:g}"
     if scenario.engine_output != "model":
         return f"{name} computes its loss from logits, so it has no engine_output={scenario.engine_output!r}"
     if rule.weight_decay:

@@ -160,6 +160,8 @@ class Intent:
     max_grad_norm: Positive | None = None
     schedule: Schedule = field(default_factory=Schedule)
     precision: Precision = "fp32"
+    auxiliary: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Coefficient of the load-balancing loss of a router, the mean over the forward passes of a step."""
 
     def __post_init__(self) -> None:
         if self.windows is None:

@@ -23,6 +23,7 @@ def of_scenario(scenario: Scenario) -> Intent:
         max_grad_norm=scenario.max_grad_norm,
         schedule=Schedule(scenario.schedule, scenario.warmup_steps),
         precision=scenario.precision,
+        auxiliary=scenario.auxiliary,
     )
 
 

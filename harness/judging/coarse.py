@@ -7,6 +7,7 @@ import torch
 from harness.judging.evidence import StepEvidence
 from harness.oracle import floor, hypotheses
 from harness.oracle.floor import Floor
+from harness.oracle.weighing import weighing
 
 
 def explaining_floor(evidence: StepEvidence) -> Floor | None:
@@ -20,9 +21,8 @@ def explaining_floor(evidence: StepEvidence) -> Floor | None:
     coarse = floor.measure(evidence.right, evidence.recorded.before, torch.bfloat16)
     if evidence.residual > coarse.tolerance("residual"):
         return None
-    fit = hypotheses.compare(
-        hypotheses.weighing(evidence.right), evidence.fit.hypothesis, evidence.observed.weights, coarse
-    )
+    w = weighing(evidence.right, evidence.observed.terms)
+    fit = hypotheses.compare(w, evidence.fit.hypothesis, evidence.observed.weights, coarse)
     return coarse if fit.excess <= 1.0 and _reports_fit(evidence, coarse) else None
 
 

@@ -18,6 +18,7 @@ from harness.oracle.hypotheses import Fit, Hypothesis
 from harness.oracle.observe import Betas, Moments, Observed, betas, first_ratio, observe, second_moment_error
 from harness.oracle.other_models import OtherModel
 from harness.oracle.step import RightStep, right_step
+from harness.oracle.weighing import weighing
 from harness.traces import batch
 from harness.traces.reader import IncompleteTrace, Trace
 from scenarios import text, weights
@@ -118,8 +119,8 @@ def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
         return Betas(None, None)
     other = 1.0 - ((1.0 - rule.beta2) / ratio) ** 0.5
     for beta1, beta2 in ((rule.beta1, 1.0 - ratio * (1.0 - rule.beta1) ** 2), (other, rule.beta2)):
-        weights = observe(right.basis, moments, beta1).weights
-        if hypotheses.compare(hypotheses.weighing(right), Hypothesis(), weights, noise).excess <= 1.0:
+        seen = observe(right.terms, moments, beta1)
+        if hypotheses.compare(weighing(right, seen.terms), Hypothesis(), seen.weights, noise).excess <= 1.0:
             return Betas(beta1, beta2)
     return Betas(None, None)
 
@@ -130,7 +131,9 @@ def _allowing_padding(right: RightStep, pad: int, before: State, bases: Bases) -
     What is right does not change, but a loss mask that reaches into the padding can be told then.
     """
     conversations = [batch.with_padding(c, pad) for c in right.conversations]
-    return right_step(right.intent, right.model, right.number, conversations, before.parameters, bases)
+    return right_step(
+        right.intent, right.model, right.number, conversations, before.parameters, bases, right.conversations
+    )
 
 
 def _observed(
@@ -138,12 +141,12 @@ def _observed(
 ) -> tuple[RightStep, Observed, OtherModel | None]:
     """The step and its recovered weights; with padding allowed for, or another model, where only that explains the
     gradient."""
-    observed, allowed = observe(right.basis, recorded.moments, beta1), noise.tolerance("residual")
+    observed, allowed = observe(right.terms, recorded.moments, beta1), noise.tolerance("residual")
     if observed.residual <= allowed:
         return right, observed, None
     if any(c.padded for c in right.conversations):
         allowing = _allowing_padding(right, pad, recorded.before, bases)
-        seen = observe(allowing.basis, recorded.moments, beta1)
+        seen = observe(allowing.terms, recorded.moments, beta1)
         if seen.residual <= allowed:
             return allowing, seen, None
     other = other_models.explaining(right, recorded.moments, beta1, recorded.before.parameters, allowed, bases)
@@ -202,11 +205,13 @@ def _right(trace: Trace, intent: Intent, step: RecordedStep, bases: Bases) -> Ri
 
 def _memory(scenario: Scenario, lengths: Sequence[int]) -> int:
     """Bytes of the largest thing that weighing conversations of these lengths makes, all of it float64: the gradients
-    of all tokens; the attention of the longest conversation, backwards for each of its tokens; or the attention of all
-    conversations at once, with what its backward pass needs."""
+    of all tokens, and of what comes beside them in every pass; the attention of the longest conversation, backwards for
+    each of its tokens; or the attention of all conversations at once, with what its backward pass needs."""
     model, tokens = scenario.model, sum(lengths)
-    gradients = tokens * (weights.count(model) + tokens)
-    return 8 * max(gradients, max(lengths) ** 3 * model.heads, 4 * tokens**2 * model.heads * model.layers)
+    passes = len(lengths) if scenario.auxiliary else 0
+    gradients = (tokens + 2 * passes) * (weights.count(model) + tokens)
+    at_once = 4 * tokens**2 * model.heads * model.layers
+    return 8 * max(gradients, max(lengths) ** 3 * model.heads, at_once)
 
 
 def _weighed(
@@ -229,7 +234,7 @@ def _weighed(
         right=right,
         observed=observed,
         floor=noise,
-        fit=hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm),
+        fit=hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, observed.terms),
         betas=followed,
         used=used,
         tokens=token_weights(weighed, observed.weights),

@@ -13,12 +13,13 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from harness.oracle import forward
+from harness.oracle import auxiliary, forward
 from harness.oracle.basis import flatten
+from harness.oracle.clipping import clip_coefficient
 from harness.oracle.forward import Parameters
 from harness.oracle.observe import Moments, Observed, betas, observe, second_moment_error
 from harness.oracle.rounding import BFloat16, Draws, rounded
-from harness.oracle.step import RightStep, as_computed, clip_coefficient
+from harness.oracle.step import RightStep, as_computed
 from harness.oracle.update import TensorState, estimate
 
 DRAWS = 3
@@ -54,6 +55,8 @@ class Floor:
     update: float
     norm: float
     loss: float
+    auxiliary: float
+    """Of one forward pass's load-balancing loss: of its weight, as a share of the right one."""
 
     def tolerance(self, name: str) -> float:
         """The floor of that name times MARGIN."""
@@ -79,16 +82,20 @@ def _nudged(parameters: Parameters, generator: torch.Generator) -> dict[str, Ten
     return result
 
 
-def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Draws) -> Tensor:
-    """Losses of the joined batch as `dtype` computes them, float32 [tokens - 1]."""
+def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Losses of the joined batch as `dtype` computes them, float32 [tokens - 1], and what the terms add to its mean."""
     model = right.model
     ids, positions, first = forward.joined([c.ids for c in right.conversations])
     if dtype == torch.float32:
-        return forward.losses(leaves, model, ids, positions, first)
-    start = {name: rounded(p, draws) for name, p in leaves.items()}
-    with BFloat16(draws):
-        scores = forward.logits(start, model, ids, positions, first)
-    return forward.token_losses(scores, ids)
+        made = forward.passed(leaves, model, ids, positions, first)
+    else:
+        start = {name: rounded(p, draws) for name, p in leaves.items()}
+        with BFloat16(draws):
+            made = forward.passed(start, model, ids, positions, first)
+    beside = torch.zeros(())
+    if right.terms.names:
+        beside = (right.terms.right * auxiliary.losses(model, right.conversations, made.routers)).sum().float()
+    return forward.token_losses(made.logits, ids), beside
 
 
 def _aggregated(right: RightStep, losses: Tensor) -> Tensor:
@@ -117,9 +124,9 @@ class _Pass:
 def _pass(right: RightStep, parameters: Parameters, dtype: torch.dtype, draws: Draws) -> _Pass:
     """The right gradient and loss as `dtype` computes them."""
     leaves = {name: p.detach().float().requires_grad_() for name, p in parameters.items()}
-    losses = _losses(right, leaves, dtype, draws)
+    losses, beside = _losses(right, leaves, dtype, draws)
     predicted = torch.tensor([t > 0 for c in right.conversations for t in range(len(c.ids))])[1:]
-    loss = _aggregated(right, losses[predicted])
+    loss = _aggregated(right, losses[predicted]) + beside
     gradients = torch.autograd.grad(loss, list(leaves.values()))
     return _Pass(dict(zip(leaves, gradients, strict=True)), losses.detach()[predicted], float(loss.detach()))
 
@@ -157,7 +164,7 @@ def deviations(
     """
     intent, rule, names = right.intent, right.intent.rule, sorted(before.parameters)
     moments = _moments(before, after)
-    seen = seen or observe(right.basis, moments, rule.beta1)
+    seen = seen or observe(right.terms, moments, rule.beta1)
     found = betas(moments)
     expected = right.weights * right.clip
     deviation = (seen.weights - expected) / expected.abs().max()
@@ -188,6 +195,7 @@ def deviations(
         update=max(u.residual for u in updates),
         norm=abs(norm / right.norm - 1),
         loss=abs(loss / right.loss - 1),
+        auxiliary=float((seen.terms / (right.terms.right * right.clip) - 1).abs().max()) if right.terms.names else 0.0,
     )
 
 
@@ -231,7 +239,7 @@ def _by_conversation(right: RightStep, state: State, one: _Pass) -> Floor:
     other, so the root of the sum of their squares tells how large it could as well have been.
     """
     after = _step(right, state, one)
-    seen = observe(right.basis, _moments(state, after), right.intent.rule.beta1)
+    seen = observe(right.terms, _moments(state, after), right.intent.rule.beta1)
     found = deviations(right, state, after, one.norm, one.loss, seen)
     owners = torch.tensor([slot.conversation for slot in right.slots])
     columns = torch.tensor([slot.column for slot in right.slots])

@@ -11,16 +11,19 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from harness.intent.intent import Given, Intent, Level, Mean, Sum
-from harness.oracle import aggregation, floor, masks
+from harness.oracle import aggregation, masks
+from harness.oracle.clipping import Clipped, Parts
 from harness.oracle.floor import Floor
 from harness.oracle.masks import MASKS, Mask
-from harness.oracle.step import RightStep, clip_coefficient
+from harness.oracle.observe import Observed
+from harness.oracle.step import RightStep
+from harness.oracle.weighing import Place, Weighing, weighing
 
 Clip = Literal["right", "none", "per-rank", "before-averaging", "other"]
 """`other`: at another limit than the intended one."""
@@ -30,9 +33,6 @@ INTENDED: Intended = "intended"
 LEVELS: tuple[Level, ...] = ("token", "micro-batch", "rank", "micro-step", "row")
 CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
 """Those that need no limit to be found. The others are useless where nothing is to be clipped."""
-
-Place = tuple[int, int]
-"""Rank and micro-batch."""
 
 Base = tuple[Mask | Intended, Level | Intended, frozenset[Place]]
 """What decides weights before scale and clipping: mask, level, and what is dropped."""
@@ -97,50 +97,12 @@ class Fit:
     """float64 [columns], as the optimizer would get them."""
     norm: float
     """Gradient norm before clipping that the hypothesis implies."""
+    clips: tuple[float, ...]
+    """What each rank's gradient was multiplied by in clipping, as the hypothesis implies."""
     error: float
     """Length of predicted minus recovered weights, as a share of the right weights' length."""
     excess: float
     """Largest deviation over its tolerance, of single tokens and of rows; at most 1 fits."""
-
-
-@dataclass(frozen=True)
-class Weighing:
-    """A step's slots as arrays, so that hypotheses are products of vectors. All are [slots]."""
-
-    right: RightStep
-    trained: Tensor
-    rank: Tensor
-    group: Tensor
-    """Index of (rank, micro-batch), as in `places`."""
-    places: tuple[Place, ...]
-    row_mean: Tensor
-    """float64 [conversations, columns]: takes weights to the mean over each conversation's trained tokens."""
-
-    @property
-    def ranks(self) -> int:
-        return self.right.intent.ranks
-
-
-def weighing(right: RightStep) -> Weighing:
-    """The slots of a step as arrays."""
-    owners = [right.conversations[slot.conversation] for slot in right.slots]
-    places = tuple(sorted({c.place for c in right.conversations}))
-    return Weighing(
-        right=right,
-        trained=right.trained,
-        rank=right.places.rank,
-        group=torch.tensor([places.index(c.place) for c in owners]),
-        places=places,
-        row_mean=_row_mean(right),
-    )
-
-
-def _row_mean(right: RightStep) -> Tensor:
-    rows = floor.rows(right)
-    result = torch.zeros(len(rows), len(right.basis.losses), dtype=torch.float64)
-    for i, columns in enumerate(rows):
-        result[i, columns] = 1.0 / len(columns)
-    return result
 
 
 def named_factors(right: RightStep) -> tuple[Scale, ...]:
@@ -212,16 +174,29 @@ class Unclipped:
     """float64 [columns]."""
     by_rank: tuple[Tensor, ...]
     """What each rank contributes to `columns`."""
+    beside: tuple[Tensor, ...]
+    """As of the `Weighing`."""
 
     @cached_property
-    def norm(self) -> float:
+    def parts(self) -> Parts:
         """Of its gradient."""
-        return self.right.norm if torch.equal(self.columns, self.right.weights) else self.right.basis.norm(self.columns)
+        if self.beside:
+            return self._parts(self.columns, torch.stack(self.beside).sum(0))
+        same = torch.equal(self.columns, self.right.weights)
+        return Parts(self.right.norm if same else self.right.basis.norm(self.columns))
 
     @cached_property
-    def rank_norms(self) -> tuple[float, ...]:
-        """Norm of each rank's own gradient, before the average over the ranks divides it."""
-        return tuple(len(self.by_rank) * self.right.basis.norm(part) for part in self.by_rank)
+    def rank_parts(self) -> tuple[Parts, ...]:
+        """Of each rank's own gradient, before the average over the ranks divides it."""
+        many = len(self.by_rank)
+        if self.beside:
+            pairs = zip(self.by_rank, self.beside, strict=True)
+            return tuple(self._parts(many * part, many * beside) for part, beside in pairs)
+        return tuple(Parts(many * self.right.basis.norm(part)) for part in self.by_rank)
+
+    def _parts(self, columns: Tensor, beside: Tensor) -> Parts:
+        tokens = self.right.basis.gradient(columns)
+        return Parts(float(tokens.norm()), float(tokens @ beside), float(beside.norm()))
 
 
 def unclipped(w: Weighing, mask: Mask | Intended, level: Level | Intended, dropped: frozenset[Place]) -> Unclipped:
@@ -230,39 +205,54 @@ def unclipped(w: Weighing, mask: Mask | Intended, level: Level | Intended, dropp
     for place in dropped:
         slots = slots * (w.group != w.places.index(place))
     parts = tuple(w.right.by_column(slots * (w.rank == rank)) for rank in range(w.ranks))
-    return Unclipped(w.right, w.right.by_column(slots), parts)
+    return Unclipped(w.right, w.right.by_column(slots), parts, w.beside)
 
 
-def _clipped(base: Unclipped, factor: float, clip: Clip, limit: float | None) -> Tensor:
-    """Weights [columns] after scale and clipping at `limit`."""
+def _clipped(base: Unclipped, factor: float, clip: Clip, limit: float | None) -> list[Clipped]:
+    """How each rank's gradient is clipped at `limit`, and the norm of the whole one."""
+    many = len(base.by_rank)
     if clip == "per-rank":
-        factors = [clip_coefficient(factor * norm, limit) for norm in base.rank_norms]
-        return factor * torch.stack([f * part for f, part in zip(factors, base.by_rank, strict=True)]).sum(0)
-    if clip == "none":
-        return factor * base.columns
-    seen = factor * base.norm * (len(base.by_rank) if clip == "before-averaging" else 1)
-    return factor * clip_coefficient(seen, limit) * base.columns
+        return [parts.clipped(factor, limit) for parts in base.rank_parts]
+    return [
+        base.parts.clipped(factor, None if clip == "none" else limit, many if clip == "before-averaging" else 1)
+    ] * many
 
 
-def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) -> tuple[Tensor, float]:
-    """Weights [columns] as the optimizer would get them, and the gradient norm before clipping."""
+class Prediction(NamedTuple):
+    """What a hypothesis says of a step."""
+
+    weights: Tensor
+    """float64 [columns], as the optimizer would get them."""
+    norm: float
+    """Of the gradient before clipping."""
+    clips: tuple[float, ...]
+    """What each rank's gradient is multiplied by in clipping."""
+
+
+def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) -> Prediction:
+    """What a hypothesis says of the tokens' weights."""
     if base is None:
         base = unclipped(w, hypothesis.mask, hypothesis.level, hypothesis.dropped)
     factor = hypothesis.scale.factor
     limit = hypothesis.limit if hypothesis.clip == "other" else w.right.intent.max_grad_norm
-    return _clipped(base, factor, hypothesis.clip, limit), factor * base.norm
+    found = _clipped(base, factor, hypothesis.clip, limit)
+    clips = tuple(one.coefficient for one in found)
+    if hypothesis.clip == "per-rank":
+        each = torch.stack([c * part for c, part in zip(clips, base.by_rank, strict=True)]).sum(0)
+        return Prediction(factor * each, base.parts.clipped(factor, None).norm, clips)
+    return Prediction(factor * clips[0] * base.columns, found[0].norm, clips)
 
 
 def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
     """Hold a hypothesis against recovered weights [columns]."""
-    predicted, norm = predict(w, hypothesis, base)
+    predicted, norm, clips = predict(w, hypothesis, base)
     off = recovered - predicted
     # Weights are compared on the scale of the recovered ones: noise grows with the gradient.
     unit = float(recovered.abs().max().clamp_min(1e-300))
     by_token = float(off.abs().max()) / unit / noise.tolerance("token")
     by_row = float((w.row_mean @ off).abs().max()) / unit / noise.tolerance("row")
     error = float(off.norm() / (w.right.weights * w.right.clip).norm())
-    return Fit(hypothesis, predicted, norm, error, max(by_token, by_row))
+    return Fit(hypothesis, predicted, norm, clips, error, max(by_token, by_row))
 
 
 def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Place]:
@@ -305,13 +295,17 @@ def _levels(intent: Intent) -> list[Level | Intended]:
     return [INTENDED, *(level for level in LEVELS if level != same)]
 
 
-def explain(right: RightStep, recovered: Tensor, noise: Floor, told: float | None = None) -> Fit:
+def explain(
+    right: RightStep, recovered: Tensor, noise: Floor, told: float | None = None, terms: Tensor | None = None
+) -> Fit:
     """The simplest hypothesis that fits the recovered weights [columns], else the closest one.
+
+    terms: recovered weights [terms]; those of the right step without.
 
     Among those that do not fit, a more complicated one must halve the error to be preferred. Clipping makes factors
     alike: of equally simple ones that fit, the first is taken that implies the gradient norm that was `told`, if any.
     """
-    w = weighing(right)
+    w = weighing(right, terms)
     plain = compare(w, Hypothesis(), recovered, noise)
     if plain.excess <= 1.0:
         return plain
@@ -340,8 +334,9 @@ def _with_free_number(w: Weighing, bases: Mapping[Base, Unclipped], recovered: T
     for (mask, level, dropped), base in bases.items():
         plain = Hypothesis(mask=mask, level=level, dropped=dropped)
         factor = float(recovered @ base.columns / (base.columns @ base.columns).clamp_min(1e-300))
-        left = factor * base.norm
-        for tried in (_at_other_limit(w, plain, left, base.norm), _scaled(w, plain, factor, left)):
+        norm = base.parts.clipped(1.0, None).norm
+        left = factor * norm
+        for tried in (_at_other_limit(w, plain, left, norm), _scaled(w, plain, factor, left)):
             if tried is not None and (fit := compare(w, tried, recovered, noise, base)).excess <= 1.0:
                 return fit
     return None
@@ -369,9 +364,9 @@ def clips(right: RightStep, norm: float) -> bool:
     return limit is not None and norm > limit
 
 
-def shares(right: RightStep, recovered: Tensor, hypothesis: Hypothesis) -> dict[str, float]:
+def shares(right: RightStep, observed: Observed, hypothesis: Hypothesis) -> dict[str, float]:
     """Share of the squared deviation from the right weights that each wrong part explains, with those before it."""
-    w = weighing(right)
+    w, recovered = weighing(right, observed.terms), observed.weights
     base = float((recovered - right.weights * right.clip).square().sum())
     partial = Hypothesis()
     result: dict[str, float] = {}

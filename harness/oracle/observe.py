@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.oracle.basis import Basis
+from harness.oracle.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,10 @@ class Observed:
     """float64 [parameters], as the optimizer consumed it, clipping and all."""
     weights: Tensor
     """float64 [columns] of the basis."""
+    terms: Tensor
+    """float64 [terms]: weights of what the loss has beside its tokens."""
     rest: Tensor
-    """float64 [parameters]: what the tokens do not explain."""
+    """float64 [parameters]: what neither explains."""
 
     @property
     def norm(self) -> float:
@@ -45,7 +47,7 @@ class Observed:
 
     @property
     def residual(self) -> float:
-        """Share of the gradient's length that the tokens do not explain."""
+        """Share of the gradient's length that neither explains."""
         return float(self.rest.norm() / self.gradient.norm()) if self.norm else 0.0
 
 
@@ -54,11 +56,11 @@ def gradient(moments: Moments, beta1: float) -> Tensor:
     return (moments.first - beta1 * moments.first_before) / (1.0 - beta1)
 
 
-def observe(basis: Basis, moments: Moments, beta1: float) -> Observed:
-    """Recover the gradient of a step and the weight of every token in it."""
+def observe(terms: Terms, moments: Moments, beta1: float) -> Observed:
+    """Recover the gradient of a step, and the weight of every token and every term in it."""
     consumed = gradient(moments, beta1)
-    weights, rest = basis.solve(consumed)
-    return Observed(consumed, weights, rest)
+    solved = terms.solve(consumed)
+    return Observed(consumed, solved.weights, solved.terms, solved.rest)
 
 
 def second_moment_error(moments: Moments, beta1: float, beta2: float) -> float:

@@ -44,7 +44,8 @@ def explaining(
         if model == right.model:
             continue
         basis = bases.build(seen, model, segments)
-        observed = observe(basis, moments, beta1)
+        terms = replace(right.terms, basis=basis)
+        observed = observe(terms, moments, beta1)
         if observed.residual <= allowed:
-            return OtherModel(left_out, replace(right, basis=basis), observed)
+            return OtherModel(left_out, replace(right, basis=basis, terms=terms), observed)
     return None

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from adapters.contract import Model, Precision
 from harness.intent.intent import Given, Intent
-from harness.oracle import aggregation
+from harness.oracle import aggregation, auxiliary
 from harness.oracle.aggregation import Places
 from harness.oracle.basis import Basis, Segment
 from harness.oracle.basis_cache import Bases
+from harness.oracle.clipping import clip_coefficient
 from harness.oracle.forward import Parameters
+from harness.oracle.terms import Terms
 from harness.traces.batch import Conversation
-
-CLIP_EPS = 1e-6  # torch.nn.utils.clip_grad_norm_ and DeepSpeed's clipping both divide by norm + 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class RightStep:
     conversations: Sequence[Conversation]
     basis: Basis
     slots: tuple[Slot, ...]
+    terms: Terms
+    """What the loss has beside its tokens."""
 
     @cached_property
     def targets(self) -> int:
@@ -89,7 +91,8 @@ class RightStep:
     @cached_property
     def gradient(self) -> Tensor:
         """The right gradient before clipping: float64 [parameters], as the basis has them."""
-        return self.basis.gradient(self.weights)
+        tokens = self.basis.gradient(self.weights)
+        return tokens + self.terms.gradient(self.terms.right) if self.terms.names else tokens
 
     @cached_property
     def norm(self) -> float:
@@ -103,8 +106,8 @@ class RightStep:
 
     @cached_property
     def loss(self) -> float:
-        """Loss of the global batch, in nats: for a mean of tokens, that of the trained ones."""
-        return float(self.weights @ self.basis.losses)
+        """Loss of the global batch, in nats, and what comes beside it: of a mean, that of the trained ones."""
+        return float(self.weights @ self.basis.losses + self.terms.right @ self.terms.losses)
 
     def by_column(self, per_slot: Tensor) -> Tensor:
         """Sum a value [slots] into its columns: float64 [columns]."""
@@ -126,11 +129,6 @@ class RightStep:
         )
 
 
-def clip_coefficient(norm: float, limit: float | None) -> float:
-    """What the gradient is multiplied by when its norm is limited."""
-    return 1.0 if limit is None else min(1.0, limit / (norm + CLIP_EPS))
-
-
 def as_computed(parameters: Parameters, precision: Precision) -> dict[str, Tensor]:
     """The parameters as the forward pass saw them: the master weights rounded to the run's dtype."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -144,10 +142,12 @@ def right_step(
     conversations: Sequence[Conversation],
     parameters: Parameters,
     bases: Bases,
+    forwarded: Sequence[Conversation] | None = None,
 ) -> RightStep:
     """What step `number` should do with these conversations at these parameters (before the step).
 
     The conversations say which tokens are to be trained (`masks.wanted`).
+    forwarded: the tokens of the forward passes, if `conversations` are not just these.
     """
     segments = [Segment(c.ids) for c in conversations]
     seen = as_computed(parameters, intent.precision)
@@ -159,4 +159,5 @@ def right_step(
         for i, c in enumerate(conversations)
         for t in range(1, len(c.ids))
     )
-    return RightStep(intent, model, number, conversations, basis, slots)
+    beside = auxiliary.terms(intent, model, conversations if forwarded is None else forwarded, seen, basis)
+    return RightStep(intent, model, number, conversations, basis, slots, beside)

@@ -48,7 +48,8 @@ class TailBasis:
         """By the tensors of the tail; what is left is that of all tensors."""
         parts = self._by_tensor(gradient)
         weights = self.local.solve([parts[name] for name in self.solved]).weights
-        return weights, gradient - self.gradient(weights)
+        # What does not reach the tail, as a router's loss, is left whole.
+        return weights, gradient - self.gradient(weights) if bool(weights.any()) else gradient
 
     def gradient(self, weights: Tensor) -> Tensor:
         each = torch.autograd.grad(self.graph, list(self.parameters.values()), weights, retain_graph=True)

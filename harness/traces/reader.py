@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from adapters import contract
-from adapters.contract import Scenario
+from adapters.contract import Model, Scenario
 from harness import files
 from harness.traces import tensor_file
 from harness.traces.text_files import (
@@ -35,6 +35,7 @@ from harness.traces.text_files import (
     told,
 )
 from scenarios import weights
+from scenarios.architectures.stacked import held
 
 MAX_TRACE = 2**30
 """Bytes of all files of a trace together. Those of the scenarios have ten million."""
@@ -64,13 +65,14 @@ class Trace:
     _read: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def tensors(self, step: int, rank: int = 0) -> dict[str, Tensor]:
-        """State after `step` optimizer steps: the tensors that a trace holds, and no others. Raises UnreadableTrace."""
+        """State after `step` optimizer steps: the tensors that a trace holds, and no others, by the names of the
+        checkpoint whatever the model calls them. Raises UnreadableTrace."""
         name = contract.tensors_file(step, rank)
         if name not in self._read:
-            wanted = _tensors(self.scenario, step, rank)
-            content = read_bytes(self.folder, name, tensor_file.limit(wanted))
+            layouts = _layouts(self.scenario, step, rank)
+            content = read_bytes(self.folder, name, max(map(tensor_file.limit, layouts)))
             try:
-                self._read[name] = tensor_file.load(content, wanted)
+                self._read[name] = _apart(tensor_file.load(content, layouts), self.scenario.model)
             except tensor_file.BadTensors as error:
                 raise UnreadableTrace(
                     f"{self.folder / name} (state after step {step}) {one_line(error)}; record it again"
@@ -85,9 +87,34 @@ class Trace:
 
 def _tensors(scenario: Scenario, step: int, rank: int) -> Mapping[str, tuple[int, ...]]:
     """Name and shape of every tensor in a file. Moments are rank 0's alone, and none before the first step."""
+    return _of_all_kinds(weights.shapes(scenario.model), step, rank)
+
+
+def _of_all_kinds(shapes: tensor_file.Names, step: int, rank: int) -> Mapping[str, tuple[int, ...]]:
     kinds = ("param", "exp_avg", "exp_avg_sq") if rank == 0 and step > 0 else ("param",)
-    shapes = weights.shapes(scenario.model)
     return {f"{kind}/{name}": shape for kind in kinds for name, shape in shapes.items()}
+
+
+def _layouts(scenario: Scenario, step: int, rank: int) -> list[tensor_file.Names]:
+    """The ways in which a file may hold the tensors: as the checkpoint does, or stacked as some releases hold them."""
+    shapes, stacked = weights.shapes(scenario.model), weights.stacked(scenario.model)
+    ways = [shapes, held(shapes, stacked)] if stacked else [shapes]
+    return [_of_all_kinds(way, step, rank) for way in ways]
+
+
+def _apart(tensors: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
+    """What is stacked, taken apart: each of its parts by the name that it has in the checkpoint, to the bit."""
+    shapes, stacked = weights.shapes(model), weights.stacked(model)
+    result: dict[str, Tensor] = {}
+    for full, tensor in tensors.items():
+        kind, _, name = full.partition("/")
+        if name not in stacked:
+            result[full] = tensor
+            continue
+        parts = stacked[name].parts
+        each = tensor.reshape(len(parts), *shapes[parts[0]]).unbind()
+        result |= {f"{kind}/{part}": one for part, one in zip(parts, each, strict=True)}
+    return result
 
 
 def _lines_limit(scenario: Scenario) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from safetensors import SafetensorError
@@ -18,29 +18,34 @@ WIDEST = 8
 """Bytes of the widest number."""
 HEADER_OF_A_TENSOR = 512
 """Bytes that the header may have for each tensor, and twice that for what else it says. They take some hundred."""
+_ENTRY = {"dtype", "shape", "data_offsets"}
 DTYPES = ("F64", "F32", "F16", "BF16")
+
+Names = Mapping[str, tuple[int, ...]]
+"""Names of tensors, with their shapes."""
 
 
 class BadTensors(ValueError):
     """What is no such file; the message says what is wrong, behind its name."""
 
 
-def _header_limit(wanted: Mapping[str, tuple[int, ...]]) -> int:
+def _header_limit(wanted: Names) -> int:
     return HEADER_OF_A_TENSOR * (len(wanted) + 2)
 
 
-def limit(wanted: Mapping[str, tuple[int, ...]]) -> int:
+def limit(wanted: Names) -> int:
     """Bytes that a file of these tensors may have."""
     return LENGTH + _header_limit(wanted) + WIDEST * sum(math.prod(shape) for shape in wanted.values())
 
 
-def load(content: bytes, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """The tensors of a file, of which `wanted` has every name with its shape. Raises BadTensors.
+def load(content: bytes, layouts: Sequence[Names]) -> dict[str, Tensor]:
+    """The tensors of a file that holds all of one of these layouts: the one of which it has most. Raises BadTensors.
 
     The header is looked at before the library sees it, which makes a file of 180 MB of header into 5 GB.
     """
     try:
-        _check(_entries(content, _header_limit(wanted)), wanted)
+        entries = _entries(content, max(map(_header_limit, layouts)))
+        _check(entries, max(layouts, key=lambda wanted: len(wanted.keys() & entries.keys())))
         return load_safetensors(content)
     # KeyError: a dtype that safetensors knows and its torch half does not. RuntimeError: a size beyond torch's.
     except (SafetensorError, KeyError, RuntimeError, strict_json.BadJson) as error:
@@ -59,10 +64,12 @@ def _entries(content: bytes, most: int) -> dict[str, Any]:
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise BadTensors("is not a safetensors file: its header is no table of tensors")
     entries.pop("__metadata__", None)  # what wrote it: "format": "pt"
+    if odd := next((name for name, entry in entries.items() if entry.keys() != _ENTRY), None):
+        raise BadTensors(f"is not a safetensors file: what its header says of {odd} is not {', '.join(sorted(_ENTRY))}")
     return entries
 
 
-def _check(entries: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, tuple[int, ...]]) -> None:
+def _check(entries: Mapping[str, Mapping[str, Any]], wanted: Names) -> None:
     for name, shape in wanted.items():
         if name not in entries or entries[name].get("shape") != list(shape):
             raise BadTensors(f"has no {name} of shape {list(shape)}")

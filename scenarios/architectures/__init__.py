@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from adapters.contract import Architecture, Model
-from scenarios.architectures import gemma2, gpt2, llama, qwen
+from scenarios.architectures import gemma2, gpt2, llama, mixtral, qwen
+from scenarios.architectures.stacked import Stacked
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Family:
     """What the initial entries of a vector of that name lie around: 1 for the weights of norms, 0 for biases."""
     tokenizer: Literal["words", "pieces"] = "words"
     """As in `scenarios.text`, or in `scenarios.pieces`."""
+    stacked: Callable[[Model], dict[str, Stacked]] = lambda _: {}
+    """Parameters that some releases of transformers hold instead of several of `shapes`, by their names."""
 
 
 def _biases_around_0(name: str) -> float:
@@ -39,4 +42,5 @@ FAMILIES: Mapping[Architecture, Family] = {
     "qwen3": Family(qwen.shapes3, qwen.config3),
     "gpt2": Family(gpt2.shapes, gpt2.config, _biases_around_0),
     "gemma2": Family(gemma2.shapes, gemma2.config, lambda _: 0.0),  # its norms add 1
+    "mixtral": Family(mixtral.shapes, mixtral.config, stacked=mixtral.stacked),
 }

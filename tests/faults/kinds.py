@@ -46,6 +46,9 @@ KINDS = {
     "tied-input-lost": "tied-gradient: input",
     "softcap-left-out": "soft-cap: scores",
     "label-smoothing": "unexplained-gradient",
+    "auxiliary-scaled-by-accumulation": "auxiliary-loss: GA",
+    "auxiliary-scaled-by-world-size": "auxiliary-loss: world size",
+    "auxiliary-missing": "auxiliary-loss: missing",
 }
 
 

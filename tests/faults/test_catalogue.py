@@ -17,12 +17,22 @@ RUNNABLE = [name for name in scenarios.CATALOGUE if torch_sft.unsupported(scenar
 
 WHOLE = "sft-ragged"
 """Runs with all of its steps; the others make two, since the third is like the second."""
-FAMILIES = tuple(name for name in RUNNABLE if scenarios.get(name).model.architecture != "llama")
-FIRST = (WHOLE, "sft-ragged-decay", "sft-ragged-warmup", "sft-ragged-packed", *FAMILIES)
+FAMILIES = tuple(name for name in RUNNABLE if scenarios.get(name).model.architecture not in ("llama", "mixtral"))
+FIRST = (WHOLE, "sft-ragged-decay", "sft-ragged-warmup", "sft-ragged-packed", "sft-ragged-moe-aux", *FAMILIES)
 """What `make test-fast` plants a fault on is the first of these that shows it, unless it is like another one there."""
 
-LIKE_WHOLE = ("sft-ragged-noclip", "sft-ragged-decay", "sft-ragged-warmup")
-"""The batches and the precision of `WHOLE` under other settings of the optimizer."""
+LIKE_WHOLE = ("sft-ragged-noclip", "sft-ragged-decay", "sft-ragged-warmup", "sft-ragged-moe", "sft-ragged-moe-aux")
+"""The batches and the precision of `WHOLE` under other settings of the optimizer, or in another model."""
+ALSO = {
+    "sft-ragged-moe-aux": (
+        "keep-last",
+        "mean-of-micro-batches",
+        "scaled-by-accumulation",
+        "prompt-trained",
+        "no-clipping",
+    )
+}
+"""What is weighed, scaled and clipped beside a term that is no token's."""
 
 
 def _scenario(name: str) -> Scenario:
@@ -41,8 +51,11 @@ def _marks(name: str, fault: str) -> list[pytest.MarkDecorator]:
         return []
     if name in FAMILIES:
         return [pytest.mark.slow, pytest.mark.exhaustive]
+    if fault in ALSO.get(name, ()):
+        return [pytest.mark.slow]
     seen = [CATALOGUE[fault].hidden(_scenario(n)) is None for n in (WHOLE, name)]
-    alike = name in LIKE_WHOLE and seen[0] == seen[1]
+    no_such_loss = CATALOGUE[fault].cause == "auxiliary-loss" and not scenarios.get(name).auxiliary
+    alike = no_such_loss or (name in LIKE_WHOLE and seen[0] == seen[1])
     return [pytest.mark.slow, pytest.mark.exhaustive] if alike else [pytest.mark.slow]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.judging.checks import inputs, reported, state, update, weights
+from harness.judging.checks import auxiliary, inputs, reported, state, update, weights
 from harness.judging.evidence import StepEvidence
 from harness.verdicts.findings import Finding
 
@@ -19,6 +19,7 @@ CHECKS: tuple[Check, ...] = (
     reported.grad_norm,
     reported.learning_rate,
     weights.token_weights,
+    auxiliary.auxiliary,
     weights.residual,
     update.learning_rate,
     update.weight_decay,

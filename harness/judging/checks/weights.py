@@ -11,7 +11,8 @@ from harness.intent.words import told
 from harness.judging import coarse
 from harness.judging.evidence import StepEvidence
 from harness.oracle import floor
-from harness.oracle.hypotheses import Hypothesis, Place, masked, predict, weighing, wrong_parts
+from harness.oracle.hypotheses import Hypothesis, masked, wrong_parts
+from harness.oracle.weighing import Place, weighing
 from harness.verdicts.findings import Finding
 
 SOURCE = "floor of this step x margin"
@@ -194,8 +195,7 @@ _PARTS: dict[str, Callable[[StepEvidence, Hypothesis], Finding]] = {
 
 def _uneven(evidence: StepEvidence) -> Finding:
     """The conversation whose mean weight is farthest from what the closest hypothesis says, else the token."""
-    predicted, _ = predict(weighing(evidence.right), evidence.fit.hypothesis)
-    off = (evidence.observed.weights - predicted) * evidence.right.targets
+    off = (evidence.observed.weights - evidence.fit.predicted) * evidence.right.targets
     trained = [i for i, c in enumerate(evidence.right.conversations) if c.targets]
     worst, number = max(
         (abs(float(off[c].mean())), i) for i, c in zip(trained, floor.rows(evidence.right), strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.judging.diagnosis import inputs, reported, residual, update, upstream, weights
+from harness.judging.diagnosis import auxiliary, inputs, reported, residual, update, upstream, weights
 from harness.judging.evidence import StepEvidence
 from harness.traces.text_files import Header
 from harness.verdicts.findings import Diagnosis, Finding
@@ -16,6 +16,7 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
     found = [
         *inputs.diagnoses(findings),
         *weights.diagnoses(evidence, {f.code for f in findings}),
+        *auxiliary.diagnoses(evidence, findings),
         *residual.diagnoses(evidence, findings),
         *update.diagnoses(evidence, findings),
         *update.of_ranks(findings),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from adapters.contract import Architecture, Model
-from harness.oracle.architectures import gemma2, gpt2, llama
+from harness.oracle.architectures import gemma2, gpt2, llama, mixtral
 from harness.oracle.architectures.passed import Parameters, Passed
 
 Forward = Callable[[Parameters, Model, Tensor, Tensor, Tensor], Passed]
@@ -18,6 +18,7 @@ FORWARD: Mapping[Architecture, Forward] = {
     "qwen3": llama.passed,
     "gpt2": gpt2.passed,
     "gemma2": gemma2.passed,
+    "mixtral": mixtral.passed,
 }
 """As `harness.oracle.forward.passed`; a family that is not here has no forward pass of the oracle's own."""
 

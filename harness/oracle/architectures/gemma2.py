@@ -42,7 +42,7 @@ def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
         down = projected(parameters, f"{at}.mlp.down_proj", gated)
         x = x + _norm(parameters, model, f"{at}.post_feedforward_layernorm", down)
     hidden = _norm(parameters, model, "model.norm", x)
-    plain = through_head(parameters, embedding, hidden, Linear(f"{at}.mlp.down_proj.weight", gated, down))
+    plain = through_head(parameters, embedding, hidden, (Linear(f"{at}.mlp.down_proj.weight", gated, down),))
     return replace(plain, logits=capped(plain.logits, model.final_softcap))
 
 

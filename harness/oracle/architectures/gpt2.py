@@ -27,7 +27,7 @@ def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
         x = x + outer
     hidden = _norm(parameters, model, "transformer.ln_f", x)
     last = Linear(f"{at}.mlp.c_proj.weight", inner, outer, stored_transposed=True)
-    return through_head(parameters, embedding, hidden, last)
+    return through_head(parameters, embedding, hidden, (last,))
 
 
 def _attention(parameters: Parameters, model: Model, at: str, x: Tensor, mask: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ have these, so has the pass.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from adapters.contract import Model
@@ -20,24 +22,42 @@ from harness.oracle.architectures.blocks import (
     rotate,
     swiglu,
 )
-from harness.oracle.architectures.passed import Linear, Parameters, Passed, through_head
+from harness.oracle.architectures.passed import Fed, Linear, Parameters, Passed, through_head
+
+FeedForward = Callable[[Parameters, Model, int, Tensor], Fed]
+"""Parameters, model, number of the layer and its normed input [T, hidden]."""
 
 
 def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Passed:
     """As `harness.oracle.forward.passed`."""
+    return through(_feed_forward, parameters, model, ids, positions, first_key)
+
+
+def through(
+    feed: FeedForward, parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor
+) -> Passed:
+    """A pass through layers that are Llama's but for their feed-forward blocks."""
     embedding = parameters["model.embed_tokens.weight"]
     x, mask = looked_up(embedding, ids), allowed(first_key)
     turned = angles(model, positions, embedding.dtype)
+    every: list[Fed] = []
     for layer in range(model.layers):
         at = f"model.layers.{layer}"
         normed = rms_norm(x, parameters[f"{at}.input_layernorm.weight"], model.rms_eps)
         x = x + _attention(parameters, model, f"{at}.self_attn", normed, turned, mask)
         normed = rms_norm(x, parameters[f"{at}.post_attention_layernorm.weight"], model.rms_eps)
-        gated = swiglu(parameters, f"{at}.mlp", normed)
-        down = gated @ parameters[f"{at}.mlp.down_proj.weight"].T
-        x = x + down
+        every.append(feed(parameters, model, layer, normed))
+        x = x + every[-1].output
     hidden = rms_norm(x, parameters["model.norm.weight"], model.rms_eps)
-    return through_head(parameters, embedding, hidden, Linear(f"{at}.mlp.down_proj.weight", gated, down))
+    routers = tuple(fed.router for fed in every if fed.router is not None)
+    return through_head(parameters, embedding, hidden, every[-1].linears, routers)
+
+
+def _feed_forward(parameters: Parameters, model: Model, layer: int, x: Tensor) -> Fed:
+    at = f"model.layers.{layer}.mlp"
+    gated = swiglu(parameters, at, x)
+    down = gated @ parameters[f"{at}.down_proj.weight"].T
+    return Fed(down, (Linear(f"{at}.down_proj.weight", gated, down),))
 
 
 def _attention(

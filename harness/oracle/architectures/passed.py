@@ -30,6 +30,18 @@ HEAD = "lm_head.weight"
 
 
 @dataclass(frozen=True)
+class Fed:
+    """What the feed-forward block of one layer made of T tokens."""
+
+    output: Tensor
+    """[T, hidden]."""
+    linears: tuple[Linear, ...]
+    """The linear layers that end in it."""
+    router: Tensor | None = None
+    """[T, experts]: logits by which each token was routed; None where the block routes nothing."""
+
+
+@dataclass(frozen=True)
 class Passed:
     """What a pass of one sequence of T tokens has made, in the parameters' dtype."""
 
@@ -39,11 +51,19 @@ class Passed:
     """[T, vocabulary]."""
     linears: tuple[Linear, ...]
     """Layers by which the tail basis tells tokens apart: one at least."""
+    routers: tuple[Tensor, ...] = ()
+    """[T, experts] for each layer that routes: the router's logits."""
 
 
-def through_head(parameters: Parameters, embedding: Tensor, hidden: Tensor, last: Linear) -> Passed:
-    """What the head makes of `hidden`, `last` being the layer before it: without a head of its own, the embedding."""
+def through_head(
+    parameters: Parameters,
+    embedding: Tensor,
+    hidden: Tensor,
+    last: tuple[Linear, ...],
+    routers: tuple[Tensor, ...] = (),
+) -> Passed:
+    """What the head makes of `hidden`, `last` being the layers before it: without a head of its own, the embedding."""
     if HEAD not in parameters:  # its gradient is also that of the input
-        return Passed(hidden, hidden @ embedding.T, (last,))
+        return Passed(hidden, hidden @ embedding.T, last, routers)
     logits = hidden @ parameters[HEAD].T
-    return Passed(hidden, logits, (last, Linear(HEAD, hidden, logits)))
+    return Passed(hidden, logits, (*last, Linear(HEAD, hidden, logits)), routers)

@@ -18,6 +18,7 @@ from harness.judging.evidence import StepEvidence
 from harness.oracle import hypotheses
 from harness.oracle.basis_cache import BasisCache
 from harness.oracle.hypotheses import LEVELS, Hypothesis, Level
+from harness.oracle.weighing import weighing
 from tests.faults import expected
 
 
@@ -55,10 +56,10 @@ def test_a_mask_that_has_no_name_is_told_by_the_marks(right: StepEvidence, data:
     ]
     conversations = [replace(c, marked=m) for c, m in zip(step.conversations, marked, strict=True)]
     step = replace(step, conversations=conversations)
-    w = hypotheses.weighing(step)
+    w = weighing(step)
     if not bool(hypotheses.masked(w, "as-marked").any()):
         return
-    recovered, _ = hypotheses.predict(w, Hypothesis(mask="as-marked"))
+    recovered = hypotheses.predict(w, Hypothesis(mask="as-marked")).weights
     found = hypotheses.explain(step, recovered, right.floor)
     assert found.excess <= 1.0
     assert torch.allclose(found.predicted, recovered, atol=1e-5 * float(recovered.abs().max()))

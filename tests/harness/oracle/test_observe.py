@@ -14,6 +14,7 @@ from adapters.contract import Model
 from harness.oracle.basis import Segment
 from harness.oracle.full_basis import build
 from harness.oracle.observe import Betas, Moments, betas, gradient, observe, second_moment_error
+from harness.oracle.terms import none
 from scenarios import weights
 
 SIZE = 1000
@@ -88,14 +89,14 @@ def test_a_step_gives_its_tokens_weights_back() -> None:
     right = torch.tensor([0.25, 0.0, 0.5, 0.25, 1.0, 0.0], dtype=torch.float64)
     consumed = right @ basis.matrix
     before = torch.randn(len(consumed), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    seen = observe(basis, Moments(before, 0.9 * before + 0.1 * consumed, before, before), 0.9)
+    seen = observe(none(basis), Moments(before, 0.9 * before + 0.1 * consumed, before, before), 0.9)
     assert (seen.weights - right).abs().max() < 1e-9
     assert seen.residual < 1e-9
     assert seen.norm == pytest.approx(float(consumed.norm()))
     foreign = torch.randn(len(consumed), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     foreign -= basis.solve(foreign)[0] @ basis.matrix
     foreign *= consumed.norm() / foreign.norm()
-    leaked = observe(basis, Moments(before, 0.9 * before + 0.1 * (consumed + foreign), before, before), 0.9)
+    leaked = observe(none(basis), Moments(before, 0.9 * before + 0.1 * (consumed + foreign), before, before), 0.9)
     assert leaked.residual == pytest.approx(0.5**0.5, rel=1e-6)
     zero = torch.zeros_like(consumed)
-    assert observe(basis, Moments(zero, zero, zero, zero), 0.9).residual == 0.0
+    assert observe(none(basis), Moments(zero, zero, zero, zero), 0.9).residual == 0.0

@@ -23,6 +23,7 @@ MODELS = {
     "untied": UNTIED,
     "tied": replace(UNTIED, tied_embeddings=True),
     "one layer": replace(UNTIED, layers=1),
+    "routed": replace(UNTIED, architecture="mixtral", experts=4, experts_per_token=2, intermediate_size=12),
     "qwen2": replace(UNTIED, architecture="qwen2", tied_embeddings=True),
     "qwen3": replace(UNTIED, architecture="qwen3"),
     "gpt2": GPT2,

@@ -161,15 +161,30 @@ def test_a_file_of_what_is_wanted_is_loaded() -> None:
     tensors = {"a": torch.rand(2, 3), "b": torch.rand(4).double()}
     content = save(tensors, {"format": "pt"})
     assert len(content) <= tensor_file.limit(WANTED)
-    loaded = tensor_file.load(content, WANTED)
+    loaded = tensor_file.load(content, [WANTED])
     assert loaded.keys() == tensors.keys()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+
+
+STACKED = {"a": (2, 3), "every-b": (2, 4)}
+
+
+@pytest.mark.parametrize("held", [WANTED, STACKED])
+def test_a_file_may_hold_either_of_two_layouts_and_no_mixture(held: dict[str, tuple[int, ...]]) -> None:
+    tensors = {name: torch.rand(shape) for name, shape in held.items()}
+    loaded = tensor_file.load(save(tensors), [WANTED, STACKED])
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+    both = save({**tensors, **{n: torch.rand(s) for n, s in (WANTED | STACKED).items() if n not in tensors}})
+    with pytest.raises(tensor_file.BadTensors, match=r"holds (b|every-b), which is no tensor"):
+        tensor_file.load(both, [WANTED, STACKED])
+    with pytest.raises(tensor_file.BadTensors, match=f"has no {list(held)[1]} of shape"):
+        tensor_file.load(save({**tensors, list(held)[1]: torch.rand(7)}), [WANTED, STACKED])
 
 
 def test_a_header_of_180_mb_does_not_reach_the_library() -> None:
     content = (180 * 10**6).to_bytes(8, "little") + b"{" + b" " * (180 * 10**6)
     with pytest.raises(tensor_file.BadTensors, match="its header has 180000000 bytes, at most 2048 are read"):
-        tensor_file.load(content, WANTED)
+        tensor_file.load(content, [WANTED])
 
 
 def test_a_mean_of_squares_below_zero(trace: Path, bases: BasisCache) -> None:
