@@ -72,6 +72,7 @@ def calls(path: Path) -> Iterator[str]:
 
 PRINTING = {"print", "typer.echo", "typer.secho", "click.echo", "Console", "rich.print", "sys.stdout.write"}
 ELSEWHERE = {
+    "harness/__main__.py": "one line of ours, where the command line is not there yet",
     "harness/bench.py": "a tool of its own, for who works on Lockstep",
     "harness/environments/interpreter.py": "a text that another interpreter runs",
     "reports/markdown.py": "draws into a page, line by line",
