@@ -6,19 +6,29 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from adapters.contract import Optimizer, Scenario
+from adapters.contract import Optimizer
 from harness.judging.recorded_step import NonFinite, RecordedStep, check_states, recorded_steps
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
+from harness.judging.weigher import Weigher
 from harness.oracle import floor, hypotheses
-from harness.oracle.basis_cache import Bases
-from harness.oracle.floor import Floor, State
+from harness.oracle.floor import Floor
 from harness.oracle.hypotheses import Fit, Hypothesis
-from harness.oracle.observe import Betas, Moments, Observed, betas, first_ratio, observe, second_moment_error
-from harness.oracle.step import RightStep, right_step
+from harness.oracle.observe import (
+    Betas,
+    Moments,
+    Observed,
+    betas,
+    first_ratio,
+    gradient,
+    observe,
+    second_moment_error,
+)
+from harness.oracle.step import RightStep
 from harness.traces import batch
 from harness.traces.reader import IncompleteTrace, Trace
-from scenarios import text, weights
+from harness.verdicts import questions
+from scenarios import text
 
 __all__ = ["NonFinite", "StepEvidence", "gather"]
 
@@ -43,6 +53,8 @@ class StepEvidence:
     """The scenario's optimizer, with betas as recovered where they are not the scenario's."""
     tokens: TokenWeights
     update: UpdateRule
+    open: tuple[str, ...] = ()
+    """Keys of `harness.verdicts.questions.OPEN`: what could not be asked of this step."""
 
     @property
     def step(self) -> int:
@@ -109,36 +121,38 @@ def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
     other = 1.0 - ((1.0 - rule.beta2) / ratio) ** 0.5
     for beta1, beta2 in ((rule.beta1, 1.0 - ratio * (1.0 - rule.beta1) ** 2), (other, rule.beta2)):
         weights = observe(right.basis, moments, beta1).weights
-        if hypotheses.compare(hypotheses.weighing(right), Hypothesis(), weights, noise).excess <= 1.0:
+        if hypotheses.compare(hypotheses.weighing(right, noise), Hypothesis(), weights, noise).excess <= 1.0:
             return Betas(beta1, beta2)
     return Betas(None, None)
 
 
-def _allowing_padding(right: RightStep, before: State, bases: Bases) -> RightStep:
+def _allowing_padding(right: RightStep, recorded: RecordedStep, by: Weigher) -> RightStep:
     """The same step with the first token of the padding behind each conversation as a token that has its gradient.
 
     What is right does not change, but a loss mask that reaches into the padding can be told then.
     """
     pad = right.scenario.vocabulary.index(text.PAD)
     conversations = [batch.with_padding(c, pad) for c in right.conversations]
-    return right_step(right.scenario, right.number, conversations, before.parameters, bases)
+    return by.right(recorded, conversations)
 
 
 def _observed(
-    right: RightStep, moments: Moments, beta1: float, before: State, noise: Floor, bases: Bases
+    plain: RightStep, recorded: RecordedStep, beta1: float, noise: Floor, by: Weigher
 ) -> tuple[RightStep, Observed]:
     """The step and its recovered weights; with padding allowed for where only that explains the gradient."""
-    observed = observe(right.basis, moments, beta1)
+    consumed = gradient(recorded.moments, beta1)
+    right = by.consuming(plain, consumed)
+    observed = observe(right.basis, recorded.moments, beta1)
     if observed.residual > noise.tolerance("residual") and any(c.padded for c in right.conversations):
-        allowing = _allowing_padding(right, before, bases)
-        seen = observe(allowing.basis, moments, beta1)
+        allowing = by.consuming(_allowing_padding(right, recorded, by), consumed)
+        seen = observe(allowing.basis, recorded.moments, beta1)
         if seen.residual <= noise.tolerance("residual"):
             return allowing, seen
     return right, observed
 
 
-def gather(trace: Trace, bases: Bases, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
-    """Weigh every step of a trace, by bases of one kind and a floor of so many draws a step.
+def gather(trace: Trace, by: Weigher, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
+    """Weigh every step of a trace, and measure a floor of so many draws a step.
 
     Raises IncompleteTrace if tensors or batches that are needed are not there, NonFinite, and UnreadableTrace.
     """
@@ -147,7 +161,7 @@ def gather(trace: Trace, bases: Bases, draws: int = floor.DRAWS) -> tuple[StepEv
     steps = list(recorded_steps(trace))
     if not steps:
         return ()
-    rights = [_right(trace, step, bases) for step in steps]
+    rights = [_right(trace, step, by) for step in steps]
     noise = floor.worst(
         [floor.measure(right, step.before, draws=draws) for right, step in zip(rights, steps, strict=True)]
     )
@@ -156,47 +170,42 @@ def gather(trace: Trace, bases: Bases, draws: int = floor.DRAWS) -> tuple[StepEv
         found = [_first_betas(rights[0], steps[0].moments, noise)]
     used = _used(scenario.optimizer, found, noise)
     return tuple(
-        _weighed(step, right, followed, used, noise, bases)
+        _weighed(step, right, followed, used, noise, by)
         for step, right, followed in zip(steps, rights, found, strict=True)
     )
 
 
-def _right(trace: Trace, step: RecordedStep, bases: Bases) -> RightStep:
+def _right(trace: Trace, step: RecordedStep, by: Weigher) -> RightStep:
     """What the step should have done with the tokens that the model received. Raises IncompleteTrace."""
     received = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
     if not any(c.targets for c in received):
         raise IncompleteTrace(f"no trained token was recorded for step {step.number}")
-    if (needed := _memory(trace.scenario, [len(c.ids) for c in received])) > MAX_MEMORY:
+    if (needed := by.memory([len(c.ids) for c in received])) > MAX_MEMORY:
         raise IncompleteTrace(
             f"the tokens of step {step.number} take {needed / 2**30:.0f} GiB to weigh, and the judge takes at most"
             f" {MAX_MEMORY / 2**30:.0f}"
         )
-    return right_step(trace.scenario, step.number, received, step.before.parameters, bases)
-
-
-def _memory(scenario: Scenario, lengths: Sequence[int]) -> int:
-    """Bytes of the largest thing that weighing conversations of these lengths makes, all of it float64: the gradients
-    of all tokens; the attention of the longest conversation, backwards for each of its tokens; or the attention of all
-    conversations at once, with what its backward pass needs."""
-    model, tokens = scenario.model, sum(lengths)
-    gradients = tokens * (weights.count(model) + tokens)
-    return 8 * max(gradients, max(lengths) ** 3 * model.heads, 4 * tokens**2 * model.heads * model.layers)
+    return by.right(step, received)
 
 
 def _weighed(
-    recorded: RecordedStep, plain: RightStep, followed: Betas, used: Optimizer, noise: Floor, bases: Bases
+    recorded: RecordedStep, plain: RightStep, followed: Betas, used: Optimizer, noise: Floor, by: Weigher
 ) -> StepEvidence:
     """The step with all that is recovered of it."""
-    right, observed = _observed(plain, recorded.moments, used.beta1, recorded.before, noise, bases)
+    right, observed = _observed(plain, recorded, used.beta1, noise, by)
+    fit = hypotheses.explain(right, observed.weights, noise)
+    tokens = token_weights(right, observed.weights, floor.told(right, noise))
+    short = () if bool(tokens.told.all()) else (questions.TOKENS,)
     rate = right.scenario.learning_rate_at(right.number)
     return StepEvidence(
         recorded=recorded,
         right=right,
         observed=observed,
         floor=noise,
-        fit=hypotheses.explain(right, observed.weights, noise),
+        fit=fit,
         betas=followed,
         used=used,
-        tokens=token_weights(right, observed.weights),
+        tokens=tokens,
         update=update_rule(recorded.states, used, recorded.number, rate, noise),
+        open=(*by.open(fit), *short),
     )

@@ -11,11 +11,15 @@ from harness.judging import evidence
 from harness.judging.checks import CHECKS
 from harness.judging.diagnosis.diagnose import diagnose
 from harness.judging.evidence import NonFinite, StepEvidence
+from harness.judging.weigher import ByForward, ByRecording
+from harness.oracle.architectures import FORWARD
 from harness.oracle.basis_cache import Bases, BasisCache
 from harness.traces import reader, text_files
+from harness.traces.batch import Conversation
 from harness.traces.reader import IncompleteTrace, Trace
 from harness.traces.text_files import Header, UnreadableTrace
 from harness.verdicts.findings import Diagnosis, Finding
+from harness.verdicts.questions import OPEN
 
 SINGULAR = 1e6
 """Condition number of A from which on weights are not recovered to the floor any more."""
@@ -31,6 +35,11 @@ class Judgement:
     findings: tuple[Finding, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
     steps: tuple[StepEvidence, ...] = ()
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """What could not be asked of the run: keys of `harness.verdicts.questions.OPEN`, in its order."""
+        return tuple(question for question in OPEN if any(question in step.open for step in self.steps))
 
 
 def judge(folder: Path, cache: BasisCache | None = None) -> Judgement:
@@ -55,17 +64,28 @@ def _weigh(trace: Trace, cache: BasisCache) -> Judgement:
     """Quickly at first; where that finds anything, once more with all that the oracle has.
 
     What passes quickly is right: the same equations, a residual over every parameter, and tolerances that more draws
-    of the floor only make larger.
+    of the floor only make larger. A model that the oracle has no forward pass of is judged by its recording alone.
     """
-    quick = _check(trace, evidence.gather(trace, Bases("tail", cache), draws=1))
-    return quick if not quick.findings else _check(trace, evidence.gather(trace, Bases("full", cache)))
+    scenario = trace.scenario
+    if scenario.model.architecture not in FORWARD:
+        return by_recording(trace)
+    quick = check(trace, evidence.gather(trace, ByForward(scenario, Bases("tail", cache)), draws=1))
+    return (
+        quick if not quick.findings else check(trace, evidence.gather(trace, ByForward(scenario, Bases("full", cache))))
+    )
+
+
+def by_recording(trace: Trace) -> Judgement:
+    """By what was recorded alone, whatever forward pass the oracle has. Raises what `evidence.gather` does."""
+    return check(trace, evidence.gather(trace, ByRecording(trace)))
 
 
 def _failed(header: Header | None, scenario: Scenario | None, code: str, message: str) -> Judgement:
     return Judgement(header, scenario, (Finding(code, message),))
 
 
-def _check(trace: Trace, steps: tuple[StepEvidence, ...]) -> Judgement:
+def check(trace: Trace, steps: tuple[StepEvidence, ...]) -> Judgement:
+    """Run every check on the evidence of a trace, and name the causes."""
     findings = _missing(trace, steps)
     for step in steps:
         for check in CHECKS:
@@ -103,7 +123,30 @@ def _missing(trace: Trace, steps: tuple[StepEvidence, ...]) -> list[Finding]:
         for s in steps
         if not s.condition <= SINGULAR
     ]
-    return findings
+    return [*findings, *(_untold(s) for s in steps if _silent(s))]
+
+
+def _silent(step: StepEvidence) -> list[Conversation]:
+    """Conversations of whose trained tokens none has a gradient that is long enough to tell its weight."""
+    told = {
+        slot.conversation
+        for slot, known in zip(step.right.slots, step.tokens.told, strict=True)
+        if slot.trained and known
+    }
+    return [c for i, c in enumerate(step.right.conversations) if c.targets and i not in told]
+
+
+def _untold(step: StepEvidence) -> Finding:
+    silent = _silent(step)
+    return Finding(
+        "run.incomplete",
+        f"the gradients of all trained tokens of {len(silent)} of {len(step.right.conversations)} conversations of step"
+        f" {step.step} are too short to tell what they weigh: row {silent[0].row} (rank {silent[0].rank}, micro-batch"
+        f" {silent[0].micro_batch}) first",
+        step=step.step,
+        rank=silent[0].rank,
+        micro_batch=silent[0].micro_batch,
+    )
 
 
 def _crashed(name: str, error: Exception, step: int | None) -> Finding:

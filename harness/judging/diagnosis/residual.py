@@ -13,6 +13,7 @@ from harness.oracle import full_basis
 from harness.oracle.basis import Segment, flatten
 from harness.oracle.step import as_computed
 from harness.traces.batch import Conversation
+from harness.verdicts import questions
 from harness.verdicts.findings import Diagnosis, Finding
 
 
@@ -38,7 +39,7 @@ def _left_beside(evidence: StepEvidence, column: Tensor) -> tuple[float, float]:
         return evidence.residual, 0.0
     factor = float(evidence.observed.rest @ outside) / size
     rest = evidence.observed.rest - factor * outside
-    return float(rest.norm()) / evidence.norm_used, factor
+    return float(rest.norm()) / evidence.observed.asked, factor
 
 
 def _stale(evidence: StepEvidence, previous: StepEvidence | None) -> Cause | None:
@@ -75,7 +76,7 @@ def _leak(evidence: StepEvidence) -> Cause | None:
     sequences: dict[tuple[int, int, int], list[Conversation]] = {}
     for c in evidence.right.conversations:
         sequences.setdefault((c.rank, c.micro_batch, c.sequence), []).append(c)
-    if all(len(s) == 1 for s in sequences.values()):
+    if all(len(s) == 1 for s in sequences.values()) or questions.ATTENTION in evidence.open:
         return None
     scenario = evidence.right.scenario
     segments = [_joined(s) for s in sequences.values()]
