@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.contract import Architecture, Model
-from scenarios.architectures import llama
+from scenarios.architectures import llama, stablelm
 
 
 @dataclass(frozen=True)
@@ -28,4 +28,5 @@ class Family:
 
 FAMILIES: Mapping[Architecture, Family] = {
     "llama": Family(llama.shapes, llama.config),
+    "stablelm": Family(stablelm.shapes, stablelm.config, stablelm.around),
 }
