@@ -21,7 +21,7 @@ def explaining_floor(evidence: StepEvidence) -> Floor | None:
     if evidence.residual > coarse.tolerance("residual"):
         return None
     fit = hypotheses.compare(
-        hypotheses.weighing(evidence.right), evidence.fit.hypothesis, evidence.observed.weights, coarse
+        hypotheses.weighing(evidence.right, coarse), evidence.fit.hypothesis, evidence.observed.weights, coarse
     )
     return coarse if fit.excess <= 1.0 and _reports_fit(evidence, coarse) else None
 

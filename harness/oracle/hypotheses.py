@@ -20,6 +20,7 @@ from harness.intent.intent import Given, Intent, Level, Mean, Sum
 from harness.oracle import aggregation, floor, masks
 from harness.oracle.floor import Floor
 from harness.oracle.masks import MASKS, Mask
+from harness.oracle.recorded_basis import RecordedBasis
 from harness.oracle.step import RightStep, clip_coefficient
 
 Clip = Literal["right", "none", "per-rank", "before-averaging", "other"]
@@ -114,15 +115,19 @@ class Weighing:
     """Index of (rank, micro-batch), as in `places`."""
     places: tuple[Place, ...]
     row_mean: Tensor
-    """float64 [conversations, columns]: takes weights to the mean over each conversation's trained tokens."""
+    """float64 [conversations, columns]: takes weights to the mean over each conversation's trained tokens, those that
+    can be told."""
+    told: Tensor
+    """bool [columns]: whose weights can be told. No other is held against anything."""
 
     @property
     def ranks(self) -> int:
         return self.right.intent.ranks
 
 
-def weighing(right: RightStep) -> Weighing:
-    """The slots of a step as arrays."""
+def weighing(right: RightStep, noise: Floor) -> Weighing:
+    """The slots of a step as arrays; `noise` tells which tokens' weights can be told."""
+    told = floor.told(right, noise)
     owners = [right.conversations[slot.conversation] for slot in right.slots]
     places = tuple(sorted({c.place for c in right.conversations}))
     return Weighing(
@@ -131,16 +136,18 @@ def weighing(right: RightStep) -> Weighing:
         rank=right.places.rank,
         group=torch.tensor([places.index(c.place) for c in owners]),
         places=places,
-        row_mean=_row_mean(right),
+        row_mean=_row_mean(right, told),
+        told=told,
     )
 
 
-def _row_mean(right: RightStep) -> Tensor:
+def _row_mean(right: RightStep, told: Tensor) -> Tensor:
     rows = floor.rows(right)
     result = torch.zeros(len(rows), len(right.basis.losses), dtype=torch.float64)
     for i, columns in enumerate(rows):
-        result[i, columns] = 1.0 / len(columns)
-    return result
+        result[i, columns] = 1.0
+    result = result * told
+    return result / result.sum(1, keepdim=True).clamp_min(1.0)
 
 
 def named_factors(right: RightStep) -> tuple[Scale, ...]:
@@ -221,7 +228,10 @@ class Unclipped:
     @cached_property
     def rank_norms(self) -> tuple[float, ...]:
         """Norm of each rank's own gradient, before the average over the ranks divides it."""
-        return tuple(len(self.by_rank) * self.right.basis.norm(part) for part in self.by_rank)
+        basis = self.right.basis
+        if isinstance(basis, RecordedBasis):
+            return basis.rank_norms(self.by_rank, self.right.intent.max_grad_norm)
+        return tuple(len(self.by_rank) * basis.norm(part) for part in self.by_rank)
 
 
 def unclipped(w: Weighing, mask: Mask | Intended, level: Level | Intended, dropped: frozenset[Place]) -> Unclipped:
@@ -256,9 +266,9 @@ def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) 
 def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
     """Hold a hypothesis against recovered weights [columns]."""
     predicted, norm = predict(w, hypothesis, base)
-    off = recovered - predicted
+    off = (recovered - predicted) * w.told
     # Weights are compared on the scale of the recovered ones: noise grows with the gradient.
-    unit = float(recovered.abs().max().clamp_min(1e-300))
+    unit = float((recovered * w.told).abs().max().clamp_min(1e-300))
     by_token = float(off.abs().max()) / unit / noise.tolerance("token")
     by_row = float((w.row_mean @ off).abs().max()) / unit / noise.tolerance("row")
     error = float(off.norm() / (w.right.weights * w.right.clip).norm())
@@ -270,12 +280,13 @@ def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Pl
 
     In a coarse dtype a small weight looks like none, so this is a suspicion.
     """
-    per_slot = recovered[torch.tensor([slot.column for slot in w.right.slots])].abs()
+    columns = torch.tensor([slot.column for slot in w.right.slots])
+    per_slot, trained = (recovered * w.told)[columns].abs(), w.trained & w.told[columns]
     limit = float(per_slot.max()) * max(noise.tolerance("token"), 1e-6)
     silent = frozenset(
         place
         for i, place in enumerate(w.places)
-        if bool((w.trained & (w.group == i)).any()) and float(per_slot[w.trained & (w.group == i)].max()) <= limit
+        if bool((trained & (w.group == i)).any()) and float(per_slot[trained & (w.group == i)].max()) <= limit
     )
     return silent if len(silent) < len(w.places) else frozenset()
 
@@ -311,7 +322,7 @@ def explain(right: RightStep, recovered: Tensor, noise: Floor, told: float | Non
     Among those that do not fit, a more complicated one must halve the error to be preferred. Clipping makes factors
     alike: of equally simple ones that fit, the first is taken that implies the gradient norm that was `told`, if any.
     """
-    w = weighing(right)
+    w = weighing(right, noise)
     plain = compare(w, Hypothesis(), recovered, noise)
     if plain.excess <= 1.0:
         return plain
@@ -339,7 +350,8 @@ def _with_free_number(w: Weighing, bases: Mapping[Base, Unclipped], recovered: T
     with it; None if none does, for then it would fit noise."""
     for (mask, level, dropped), base in bases.items():
         plain = Hypothesis(mask=mask, level=level, dropped=dropped)
-        factor = float(recovered @ base.columns / (base.columns @ base.columns).clamp_min(1e-300))
+        seen = base.columns * w.told
+        factor = float(recovered @ seen / (seen @ seen).clamp_min(1e-300))
         left = factor * base.norm
         for tried in (_at_other_limit(w, plain, left, base.norm), _scaled(w, plain, factor, left)):
             if tried is not None and (fit := compare(w, tried, recovered, noise, base)).excess <= 1.0:
@@ -369,15 +381,15 @@ def clips(right: RightStep, norm: float) -> bool:
     return limit is not None and norm > limit
 
 
-def shares(right: RightStep, recovered: Tensor, hypothesis: Hypothesis) -> dict[str, float]:
+def shares(right: RightStep, recovered: Tensor, hypothesis: Hypothesis, noise: Floor) -> dict[str, float]:
     """Share of the squared deviation from the right weights that each wrong part explains, with those before it."""
-    w = weighing(right)
-    base = float((recovered - right.weights * right.clip).square().sum())
+    w = weighing(right, noise)
+    base = float(((recovered - right.weights * right.clip) * w.told).square().sum())
     partial = Hypothesis()
     result: dict[str, float] = {}
     for name in wrong_parts(hypothesis):
         partial = replace(partial, **{name: getattr(hypothesis, name)}, limit=hypothesis.limit)
-        rest = float((recovered - predict(w, partial)[0]).square().sum())
+        rest = float(((recovered - predict(w, partial)[0]) * w.told).square().sum())
         result[name] = max(0.0, 1.0 - rest / base) if base else 0.0
     return result
 

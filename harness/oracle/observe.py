@@ -37,7 +37,9 @@ class Observed:
     weights: Tensor
     """float64 [columns] of the basis."""
     rest: Tensor
-    """float64 [parameters]: what the tokens do not explain."""
+    """float64 [parameters]: what the tokens do not explain, of what they are asked to."""
+    asked: float
+    """Length of the part of the gradient that they are asked to explain; all of it where a basis has all equations."""
 
     @property
     def norm(self) -> float:
@@ -46,7 +48,7 @@ class Observed:
     @property
     def residual(self) -> float:
         """Share of the gradient's length that the tokens do not explain."""
-        return float(self.rest.norm() / self.gradient.norm()) if self.norm else 0.0
+        return float(self.rest.norm()) / self.asked if self.asked else 0.0
 
 
 def gradient(moments: Moments, beta1: float) -> Tensor:
@@ -58,7 +60,7 @@ def observe(basis: Basis, moments: Moments, beta1: float) -> Observed:
     """Recover the gradient of a step and the weight of every token in it."""
     consumed = gradient(moments, beta1)
     weights, rest = basis.solve(consumed)
-    return Observed(consumed, weights, rest)
+    return Observed(consumed, weights, rest, basis.told_by(consumed))
 
 
 def second_moment_error(moments: Moments, beta1: float, beta2: float) -> float:

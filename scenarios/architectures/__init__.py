@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from adapters.contract import Architecture, Model
-from scenarios.architectures import gemma2, gpt2, llama, qwen
+from scenarios.architectures import gemma2, gpt2, llama, qwen, stablelm
 
 
 @dataclass(frozen=True)
@@ -39,4 +39,5 @@ FAMILIES: Mapping[Architecture, Family] = {
     "qwen3": Family(qwen.shapes3, qwen.config3),
     "gpt2": Family(gpt2.shapes, gpt2.config, _biases_around_0),
     "gemma2": Family(gemma2.shapes, gemma2.config, lambda _: 0.0),  # its norms add 1
+    "stablelm": Family(stablelm.shapes, stablelm.config, stablelm.around),
 }

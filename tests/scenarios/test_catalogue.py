@@ -29,6 +29,7 @@ HASHES = {
     "sft-ragged-bf16": "5427f5ac39dbca86",
     "sft-ragged-pairs": "995490d554ada256",
     "sft-ragged-processor": "f6797381be62874b",
+    "sft-ragged-stablelm": "68e84d6c347ab992",
     "sft-ragged-zero1": "927f8d5ee86268e6",
     "sft-ragged-zero2": "9467b76b625fcae8",
     "sft-ragged-zero2-bare-loss": "f33a9fa2a9f56549",
