@@ -46,7 +46,7 @@ Precision = Literal["fp32", "bf16"]
 Schedule = Literal["constant", "linear-warmup"]
 EngineOutput = Literal["model", "loss"]
 RowFormat = Literal["conversation", "prompt-completion"]
-Architecture = Literal["llama", "qwen2", "qwen3", "gpt2", "gemma2", "mixtral"]
+Architecture = Literal["llama", "qwen2", "qwen3", "gpt2", "gemma2", "mixtral", "stablelm"]
 """Families of models, by what transformers calls their `model_type`."""
 
 ROUTED: frozenset[Architecture] = frozenset({"mixtral"})
@@ -380,6 +380,15 @@ def tensors_file(step: int, rank: int = 0) -> str:
     Rank 0 holds `param/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME`, unsharded; other ranks `param/NAME` only.
     """
     return f"tensors/step-{step:04d}.safetensors" if rank == 0 else f"tensors/step-{step:04d}-r{rank:02d}.safetensors"
+
+
+def hidden_file(step: int, rank: int = 0) -> str:
+    """What the model's output head was given in optimizer step `step` (from 0), as far as it could be told.
+
+    `hidden/MMMM` is that of micro-batch MMMM: [positions, hidden size], in the framework's own dtype; a position for
+    every token that is no padding and has another one behind it in its row, row by row.
+    """
+    return f"tensors/hidden-{step:04d}-r{rank:02d}.safetensors"
 
 
 def encode_float(value: float | None) -> float | str | None:

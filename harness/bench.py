@@ -240,16 +240,31 @@ def measure(environment: Environment, folder: Path, runs: int) -> dict[str, Metr
         }
 
 
-def warm_cells(environment: Environment, folder: Path, runs: int) -> Metric:
-    """A warm cell of one framework, of the scenario that all of them can run: from its request to its end."""
+def warm_cells(environment: Environment, folder: Path, runs: int) -> dict[str, Metric]:
+    """Warm cells of one framework, of the scenario that all of them can run, one after the other: from the request to
+    the end, and how many a minute are run and judged."""
     progress(f"warm cells of {environment.framework} {environment.version}")
     folder.mkdir()
     cells = Cells(environment, scenarios.get(EVERYWHERE), folder)
     variables = {**environment.variables, **environment.cpu_variables}
     with Template(environment.python, environment.adapter, variables, folder / "template.txt") as warm:
         warm.start()
-        cells.run(warm)  # not counted: the first cell reads files that the later ones find in memory
-        return seconds([timed(lambda: cells.run(warm)) for _ in range(runs)], "template")
+        cache = BasisCache()  # as in a run, whose cells begin alike
+        judge(cells.run(warm), cache)  # not counted: the first reads files that the later ones find in memory
+        ran, judged = [], []
+        for _ in range(runs):
+            begun = time.perf_counter()
+            trace = cells.run(warm)
+            between = time.perf_counter()
+            judge(trace, cache)
+            ran.append(between - begun)
+            judged.append(time.perf_counter() - between)
+    name = environment.framework
+    minute = 60.0 / statistics.median(a + b for a, b in zip(ran, judged, strict=True))
+    return {
+        f"warm_cell_seconds.{name}": seconds(ran, "template"),
+        f"cells_per_minute_{name}": Metric(minute, "cells/min", runs, {"template": ran, "judge": judged}),
+    }
 
 
 def write(metrics: dict[str, Metric], load: float, path: Path) -> None:
@@ -297,8 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for size in options.size or SIZES:
             metrics |= local(size, min(runs, 3))
         for other in others:
-            name = f"warm_cell_seconds.{other.framework}"
-            metrics[name] = warm_cells(other, folder / other.framework, runs)
+            metrics |= warm_cells(other, folder / other.framework, runs)
     write(metrics, load, options.out)
     show(metrics)
     progress(f"written: {options.out}" + ("" if options.runs >= LEAST else f"; fewer than {LEAST} runs say little"))

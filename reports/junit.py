@@ -46,8 +46,9 @@ def _case(cell: CellRecord) -> TestCase:
     seconds = cell.seconds if cell.seconds is not None and math.isfinite(cell.seconds) else None
     case = TestCase(printable.line(cell.label), _release(cell), seconds)
     case.result = _results(cell)
-    if cell.command:
-        case.system_out = printable.line(cell.command)
+    said_beside = [cell.command or "", words.not_asked(cell) if cell.open else ""]
+    if any(said_beside):
+        case.system_out = "\n".join(map(printable.line, filter(None, said_beside)))
     return case
 
 

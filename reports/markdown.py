@@ -120,6 +120,9 @@ def _sections(verdict: Verdict, folder: str) -> Iterator[Section]:
         for cells in words.alike(words.of(verdict, outcome), words.reason_key):
             again = [_commands(cells[0], folder)] if outcome == "unknown" else []
             yield _section(outcome, cells, [escaped(words.in_short(cells[0]), linked=outcome == "accepted"), *again])
+    if told := words.open_questions(verdict):
+        lines = [f"- {escaped(line)}" for line in told]
+        yield Section("\n".join(["## Open questions", "", *lines]), 0)
     if told := words.cannot(verdict):
         heading = f"## {SIGNS['unsupported']} {words.WORDS['unsupported']}: what releases cannot express"
         lines = [f"- {escaped(line)}" for line in told]

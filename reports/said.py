@@ -30,8 +30,9 @@ def lines(cell: CellRecord) -> list[Line]:
     """Why a cell has its verdict: its reason, its diagnoses, and what no diagnosis explains."""
     reason = [Line(cell.reason, linked=cell.verdict == "accepted")] if cell.reason else []
     if cell.verdict == "pass" and not reason:
-        return [Line("nothing was found that is not as it should be")]
-    return [*reason, *found(cell)] if cell.verdict in ("fail", "accepted") else reason
+        reason = [Line("nothing was found that is not as it should be")]
+    told = found(cell) if cell.verdict in ("fail", "accepted") else []
+    return [*reason, *told, *([Line(words.not_asked(cell))] if cell.open else [])]
 
 
 def found(cell: CellRecord) -> list[Line]:

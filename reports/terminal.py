@@ -40,6 +40,7 @@ def show(verdict: Verdict, folder: str, console: Console) -> None:
         if record.described:
             _described(record, console)
     _unsupported(verdict, console)
+    _open(verdict, console)
     across.show(verdict.views, console)
     console.print(_summary(verdict))
 
@@ -141,6 +142,14 @@ def _unsupported(verdict: Verdict, console: Console) -> None:
     told = words.cannot(verdict)
     for line in told:
         console.print(Text.assemble((words.WORDS["unsupported"], STYLES["unsupported"]), "  ", printable.line(line)))
+    if told:
+        console.print()
+
+
+def _open(verdict: Verdict, console: Console) -> None:
+    told = words.open_questions(verdict)
+    for line in told:
+        console.print(Text.assemble(("open", "yellow"), "  ", printable.line(line)))
     if told:
         console.print()
 

@@ -81,6 +81,17 @@ def scenarios(cells: Iterable[CellRecord]) -> str:
     )
 
 
+def not_asked(cell: CellRecord) -> str:
+    """What could not be asked of a cell, which its verdict says nothing of."""
+    return f"could not be asked of this model: {'; '.join(cell.open or ())}"
+
+
+def open_questions(verdict: Verdict) -> list[str]:
+    """`NAME==VERSION on SCENARIO: could not be asked ...` for cells with open questions, those alike together."""
+    groups = alike((cell for cell in verdict.cells if cell.open), lambda c: (c.framework, *(c.open or ())))
+    return [f"{where(cells)}: {not_asked(cells[0])}" for cells in groups]
+
+
 def in_short(cell: CellRecord) -> str:
     """What a cell without room for more says of itself; empty where there is nothing to say."""
     said = [d.summary for d in cell.diagnoses] or [f.message for f in cell.findings][:1]

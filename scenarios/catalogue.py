@@ -119,6 +119,13 @@ def sft_ragged_processor(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_stablelm(seed: int) -> Scenario:
+    """A StableLM: the oracle has no forward pass of it, and judges it by what was recorded alone."""
+    base = sft_ragged(seed)
+    return replace(base, model=replace(base.model, architecture="stablelm"))
+
+
+@_scenario
 def sft_ragged_zero1(seed: int) -> Scenario:
     """Optimizer state sharded over the ranks (ZeRO stage 1)."""
     return replace(sft_ragged(seed), sharding="zero1")

@@ -33,10 +33,12 @@ from adapters.contract import (
     Shim,
     batches_file,
     encode_float,
+    hidden_file,
     steps_file,
     tensors_file,
     to_dict,
 )
+from adapters.inside.hidden import HiddenStates
 from adapters.inside.labels import whole_labels
 
 PADDING = -1
@@ -57,6 +59,8 @@ class Recorder:
         self._step = 0
         self._micro_batch = 0
         self._pending: Callable[[Tensor | None], None] | None = None
+        self._hidden: HiddenStates | None = None
+        self._starts: list[list[int]] | None = None
         (self._folder / "tensors").mkdir(exist_ok=True)
         if rank == 0:
             _write_json(self._folder / HEADER, header(job, world, shims))
@@ -64,14 +68,17 @@ class Recorder:
     def watch(self, model: torch.nn.Module) -> None:
         """Record every batch that `model`, the innermost Hugging Face model, receives while it is training.
 
-        Also what its first attention layer gets: models make masks of their own, such as from positions that restart.
+        Also what its first attention layer gets: models make masks of their own, such as from positions that restart;
+        and what its head gets.
         """
         if self._record:
             signature = inspect.signature(model.forward)
             pad = getattr(getattr(model, "config", None), "pad_token_id", None)
             attention = next((m for m in model.modules() if type(m).__name__.endswith("Attention")), None)
             hook = functools.partial(self._on_forward, signature, pad, attention is not None)
+            self._hidden = HiddenStates(model)
             model.register_forward_pre_hook(hook, with_kwargs=True)
+            model.register_forward_hook(self._after_forward)
             if attention is not None:
                 inner = functools.partial(self._on_attention, inspect.signature(attention.forward))
                 attention.register_forward_pre_hook(inner, with_kwargs=True)
@@ -99,6 +106,7 @@ class Recorder:
             "grad_norm": encode_float(grad_norm),
             "learning_rate": encode_float(learning_rate),
         }
+        self._write_hidden()
         self._step += 1
         self._micro_batch = 0
         groups = {"param": parameters}
@@ -125,7 +133,7 @@ class Recorder:
         kwargs: dict[str, Any],
     ) -> None:
         """Record a batch, or have it recorded when it gets to the attention layer if `wait`."""
-        self._pending = None
+        self._pending, self._starts = None, None
         if not model.training:
             return
         given = signature.bind_partial(*args, **kwargs).arguments
@@ -142,18 +150,27 @@ class Recorder:
             "position_ids": None if positions is None else positions.tolist(),
         }
         self._micro_batch += 1
+        if self._hidden is not None:
+            self._hidden.begin(ids)
         mask = received.get("attention_mask")
 
         def finish(inner: Tensor | None) -> None:
             start = attention_start(ids, mask, pad)
             if inner is not None:
                 start = torch.where(start == PADDING, PADDING, attention_start(ids, inner, None))
-            _append_line(self._folder / batches_file(self._rank), {**line, "attention_start": start.tolist()})
+            self._starts = start.tolist()
+            _append_line(self._folder / batches_file(self._rank), {**line, "attention_start": self._starts})
 
         if wait:
             self._pending = finish
         else:
             finish(None)
+
+    def _after_forward(self, *_: Any) -> None:
+        if self._hidden is not None and self._starts is not None:
+            real = [[start if start == PADDING else 0 for start in row] for row in self._starts]
+            self._hidden.end(self._micro_batch - 1, real)
+        self._starts = None
 
     def _on_attention(
         self, signature: inspect.Signature, _: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -166,10 +183,19 @@ class Recorder:
         finish, self._pending = self._pending, None
         finish(mask if isinstance(mask, Tensor) and mask.dim() == 4 else None)
 
+    def _write_hidden(self) -> None:
+        """What the head was given in this step, if that could be told of every micro-batch."""
+        taken = {} if self._hidden is None else self._hidden.take()
+        if taken and len(taken) == self._micro_batch:
+            named = {f"hidden/{number:04d}": states for number, states in taken.items()}
+            self._save(self._folder / hidden_file(self._step, self._rank), named)
+
     def _write_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        if not self._record:
-            return
-        target = self._folder / tensors_file(self._step, self._rank)
+        if self._record:
+            self._save(self._folder / tensors_file(self._step, self._rank), tensors)
+
+    @staticmethod
+    def _save(target: Path, tensors: Mapping[str, Tensor]) -> None:
         partial = _partial(target)
         # Cloned, because optimizers hand out views of one flat buffer and safetensors refuses shared storage.
         save_file({n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}, partial, {"format": "pt"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -211,6 +212,8 @@ def _spans(conversation: ConversationWeights, tolerance: float) -> list[tuple[in
     """Stretches of tokens of one weight: first and last position in the conversation, and the mean."""
     spans: list[list[tuple[int, float]]] = []
     for position, weight in enumerate(conversation.weights, start=1):
+        if math.isnan(weight):  # it cannot be told
+            continue
         if spans and abs(weight - spans[-1][0][1]) <= 2 * tolerance:
             spans[-1].append((position, weight))
         else:

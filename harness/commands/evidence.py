@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.traces.recovered_numbers import weights_tell
+from harness.verdicts.questions import OPEN
 from reports import words
 
 if TYPE_CHECKING:
@@ -30,6 +31,16 @@ def show(steps: Sequence[StepEvidence], console: Console) -> None:
     if steps:
         _numbers(steps, console)
         _updates(steps, console)
+
+
+def left_open(questions: Sequence[str], console: Console) -> None:
+    """What could not be asked of the run, in words."""
+    if not questions:
+        return
+    _title("What could not be asked", console)
+    for question in questions:
+        _line(f"{question}: {OPEN[question]}", console)
+    console.print()
 
 
 def ran(header: Header, console: Console) -> None:
@@ -89,9 +100,17 @@ def _weights(step: StepEvidence, console: Console) -> None:
         f"largest weight x N of any other token: {prompt:.1e} ({outside})",
         f"share of the gradient that the tokens do not explain: {step.residual:.1e} ({residual})",
         f"condition number of the tokens' gradients: {step.condition:.3g}",
+        *_untold(step),
     ):
         _line(line, console)
     console.print()
+
+
+def _untold(step: StepEvidence) -> list[str]:
+    """Tokens of which nothing is known, if there are any."""
+    unknown = int((~step.tokens.told).sum())
+    every = len(step.right.slots)
+    return [f"unknown: {unknown} of {every} tokens, whose gradients are too short to tell"] * bool(unknown)
 
 
 def _row(row: RowWeight) -> tuple[str, ...]:

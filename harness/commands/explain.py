@@ -91,6 +91,7 @@ def _explain(cell: CellRecord, trace: Path | None, alone: bool = False) -> None:
         cell = judged_again(cell, judged)
         terminal.cell(cell, told)
         evidence.show(judged.steps, told)
+        evidence.left_open(judged.open, told)
         if not judged.steps:
             evidence.logs(trace, told)
         if judged.header is not None:

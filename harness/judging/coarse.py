@@ -21,7 +21,7 @@ def explaining_floor(evidence: StepEvidence) -> Floor | None:
     coarse = floor.measure(evidence.right, evidence.recorded.before, torch.bfloat16)
     if evidence.residual > coarse.tolerance("residual"):
         return None
-    w = weighing(evidence.right, evidence.observed.terms)
+    w = weighing(evidence.right, coarse, evidence.observed.terms)
     fit = hypotheses.compare(w, evidence.fit.hypothesis, evidence.observed.weights, coarse)
     return coarse if fit.excess <= 1.0 and _reports_fit(evidence, coarse) else None
 

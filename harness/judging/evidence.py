@@ -11,17 +11,27 @@ from harness.intent.intent import Intent, Rule
 from harness.judging.recorded_step import NonFinite, RecordedStep, check_states, recorded_steps
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
-from harness.oracle import floor, hypotheses, masks, other_models
-from harness.oracle.basis_cache import Bases
-from harness.oracle.floor import Floor, State
+from harness.judging.weigher import Weigher
+from harness.oracle import floor, hypotheses, masks
+from harness.oracle.floor import Floor
 from harness.oracle.hypotheses import Fit, Hypothesis
-from harness.oracle.observe import Betas, Moments, Observed, betas, first_ratio, observe, second_moment_error
+from harness.oracle.observe import (
+    Betas,
+    Moments,
+    Observed,
+    betas,
+    first_ratio,
+    gradient,
+    observe,
+    second_moment_error,
+)
 from harness.oracle.other_models import OtherModel
-from harness.oracle.step import RightStep, right_step
+from harness.oracle.step import RightStep
 from harness.oracle.weighing import weighing
 from harness.traces import batch
 from harness.traces.reader import IncompleteTrace, Trace
-from scenarios import text, weights
+from harness.verdicts import questions
+from scenarios import text
 
 __all__ = ["NonFinite", "StepEvidence", "gather", "steps_of"]
 
@@ -50,6 +60,8 @@ class StepEvidence:
     update: UpdateRule
     other_model: OtherModel | None
     """The model that was trained instead, where only by another one the tokens explain the gradient."""
+    open: tuple[str, ...] = ()
+    """Keys of `harness.verdicts.questions.OPEN`: what could not be asked of this step."""
 
     @property
     def step(self) -> int:
@@ -120,36 +132,36 @@ def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
     other = 1.0 - ((1.0 - rule.beta2) / ratio) ** 0.5
     for beta1, beta2 in ((rule.beta1, 1.0 - ratio * (1.0 - rule.beta1) ** 2), (other, rule.beta2)):
         seen = observe(right.terms, moments, beta1)
-        if hypotheses.compare(weighing(right, seen.terms), Hypothesis(), seen.weights, noise).excess <= 1.0:
+        if hypotheses.compare(weighing(right, noise, seen.terms), Hypothesis(), seen.weights, noise).excess <= 1.0:
             return Betas(beta1, beta2)
     return Betas(None, None)
 
 
-def _allowing_padding(right: RightStep, pad: int, before: State, bases: Bases) -> RightStep:
+def _allowing_padding(right: RightStep, pad: int, recorded: RecordedStep, by: Weigher) -> RightStep:
     """The same step with the first token of the padding behind each conversation as a token that has its gradient.
 
     What is right does not change, but a loss mask that reaches into the padding can be told then.
     """
     conversations = [batch.with_padding(c, pad) for c in right.conversations]
-    return right_step(
-        right.intent, right.model, right.number, conversations, before.parameters, bases, right.conversations
-    )
+    return by.right(right.intent, recorded, conversations, right.conversations)
 
 
 def _observed(
-    right: RightStep, recorded: RecordedStep, pad: int, beta1: float, noise: Floor, bases: Bases
+    plain: RightStep, recorded: RecordedStep, pad: int, beta1: float, noise: Floor, by: Weigher
 ) -> tuple[RightStep, Observed, OtherModel | None]:
     """The step and its recovered weights; with padding allowed for, or another model, where only that explains the
     gradient."""
-    observed, allowed = observe(right.terms, recorded.moments, beta1), noise.tolerance("residual")
+    consumed, allowed = gradient(recorded.moments, beta1), noise.tolerance("residual")
+    right = by.consuming(plain, consumed)
+    observed = observe(right.terms, recorded.moments, beta1)
     if observed.residual <= allowed:
         return right, observed, None
     if any(c.padded for c in right.conversations):
-        allowing = _allowing_padding(right, pad, recorded.before, bases)
+        allowing = by.consuming(_allowing_padding(right, pad, recorded, by), consumed)
         seen = observe(allowing.terms, recorded.moments, beta1)
         if seen.residual <= allowed:
             return allowing, seen, None
-    other = other_models.explaining(right, recorded.moments, beta1, recorded.before.parameters, allowed, bases)
+    other = by.other_model(right, recorded, beta1, allowed)
     if other is None:
         return right, observed, None
     weights = other.observed.weights
@@ -162,15 +174,15 @@ def steps_of(trace: Trace) -> list[RecordedStep]:
     return list(recorded_steps(trace))
 
 
-def gather(trace: Trace, intent: Intent, bases: Bases, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
-    """Weigh every step of a trace, held against an intent, by bases of one kind and a floor of so many draws a step.
+def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
+    """Weigh every step of a trace, held against an intent, and measure a floor of so many draws a step.
 
     Raises IncompleteTrace if tensors or batches that are needed are not there, NonFinite, and UnreadableTrace.
     """
     steps = steps_of(trace)
     if not steps:
         return ()
-    rights = [_right(trace, intent, step, bases) for step in steps]
+    rights = [_right(trace, intent, step, by) for step in steps]
     noise = floor.worst(
         [floor.measure(right, step.before, draws=draws) for right, step in zip(rights, steps, strict=True)]
     )
@@ -179,39 +191,28 @@ def gather(trace: Trace, intent: Intent, bases: Bases, draws: int = floor.DRAWS)
         found = [_first_betas(rights[0], steps[0].moments, noise)]
     used = _used(intent.rule, found, noise)
     return tuple(
-        _weighed(trace.scenario, step, right, followed, used, noise, bases)
+        _weighed(trace.scenario, step, right, followed, used, noise, by)
         for step, right, followed in zip(steps, rights, found, strict=True)
     )
 
 
-def _right(trace: Trace, intent: Intent, step: RecordedStep, bases: Bases) -> RightStep:
+def _right(trace: Trace, intent: Intent, step: RecordedStep, by: Weigher) -> RightStep:
     """What the step should have done with the tokens that the model received. Raises IncompleteTrace."""
     given = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
     received = masks.wanted(given, intent.trained)
     if not any(c.targets for c in received):
         raise IncompleteTrace(f"no trained token was recorded for step {step.number}")
-    if (needed := _memory(trace.scenario, [len(c.ids) for c in received])) > MAX_MEMORY:
+    if (needed := by.memory([len(c.ids) for c in received])) > MAX_MEMORY:
         raise IncompleteTrace(
             f"the tokens of step {step.number} take {needed / 2**30:.0f} GiB to weigh, and the judge takes at most"
             f" {MAX_MEMORY / 2**30:.0f}"
         )
-    right = right_step(intent, trace.scenario.model, step.number, received, step.before.parameters, bases)
+    right = by.right(intent, step, received)
     if not bool(right.slot_weights.any()):
         raise IncompleteTrace(
             f"no token of step {step.number} has a weight by the intent, so that nothing can be weighed"
         )
     return right
-
-
-def _memory(scenario: Scenario, lengths: Sequence[int]) -> int:
-    """Bytes of the largest thing that weighing conversations of these lengths makes, all of it float64: the gradients
-    of all tokens, and of what comes beside them in every pass; the attention of the longest conversation, backwards for
-    each of its tokens; or the attention of all conversations at once, with what its backward pass needs."""
-    model, tokens = scenario.model, sum(lengths)
-    passes = len(lengths) if scenario.auxiliary else 0
-    gradients = (tokens + 2 * passes) * (weights.count(model) + tokens)
-    at_once = 4 * tokens**2 * model.heads * model.layers
-    return 8 * max(gradients, max(lengths) ** 3 * model.heads, at_once)
 
 
 def _weighed(
@@ -221,12 +222,15 @@ def _weighed(
     followed: Betas,
     used: Rule,
     noise: Floor,
-    bases: Bases,
+    by: Weigher,
 ) -> StepEvidence:
     """The step with all that is recovered of it."""
     pad = scenario.vocabulary.index(text.PAD)
-    right, observed, other = _observed(plain, recorded, pad, used.beta1, noise, bases)
+    right, observed, other = _observed(plain, recorded, pad, used.beta1, noise, by)
     weighed = right if other is None else other.right
+    fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm)
+    tokens = token_weights(weighed, observed.weights, floor.told(weighed, noise))
+    short = () if bool(tokens.told.all()) else (questions.TOKENS,)
     rates = {tensor: right.intent.learning_rate(right.number, tensor) for tensor in recorded.states}
     return StepEvidence(
         scenario=scenario,
@@ -234,10 +238,11 @@ def _weighed(
         right=right,
         observed=observed,
         floor=noise,
-        fit=hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, observed.terms),
+        fit=fit,
         betas=followed,
         used=used,
-        tokens=token_weights(weighed, observed.weights),
+        tokens=tokens,
         update=update_rule(recorded.states, used, recorded.number, rates, noise),
         other_model=other,
+        open=(*by.open(fit), *short),
     )

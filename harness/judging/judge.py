@@ -17,11 +17,16 @@ from harness.judging import description, effective, evidence
 from harness.judging.checks import CHECKS
 from harness.judging.diagnosis.diagnose import diagnose
 from harness.judging.evidence import NonFinite, StepEvidence
-from harness.oracle.basis_cache import Bases, BasisCache
+from harness.judging.weigher import ByForward, ByRecording, Weigher
+from harness.oracle.architectures import FORWARD
+from harness.oracle.basis_cache import Bases, BasisCache, Kind
+from harness.oracle.floor import TELL
 from harness.traces import reader, text_files
+from harness.traces.batch import Conversation
 from harness.traces.reader import IncompleteTrace, Trace
 from harness.traces.text_files import Header, UnreadableTrace
 from harness.verdicts.findings import Diagnosis, Finding
+from harness.verdicts.questions import OPEN
 
 USELESS = 1.0
 """Relative tolerance from which on nothing can be told: a weight or a rate of 0 would be within it."""
@@ -41,6 +46,11 @@ class Judgement:
     steps: tuple[StepEvidence, ...] = ()
     description: tuple[str, ...] = ()
     """What the steps were, where nobody has said what they should have been."""
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """What could not be asked of the run: keys of `harness.verdicts.questions.OPEN`, in its order."""
+        return tuple(question for question in OPEN if any(question in step.open for step in self.steps))
 
 
 def judge(
@@ -95,7 +105,7 @@ def _intent(trace: Trace, given: Intent | None, carried: bool) -> Intent:
 
 def _described(trace: Trace, cache: BasisCache) -> Judgement:
     assumed = effective.assumed(trace.scenario, evidence.steps_of(trace))
-    steps = evidence.gather(trace, assumed, Bases("tail", cache))
+    steps = evidence.gather(trace, assumed, _weigher(trace, "tail", cache))
     judgement = _weigh(trace, effective.followed(steps, assumed), cache)
     return replace(judgement, description=description.sentences(judgement.steps))
 
@@ -104,17 +114,33 @@ def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
     """Quickly at first; where that finds anything, once more with all that the oracle has.
 
     What passes quickly is right: the same equations, a residual over every parameter, and tolerances that more draws
-    of the floor only make larger.
+    of the floor only make larger. A model that the oracle has no forward pass of is judged by its recording alone.
     """
-    quick = _check(trace, intent, evidence.gather(trace, intent, Bases("tail", cache), draws=1))
-    return quick if not quick.findings else _check(trace, intent, evidence.gather(trace, intent, Bases("full", cache)))
+    quick = check(trace, intent, evidence.gather(trace, intent, _weigher(trace, "tail", cache), draws=1))
+    if not quick.findings or trace.scenario.model.architecture not in FORWARD:
+        return quick
+    return check(trace, intent, evidence.gather(trace, intent, _weigher(trace, "full", cache)))
+
+
+def by_recording(trace: Trace, intent: Intent | None = None) -> Judgement:
+    """By what was recorded alone, whatever forward pass the oracle has; against the scenario's intent unless another is
+    given. Raises what `evidence.gather` does."""
+    wanted = intent or of_scenario(trace.scenario)
+    return check(trace, wanted, evidence.gather(trace, wanted, ByRecording(trace)))
+
+
+def _weigher(trace: Trace, kind: Kind, cache: BasisCache) -> Weigher:
+    """By a basis of that kind, or by the recording alone where the oracle has no forward pass of the model."""
+    model = trace.scenario.model
+    return ByForward(model, Bases(kind, cache)) if model.architecture in FORWARD else ByRecording(trace)
 
 
 def _failed(header: Header | None, scenario: Scenario | None, code: str, message: str) -> Judgement:
     return Judgement(header, scenario, (Finding(code, message),))
 
 
-def _check(trace: Trace, intent: Intent, steps: tuple[StepEvidence, ...]) -> Judgement:
+def check(trace: Trace, intent: Intent, steps: tuple[StepEvidence, ...]) -> Judgement:
+    """Run every check on the evidence of a trace, and name the causes."""
     findings = _missing(intent, steps)
     for step in steps:
         for check in CHECKS:
@@ -152,7 +178,7 @@ def _missing(intent: Intent, steps: tuple[StepEvidence, ...]) -> list[Finding]:
         for s in steps
         if not s.condition <= SINGULAR
     ]
-    return findings + [
+    findings += [
         Finding(
             "run.incomplete",
             f"rounding alone would be {s.floor.tolerance(name):.2g} of {what} intended for step {s.step}: whether"
@@ -163,6 +189,30 @@ def _missing(intent: Intent, steps: tuple[StepEvidence, ...]) -> list[Finding]:
         for name, what in (("token", "the weight of a token"), ("learning_rate", "the learning rate"))
         if not s.floor.tolerance(name) < USELESS
     ]
+    return [*findings, *(_untold(s) for s in steps if _silent(s))]
+
+
+def _silent(step: StepEvidence) -> list[Conversation]:
+    """Conversations of whose trained tokens none has a gradient long enough to tell its weight beside rounding."""
+    told = {
+        slot.conversation
+        for slot, known in zip(step.right.slots, step.tokens.told, strict=True)
+        if slot.trained and known
+    }
+    return [c for i, c in enumerate(step.right.conversations) if c.targets and i not in told]
+
+
+def _untold(step: StepEvidence) -> Finding:
+    silent = _silent(step)
+    return Finding(
+        "run.incomplete",
+        f"rounding alone would be {TELL:g} or more of what every trained token of {len(silent)} of"
+        f" {len(step.right.conversations)} conversations of step {step.step} should weigh: what they weigh cannot be"
+        f" told; row {silent[0].row} (rank {silent[0].rank}, micro-batch {silent[0].micro_batch}) first",
+        step=step.step,
+        rank=silent[0].rank,
+        micro_batch=silent[0].micro_batch,
+    )
 
 
 def _crashed(name: str, error: Exception, step: int | None) -> Finding:

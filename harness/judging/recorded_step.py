@@ -81,6 +81,12 @@ def check_states(trace: Trace) -> None:
                 raise UnreadableTrace(
                     f"exp_avg_sq/{bad} after step {step} holds a mean of squares below 0; record it again"
                 )
+        for step in range(trace.steps):
+            states = {f"micro-batch {number}": t for number, t in (trace.hidden(step, rank) or {}).items()}
+            if bad := non_finite(states):
+                raise NonFinite(
+                    f"what the output head was given in {bad} of rank {rank} at step {step} holds a NaN or an infinity"
+                )
     if (other := _not_initial(trace)) is not None:
         raise IncompleteTrace(
             f"the run did not begin with the scenario's parameters: {other} is not that of its checkpoint, so that"

@@ -24,6 +24,7 @@ def summarize(evidence: StepEvidence) -> StepWeights:
         targets=right.targets,
         right=evidence.right.largest,
         tolerance=evidence.floor.tolerance("token") * evidence.right.largest,
+        untold=int((~evidence.tokens.told).sum()),
         residual=evidence.residual,
         residual_tolerance=evidence.floor.tolerance("residual"),
         loss=_compared(evidence, "loss", None, evidence.loss_right),
@@ -48,7 +49,8 @@ def _rate(evidence: StepEvidence) -> float:
 def _conversations(evidence: StepEvidence) -> tuple[ConversationWeights, ...]:
     right = evidence.right
     found: list[list[float]] = [[] for _ in right.conversations]
-    for slot, weight in zip(right.slots, evidence.tokens.slots.tolist(), strict=True):
+    weights = evidence.tokens.slots.where(evidence.tokens.told, torch.nan)
+    for slot, weight in zip(right.slots, weights.tolist(), strict=True):
         found[slot.conversation].append(float(f"{weight:.{DIGITS}g}"))
     return tuple(
         ConversationWeights(

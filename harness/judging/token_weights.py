@@ -20,8 +20,10 @@ class RowWeight:
     """Index into the scenario's rows."""
     trained: int
     """Tokens to be trained."""
+    told: int
+    """Those of them whose weights can be told."""
     weight: float
-    """Mean recovered weight of these tokens x N."""
+    """Mean recovered weight of these x N."""
     spread: float
     """Largest distance of one token's weight from what it should be beside that mean, x N."""
     expected: float
@@ -34,18 +36,22 @@ class TokenWeights:
 
     slots: Tensor
     """float64 [slots]: the weight of every predicted token."""
+    told: Tensor
+    """bool [slots]: whose weight can be told. A token whose gradient is too short for that is unknown: it is no finding
+    and it is not right."""
     rows: tuple[RowWeight, ...]
-    """Those of the trained tokens, by conversation; conversations without any are left out."""
+    """Those of the trained tokens, by conversation; conversations without any that can be told are left out."""
     outside: float
     """Largest weight of a token that should have none."""
 
 
-def token_weights(right: RightStep, recovered: Tensor) -> TokenWeights:
-    """Deal out `recovered`, float64 [columns] of the step's basis."""
+def token_weights(right: RightStep, recovered: Tensor, told: Tensor) -> TokenWeights:
+    """Deal out `recovered`, float64 [columns] of the step's basis; `told`, bool [columns]: which of them are known."""
     slots = _by_slot(right, recovered)
-    silent = [j for j, s in enumerate(right.slots) if not s.trained]
+    known = told[torch.tensor([s.column for s in right.slots])]
+    silent = [j for j, s in enumerate(right.slots) if not s.trained and known[j]]
     outside = float(slots[silent].abs().max()) if silent else 0.0
-    return TokenWeights(slots, _by_row(right, slots), outside)
+    return TokenWeights(slots, known, _by_row(right, slots, known), outside)
 
 
 def _by_slot(right: RightStep, recovered: Tensor) -> Tensor:
@@ -58,16 +64,17 @@ def _by_slot(right: RightStep, recovered: Tensor) -> Tensor:
     return recovered[index] * share * right.targets
 
 
-def _by_row(right: RightStep, slots: Tensor) -> tuple[RowWeight, ...]:
+def _by_row(right: RightStep, slots: Tensor, known: Tensor) -> tuple[RowWeight, ...]:
     wanted = right.slot_weights * right.clip * right.targets
     result = []
     for i, c in enumerate(right.conversations):
-        chosen = [j for j, s in enumerate(right.slots) if s.conversation == i and s.trained]
+        trained = [j for j, s in enumerate(right.slots) if s.conversation == i and s.trained]
+        chosen = [j for j in trained if known[j]]
         if not chosen:
             continue
         each = slots[chosen]
         mean = float(each.mean())
         expected = float(wanted[chosen].mean())
         spread = float(((each - wanted[chosen]) - (mean - expected)).abs().max())
-        result.append(RowWeight(c.rank, c.micro_batch, c.row, len(chosen), mean, spread, expected))
+        result.append(RowWeight(c.rank, c.micro_batch, c.row, len(trained), len(chosen), mean, spread, expected))
     return tuple(result)

@@ -1,9 +1,9 @@
 """What a basis is: a column for every token, its gradient of -log p(token | prefix), and solving with them.
 
-There are two. The tail basis (`tail_basis`) takes two passes of the model and knows the columns behind the last
-attention; the full one (`full_basis`) takes a backward pass for each token and knows all of each column. A basis
-depends on nothing but the parameters and the token ids, so that `basis_cache` can share it: all cells of a scenario
-start alike.
+There are three. The tail basis (`tail_basis`) takes two passes of the model and knows the columns behind the last
+attention; the full one (`full_basis`) takes a backward pass for each token and knows all of each column. These two
+depend on nothing but the parameters and the token ids, so that `basis_cache` can share them: all cells of a scenario
+start alike. The third (`recorded_basis`) takes no pass at all, but what the output head was given, as it was recorded.
 """
 
 from __future__ import annotations
@@ -47,6 +47,13 @@ class Basis(Protocol):
     def condition(self) -> float:
         """Condition number of the columns as they are solved for."""
 
+    @property
+    def own_lengths(self) -> Tensor:
+        """How long the part of each column is that no other has, in the equations that are solved: float64 [columns].
+
+        Noise of length e in a gradient makes a weight wrong by up to e over this.
+        """
+
     def solve(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [columns] that explain a gradient [parameters], and what is left of it [parameters]."""
 
@@ -58,6 +65,38 @@ class Basis(Protocol):
 
     def norm(self, weights: Tensor) -> float:
         """Length of the gradient that these weights [columns] make."""
+
+    def told_by(self, gradient: Tensor) -> float:
+        """Length of the part of a gradient [parameters] that is asked whether tokens explain it."""
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """What the products of all columns with all tell."""
+
+    matrix: Tensor
+    """float64 [columns, columns]: pseudo-inverse of the Gram matrix of the columns, each scaled to length one."""
+    lengths: Tensor
+    """float64 [columns]: of the columns before that, above 0."""
+    condition: float
+    """Condition number of the scaled columns, but for those that have no length or that others make up."""
+    own_lengths: Tensor
+    """As `Basis.own_lengths`: 0 for those columns."""
+
+
+def invert(gram: Tensor) -> Inverse:
+    """The inverse of a Gram matrix, float64 [columns, columns], as far as it has one."""
+    tiny, eps = torch.finfo(torch.float64).tiny, torch.finfo(torch.float64).eps
+    lengths = gram.diagonal().clamp_min(tiny).sqrt()
+    values, vectors = torch.linalg.eigh(gram / lengths / lengths[:, None])
+    solid = values > values[-1] * len(values) * eps
+    inverse = (vectors[:, solid] / values[solid]) @ vectors[:, solid].T
+    # A column that takes part in a combination which makes nothing: what it weighs beside the others, nobody can tell.
+    lost = (vectors[:, ~solid].square().sum(1) > eps**0.5) | (gram.diagonal() <= tiny)
+    own = (lengths * inverse.diagonal().clamp_min(tiny).rsqrt()).masked_fill(lost, 0.0)
+    left = values[solid & (values > len(values) * eps)]
+    condition = float((left[-1] / left[0]).sqrt()) if len(left) else float("inf")
+    return Inverse(inverse, lengths, condition if not bool(lost.all()) else float("inf"), own)
 
 
 def flatten(parameters: Parameters) -> Tensor:

@@ -13,12 +13,11 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from harness.oracle import auxiliary, forward
 from harness.oracle.basis import flatten
 from harness.oracle.clipping import clip_coefficient
 from harness.oracle.forward import Parameters
 from harness.oracle.observe import Moments, Observed, betas, observe, second_moment_error
-from harness.oracle.rounding import BFloat16, Draws, rounded
+from harness.oracle.passes import Pass, simulated
 from harness.oracle.step import RightStep, as_computed
 from harness.oracle.update import TensorState, estimate
 
@@ -27,7 +26,10 @@ MARGIN = 5.0
 """Tolerance over floor. The floor is the largest of a few draws of one implementation; another one adds its numbers
 in another order. Over 20 seeds of eight frameworks none needed more than 4.6 by one draw a step (docs/floors.md)."""
 
-DRAWN = ("token", "row", "residual", "norm", "loss")
+TELL = 0.5
+"""A weight can be told if it is known to less than this share of a trained token's: else it may be that one or 0."""
+
+DRAWN = ("token", "row", "noise", "residual", "norm", "loss")
 """What the roundings of the forward and backward pass make of a floor; everything behind those is in float32."""
 DRAWN_OVER_NEAREST = 2**0.5
 """Error of rounding at random over that of rounding to the nearest, which real arithmetic does: in the mean over all
@@ -39,9 +41,12 @@ class Floor:
     """Largest deviation over the draws; relative unless said otherwise."""
 
     token: float
-    """Of one token's weight, as a share of the largest right weight."""
+    """Of one token's weight, as a share of the largest right weight; of those whose weights can be told."""
     row: float
-    """Of the mean weight of one conversation's trained tokens."""
+    """Of the mean weight of one conversation's trained tokens that can be told."""
+    noise: float
+    """Length of what is wrong with a gradient, as its tokens see it one by one: root of the mean square over them of
+    the deviation of a token's weight, as in `token`, times the length of what its gradient has for itself."""
     residual: float
     beta1: float
     """Absolute."""
@@ -82,56 +87,7 @@ def _nudged(parameters: Parameters, generator: torch.Generator) -> dict[str, Ten
     return result
 
 
-def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Draws) -> tuple[Tensor, Tensor]:
-    """Losses of the joined batch as `dtype` computes them, float32 [tokens - 1], and what the terms add to its mean."""
-    model = right.model
-    ids, positions, first = forward.joined([c.ids for c in right.conversations])
-    if dtype == torch.float32:
-        made = forward.passed(leaves, model, ids, positions, first)
-    else:
-        start = {name: rounded(p, draws) for name, p in leaves.items()}
-        with BFloat16(draws):
-            made = forward.passed(start, model, ids, positions, first)
-    beside = torch.zeros(())
-    if right.terms.names:
-        beside = (right.terms.right * auxiliary.losses(model, right.conversations, made.routers)).sum().float()
-    return forward.token_losses(made.logits, ids), beside
-
-
-def _aggregated(right: RightStep, losses: Tensor) -> Tensor:
-    """The loss of the step, float32, from those of the slots, float32 [slots]: added up before it is divided, as
-    trainers do, so that weights that are alike round alike."""
-    weights = right.slot_weights[right.trained]
-    largest = float(weights.abs().max())
-    return (losses[right.trained] * (weights / largest).float()).sum() / (1.0 / largest)
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """One forward and backward pass over the joined batch."""
-
-    gradients: dict[str, Tensor]
-    """Before clipping, float32."""
-    losses: Tensor
-    """float32 [slots]."""
-    loss: float
-
-    @property
-    def norm(self) -> float:
-        return float(torch.stack([g.norm() for g in self.gradients.values()]).norm())
-
-
-def _pass(right: RightStep, parameters: Parameters, dtype: torch.dtype, draws: Draws) -> _Pass:
-    """The right gradient and loss as `dtype` computes them."""
-    leaves = {name: p.detach().float().requires_grad_() for name, p in parameters.items()}
-    losses, beside = _losses(right, leaves, dtype, draws)
-    predicted = torch.tensor([t > 0 for c in right.conversations for t in range(len(c.ids))])[1:]
-    loss = _aggregated(right, losses[predicted]) + beside
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
-    return _Pass(dict(zip(leaves, gradients, strict=True)), losses.detach()[predicted], float(loss.detach()))
-
-
-def _step(right: RightStep, state: State, computed: _Pass) -> State:
+def _step(right: RightStep, state: State, computed: Pass) -> State:
     """The state after one AdamW step in float32 from that gradient."""
     intent, rule, count = right.intent, right.intent.rule, right.number + 1
     clip = clip_coefficient(computed.norm, intent.max_grad_norm)
@@ -164,10 +120,13 @@ def deviations(
     """
     intent, rule, names = right.intent, right.intent.rule, sorted(before.parameters)
     moments = _moments(before, after)
+    own = right.basis.own_lengths
     seen = seen or observe(right.terms, moments, rule.beta1)
     found = betas(moments)
     expected = right.weights * right.clip
     deviation = (seen.weights - expected) / expected.abs().max()
+    noise = float((deviation * own).square().mean().sqrt())
+    told = _told(right, noise)
     updates = [
         estimate(
             n,
@@ -184,8 +143,9 @@ def deviations(
     ]
     rates = {n: intent.learning_rate(right.number, n) for n in names}
     return Floor(
-        token=float(deviation.abs().max()),
-        row=max((abs(float(deviation[c].mean())) for c in rows(right)), default=0.0),
+        token=float(deviation[told].abs().max()) if bool(told.any()) else 0.0,
+        row=max((abs(float(deviation[c].mean())) for c in _rows_of(right, told)), default=0.0),
+        noise=noise,
         residual=seen.residual,
         beta1=_off(found.beta1, rule.beta1),
         beta2=_off(found.beta2, rule.beta2),
@@ -204,6 +164,31 @@ def worst(floors: Sequence[Floor]) -> Floor:
     return Floor(**{f.name: max(getattr(one, f.name) for one in floors) for f in fields(Floor)})
 
 
+def uncertainty(right: RightStep, noise: float) -> Tensor:
+    """How far the weight of each column may be from what is recovered, as a share of the largest right weight:
+    float64 [columns].
+
+    noise: `Floor.noise`. A token that the model is sure of has a gradient next to nothing, so that its weight is
+    anybody's guess; so has one whose gradient other tokens have together.
+    """
+    return MARGIN * noise / right.basis.own_lengths  # infinite for what has no length of its own
+
+
+def told(right: RightStep, noise: Floor) -> Tensor:
+    """Which columns' weights can be told: bool [columns]. Of the others nothing is known, neither good nor bad."""
+    return _told(right, noise.noise)
+
+
+def _told(right: RightStep, noise: float) -> Tensor:
+    sure = uncertainty(right, noise) * float(right.weights.abs().max()) < TELL * float(right.slot_weights.abs().max())
+    return sure & (right.basis.own_lengths > 0)
+
+
+def _rows_of(right: RightStep, told: Tensor) -> list[list[int]]:
+    found = [[column for column in columns if told[column]] for columns in rows(right)]
+    return [columns for columns in found if columns]
+
+
 def rows(right: RightStep) -> list[list[int]]:
     """Columns of the trained tokens of each conversation."""
     result: dict[int, list[int]] = {}
@@ -216,7 +201,7 @@ def rows(right: RightStep) -> list[list[int]]:
 def _in_float32(right: RightStep, state: State, generator: torch.Generator, draws: int) -> list[Floor]:
     """Draws from parameters one unit off, which changes all the roundings that follow."""
     seen = as_computed(state.parameters, right.intent.precision)
-    passes = (_pass(right, _nudged(seen, generator), torch.float32, None) for _ in range(draws))
+    passes = (simulated(right, _nudged(seen, generator), torch.float32, None) for _ in range(draws))
     return [deviations(right, state, _step(right, state, one), one.norm, one.loss) for one in passes]
 
 
@@ -225,14 +210,14 @@ def _in_bfloat16(right: RightStep, state: State, generator: torch.Generator, dra
     at random. (A unit of float32 would be lost as the parameters are rounded, and a unit of bfloat16 is another model.)
     """
     parameters = as_computed(state.parameters, right.intent.precision)
-    found = [_by_conversation(right, state, _pass(right, parameters, torch.bfloat16, None))]
+    found = [_by_conversation(right, state, simulated(right, parameters, torch.bfloat16, None))]
     for _ in range(draws - 1):
-        drawn = _by_conversation(right, state, _pass(right, parameters, torch.bfloat16, generator))
+        drawn = _by_conversation(right, state, simulated(right, parameters, torch.bfloat16, generator))
         found.append(replace(drawn, **{name: getattr(drawn, name) / DRAWN_OVER_NEAREST for name in DRAWN}))
     return found
 
 
-def _by_conversation(right: RightStep, state: State, one: _Pass) -> Floor:
+def _by_conversation(right: RightStep, state: State, one: Pass) -> Floor:
     """The deviations of a pass, of which loss and norm are at least what the errors of single conversations make.
 
     A number's error may be small by luck. It is a sum over the conversations, whose roundings know nothing of each
@@ -271,4 +256,5 @@ def measure(right: RightStep, state: State, dtype: torch.dtype | None = None, dr
     draw = _in_bfloat16 if dtype == torch.bfloat16 else _in_float32
     # No number is known better than the float32 that it was recorded in.
     least = torch.finfo(torch.float32).eps
-    return worst([*draw(right, state, generator, draws), Floor(**{f.name: least for f in fields(Floor)})])
+    lowest = replace(Floor(**{f.name: least for f in fields(Floor)}), noise=0.0)
+    return worst([*draw(right, state, generator, draws), lowest])

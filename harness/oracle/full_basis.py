@@ -10,7 +10,7 @@ from torch import Tensor
 
 from adapters.contract import Model
 from harness.oracle import forward
-from harness.oracle.basis import Prefix, Segment, fresh
+from harness.oracle.basis import Prefix, Segment, fresh, invert
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class FullBasis:
     losses: Tensor
     columns: dict[Prefix, int]
     condition: float
-    """Of A, not of its Gram matrix."""
+    """Of A with its columns scaled to length one, not of its Gram matrix."""
+    own_lengths: Tensor
 
     def solve(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """One step of refinement makes up for the squared condition number of the normal equations."""
@@ -43,6 +44,9 @@ class FullBasis:
 
     def norm(self, weights: Tensor) -> float:
         return float((weights @ self.gram @ weights).clamp_min(0).sqrt())
+
+    def told_by(self, gradient: Tensor) -> float:
+        return float(gradient.norm())
 
 
 def _fill(
@@ -81,8 +85,6 @@ def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segme
         _fill(leaves, model, segment, tokens, losses[here], matrix[here])
         at += len(tokens)
     gram = matrix @ matrix.T
-    values, vectors = torch.linalg.eigh(gram)
-    solid = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
-    inverse = (vectors[:, solid] / values[solid]) @ vectors[:, solid].T
-    condition = float("inf") if not bool(solid.all()) else float((values[-1] / values[0]).sqrt())
-    return FullBasis(matrix, gram, inverse, losses, columns, condition)
+    found = invert(gram)
+    inverse = found.matrix / found.lengths / found.lengths[:, None]
+    return FullBasis(matrix, gram, inverse, losses, columns, found.condition, found.own_lengths)

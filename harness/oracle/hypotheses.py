@@ -22,6 +22,7 @@ from harness.oracle.clipping import Clipped, Parts
 from harness.oracle.floor import Floor
 from harness.oracle.masks import MASKS, Mask
 from harness.oracle.observe import Observed
+from harness.oracle.recorded_basis import RecordedBasis
 from harness.oracle.step import RightStep
 from harness.oracle.weighing import Place, Weighing, weighing
 
@@ -188,11 +189,13 @@ class Unclipped:
     @cached_property
     def rank_parts(self) -> tuple[Parts, ...]:
         """Of each rank's own gradient, before the average over the ranks divides it."""
-        many = len(self.by_rank)
+        many, basis = len(self.by_rank), self.right.basis
         if self.beside:
             pairs = zip(self.by_rank, self.beside, strict=True)
             return tuple(self._parts(many * part, many * beside) for part, beside in pairs)
-        return tuple(Parts(many * self.right.basis.norm(part)) for part in self.by_rank)
+        if isinstance(basis, RecordedBasis):
+            return tuple(map(Parts, basis.rank_norms(self.by_rank, self.right.intent.max_grad_norm)))
+        return tuple(Parts(many * basis.norm(part)) for part in self.by_rank)
 
     def _parts(self, columns: Tensor, beside: Tensor) -> Parts:
         tokens = self.right.basis.gradient(columns)
@@ -246,9 +249,9 @@ def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) 
 def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
     """Hold a hypothesis against recovered weights [columns]."""
     predicted, norm, clips = predict(w, hypothesis, base)
-    off = recovered - predicted
+    off = (recovered - predicted) * w.told
     # Weights are compared on the scale of the recovered ones: noise grows with the gradient.
-    unit = float(recovered.abs().max().clamp_min(1e-300))
+    unit = float((recovered * w.told).abs().max().clamp_min(1e-300))
     by_token = float(off.abs().max()) / unit / noise.tolerance("token")
     by_row = float((w.row_mean @ off).abs().max()) / unit / noise.tolerance("row")
     error = float(off.norm() / (w.right.weights * w.right.clip).norm())
@@ -260,12 +263,13 @@ def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Pl
 
     In a coarse dtype a small weight looks like none, so this is a suspicion.
     """
-    per_slot = recovered[torch.tensor([slot.column for slot in w.right.slots])].abs()
+    columns = torch.tensor([slot.column for slot in w.right.slots])
+    per_slot, trained = (recovered * w.told)[columns].abs(), w.trained & w.told[columns]
     limit = float(per_slot.max()) * max(noise.tolerance("token"), 1e-6)
     silent = frozenset(
         place
         for i, place in enumerate(w.places)
-        if bool((w.trained & (w.group == i)).any()) and float(per_slot[w.trained & (w.group == i)].max()) <= limit
+        if bool((trained & (w.group == i)).any()) and float(per_slot[trained & (w.group == i)].max()) <= limit
     )
     return silent if len(silent) < len(w.places) else frozenset()
 
@@ -305,7 +309,7 @@ def explain(
     Among those that do not fit, a more complicated one must halve the error to be preferred. Clipping makes factors
     alike: of equally simple ones that fit, the first is taken that implies the gradient norm that was `told`, if any.
     """
-    w = weighing(right, terms)
+    w = weighing(right, noise, terms)
     plain = compare(w, Hypothesis(), recovered, noise)
     if plain.excess <= 1.0:
         return plain
@@ -333,7 +337,8 @@ def _with_free_number(w: Weighing, bases: Mapping[Base, Unclipped], recovered: T
     with it; None if none does, for then it would fit noise."""
     for (mask, level, dropped), base in bases.items():
         plain = Hypothesis(mask=mask, level=level, dropped=dropped)
-        factor = float(recovered @ base.columns / (base.columns @ base.columns).clamp_min(1e-300))
+        seen = base.columns * w.told
+        factor = float(recovered @ seen / (seen @ seen).clamp_min(1e-300))
         norm = base.parts.clipped(1.0, None).norm
         left = factor * norm
         for tried in (_at_other_limit(w, plain, left, norm), _scaled(w, plain, factor, left)):
@@ -364,15 +369,15 @@ def clips(right: RightStep, norm: float) -> bool:
     return limit is not None and norm > limit
 
 
-def shares(right: RightStep, observed: Observed, hypothesis: Hypothesis) -> dict[str, float]:
+def shares(right: RightStep, observed: Observed, hypothesis: Hypothesis, noise: Floor) -> dict[str, float]:
     """Share of the squared deviation from the right weights that each wrong part explains, with those before it."""
-    w, recovered = weighing(right, observed.terms), observed.weights
-    base = float((recovered - right.weights * right.clip).square().sum())
+    w, recovered = weighing(right, noise, observed.terms), observed.weights
+    base = float(((recovered - right.weights * right.clip) * w.told).square().sum())
     partial = Hypothesis()
     result: dict[str, float] = {}
     for name in wrong_parts(hypothesis):
         partial = replace(partial, **{name: getattr(hypothesis, name)}, limit=hypothesis.limit)
-        rest = float((recovered - predict(w, partial)[0]).square().sum())
+        rest = float(((recovered - predict(w, partial)[0]) * w.told).square().sum())
         result[name] = max(0.0, 1.0 - rest / base) if base else 0.0
     return result
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.oracle.basis import invert
+
 TOKENS_AT_ONCE = 1024
 """Of a product of tokens with tokens, and of tokens with the vocabulary: what is held in memory at a time."""
 
@@ -74,6 +76,8 @@ class LocalBasis:
     """float64 [columns, columns]: pseudo-inverse of the Gram matrix of the columns, each scaled to length one."""
     condition: float
     """Condition number of the scaled columns."""
+    own_lengths: Tensor
+    """float64 [columns]: how long the part of each is that no other has."""
 
     def solve(self, gradients: Sequence[Tensor]) -> Solution:
         """The weights that explain the gradients of the layers, each float64 [rows, columns of W], best.
@@ -118,13 +122,8 @@ def build(layers: Sequence[Layer], column: Tensor | None = None) -> LocalBasis:
     if column is None:
         column = torch.arange(len(layers[0].deltas))
     gram = _gram(layers, column)
-    lengths = gram.diagonal().clamp_min(0).sqrt()
-    safe = lengths.clamp_min(torch.finfo(torch.float64).tiny)
-    values, vectors = torch.linalg.eigh(gram / safe / safe[:, None])
-    solid = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
-    inverse = (vectors[:, solid] / values[solid]) @ vectors[:, solid].T
-    condition = float("inf") if not bool(solid.all()) else float((values[-1] / values[0]).sqrt())
-    return LocalBasis(tuple(layers), column, safe, inverse, condition)
+    found = invert(gram)
+    return LocalBasis(tuple(layers), column, found.lengths, found.matrix, found.condition, found.own_lengths)
 
 
 def _gram(layers: Sequence[Layer], column: Tensor) -> Tensor:

@@ -39,7 +39,9 @@ class Observed:
     terms: Tensor
     """float64 [terms]: weights of what the loss has beside its tokens."""
     rest: Tensor
-    """float64 [parameters]: what neither explains."""
+    """float64 [parameters]: what neither explains, of what they are asked to."""
+    asked: float
+    """Length of the part of the gradient that they are asked to explain; all of it where a basis has all equations."""
 
     @property
     def norm(self) -> float:
@@ -48,7 +50,7 @@ class Observed:
     @property
     def residual(self) -> float:
         """Share of the gradient's length that neither explains."""
-        return float(self.rest.norm() / self.gradient.norm()) if self.norm else 0.0
+        return float(self.rest.norm()) / self.asked if self.asked else 0.0
 
 
 def gradient(moments: Moments, beta1: float) -> Tensor:
@@ -60,7 +62,7 @@ def observe(terms: Terms, moments: Moments, beta1: float) -> Observed:
     """Recover the gradient of a step, and the weight of every token and every term in it."""
     consumed = gradient(moments, beta1)
     solved = terms.solve(consumed)
-    return Observed(consumed, solved.weights, solved.terms, solved.rest)
+    return Observed(consumed, solved.weights, solved.terms, solved.rest, terms.basis.told_by(consumed))
 
 
 def second_moment_error(moments: Moments, beta1: float, beta2: float) -> float:

@@ -44,6 +44,10 @@ class TailBasis:
     def condition(self) -> float:
         return self.local.condition
 
+    @property
+    def own_lengths(self) -> Tensor:
+        return self.local.own_lengths
+
     def solve(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """By the tensors of the tail; what is left is that of all tensors."""
         parts = self._by_tensor(gradient)
@@ -67,6 +71,9 @@ class TailBasis:
 
     def norm(self, weights: Tensor) -> float:
         return float(self.gradient(weights).norm())
+
+    def told_by(self, gradient: Tensor) -> float:
+        return float(gradient.norm())
 
     def _by_tensor(self, gradient: Tensor) -> dict[str, Tensor]:
         """A gradient [parameters], cut into those of the tensors."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.oracle import floor
+from harness.oracle.floor import Floor
 from harness.oracle.step import RightStep
 
 Place = tuple[int, int]
@@ -25,7 +26,10 @@ class Weighing:
     """Index of (rank, micro-batch), as in `places`."""
     places: tuple[Place, ...]
     row_mean: Tensor
-    """float64 [conversations, columns]: takes weights to the mean over each conversation's trained tokens."""
+    """float64 [conversations, columns]: takes weights to the mean over each conversation's trained tokens, those that
+    can be told."""
+    told: Tensor
+    """bool [columns]: whose weights can be told. No other is held against anything."""
     beside: tuple[Tensor, ...]
     """float64 [parameters] for each rank: what its terms make of the gradient, as recovered, after clipping; empty if
     the loss has none."""
@@ -35,8 +39,10 @@ class Weighing:
         return self.right.intent.ranks
 
 
-def weighing(right: RightStep, terms: Tensor | None = None) -> Weighing:
-    """The slots of a step as arrays. terms: weights [terms] as recovered; those of the right step without."""
+def weighing(right: RightStep, noise: Floor, terms: Tensor | None = None) -> Weighing:
+    """The slots of a step as arrays. `noise` tells which tokens' weights can be told. terms: weights [terms] as
+    recovered; those of the right step without."""
+    told = floor.told(right, noise)
     owners = [right.conversations[slot.conversation] for slot in right.slots]
     places = tuple(sorted({c.place for c in right.conversations}))
     return Weighing(
@@ -45,7 +51,8 @@ def weighing(right: RightStep, terms: Tensor | None = None) -> Weighing:
         rank=right.places.rank,
         group=torch.tensor([places.index(c.place) for c in owners]),
         places=places,
-        row_mean=_row_mean(right),
+        row_mean=_row_mean(right, told),
+        told=told,
         beside=_beside(right, right.terms.right * right.clip if terms is None else terms),
     )
 
@@ -57,9 +64,10 @@ def _beside(right: RightStep, terms: Tensor) -> tuple[Tensor, ...]:
     return tuple(right.terms.gradient(terms * (owner == rank)) for rank in range(right.intent.ranks))
 
 
-def _row_mean(right: RightStep) -> Tensor:
+def _row_mean(right: RightStep, told: Tensor) -> Tensor:
     rows = floor.rows(right)
     result = torch.zeros(len(rows), len(right.basis.losses), dtype=torch.float64)
     for i, columns in enumerate(rows):
-        result[i, columns] = 1.0 / len(columns)
-    return result
+        result[i, columns] = 1.0
+    result = result * told
+    return result / result.sum(1, keepdim=True).clamp_min(1.0)

@@ -54,6 +54,7 @@ def judged_record(cell: CellRecord, judged: Judged) -> CellRecord:
             "verdict": outcome,
             "findings": [verdict.record_finding(f) for f in judged.findings],
             "diagnoses": [verdict.record_diagnosis(d) for d in judged.diagnoses],
+            "open": list(judged.open) or None,
             "reason": judged.findings[0].message if outcome == "unknown" else None,
         }
     )

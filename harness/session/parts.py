@@ -40,6 +40,10 @@ class Judged(Protocol):
     @property
     def diagnoses(self) -> Sequence[Diagnosis]: ...
 
+    @property
+    def open(self) -> Sequence[str]:
+        """What could not be asked: keys of `harness.verdicts.questions.OPEN`."""
+
 
 class Runner(Protocol):
     """Runs cells of one environment; its methods may be called from several threads."""

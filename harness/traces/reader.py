@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,12 @@ MAX_TRACE = 2**30
 BYTES_A_TOKEN = 128
 """Room in a file of batches for all that is recorded of one token: four numbers. They take a dozen."""
 
+MAX_HIDDEN = 2**28
+"""Bytes of a file of hidden states. Those of the scenarios have twenty thousand."""
+
+PADDING = -1
+"""`attention_start` of a token that is none."""
+
 _OWN = re.compile(r"intent\.json|(steps|batches)-r\d+\.jsonl|tensors/.*\.safetensors")
 """Names that a trace's own files have. Beside them lie logs and what the judge recovered, which are no part of it."""
 
@@ -62,21 +68,35 @@ class Trace:
     batches: tuple[MicroBatch, ...]
     """All ranks, ordered by step, micro-batch, rank."""
     steps: int
+    files: frozenset[str]
+    """Names of all files that are part of it."""
     _read: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def tensors(self, step: int, rank: int = 0) -> dict[str, Tensor]:
         """State after `step` optimizer steps: the tensors that a trace holds, and no others, by the names of the
         checkpoint whatever the model calls them. Raises UnreadableTrace."""
         name = contract.tensors_file(step, rank)
+        return self._load(name, _layouts(self.scenario, step, rank), f"state after step {step}")
+
+    def hidden(self, step: int, rank: int = 0) -> dict[int, Tensor] | None:
+        """What the output head was given in `step`, by micro-batch: [positions, hidden size], in the dtype that it was
+        recorded in; see `contract.hidden_file`. None where it was not recorded. Raises UnreadableTrace."""
+        name = contract.hidden_file(step, rank)
+        if name not in self.files:
+            return None
+        mine = [b for b in self.batches if b.step == step and b.rank == rank]
+        width = self.scenario.model.hidden_size
+        wanted = {f"hidden/{b.micro_batch:04d}": (len(predicting(b)), width) for b in mine}
+        found = self._load(name, [wanted], f"hidden states of step {step}")
+        return {b.micro_batch: found[f"hidden/{b.micro_batch:04d}"] for b in mine}
+
+    def _load(self, name: str, layouts: Sequence[tensor_file.Names], what: str) -> dict[str, Tensor]:
         if name not in self._read:
-            layouts = _layouts(self.scenario, step, rank)
             content = read_bytes(self.folder, name, max(map(tensor_file.limit, layouts)))
             try:
                 self._read[name] = _apart(tensor_file.load(content, layouts), self.scenario.model)
             except tensor_file.BadTensors as error:
-                raise UnreadableTrace(
-                    f"{self.folder / name} (state after step {step}) {one_line(error)}; record it again"
-                ) from None
+                raise UnreadableTrace(f"{self.folder / name} ({what}) {one_line(error)}; record it again") from None
         return self._read[name]
 
     def state(self, step: int, kind: str, rank: int = 0) -> dict[str, Tensor]:
@@ -115,6 +135,23 @@ def _apart(tensors: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
         each = tensor.reshape(len(parts), *shapes[parts[0]]).unbind()
         result |= {f"{kind}/{part}": one for part, one in zip(parts, each, strict=True)}
     return result
+
+
+def predicting(batch: MicroBatch) -> list[tuple[int, int]]:
+    """Sequence and position of every token that is no padding and has another one behind it: where hidden states are
+    recorded, in their order."""
+    return [
+        (i, j)
+        for i, starts in enumerate(batch.attention_start)
+        for j, start in enumerate(starts[:-1])
+        if start != PADDING
+    ]
+
+
+def _hidden_limit(scenario: Scenario) -> int:
+    """Bytes that a file of hidden states may have, should one rank have received all rows, each by itself, twice."""
+    rows, model = 2 * scenario.rows_per_step, scenario.model
+    return min(MAX_HIDDEN, tensor_file.limit({"": (rows, model.max_positions, model.hidden_size)}) + 512 * rows)
 
 
 def _lines_limit(scenario: Scenario) -> int:
@@ -193,17 +230,23 @@ def _reported(folder: Path, scenario: Scenario, rank: int, steps: int) -> tuple[
 # ---- the seal
 
 
-def _sealed(scenario: Scenario, steps: int, intent: bool) -> Iterator[tuple[str, int]]:
-    """Name and largest size of every file; `intent`: whether the trace says what was wanted."""
+def _sealed(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
+    """Name and largest size of every file that a trace must hold."""
     yield contract.HEADER, MAX_JSON
-    if intent:
-        yield contract.INTENT, MAX_JSON
     for rank in range(scenario.ranks):
         yield contract.steps_file(rank), min(MAX_LINES, MAX_STEP_LINE * scenario.steps)
         yield contract.batches_file(rank), _lines_limit(scenario)
     for step in range(steps + 1):
         for rank in range(scenario.ranks):
             yield contract.tensors_file(step, rank), tensor_file.limit(_tensors(scenario, step, rank))
+
+
+def _may_be_sealed(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
+    """Name and largest size of every file that a trace may hold or not: what was wanted, and hidden states."""
+    yield contract.INTENT, MAX_JSON
+    for step in range(steps):
+        for rank in range(scenario.ranks):
+            yield contract.hidden_file(step, rank), _hidden_limit(scenario)
 
 
 def _seal(folder: Path, scenario: Scenario) -> tuple[int, Mapping[str, Any]]:
@@ -228,7 +271,8 @@ def _seal(folder: Path, scenario: Scenario) -> tuple[int, Mapping[str, Any]]:
 def _verify(folder: Path, sums: Mapping[str, Any], scenario: Scenario, steps: int) -> None:
     """Every file is there and as it was written, and there is no other. Raises UnreadableTrace."""
     total, names = 0, set()
-    for name, limit in _sealed(scenario, steps, contract.INTENT in sums):
+    more = (pair for pair in _may_be_sealed(scenario, steps) if pair[0] in sums)
+    for name, limit in (*_sealed(scenario, steps), *more):
         names.add(name)
         with told(folder, name, limit), files.opened(folder / name, follow=False) as file:
             size = os.fstat(file.fileno()).st_size
@@ -282,9 +326,18 @@ def read(folder: Path) -> Trace:
     batches.sort(key=lambda b: (b.step, b.micro_batch, b.rank))
     _told_alike(folder, batches)
     lines = tuple(_reported(folder, scenario, rank, steps) for rank in range(scenario.ranks))
-    return Trace(folder, parsed, scenario, lines, tuple(batches), steps)
+    trace = Trace(folder, parsed, scenario, lines, tuple(batches), steps, frozenset(sums))
+    _check_hidden(trace)
+    return trace
 
 
-def non_finite(tensors: dict[str, Tensor]) -> str | None:
+def _check_hidden(trace: Trace) -> None:
+    """Raises UnreadableTrace for hidden states of another shape than the batches'."""
+    for step in range(trace.steps):
+        for rank in range(trace.header.ranks):
+            trace.hidden(step, rank)
+
+
+def non_finite(tensors: Mapping[str, Tensor]) -> str | None:
     """Name of the first tensor that holds a NaN or an infinity."""
     return next((name for name, t in sorted(tensors.items()) if not bool(torch.isfinite(t).all())), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -46,12 +47,18 @@ class ConversationWeights(_Record):
     trained: Many[bool]
     """Whether each token is one of the response's."""
     weights: Many[float]
-    """x N, one for each token but the first, which nothing predicts."""
+    """x N, one for each token but the first, which nothing predicts. NaN for a token whose gradient is too short to
+    tell its weight."""
 
     @property
     def of_response(self) -> tuple[float, ...]:
-        """Weights x N of the tokens to be trained. A file from elsewhere may hold lists that do not fit each other."""
-        return tuple(w for w, wanted in zip(self.weights, self.trained[1:], strict=False) if wanted)
+        """Weights x N of the tokens to be trained that can be told.
+
+        A file from elsewhere may hold lists that do not fit each other.
+        """
+        return tuple(
+            w for w, wanted in zip(self.weights, self.trained[1:], strict=False) if wanted and not math.isnan(w)
+        )
 
     @property
     def mean(self) -> float | None:
@@ -97,6 +104,8 @@ class StepWeights(_Record):
     """What each trained token should weigh, x N: the clip coefficient."""
     tolerance: float
     """How far from it a token may be."""
+    untold: int = 0
+    """Tokens whose gradient is too short to tell their weight."""
     residual: float
     """Share of the gradient that the tokens of the batch do not explain."""
     residual_tolerance: float

@@ -141,6 +141,8 @@ class CellRecord(_Record):
     """One line for `unknown` and `unsupported`."""
     findings: Many[FindingRecord] = Field(default_factory=list)
     diagnoses: Many[DiagnosisRecord] = Field(default_factory=list)
+    open: Many[str] | None = None
+    """What could not be asked of it: keys of `harness.verdicts.questions.OPEN`. None where everything was."""
     trace: Annotated[str | None, AfterValidator(_inside)] = None
     """Folder of the trace, relative to `verdict.json` and inside its folder."""
     seconds: float | None = None

@@ -72,6 +72,8 @@ class Page:
     troubles: Sequence[Trouble]
     cannot: Sequence[str]
     """What releases cannot express, and why."""
+    open: Sequence[str]
+    """What could not be asked of cells."""
     agreed: Sequence[str]
     parted: Sequence[Parted]
     uncompared: Sequence[ViewRecord]
@@ -91,6 +93,7 @@ def page(verdict: Verdict, addresses: Sequence[str]) -> Page:
         rows=_rows(squares, scenarios),
         troubles=[_trouble(cells, [by_cell[id(c)] for c in cells]) for cells in _together(verdict)],
         cannot=[printable.line(line) for line in words.cannot(verdict)],
+        open=[printable.line(line) for line in words.open_questions(verdict)],
         agreed=[f"{v.label} ({len(v.groups[0].members)})" for v in agreed],
         parted=[_parted(v) for v in verdict.views if len(v.groups) > 1],
         uncompared=[v for v in verdict.views if not v.groups],

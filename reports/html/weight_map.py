@@ -40,7 +40,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("against", "!", "a negative weight: trained away from"),
     Kind("stray", "\N{BLACK DIAMOND}", "has weight, and should have none"),
     Kind("idle", "\N{MIDDLE DOT}", "no weight, as is right: not of a response"),
-    Kind("unseen", "?", "not a finite number"),
+    Kind("unseen", "?", "cannot be told: a gradient that is too short, or not a finite number"),
 )
 BY_KEY = {kind.key: kind for kind in KINDS}
 _RATIOS = ((0.3, "less3"), (0.6, "less2"), (1.0, "less1"), (1.6, "more1"), (3.5, "more2"))
@@ -92,7 +92,7 @@ class Line:
 
     @property
     def wrong(self) -> bool:
-        return any(kind not in ("right", "idle") for kind in self.kinds)
+        return any(kind not in ("right", "idle", "unseen") for kind in self.kinds)
 
 
 @dataclass(frozen=True)

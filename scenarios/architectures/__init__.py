@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from adapters.contract import Architecture, Model
-from scenarios.architectures import gemma2, gpt2, llama, mixtral, qwen
+from scenarios.architectures import gemma2, gpt2, llama, mixtral, qwen, stablelm
 from scenarios.architectures.stacked import Stacked
 
 
@@ -43,4 +43,5 @@ FAMILIES: Mapping[Architecture, Family] = {
     "gpt2": Family(gpt2.shapes, gpt2.config, _biases_around_0),
     "gemma2": Family(gemma2.shapes, gemma2.config, lambda _: 0.0),  # its norms add 1
     "mixtral": Family(mixtral.shapes, mixtral.config, stacked=mixtral.stacked),
+    "stablelm": Family(stablelm.shapes, stablelm.config, stablelm.around),
 }

@@ -19,6 +19,7 @@ UNITS = {
     "local_basis_seconds.64,100,16": "s",
     "local_basis_error.64,100,16": "largest error",
     "warm_cell_seconds.torch": "s",
+    "cells_per_minute_torch": "cells/min",
 }
 
 

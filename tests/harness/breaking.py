@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from adapters.contract import END, HEADER, batches_file, scenario_from_dict, steps_file, tensors_file
+from adapters.contract import END, HEADER, batches_file, hidden_file, scenario_from_dict, steps_file, tensors_file
 from adapters.inside.recorder import digests
 
 Change = Callable[[Any], Any]
@@ -58,7 +58,8 @@ def shorten(folder: Path, steps: int) -> None:
     """As if only the first `steps` optimizer steps had been made."""
     ranks = json.loads((folder / HEADER).read_text())["ranks"]
     for path in (folder / "tensors").iterdir():
-        if int(path.name.split("-")[1][:4]) > steps:
+        kind, number = path.name.split("-")[:2]
+        if int(number[:4]) > steps - (kind == "hidden"):
             path.unlink()
     edit(folder / END, lambda end: end.update(steps=steps))
     for rank in range(ranks):
@@ -67,7 +68,14 @@ def shorten(folder: Path, steps: int) -> None:
 
 
 def batches(folder: Path, change: Change, rank: int = 0) -> None:
+    """And without the hidden states, whose shapes may be others then; no trace must have them."""
+    for path in (folder / "tensors").glob("hidden-*"):
+        path.unlink()
     lines(folder, batches_file(rank), change)
+
+
+def hidden(folder: Path, change: Callable[[dict[str, Tensor]], None], step: int = 0, rank: int = 0) -> None:
+    _tensors(folder, folder / hidden_file(step, rank), change)
 
 
 def reported(folder: Path, change: Change, rank: int = 0) -> None:
@@ -75,7 +83,10 @@ def reported(folder: Path, change: Change, rank: int = 0) -> None:
 
 
 def tensors(folder: Path, change: Callable[[dict[str, Tensor]], None], step: int = 1, rank: int = 0) -> None:
-    path = folder / tensors_file(step, rank)
+    _tensors(folder, folder / tensors_file(step, rank), change)
+
+
+def _tensors(folder: Path, path: Path, change: Callable[[dict[str, Tensor]], None]) -> None:
     content = load_file(path)
     change(content)
     save_file({name: t.contiguous() for name, t in content.items()}, path)

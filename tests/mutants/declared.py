@@ -77,6 +77,12 @@ DECLARED = (
         r"in bfloat16",
         "where the model computes in bfloat16, another rank may tell its rounded copy",
     ),
+    Declared(
+        "hidden", r"numbers", r"(?!not finite).*", "the oracle has a forward pass of its own, and asks none of them"
+    ),
+    Declared("hidden", r"file", r"no file|away|another's|a bit flipped", "likewise; and a trace need not have them"),
+    Declared("hidden", r"table", r"wider", "the same numbers"),
+    Declared("asked hidden", r"table", r"wider", "the same numbers"),
     Declared("tensors", r"__metadata__", r".*", "what wrote the file"),
     Declared(
         "folder",

@@ -14,7 +14,17 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from adapters.contract import END, HEADER, Row, Scenario, batches_file, scenario_from_dict, steps_file, tensors_file
+from adapters.contract import (
+    END,
+    HEADER,
+    Row,
+    Scenario,
+    batches_file,
+    hidden_file,
+    scenario_from_dict,
+    steps_file,
+    tensors_file,
+)
 from tests.mutants.json_changes import Unchanged, change, choose, named, text, value_at
 from tests.mutants.trace import Copy
 
@@ -183,6 +193,39 @@ def _numbers(copy: Copy, draw: random.Random) -> Mutation:
     return Mutation("tensors", _kind(key, step, rank), how)
 
 
+def _hidden(copy: Copy, draw: random.Random) -> Mutation:
+    """Other numbers in what the head was given, another micro-batch's, or none at all."""
+    if not copy.hidden:
+        raise Unchanged
+    name = draw.choice(copy.hidden)
+    tensors = load(copy.bytes(name))
+    key, other = draw.choice(sorted(tensors)), draw.choice(sorted(tensors))
+    file = "asked hidden" if copy.asks_hidden else "hidden"
+    if draw.random() < 0.3:
+        kinds: dict[str, dict[str, Tensor]] = {
+            "one less": {k: v for k, v in tensors.items() if k != key},
+            "one more": {**tensors, "hidden/9999": torch.ones(3, 2)},
+            "names swapped": {**tensors, key: tensors[other], other: tensors[key]},
+            "a token less": {**tensors, key: tensors[key][1:]},
+            "wider": {**tensors, key: tensors[key].double()},
+        }
+        how = draw.choice([*kinds, "no file"])
+        if how == "no file":
+            copy.remove(name)
+            return Mutation(file, "file", how)
+        if how == "names swapped" and (key == other or torch.equal(tensors[key], tensors[other])):
+            raise Unchanged
+        copy.write(name, save({k: v.contiguous().clone() for k, v in kinds[how].items()}))
+        same_shape = how == "names swapped" and tensors[key].shape == tensors[other].shape
+        return Mutation(file, "numbers" if same_shape else "table", how)
+    how = draw.choice(list(TENSORS))
+    changed = TENSORS[how](tensors[key].clone(), draw)
+    if torch.equal(changed.double(), tensors[key].double()):
+        raise Unchanged
+    copy.write(name, save({**tensors, key: changed.contiguous()}))
+    return Mutation(file, "numbers", how)
+
+
 def _kind(key: str, step: int, rank: int) -> str:
     when = "before the first step" if step == 0 else "after a step"
     return f"{key.partition('/')[0]} {when} of {'rank 0' if rank == 0 else 'another rank'}"
@@ -287,8 +330,9 @@ def _file(copy: Copy, draw: random.Random) -> Mutation:
     how = draw.choice(list(kinds))
     if how == "another's" and before == other:
         raise Unchanged
+    folder = ("asked hidden" if copy.asks_hidden else "hidden") if name in copy.hidden else "tensors"
     kinds[how]()
-    sort = "tensors" if name.startswith("tensors") else name.partition("-")[0].removesuffix(".json")
+    sort = folder if name.startswith("tensors") else name.partition("-")[0].removesuffix(".json")
     if how == "sparse":  # its checksum takes too long to be made right
         return Mutation("end", sort, how)
     return Mutation(sort, "file", how)
@@ -307,6 +351,7 @@ def _more_files(copy: Copy, draw: random.Random) -> Mutation:
             batches_file(copy.ranks + 1),
             tensors_file(copy.steps + 1),
             "tensors/x.safetensors",
+            hidden_file(copy.steps),
             "x",
         ]
     )
@@ -324,6 +369,7 @@ KINDS: dict[str, tuple[float, Change]] = {
     "everywhere": (3, _everywhere),
     "dealt": (3, _dealt),
     "numbers": (20, _numbers),
+    "hidden": (6, _hidden),
     "tensor table": (10, _tensor_table),
     "tensor header": (4, _tensor_header),
     "file": (5, _file),

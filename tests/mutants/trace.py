@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.contract import END, HEADER, batches_file, scenario_from_dict, steps_file, tensors_file
+from adapters.contract import END, HEADER, batches_file, hidden_file, scenario_from_dict, steps_file, tensors_file
 from adapters.inside.recorder import digests
+from harness.oracle.architectures import FORWARD
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,19 @@ class Copy:
         return [(step, rank) for step in range(self.steps + 1) for rank in range(self.ranks)]
 
     @property
+    def hidden(self) -> list[str]:
+        """Names of the files of hidden states that were recorded."""
+        every = (hidden_file(step, rank) for step in range(self.steps) for rank in range(self.ranks))
+        return [name for name in every if self.path(name).exists()]
+
+    @property
+    def asks_hidden(self) -> bool:
+        """Whether the judge needs them: for a model that the oracle has no forward pass of."""
+        return self.json(HEADER)["scenario"]["model"].get("architecture", "llama") not in FORWARD
+
+    @property
     def names(self) -> list[str]:
-        return [HEADER, *self.texts, *(tensors_file(*state) for state in self.states)]
+        return [HEADER, *self.texts, *(tensors_file(*state) for state in self.states), *self.hidden]
 
     def seal(self, hashed: bool = True) -> None:
         """Make every checksum right, and the hash of the scenario if `hashed`."""

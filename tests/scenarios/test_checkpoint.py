@@ -22,6 +22,7 @@ FAMILIES = {
     "sft-ragged-qwen3": "Qwen3ForCausalLM",
     "sft-ragged-gpt2": "GPT2LMHeadModel",
     "sft-ragged-gemma": "Gemma2ForCausalLM",
+    "sft-ragged-stablelm": "StableLmForCausalLM",
 }
 """Scenarios with a model of their own, by transformers' class of it."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from harness.judging.evidence import StepEvidence
 from harness.traces.text_files import Reported
+from harness.verdicts import questions
 from harness.verdicts.findings import Finding
 
 SOURCE = "floor of this step x margin"
@@ -54,8 +55,15 @@ def loss(evidence: StepEvidence) -> list[Finding]:
 
 
 def grad_norm(evidence: StepEvidence) -> list[Finding]:
-    """`grad-norm.value`: the reported norm against that of the right gradient before clipping."""
+    """`grad-norm.value`: the reported norm against that of the right gradient before clipping.
+
+    Where that is not known, against that of the tokens as they are weighed, if anything explains their weights.
+    """
     allowed, right = evidence.floor.tolerance("norm"), evidence.norm_right
+    if questions.NORM in evidence.open:
+        if not evidence.fit.excess <= 1.0 or evidence.fit.hypothesis.clip == "per-rank":
+            return []
+        right = evidence.fit.norm
     return _compare(evidence, "grad-norm.value", "gradient norm", lambda line: line.grad_norm, right, allowed)
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from harness.intent.words import told
 from harness.judging import coarse
 from harness.judging.evidence import StepEvidence
-from harness.oracle import floor
 from harness.oracle.hypotheses import Hypothesis, masked, wrong_parts
 from harness.oracle.weighing import Place, weighing
 from harness.verdicts.findings import Finding
@@ -65,9 +64,10 @@ class _Token(NamedTuple):
 
 def _most_telling(evidence: StepEvidence, hypothesis: Hypothesis) -> _Token:
     """The heaviest token outside the responses if the mask trains any, else the heaviest response token left out."""
-    w = weighing(evidence.right)
+    w = weighing(evidence.right, evidence.floor)
     trained = masked(w, hypothesis.mask)
-    added, left_out = trained & ~w.trained, w.trained & ~trained
+    added = trained & ~w.trained & evidence.tokens.told
+    left_out = w.trained & ~trained & evidence.tokens.told
     weights, usual = evidence.tokens.slots, evidence.right.intent.trained == "responses"
     if bool(added.any()):
         what = "a token outside the responses" if usual else "a token that should not be"
@@ -195,11 +195,10 @@ _PARTS: dict[str, Callable[[StepEvidence, Hypothesis], Finding]] = {
 
 def _uneven(evidence: StepEvidence) -> Finding:
     """The conversation whose mean weight is farthest from what the closest hypothesis says, else the token."""
-    off = (evidence.observed.weights - evidence.fit.predicted) * evidence.right.targets
+    w = weighing(evidence.right, evidence.floor, evidence.observed.terms)
+    off = (evidence.observed.weights - evidence.fit.predicted) * evidence.right.targets * w.told
     trained = [i for i, c in enumerate(evidence.right.conversations) if c.targets]
-    worst, number = max(
-        (abs(float(off[c].mean())), i) for i, c in zip(trained, floor.rows(evidence.right), strict=True)
-    )
+    worst, number = max((abs(float(mean)), i) for i, mean in zip(trained, w.row_mean @ off, strict=True))
     c = evidence.right.conversations[number]
     row = next(r for r in evidence.tokens.rows if (r.rank, r.micro_batch, r.row) == (c.rank, c.micro_batch, c.row))
     relative = worst / evidence.right.largest

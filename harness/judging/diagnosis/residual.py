@@ -13,6 +13,7 @@ from harness.oracle import full_basis, tied
 from harness.oracle.basis import Segment, flatten
 from harness.oracle.step import as_computed
 from harness.traces.batch import Conversation
+from harness.verdicts import questions
 from harness.verdicts.findings import Diagnosis, Finding
 
 
@@ -43,7 +44,7 @@ def _left(evidence: StepEvidence, rest: Tensor, outside: Tensor) -> tuple[float,
     if not size:
         return evidence.residual, 0.0
     factor = float(rest @ outside) / size
-    return float((rest - factor * outside).norm()) / evidence.norm_used, factor
+    return float((rest - factor * outside).norm()) / evidence.observed.asked, factor
 
 
 def _stale(evidence: StepEvidence, previous: StepEvidence | None) -> Cause | None:
@@ -72,7 +73,7 @@ def _tied(evidence: StepEvidence) -> list[Cause]:
     """Whether an embedding that is the head as well has one part of its gradient another number of times than once."""
     right = evidence.right
     model = right.model
-    if not model.tied_embeddings:
+    if not model.tied_embeddings or questions.ELSEWHERE in evidence.open:
         return []
     parameters = as_computed(evidence.recorded.before.parameters, right.intent.precision)
     segments = [Segment(c.ids) for c in right.conversations]
@@ -98,7 +99,7 @@ def _leak(evidence: StepEvidence) -> Cause | None:
     sequences: dict[tuple[int, int, int], list[Conversation]] = {}
     for c in evidence.right.conversations:
         sequences.setdefault((c.rank, c.micro_batch, c.sequence), []).append(c)
-    if all(len(s) == 1 for s in sequences.values()):
+    if all(len(s) == 1 for s in sequences.values()) or questions.ATTENTION in evidence.open:
         return None
     right = evidence.right
     segments = [_joined(s) for s in sequences.values()]

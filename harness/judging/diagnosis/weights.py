@@ -173,7 +173,7 @@ def diagnoses(evidence: Sequence[StepEvidence], codes: set[str]) -> list[Diagnos
             continue
         first = steps[0]
         said = words(first.fit.hypothesis, first)
-        share = [hypotheses.shares(e.right, e.observed, e.fit.hypothesis)[part] for e in steps]
+        share = [hypotheses.shares(e.right, e.observed, e.fit.hypothesis, e.floor)[part] for e in steps]
         line = (
             f"weights x N by micro-batch at step {first.step}: {_by_micro_batch(first)}"
             f" (right: {_right(first)}); {at_steps([e.step for e in steps], len(evidence))}"

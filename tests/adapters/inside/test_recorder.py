@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import scenarios
-from adapters.contract import CRASH, END, HEADER, Job, Shim, batches_file, steps_file, tensors_file
+from adapters.contract import CRASH, END, HEADER, Job, Shim, batches_file, hidden_file, steps_file, tensors_file
 from adapters.inside.recorder import NOT_CAUSAL_RUN, PADDING, Recorder, attention_start, bare_name
 
 PAD = 0
@@ -189,6 +189,42 @@ def test_a_mask_that_the_model_makes_is_recorded(tmp_path: Path) -> None:
     assert first["attention_start"] == [[0, 0, 2, 2, 2]]
     assert second["attention_start"] == [[0, 0, PADDING]]
     assert [b["micro_batch"] for b in (first, second)] == [0, 1]
+
+
+class Headed(Model):
+    """A model that says which module is its head, which `final` feeds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.final, self.head = torch.nn.Embedding(10, 4), torch.nn.Linear(4, 10)
+
+    def get_output_embeddings(self) -> torch.nn.Module:
+        return self.head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
+        result: Tensor = self.head(self.final(input_ids))
+        return result
+
+
+def test_what_the_head_was_given_is_recorded_beside_each_step(tmp_path: Path) -> None:
+    recorder = Recorder(job(tmp_path), 1, 2, [])
+    model = Headed()
+    recorder.watch(model)
+    recorder.begin({})
+    for _ in range(2):
+        model(torch.tensor([[5, 6, 7], [8, PAD, PAD]]), torch.tensor([[1, 1, 1], [1, 0, 0]]))
+        model(torch.tensor([[9, 5]]))
+        recorder.step(None, None, None, {}, {}, {})
+    for step in range(2):
+        found = load_file(tmp_path / hidden_file(step, 1))
+        assert found.keys() == {"hidden/0000", "hidden/0001"}
+        assert torch.equal(found["hidden/0000"], model.final.weight[[5, 6, 8]])
+        assert torch.equal(found["hidden/0001"], model.final.weight[[9]])
+
+
+def test_a_model_that_names_no_head_leaves_no_such_file(tmp_path: Path) -> None:
+    record_a_run(tmp_path)
+    assert not list((tmp_path / "tensors").glob("hidden-*"))
 
 
 def test_evaluation_is_not_recorded(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ class Ran:
 class Judged:
     findings: Sequence[Finding] = ()
     diagnoses: Sequence[Diagnosis] = ()
+    open: Sequence[str] = ()
 
 
 WRONG = Judged(

@@ -12,7 +12,7 @@ import pytest
 from adapters.contract import END, steps_file, tensors_file
 from adapters.faults import Plan
 from harness import cli
-from harness.judging import evidence, judge
+from harness.judging import evidence, judge, weigher
 from harness.judging.judge import Judgement
 from harness.oracle.basis_cache import BasisCache
 from harness.traces import text_files
@@ -75,7 +75,7 @@ def test_a_diagnosis_that_crashes_is_unknown(good: Path, bases: BasisCache, monk
 
 
 def test_an_oracle_that_crashes_is_unknown(good: Path, bases: BasisCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "right_step", crash)
+    monkeypatch.setattr(weigher, "right_step", crash)
     result = judge.judge(good, bases)
     told(result, "weighing")
     assert verdict.outcome(result.findings) == "unknown"

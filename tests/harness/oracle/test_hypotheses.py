@@ -56,7 +56,7 @@ def test_a_mask_that_has_no_name_is_told_by_the_marks(right: StepEvidence, data:
     ]
     conversations = [replace(c, marked=m) for c, m in zip(step.conversations, marked, strict=True)]
     step = replace(step, conversations=conversations)
-    w = weighing(step)
+    w = weighing(step, right.floor)
     if not bool(hypotheses.masked(w, "as-marked").any()):
         return
     recovered = hypotheses.predict(w, Hypothesis(mask="as-marked")).weights

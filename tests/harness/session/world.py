@@ -36,6 +36,7 @@ class Ran:
 class Judged:
     findings: Sequence[Finding] = ()
     diagnoses: Sequence[Diagnosis] = ()
+    open: Sequence[str] = ()
 
 
 @dataclass

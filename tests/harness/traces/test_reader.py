@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from adapters.contract import CRASH, END, HEADER, TRACE_SCHEMA, batches_file, steps_file, tensors_file
+from adapters.contract import CRASH, END, HEADER, TRACE_SCHEMA, batches_file, hidden_file, steps_file, tensors_file
 from harness.judging.judge import judge
 from harness.oracle.basis_cache import BasisCache
 from harness.traces import reader
@@ -29,7 +29,10 @@ FILES = (
     batches_file(0),
     batches_file(1),
     *(tensors_file(step, rank) for step in range(3) for rank in range(2)),
+    *(hidden_file(step, rank) for step in range(2) for rank in range(2)),
 )
+OPTIONAL = "tensors/hidden-"
+"""What a trace need not have."""
 
 
 def test_the_trace_that_is_broken_below_is_right(good: Path, bases: BasisCache) -> None:
@@ -96,11 +99,57 @@ def test_a_missing_file(trace: Path, bases: BasisCache, name: str) -> None:
     assert f"has no {name}" in unreadable(trace, bases)
 
 
-@pytest.mark.parametrize("name", [f for f in FILES if f != END])
+@pytest.mark.parametrize("name", [f for f in FILES if f != END and not f.startswith(OPTIONAL)])
 def test_a_missing_file_that_the_seal_does_not_know_either(trace: Path, bases: BasisCache, name: str) -> None:
     (trace / name).unlink()
     breaking.reseal(trace)
     assert f"has no {name}" in unreadable(trace, bases)
+
+
+# ---- hidden states
+
+
+def test_hidden_states_are_those_of_the_tokens_that_predict(good: Path) -> None:
+    found = reader.read(good)
+    for step in range(2):
+        for rank in range(2):
+            states = found.hidden(step, rank)
+            assert states is not None
+            mine = {b.micro_batch: b for b in found.batches if (b.step, b.rank) == (step, rank)}
+            assert {n: t.shape for n, t in states.items()} == {
+                n: (len(b.input_ids[0]) - 1, 16) for n, b in mine.items()
+            }
+
+
+def test_a_trace_without_hidden_states_is_judged_as_before(trace: Path, bases: BasisCache) -> None:
+    for path in (trace / "tensors").glob("hidden-*"):
+        path.unlink()
+    breaking.reseal(trace)
+    assert judge(trace, bases).findings == ()
+    assert reader.read(trace).hidden(0) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda states: states.pop("hidden/0001"),
+        lambda states: states.update({"hidden/0002": torch.ones(3, 16)}),
+        lambda states: states.update({"hidden/0000": states["hidden/0000"][1:]}),
+        lambda states: states.update({"hidden/0000": states["hidden/0000"].T}),
+        lambda states: states.update({"hidden/0000": states["hidden/0000"].int()}),
+    ],
+    ids=["less", "more", "a token less", "turned", "whole numbers"],
+)
+def test_hidden_states_of_another_shape(trace: Path, bases: BasisCache, change: breaking.Change) -> None:
+    breaking.hidden(trace, change, rank=1)
+    assert "hidden states of step 0" in unreadable(trace, bases)
+
+
+def test_hidden_states_that_are_not_finite(trace: Path, bases: BasisCache) -> None:
+    breaking.hidden(trace, lambda states: states["hidden/0001"][2].fill_(torch.nan), step=1)
+    (finding,) = judged(trace, bases)
+    assert finding.code == "numerics.non-finite"
+    assert "micro-batch 1 of rank 0 at step 1" in finding.message
 
 
 def test_no_folder_at_all(tmp_path: Path, bases: BasisCache) -> None:

@@ -1,0 +1,95 @@
+"""A right step's loss and gradient as a coarse dtype computes them: by a pass of the whole model, or of its head alone.
+
+Where the oracle has no forward pass of a model, what was recorded stands for all that comes before the head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.oracle import auxiliary, forward
+from harness.oracle.forward import Parameters
+from harness.oracle.recorded_basis import RecordedBasis
+from harness.oracle.rounding import BFloat16, Draws, rounded
+from harness.oracle.step import RightStep
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward and backward pass over the joined batch."""
+
+    gradients: dict[str, Tensor]
+    """Before clipping, float32."""
+    losses: Tensor
+    """float32 [slots]."""
+    loss: float
+    norm: float
+    """Of the gradient, before clipping."""
+
+
+def simulated(right: RightStep, parameters: Parameters, dtype: torch.dtype, draws: Draws) -> Pass:
+    """The right gradient and loss as `dtype` computes them from these parameters, float32."""
+    if isinstance(right.basis, RecordedBasis):
+        return _of_head(right, right.basis, parameters, dtype, draws)
+    return _of_model(right, parameters, dtype, draws)
+
+
+def _of_model(right: RightStep, parameters: Parameters, dtype: torch.dtype, draws: Draws) -> Pass:
+    leaves = {name: p.detach().float().requires_grad_() for name, p in parameters.items()}
+    losses, beside = _losses(right, leaves, dtype, draws)
+    predicted = torch.tensor([t > 0 for c in right.conversations for t in range(len(c.ids))])[1:]
+    loss = _aggregated(right, losses[predicted]) + beside
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return Pass(
+        dict(zip(leaves, gradients, strict=True)),
+        losses.detach()[predicted],
+        float(loss.detach()),
+        float(torch.stack([g.norm() for g in gradients]).norm()),
+    )
+
+
+def _aggregated(right: RightStep, losses: Tensor) -> Tensor:
+    """The loss of the step, float32, from those of the slots, float32 [slots]: added up before it is divided, as
+    trainers do, so that weights that are alike round alike."""
+    weights = right.slot_weights[right.trained]
+    largest = float(weights.abs().max())
+    return (losses[right.trained] * (weights / largest).float()).sum() / (1.0 / largest)
+
+
+def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Losses of the joined batch as `dtype` computes them, float32 [tokens - 1], and what the terms add to its mean."""
+    model = right.model
+    ids, positions, first = forward.joined([c.ids for c in right.conversations])
+    if dtype == torch.float32:
+        made = forward.passed(leaves, model, ids, positions, first)
+    else:
+        start = {name: rounded(p, draws) for name, p in leaves.items()}
+        with BFloat16(draws):
+            made = forward.passed(start, model, ids, positions, first)
+    beside = torch.zeros(())
+    if right.terms.names:
+        beside = (right.terms.right * auxiliary.losses(model, right.conversations, made.routers)).sum().float()
+    return forward.token_losses(made.logits, ids), beside
+
+
+def _of_head(right: RightStep, basis: RecordedBasis, parameters: Parameters, dtype: torch.dtype, draws: Draws) -> Pass:
+    """The head's gradient as `dtype` computes it from the recorded states; that of all other tensors as recorded."""
+    leaf = parameters[basis.name].detach().float().requires_grad_()
+    states = basis.states.float()
+    if dtype == torch.float32:
+        scores = states @ leaf.T
+    else:
+        start, states = rounded(leaf, draws), rounded(states, draws)
+        with BFloat16(draws):
+            scores = states @ start.T
+    losses = scores.logsumexp(-1) - scores.gather(1, basis.targets[:, None])[:, 0]
+    loss = _aggregated(right, losses)
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    whole = {name: part.float() for name, part in basis.by_tensor(right.gradient).items()}
+    whole[basis.name][basis.rows] = gradient[basis.rows]
+    # The norm of all tensors is told by the weights (`RecordedBasis.norm`), so their noise is the norm's.
+    norm = basis.norm(basis.weights_of(gradient[basis.rows].double()))
+    return Pass(whole, losses.detach(), float(loss.detach()), norm)

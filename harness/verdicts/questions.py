@@ -1,0 +1,24 @@
+"""Questions that a judgement may leave open: what could not be asked of a run at all. Words for them, for every face.
+
+An open question is no failed check: a cell may pass with some, and says so. One that could have been asked, and was not
+answered, is a finding of its own (`run.incomplete`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ELSEWHERE = "weights.residual over all parameters"
+ATTENTION = "attention inside the model"
+POSITIONS = "positions inside the model"
+TOKENS = "weights of tokens with short gradients"
+NORM = "norm of the right gradient"
+
+OPEN: Mapping[str, str] = {
+    ELSEWHERE: "whether the batch's tokens explain the gradient of every tensor; the output head's was asked alone",
+    ATTENTION: "whether conversations see each other, whatever mask the model received",
+    POSITIONS: "whether the model counts positions as it received them",
+    TOKENS: "what those tokens weigh that the model is so sure of that their gradients are lost in rounding",
+    NORM: "how long the right gradient is, and so its clip coefficient; estimated, for the recorded one is no multiple"
+    " of it",
+}
