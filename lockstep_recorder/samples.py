@@ -50,6 +50,13 @@ def _joined(parts: list[Tensor]) -> Tensor:
     return torch.cat(parts) if parts else torch.zeros(0).double()
 
 
+def count(optimizer: Any) -> int | None:
+    """How many steps Adam has counted so far; None where nothing tells."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    steps = [held["step"] for held in getattr(inner, "state", {}).values() if isinstance(held, dict) and "step" in held]
+    return int(max(float(step) for step in steps)) if steps else None
+
+
 def groups(optimizer: Any) -> list[dict[str, Any]]:
     """The numbers of every parameter group, as they are configured now."""
     result = []

@@ -196,6 +196,7 @@ class Watcher:
             return
         self._recording.begin(found, optimizer)
         self._said["groups"] = samples.groups(optimizer)
+        self._said["count"] = samples.count(optimizer)
         if found.tied:
             self._leave_out_inputs(found)
         self._look(last=True)
@@ -245,14 +246,16 @@ class Watcher:
 
     def _write(self) -> None:
         passes = self._passes
+        tensors = {**self._tensors, **passes.tensors()}
         said = {
             **self._said,
+            "shapes": {name: list(tensor.shape) for name, tensor in sorted(tensors.items())},
             "passes": passes.number,
             "texts": passes.texts,
             "unknown": sorted(set(passes.unknown)),
             "seconds": round(self.seconds, 6),
         }
-        self._recording.step(self._number, said, {**self._tensors, **passes.tensors()})
+        self._recording.step(self._number, said, tensors)
 
 
 def watch(model: nn.Module, *, out: str, steps: range | None = None, **settings: Any) -> Watcher:
