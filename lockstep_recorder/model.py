@@ -34,8 +34,9 @@ class Found:
 def find(called: nn.Module) -> Found | None:
     """The model in a module that was called; None if there is no language model in it."""
     for module in called.modules():
-        getter = getattr(module, "get_output_embeddings", None)
-        head = _quietly(getter) if callable(getter) else None
+        # By its class: engines answer for the model that they wrap.
+        known = hasattr(type(module), "get_output_embeddings")
+        head = _quietly(module.get_output_embeddings) if known else None
         if isinstance(head, nn.Module) and _matrix(head) is not None:
             return _found(module, head)
     head = _plain_head(called)

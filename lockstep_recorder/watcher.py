@@ -219,7 +219,7 @@ class Watcher:
     def _keep(self, when: str, found: Found, optimizer: Any) -> None:
         """The optimizer's state, of the head as sketches and of every parameter by samples."""
         held = piece(found.weight, optimizer)
-        if held is None:
+        if held is None or not found.weight.requires_grad:
             trained = found.weight.requires_grad
             self._passes.unknown.append("the head's state cannot be found" if trained else "the head is frozen")
         else:

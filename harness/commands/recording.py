@@ -72,7 +72,8 @@ def _table(groups: Sequence[GroupRule]) -> Table:
     table = Table("step", "group", "parameters", "learning rate: configured", "effective", "weight decay", "effective")
     for group in groups:
         numbers = (group.configured_rate, group.rate, group.configured_decay, group.decay)
-        table.add_row(str(group.step), str(group.group), str(group.parameters), *map(_shown, numbers))
+        which = "?" if group.group is None else str(group.group)
+        table.add_row(str(group.step), which, str(group.parameters), *map(_shown, numbers))
     return table
 
 

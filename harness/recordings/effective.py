@@ -24,7 +24,8 @@ class GroupRule:
     """One parameter group in one step."""
 
     step: int
-    group: int
+    group: int | None
+    """None: it is not known which group its parameters are in, as with an engine that flattens them."""
     parameters: int
     configured_rate: float | None
     rate: float | None
@@ -43,18 +44,33 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
     """Every group of a step, in order."""
     parts = recording.steps[number]
     first = parts[0].line
-    found: dict[int, list[tuple[float, float]]] = {}
+    found: dict[int | None, list[tuple[float, float]]] = {}
     for name, state in _states(recording, parts):
         group = next((p.group for p in recording.header.parameters if p.name == name), None)
-        if group is None or group >= len(first.groups) or not bool(state.after.ne(state.before).any()):
-            continue
-        update = estimate(name, state, _rule(first.groups[group]), (first.count or number) + 1)
-        found.setdefault(group, []).append((update.learning_rate, update.weight_decay))
-    return [_told(number, i, configured, recording, found.get(i, [])) for i, configured in enumerate(first.groups)]
+        group = group if group is not None and group < len(first.groups) else None
+        rule = _rule(first.groups[group or 0] if first.groups else {})
+        if bool(state.after.ne(state.before).any()):
+            update = estimate(name, state, rule, (number if first.count is None else first.count) + 1)
+            found.setdefault(group, []).append((update.learning_rate, update.weight_decay))
+    return [
+        _told(number, i, configured, recording, found.get(i, []))
+        for i, configured in ((None, _shared(first.groups)), *enumerate(first.groups))
+        if any(p.group == i for p in recording.header.parameters)
+    ]
+
+
+def _shared(groups: Sequence[dict[str, object]]) -> dict[str, object]:
+    """What all groups are configured to alike."""
+    first = groups[0] if groups else {}
+    return {k: v for k, v in first.items() if all(group.get(k) == v for group in groups)}
 
 
 def _told(
-    step: int, index: int, configured: dict[str, object], recording: Recording, found: Sequence[tuple[float, float]]
+    step: int,
+    index: int | None,
+    configured: dict[str, object],
+    recording: Recording,
+    found: Sequence[tuple[float, float]],
 ) -> GroupRule:
     mine = [p for p in recording.header.parameters if p.group == index]
     rates, decays = [rate for rate, _ in found], [decay for _, decay in found]

@@ -75,7 +75,7 @@ def _objective(step: WeighedStep) -> str:
     right, h = step.right, step.fit.hypothesis
     level = right.intent.aggregation if h.level == hypotheses.INTENDED else Mean(h.level)
     micro_batches, ranks = right.intent.accumulation, right.intent.ranks
-    window = f"{_many(micro_batches, 'micro-batch')} on {_many(ranks, 'rank')}"
+    window = f"{_many(micro_batches, 'micro-batch')} on {_many(ranks, 'rank')}{_but(step)}"
     rows = [r for r in _row_weights(step) if abs(r) > NOTICEABLE * max(map(abs, _row_weights(step)))]
     low, high = min(rows), max(rows)
     if high - low <= 1e-3 * abs(high):
@@ -84,6 +84,10 @@ def _objective(step: WeighedStep) -> str:
         weight = f"the trained tokens of {window} weigh from {low:.4g}/{right.targets} to {high:.4g}/{right.targets}"
     who = "" if step.labels else " (no labels told which are to be trained: the weights do)"
     return f"{weight}{who}: {aggregation(level)}"
+
+
+def _but(step: WeighedStep) -> str:
+    return f", but for {_places(step)}," if step.fit.hypothesis.dropped else ""
 
 
 def _many(count: int, what: str) -> str:
@@ -128,13 +132,24 @@ def _wrong(recording: Recording, step: WeighedStep) -> list[Finding]:
         findings.append(Finding("weights.uneven", message, step.number))
     h = step.fit.hypothesis
     if h.dropped and step.fit.excess <= 1.0:
-        places = ", ".join(f"{m} of rank {r}" for r, m in sorted(h.dropped))
-        message = f"step {step.number}: micro-batches {places} never reached the optimizer"
+        message = f"step {step.number}: {_places(step)} never reached the optimizer"
         findings.append(Finding("weights.dropped-micro-batches", message, step.number, observed=0.0))
     if h.scale.name not in (hypotheses.UNNAMED, "1", *hypotheses.DIVISORS) and step.fit.excess <= 1.0:
         message = f"step {step.number}: the gradient is {h.scale.factor:.6g} times what it should be: {h.scale.name}"
         findings.append(Finding("weights.scale", message, step.number, observed=h.scale.factor, expected=1.0))
     return [*findings, *_padding(step)]
+
+
+def _places(step: WeighedStep) -> str:
+    """What was dropped, in words: `micro-batches 1 and 2 of 4`, with the ranks where those are not all."""
+    dropped = step.fit.hypothesis.dropped
+    ranks, numbers = sorted({r for r, _ in dropped}), sorted({m for _, m in dropped})
+    if len(dropped) < len(ranks) * len(numbers):
+        return ", ".join(f"micro-batch {m} of rank {r}" for r, m in sorted(dropped))
+    which = " and ".join(filter(None, (", ".join(map(str, numbers[:-1])), str(numbers[-1]))))
+    where = "" if len(ranks) == step.right.intent.ranks else f" on rank {', '.join(map(str, ranks))}"
+    plural = "es" if len(numbers) > 1 else ""
+    return f"micro-batch{plural} {which} of {step.right.intent.accumulation}{where}"
 
 
 def _residual(recording: Recording, step: WeighedStep) -> Finding:

@@ -115,11 +115,12 @@ def _judged(
     tokens = _tokens(parts, kind, per_token, uncertain)
     right = _right(number, header, parts, basis, tokens, trained)
     unit = float(per_token.abs().max())
-    off = float(uncertain[trained].max()) / unit / MARGIN
-    known = max(LEAST, off)
+    residual = float(left.norm()) / size
+    # In a coarse dtype columns are off as well as the gradient: no weight is known better than that is explained.
+    known = max(LEAST, residual, float(uncertain[trained].max()) / unit / MARGIN)
     floor = Floor(known, known, LEAST, LEAST, LEAST, LEAST, LEAST, LEAST, LEAST, max(LEAST, known), LEAST)
     fit = hypotheses.explain(right, weights, floor)
-    return WeighedStep(number, tokens, right, fit, floor, norm, float(left.norm()) / size, labels, beta1)
+    return WeighedStep(number, tokens, right, fit, floor, norm, residual, labels, beta1)
 
 
 def _tokens(parts: Sequence[OfRank], kind: Tensor, weights: Tensor, uncertain: Tensor) -> Tokens:
