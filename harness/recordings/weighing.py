@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from adapters.contract import Model
 from harness.intent.intent import Group, Intent, Rule
-from harness.oracle import hypotheses
+from harness.oracle import hypotheses, terms
 from harness.oracle.floor import MARGIN, Floor
 from harness.oracle.hypotheses import Fit
 from harness.oracle.observe import Moments, betas
@@ -118,7 +118,8 @@ def _judged(
     residual = float(left.norm()) / size
     # In a coarse dtype columns are off as well as the gradient: no weight is known better than that is explained.
     known = max(LEAST, residual, float(uncertain[trained].max()) / unit / MARGIN)
-    floor = Floor(known, known, LEAST, LEAST, LEAST, LEAST, LEAST, LEAST, LEAST, max(LEAST, known), LEAST)
+    least = dict.fromkeys((f.name for f in fields(Floor)), LEAST)
+    floor = Floor(**{**least, "token": known, "row": known, "norm": known})
     fit = hypotheses.explain(right, weights, floor)
     return WeighedStep(number, tokens, right, fit, floor, norm, residual, labels, beta1)
 
@@ -147,7 +148,7 @@ def _right(
     texts = max((len(names) for part in parts for names in part.line.texts), default=1)
     intent = Intent(Rule((Group(("*",)),)), 1, len(parts), max(1, passes), max(1, texts))
     model = Model(vocab_size=header.vocabulary, hidden_size=header.width)
-    return RightStep(intent, model, number, conversations, basis, tuple(slots))
+    return RightStep(intent, model, number, conversations, basis, tuple(slots), terms.none(basis))
 
 
 def _basis(parts: Sequence[OfRank]) -> HeadBasis:
