@@ -44,9 +44,19 @@ offload = {
 trainer = SFTTrainer(
     model=model,
     args=SFTConfig(
-        output_dir="output", max_steps=3, per_device_train_batch_size=1, gradient_accumulation_steps=4,
-        learning_rate=1e-3, bf16="bf16" in sys.argv, use_cpu=True, ddp_backend="gloo", report_to="none",
-        save_strategy="no", gradient_checkpointing=False, disable_tqdm=True, deepspeed=offload if "zero2-offload" in sys.argv else None,
+        output_dir="output",
+        max_steps=3,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=4,
+        learning_rate=1e-3,
+        bf16="bf16" in sys.argv,
+        use_cpu=True,
+        ddp_backend="gloo",
+        report_to="none",
+        save_strategy="no",
+        gradient_checkpointing=False,
+        disable_tqdm=True,
+        deepspeed=offload if "zero2-offload" in sys.argv else None,
     ),
     train_dataset=Dataset.from_list(
         [{"prompt": f"<|user|> {say(6)} <|assistant|> ", "completion": say(length)} for length in LENGTHS]
