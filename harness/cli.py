@@ -20,6 +20,7 @@ from harness.commands import (
     judge,
     list_,
     nightly,
+    record,
     report,
     run,
     stock,
@@ -39,6 +40,7 @@ app.command("list")(list_.list_)
 app.command("explain")(explain.explain)
 app.command("compare")(compare.compare)
 app.command("judge")(judge.judge)
+app.command("record")(record.record)
 app.command("report")(report.report)
 app.command("bisect")(bisect.bisect)
 app.command("nightly")(nightly.nightly)

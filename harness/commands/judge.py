@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 def judge(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders of runs or of single traces.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="DIR...", help="Folders of runs, of single traces, or of recordings.", show_default=False
+        ),
     ],
     write: Annotated[
         bool,
@@ -68,6 +71,12 @@ def judge(
     from harness.verdicts import verdict
     from harness.version import own_version
 
+    if recordings := _recordings(folders):
+        if write or intent or like or describe:
+            raise Stop("a recording is described; leave out --write, --intent, --like and --describe")
+        from harness.commands.recording import show
+
+        raise typer.Exit(show(recordings, as_json))
     cache = BasisCache()
     by = _by(cache, _wanted(intent, like), describe)
     if write and (intent or like or describe):
@@ -84,6 +93,16 @@ def judge(
 
         terminal.show(whole, str(folders[0]) if len(folders) == 1 else "", console())
     raise typer.Exit(verdict.exit_status(cells))
+
+
+def _recordings(folders: Sequence[Path]) -> Sequence[Path]:
+    """The folders, if they are recordings; none if they are runs and traces. Raises Stop for some of both."""
+    from harness.recordings import reader
+
+    found = [folder for folder in folders if reader.is_recording(folder)]
+    if found and len(found) < len(folders):
+        raise Stop(f"{found[0]} is a recording, and not all of the others are; judge them apart")
+    return found
 
 
 def _wanted(file: Path | None, like: str | None) -> Intent | None:

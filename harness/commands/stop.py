@@ -31,6 +31,7 @@ STATUS: Mapping[str, int] = {
     "harness.launch.sandbox.NoSandbox": WRONG_USAGE,
     "harness.nightly.canaries.BadCanaries": WRONG_USAGE,
     "harness.nightly.outbox.BadCommand": WRONG_USAGE,
+    "harness.recordings.making.BadCommand": WRONG_USAGE,
     "harness.session.folder.BadFolder": WRONG_USAGE,
     "harness.session.plan.BadPlan": WRONG_USAGE,
     "reports.html.place.NotAReport": WRONG_USAGE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from safetensors import SafetensorError
@@ -20,6 +20,7 @@ HEADER_OF_A_TENSOR = 512
 """Bytes that the header may have for each tensor, and twice that for what else it says. They take some hundred."""
 _ENTRY = {"dtype", "shape", "data_offsets"}
 DTYPES = ("F64", "F32", "F16", "BF16")
+INTEGERS = ("I64", "U8")
 
 Names = Mapping[str, tuple[int, ...]]
 """Names of tensors, with their shapes."""
@@ -38,14 +39,15 @@ def limit(wanted: Names) -> int:
     return LENGTH + _header_limit(wanted) + WIDEST * sum(math.prod(shape) for shape in wanted.values())
 
 
-def load(content: bytes, layouts: Sequence[Names]) -> dict[str, Tensor]:
-    """The tensors of a file that holds all of one of these layouts: the one of which it has most. Raises BadTensors.
+def load(content: bytes, layouts: Sequence[Names], integers: Collection[str] = ()) -> dict[str, Tensor]:
+    """The tensors of a file that holds all of one of these layouts: the one of which it has most. All are floats but
+    those named in `integers`. Raises BadTensors.
 
     The header is looked at before the library sees it, which makes a file of 180 MB of header into 5 GB.
     """
     try:
         entries = _entries(content, max(map(_header_limit, layouts)))
-        _check(entries, max(layouts, key=lambda wanted: len(wanted.keys() & entries.keys())))
+        _check(entries, max(layouts, key=lambda wanted: len(wanted.keys() & entries.keys())), integers)
         return load_safetensors(content)
     # KeyError: a dtype that safetensors knows and its torch half does not. RuntimeError: a size beyond torch's.
     except (SafetensorError, KeyError, RuntimeError, strict_json.BadJson) as error:
@@ -69,11 +71,12 @@ def _entries(content: bytes, most: int) -> dict[str, Any]:
     return entries
 
 
-def _check(entries: Mapping[str, Mapping[str, Any]], wanted: Names) -> None:
+def _check(entries: Mapping[str, Mapping[str, Any]], wanted: Names, integers: Collection[str]) -> None:
     for name, shape in wanted.items():
         if name not in entries or entries[name].get("shape") != list(shape):
             raise BadTensors(f"has no {name} of shape {list(shape)}")
-        if (dtype := entries[name].get("dtype")) not in DTYPES:
-            raise BadTensors(f"holds {dtype} in {name}, not floats")
+        kinds, told = (INTEGERS, "integers") if name in integers else (DTYPES, "floats")
+        if (dtype := entries[name].get("dtype")) not in kinds:
+            raise BadTensors(f"holds {dtype} in {name}, not {told}")
     if odd := next((name for name in entries if name not in wanted), None):
         raise BadTensors(f"holds {odd}, which is no tensor of its model at that step and rank")

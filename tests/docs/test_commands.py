@@ -25,6 +25,7 @@ UNDERNEATH = f"{BISECT}::test_the_package_underneath_is_found_out"
 COMMITS = f"{BISECT}::test_commits_are_bisected_over_one_environment"
 STOCK = "tests/frameworks/test_stock.py::test_days_on_which_a_stock_install_was_wrong"
 SANDBOX = "tests/frameworks/test_isolation.py::test_a_run_in_the_sandbox_gives_the_same_bits"
+RECORD = "tests/frameworks/test_record.py"
 JUDGE = "tests/harness/commands/test_judge.py"
 NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 
@@ -85,6 +86,13 @@ ELSEWHERE = {
     "lockstep judge DIR --like sft-ragged-decay": f"{JUDGE}::test_a_run_is_held_against_another_scenario",
     "lockstep judge DIR --intent wanted.json": f"{JUDGE}::test_a_trace_is_held_against_a_file",
     "lockstep judge DIR --describe": f"{JUDGE}::test_a_trace_is_described",
+    "lockstep record --out DIR -- torchrun --nproc-per-node 2 train.py": f"{RECORD}::test_a_stock_script_on_two_ranks",
+    "lockstep record --out DIR -- torchrun --nproc-per-node 2 train.py --anything": (
+        f"{RECORD}::test_a_stock_script_on_two_ranks"
+    ),
+    "lockstep record --every 200 --out DIR -- accelerate launch my_sft.py": (
+        "tests/harness/recordings/test_making.py::test_every_other_step"
+    ),
     "lockstep stock --framework openrlhf --dir DIR": STOCK,
     "lockstep stock --write docs/releases.md": STOCK,
     "make run": NEWEST,

@@ -14,7 +14,9 @@ import pytest
 import scenarios
 from adapters.contract import Scenario
 from adapters.faults import CATALOGUE, RIGHT
-from harness.judging.judge import Judgement, judge
+from harness.intent.intent import Mean
+from harness.intent.of_scenario import of_scenario
+from harness.judging.judge import Judgement, describe, judge
 from harness.oracle.basis_cache import BasisCache
 from harness.traces import reader
 from harness.verdicts import questions, verdict
@@ -109,3 +111,24 @@ def test_without_hidden_states_such_a_family_is_unknown(cache: BasisCache, tmp_p
     told = judge(trace, cache)
     assert verdict.outcome(told.findings) == "unknown"
     assert "rank 1 did not record what the output head was given at step 1" in told.findings[0].message
+
+
+def test_such_a_family_is_held_against_another_intent_and_described(cache: BasisCache, tmp_path: Path) -> None:
+    scenario = _stablelm("none")
+    trace = simulate.run(scenario, CATALOGUE["mean-of-micro-batches"].plan, tmp_path)
+    wanted = replace(of_scenario(scenario), aggregation=Mean("micro-batch"))
+    for told in (judge(trace, cache, wanted), describe(trace, cache)):
+        proof.assert_clean(told)
+        assert set(PLAIN) <= set(told.open)
+    assert "a mean over the micro-batches, each averaged by itself" in " ".join(describe(trace, cache).description)
+
+
+def test_a_tied_head_of_such_a_family_is_asked_nothing_that_needs_a_forward_pass(
+    cache: BasisCache, tmp_path: Path
+) -> None:
+    base = _stablelm("none")
+    scenario = replace(base, model=replace(base.model, tied_embeddings=True))
+    told = judge(simulate.run(scenario, CATALOGUE["label-smoothing"].plan, tmp_path), cache)
+    assert "weights.residual" in _codes(told)
+    assert "run.incomplete" not in _codes(told), proof.told(told)
+    assert [diagnosis.cause for diagnosis in told.diagnoses] == ["unexplained-gradient"]

@@ -1,0 +1,81 @@
+"""A recording of somebody's own run on the terminal: what its steps were, and configured against effective."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from harness.commands.output import console
+from harness.commands.output import json as print_json
+
+if TYPE_CHECKING:
+    from harness.recordings.effective import GroupRule
+    from harness.recordings.reader import Recording
+    from harness.recordings.telling import Told
+
+DIVERGES, UNKNOWN = 1, 3
+
+
+def show(folders: Sequence[Path], as_json: bool) -> int:
+    """Tell of recordings; the exit status: 3 if something is not known, else 1 if something is wrong, else 0.
+
+    Raises UnreadableTrace.
+    """
+    from harness.recordings import reader, telling
+
+    told = [(folder, recording, telling.tell(recording)) for folder in folders for recording in [reader.read(folder)]]
+    if as_json:
+        print_json(json.dumps([_data(*one) for one in told], indent=1))
+    else:
+        for one in told:
+            _print(*one)
+    if any(what.unknown for _, _, what in told):
+        return UNKNOWN
+    return DIVERGES if any(what.findings for _, _, what in told) else 0
+
+
+def _data(folder: Path, recording: Recording, told: Told) -> dict[str, Any]:
+    return {
+        "recording": str(folder),
+        "model": recording.header.model,
+        "ranks": recording.header.ranks,
+        "steps": list(recording.steps),
+        "sentences": told.sentences,
+        "findings": [dataclasses.asdict(finding) for finding in told.findings],
+        "unknown": told.unknown,
+        "groups": [dataclasses.asdict(group) for group in told.groups],
+    }
+
+
+def _print(folder: Path, recording: Recording, told: Told) -> None:
+    out, head = console(soft_wrap=True), recording.header
+    size = f"{head.vocabulary} x {head.width} head{', tied' if head.tied else ''}"
+    out.print(Text.assemble((str(folder), "bold"), f"  {head.model}, {size}, {head.optimizer}, ranks: {head.ranks}"))
+    for sentence in told.sentences:
+        out.print(Text(f"  {sentence}"))
+    for finding in told.findings:
+        out.print(Text.assemble("  ", (finding.code, "red"), f"  {finding.message}"))
+    for unknown in told.unknown:
+        out.print(Text.assemble("  ", ("unknown", "yellow"), f"  {unknown}"))
+    if told.groups:
+        out.print(_table(told.groups))
+
+
+def _table(groups: Sequence[GroupRule]) -> Table:
+    """Configured against effective, by group and step."""
+    table = Table("step", "group", "parameters", "learning rate: configured", "effective", "weight decay", "effective")
+    for group in groups:
+        numbers = (group.configured_rate, group.rate, group.configured_decay, group.decay)
+        which = "?" if group.group is None else str(group.group)
+        table.add_row(str(group.step), which, str(group.parameters), *map(_shown, numbers))
+    return table
+
+
+def _shown(value: float | None) -> str:
+    return "?" if value is None else f"{value:.4g}"

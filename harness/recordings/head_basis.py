@@ -1,0 +1,92 @@
+"""A basis of the sketches that a recording has of the output head's gradient: no token id, and nothing of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from harness.oracle import local_basis
+from harness.oracle.basis import Prefix
+from harness.oracle.local_basis import Layer, LocalBasis
+
+ALIKE = 1.0 - 1e-5
+"""Cosine of two tokens' gradients from which on nothing tells them apart: one prefix that stands there twice."""
+
+
+@dataclass(frozen=True)
+class HeadBasis:
+    """A `Basis` of the head's equations alone.
+
+    The length of a gradient of all tensors follows from its head's part, by how much longer the recorded gradient is
+    than that: exact for weights that are proportional to the recovered ones, an estimate for others.
+    """
+
+    local: LocalBasis
+    losses: Tensor
+    """float64 [columns]: the mean over the tokens of each."""
+    counts: Tensor
+    """float64 [columns]: tokens that share each. Their weights are summed."""
+    stretch: float = 1.0
+    """Length of the recorded gradient over that of its head's part."""
+    columns: dict[Prefix, int] = field(default_factory=dict)
+    """Empty: nobody has kept the tokens."""
+
+    @property
+    def condition(self) -> float:
+        return self.local.condition
+
+    @property
+    def own_lengths(self) -> Tensor:
+        return self.local.own_lengths / self.counts
+
+    def told_by(self, gradient: Tensor) -> float:
+        """All of a sketch of the head's gradient is asked."""
+        return float(gradient.norm())
+
+    def solve(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Of a sketch [R, C] of the head's gradient: weights float64 [columns], and what is left of it [R, C]."""
+        weights = self.local.solve([gradient]).weights
+        return weights * self.counts, gradient - self._head(weights)
+
+    def gradient(self, weights: Tensor) -> Tensor:
+        """Sketch of the head's gradient, flattened, and as long as the gradient of all tensors would be."""
+        return self._head(weights / self.counts).reshape(-1) * self.stretch
+
+    def products(self, weights: Tensor) -> Tensor:
+        layer = self.local.layers[0]
+        side = layer.right_side(self._head(weights / self.counts))
+        summed = torch.zeros(len(self.counts), dtype=torch.float64).index_add(0, self.local.column, side)
+        return summed / self.counts * self.stretch**2
+
+    def norm(self, weights: Tensor) -> float:
+        return float(self._head(weights / self.counts).norm()) * self.stretch
+
+    def uncertainty(self, left: Tensor) -> Tensor:
+        """How far each column's weight may be off, float64 [columns], if what is left of a gradient is noise."""
+        return local_basis.MARGIN * float(left.square().mean().sqrt()) / self.own_lengths
+
+    def _head(self, weights: Tensor) -> Tensor:
+        return self.local.layers[0].explained(weights[self.local.column])
+
+
+def build(deltas: Tensor, hidden: Tensor, losses: Tensor) -> HeadBasis:
+    """deltas [T, R], hidden [T, C] and losses [T] of all tokens, in any floating dtype."""
+    layer = Layer(deltas.double(), hidden.double())
+    column = _columns(layer)
+    counts = torch.bincount(column).double()
+    summed = torch.zeros(len(counts), dtype=torch.float64).index_add(0, column, losses.double())
+    return HeadBasis(local_basis.build([layer], column), summed / counts, counts)
+
+
+def _columns(layer: Layer) -> Tensor:
+    """int64 [T]: tokens whose gradients are alike share one, in the order of their first."""
+    scaled = [x / x.norm(dim=1, keepdim=True).clamp_min(1e-300) for x in (layer.deltas, layer.inputs)]
+    found = torch.arange(len(layer.deltas))
+    for start in range(0, len(found), local_basis.TOKENS_AT_ONCE):
+        here = slice(start, start + local_basis.TOKENS_AT_ONCE)
+        alike = (scaled[0][here] @ scaled[0].T) * (scaled[1][here] @ scaled[1].T) > ALIKE
+        found[here] = torch.where(alike.any(1), alike.int().argmax(1), found[here])
+    column: Tensor = torch.unique(found, return_inverse=True)[1]
+    return column

@@ -1,0 +1,129 @@
+"""Runs a user's command with the recorder in every Python process of it, and seals what it has recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import lockstep_recorder
+from lockstep_recorder.settings import VARIABLE, Settings
+
+RECORDER = "recorder"
+"""Folder of a recording that the recorder itself lies in: what enters a user's processes can be read there."""
+END = "end.json"
+TENSORS = "tensors"
+_SITE = "sitecustomize.py"
+
+
+class BadCommand(Exception):
+    """A command that cannot be started, or a folder that cannot hold a recording; one line with what to do."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of a recorded command."""
+
+    status: int
+    """Exit status of the command, negative for a signal."""
+    steps: tuple[int, ...]
+    """Optimizer steps that were recorded."""
+    ranks: int
+    size: int
+    """Bytes of the recording."""
+    ended: tuple[str, ...]
+    """Why ranks recorded no more, each reason once."""
+
+
+def make(command: Sequence[str], settings: Settings) -> Made:
+    """Run the command to its end, on this process's streams and with its variables. Raises BadCommand."""
+    out = Path(settings.out)
+    _prepare(out)
+    with _signals() as running:
+        try:
+            running.process = subprocess.Popen(list(command), env=_environment(out, settings))
+        except OSError as error:
+            shutil.rmtree(out / RECORDER)
+            raise BadCommand(f"{command[0]} cannot be started ({error.strerror}); check the command") from None
+        status = running.wait()
+    shutil.rmtree(out / "exchange", ignore_errors=True)
+    for partial in out.rglob("*.partial"):
+        partial.unlink(missing_ok=True)
+    steps = sorted({int(path.name[5:11]) for path in (out / TENSORS).glob("step-??????-r*.safetensors")})
+    lines = [json.loads(line) for path in sorted(out.glob("steps-r*.jsonl")) for line in path.open("rb")]
+    made = Made(
+        status=status,
+        steps=tuple(steps),
+        ranks=len(list(out.glob("steps-r*.jsonl"))),
+        size=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
+        ended=tuple(dict.fromkeys(line["ended"] for line in lines if "ended" in line)),
+    )
+    if made.steps:
+        seal(out, status)
+    return made
+
+
+def seal(out: Path, status: int) -> None:
+    """Write the digest of every file, last of all."""
+    names = sorted(p for p in out.rglob("*") if p.is_file() and RECORDER not in p.parts and p.name != END)
+    files = {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in names}
+    partial = out / f"{END}.partial"
+    partial.write_text(json.dumps({"schema": 1, "status": status, "files": files}, indent=1) + "\n")
+    partial.replace(out / END)
+
+
+def _prepare(out: Path) -> None:
+    """An empty folder, and in it what the processes import."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise BadCommand(f"{out} is not empty; give --out a folder of its own for each recording")
+        source = Path(lockstep_recorder.__file__).parent
+        place = out / RECORDER
+        shutil.copytree(source, place / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copyfile(source / "inject.py", place / _SITE)
+    except OSError as error:
+        raise BadCommand(f"{out} cannot be written ({error.strerror}); give --out another folder") from None
+
+
+def _environment(out: Path, settings: Settings) -> dict[str, str]:
+    """All that this process has, and the recorder before everything else that Python looks into."""
+    path = os.pathsep.join(filter(None, [str((out / RECORDER).absolute()), os.environ.get("PYTHONPATH")]))
+    mine: Mapping[str, str] = {"PYTHONPATH": path, VARIABLE: settings.dumps()}
+    return {**os.environ, **mine}
+
+
+class _Running:
+    """The command, which gets every signal that this process gets."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def wait(self) -> int:
+        """Its exit status. An interrupt of the terminal has gone to it as well, so that it is waited for."""
+        assert self.process is not None
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):
+                return self.process.wait()
+
+    def hand_on(self, number: int, _: FrameType | None) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Running]:
+    running = _Running()
+    before = {number: signal.signal(number, running.hand_on) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield running
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

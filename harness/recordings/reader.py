@@ -1,0 +1,198 @@
+"""A recording as data, which may come from elsewhere.
+
+Digests come first, sizes are bounded, every number is checked, and no name in it is followed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import torch
+from pydantic import Field, ValidationError
+from torch import Tensor
+
+from harness.traces import strict_json, tensor_file
+from harness.traces.text_files import Line as Strict
+from harness.traces.text_files import UnreadableTrace, first_fault, one_line, read_bytes
+
+SCHEMA = 1
+HEADER = "recording.json"
+END = "end.json"
+MAX_TEXT = 64 * 2**20
+"""Bytes of a text file."""
+MAX_TENSORS = 2**30
+"""Bytes of a file of tensors. A step of 4,096 tokens has 17 million."""
+MAX_RANKS = 1024
+INTEGERS = frozenset({"token/kind", "token/text", "token/position", "token/pass", "token/target", "count"})
+_NAME = re.compile(
+    r"(?:before|after)/(?:head/(?:param|exp_avg|exp_avg_sq|momentum_buffer)"
+    r"|sample/(?:param|exp_avg|exp_avg_sq|count|squares))"
+    r"|token/(?:delta|hidden|loss|length|kind|text|position|pass|target)"
+)
+
+T = TypeVar("T", bound=Strict)
+Size = Annotated[int, Field(ge=0, le=2**40)]
+Word = Annotated[str, Field(max_length=500)]
+
+
+class Parameter(Strict):
+    """One that is trained."""
+
+    name: Word
+    shape: Annotated[list[Size], Field(max_length=8)]
+    group: Annotated[int, Field(ge=0)] | None
+
+
+class Header(Strict):
+    """What is trained by what, on what: said once, and by the recording itself."""
+
+    schema_: int = Field(alias="schema")
+    kind: str
+    model: Word
+    optimizer: Word
+    parameters: Annotated[list[Parameter], Field(max_length=100_000)]
+    frozen: Size
+    dtypes: Annotated[list[Word], Field(max_length=20)]
+    vocabulary: Annotated[int, Field(ge=1, le=2**31)]
+    width: Annotated[int, Field(ge=1, le=2**31)]
+    tied: bool
+    norm: Word | None
+    ranks: Annotated[int, Field(ge=1, le=MAX_RANKS)]
+    packages: Annotated[dict[Word, Word], Field(max_length=100)]
+    machine: dict[Word, Any]
+
+
+class Line(Strict):
+    """What a rank told of a watched step."""
+
+    step: Annotated[int, Field(ge=0, le=10**9)]
+    groups: Annotated[list[dict[Word, Any]], Field(max_length=10_000)]
+    count: Annotated[int, Field(ge=0, le=10**9)] | None
+    """Optimizer steps that Adam had counted before."""
+    passes: Annotated[int, Field(ge=0, le=2**20)]
+    """Forward passes of the rank."""
+    texts: Annotated[list[list[Word]], Field(max_length=2**20)]
+    unknown: Annotated[list[Word], Field(max_length=100)]
+    seconds: Annotated[float, Field(ge=0)]
+    shapes: Annotated[dict[Word, Annotated[list[Size], Field(max_length=2)]], Field(max_length=64)]
+    layout: Word = "unknown"
+    """Whether the rank keeps the `whole` head, or a `part` of it."""
+
+
+@dataclass(frozen=True)
+class OfRank:
+    """A watched step on one rank."""
+
+    line: Line
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All of it."""
+
+    header: Header
+    steps: Mapping[int, tuple[OfRank, ...]]
+    """By optimizer step, every rank's part in order."""
+    ended: tuple[str, ...]
+    """Why ranks recorded no more."""
+
+
+def is_recording(folder: Path) -> bool:
+    """Whether a folder holds one, whole or not."""
+    return (folder / HEADER).is_file()
+
+
+def read(folder: Path) -> Recording:
+    """Raises UnreadableTrace."""
+    sealed = _sealed(folder)
+    header = _parsed(folder, HEADER, Header, _bytes(folder, HEADER, sealed))
+    if header.schema_ != SCHEMA or header.kind != "recording":
+        raise UnreadableTrace(f"{folder} is a recording of schema {header.schema_}, this release reads {SCHEMA}")
+    found: dict[int, list[OfRank]] = {}
+    ended: list[str] = []
+    for rank in range(header.ranks):
+        for line in _lines(folder, rank, sealed):
+            if isinstance(line, str):
+                ended.append(line)
+            else:
+                found.setdefault(line.step, []).append(OfRank(line, _tensors(folder, line, rank, sealed)))
+    steps = {step: tuple(parts) for step, parts in sorted(found.items()) if len(parts) == header.ranks}
+    return Recording(header, steps, tuple(dict.fromkeys(ended)))
+
+
+def _sealed(folder: Path) -> Mapping[str, str]:
+    """Digest of every file that the seal names. Raises UnreadableTrace."""
+    seal = strict(folder, END, read_bytes(folder, END, MAX_TEXT))
+    files = seal.get("files") if isinstance(seal, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(v, str) for v in files.values()):
+        raise UnreadableTrace(f"{folder / END} names no files; record it again")
+    return files
+
+
+def strict(folder: Path, name: str, content: bytes) -> Any:
+    """JSON as a recording has it. Raises UnreadableTrace."""
+    try:
+        return strict_json.loads(content)
+    except strict_json.BadJson as error:
+        raise UnreadableTrace(f"{folder / name}: {one_line(error)}; it was edited: record it again") from None
+
+
+def _bytes(folder: Path, name: str, sealed: Mapping[str, str], limit: int = MAX_TEXT) -> bytes:
+    content = read_bytes(folder, name, limit)
+    if sealed.get(name) != hashlib.sha256(content).hexdigest():
+        raise UnreadableTrace(f"{folder / name} is not what was sealed: it was truncated or edited; record it again")
+    return content
+
+
+def _parsed(folder: Path, name: str, kind: type[T], content: bytes) -> T:
+    try:
+        return kind.model_validate(strict(folder, name, content))
+    except ValidationError as error:
+        raise UnreadableTrace(f"{folder / name}: {one_line(first_fault(error))}; record it again") from None
+
+
+def _lines(folder: Path, rank: int, sealed: Mapping[str, str]) -> list[Line | str]:
+    """A rank's lines; of one that says why it is the last, the reason."""
+    name = f"steps-r{rank:02d}.jsonl"
+    if name not in sealed:
+        return []
+    result: list[Line | str] = []
+    for content in _bytes(folder, name, sealed).splitlines():
+        data = strict(folder, name, content)
+        if isinstance(data, dict) and "ended" in data:
+            result.append(one_line(data["ended"]))
+            continue
+        try:
+            result.append(Line.model_validate(data))
+        except ValidationError as error:
+            raise UnreadableTrace(f"{folder / name}: {one_line(first_fault(error))}; record it again") from None
+    return result
+
+
+def _tensors(folder: Path, line: Line, rank: int, sealed: Mapping[str, str]) -> Mapping[str, Tensor]:
+    name = f"tensors/step-{line.step:06d}-r{rank:02d}.safetensors"
+    if odd := next((n for n in line.shapes if not _NAME.fullmatch(n)), None):
+        raise UnreadableTrace(f"{folder / name} has a tensor {one_line(odd)}, which no recording has; record it again")
+    wanted = {n: tuple(shape) for n, shape in line.shapes.items()}
+    if sum(8 * math.prod(shape) for shape in wanted.values()) > MAX_TENSORS:
+        raise UnreadableTrace(f"{folder / name} has more than the {MAX_TENSORS} bytes that are read")
+    integers = {n for n in wanted if n in INTEGERS or n.rpartition("/")[2] in INTEGERS}
+    try:
+        content = _bytes(folder, name, sealed, tensor_file.limit(wanted))
+        return _finite(folder, name, tensor_file.load(content, [wanted], integers))
+    except tensor_file.BadTensors as error:
+        raise UnreadableTrace(f"{folder / name} {one_line(error)}; record it again") from None
+
+
+def _finite(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UnreadableTrace(f"{folder / name}: {key} holds a NaN or an infinity, so that nothing can be weighed")
+    return tensors

@@ -1,0 +1,235 @@
+"""What the watched steps of a recording were, in sentences, and what in them no objective does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from harness.intent.intent import Mean
+from harness.intent.words import told as aggregation
+from harness.oracle import hypotheses
+from harness.recordings import effective, weighing
+from harness.recordings.effective import GroupRule
+from harness.recordings.reader import Recording
+from harness.recordings.weighing import EOS, NOTICEABLE, PADDING, Unweighable, WeighedStep
+from harness.verdicts.findings import Finding
+
+CHOSEN = 1e-3
+"""Relative distance of a gradient's length to a number of two digits from which on it is that number."""
+UNEXPLAINED = 0.05
+"""Share of the head's gradient that tokens may leave unexplained: bfloat16 leaves some thousandths."""
+STALE = 0.1
+"""Share of what is unexplained that may be left when the step before is allowed for."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """All that is to be said of a recording."""
+
+    sentences: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    unknown: tuple[str, ...]
+    """What could not be told, and why."""
+    groups: tuple[GroupRule, ...]
+
+
+def tell(recording: Recording) -> Told:
+    """Weigh every watched step, and say what it was."""
+    steps: list[WeighedStep] = []
+    unknown = [f"recording ended early: {why}" for why in recording.ended]
+    for number in recording.steps:
+        try:
+            steps.append(weighing.weigh(recording, number))
+        except Unweighable as error:
+            unknown.append(f"the weights of step {number}'s tokens: {error}")
+    if not recording.steps:
+        unknown.append("every step: no step was recorded by all ranks")
+    groups = [group for number in recording.steps for group in effective.groups(recording, number)]
+    findings = [f for step in steps for f in _wrong(recording, step)]
+    findings += [*_eos(steps), *_apart(recording), *_rates(groups)]
+    return Told(tuple(_sentences(steps)), tuple(findings), tuple(unknown), tuple(groups))
+
+
+def _sentences(steps: Sequence[WeighedStep]) -> list[str]:
+    """One for each way of weighing, with the steps that are so."""
+    found: dict[str, list[WeighedStep]] = {}
+    for step in steps:
+        found.setdefault(_kind(step), []).append(step)
+    return [f"{_where(those)}: {_objective(those[0])}, {_clipping(those)}" for those in found.values()]
+
+
+def _kind(step: WeighedStep) -> str:
+    h = step.fit.hypothesis
+    return f"{step.fit.excess <= 1.0} {h.mask} {h.level} {sorted(h.dropped)} {limit(step) is not None}"
+
+
+def _where(steps: Sequence[WeighedStep]) -> str:
+    return f"step{'s' * (len(steps) > 1)} {', '.join(str(step.number) for step in steps)}"
+
+
+def _objective(step: WeighedStep) -> str:
+    if not step.fit.excess <= 1.0:
+        return "the weights of the tokens follow nothing that is known"
+    right, h = step.right, step.fit.hypothesis
+    level = right.intent.aggregation if h.level == hypotheses.INTENDED else Mean(h.level)
+    micro_batches, ranks = right.intent.accumulation, right.intent.ranks
+    window = f"{_many(micro_batches, 'micro-batch')} on {_many(ranks, 'rank')}{_but(step)}"
+    rows = [r for r in _row_weights(step) if abs(r) > NOTICEABLE * max(map(abs, _row_weights(step)))]
+    low, high = min(rows), max(rows)
+    if high - low <= 1e-3 * abs(high):
+        weight = f"every trained token of {window} weighs {high:.4g}/{right.targets}"
+    else:
+        weight = f"the trained tokens of {window} weigh from {low:.4g}/{right.targets} to {high:.4g}/{right.targets}"
+    who = "" if step.labels else " (no labels told which are to be trained: the weights do)"
+    return f"{weight}{who}: {aggregation(level)}"
+
+
+def _but(step: WeighedStep) -> str:
+    return f", but for {_places(step)}," if step.fit.hypothesis.dropped else ""
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 'es' if what.endswith('ch') else 's'}"
+
+
+def _row_weights(step: WeighedStep) -> list[float]:
+    """Mean weight x N of each text's trained tokens."""
+    result = []
+    for i in range(len(step.right.conversations)):
+        mine = (step.tokens.text == i) & step.right.trained
+        if bool(mine.any()):
+            result.append(float(step.tokens.weights[mine].mean()) * step.right.targets)
+    return result
+
+
+def limit(step: WeighedStep) -> float | None:
+    """What the gradient was clipped to; None if it was not."""
+    h = step.fit.hypothesis
+    if h.limit is not None:
+        return h.limit
+    chosen = float(f"{step.norm:.2g}")
+    clipped = h.scale.name == hypotheses.UNNAMED and h.scale.factor < 1.0
+    return chosen if clipped and abs(step.norm / chosen - 1.0) <= CHOSEN else None
+
+
+def _clipping(steps: Sequence[WeighedStep]) -> str:
+    first = steps[0]
+    to = limit(first)
+    if to is not None:
+        before = ", ".join(f"{step.norm / step.fit.hypothesis.scale.factor:.3g}" for step in steps)
+        return f"clipped {before} -> {to:g}"
+    return f"gradient norm {', '.join(f'{step.norm:.3g}' for step in steps)} as the optimizer got it"
+
+
+def _wrong(recording: Recording, step: WeighedStep) -> list[Finding]:
+    findings = []
+    if step.residual > UNEXPLAINED:
+        findings.append(_residual(recording, step))
+    elif not step.fit.excess <= 1.0:
+        message = f"step {step.number}: tokens weigh what nothing explains"
+        findings.append(Finding("weights.uneven", message, step.number))
+    h = step.fit.hypothesis
+    if h.dropped and step.fit.excess <= 1.0:
+        message = f"step {step.number}: {_places(step)} never reached the optimizer"
+        findings.append(Finding("weights.dropped-micro-batches", message, step.number, observed=0.0))
+    if h.scale.name not in (hypotheses.UNNAMED, "1", *hypotheses.DIVISORS) and step.fit.excess <= 1.0:
+        message = f"step {step.number}: the gradient is {h.scale.factor:.6g} times what it should be: {h.scale.name}"
+        findings.append(Finding("weights.scale", message, step.number, observed=h.scale.factor, expected=1.0))
+    return [*findings, *_padding(step)]
+
+
+def _places(step: WeighedStep) -> str:
+    """What was dropped, in words: `micro-batches 1 and 2 of 4`, with the ranks where those are not all."""
+    dropped = step.fit.hypothesis.dropped
+    ranks, numbers = sorted({r for r, _ in dropped}), sorted({m for _, m in dropped})
+    if len(dropped) < len(ranks) * len(numbers):
+        return ", ".join(f"micro-batch {m} of rank {r}" for r, m in sorted(dropped))
+    which = " and ".join(filter(None, (", ".join(map(str, numbers[:-1])), str(numbers[-1]))))
+    where = "" if len(ranks) == step.right.intent.ranks else f" on rank {', '.join(map(str, ranks))}"
+    plural = "es" if len(numbers) > 1 else ""
+    return f"micro-batch{plural} {which} of {step.right.intent.accumulation}{where}"
+
+
+def _residual(recording: Recording, step: WeighedStep) -> Finding:
+    stale = step.number - 1 in recording.steps and _is_stale(recording, step)
+    why = ": the gradient of the step before is still in it" if stale else ""
+    return Finding(
+        "weights.residual",
+        f"step {step.number}: the tokens do not explain {step.residual:.1%} of the head's gradient{why}",
+        step.number,
+        observed=step.residual,
+        expected=0.0,
+        tolerance=UNEXPLAINED,
+        detail={"stale": stale},
+    )
+
+
+def _is_stale(recording: Recording, step: WeighedStep) -> bool:
+    """Whether what is left is in the direction of what is left of the gradient of the step before."""
+    now, before = recording.steps[step.number], recording.steps[step.number - 1]
+    basis = step.right.basis
+    try:
+        here, there = (basis.solve(weighing.gradient(parts, step.beta1))[1].reshape(-1) for parts in (now, before))
+    except Unweighable:
+        return False
+    along = float(here @ there) / float(there @ there)
+    return float((here - along * there).norm()) <= STALE * float(here.norm())
+
+
+def _padding(step: WeighedStep) -> list[Finding]:
+    tokens = step.tokens
+    unit = float(tokens.weights.abs().max())
+    heavy = tokens.any_of(PADDING) & (tokens.weights.abs() > NOTICEABLE * unit + tokens.uncertain)
+    if not bool(heavy.any()):
+        return []
+    message = f"step {step.number}: {int(heavy.sum())} padding tokens behind texts are trained"
+    return [Finding("weights.mask", message, step.number, detail={"mask": "padding"})]
+
+
+def _eos(steps: Sequence[WeighedStep]) -> list[Finding]:
+    """An EOS that is never trained, where the labels or the other tokens of its text are."""
+    ends = [step.tokens.weights[step.tokens.any_of(EOS)].abs() for step in steps]
+    if not any(len(each) for each in ends):
+        return []
+    units = [float(step.tokens.weights.abs().max()) for step in steps]
+    heaviest = max((float(e.max()) / u for e, u in zip(ends, units, strict=True) if len(e) and u), default=0.0)
+    if heaviest > NOTICEABLE:
+        return []
+    return [Finding("weights.mask", "the EOS is never trained in any watched step", detail={"mask": "no-eos"})]
+
+
+def _apart(recording: Recording) -> list[Finding]:
+    """Ranks that keep everything, and not the same."""
+    for number, parts in recording.steps.items():
+        if any(part.line.layout != "whole" for part in parts):
+            continue
+        for rank, part in enumerate(parts[1:], 1):
+            for name in ("after/head/param", "after/sample/param"):
+                mine, theirs = parts[0].tensors.get(name), part.tensors.get(name)
+                if mine is not None and theirs is not None and not torch.equal(mine, theirs):
+                    message = f"rank {rank} differs from rank 0 after step {number}: ranks train models of their own"
+                    return [Finding("state.rank-desync", message, number, rank=rank)]
+    return []
+
+
+def _rates(groups: Sequence[GroupRule]) -> list[Finding]:
+    findings = []
+    first = min((group.step for group in groups), default=0)
+    still = [group for group in groups if group.step == first and group.rate == 0.0 and group.parameters]
+    if still and len(still) == len([g for g in groups if g.step == first and g.parameters]):
+        message = f"step {first} moved nothing: its learning rate is 0"
+        findings.append(Finding("update.learning-rate", message, first, observed=0.0))
+    for group in groups:
+        if group.off and group.rate:
+            message = (
+                f"step {group.step}: parameter group {group.group} moved by a learning rate of {group.rate:.4g},"
+                f" configured are {group.configured_rate:.4g}"
+            )
+            findings.append(
+                Finding(
+                    "update.learning-rate", message, group.step, observed=group.rate, expected=group.configured_rate
+                )
+            )
+    return findings

@@ -1,0 +1,111 @@
+"""Which module is the output head, and what feeds it: found out from the model, not asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Found:
+    """A language model, as far as recording needs to know it."""
+
+    model: nn.Module
+    """The innermost one that has the head: the Hugging Face model, or the module that was called."""
+    base: nn.Module
+    """What it calls for the hidden states; `model` itself where nobody knows."""
+    head: nn.Module
+    weight: Tensor
+    """[vocabulary, width], or a shard of it."""
+    norm: nn.Module | None
+    """Whose output the head is fed with. None: the head's own input is taken, and it must be called."""
+    tied: bool
+    """Whether the input embeddings are the same tensor."""
+    bend: Callable[[Tensor], Tensor]
+    """What happens to the logits behind the head: soft caps and scales."""
+    ends: tuple[int, ...]
+    """Ids of the tokens that end a text, as the model's configuration has them."""
+
+
+def find(called: nn.Module) -> Found | None:
+    """The model in a module that was called; None if there is no language model in it."""
+    for module in called.modules():
+        # By its class: engines answer for the model that they wrap.
+        known = hasattr(type(module), "get_output_embeddings")
+        head = _quietly(module.get_output_embeddings) if known else None
+        if isinstance(head, nn.Module) and _matrix(head) is not None:
+            return _found(module, head)
+    head = _plain_head(called)
+    return None if head is None else _found(called, head)
+
+
+def _found(model: nn.Module, head: nn.Module) -> Found:
+    weight = _matrix(head)
+    assert weight is not None
+    embeddings = _quietly(getattr(model, "get_input_embeddings", None))
+    owners = [embeddings] if isinstance(embeddings, nn.Module) else [m for m in model.modules() if _is_embedding(m)]
+    base = getattr(model, "base_model", None)
+    base = base if isinstance(base, nn.Module) else model
+    return Found(
+        model=model,
+        base=base,
+        head=head,
+        weight=weight,
+        norm=_last_norm(base, head),
+        tied=any(getattr(owner, "weight", None) is weight for owner in owners),
+        bend=_bend(getattr(model, "config", None)),
+        ends=_ends(getattr(model, "config", None)),
+    )
+
+
+def _quietly(getter: Any) -> Any:
+    """What a model answers; None where it has no answer."""
+    try:
+        return getter() if callable(getter) else None
+    except Exception:  # noqa: BLE001  models raise what they like where they have no answer
+        return None
+
+
+def _matrix(head: nn.Module) -> Tensor | None:
+    weight = getattr(head, "weight", None)
+    return weight if isinstance(weight, Tensor) and (weight.dim() == 2 or hasattr(weight, "ds_id")) else None
+
+
+def _is_embedding(module: nn.Module) -> bool:
+    return isinstance(module, nn.Embedding)
+
+
+def _plain_head(model: nn.Module) -> nn.Module | None:
+    """Of a model that tells nothing: the last linear layer with an output for each token of an embedding."""
+    sizes = {m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)}
+    heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features in sizes]
+    return heads[-1] if heads else None
+
+
+def _last_norm(base: nn.Module, head: nn.Module) -> nn.Module | None:
+    """The last norm that is in no list of layers."""
+    listed = {id(m) for layers in base.modules() if isinstance(layers, nn.ModuleList) for m in layers.modules()}
+    norms = [m for m in base.modules() if "norm" in type(m).__name__.lower() and id(m) not in listed and m is not head]
+    return norms[-1] if norms else None
+
+
+def _bend(config: Any) -> Callable[[Tensor], Tensor]:
+    cap = getattr(config, "final_logit_softcapping", None)
+    times = getattr(config, "logit_scale", None) or 1.0
+    over = getattr(config, "logits_scaling", None) or 1.0
+
+    def bend(logits: Tensor) -> Tensor:
+        if times != 1.0 or over != 1.0:
+            logits = logits * (times / over)
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    return bend
+
+
+def _ends(config: Any) -> tuple[int, ...]:
+    eos = getattr(config, "eos_token_id", None)
+    return tuple(eos) if isinstance(eos, (list, tuple)) else () if eos is None else (int(eos),)

@@ -1,0 +1,94 @@
+"""The forward passes of one optimizer step: which tokens they had, and what the head makes of their hidden states."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lockstep_recorder import batch, head
+from lockstep_recorder.batch import Tokens
+from lockstep_recorder.model import Found
+from lockstep_recorder.sketch import Sketch
+
+MAX_TOKENS = 65536
+"""Of a step on a rank; more are too many to keep."""
+
+
+class TooMany(Exception):
+    """A step has more tokens than are kept."""
+
+
+class Passes:
+    """What is gathered between two optimizer steps."""
+
+    def __init__(self, keep_tokens: bool) -> None:
+        self.given: dict[str, Any] | None = None
+        """Arguments of the call that is under way."""
+        self.number = 0
+        """Passes so far."""
+        self.texts: list[list[str]] = []
+        """A hash of every text, by pass."""
+        self.inputs: list[Tensor] = []
+        """Token ids of every pass, each once."""
+        self.unknown: list[str] = []
+        """What could not be found out."""
+        self._keep_tokens = keep_tokens
+        self._waiting: list[tuple[Tensor, Tokens, int]] = []
+        self._looked: list[dict[str, Tensor]] = []
+        self._size = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are hidden states that the head was not asked about."""
+        return bool(self._waiting)
+
+    def take(self, found: Found, hidden: Tensor, given: dict[str, Any]) -> None:
+        """Hidden states [..., width] of a pass, and its arguments. Raises TooMany."""
+        tokens = batch.tokens(given, found.ends)
+        flat = hidden.detach().reshape(-1, hidden.shape[-1])
+        if tokens is None:
+            self.unknown.append("the model was given no token ids")
+        elif len(flat) != given["input_ids"].numel():
+            self.unknown.append("the hidden states are not those of the token ids, one for each")
+        else:
+            self._size += len(tokens.target)
+            if self._size > MAX_TOKENS:
+                raise TooMany(f"a step has more than {MAX_TOKENS} tokens on one rank")
+            self.texts.append(_hashes(tokens))
+            self.inputs.append(torch.unique(given["input_ids"]).cpu())
+            self._waiting.append((flat[tokens.place], tokens, self.number))
+        self.number += 1
+
+    def look(self, weight: Tensor, bias: Tensor | None, bend: Callable[[Tensor], Tensor], by: Sketch) -> None:
+        """Ask the head, which is whole now, about all that waits."""
+        for hidden, tokens, number in self._waiting:
+            passed = head.look(hidden, weight, bias, tokens.target, bend, by)
+            one = {
+                "delta": passed.delta,
+                "hidden": passed.hidden,
+                "loss": passed.loss,
+                "length": passed.length,
+                "kind": tokens.kind.cpu(),
+                "text": tokens.sequence.cpu(),
+                "position": tokens.position.cpu(),
+                "pass": torch.full_like(tokens.sequence, number).cpu(),
+            }
+            self._looked.append(one | ({"target": tokens.target.cpu()} if self._keep_tokens else {}))
+        self._waiting = []
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Of all tokens that the head was asked about, [n] or [n, ...] each."""
+        if not self._looked:
+            return {}
+        return {f"token/{name}": torch.cat([one[name] for one in self._looked]) for name in self._looked[0]}
+
+
+def _hashes(tokens: Tokens) -> list[str]:
+    """Sixteen hex digits of each text's tokens but the first, in their order."""
+    target, number = tokens.target.cpu(), tokens.sequence.cpu()
+    texts = [target[number == i].numpy().tobytes() for i in torch.unique(number).tolist()]
+    return [hashlib.sha256(text).hexdigest()[:16] for text in texts]

@@ -1,0 +1,63 @@
+"""The folder of a recording: what is written, and when."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lockstep_recorder import about, samples, store
+from lockstep_recorder.model import Found
+from lockstep_recorder.state import shape_of
+
+
+class Recording:
+    """The part of one rank. Rank 0 writes what is said once."""
+
+    def __init__(self, out: str) -> None:
+        self.folder = Path(out)
+        self.rank = 0
+
+    def begin(self, found: Found, optimizer: Any) -> None:
+        """Before the first watched step: the folder, and what the model and the machine are."""
+        self.rank = about.rank()
+        (self.folder / "tensors").mkdir(parents=True, exist_ok=True)
+        path = self.folder / store.HEADER
+        if self.rank == 0 and not path.exists():
+            store.write_json(path, header(found, optimizer))
+
+    def step(self, number: int, said: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """A watched step: its tensors first, so that a line is never without them."""
+        store.write_tensors(self.folder / store.tensors_file(number, self.rank), tensors)
+        store.append_line(self.folder / store.lines_file(self.rank), {"step": number, **said})
+
+    def ended(self, number: int, why: str) -> None:
+        """Nothing is recorded from this step on; told if the disk allows it."""
+        with contextlib.suppress(OSError):
+            store.append_line(self.folder / store.lines_file(self.rank), {"step": number, "ended": why})
+
+
+def header(found: Found, optimizer: Any) -> dict[str, Any]:
+    """What is trained by what, on what."""
+    every = list(found.model.named_parameters())
+    parameters = samples.trained(found.model)
+    owner = {id(p): i for i, group in enumerate(getattr(optimizer, "param_groups", [])) for p in group["params"]}
+    vocabulary, width = shape_of(found.weight)
+    return {
+        "schema": store.SCHEMA,
+        "kind": "recording",
+        "model": type(found.model).__name__,
+        "optimizer": type(optimizer).__name__,
+        "parameters": [{"name": n, "shape": list(shape_of(p)), "group": owner.get(id(p))} for n, p in parameters],
+        "frozen": len(every) - len(parameters),
+        "dtypes": about.dtypes([p for _, p in parameters]),
+        "vocabulary": vocabulary,
+        "width": width,
+        "tied": found.tied,
+        "norm": None if found.norm is None else type(found.norm).__name__,
+        "ranks": about.world(),
+        "packages": about.packages(),
+        "machine": about.machine(found.weight.device),
+    }

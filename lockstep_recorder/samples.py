@@ -1,0 +1,75 @@
+"""What is kept of every parameter around a step: a few entries, and two sums.
+
+The update rule of a parameter follows from its entries. The square of its gradient's length follows from the sums of
+Adam's second moment, since v' = beta2 v + (1 - beta2) g^2 holds for their sums as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lockstep_recorder.state import Piece, piece
+
+ENTRIES = 64
+"""Of a parameter, at most."""
+KINDS = ("param", "exp_avg", "exp_avg_sq")
+
+
+def trained(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """Parameters that can be trained, by name, each once."""
+    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+
+
+def sample(parameters: list[tuple[str, Tensor]], optimizer: Any) -> dict[str, Tensor]:
+    """Of this rank's piece of each parameter.
+
+    `param`, `exp_avg`, `exp_avg_sq`: float64 [entries of all], 0 where there is no such state (yet). `count`: int64
+    [parameters], how many of the entries are whose. `squares`: float64 [parameters], the sum of `exp_avg_sq`.
+    """
+    pieces = [piece(parameter, optimizer) or Piece(0, True, {}) for _, parameter in parameters]
+    sizes = [len(held.values.get("param", ())) for held in pieces]
+    places = [torch.linspace(0, size - 1, min(size, ENTRIES)).long() for size in sizes]
+    result = {
+        kind: _joined([_entries(held, kind, at) for held, at in zip(pieces, places, strict=True)]) for kind in KINDS
+    }
+    result["count"] = torch.tensor([len(at) for at in places], dtype=torch.int64)
+    sums = [held.values["exp_avg_sq"].double().sum().cpu() if "exp_avg_sq" in held.values else 0.0 for held in pieces]
+    result["squares"] = torch.tensor([float(value) for value in sums], dtype=torch.float64)
+    return result
+
+
+def _entries(held: Piece, kind: str, at: Tensor) -> Tensor:
+    there = held.values.get(kind)
+    return torch.zeros(len(at)).double() if there is None else there[at.to(there.device)].double().cpu()
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if parts else torch.zeros(0).double()
+
+
+def count(optimizer: Any) -> int | None:
+    """How many steps Adam has counted so far; None where nothing tells."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    steps = [held["step"] for held in getattr(inner, "state", {}).values() if isinstance(held, dict) and "step" in held]
+    return int(max(float(step) for step in steps)) if steps else None
+
+
+def groups(optimizer: Any) -> list[dict[str, Any]]:
+    """The numbers of every parameter group, as they are configured now."""
+    result = []
+    for group in getattr(optimizer, "param_groups", []):
+        numbers = {k: _plain(v) for k, v in group.items() if k != "params"}
+        result.append({k: v for k, v in numbers.items() if v is not None})
+    return result
+
+
+def _plain(value: Any) -> Any:
+    """A number as JSON has it; None for what is none."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return float(value)
+    if isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value):
+        return list(value)
+    return value if isinstance(value, (bool, int, float)) else None

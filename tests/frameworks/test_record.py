@@ -1,0 +1,84 @@
+"""Stock scripts on real releases, recorded from outside with no line of them changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.environments import build
+from harness.environments.request import parse
+
+HERE = Path(__file__).parent
+LOCKSTEP = str(Path(sys.executable).with_name("lockstep"))
+NARROW, WIDE = "64", "384"
+"""Widths of models of 4 and 30 million parameters."""
+
+
+def interpreter(framework: str, environments: Path) -> str:
+    return str(build.ensure(parse(framework), environments, print).python)
+
+
+def ran(command: list[str], folder: Path) -> str:
+    folder.mkdir(exist_ok=True)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "TORCH_EXTENSIONS_DIR": str(folder / "built")}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def launched(python: str, ranks: int, port: int, *words: str) -> list[str]:
+    where = ["--nproc-per-node", str(ranks), "--master-port", str(port)]
+    return [python, "-m", "torch.distributed.run", *where, *words]
+
+
+def recorded(command: list[str], folder: Path) -> str:
+    return ran([LOCKSTEP, "record", "--out", "recording", "--", *command], folder)
+
+
+def judged(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [LOCKSTEP, "judge", str(folder / "recording")]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def hashed(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.startswith("parameters ")]
+
+
+def test_a_stock_script_on_two_ranks(environments: Path, tmp_path: Path) -> None:
+    """A token mean, to the bit what it is unrecorded."""
+    python = interpreter("trl==1.16.0", environments)
+    command = launched(python, 2, 29641, str(HERE / "stock_trl.py"), NARROW)
+    watched = recorded(command, tmp_path / "watched")
+    alone = ran(command, tmp_path / "alone")
+    assert hashed(watched) == hashed(alone) != []
+    told = judged(tmp_path / "watched")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "every trained token of 4 micro-batches on 2 ranks weighs" in told.stdout
+    assert ": a mean over the tokens of the window" in told.stdout
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("more", [[], ["bf16"]], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_thirty_million_parameters(environments: Path, tmp_path: Path, ranks: int, more: list[str]) -> None:
+    python = interpreter("trl==1.16.0", environments)
+    recorded(launched(python, ranks, 29643, str(HERE / "stock_trl.py"), WIDE, *more), tmp_path / "run")
+    told = judged(tmp_path / "run")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert ": a mean over the tokens of the window" in told.stdout
+
+
+@pytest.mark.exhaustive
+def test_offload_drops_micro_batches_of_a_stock_script(environments: Path, tmp_path: Path) -> None:
+    """DeepSpeed 0.18.9, ZeRO 2, the optimizer on the CPU."""
+    python = interpreter("trl==1.16.0,deepspeed==0.18.9", environments)
+    words = [str(HERE / "no_grad_step.py"), str(HERE / "stock_trl.py"), NARROW, "zero2-offload"]
+    recorded(launched(python, 2, 29645, *words), tmp_path / "run")
+    told = judged(tmp_path / "run")
+    assert told.returncode == 1, told.stdout + told.stderr
+    for step in range(3):
+        assert f"step {step}: micro-batches 1 and 2 of 4 never reached the optimizer" in told.stdout

@@ -1,0 +1,128 @@
+"""`lockstep record` around real commands: what it hands on, what it leaves, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+
+SCRIPT = """
+import os, signal, sys
+import torch
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.norm, self.head = nn.Embedding(300, 16), nn.LayerNorm(16), nn.Linear(16, 300, bias=False)
+    def forward(self, input_ids, labels=None):
+        return self.head(self.norm(self.embed(input_ids)))
+
+torch.manual_seed(0)
+model = Model().train()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+for step in range(4):
+    for _ in range(2):
+        ids = torch.randint(300, (1, 9))
+        logits = model(ids, labels=ids)
+        nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="sum").div(16).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    if "killed" in sys.argv and step == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+print(sum(float(p.sum()) for p in model.parameters()))
+sys.exit(7 if "fails" in sys.argv else 0)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "train.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+def record(out: Path, *command: object, options: tuple[str, ...] = ()) -> int:
+    return cli.call(["record", "--out", str(out), *options, "--", *map(str, command)])
+
+
+def test_a_command_is_recorded_and_told(tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert record(tmp_path / "out", sys.executable, script) == 0
+    assert "recorded steps 0-2 of 1 rank" in capfd.readouterr().out
+    assert cli.call(["judge", str(tmp_path / "out")]) == 0
+    said = capfd.readouterr().out
+    assert "every trained token of 2 micro-batches on 1 rank weighs 1/16: a mean over the tokens of the window" in said
+
+
+def test_as_json(tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path / "out", sys.executable, script, options=("--steps", "1,3"))
+    capfd.readouterr()
+    cli.call(["judge", "--json", str(tmp_path / "out")])
+    (found,) = json.loads(capfd.readouterr().out)
+    assert (found["steps"], found["findings"], found["unknown"]) == ([1, 3], [], [])
+
+
+def test_every_other_step(tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert record(tmp_path / "out", sys.executable, script, options=("--every", "2")) == 0
+    assert "recorded 2 steps from 0 to 2" in capfd.readouterr().out
+
+
+def test_no_token_is_kept_unless_asked_for(tmp_path: Path, script: Path) -> None:
+    record(tmp_path / "without", sys.executable, script)
+    record(tmp_path / "with", sys.executable, script, options=("--keep-tokens",))
+
+    def names(folder: Path) -> set[str]:
+        return set(json.loads((folder / "steps-r00.jsonl").read_text().splitlines()[0])["shapes"])
+
+    assert names(tmp_path / "with") - names(tmp_path / "without") == {"token/target"}
+
+
+def test_the_training_computes_what_it_would(tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    record(tmp_path / "out", sys.executable, script)
+    watched = capfd.readouterr().out.splitlines()[0]
+    record(tmp_path / "none", sys.executable, script, options=("--steps", "900"))
+    assert capfd.readouterr().out.splitlines()[0] == watched
+
+
+def test_the_status_is_the_commands(tmp_path: Path, script: Path) -> None:
+    assert record(tmp_path / "out", sys.executable, script, "fails") == 7
+
+
+def test_what_a_killed_training_has_left_is_told(
+    tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert record(tmp_path / "out", sys.executable, script, "killed") == 128 + signal.SIGKILL
+    assert "recorded steps 0-1" in capfd.readouterr().out
+    assert cli.call(["judge", str(tmp_path / "out")]) == 0
+
+
+def test_a_sitecustomize_of_the_users_is_run(
+    tmp_path: Path, script: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/sitecustomize.py").write_text("print('mine')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "own"))
+    assert record(tmp_path / "out", sys.executable, script) == 0
+    said = capfd.readouterr().out
+    assert said.startswith("mine\n")
+    assert "recorded steps 0-2" in said
+
+
+def test_a_command_that_trains_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert record(tmp_path / "out", "true") == 3
+    assert "nothing was recorded" in capfd.readouterr().err
+
+
+def test_wrong_usage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    assert record(tmp_path / "full", "true") == 2
+    assert record(tmp_path / "out", "no-such-command-anywhere") == 2
+    assert record(tmp_path / "out2", "true", options=("--steps", "3-1")) == 2
+    assert cli.call(["record", "--out", str(tmp_path / "out3")]) == 2
+    assert len(capfd.readouterr().err.splitlines()) == 4
