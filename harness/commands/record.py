@@ -51,6 +51,8 @@ def record(
     from lockstep_recorder.settings import Settings
 
     ranges = _ranges(steps if steps is not None or every is not None else "0-2")
+    if not ranges and every is None:
+        raise typer.BadParameter("no step is given; give such as 0-2", param_hint="--steps")
     made = making.make(command, Settings(str(out.absolute()), ranges, every, keep_tokens))
     for why in made.ended:
         warn(f"the recording ended early: {why}")

@@ -25,6 +25,7 @@ BASES: Mapping[str, Sequence[str]] = {
     "nightly": ["nightly", "--only", "torch", "--dir", "new/nights", "--envs", "new/envs"],
     "stock": ["stock", "--framework", "trl", "--no-measure", "--dir", "new/stock", "--envs", "new/envs"],
     "judge": ["judge"],
+    "record": ["record", "true", "--out", "new/recording"],
     "explain": ["explain"],
     "compare": ["compare"],
     "report": ["report", "run"],
@@ -116,7 +117,8 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--envs": (),  # nothing is built by this line
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
     },
-    "judge": {"": FOLDERS},
+    "judge": {"": FOLDERS, "--intent": FILES, "--like": SCENARIOS},
+    "record": {"--out": PLACES, "--steps": ("", "x", "3-1", "-1", "1.5", "9" * 30, "\x1b"), "--every": COUNTS},
     "explain": {"": FOLDERS},
     "compare": {"": FOLDERS},
     "report": {"--format": CHOICES, "--out": TARGETS},
@@ -155,6 +157,20 @@ CONFLICTS = (
     "stock --since 2030-01-01 --until x",
     "judge run --write --json --frobnicate",
     "judge trace-of-nothing",
+    "judge run --intent missing",
+    "judge run --intent binary",
+    "judge run --intent fifo",
+    "judge run --like other",
+    "judge run --describe --like sft-ragged",
+    "judge run --describe --write",
+    "judge recording-damaged",
+    "judge recording-damaged run",
+    "judge recording-damaged --describe",
+    "record true",
+    "record --out new/recording",
+    "record --out run true",
+    "record --out new/recording missing-command",
+    "record --out new/recording true",
     "judge run-damaged",
     "judge run-damaged --write",
     "explain run other",
@@ -208,7 +224,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one of each kind of thing that a path may lead to."""
     here = tmp_path_factory.mktemp("wrong")
     made.run(here / "run", "sft-ragged")
-    for name in ("empty", "other", "run-damaged", "run-empty", "trace-of-nothing"):
+    for name in ("empty", "other", "recording-damaged", "run-damaged", "run-empty", "trace-of-nothing"):
         (here / name).mkdir()
     (here / "file").write_text("precious")
     (here / "other" / "file").write_text("precious")
@@ -216,6 +232,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "binary").write_bytes(bytes(range(256)) * 10)
     (here / "run-damaged" / "verdict.json").write_text('{"schema": 1, "cells": [')
     (here / "run-empty" / "verdict.json").write_text('{"schema": 1, "cells": []}')
+    (here / "recording-damaged" / "recording.json").write_text("{}")
     (here / "trace-of-nothing" / "header.json").write_bytes(b"\x00\xff")
     (here / "loop").symlink_to("loop")
     os.mkfifo(here / "fifo")
