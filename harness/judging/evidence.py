@@ -228,7 +228,7 @@ def _weighed(
     pad = scenario.vocabulary.index(text.PAD)
     right, observed, other = _observed(plain, recorded, pad, used.beta1, noise, by)
     weighed = right if other is None else other.right
-    fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm)
+    fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, observed.terms)
     tokens = token_weights(weighed, observed.weights, floor.told(weighed, noise))
     short = () if bool(tokens.told.all()) else (questions.TOKENS,)
     rates = {tensor: right.intent.learning_rate(right.number, tensor) for tensor in recorded.states}
