@@ -12,6 +12,8 @@ import pytest
 from harness.environments import build
 from harness.environments.request import parse
 
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(1800)]
+
 HERE = Path(__file__).parent
 LOCKSTEP = str(Path(sys.executable).with_name("lockstep"))
 NARROW, WIDE = "64", "384"
