@@ -33,6 +33,16 @@ def test_a_processor_makes_it_a_mean_of_means(newest: Run) -> None:
     assert found.diagnoses[0].remedy
 
 
+def test_the_auxiliary_loss_of_a_router_is_added_up(newest: Run) -> None:
+    """Over micro-batches and ranks, where its coefficient asks for the mean."""
+    found = newest.cell(f"{NEWEST}/sft-ragged-moe-aux")
+    assert found.verdict == "accepted"  # scenarios/accepted.toml
+    assert [d.cause for d in found.diagnoses] == ["auxiliary-loss"]
+    assert "num_items_in_batch" in (found.diagnoses[0].upstream or "")
+    told = [float(f.observed or 0.0) for f in found.findings if f.code == "weights.auxiliary"]
+    assert told == pytest.approx([8.0] * 3, rel=1e-3)
+
+
 def test_the_deepspeed_that_it_asks_for_drops_micro_batches(newest: Run) -> None:
     """requirements/deepspeed.txt of 0.9.5 ends at 0.18.4."""
     found = newest.cell(f"{NEWEST}/sft-ragged-zero2-offload")

@@ -23,6 +23,7 @@ UNSUPPORTED = {"sft-ragged-packed": "rows_per_sequence", "sft-ragged-zero2-bare-
 TRAINERS = (NEWEST, "llamafactory==0.9.5")
 WRONG = {
     (NEWEST, "sft-ragged-gemma"),
+    ("llamafactory==0.9.5", "sft-ragged-moe-aux"),
     ("llamafactory==0.9.5", "sft-ragged-processor"),
     ("llamafactory==0.9.5", "sft-ragged-zero2-offload"),
 }
