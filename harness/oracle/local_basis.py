@@ -161,14 +161,24 @@ def _length(gradients: Sequence[Tensor]) -> float:
     return float(torch.stack([g.norm() for g in gradients]).norm())
 
 
+def bent(scores: Tensor, softcap: float | None) -> Tensor:
+    """What a soft cap makes of logits: the cap times tanh(z / cap); the logits themselves without one."""
+    return scores if softcap is None else softcap * torch.tanh(scores / softcap)
+
+
 def head(
-    hidden: Tensor, weight: Tensor, targets: Tensor, rows: Tensor | None = None, dtype: torch.dtype | None = None
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    rows: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+    softcap: float | None = None,
 ) -> Layer:
     """The output head as such a layer: delta_t = softmax(z_t) - onehot(target_t), at the chosen rows.
 
     hidden: [T, d], the final norm's output that predicts each target. weight: [vocabulary, d]. targets: int64 [T].
     rows: int64 [n], distinct vocabulary entries; all without it. dtype: what logits were computed in; with it the
-    layer knows how far its deltas may be off.
+    layer knows how far its deltas may be off. softcap: as in `bent`; z_t is what the head makes before it.
     """
     chosen = torch.arange(len(weight)) if rows is None else rows
     inputs, matrix = hidden.double(), weight.double()
@@ -177,10 +187,12 @@ def head(
     for start in range(0, len(inputs), TOKENS_AT_ONCE):
         here = slice(start, start + TOKENS_AT_ONCE)
         logits = inputs[here] @ matrix.T
-        shares = logits.softmax(-1)
-        deltas[here] = shares[:, chosen] - (chosen == targets[here, None]).double()
+        capped = bent(logits, softcap)
+        shares = capped.softmax(-1)
+        slope = torch.ones_like(logits) if softcap is None else 1.0 - (capped / softcap).square()
+        deltas[here] = (shares[:, chosen] - (chosen == targets[here, None]).double()) * slope[:, chosen]
         if variances is not None and dtype is not None:
-            spread = _spread(logits, inputs[here], matrix, dtype)
+            spread = _spread(logits, inputs[here], matrix, dtype) * slope.square()
             shared = (shares.square() * spread).sum(-1, keepdim=True)
             variances[here] = shares[:, chosen].square() * (spread[:, chosen] + shared)
             variances[here] += (_unit(torch.finfo(dtype).eps) * deltas[here]).square()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.oracle import auxiliary, forward
 from harness.oracle.forward import Parameters
+from harness.oracle.local_basis import bent
 from harness.oracle.recorded_basis import RecordedBasis
 from harness.oracle.rounding import BFloat16, Draws, rounded
 from harness.oracle.step import RightStep
@@ -85,6 +86,7 @@ def _of_head(right: RightStep, basis: RecordedBasis, parameters: Parameters, dty
         start, states = rounded(leaf, draws), rounded(states, draws)
         with BFloat16(draws):
             scores = states @ start.T
+    scores = bent(scores, right.model.final_softcap)
     losses = scores.logsumexp(-1) - scores.gather(1, basis.targets[:, None])[:, 0]
     loss = _aggregated(right, losses)
     (gradient,) = torch.autograd.grad(loss, leaf)

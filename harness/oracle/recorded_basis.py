@@ -177,7 +177,7 @@ def right_step(
     columns = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     column = torch.tensor([columns[key] for key in keys])
     seen = as_computed({name: parameters[name], "states": states}, intent.precision)
-    layer = local_basis.head(seen["states"], seen[name], targets, rows)
+    layer = local_basis.head(seen["states"], seen[name], targets, rows, softcap=model.final_softcap)
     local = local_basis.build([layer], column)
     basis = RecordedBasis(
         name=name,
@@ -197,7 +197,7 @@ def right_step(
         Slot(i, t, columns[key], conversations[i].trained[t]) for (i, t), key in zip(places, keys, strict=True)
     )
     right = RightStep(intent, model, number, conversations, basis, slots, terms.none(basis))
-    losses = _by_column(_losses(layer.inputs, seen[name], targets), right.slot_weights, column)
+    losses = _by_column(_losses(layer.inputs, seen[name], targets, model.final_softcap), right.slot_weights, column)
     return consuming(_by(right, replace(basis, losses=losses)), gradient)
 
 
@@ -239,6 +239,6 @@ def _by_column(losses: Tensor, weights: Tensor, column: Tensor) -> Tensor:
     return zeros.index_add(0, column, losses * share) / zeros.index_add(0, column, share)
 
 
-def _losses(states: Tensor, matrix: Tensor, targets: Tensor) -> Tensor:
-    scores = states @ matrix.double().T
+def _losses(states: Tensor, matrix: Tensor, targets: Tensor, softcap: float | None) -> Tensor:
+    scores = local_basis.bent(states @ matrix.double().T, softcap)
     return scores.logsumexp(-1) - scores.gather(1, targets[:, None])[:, 0]

@@ -170,3 +170,14 @@ def test_a_layer_without_a_dtype_knows_no_uncertainty() -> None:
     basis = local_basis.build([layer])
     with pytest.raises(ValueError, match="without a dtype"):
         basis.uncertainty(basis.solve([gradient]).weights, torch.float32)
+
+
+@pytest.mark.parametrize("softcap", [None, 0.7, 30.0])
+def test_deltas_are_the_gradients_of_the_losses_behind_a_soft_cap(softcap: float | None) -> None:
+    generator = torch.Generator().manual_seed(4)
+    hidden, weight = (torch.randn(n, 6, dtype=torch.float64, generator=generator) for n in (5, 9))
+    targets = torch.tensor([0, 3, 8, 3, 1])
+    scores = (hidden @ weight.T).requires_grad_()
+    losses = torch.nn.functional.cross_entropy(local_basis.bent(scores, softcap), targets, reduction="sum")
+    (expected,) = torch.autograd.grad(losses, scores)
+    torch.testing.assert_close(local_basis.head(hidden, weight, targets, softcap=softcap).deltas, expected)
