@@ -8,13 +8,22 @@ training.
     watch(model, out="DIR", steps=range(3))
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from lockstep_recorder.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lockstep_recorder.watcher import Watcher
 
 __all__ = ["Settings", "watch"]
 
 
-def watch(*args, **kwargs):  # type: ignore[no-untyped-def]
-    """See `lockstep_recorder.watcher.watch`; imports torch only when it is called."""
+def watch(model: nn.Module, *, out: str, steps: range | None = None, **settings: Any) -> Watcher:
+    """See `lockstep_recorder.watcher.watch`; torch is imported only when it is called."""
     from lockstep_recorder import watcher
 
-    return watcher.watch(*args, **kwargs)
+    return watcher.watch(model, out=out, steps=steps, **settings)

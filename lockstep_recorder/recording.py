@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lockstep_recorder import about, samples, store
+from lockstep_recorder import about, names, samples, store
 from lockstep_recorder.model import Found
 from lockstep_recorder.state import shape_of
 
@@ -24,19 +24,19 @@ class Recording:
         """Before the first watched step: the folder, and what the model and the machine are."""
         self.rank = about.rank()
         (self.folder / "tensors").mkdir(parents=True, exist_ok=True)
-        path = self.folder / store.HEADER
+        path = self.folder / names.HEADER
         if self.rank == 0 and not path.exists():
             store.write_json(path, header(found, optimizer))
 
     def step(self, number: int, said: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """A watched step: its tensors first, so that a line is never without them."""
-        store.write_tensors(self.folder / store.tensors_file(number, self.rank), tensors)
-        store.append_line(self.folder / store.lines_file(self.rank), {"step": number, **said})
+        store.write_tensors(self.folder / names.tensors_file(number, self.rank), tensors)
+        store.append_line(self.folder / names.lines_file(self.rank), {"step": number, **said})
 
     def ended(self, number: int, why: str) -> None:
         """Nothing is recorded from this step on; told if the disk allows it."""
         with contextlib.suppress(OSError):
-            store.append_line(self.folder / store.lines_file(self.rank), {"step": number, "ended": why})
+            store.append_line(self.folder / names.lines_file(self.rank), {"step": number, "ended": why})
 
 
 def header(found: Found, optimizer: Any) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def header(found: Found, optimizer: Any) -> dict[str, Any]:
     owner = {id(p): i for i, group in enumerate(getattr(optimizer, "param_groups", [])) for p in group["params"]}
     vocabulary, width = shape_of(found.weight)
     return {
-        "schema": store.SCHEMA,
+        "schema": names.SCHEMA,
         "kind": "recording",
         "model": type(found.model).__name__,
         "optimizer": type(optimizer).__name__,

@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lockstep_recorder.state import Piece, piece
+from lockstep_recorder.state import KINDS, Piece, piece
 
 ENTRIES = 64
 """Of a parameter, at most."""
-KINDS = ("param", "exp_avg", "exp_avg_sq")
 
 
 def trained(model: nn.Module) -> list[tuple[str, Tensor]]:

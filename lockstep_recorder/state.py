@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-KINDS = ("param", "exp_avg", "exp_avg_sq", "momentum_buffer")
+KINDS = ("param", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ Reader = Callable[[Tensor, Any], Piece | None]
 
 def piece(parameter: Tensor, optimizer: Any) -> Piece | None:
     """The state of a parameter; None where nobody knows how it is kept."""
-    for reader in (_zero_1_and_2, _zero_3, _sharded, _plain):
+    for reader in (_zero_1_and_2, _sharded, _plain):
         found = reader(parameter, optimizer)
         if found is not None:
             return found
@@ -81,28 +80,10 @@ def _zero_1_and_2(parameter: Any, optimizer: Any) -> Piece | None:
     if mapping is None:  # other ranks have it
         return Piece(0, False, {})
     values = {"param": mapping.get_hp_fragment()}
-    for kind in ("exp_avg", "exp_avg_sq"):
+    for kind in KINDS[1:]:
         if kind in (mapping.optim_fragment or {}):
             values[kind] = mapping.get_hp_fragment(optim_state_key=kind)
     return Piece(int(mapping.lp_fragment_address.start), False, _flat(values))
-
-
-def _zero_3(parameter: Any, optimizer: Any) -> Piece | None:
-    """DeepSpeed's ZeRO 3: this rank's partition of the flattened parameter, padded at its end."""
-    if not hasattr(parameter, "ds_tensor"):
-        return None
-    from deepspeed.utils import safe_get_local_fp32_param, safe_get_local_optimizer_state
-
-    values = {"param": safe_get_local_fp32_param(parameter)}
-    for kind in ("exp_avg", "exp_avg_sq"):
-        try:
-            values[kind] = safe_get_local_optimizer_state(parameter, kind)
-        except (KeyError, ValueError):  # before the first step
-            continue
-    world = torch.distributed.get_world_size()
-    start = torch.distributed.get_rank() * (-(-parameter.ds_numel // world))
-    kept = max(0, min(parameter.ds_numel - start, len(_flat(values)["param"])))
-    return Piece(start, False, {k: v[:kept] for k, v in _flat(values).items()})
 
 
 def shape_of(parameter: Tensor) -> tuple[int, ...]:

@@ -11,21 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SCHEMA = 1
-HEADER = "recording.json"
 _DTYPES = {
     torch.float32: "F32", torch.float64: "F64", torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8",
 }  # fmt: skip
-
-
-def lines_file(rank: int) -> str:
-    """One line for each optimizer step that this rank has seen."""
-    return f"steps-r{rank:02d}.jsonl"
-
-
-def tensors_file(step: int, rank: int) -> str:
-    """What a watched step has left on a rank."""
-    return f"tensors/step-{step:06d}-r{rank:02d}.safetensors"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -34,7 +22,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:
-    """In one write, so that a crash leaves no half of it."""
+    """In one write, so that a crash leaves no half of it; a full disk may."""
     with path.open("ab", buffering=0) as out:
         out.write(json.dumps(line).encode() + b"\n")
 

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import lockstep_recorder
+from lockstep_recorder.names import END, SCHEMA
 from lockstep_recorder.settings import VARIABLE, Settings
 
 RECORDER = "recorder"
 """Folder of a recording that the recorder itself lies in: what enters a user's processes can be read there."""
-END = "end.json"
-TENSORS = "tensors"
 _SITE = "sitecustomize.py"
 
 
@@ -57,12 +57,12 @@ def make(command: Sequence[str], settings: Settings) -> Made:
     shutil.rmtree(out / "exchange", ignore_errors=True)
     for partial in out.rglob("*.partial"):
         partial.unlink(missing_ok=True)
-    steps = sorted({int(path.name[5:11]) for path in (out / TENSORS).glob("step-??????-r*.safetensors")})
-    lines = [json.loads(line) for path in sorted(out.glob("steps-r*.jsonl")) for line in path.open("rb")]
+    files = sorted(out.glob("steps-r*.jsonl"))
+    lines = [line for path in files for line in _lines(path)]
     made = Made(
         status=status,
-        steps=tuple(steps),
-        ranks=len(list(out.glob("steps-r*.jsonl"))),
+        steps=tuple(sorted({line["step"] for line in lines if "ended" not in line})),
+        ranks=len(files),
         size=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
         ended=tuple(dict.fromkeys(line["ended"] for line in lines if "ended" in line)),
     )
@@ -71,12 +71,29 @@ def make(command: Sequence[str], settings: Settings) -> Made:
     return made
 
 
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """What a rank has told; a line that a full disk has cut off is taken out of the file."""
+    every = path.read_bytes().splitlines(keepends=True)
+    whole = [line for line in every if _is_json(line)]
+    if len(whole) < len(every):
+        path.write_bytes(b"".join(whole))
+    return [json.loads(line) for line in whole]
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n")
+
+
 def seal(out: Path, status: int) -> None:
     """Write the digest of every file, last of all."""
     names = sorted(p for p in out.rglob("*") if p.is_file() and RECORDER not in p.parts and p.name != END)
     files = {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in names}
     partial = out / f"{END}.partial"
-    partial.write_text(json.dumps({"schema": 1, "status": status, "files": files}, indent=1) + "\n")
+    partial.write_text(json.dumps({"schema": SCHEMA, "status": status, "files": files}, indent=1) + "\n")
     partial.replace(out / END)
 
 

@@ -20,10 +20,8 @@ from torch import Tensor
 from harness.traces import strict_json, tensor_file
 from harness.traces.text_files import Line as Strict
 from harness.traces.text_files import UnreadableTrace, first_fault, one_line, read_bytes
+from lockstep_recorder.names import END, HEADER, SCHEMA, lines_file, tensors_file
 
-SCHEMA = 1
-HEADER = "recording.json"
-END = "end.json"
 MAX_TEXT = 64 * 2**20
 """Bytes of a text file."""
 MAX_TENSORS = 2**30
@@ -31,7 +29,7 @@ MAX_TENSORS = 2**30
 MAX_RANKS = 1024
 INTEGERS = frozenset({"token/kind", "token/text", "token/position", "token/pass", "token/target", "count"})
 _NAME = re.compile(
-    r"(?:before|after)/(?:head/(?:param|exp_avg|exp_avg_sq|momentum_buffer)"
+    r"(?:before|after)/(?:head/(?:param|exp_avg|exp_avg_sq)"
     r"|sample/(?:param|exp_avg|exp_avg_sq|count|squares))"
     r"|token/(?:delta|hidden|loss|length|kind|text|position|pass|target)"
 )
@@ -160,7 +158,7 @@ def _parsed(folder: Path, name: str, kind: type[T], content: bytes) -> T:
 
 def _lines(folder: Path, rank: int, sealed: Mapping[str, str]) -> list[Line | str]:
     """A rank's lines; of one that says why it is the last, the reason."""
-    name = f"steps-r{rank:02d}.jsonl"
+    name = lines_file(rank)
     if name not in sealed:
         return []
     result: list[Line | str] = []
@@ -177,7 +175,7 @@ def _lines(folder: Path, rank: int, sealed: Mapping[str, str]) -> list[Line | st
 
 
 def _tensors(folder: Path, line: Line, rank: int, sealed: Mapping[str, str]) -> Mapping[str, Tensor]:
-    name = f"tensors/step-{line.step:06d}-r{rank:02d}.safetensors"
+    name = tensors_file(line.step, rank)
     if odd := next((n for n in line.shapes if not _NAME.fullmatch(n)), None):
         raise UnreadableTrace(f"{folder / name} has a tensor {one_line(odd)}, which no recording has; record it again")
     wanted = {n: tuple(shape) for n, shape in line.shapes.items()}

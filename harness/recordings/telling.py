@@ -13,8 +13,9 @@ from harness.oracle import hypotheses
 from harness.recordings import effective, weighing
 from harness.recordings.effective import GroupRule
 from harness.recordings.reader import Recording
-from harness.recordings.weighing import EOS, NOTICEABLE, PADDING, Unweighable, WeighedStep
+from harness.recordings.weighing import NOTICEABLE, Unweighable, WeighedStep
 from harness.verdicts.findings import Finding
+from lockstep_recorder.batch import EOS, PADDING
 
 CHOSEN = 1e-3
 """Relative distance of a gradient's length to a number of two digits from which on it is that number."""
@@ -70,6 +71,8 @@ def _where(steps: Sequence[WeighedStep]) -> str:
 
 
 def _objective(step: WeighedStep) -> str:
+    if step.residual > UNEXPLAINED:
+        return "the tokens do not explain the gradient"
     if not step.fit.excess <= 1.0:
         return "the weights of the tokens follow nothing that is known"
     right, h = step.right, step.fit.hypothesis
@@ -118,7 +121,7 @@ def _clipping(steps: Sequence[WeighedStep]) -> str:
     first = steps[0]
     to = limit(first)
     if to is not None:
-        before = ", ".join(f"{step.norm / step.fit.hypothesis.scale.factor:.3g}" for step in steps)
+        before = ", ".join(f"{step.fit.norm / step.fit.hypothesis.scale.factor:.3g}" for step in steps)
         return f"clipped {before} -> {to:g}"
     return f"gradient norm {', '.join(f'{step.norm:.3g}' for step in steps)} as the optimizer got it"
 

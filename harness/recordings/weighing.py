@@ -12,7 +12,7 @@ from torch import Tensor
 from adapters.contract import Model
 from harness.intent.intent import Group, Intent, Rule
 from harness.oracle import hypotheses, terms
-from harness.oracle.floor import MARGIN, Floor
+from harness.oracle.floor import MARGIN, TELL, Floor
 from harness.oracle.hypotheses import Fit
 from harness.oracle.observe import Moments, betas
 from harness.oracle.step import RightStep, Slot
@@ -20,9 +20,8 @@ from harness.recordings import head_basis
 from harness.recordings.head_basis import HeadBasis
 from harness.recordings.reader import Header, OfRank, Recording
 from harness.traces.batch import Conversation
+from lockstep_recorder.batch import CROSSING, PADDING, TOLD, TRAINED
 
-TRAINED, TOLD, EOS, PADDING, CROSSING = 1, 2, 4, 8, 16
-"""Bits of `token/kind`, as the recorder has them (lockstep_recorder/batch.py)."""
 LEAST = 1e-6
 """What is taken for the floor at least: float32, and sums of it in another order."""
 NOTICEABLE = 0.02
@@ -71,6 +70,25 @@ class WeighedStep:
     beta1: float
 
 
+@dataclass(frozen=True)
+class _Solved:
+    """The weights that explain best what the optimizer consumed."""
+
+    basis: HeadBasis
+    weights: Tensor
+    """float64 [columns]."""
+    left: Tensor
+    """float64 [R, C]: sketch of what they do not explain."""
+    residual: float
+    """Its share of the head's gradient."""
+    norm: float
+    """Of the whole gradient."""
+
+    def per_token(self, values: Tensor) -> Tensor:
+        """Values [columns], dealt out evenly to the tokens [T] of each."""
+        return (values / self.basis.counts)[self.basis.local.column]
+
+
 def weigh(recording: Recording, number: int) -> WeighedStep:
     """Raises Unweighable."""
     parts = recording.steps[number]
@@ -79,53 +97,54 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
     if not any("token/delta" in part.tensors for part in parts):
         raise Unweighable("no forward pass was seen")
     beta1 = _beta1(parts)
+    solved = _solved(parts, beta1)
+    tokens = _tokens(parts, solved)
+    labels = bool(tokens.any_of(TOLD).all())
+    trained = _trained(tokens, labels)
+    right = _right(number, recording.header, parts, solved.basis, tokens, trained)
+    floor = _floor(solved, tokens, trained)
+    fit = hypotheses.explain(right, solved.weights, floor)
+    return WeighedStep(number, tokens, right, fit, floor, solved.norm, solved.residual, labels, beta1)
+
+
+def _solved(parts: Sequence[OfRank], beta1: float) -> _Solved:
     consumed, basis = gradient(parts, beta1), _basis(parts)
     weights, left = basis.solve(consumed)
-    size = float(consumed.norm())
+    size, explained = float(consumed.norm()), float((consumed - left).norm())
     if not size:
         raise Unweighable("the optimizer consumed no gradient of the head")
     norm = _norm(parts, _beta2(parts))
-    explained = float((consumed - left).norm())
     stretch = norm / explained if norm and explained else 1.0
-    basis = replace(basis, stretch=max(stretch, 1.0))
-    return _judged(number, recording.header, parts, basis, weights, left, norm or size, size, beta1)
+    return _Solved(replace(basis, stretch=max(stretch, 1.0)), weights, left, float(left.norm()) / size, norm or size)
 
 
-def _judged(
-    number: int,
-    header: Header,
-    parts: Sequence[OfRank],
-    basis: HeadBasis,
-    weights: Tensor,
-    left: Tensor,
-    norm: float,
-    size: float,
-    beta1: float,
-) -> WeighedStep:
-    column, counts = basis.local.column, basis.counts
-    kind = torch.cat([part.tensors["token/kind"] for part in parts])
-    per_token = (weights / counts)[column]
-    uncertain = (basis.uncertainty(left) / counts)[column]
-    labels = bool(((kind & TOLD) != 0).all())
-    real = (kind & (PADDING | CROSSING)) == 0
-    noticeable = per_token.abs() > NOTICEABLE * per_token.abs().max()
-    trained = (((kind & TRAINED) != 0) if labels else noticeable) & real
+def _trained(tokens: Tokens, labels: bool) -> Tensor:
+    """Which tokens are to be trained, bool [T]: by the labels, or else by the weights."""
+    noticeable = tokens.weights.abs() > NOTICEABLE * tokens.weights.abs().max()
+    trained = (tokens.any_of(TRAINED) if labels else noticeable) & ~tokens.any_of(PADDING | CROSSING)
     if not bool(trained.any()):
         raise Unweighable("no token is to be trained")
-    tokens = _tokens(parts, kind, per_token, uncertain)
-    right = _right(number, header, parts, basis, tokens, trained)
-    unit = float(per_token.abs().max())
-    residual = float(left.norm()) / size
+    return trained
+
+
+def _floor(solved: _Solved, tokens: Tokens, trained: Tensor) -> Floor:
+    """By what the tokens do not explain, which is taken for noise."""
+    unit = float(tokens.weights.abs().max())
+    told = tokens.uncertain[trained & (tokens.uncertain < TELL * unit)]
+    if not len(told):
+        raise Unweighable("the gradients of the trained tokens cannot be told apart")
     # In a coarse dtype columns are off as well as the gradient: no weight is known better than that is explained.
-    known = max(LEAST, residual, float(uncertain[trained].max()) / unit / MARGIN)
-    noise = float(left.square().mean().sqrt()) / unit
+    known = max(LEAST, solved.residual, float(told.max()) / unit / MARGIN)
     least = dict.fromkeys((f.name for f in fields(Floor)), LEAST)
-    floor = Floor(**{**least, "token": known, "row": known, "norm": known, "noise": noise})
-    fit = hypotheses.explain(right, weights, floor)
-    return WeighedStep(number, tokens, right, fit, floor, norm, residual, labels, beta1)
+    noise = float(solved.left.square().mean().sqrt()) / unit
+    return Floor(**{**least, "token": known, "row": known, "norm": known, "noise": noise})
 
 
-def _tokens(parts: Sequence[OfRank], kind: Tensor, weights: Tensor, uncertain: Tensor) -> Tokens:
+def _tokens(parts: Sequence[OfRank], solved: _Solved) -> Tokens:
+    kind = torch.cat([part.tensors["token/kind"] for part in parts])
+    weights, uncertain = (
+        solved.per_token(values) for values in (solved.weights, solved.basis.uncertainty(solved.left))
+    )
     sizes = [len(part.tensors["token/kind"]) for part in parts]
     rank = torch.cat([torch.full((n,), r) for r, n in enumerate(sizes)])
     number = torch.cat([part.tensors["token/pass"] for part in parts])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import transformers
 from torch import Tensor, nn
 
 from lockstep_recorder.settings import Settings
@@ -19,7 +20,6 @@ PROMPT = 4
 
 
 def llama(tied: bool = False) -> nn.Module:
-    transformers = __import__("pytest").importorskip("transformers")
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,

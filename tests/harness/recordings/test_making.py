@@ -101,6 +101,18 @@ def test_what_a_killed_training_has_left_is_told(
     assert cli.call(["judge", str(tmp_path / "out")]) == 0
 
 
+def test_a_line_that_a_full_disk_has_cut_off_is_taken_out(
+    tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The training writes the half line here, as it ends."""
+    out = tmp_path / "out"
+    half = f"open({str(out / 'steps-r00.jsonl')!r}, 'a').write('half a li')\n"
+    script.write_text(SCRIPT.replace("sys.exit(", f"{half}sys.exit("))
+    assert record(out, sys.executable, script) == 0
+    assert "recorded steps 0-2" in capfd.readouterr().out
+    assert cli.call(["judge", str(out)]) == 0
+
+
 def test_a_sitecustomize_of_the_users_is_run(
     tmp_path: Path, script: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,9 @@ from harness.recordings.telling import Told
 from tests.harness.recordings import loops
 
 
-def told(folder: Path, model: nn.Module | None = None, **how: object) -> Told:
+def told(folder: Path, model: nn.Module | None = None, **how: Any) -> Told:
     trained = model or loops.llama()
-    loops.record(folder, lambda: loops.train(trained, **how))  # type: ignore[arg-type]
+    loops.record(folder, lambda: loops.train(trained, **how))
     return telling.tell(reader.read(folder))
 
 
@@ -99,9 +100,32 @@ def test_without_labels_the_weights_tell_what_is_trained(tmp_path: Path) -> None
     assert not found.findings
 
 
+def test_rows_that_are_there_twice_can_be_told_together(tmp_path: Path) -> None:
+    """Equal texts have equal gradients, of which only the sum can be told: it is dealt out evenly."""
+
+    def twice(model: nn.Module, one: loops.MicroBatch, every: int) -> torch.Tensor:
+        doubled = loops.MicroBatch(*(torch.cat((part, part)) for part in (one.ids, one.labels, one.attended)))
+        return loops.token_mean(model, doubled, 2 * every)
+
+    found = told(tmp_path, loss=twice)
+    assert "/220: a mean over the tokens of the window" in found.sentences[0]
+    assert not found.findings
+    assert not found.unknown
+
+
+def test_a_step_whose_tokens_have_no_gradient_is_unknown(tmp_path: Path) -> None:
+    """The head is given nothing but zeros, until the first step has moved the norm."""
+    model = loops.llama()
+    with torch.no_grad():
+        model.get_parameter("model.norm.weight").zero_()
+    found = told(tmp_path, model)
+    assert found.unknown == ("the weights of step 0's tokens: the optimizer consumed no gradient of the head",)
+    assert found.sentences[0].startswith("steps 1, 2: every trained token")
+
+
 def test_a_frozen_head_is_unknown(tmp_path: Path) -> None:
     model = loops.llama()
-    model.lm_head.weight.requires_grad_(False)  # type: ignore[union-attr, operator]
+    model.get_parameter("lm_head.weight").requires_grad_(False)
     found = told(tmp_path, model)
     assert found.unknown == tuple(f"the weights of step {n}'s tokens: the head is frozen" for n in range(3))
 
