@@ -138,3 +138,14 @@ def test_wrong_usage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert record(tmp_path / "out2", "true", options=("--steps", "3-1")) == 2
     assert cli.call(["record", "--out", str(tmp_path / "out3")]) == 2
     assert len(capfd.readouterr().err.splitlines()) == 4
+
+
+@pytest.mark.slow
+def test_shards_of_two_ranks_add_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """FSDP2, the rows of the head cut unevenly."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    assert record(tmp_path / "out", *words, Path(__file__).with_name("fsdp2_loop.py")) == 0
+    assert "recorded steps 0-1 of 2 ranks" in capfd.readouterr().out
+    assert cli.call(["judge", str(tmp_path / "out")]) == 0
+    said = capfd.readouterr().out
+    assert "every trained token of 3 micro-batches on 2 ranks weighs 1/82: a mean over the tokens of the window" in said
