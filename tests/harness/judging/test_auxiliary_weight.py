@@ -12,7 +12,7 @@ from torch import Tensor
 
 import scenarios
 from adapters.faults import RIGHT, Plan
-from harness.judging import judge
+from harness.judging import coarse, judge
 from harness.judging.auxiliary_weight import auxiliary_weight
 from harness.judging.checks.auxiliary import auxiliary
 from harness.judging.diagnosis import auxiliary as diagnosis
@@ -103,3 +103,13 @@ def test_padded_micro_batches_count_their_tokens_alone(tmp_path: Path, plan: Pla
     judged = judge.judge(simulate.run(scenario, plan, tmp_path))
     kinds = [] if plan == Plan() else ["auxiliary-loss: GA"]
     assert [d.kind for d in judged.diagnoses] == kinds, proof.told(judged)
+
+
+@pytest.mark.parametrize(("share", "rounding"), [(0.004, True), (0.05, False)])
+def test_other_routing_is_no_rounding(right: StepEvidence, share: float, rounding: bool) -> None:
+    """In bfloat16 some tokens are routed otherwise, whose gradients would excuse whatever is wrong with a router's."""
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(len(right.observed.gradient), dtype=torch.float64, generator=generator)
+    rest = share * right.observed.norm * noise / noise.norm()
+    wrong = replace(right, observed=replace(right.observed, rest=rest))
+    assert (coarse.explaining_floor(wrong) is not None) == rounding
