@@ -10,8 +10,8 @@ from harness.oracle.floor import Floor
 from harness.oracle.weighing import weighing
 
 ROUNDING = 0.03
-"""Share of a gradient that bfloat16 may leave unexplained: some thousandths, times the margin of floors. Where tokens are
-routed to experts its floor is higher, for some are routed otherwise; but that would explain anything."""
+"""Share of a gradient that bfloat16 may leave unexplained: some thousandths, times the margin of floors. Where tokens
+are routed to experts its floor is higher, for some are routed otherwise; but that would explain anything."""
 
 
 def explaining_floor(evidence: StepEvidence) -> Floor | None:
