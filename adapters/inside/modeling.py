@@ -15,7 +15,7 @@ from adapters.contract import Architecture, Scenario
 def attention_of(scenario: Scenario) -> str:
     """The implementation of attention that a user on a CPU asks for.
 
-    torch's own has no soft cap: transformers leaves the cap out with it, without a word before 5.x.
+    torch's own has no soft cap: transformers leaves the cap out with it, without a word before 5.21.
     """
     return "sdpa" if scenario.model.attention_softcap is None else "eager"
 

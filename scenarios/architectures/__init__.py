@@ -43,5 +43,5 @@ FAMILIES: Mapping[Architecture, Family] = {
     "gpt2": Family(gpt2.shapes, gpt2.config, _biases_around_0),
     "gemma2": Family(gemma2.shapes, gemma2.config, lambda _: 0.0),  # its norms add 1
     "mixtral": Family(mixtral.shapes, mixtral.config, stacked=mixtral.stacked),
-    "stablelm": Family(stablelm.shapes, stablelm.config, stablelm.around),
+    "stablelm": Family(stablelm.shapes, stablelm.config, _biases_around_0),
 }

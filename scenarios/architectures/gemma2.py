@@ -23,15 +23,12 @@ def config(model: Model) -> dict[str, Any]:
     """What `config.json` says of this family alone. No sequence is longer than the window of every second layer."""
     return {
         "architectures": ["Gemma2ForCausalLM"],
-        "num_key_value_heads": model.kv_heads,
+        **llama.rotary(model),
         "head_dim": model.head_dim,
         "query_pre_attn_scalar": model.head_dim,
-        "intermediate_size": model.intermediate_size,
         "rms_norm_eps": model.rms_eps,
-        "rope_theta": model.rope_theta,
         "hidden_activation": "gelu_pytorch_tanh",
         "attention_bias": False,
-        "attention_dropout": 0.0,
         "sliding_window": model.max_positions,
         "attn_logit_softcapping": model.attention_softcap,
         "final_logit_softcapping": model.final_softcap,

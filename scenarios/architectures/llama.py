@@ -34,13 +34,23 @@ def config(model: Model) -> dict[str, Any]:
     """What `config.json` says of this family alone."""
     return {
         "architectures": ["LlamaForCausalLM"],
-        "num_key_value_heads": model.kv_heads,
+        **common(model),
         "head_dim": model.head_dim,
-        "intermediate_size": model.intermediate_size,
-        "rms_norm_eps": model.rms_eps,
-        "rope_theta": model.rope_theta,
-        "hidden_act": "silu",
         "attention_bias": False,
-        "attention_dropout": 0.0,
         "mlp_bias": False,
+    }
+
+
+def common(model: Model) -> dict[str, Any]:
+    """What is the same in every family that has Llama's norm and activation as well."""
+    return {**rotary(model), "rms_norm_eps": model.rms_eps, "hidden_act": "silu"}
+
+
+def rotary(model: Model) -> dict[str, Any]:
+    """What is the same in every family with rotary positions."""
+    return {
+        "num_key_value_heads": model.kv_heads,
+        "intermediate_size": model.intermediate_size,
+        "rope_theta": model.rope_theta,
+        "attention_dropout": 0.0,
     }

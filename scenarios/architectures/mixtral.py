@@ -63,13 +63,8 @@ def config(model: Model) -> dict[str, Any]:
     """What `config.json` says of this family alone."""
     return {
         "architectures": ["MixtralForCausalLM"],
-        "num_key_value_heads": model.kv_heads,
+        **llama.common(model),
         "head_dim": model.head_dim,
-        "intermediate_size": model.intermediate_size,
-        "rms_norm_eps": model.rms_eps,
-        "rope_theta": model.rope_theta,
-        "hidden_act": "silu",
-        "attention_dropout": 0.0,
         "sliding_window": None,
         "num_local_experts": model.experts,
         "num_experts_per_tok": model.experts_per_token,

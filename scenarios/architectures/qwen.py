@@ -47,12 +47,4 @@ def config3(model: Model) -> dict[str, Any]:
 
 
 def _common(model: Model) -> dict[str, Any]:
-    return {
-        "num_key_value_heads": model.kv_heads,
-        "intermediate_size": model.intermediate_size,
-        "rms_norm_eps": model.rms_eps,
-        "rope_theta": model.rope_theta,
-        "hidden_act": "silu",
-        "attention_dropout": 0.0,
-        "use_sliding_window": False,
-    }
+    return {**llama.common(model), "use_sliding_window": False}

@@ -1,15 +1,15 @@
 """Readers of what somebody else may have written, given bytes and half-right files: each returns, or refuses in a line.
 
-Of traces see `tests/harness/traces`. With the profile `fuzz` of Hypothesis each of these has many more examples.
+Of traces see `tests/harness/traces`, of rows of a history `tests/harness/history`. In `make fuzz` each of these has many
+more examples.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,7 @@ import scenarios
 from harness.bisection import record as bisections
 from harness.commands.stop import STATUS
 from harness.environments import diff, patch, pins, recipes, request
-from harness.history.changes import changes, lines
-from harness.history.store import APPLICATION, BadHistory, History
+from harness.history.store import History
 from harness.intent import file as intents
 from harness.intent.fits import misfit
 from harness.intent.intent import Intent
@@ -34,11 +33,9 @@ from harness.session import plan
 from harness.stock import record as stocks
 from reports import stock as stock_page
 from reports.bisection import markdown as bisection_page
-from reports.html import history as history_page
 from reports.nightly import markdown as night_page
 from tests.fuzzing import examples
 from tests.harmless import EVIL, hidden, live
-from tests.harness.commands import made
 from tests.reports.bisection import made as bisections_made
 from tests.reports.made import HOSTILE
 from tests.reports.nightly import made as nights_made
@@ -348,55 +345,3 @@ def test_diffs(text: str) -> None:
     with suppress(diff.BadDiff):
         assert diff.read(text.encode(errors="surrogatepass"))
     file(text.encode(errors="surrogatepass"), "x.diff", READERS["diff"][1])
-
-
-# ---- the history
-
-
-CELLS = st.one_of(
-    HOSTILE.map(lambda text: text.encode(errors="replace").decode()),
-    st.none(),
-    st.integers(-(2**62), 2**62),
-    st.floats(),
-    st.binary(max_size=20),
-    st.sampled_from(["[]", "{}", "[1]", '["x"]', '[{"cause": "x"}]', "2026-01-01T00:00:00", "9999-99-99", "fail"]),
-)
-
-
-@pytest.mark.slow
-@SLOW
-@given(data=st.data())
-def test_rows_of_a_history(data: st.DataObject) -> None:
-    """What another program wrote into it is refused, or can be told."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = made.history(Path(folder) / "history.sqlite", "1.0")
-        with closing(sqlite3.connect(path)) as connection:
-            columns = [row[1] for row in connection.execute("pragma table_info(measurement)") if row[1] != "id"]
-            column, value = data.draw(st.sampled_from(columns)), data.draw(CELLS)
-            connection.execute("pragma writable_schema = 1")
-            with suppress(sqlite3.IntegrityError):
-                connection.execute(f"update measurement set {column} = ?", [value])
-            connection.commit()
-        try:
-            found = History.open(path).all()
-        except BadHistory:
-            return
-        told = lines(found)
-        for line in told:
-            changes(line)
-        assert "<html" in history_page.page(told)
-
-
-def test_a_history_of_another_program(tmp_path: Path) -> None:
-    for number, statements in enumerate((
-        ("create table measurement (id)", f"pragma application_id = {APPLICATION}", "pragma user_version = 1"),
-        ("create table x (id)",),
-        (f"pragma application_id = {APPLICATION}", "pragma user_version = 99", "create table x (id)"),
-    )):  # fmt: skip
-        path = tmp_path / f"{number}.sqlite"
-        with closing(sqlite3.connect(path)) as connection:
-            for statement in statements:
-                connection.execute(statement)
-            connection.commit()
-        with pytest.raises(BadHistory):
-            History.open(path).add(made.cell("x"))

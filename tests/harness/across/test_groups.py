@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,10 +27,10 @@ def run(gradients: list[float], start: float = 1.0, rate: float = 0.1) -> list[S
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(-1e-7, 1e-7)), min_size=1, max_size=8), st.randoms())
-def test_runs_of_one_update_are_one_group_in_any_order(kinds: list[tuple[int, float]], random: object) -> None:
+def test_runs_of_one_update_are_one_group_in_any_order(kinds: list[tuple[int, float]], random: Random) -> None:
     runs = {f"{i}": run([1.0 + kind, 2.0 * (1.0 + noise)]) for i, (kind, noise) in enumerate(kinds)}
     names = list(runs)
-    random.shuffle(names)  # type: ignore[attr-defined]
+    random.shuffle(names)
     found = groups.group({name: runs[name] for name in names}, BETA1, LIMIT)
     wanted = {frozenset(str(i) for i, (k, _) in enumerate(kinds) if k == kind) for kind, _ in kinds}
     assert {frozenset(g) for g in found.groups} == wanted

@@ -31,6 +31,7 @@ from harness.session.plan import Choice, Plan
 from harness.verdicts.findings import Diagnosis, Finding
 from harness.verdicts.verdict import CellRecord
 from tests.harness.bisection.made import diagnosis
+from tests.harness.session.world import Judged, Ran
 
 DROPPED, SCALED = "dropped-micro-batches: 1, 2 of 4", "gradient-scale: 1/4"
 PLAN = Plan((), (Choice("sft-ragged"),))
@@ -82,21 +83,6 @@ def test_a_failure_has_causes_and_nothing_else_has(
 # ---- what measures
 
 
-@dataclass
-class Ran:
-    status: str = "finished"
-    seconds: float = 2.5
-    reason: str | None = None
-    log_tail: str = ""
-
-
-@dataclass
-class Judged:
-    findings: Sequence[Finding] = ()
-    diagnoses: Sequence[Diagnosis] = ()
-    open: Sequence[str] = ()
-
-
 WRONG = Judged(
     [Finding("weights.value", "token weights differ")],
     [Diagnosis("dropped-micro-batches", "some are lost", 1.0, ("weights.value",), "0 of 1", kind=DROPPED)],
@@ -108,7 +94,7 @@ class World:
     """What is outside of a session, and what was run there."""
 
     root: Path
-    ran: Ran = field(default_factory=Ran)
+    ran: Ran = field(default_factory=lambda: Ran(seconds=2.5))
     judged: Judged = field(default_factory=Judged)
     broken: BuildFailed | None = None
     jobs: list[str] = field(default_factory=list)

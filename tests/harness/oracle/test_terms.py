@@ -1,4 +1,4 @@
-"""Weights of tokens and of what comes beside them, by either basis."""
+"""Weights of tokens and of what comes beside them, by the tail and the full basis."""
 
 from __future__ import annotations
 

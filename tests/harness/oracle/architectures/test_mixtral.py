@@ -18,8 +18,7 @@ from tests.harness.oracle.architectures.exact import Rotary, parameters
 from tests.harness.oracle.test_forward import tokens
 
 transformers = pytest.importorskip("transformers")
-
-from transformers.models.mixtral import modeling_mixtral  # noqa: E402  only where there is one
+modeling_mixtral = pytest.importorskip("transformers.models.mixtral.modeling_mixtral")
 
 SMALL = Model(
     architecture="mixtral", vocab_size=24, hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=12,
