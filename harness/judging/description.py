@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from harness.intent.intent import Trained
 from harness.intent.words import told
@@ -103,11 +103,14 @@ def _decays(evidence: Sequence[StepEvidence]) -> str:
     groups: dict[float, list[str]] = {}
     for name in e.recorded.states:
         groups.setdefault(e.expected_decay(name), []).append(name)
-    matrices: Callable[[str], bool] = lambda name: e.recorded.states[name].before.ndim > 1  # noqa: E731
+
+    def is_matrix(name: str) -> bool:
+        return e.recorded.states[name].before.ndim > 1
+
     parts = []
     for decay, names in sorted(groups.items(), reverse=True):
         kinds = {(True, False): "matrices", (False, True): "norms and biases"}
-        which = kinds.get((all(map(matrices, names)), not any(map(matrices, names))), "tensors")
+        which = kinds.get((all(map(is_matrix, names)), not any(map(is_matrix, names))), "tensors")
         parts.append(f"{decay:g} on {'all ' if len(groups) == 1 else ''}{len(names)} {which}")
     return f"weight decay {', '.join(parts)}" if any(groups) else "no weight decay"
 

@@ -1,7 +1,7 @@
 """Readers of what somebody else may have written, given bytes and half-right files: each returns, or refuses in a line.
 
-Of traces see `tests/harness/traces`, of rows of a history `tests/harness/history`. In `make fuzz` each of these has many
-more examples.
+Of traces see `tests/harness/traces`, of rows of a history `tests/harness/history`. In `make fuzz` each of these has
+many more examples.
 """
 
 from __future__ import annotations
