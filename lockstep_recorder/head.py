@@ -1,4 +1,4 @@
-"""What one pass of the head tells of every token: its loss, and its gradient's two factors as sketches."""
+"""What the head makes of every token: its loss, and the two factors of its gradient as sketches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lockstep_recorder.sketch import Sketch
 
@@ -19,33 +19,70 @@ class Passed:
     """Of n tokens, on the CPU."""
 
     delta: Tensor
-    """float32 [n, R]: sketch of the loss's gradient at the head's output."""
+    """float32 [n, R]: sketch of the loss's gradient at the output of the matrix that is asked, mostly the head."""
     hidden: Tensor
-    """float32 [n, C]: sketch of the head's input."""
+    """float32 [n, C]: sketch of its input. A matrix that lies turned has the two the other way round."""
     loss: Tensor
     """float32 [n], in nats."""
     length: Tensor
     """float32 [n]: of the whole gradient, not of its sketch."""
 
 
-def look(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, bend: Callable[[Tensor], Tensor], by: Sketch
-) -> Passed:
-    """hidden: [n, width]. weight: [vocabulary, width]. targets: int64 [n]."""
+@dataclass(frozen=True)
+class Head:
+    """What comes behind the last layer, whole."""
+
+    weight: Tensor
+    """[vocabulary, width]."""
+    bias: Tensor | None
+    bend: Callable[[Tensor], Tensor]
+    norm: nn.Module | None
+    """What comes before it."""
+
+    def losses(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Of hidden states [n, width]: the losses [n], and their gradient at the head's output, [n, vocabulary]."""
+        logits = nn.functional.linear(hidden.to(self.weight.dtype), self.weight, self.bias)
+        logits = logits.detach().float().requires_grad_()
+        losses = nn.functional.cross_entropy(self.bend(logits), targets, reduction="none")
+        return losses.detach(), torch.autograd.grad(losses.sum(), logits)[0]
+
+    def losses_before_norm(self, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Of what goes into the norm [n, width]: the losses [n], and their gradient there, [n, width]."""
+        assert self.norm is not None
+        states = states.detach().requires_grad_()
+        hidden = self.norm.forward(states)  # not by a call, whose hooks are others'
+        logits = nn.functional.linear(hidden.to(self.weight.dtype), self.weight, self.bias).float()
+        losses = nn.functional.cross_entropy(self.bend(logits), targets, reduction="none")
+        return losses.detach(), torch.autograd.grad(losses.sum(), states)[0]
+
+
+@dataclass(frozen=True)
+class States:
+    """Of n tokens, where a gradient is asked."""
+
+    hidden: Tensor
+    """[n, width]: what the head is fed with; what the norm is fed with, if `given` is there."""
+    given: Tensor | None = None
+    """[n, another width]: what went into a matrix whose output is added to what the norm is fed with."""
+    turned: bool = False
+    """Whether the rows of that matrix are what goes in."""
+
+    def at(self, place: Tensor) -> States:
+        """Of some of the tokens, int64 [m]."""
+        return States(self.hidden[place], None if self.given is None else self.given[place], self.turned)
+
+
+def look(head: Head, by: Sketch, states: States, targets: Tensor) -> Passed:
+    """What the head makes of the states of n tokens. targets: int64 [n]."""
     parts = []
-    for start in range(0, len(hidden), AT_ONCE):
+    for start in range(0, len(targets), AT_ONCE):
         here = slice(start, start + AT_ONCE)
-        parts.append(_part(hidden[here], weight, bias, targets[here], bend, by))
+        of = head.losses if states.given is None else head.losses_before_norm
+        with torch.enable_grad():
+            losses, delta = of(states.hidden[here], targets[here])
+        into = (states.hidden if states.given is None else states.given)[here]
+        length = delta.float().norm(dim=1) * into.float().norm(dim=1)
+        left, right = (into, delta) if states.turned else (delta, into)
+        parts.append((by.rows.apply(left, 1), by.columns.apply(right, 1), losses, length))
     joined = [torch.cat(each) for each in zip(*parts, strict=True)]
     return Passed(*(each.cpu() for each in joined))
-
-
-def _part(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, bend: Callable[[Tensor], Tensor], by: Sketch
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    with torch.enable_grad():
-        logits = torch.nn.functional.linear(hidden.to(weight.dtype), weight, bias).detach().float().requires_grad_()
-        losses = torch.nn.functional.cross_entropy(bend(logits), targets, reduction="none")
-        (delta,) = torch.autograd.grad(losses.sum(), logits)
-    length = delta.norm(dim=1) * hidden.float().norm(dim=1)
-    return by.rows.apply(delta, 1), by.columns.apply(hidden, 1), losses.detach(), length

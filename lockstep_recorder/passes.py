@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lockstep_recorder import batch, head
+from lockstep_recorder import batch
 from lockstep_recorder.batch import Tokens
-from lockstep_recorder.model import Found
+from lockstep_recorder.head import Head, States, look
 from lockstep_recorder.sketch import Sketch
 
 MAX_TOKENS = 65536
@@ -37,7 +36,7 @@ class Passes:
         self.unknown: list[str] = []
         """What could not be found out."""
         self._keep_tokens = keep_tokens
-        self._waiting: list[tuple[Tensor, Tokens, int]] = []
+        self._waiting: list[tuple[States, Tokens, int]] = []
         self._looked: list[dict[str, Tensor]] = []
         self._size = 0
 
@@ -46,13 +45,15 @@ class Passes:
         """Whether there are hidden states that the head was not asked about."""
         return bool(self._waiting)
 
-    def take(self, found: Found, hidden: Tensor, given: dict[str, Any]) -> None:
-        """Hidden states [..., width] of a pass, and its arguments. Raises TooMany."""
-        tokens = batch.tokens(given, found.ends)
-        flat = hidden.detach().reshape(-1, hidden.shape[-1])
+    def take(self, ends: tuple[int, ...], states: States, given: dict[str, Any]) -> None:
+        """States of all tokens of a pass, [tokens, width] each, and the arguments of the model's call. Raises TooMany.
+
+        ends: ids of the tokens that end a text.
+        """
+        tokens = batch.tokens(given, ends)
         if tokens is None:
             self.unknown.append("the model was given no token ids")
-        elif len(flat) != given["input_ids"].numel():
+        elif len(states.hidden) != given["input_ids"].numel():
             self.unknown.append("the hidden states are not those of the token ids, one for each")
         else:
             self._size += len(tokens.target)
@@ -60,13 +61,18 @@ class Passes:
                 raise TooMany(f"a step has more than {MAX_TOKENS} tokens on one rank")
             self.texts.append(_hashes(tokens))
             self.inputs.append(torch.unique(given["input_ids"]).cpu())
-            self._waiting.append((flat[tokens.place], tokens, self.number))
+            self._waiting.append((states.at(tokens.place), tokens, self.number))
         self.number += 1
 
-    def look(self, weight: Tensor, bias: Tensor | None, bend: Callable[[Tensor], Tensor], by: Sketch) -> None:
+    def skip(self, why: str) -> None:
+        """A pass of which nothing can be told."""
+        self.unknown.append(why)
+        self.number += 1
+
+    def look(self, head: Head, by: Sketch) -> None:
         """Ask the head, which is whole now, about all that waits."""
-        for hidden, tokens, number in self._waiting:
-            passed = head.look(hidden, weight, bias, tokens.target, bend, by)
+        for states, tokens, number in self._waiting:
+            passed = look(head, by, states, tokens.target)
             one = {
                 "delta": passed.delta,
                 "hidden": passed.hidden,

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from lockstep_recorder import about, batch, exchange, samples, sketch
+from lockstep_recorder import about, batch, exchange, samples
+from lockstep_recorder.asked import Asked, Unasked
 from lockstep_recorder.model import Found, find
 from lockstep_recorder.passes import Passes
 from lockstep_recorder.recording import Recording
@@ -52,7 +53,7 @@ class Watcher:
         """Spent here since the last step."""
         self._handles: list[Any] = []
         self._seen: set[int] = set()
-        self._found: Found | None = None
+        self._asked: Asked | None = None
         self._engine: Any = None
         self._recording = Recording(settings.out)
         self._number = 0
@@ -103,7 +104,7 @@ class Watcher:
     def _on_any_call(self, module: nn.Module, _: Any) -> None:
         if type(module).__name__ == "DeepSpeedEngine":
             self._around(module.optimizer)
-        if self._found is not None or not (module.training and self.learning) or id(module) in self._seen:
+        if self._asked is not None or not (module.training and self.learning) or id(module) in self._seen:
             return
         self._seen.add(id(module))
         found = find(module)
@@ -113,9 +114,12 @@ class Watcher:
                 self._passes.given = batch.under_way(module)
 
     def _attach(self, found: Found) -> None:
-        self._found = found
+        self._asked = asked = Asked(found)
         for module in {id(m): m for m in (found.model, found.base)}.values():
             self._handles.append(module.register_forward_pre_hook(self._on_call, with_kwargs=True))
+        if asked.inside is not None and asked.inside.layer is not None:
+            self._handles += [m.register_forward_hook(self._on_inside) for m in asked.inside.candidates]
+            self._handles.append(asked.inside.layer.register_forward_hook(self._on_layer))
         if found.norm is not None:
             self._handles.append(found.norm.register_forward_hook(self._on_normed))
         self._handles.append(found.head.register_forward_pre_hook(self._on_head))
@@ -127,41 +131,50 @@ class Watcher:
             self._passes.given = batch.received(module, args, kwargs)
 
     @_guarded
-    def _on_normed(self, module: nn.Module, _: Any, output: Any) -> None:
+    def _on_inside(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """Also where no gradient is computed: a layer that is run again in the backward pass is run so at first."""
+        if self._asked is not None and self._asked.inside is not None and module.training:
+            self._asked.inside.called(module, args, output)
+
+    @_guarded
+    def _on_layer(self, module: nn.Module, _: Any, output: Any) -> None:
+        if self._asked is not None and self._asked.inside is not None and module.training:
+            self._asked.inside.layer_called(output)
+
+    @_guarded
+    def _on_normed(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if module.training and self.learning and isinstance(output, Tensor):
-            self._passed(output)
+            self._passed(args[0] if args and isinstance(args[0], Tensor) else None, output)
 
     @_guarded
     def _on_head(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if self._found is not None and self._found.norm is None and module.training and self.learning:
-            self._passed(args[0])
+        if self._asked is not None and self._asked.found.norm is None and module.training and self.learning:
+            self._passed(None, args[0])
         self._look()
 
-    def _passed(self, hidden: Tensor) -> None:
+    def _passed(self, into_norm: Tensor | None, hidden: Tensor) -> None:
         """A forward pass has come to its last hidden states [..., width]."""
         given, self._passes.given = self._passes.given, None
-        if given is None or self._found is None:  # a second pass through the norm
+        if given is None or self._asked is None or not self.settings.watched(self._number):  # None: not the model's own
             return
-        if self.settings.watched(self._number):
-            self._passes.take(self._found, hidden, given)
-            self._look()
+        try:
+            self._passes.take(self._asked.found.ends, self._asked.states(into_norm, hidden), given)
+        except Unasked as error:
+            self._passes.skip(str(error))
+        self._look()
 
     def _look(self, last: bool = False) -> None:
-        """Ask the head about the hidden states that wait, if it is whole now. A tied one must wait for the step: rows
-        of tokens that are in an input of any rank are left out, for their gradient is the input's as well."""
-        found = self._found
-        if found is None or not self._passes.waits or (found.tied and not last):
+        """Ask the head about the states that wait, if it is whole now."""
+        asked = self._asked
+        if asked is None or not self._passes.waits or (asked.waits and not last):
             return
-        weight = found.head.weight
-        if isinstance(weight, Tensor) and weight.dim() == 2 and weight.numel() and not hasattr(weight, "placements"):
-            bias = getattr(found.head, "bias", None)
-            self._passes.look(weight.detach(), bias if isinstance(bias, Tensor) else None, found.bend, self._by(found))
+        if (head := asked.head()) is not None:
+            self._passes.look(head, self._by(asked))
 
-    def _by(self, found: Found) -> Sketch:
-        """The map of the head's gradient in this step."""
+    def _by(self, asked: Asked) -> Sketch:
+        """The map of the gradient in this step."""
         if self._sketch is None:
-            vocabulary, width = shape_of(found.weight)
-            self._sketch = sketch.of_head(vocabulary, width, found.weight.device)
+            self._sketch = asked.sketch()
         return self._sketch
 
     # Optimizer steps.
@@ -181,72 +194,81 @@ class Watcher:
 
         optimizer.step = watched
 
-    def _mine(self, optimizer: Any) -> Found | None:
-        """The model that is watched, if this optimizer is the outermost that steps it."""
-        found = self._found
-        if found is None or self._engine is not None:
-            return found if optimizer is self._engine else None
-        ours = {id(p) for p in found.model.parameters()}
-        return found if any(id(p) in ours for group in optimizer.param_groups for p in group["params"]) else None
+    def _mine(self, optimizer: Any) -> Asked | None:
+        """What is asked of the model that is watched, if this optimizer is the outermost that steps it."""
+        asked = self._asked
+        if asked is None or self._engine is not None:
+            return asked if optimizer is self._engine else None
+        ours = {id(p) for p in asked.found.model.parameters()}
+        return asked if any(id(p) in ours for group in optimizer.param_groups for p in group["params"]) else None
 
     @_guarded
     def _on_step(self, optimizer: Any, *_: Any) -> None:
-        found = self._mine(optimizer)
-        if found is None or not self.settings.watched(self._number):
+        asked = self._mine(optimizer)
+        if asked is None or not self.settings.watched(self._number):
             return
-        self._recording.begin(found, optimizer)
+        self._recording.begin(asked.found, optimizer)
         self._said["groups"] = samples.groups(optimizer)
         self._said["count"] = samples.count(optimizer)
-        if found.tied:
-            self._leave_out_inputs(found)
+        if asked.waits:
+            self._leave_out_inputs(asked)
         self._look(last=True)
         if self._passes.waits:
             self._passes.unknown.append("the head was in pieces whenever hidden states were there")
-        self._keep("before", found, optimizer)
+        self._keep("before", asked, optimizer)
 
-    def _leave_out_inputs(self, found: Found) -> None:
+    def _leave_out_inputs(self, asked: Asked) -> None:
         ids = torch.cat([torch.zeros(0, dtype=torch.int64), *self._passes.inputs])
         try:
             every = exchange.united(self._recording.folder, self._number, self._recording.rank, about.world(), ids)
         except exchange.Alone as error:
             self._passes.unknown.append(str(error))
             return
-        by = self._by(found)
+        by = self._by(asked)
         self._sketch = Sketch(by.rows.without(every.to(by.rows.place.device)), by.columns)
         if not bool(self._sketch.rows.sign.any()):
             self._passes.unknown.append("the embeddings are tied, and every token of the vocabulary is in an input")
 
-    def _keep(self, when: str, found: Found, optimizer: Any) -> None:
-        """The optimizer's state, of the head as sketches and of every parameter by samples."""
-        held = piece(found.weight, optimizer)
-        if held is None or not found.weight.requires_grad:
-            trained = found.weight.requires_grad
-            self._passes.unknown.append("the head's state cannot be found" if trained else "the head is frozen")
-        else:
-            self._said["layout"] = "whole" if held.whole else "part"
-            for kind, values in held.values.items():
-                sketched = self._by(found).of_flat(values, held.start, shape_of(found.weight)[1])
-                self._tensors[f"{when}/head/{kind}"] = sketched
-        for kind, values in samples.sample(samples.trained(found.model), optimizer).items():
+    def _keep(self, when: str, asked: Asked, optimizer: Any) -> None:
+        """The optimizer's state, of the matrix that is asked as sketches and of every parameter by samples."""
+        for kind, values in samples.sample(samples.trained(asked.found.model), optimizer).items():
             self._tensors[f"{when}/sample/{kind}"] = values
+        try:
+            weight, by = asked.weight, self._by(asked)
+        except Unasked as error:
+            self._passes.unknown.append(str(error))
+            return
+        held = piece(weight, optimizer)
+        if held is None:
+            self._passes.unknown.append("the optimizer's state cannot be found")
+            return
+        self._said["layout"] = "whole" if held.whole else "part"
+        for kind, values in held.values.items():
+            self._tensors[f"{when}/head/{kind}"] = by.of_flat(values, held.start, shape_of(weight)[1])
 
     @_guarded
     def _on_stepped(self, optimizer: Any, *_: Any) -> None:
-        found = self._mine(optimizer)
-        if found is None:
+        asked = self._mine(optimizer)
+        if asked is None:
             return
         if self.settings.watched(self._number):
-            self._keep("after", found, optimizer)
-            self._write()
+            self._keep("after", asked, optimizer)
+            self._write(asked)
         self._number += 1
         self._forget()
         self.seconds = 0.0
         if self.settings.last is not None and self._number > self.settings.last:
             self.end()
 
-    def _write(self) -> None:
+    def _write(self, asked: Asked) -> None:
         passes = self._passes
         tensors = {**self._tensors, **passes.tensors()}
+        try:
+            self._said["asked"] = asked.name()
+            if "token/delta" in tensors:
+                tensors["token/delta"] = tensors["token/delta"] * asked.factor()
+        except Unasked as error:
+            passes.unknown.append(str(error))
         said = {
             **self._said,
             "shapes": {name: list(tensor.shape) for name, tensor in sorted(tensors.items())},

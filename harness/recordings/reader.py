@@ -79,8 +79,10 @@ class Line(Strict):
     unknown: Annotated[list[Word], Field(max_length=100)]
     seconds: Annotated[float, Field(ge=0)]
     shapes: Annotated[dict[Word, Annotated[list[Size], Field(max_length=2)]], Field(max_length=64)]
+    asked: Word = ""
+    """Name of the matrix whose gradient tells the weights."""
     layout: Word = "unknown"
-    """Whether the rank keeps the `whole` head, or a `part` of it."""
+    """Whether the rank keeps the `whole` matrix, or a `part` of it."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ from lockstep_recorder.batch import CROSSING, PADDING, TOLD, TRAINED
 
 LEAST = 1e-6
 """What is taken for the floor at least: float32, and sums of it in another order."""
+KNOWN = 0.02
+"""Share of the largest weight to which a token's weight must be known to count, if any is known so well. Others are
+left out, so that they do not make the tolerance of all wide."""
 NOTICEABLE = 0.02
 """Share of the largest weight from which on a token counts as trained, where no labels tell."""
 BETA1, BETA2 = 0.9, 0.999
@@ -130,14 +133,14 @@ def _trained(tokens: Tokens, labels: bool) -> Tensor:
 def _floor(solved: _Solved, tokens: Tokens, trained: Tensor) -> Floor:
     """By what the tokens do not explain, which is taken for noise."""
     unit = float(tokens.weights.abs().max())
-    told = tokens.uncertain[trained & (tokens.uncertain < TELL * unit)]
-    if not len(told):
+    share = next((s for s in (KNOWN, TELL) if bool((tokens.uncertain < s * unit)[trained].any())), None)
+    if share is None:
         raise Unweighable("the gradients of the trained tokens cannot be told apart")
     # In a coarse dtype columns are off as well as the gradient: no weight is known better than that is explained.
-    known = max(LEAST, solved.residual, float(told.max()) / unit / MARGIN)
+    known = max(LEAST, solved.residual, float(tokens.uncertain[tokens.uncertain < share * unit].max()) / unit / MARGIN)
     least = dict.fromkeys((f.name for f in fields(Floor)), LEAST)
     noise = float(solved.left.square().mean().sqrt()) / unit
-    return Floor(**{**least, "token": known, "row": known, "norm": known, "noise": noise})
+    return Floor(**{**least, "token": known, "row": known, "norm": known, "noise": noise * TELL / share})
 
 
 def _tokens(parts: Sequence[OfRank], solved: _Solved) -> Tokens:

@@ -29,6 +29,30 @@ def llama(tied: bool = False) -> nn.Module:
     return model
 
 
+class Adapted(nn.Module):
+    """A frozen linear layer, and beside it two small trained ones, as LoRA has it."""
+
+    def __init__(self, base: nn.Linear, rank: int = 16, times: float = 2.0) -> None:
+        super().__init__()
+        self.base, self.times = base, times
+        self.down = nn.Linear(base.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, base.out_features, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.base(x) + self.up(self.down(x)) * self.times
+        return result
+
+
+def adapted(model: nn.Module, *ends: str) -> nn.Module:
+    """The model, frozen but for adapters in the layers whose names end so."""
+    model.requires_grad_(False)
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.Linear) and name.endswith(ends):
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, Adapted(module))
+    return model
+
+
 @dataclass(frozen=True)
 class MicroBatch:
     """int64 [2, length] each."""

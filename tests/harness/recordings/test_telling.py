@@ -123,13 +123,6 @@ def test_a_step_whose_tokens_have_no_gradient_is_unknown(tmp_path: Path) -> None
     assert found.sentences[0].startswith("steps 1, 2: every trained token")
 
 
-def test_a_frozen_head_is_unknown(tmp_path: Path) -> None:
-    model = loops.llama()
-    model.get_parameter("lm_head.weight").requires_grad_(False)
-    found = told(tmp_path, model)
-    assert found.unknown == tuple(f"the weights of step {n}'s tokens: the head is frozen" for n in range(3))
-
-
 def test_bfloat16(tmp_path: Path) -> None:
     def coarse(model: nn.Module, one: loops.MicroBatch, every: int) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):

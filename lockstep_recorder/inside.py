@@ -1,0 +1,140 @@
+"""A trained matrix behind the last attention, which is asked where the head cannot be: as it is frozen, or in pieces.
+
+What comes out of it is added to what the last norm is fed with, so that a token's gradient of it is one outer product
+too: of what went into it, and of the loss's gradient at the norm's input. That it is only added, and times what, is
+read from autograd's graph and not assumed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+LINEAR = frozenset(
+    f"{name}Backward{n}"
+    for name in ("Add", "Mul", "ToCopy", "View", "UnsafeView", "ReshapeAlias", "Alias", "Clone", "Squeeze", "Unsqueeze")
+    for n in (0, 1)
+)
+"""Nodes of autograd's graph that may lie between the two."""
+
+
+class NotInside(Exception):
+    """No matrix of the last layer can be asked; the message says why."""
+
+
+class Inside:
+    """The matrix that was called last before the norm, in every forward pass."""
+
+    def __init__(self, base: nn.Module, width: int) -> None:
+        self.layer = _last_layer(base)
+        self.candidates = [m for m in self.layer.modules() if _is_trained_matrix(m, width)] if self.layer else []
+        self.times: float | None = None
+        """What its output is multiplied by before it is added; None until a graph has shown it."""
+        self.module: nn.Module | None = None
+        self._why = "no trained matrix of the last layer is called"
+        self._called: nn.Module | None = None
+        self._given: Tensor | None = None
+        self._output: Tensor | None = None
+        self._layer_output: Tensor | None = None
+
+    def called(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """A candidate has been."""
+        if args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
+            self._called, self._given, self._output = module, args[0].detach(), output
+
+    def layer_called(self, output: Any) -> None:
+        """The last layer has been. Where it is run again for its backward pass, its graph is there only then."""
+        first = output[0] if isinstance(output, tuple) and output else output
+        if not isinstance(first, Tensor):
+            return
+        if self.times is None and self._output is not None:
+            self.times = added(self._output, first)
+        self._layer_output, self._output = first.detach(), None
+
+    def given(self, normed: Tensor) -> Tensor:
+        """What went into the matrix [tokens, width], once the norm is called with `normed`. Raises NotInside."""
+        found, self._given = self._given, None
+        flat = None if found is None else found.reshape(-1, found.shape[-1])
+        if flat is not None and len(flat) != normed.numel() // normed.shape[-1]:
+            self._why, flat = "the last layer deals its tokens out to experts", None
+        elif self._layer_output is None or not _same(self._layer_output, normed):
+            self._why, flat = "the last norm is not fed with what the last layer gives", None
+        if flat is None:
+            raise NotInside(self._why)
+        self.module = self._called  # what is run again in the backward pass may end before it
+        return flat
+
+    @property
+    def weight(self) -> Tensor:
+        """The matrix. Raises NotInside."""
+        if self.module is None:
+            raise NotInside(self._why)
+        weight: Any = self.module.weight
+        return cast(Tensor, weight)
+
+    @property
+    def turned(self) -> bool:
+        """Whether its rows are what goes in, as in GPT-2's layers."""
+        return not isinstance(self.module, nn.Linear)
+
+
+def added(part: Tensor, whole: Tensor) -> float | None:
+    """The number c of `whole = c part + something else`, by autograd's graph; None where it shows no such thing."""
+    if part.grad_fn is None or whole.grad_fn is None:
+        return None
+    waiting: list[tuple[Any, Tensor]] = [(whole.grad_fn, torch.ones_like(whole))]
+    arrived: list[Tensor] = []
+    others: list[Any] = []
+    while waiting:
+        node, gradient = waiting.pop()
+        if node is part.grad_fn:
+            arrived.append(gradient)
+        elif type(node).__name__ in LINEAR:
+            parts = node(gradient)
+            parts = parts if isinstance(parts, tuple) else (parts,)
+            children = (child for child, _ in node.next_functions)
+            waiting += [(c, p) for c, p in zip(children, parts, strict=True) if c is not None and p is not None]
+        else:
+            others.append(node)
+    if len(arrived) != 1 or _reached(others, part.grad_fn):
+        return None
+    low, high = (float(each) for each in arrived[0].aminmax())
+    return low if low == high else None
+
+
+def _reached(begins: list[Any], end: Any) -> bool:
+    """Whether one of some nodes of a graph leads to `end`."""
+    seen, waiting = set(begins), list(begins)
+    while waiting:
+        for child, _ in waiting.pop().next_functions:
+            if child is end:
+                return True
+            if child is not None and child not in seen:
+                seen.add(child)
+                waiting.append(child)
+    return False
+
+
+def _last_layer(base: nn.Module) -> nn.Module | None:
+    """The last of the longest list of layers that is in no other list."""
+    lists = [(name, m) for name, m in base.named_modules() if isinstance(m, nn.ModuleList) and len(m)]
+    outer = [m for name, m in lists if not any(name.startswith(f"{other}.") for other, _ in lists if other != name)]
+    return max(outer, key=len)[-1] if outer else None
+
+
+def _is_trained_matrix(module: nn.Module, width: int) -> bool:
+    """Whether a module is a linear layer to the width of the hidden states. GPT-2's are Conv1D, and lie turned."""
+    weight = module._parameters.get("weight")
+    if weight is None or weight.dim() != 2 or not weight.requires_grad:
+        return False
+    return weight.shape[0 if isinstance(module, nn.Linear) else 1] == width and _is_linear(module)
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and (one.data_ptr() == other.data_ptr() or torch.equal(one, other))
