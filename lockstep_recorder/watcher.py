@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from lockstep_recorder import about, batch, exchange, samples
+from lockstep_recorder import about, batch, compiled, exchange, samples
 from lockstep_recorder.asked import Asked, Unasked
 from lockstep_recorder.model import Found, find
 from lockstep_recorder.passes import Passes
@@ -28,16 +28,16 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(method)
     def call(self: Watcher, *args: Any, **kwargs: Any) -> None:
-        if self.ended:
+        if torch.compiler.is_compiling() or self.ended:  # what is compiled shall be what it would be
             return
-        begun = time.perf_counter()
+        begun, spent = time.perf_counter(), self.seconds
         self.learning = torch.is_grad_enabled()
         try:
             with torch.no_grad():
                 method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  whatever it is, it is ours, and the training is the user's
             self.give_up(error)
-        self.seconds += time.perf_counter() - begun
+        self.seconds = spent + time.perf_counter() - begun
 
     return call
 
@@ -52,9 +52,16 @@ class Watcher:
         self.seconds = 0.0
         """Spent here since the last step."""
         self._handles: list[Any] = []
+        self._search: Any = None
+        """That of every module's call, until the model is found."""
         self._seen: set[int] = set()
         self._asked: Asked | None = None
         self._engine: Any = None
+        self._is_compiled = False
+        self._again_now = False
+        """Whether a compiled model is being run once more."""
+        self._blind = ""
+        """Why no forward pass can be seen."""
         self._recording = Recording(settings.out)
         self._number = 0
         self._forget()
@@ -62,6 +69,8 @@ class Watcher:
     def _forget(self) -> None:
         """What belongs to one step."""
         self._passes = Passes(self.settings.keep_tokens)
+        if self._blind:
+            self._passes.unknown.append(self._blind)
         self._sketch: Sketch | None = None
         self._tensors: dict[str, Tensor] = {}
         self._said: dict[str, Any] = {}
@@ -70,8 +79,9 @@ class Watcher:
 
     def install(self) -> None:
         """Watch whatever is trained from now on."""
+        self._search = register_module_forward_pre_hook(self._on_any_call)
         self._handles += [
-            register_module_forward_pre_hook(self._on_any_call),
+            self._search,
             register_optimizer_step_pre_hook(self._on_step),
             register_optimizer_step_post_hook(self._on_stepped),
         ]
@@ -108,10 +118,17 @@ class Watcher:
             return
         self._seen.add(id(module))
         found = find(module)
-        if found is not None:
-            self._attach(found)
-            if module in (found.model, found.base):  # its own hooks come too late for this call
-                self._passes.given = batch.under_way(module)
+        if found is None:
+            return
+        if self._search is not None:
+            self._search.remove()
+        self._attach(found)
+        if compiled.hidden(module, found):
+            self._is_compiled = True
+            self._handles.append(module.register_forward_pre_hook(self._on_compiled, with_kwargs=True))
+            self._again(batch.under_way(module))
+        elif module in (found.model, found.base):  # its own hooks come too late for this call
+            self._passes.given = batch.under_way(module)
 
     def _attach(self, found: Found) -> None:
         self._asked = asked = Asked(found)
@@ -127,8 +144,28 @@ class Watcher:
     @_guarded
     def _on_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The outermost call is the one that tells: what it hands on may lack the labels."""
+        if self._is_compiled and not self._again_now:
+            return
         if module.training and self.learning and self._passes.given is None:
             self._passes.given = batch.received(module, args, kwargs)
+
+    @_guarded
+    def _on_compiled(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if module.training and self.learning:
+            self._again(batch.received(module, args, kwargs))
+
+    def _again(self, given: dict[str, Any] | None) -> None:
+        """A compiled model is called: run it once more as it is written."""
+        if self._asked is None or self._again_now or not self.settings.watched(self._number):
+            return
+        if given is None:
+            self._passes.skip("the call of the compiled model cannot be read")
+        elif (why := compiled.why_not(self._asked.found)) is not None:
+            self._passes.skip(why)
+        else:
+            self._again_now, self._passes.given = True, None
+            compiled.once_more(self._asked.found, given)
+            self._again_now, self._passes.given = False, None
 
     @_guarded
     def _on_inside(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -204,6 +241,8 @@ class Watcher:
 
     @_guarded
     def _on_step(self, optimizer: Any, *_: Any) -> None:
+        if self._asked is None:
+            self._hidden(optimizer)
         asked = self._mine(optimizer)
         if asked is None or not self.settings.watched(self._number):
             return
@@ -216,6 +255,18 @@ class Watcher:
         if self._passes.waits:
             self._passes.unknown.append("the head was in pieces whenever hidden states were there")
         self._keep("before", asked, optimizer)
+
+    def _hidden(self, optimizer: Any) -> None:
+        """An optimizer steps, and no call of a model was seen."""
+        if id(optimizer) in self._seen:
+            return
+        self._seen.add(id(optimizer))
+        if (found := compiled.of_optimizer(optimizer)) is not None:
+            self._asked = Asked(found)
+            self._blind = (
+                "the model is compiled in place, so that its calls are not seen: torch.compile(model) shows them"
+            )
+            self._passes.unknown.append(self._blind)
 
     def _leave_out_inputs(self, asked: Asked) -> None:
         ids = torch.cat([torch.zeros(0, dtype=torch.int64), *self._passes.inputs])
