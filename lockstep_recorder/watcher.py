@@ -18,6 +18,7 @@ from lockstep_recorder.asked import Asked, Unasked
 from lockstep_recorder.model import Found, find
 from lockstep_recorder.passes import Passes
 from lockstep_recorder.recording import Recording
+from lockstep_recorder.schedulers import Schedulers
 from lockstep_recorder.settings import Settings
 from lockstep_recorder.sketch import Sketch
 from lockstep_recorder.state import piece, shape_of
@@ -62,6 +63,7 @@ class Watcher:
         """Whether a compiled model is being run once more."""
         self._blind = ""
         """Why no forward pass can be seen."""
+        self._schedulers = Schedulers()
         self._recording = Recording(settings.out)
         self._number = 0
         self._forget()
@@ -249,6 +251,7 @@ class Watcher:
         self._recording.begin(asked.found, optimizer)
         self._said["groups"] = samples.groups(optimizer)
         self._said["count"] = samples.count(optimizer)
+        self._said["schedulers"] = self._schedulers.moved(optimizer)
         if asked.waits:
             self._leave_out_inputs(asked)
         self._look(last=True)

@@ -66,6 +66,15 @@ class Header(Strict):
     machine: dict[Word, Any]
 
 
+class Scheduler(Strict):
+    """A learning-rate scheduler before a step."""
+
+    class_: Word = Field(alias="class")
+    moves: Annotated[int, Field(ge=-1, le=10**9)]
+    by_rank: bool
+    """Whether it is meant to move once for every rank in a step."""
+
+
 class Line(Strict):
     """What a rank told of a watched step."""
 
@@ -73,6 +82,7 @@ class Line(Strict):
     groups: Annotated[list[dict[Word, Any]], Field(max_length=10_000)]
     count: Annotated[int, Field(ge=0, le=10**9)] | None
     """Optimizer steps that Adam had counted before."""
+    schedulers: Annotated[list[Scheduler], Field(max_length=100)]
     passes: Annotated[int, Field(ge=0, le=2**20)]
     """Forward passes of the rank."""
     texts: Annotated[list[list[Word]], Field(max_length=2**20)]

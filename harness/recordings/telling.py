@@ -10,7 +10,7 @@ import torch
 from harness.intent.intent import Mean
 from harness.intent.words import told as aggregation
 from harness.oracle import hypotheses
-from harness.recordings import effective, weighing
+from harness.recordings import effective, schedules, weighing
 from harness.recordings.effective import GroupRule
 from harness.recordings.reader import Recording
 from harness.recordings.weighing import NOTICEABLE, Unweighable, WeighedStep
@@ -49,7 +49,7 @@ def tell(recording: Recording) -> Told:
         unknown.append("every step: no step was recorded by all ranks")
     groups = [group for number in recording.steps for group in effective.groups(recording, number)]
     findings = [f for step in steps for f in _wrong(recording, step)]
-    findings += [*_eos(steps), *_apart(recording), *_rates(groups)]
+    findings += [*_eos(steps), *_apart(recording), *_rates(groups), *schedules.wrong(recording)]
     return Told(tuple(_sentences(steps)), tuple(findings), tuple(unknown), tuple(groups))
 
 

@@ -114,12 +114,16 @@ def train(
     zero: bool = True,
     after: Callable[[int, nn.Module], None] = lambda number, model: None,
     rate: Callable[[int], float] = lambda step: 1e-3,
+    moves: int = 0,
 ) -> None:
-    """A loop as people write it; `after` is called behind each micro-batch's backward pass."""
+    """A loop as people write it; `after` is called behind each micro-batch's backward pass, and a scheduler moved that
+    often in a step, if at all."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.5, 10)
     generator = torch.Generator().manual_seed(1)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = rate(step)
+        if not moves:
+            optimizer.param_groups[0]["lr"] = rate(step)
         window = batches(generator)
         for number, one in enumerate(window):
             loss(model, one, sum(each.trained for each in window)).backward()
@@ -127,6 +131,8 @@ def train(
         if clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
+        for _ in range(moves):
+            scheduler.step()
         if zero:
             optimizer.zero_grad()
 
