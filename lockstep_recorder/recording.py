@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,22 @@ from lockstep_recorder.model import Found
 from lockstep_recorder.state import shape_of
 
 
+class Taken(Exception):
+    """Another process records this rank."""
+
+
 class Recording:
     """The part of one rank. Rank 0 writes what is said once."""
 
     def __init__(self, out: str) -> None:
         self.folder = Path(out)
         self.rank = 0
+        self._process: int | None = None
+        """Which has begun it: a fork of it is another training."""
 
     def begin(self, found: Found, optimizer: Any) -> None:
-        """Before the first watched step: the folder, and what the model and the machine are."""
-        self.rank = about.rank()
-        (self.folder / "tensors").mkdir(parents=True, exist_ok=True)
+        """Before the first watched step: the folder, and what the model and the machine are. Raises Taken."""
+        self._claim()
         path = self.folder / names.HEADER
         if self.rank == 0 and not path.exists():
             store.write_json(path, header(found, optimizer))
@@ -34,9 +40,22 @@ class Recording:
         store.append_line(self.folder / names.lines_file(self.rank), {"step": number, **said})
 
     def ended(self, number: int, why: str) -> None:
-        """Nothing is recorded from this step on; told if the disk allows it."""
-        with contextlib.suppress(OSError):
+        """Nothing is recorded from this step on; told if the disk allows it, and the file is this process's own."""
+        with contextlib.suppress(OSError, Taken):
+            self._claim()
             store.append_line(self.folder / names.lines_file(self.rank), {"step": number, "ended": why})
+
+    def _claim(self) -> None:
+        """The rank's file, which one process writes alone. Raises Taken."""
+        if self._process == os.getpid():
+            return
+        self.rank = about.rank()
+        (self.folder / "tensors").mkdir(parents=True, exist_ok=True)
+        try:
+            (self.folder / names.lines_file(self.rank)).touch(exist_ok=False)
+        except FileExistsError:
+            raise Taken(f"another process records rank {self.rank} into this folder") from None
+        self._process = os.getpid()
 
 
 def header(found: Found, optimizer: Any) -> dict[str, Any]:

@@ -246,6 +246,8 @@ class Watcher:
         if self._asked is None:
             self._hidden(optimizer)
         asked = self._mine(optimizer)
+        if asked is None:
+            self._another(optimizer)
         if asked is None or not self.settings.watched(self._number):
             return
         self._recording.begin(asked.found, optimizer)
@@ -258,6 +260,12 @@ class Watcher:
         if self._passes.waits:
             self._passes.unknown.append("the head was in pieces whenever hidden states were there")
         self._keep("before", asked, optimizer)
+
+    def _another(self, optimizer: Any) -> None:
+        """An optimizer steps, and not the model that is watched: said once."""
+        if self._asked is not None and self._engine is None and id(optimizer) not in self._seen:
+            self._seen.add(id(optimizer))
+            print("lockstep: another model is trained as well, which is not recorded", file=sys.stderr, flush=True)
 
     def _hidden(self, optimizer: Any) -> None:
         """An optimizer steps, and no call of a model was seen."""

@@ -24,6 +24,13 @@ class Model(nn.Module):
         return self.head(self.norm(self.embed(input_ids)))
 
 torch.manual_seed(0)
+if "forks" in sys.argv:
+    torch.set_num_threads(1)
+if "disk" in sys.argv:  # no file may grow beyond this: as on a full disk, but for its error
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+other = torch.nn.Linear(3, 3)
+others = torch.optim.SGD(other.parameters(), lr=0.1)
 model = Model().train()
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 for step in range(4):
@@ -31,11 +38,21 @@ for step in range(4):
         ids = torch.randint(300, (1, 9))
         logits = model(ids, labels=ids)
         nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="sum").div(16).backward()
+    if "two" in sys.argv:
+        other(torch.ones(1, 3)).sum().backward()
+        others.step()
     optimizer.step()
     optimizer.zero_grad()
+    if "forks" in sys.argv and step == 0 and os.fork() == 0:
+        sys.argv.remove("forks")
+        sys.argv.append("forked")
     if "killed" in sys.argv and step == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-print(sum(float(p.sum()) for p in model.parameters()))
+if "forked" in sys.argv:
+    os._exit(0)
+if "forks" in sys.argv:
+    assert os.wait()[1] == 0
+print(sum(float(p.detach().sum()) for p in model.parameters()))
 sys.exit(7 if "fails" in sys.argv else 0)
 """
 
@@ -123,6 +140,37 @@ def test_a_sitecustomize_of_the_users_is_run(
     said = capfd.readouterr().out
     assert said.startswith("mine\n")
     assert "recorded steps 0-2" in said
+
+
+def test_a_training_that_forks(tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Both go on training; one of them writes."""
+    assert record(tmp_path / "out", sys.executable, script, "forks") == 0
+    told = capfd.readouterr()
+    assert "recorded steps 0-2 of 1 rank" in told.out
+    assert "another process records rank 0 into this folder" in told.err
+    assert cli.call(["judge", str(tmp_path / "out")]) == 0
+
+
+def test_a_training_of_two_models(tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert record(tmp_path / "out", sys.executable, script, "two") == 0
+    told = capfd.readouterr()
+    assert "recorded steps 0-2 of 1 rank" in told.out
+    assert told.err.count("lockstep: another model is trained as well, which is not recorded\n") == 1
+    assert cli.call(["judge", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize("room", [500, 20_000])
+def test_a_full_disk_does_not_harm_the_training(
+    tmp_path: Path, script: Path, room: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "alone", sys.executable, script)
+    alone = capfd.readouterr().out.splitlines()[0]
+    status = record(tmp_path / "out", sys.executable, script, "disk", str(room))
+    told = capfd.readouterr()
+    assert told.out.splitlines()[0] == alone
+    assert "the recording ends at step 0: OSError" in told.err
+    assert status == 3
+    assert not list((tmp_path / "out").rglob("*.partial"))
 
 
 def test_a_command_that_trains_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
