@@ -35,6 +35,9 @@ from harness.launch.torchrun import Torchrun
 from harness.oracle import full_basis, local_basis
 from harness.oracle.basis import Segment
 from harness.oracle.basis_cache import BasisCache
+from harness.trial.model import Size as ModelSize
+from harness.trial.overhead import HUNDRED_MILLION
+from harness.trial.overhead import measure as measure_overhead
 from scenarios import checkpoint, text, weights
 
 FRAMEWORK = "deepspeed==0.19.8"
@@ -177,6 +180,15 @@ SIZES = (
 )
 """One of the three grows at a time."""
 
+RECORDED = (
+    (HUNDRED_MILLION, 512),
+    (HUNDRED_MILLION, 1024),
+    (HUNDRED_MILLION, 2048),
+    (replace(HUNDRED_MILLION, vocabulary=64_000), 512),
+    (replace(HUNDRED_MILLION, vocabulary=128_000), 512),
+)
+"""Models, and tokens of a step: one of tokens and vocabulary grows at a time."""
+
 ROWS = 4096
 """Rows of the head that are asked."""
 
@@ -267,6 +279,17 @@ def warm_cells(environment: Environment, folder: Path, runs: int) -> dict[str, M
     }
 
 
+def overhead(model: ModelSize, tokens: int, runs: int) -> dict[str, Metric]:
+    """What being recorded costs a training of one process: in a watched step, and in one that is not watched."""
+    told = f"{tokens},{model.vocabulary}"
+    progress(f"a training of {model.parameters / 1e6:.0f} M parameters, recorded and not, {told}, {runs} times")
+    spent = measure_overhead(model, tokens, runs)
+    return {
+        f"record_overhead_watched.{told}": ratio(spent.watched, spent.alone, ("watched", "alone")),
+        f"record_overhead_unwatched.{told}": ratio(spent.unwatched, spent.alone, ("unwatched", "alone")),
+    }
+
+
 def write(metrics: dict[str, Metric], load: float, path: Path) -> None:
     """The measurement as JSON, in one atomic replacement."""
     machine = {"cores": os.cpu_count(), "load_before": load}
@@ -311,6 +334,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metrics = measure(environment, folder, runs)
         for size in options.size or SIZES:
             metrics |= local(size, min(runs, 3))
+        for trained, tokens in RECORDED:
+            metrics |= overhead(trained, tokens, min(runs, 5))
         for other in others:
             metrics |= warm_cells(other, folder / other.framework, runs)
     write(metrics, load, options.out)

@@ -30,7 +30,7 @@ def sample(parameters: list[tuple[str, Tensor]], optimizer: Any) -> dict[str, Te
     """
     pieces = [piece(parameter, optimizer) or Piece(0, True, {}) for _, parameter in parameters]
     sizes = [len(held.values.get("param", ())) for held in pieces]
-    places = [torch.linspace(0, size - 1, min(size, ENTRIES)).long() for size in sizes]
+    places = [_spread(size) for size in sizes]
     result = {
         kind: _joined([_entries(held, kind, at) for held, at in zip(pieces, places, strict=True)]) for kind in KINDS
     }
@@ -38,6 +38,12 @@ def sample(parameters: list[tuple[str, Tensor]], optimizer: Any) -> dict[str, Te
     sums = [held.values["exp_avg_sq"].double().sum().cpu() if "exp_avg_sq" in held.values else 0.0 for held in pieces]
     result["squares"] = torch.tensor([float(value) for value in sums], dtype=torch.float64)
     return result
+
+
+def _spread(size: int) -> Tensor:
+    """Places all over a piece, int64. In whole numbers, for float32 knows none apart beyond 2**24."""
+    number = min(size, ENTRIES)
+    return torch.arange(number) * (size - 1) // max(number - 1, 1)
 
 
 def _entries(held: Piece, kind: str, at: Tensor) -> Tensor:
