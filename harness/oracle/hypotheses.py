@@ -249,12 +249,12 @@ def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) 
 def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
     """Hold a hypothesis against recovered weights [columns]."""
     predicted, norm, clips = predict(w, hypothesis, base)
-    off = (recovered - predicted) * w.told
+    off = (recovered - predicted) * w.told / w.counts
     # Weights are compared on the scale of the recovered ones: noise grows with the gradient.
-    unit = float((recovered * w.told).abs().max().clamp_min(1e-300))
+    unit = float((recovered * w.told / w.counts).abs().max().clamp_min(1e-300))
     by_token = float(off.abs().max()) / unit / noise.tolerance("token")
     by_row = float((w.row_mean @ off).abs().max()) / unit / noise.tolerance("row")
-    error = float(off.norm() / (w.right.weights * w.right.clip).norm())
+    error = float(off.norm() / (w.right.weights * w.right.clip / w.counts).norm())
     return Fit(hypothesis, predicted, norm, clips, error, max(by_token, by_row))
 
 
@@ -264,7 +264,7 @@ def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Pl
     In a coarse dtype a small weight looks like none, so this is a suspicion.
     """
     columns = torch.tensor([slot.column for slot in w.right.slots])
-    per_slot, trained = (recovered * w.told)[columns].abs(), w.trained & w.told[columns]
+    per_slot, trained = (recovered * w.told / w.counts)[columns].abs(), w.trained & w.told[columns]
     limit = float(per_slot.max()) * max(noise.tolerance("token"), 1e-6)
     silent = frozenset(
         place

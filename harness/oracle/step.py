@@ -48,6 +48,8 @@ class RightStep:
     slots: tuple[Slot, ...]
     terms: Terms
     """What the loss has beside its tokens."""
+    counts: Tensor | None = None
+    """float64 [columns]: tokens that a column stands for where it is a whole sequence; None: it is a token's."""
 
     @cached_property
     def targets(self) -> int:

@@ -39,7 +39,8 @@ class HeadBasis:
 
     @property
     def own_lengths(self) -> Tensor:
-        return self.local.own_lengths / self.counts
+        """For the weight of each of a column's tokens, not for their sum."""
+        return self.local.own_lengths
 
     def told_by(self, gradient: Tensor) -> float:
         """All of a sketch of the head's gradient is asked."""
@@ -65,28 +66,14 @@ class HeadBasis:
 
     def uncertainty(self, left: Tensor) -> Tensor:
         """How far each column's weight may be off, float64 [columns], if what is left of a gradient is noise."""
-        return local_basis.MARGIN * float(left.square().mean().sqrt()) / self.own_lengths
+        return local_basis.MARGIN * float(left.square().mean().sqrt()) / self.own_lengths * self.counts
 
     def _head(self, weights: Tensor) -> Tensor:
         return self.local.layers[0].explained(weights[self.local.column])
 
 
-def build(deltas: Tensor, hidden: Tensor, losses: Tensor) -> HeadBasis:
-    """deltas [T, R], hidden [T, C] and losses [T] of all tokens, in any floating dtype."""
-    layer = Layer(deltas.double(), hidden.double())
-    column = _columns(layer)
+def build(layer: Layer, losses: Tensor, column: Tensor) -> HeadBasis:
+    """layer: of all tokens. losses: [T] in any floating dtype. column: int64 [T], from 0 without a gap."""
     counts = torch.bincount(column).double()
     summed = torch.zeros(len(counts), dtype=torch.float64).index_add(0, column, losses.double())
     return HeadBasis(local_basis.build([layer], column), summed / counts, counts)
-
-
-def _columns(layer: Layer) -> Tensor:
-    """int64 [T]: tokens whose gradients are alike share one, in the order of their first."""
-    scaled = [x / x.norm(dim=1, keepdim=True).clamp_min(1e-300) for x in (layer.deltas, layer.inputs)]
-    found = torch.arange(len(layer.deltas))
-    for start in range(0, len(found), local_basis.TOKENS_AT_ONCE):
-        here = slice(start, start + local_basis.TOKENS_AT_ONCE)
-        alike = (scaled[0][here] @ scaled[0].T) * (scaled[1][here] @ scaled[1].T) > ALIKE
-        found[here] = torch.where(alike.any(1), alike.int().argmax(1), found[here])
-    column: Tensor = torch.unique(found, return_inverse=True)[1]
-    return column

@@ -79,7 +79,8 @@ def _objective(step: WeighedStep) -> str:
     level = right.intent.aggregation if h.level == hypotheses.INTENDED else Mean(h.level)
     micro_batches, ranks = right.intent.accumulation, right.intent.ranks
     window = f"{_many(micro_batches, 'micro-batch')} on {_many(ranks, 'rank')}{_but(step)}"
-    rows = [r for r in _row_weights(step) if abs(r) > NOTICEABLE * max(map(abs, _row_weights(step)))]
+    every = text_weights(step).values()
+    rows = [r for r in every if abs(r) > NOTICEABLE * max(map(abs, every))]
     low, high = min(rows), max(rows)
     if high - low <= 1e-3 * abs(high):
         weight = f"every trained token of {window} weighs {high:.4g}/{right.targets}"
@@ -97,14 +98,12 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 'es' if what.endswith('ch') else 's'}"
 
 
-def _row_weights(step: WeighedStep) -> list[float]:
-    """Mean weight x N of each text's trained tokens."""
-    result = []
-    for i in range(len(step.right.conversations)):
-        mine = (step.tokens.text == i) & step.right.trained
-        if bool(mine.any()):
-            result.append(float(step.tokens.weights[mine].mean()) * step.right.targets)
-    return result
+def text_weights(step: WeighedStep) -> dict[int, float]:
+    """Mean weight x N of the trained tokens of each text that has any."""
+    text, weights = step.tokens.text[step.trained], step.tokens.weights[step.trained]
+    counts = torch.bincount(text)
+    sums = torch.zeros(len(counts), dtype=torch.float64).index_add(0, text, weights)
+    return {i: float(sums[i] / counts[i]) * step.right.targets for i in counts.nonzero()[:, 0].tolist()}
 
 
 def limit(step: WeighedStep) -> float | None:
@@ -174,7 +173,7 @@ def _is_stale(recording: Recording, step: WeighedStep) -> bool:
     now, before = recording.steps[step.number], recording.steps[step.number - 1]
     basis = step.right.basis
     try:
-        here, there = (basis.solve(weighing.gradient(parts, step.beta1))[1].reshape(-1) for parts in (now, before))
+        here, there = (basis.solve(weighing.gradient(parts, step.betas[0]))[1].reshape(-1) for parts in (now, before))
     except Unweighable:
         return False
     along = float(here @ there) / float(there @ there)
