@@ -15,6 +15,8 @@ from harness.commands.output import console
 from harness.commands.output import json as print_json
 
 if TYPE_CHECKING:
+    from adapters.contract import Scenario
+    from harness.intent.intent import Intent
     from harness.recordings.effective import GroupRule
     from harness.recordings.reader import Recording
     from harness.recordings.telling import Told
@@ -22,14 +24,18 @@ if TYPE_CHECKING:
 DIVERGES, UNKNOWN = 1, 3
 
 
-def show(folders: Sequence[Path], as_json: bool) -> int:
-    """Tell of recordings; the exit status: 3 if something is not known, else 1 if something is wrong, else 0.
+def show(folders: Sequence[Path], as_json: bool, asked: Intent | Scenario | None = None) -> int:
+    """Tell of recordings, held against what is asked; the exit status: 3 if something is not known, else 1 if something
+    is wrong, else 0.
 
-    Raises UnreadableTrace.
+    Raises UnreadableTrace, and BadIntent for an intent that cannot be of a recording.
     """
     from harness.recordings import reader, telling
 
-    told = [(folder, recording, telling.tell(recording)) for folder in folders for recording in [reader.read(folder)]]
+    told = []
+    for folder in folders:
+        recording = reader.read(folder)
+        told.append((folder, recording, telling.tell(recording, _fitting(asked, recording, folder))))
     if as_json:
         print_json(json.dumps([_data(*one) for one in told], indent=1))
     else:
@@ -38,6 +44,20 @@ def show(folders: Sequence[Path], as_json: bool) -> int:
     if any(what.unknown for _, _, what in told):
         return UNKNOWN
     return DIVERGES if any(what.findings for _, _, what in told) else 0
+
+
+def _fitting(asked: Intent | Scenario | None, recording: Recording, folder: Path) -> Intent | None:
+    """The intent that a recording is held against. Raises BadIntent."""
+    from adapters.contract import Scenario
+    from harness.intent.file import BadIntent
+    from harness.recordings import held
+
+    if asked is None:
+        return None
+    intent = held.like(asked, recording) if isinstance(asked, Scenario) else asked
+    if (why := held.misfit(intent, recording)) is not None:
+        raise BadIntent(f"{folder}: {why}; give it the intent of its own run")
+    return intent
 
 
 def _data(folder: Path, recording: Recording, told: Told) -> dict[str, Any]:
@@ -49,6 +69,7 @@ def _data(folder: Path, recording: Recording, told: Told) -> dict[str, Any]:
         "sentences": told.sentences,
         "findings": [dataclasses.asdict(finding) for finding in told.findings],
         "unknown": told.unknown,
+        "open": told.open,
         "groups": [dataclasses.asdict(group) for group in told.groups],
     }
 
@@ -63,6 +84,8 @@ def _print(folder: Path, recording: Recording, told: Told) -> None:
         out.print(Text.assemble("  ", (finding.code, "red"), f"  {finding.message}"))
     for unknown in told.unknown:
         out.print(Text.assemble("  ", ("unknown", "yellow"), f"  {unknown}"))
+    for question in told.open:
+        out.print(Text.assemble("  ", ("open", "yellow"), f"  {question}"))
     if told.groups:
         out.print(_table(told.groups))
 

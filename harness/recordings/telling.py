@@ -7,20 +7,19 @@ from dataclasses import dataclass
 
 import torch
 
-from harness.intent.intent import Mean
+from harness.intent.intent import Intent, Mean
 from harness.intent.words import told as aggregation
 from harness.oracle import hypotheses
-from harness.recordings import effective, weighing
+from harness.judging.checks.weights import MASKS
+from harness.recordings import effective, held, weighing
 from harness.recordings.effective import GroupRule
 from harness.recordings.reader import Recording
-from harness.recordings.weighing import NOTICEABLE, Unweighable, WeighedStep
+from harness.recordings.weighing import NOTICEABLE, UNEXPLAINED, Unweighable, WeighedStep
 from harness.verdicts.findings import Finding
 from lockstep_recorder.batch import EOS, PADDING
 
 CHOSEN = 1e-3
 """Relative distance of a gradient's length to a number of two digits from which on it is that number."""
-UNEXPLAINED = 0.05
-"""Share of the head's gradient that tokens may leave unexplained: bfloat16 leaves some thousandths."""
 STALE = 0.1
 """Share of what is unexplained that may be left when the step before is allowed for."""
 
@@ -34,10 +33,12 @@ class Told:
     unknown: tuple[str, ...]
     """What could not be told, and why."""
     groups: tuple[GroupRule, ...]
+    open: tuple[str, ...] = ()
+    """What an intent says, and no recording can tell."""
 
 
-def tell(recording: Recording) -> Told:
-    """Weigh every watched step, and say what it was."""
+def tell(recording: Recording, intent: Intent | None = None) -> Told:
+    """Weigh every watched step, and say what it was; hold it against an intent that fits, if one is given."""
     steps: list[WeighedStep] = []
     unknown = [f"recording ended early: {why}" for why in recording.ended]
     for number in recording.steps:
@@ -48,9 +49,14 @@ def tell(recording: Recording) -> Told:
     if not recording.steps:
         unknown.append("every step: no step was recorded by all ranks")
     groups = [group for number in recording.steps for group in effective.groups(recording, number)]
-    findings = [f for step in steps for f in _wrong(recording, step)]
-    findings += [*_eos(steps), *_apart(recording), *_rates(groups)]
-    return Told(tuple(_sentences(steps)), tuple(findings), tuple(unknown), tuple(groups))
+    findings = [f for step in steps for f in (*_unexplained(recording, step), *_padding(step))]
+    findings += [*_eos(steps, intent), *_apart(recording)]
+    asked = held.hold(recording, steps, intent) if intent is not None else None
+    if asked is not None:
+        findings += asked.findings
+    else:
+        findings += [*(f for step in steps for f in _wrong(step)), *_rates(groups)]
+    return Told(tuple(_sentences(steps)), tuple(findings), tuple(unknown), tuple(groups), asked.open if asked else ())
 
 
 def _sentences(steps: Sequence[WeighedStep]) -> list[str]:
@@ -100,7 +106,7 @@ def _many(count: int, what: str) -> str:
 
 def text_weights(step: WeighedStep) -> dict[int, float]:
     """Mean weight x N of the trained tokens of each text that has any."""
-    text, weights = step.tokens.text[step.trained], step.tokens.weights[step.trained]
+    text, weights = step.tokens.places.text[step.trained], step.tokens.weights[step.trained]
     counts = torch.bincount(text)
     sums = torch.zeros(len(counts), dtype=torch.float64).index_add(0, text, weights)
     return {i: float(sums[i] / counts[i]) * step.right.targets for i in counts.nonzero()[:, 0].tolist()}
@@ -125,21 +131,24 @@ def _clipping(steps: Sequence[WeighedStep]) -> str:
     return f"gradient norm {', '.join(f'{step.norm:.3g}' for step in steps)} as the optimizer got it"
 
 
-def _wrong(recording: Recording, step: WeighedStep) -> list[Finding]:
-    findings = []
+def _wrong(step: WeighedStep) -> list[Finding]:
+    """What no objective does with the weights of tokens."""
     if step.residual > UNEXPLAINED:
-        findings.append(_residual(recording, step))
-    elif not step.fit.excess <= 1.0:
+        return []
+    if not step.fit.excess <= 1.0:
         message = f"step {step.number}: tokens weigh what nothing explains"
-        findings.append(Finding("weights.uneven", message, step.number))
-    h = step.fit.hypothesis
-    if h.dropped and step.fit.excess <= 1.0:
+        return [Finding("weights.uneven", message, step.number)]
+    findings, h = [], step.fit.hypothesis
+    if h.dropped:
         message = f"step {step.number}: {_places(step)} never reached the optimizer"
         findings.append(Finding("weights.dropped-micro-batches", message, step.number, observed=0.0))
-    if h.scale.name not in (hypotheses.UNNAMED, "1", *hypotheses.DIVISORS) and step.fit.excess <= 1.0:
+    if h.scale.name not in (hypotheses.UNNAMED, "1", *hypotheses.DIVISORS):
         message = f"step {step.number}: the gradient is {h.scale.factor:.6g} times what it should be: {h.scale.name}"
         findings.append(Finding("weights.scale", message, step.number, observed=h.scale.factor, expected=1.0))
-    return [*findings, *_padding(step)]
+    if h.mask != hypotheses.INTENDED and step.labels:
+        message = f"step {step.number}: {MASKS[h.mask]}, which is not what the labels say"
+        findings.append(Finding("weights.mask", message, step.number, detail={"mask": h.mask}))
+    return findings
 
 
 def _places(step: WeighedStep) -> str:
@@ -152,6 +161,10 @@ def _places(step: WeighedStep) -> str:
     where = "" if len(ranks) == step.right.intent.ranks else f" on rank {', '.join(map(str, ranks))}"
     plural = "es" if len(numbers) > 1 else ""
     return f"micro-batch{plural} {which} of {step.right.intent.accumulation}{where}"
+
+
+def _unexplained(recording: Recording, step: WeighedStep) -> list[Finding]:
+    return [_residual(recording, step)] if step.residual > UNEXPLAINED else []
 
 
 def _residual(recording: Recording, step: WeighedStep) -> Finding:
@@ -190,8 +203,11 @@ def _padding(step: WeighedStep) -> list[Finding]:
     return [Finding("weights.mask", message, step.number, detail={"mask": "padding"})]
 
 
-def _eos(steps: Sequence[WeighedStep]) -> list[Finding]:
-    """An EOS that is never trained, where the labels or the other tokens of its text are."""
+def _eos(steps: Sequence[WeighedStep], intent: Intent | None) -> list[Finding]:
+    """An EOS that is never trained, where the labels or the other tokens of its text are. Another mask than the labels'
+    is told by itself."""
+    if (intent is not None and intent.trained == "no-eos") or any(_is_masked(step) for step in steps):
+        return []
     ends = [step.tokens.weights[step.tokens.any_of(EOS)].abs() for step in steps]
     if not any(len(each) for each in ends):
         return []
@@ -200,6 +216,10 @@ def _eos(steps: Sequence[WeighedStep]) -> list[Finding]:
     if heaviest > NOTICEABLE:
         return []
     return [Finding("weights.mask", "the EOS is never trained in any watched step", detail={"mask": "no-eos"})]
+
+
+def _is_masked(step: WeighedStep) -> bool:
+    return step.labels and step.fit.excess <= 1.0 and step.fit.hypothesis.mask != hypotheses.INTENDED
 
 
 def _apart(recording: Recording) -> list[Finding]:

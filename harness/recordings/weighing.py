@@ -15,19 +15,21 @@ from harness.oracle import hypotheses, terms
 from harness.oracle.floor import MARGIN, TELL, Floor
 from harness.oracle.hypotheses import Fit
 from harness.oracle.observe import Betas, Moments, betas
-from harness.oracle.step import RightStep, Slot
+from harness.oracle.step import RightStep
 from harness.oracle.local_basis import Layer
-from harness.recordings import head_basis, roles, unknowns
+from harness.recordings import head_basis, placing, roles, unknowns
 from harness.recordings.head_basis import HeadBasis
+from harness.recordings.placing import Placed
 from harness.recordings.roles import Places
 from harness.recordings.reader import Header, OfRank, Recording
-from harness.traces.batch import Conversation
 from lockstep_recorder.batch import CROSSING, EOS, PADDING, TOLD, TRAINED
 
 LEAST = 1e-6
 """What is taken for the floor at least: float32, and sums of it in another order."""
 NOTICEABLE = 0.02
 """Share of the largest weight from which on a token counts as trained, where no labels tell."""
+UNEXPLAINED = 0.05
+"""Share of the head's gradient that tokens may leave unexplained: bfloat16 leaves some thousandths."""
 BETA1, BETA2 = 0.9, 0.999
 SAME_BETA = 1e-4
 """Distance up to which the betas that float32 moments follow are the configured ones."""
@@ -41,18 +43,14 @@ class Unweighable(Exception):
 class Tokens:
     """All predicted tokens of a step, rank by rank. Tensors are [T]."""
 
-    rank: Tensor
-    micro_batch: Tensor
-    text: Tensor
-    """int64: number of its text among those of all ranks."""
-    kind: Tensor
+    places: Places
     weights: Tensor
     """float64, as recovered."""
     uncertain: Tensor
     """float64: how far each may be off."""
 
     def any_of(self, bit: int) -> Tensor:
-        return (self.kind & bit) != 0
+        return (self.places.kind & bit) != 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,8 @@ class WeighedStep:
     """Whether labels told which tokens are to be trained; else the weights themselves did."""
     trained: Tensor
     """bool [T]: those tokens."""
+    behind: tuple[bool, ...]
+    """Whether each slot of `right` is behind a text: no mask that somebody may want has it."""
     solved: Solved
     betas: tuple[float, float]
     """Adam's, by which the gradient was recovered."""
@@ -111,10 +111,12 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
     tokens = _tokens(parts, solved)
     labels = bool(tokens.any_of(TOLD).all())
     trained = _trained(tokens, labels)
-    right = _right(number, recording.header, parts, solved.basis, tokens, trained)
+    heavy = tokens.weights.abs() > NOTICEABLE * tokens.weights.abs().max() + tokens.uncertain
+    placed = placing.place(tokens.places, solved.basis.local.column, trained, heavy)
+    right = _right(number, recording.header, parts, solved.basis, placed)
     floor = _floor(solved, tokens, trained)
     fit = hypotheses.explain(right, solved.weights, floor)
-    return WeighedStep(number, tokens, right, fit, floor, solved.norm, solved.residual, labels, trained, solved, followed)
+    return WeighedStep(number, tokens, right, fit, floor, solved.norm, solved.residual, labels, trained, placed.behind, solved, followed)
 
 
 def _solved(parts: Sequence[OfRank], followed: tuple[float, float]) -> Solved:
@@ -156,8 +158,7 @@ def _tokens(parts: Sequence[OfRank], solved: Solved) -> Tokens:
     weights, uncertain = (
         solved.per_token(values) for values in (solved.weights, solved.basis.uncertainty(solved.left))
     )
-    places = _places(parts)
-    return Tokens(places.rank, places.micro_batch, places.text, places.kind, weights, uncertain)
+    return Tokens(_places(parts), weights, uncertain)
 
 
 def _places(parts: Sequence[OfRank]) -> Places:
@@ -171,35 +172,15 @@ def _places(parts: Sequence[OfRank]) -> Places:
 
 
 def _right(
-    number: int, header: Header, parts: Sequence[OfRank], basis: HeadBasis, tokens: Tokens, trained: Tensor
+    number: int, header: Header, parts: Sequence[OfRank], basis: HeadBasis, placed: Placed
 ) -> RightStep:
-    conversations, slots = _placed(basis, tokens, trained)
     passes = max(part.line.passes for part in parts)
     texts = max((len(names) for part in parts for names in part.line.texts), default=1)
     intent = Intent(Rule((Group(("*",)),)), 1, len(parts), max(1, passes), max(1, texts))
     model = Model(vocab_size=header.vocabulary, hidden_size=header.width)
-    counts = torch.bincount(torch.tensor([slot.column for slot in slots]), minlength=len(basis.counts)).double()
+    counts = torch.bincount(torch.tensor([slot.column for slot in placed.slots]), minlength=len(basis.counts)).double()
     several = counts.clamp_min(1.0) if len(basis.local.column) > unknowns.MOST else None
-    return RightStep(intent, model, number, conversations, basis, slots, terms.none(basis), several)
-
-
-def _placed(basis: HeadBasis, tokens: Tokens, trained: Tensor) -> tuple[list[Conversation], tuple[Slot, ...]]:
-    """Every text with its tokens. Those behind it are its own only where any of them was trained: no mask that
-    somebody may want has them."""
-    heavy = tokens.weights.abs() > NOTICEABLE * tokens.weights.abs().max() + tokens.uncertain
-    behind = tokens.any_of(PADDING | CROSSING)
-    shown = ~behind if not bool((behind & heavy).any()) else torch.ones_like(behind)
-    order = tokens.text.argsort(stable=True)
-    sizes = torch.bincount(tokens.text).tolist()
-    conversations, slots = [], []
-    for i, every in enumerate(torch.split(order, sizes)):
-        mine = every[shown[every]]
-        marks = (False, *trained[mine].tolist())
-        rank, micro_batch = int(tokens.rank[every[0]]), int(tokens.micro_batch[every[0]])
-        unknown = (0,) * len(marks)  # whose token ids nobody has kept
-        conversations.append(Conversation(rank, micro_batch, i, i, unknown, marks, marks, None, None, unknown))
-        slots += [Slot(i, t, c, marks[t]) for t, c in enumerate(basis.local.column[mine].tolist(), 1)]
-    return conversations, tuple(slots)
+    return RightStep(intent, model, number, placed.conversations, basis, placed.slots, terms.none(basis), several)
 
 
 def _basis(parts: Sequence[OfRank], consumed: Tensor) -> HeadBasis:
