@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adapters.contract import Scenario
     from harness.intent.intent import Intent
     from harness.recordings.effective import GroupRule
+    from harness.recordings.facts import Fact
     from harness.recordings.reader import Recording
     from harness.recordings.telling import Told
 
@@ -70,6 +71,7 @@ def _data(folder: Path, recording: Recording, told: Told) -> dict[str, Any]:
         "findings": [dataclasses.asdict(finding) for finding in told.findings],
         "unknown": told.unknown,
         "open": told.open,
+        "facts": [dataclasses.asdict(fact) for fact in told.facts],
         "groups": [dataclasses.asdict(group) for group in told.groups],
     }
 
@@ -88,6 +90,8 @@ def _print(folder: Path, recording: Recording, told: Told) -> None:
         out.print(Text.assemble("  ", ("open", "yellow"), f"  {question}"))
     if told.groups:
         out.print(_table(told.groups))
+    if told.facts:
+        out.print(_facts(told.facts))
 
 
 def _table(groups: Sequence[GroupRule]) -> Table:
@@ -98,6 +102,19 @@ def _table(groups: Sequence[GroupRule]) -> Table:
         which = "?" if group.group is None else str(group.group)
         table.add_row(str(group.step), which, str(group.parameters), *map(_shown, numbers))
     return table
+
+
+def _facts(facts: Sequence[Fact]) -> Table:
+    """The same of the whole run."""
+    table = Table("", "configured", "effective")
+    for fact in facts:
+        table.add_row(fact.what, _several(fact.configured, "-"), _several(fact.effective, "?"))
+    return table
+
+
+def _several(values: Sequence[float | str], none: str) -> str:
+    shown = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
+    return ", ".join(dict.fromkeys(shown)) or none
 
 
 def _shown(value: float | None) -> str:

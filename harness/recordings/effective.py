@@ -90,6 +90,12 @@ def _told(
     )
 
 
+def rule_of(parts: Sequence[OfRank]) -> Rule:
+    """The rule that the first group is configured to."""
+    groups = parts[0].line.groups
+    return _rule(groups[0] if groups else {})
+
+
 def _rule(configured: dict[str, object]) -> Rule:
     told = configured.get("betas")
     pair = told if isinstance(told, list) and len(told) == 2 else BETAS

@@ -13,13 +13,12 @@ from harness.oracle import hypotheses
 from harness.judging.checks.weights import MASKS
 from harness.recordings import effective, held, weighing
 from harness.recordings.effective import GroupRule
+from harness.recordings.facts import Fact, facts
 from harness.recordings.reader import Recording
 from harness.recordings.weighing import NOTICEABLE, UNEXPLAINED, Unweighable, WeighedStep
 from harness.verdicts.findings import Finding
 from lockstep_recorder.batch import EOS, PADDING
 
-CHOSEN = 1e-3
-"""Relative distance of a gradient's length to a number of two digits from which on it is that number."""
 STALE = 0.1
 """Share of what is unexplained that may be left when the step before is allowed for."""
 
@@ -33,6 +32,7 @@ class Told:
     unknown: tuple[str, ...]
     """What could not be told, and why."""
     groups: tuple[GroupRule, ...]
+    facts: tuple[Fact, ...] = ()
     open: tuple[str, ...] = ()
     """What an intent says, and no recording can tell."""
 
@@ -56,7 +56,14 @@ def tell(recording: Recording, intent: Intent | None = None) -> Told:
         findings += asked.findings
     else:
         findings += [*(f for step in steps for f in _wrong(step)), *_rates(groups)]
-    return Told(tuple(_sentences(steps)), tuple(findings), tuple(unknown), tuple(groups), asked.open if asked else ())
+    return Told(
+        sentences=tuple(_sentences(steps)),
+        findings=tuple(findings),
+        unknown=tuple(unknown),
+        groups=tuple(groups),
+        facts=tuple(facts(recording, steps)),
+        open=asked.open if asked else (),
+    )
 
 
 def _sentences(steps: Sequence[WeighedStep]) -> list[str]:
@@ -69,7 +76,7 @@ def _sentences(steps: Sequence[WeighedStep]) -> list[str]:
 
 def _kind(step: WeighedStep) -> str:
     h = step.fit.hypothesis
-    return f"{step.fit.excess <= 1.0} {h.mask} {h.level} {sorted(h.dropped)} {limit(step) is not None}"
+    return f"{step.fit.excess <= 1.0} {h.mask} {h.level} {sorted(h.dropped)} {weighing.limit(step) is not None}"
 
 
 def _where(steps: Sequence[WeighedStep]) -> str:
@@ -106,25 +113,15 @@ def _many(count: int, what: str) -> str:
 
 def text_weights(step: WeighedStep) -> dict[int, float]:
     """Mean weight x N of the trained tokens of each text that has any."""
-    text, weights = step.tokens.places.text[step.trained], step.tokens.weights[step.trained]
+    text, weights = step.tokens.text[step.trained], step.tokens.weights[step.trained]
     counts = torch.bincount(text)
     sums = torch.zeros(len(counts), dtype=torch.float64).index_add(0, text, weights)
     return {i: float(sums[i] / counts[i]) * step.right.targets for i in counts.nonzero()[:, 0].tolist()}
 
 
-def limit(step: WeighedStep) -> float | None:
-    """What the gradient was clipped to; None if it was not."""
-    h = step.fit.hypothesis
-    if h.limit is not None:
-        return h.limit
-    chosen = float(f"{step.norm:.2g}")
-    clipped = h.scale.name == hypotheses.UNNAMED and h.scale.factor < 1.0
-    return chosen if clipped and abs(step.norm / chosen - 1.0) <= CHOSEN else None
-
-
 def _clipping(steps: Sequence[WeighedStep]) -> str:
     first = steps[0]
-    to = limit(first)
+    to = weighing.limit(first)
     if to is not None:
         before = ", ".join(f"{step.fit.norm / step.fit.hypothesis.scale.factor:.3g}" for step in steps)
         return f"clipped {before} -> {to:g}"

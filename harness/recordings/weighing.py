@@ -30,6 +30,8 @@ NOTICEABLE = 0.02
 """Share of the largest weight from which on a token counts as trained, where no labels tell."""
 UNEXPLAINED = 0.05
 """Share of the head's gradient that tokens may leave unexplained: bfloat16 leaves some thousandths."""
+CHOSEN = 1e-3
+"""Relative distance of a gradient's length to a number of two digits from which on it is that number."""
 BETA1, BETA2 = 0.9, 0.999
 SAME_BETA = 1e-4
 """Distance up to which the betas that float32 moments follow are the configured ones."""
@@ -43,14 +45,19 @@ class Unweighable(Exception):
 class Tokens:
     """All predicted tokens of a step, rank by rank. Tensors are [T]."""
 
-    places: Places
+    rank: Tensor
+    micro_batch: Tensor
+    text: Tensor
+    """int64: number of its text among those of all ranks."""
+    kind: Tensor
+    """uint8: bits of `lockstep_recorder.batch`."""
     weights: Tensor
     """float64, as recovered."""
     uncertain: Tensor
     """float64: how far each may be off."""
 
     def any_of(self, bit: int) -> Tensor:
-        return (self.places.kind & bit) != 0
+        return (self.kind & bit) != 0
 
 
 @dataclass(frozen=True)
@@ -112,11 +119,21 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
     labels = bool(tokens.any_of(TOLD).all())
     trained = _trained(tokens, labels)
     heavy = tokens.weights.abs() > NOTICEABLE * tokens.weights.abs().max() + tokens.uncertain
-    placed = placing.place(tokens.places, solved.basis.local.column, trained, heavy)
+    placed = placing.place(_places(parts), solved.basis.local.column, trained, heavy)
     right = _right(number, recording.header, parts, solved.basis, placed)
     floor = _floor(solved, tokens, trained)
     fit = hypotheses.explain(right, solved.weights, floor)
     return WeighedStep(number, tokens, right, fit, floor, solved.norm, solved.residual, labels, trained, placed.behind, solved, followed)
+
+
+def limit(step: WeighedStep) -> float | None:
+    """What the gradient was clipped to; None if it was not."""
+    h = step.fit.hypothesis
+    if h.limit is not None:
+        return h.limit
+    chosen = float(f"{step.norm:.2g}")
+    clipped = h.scale.name == hypotheses.UNNAMED and h.scale.factor < 1.0
+    return chosen if clipped and abs(step.norm / chosen - 1.0) <= CHOSEN else None
 
 
 def _solved(parts: Sequence[OfRank], followed: tuple[float, float]) -> Solved:
@@ -158,7 +175,8 @@ def _tokens(parts: Sequence[OfRank], solved: Solved) -> Tokens:
     weights, uncertain = (
         solved.per_token(values) for values in (solved.weights, solved.basis.uncertainty(solved.left))
     )
-    return Tokens(_places(parts), weights, uncertain)
+    places = _places(parts)
+    return Tokens(places.rank, places.micro_batch, places.text, places.kind, weights, uncertain)
 
 
 def _places(parts: Sequence[OfRank]) -> Places:
