@@ -18,6 +18,8 @@ EPS = 1e-8
 NEAR = 0.02
 """Relative distance up to which an effective number is the configured one: entries of a few dozen are rounded."""
 
+DECAY = 1e-3
+"""What rounding makes of an effective decay, absolute."""
 FEWEST = 8
 """Entries that must have moved for a tensor to tell its rate."""
 ALIKE = 0.999

@@ -113,6 +113,8 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
         raise Unweighable(why)
     if not any("token/delta" in part.tensors for part in parts):
         raise Unweighable("no forward pass was seen")
+    if (bad := _inconsistent(parts)) is not None:
+        raise Unweighable(f"the recording contradicts itself: {bad}")
     followed = used_betas(parts)
     solved = _solved(parts, followed)
     tokens = _tokens(parts, solved)
@@ -124,6 +126,33 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
     floor = _floor(solved, tokens, trained)
     fit = hypotheses.explain(right, solved.weights, floor)
     return WeighedStep(number, tokens, right, fit, floor, solved.norm, solved.residual, labels, trained, placed.behind, solved, followed)
+
+
+_PER_TOKEN = ("delta", "hidden", "loss", "kind", "text", "pass")
+
+
+def _inconsistent(parts: Sequence[OfRank]) -> str | None:
+    """What no recorder leaves: a recording from elsewhere may hold anything."""
+    widths = set()
+    for rank, part in enumerate(parts):
+        found = {name: part.tensors.get(f"token/{name}") for name in _PER_TOKEN}
+        there = {name: tensor for name, tensor in found.items() if tensor is not None}
+        if not there:
+            if part.line.texts:
+                return f"rank {rank} has texts, and no tokens"
+            continue
+        if len(there) < len(found) or len({len(tensor) for tensor in there.values()}) != 1:
+            return f"the tokens of rank {rank} are not all there"
+        if any(tensor.dim() != (2 if name in ("delta", "hidden") else 1) for name, tensor in there.items()):
+            return f"the tokens of rank {rank} have other shapes"
+        widths.add((there["delta"].shape[1], there["hidden"].shape[1]))
+        numbers = torch.stack((there["pass"], there["text"]))
+        if bool(((numbers < 0) | (numbers >= 2**20)).any()):
+            return f"rank {rank} numbers its texts as nobody does"
+        texts = torch.unique(numbers, dim=1).shape[1]
+        if texts != sum(map(len, part.line.texts)):
+            return f"the texts of rank {rank} are not those of its tokens"
+    return "ranks have sketches of other sizes" if len(widths) > 1 else None
 
 
 def limit(step: WeighedStep) -> float | None:

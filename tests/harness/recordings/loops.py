@@ -90,13 +90,15 @@ def train(
     zero: bool = True,
     after: Callable[[int, nn.Module], None] = lambda number, model: None,
     rate: Callable[[int], float] = lambda step: 1e-3,
+    seed: int = 1,
+    backwards: bool = False,
 ) -> None:
     """A loop as people write it; `after` is called behind each micro-batch's backward pass."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate(step)
-        window = batches(generator)
+        window = batches(generator)[:: -1 if backwards else 1]
         for number, one in enumerate(window):
             loss(model, one, sum(each.trained for each in window)).backward()
             after(number, model)
