@@ -31,11 +31,13 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
             return
         begun = time.perf_counter()
         self.learning = torch.is_grad_enabled()
+        self.inside = True
         try:
             with torch.no_grad():
                 method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  whatever it is, it is ours, and the training is the user's
             self.give_up(error)
+        self.inside = False
         self.seconds += time.perf_counter() - begun
 
     return call
@@ -48,9 +50,12 @@ class Watcher:
         self.settings = settings
         self.ended = False
         self.learning = False
+        self.inside = False
+        """Whether one of the hooks is at work."""
         self.seconds = 0.0
         """Spent here since the last step."""
         self._handles: list[Any] = []
+        self._around_steps: list[Any] = []
         self._seen: set[int] = set()
         self._found: Found | None = None
         self._engine: Any = None
@@ -69,8 +74,8 @@ class Watcher:
 
     def install(self) -> None:
         """Watch whatever is trained from now on."""
-        self._handles += [
-            register_module_forward_pre_hook(self._on_any_call),
+        self._handles.append(register_module_forward_pre_hook(self._on_any_call))
+        self._around_steps += [
             register_optimizer_step_pre_hook(self._on_step),
             register_optimizer_step_post_hook(self._on_stepped),
         ]
@@ -95,6 +100,12 @@ class Watcher:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        # torch is going through the hooks of the step: one that is taken out now breaks those of others
+        # (torch/optim/optimizer.py, 2.13). It does nothing from here on.
+        if not self.inside:
+            for handle in self._around_steps:
+                handle.remove()
+            self._around_steps.clear()
         self._forget()
 
     # Forward passes.
