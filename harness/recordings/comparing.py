@@ -16,6 +16,7 @@ from harness.recordings import effective, weighing
 from harness.recordings.effective import NEAR, GroupRule
 from harness.recordings.reader import OfRank, Recording
 from harness.recordings.weighing import Unweighable, WeighedStep
+from lockstep_recorder.batch import CROSSING, PADDING
 
 Text = tuple[str, int, int, bool]
 """Hash, tokens and trained tokens of a text, which say that two are one; and whether it is about the trained ones."""
@@ -145,6 +146,7 @@ def _by_row(parts: Sequence[OfRank], step: WeighedStep) -> dict[Text, list[float
     hashes, tokens = _hashes(parts), step.tokens
     found: dict[Text, list[float]] = {}
     for i, every in enumerate(torch.split(tokens.text.argsort(stable=True), torch.bincount(tokens.text).tolist())):
+        every = every[~tokens.any_of(PADDING | CROSSING)[every]]
         trained = step.trained[every]
         for which, chosen in ((True, trained), (False, ~trained)):
             weights = tokens.weights[every[chosen]]

@@ -41,7 +41,10 @@ def tell(recording: Recording, intent: Intent | None = None) -> Told:
     """Weigh every watched step, and say what it was; hold it against an intent that fits, if one is given."""
     steps: list[WeighedStep] = []
     unknown = [f"recording ended early: {why}" for why in recording.ended]
+    idle = _idle_steps(recording)
     for number in recording.steps:
+        if number in idle:
+            continue
         try:
             steps.append(weighing.weigh(recording, number))
         except Unweighable as error:
@@ -50,7 +53,7 @@ def tell(recording: Recording, intent: Intent | None = None) -> Told:
         unknown.append("every step: no step was recorded by all ranks")
     groups = [group for number in recording.steps for group in effective.groups(recording, number)]
     findings = [f for step in steps for f in (*_unexplained(recording, step), *_padding(step))]
-    findings += [*_eos(steps, intent), *_apart(recording)]
+    findings += [*_eos(steps, intent), *_apart(recording), *map(_idle, idle)]
     asked = held.hold(recording, steps, intent) if intent is not None else None
     if asked is not None:
         findings += asked.findings
@@ -186,7 +189,10 @@ def _is_stale(recording: Recording, step: WeighedStep) -> bool:
         here, there = (basis.solve(weighing.gradient(parts, step.betas[0]))[1].reshape(-1) for parts in (now, before))
     except Unweighable:
         return False
-    along = float(here @ there) / float(there @ there)
+    size = float(there @ there)
+    if not size:
+        return False
+    along = float(here @ there) / size
     return float((here - along * there).norm()) <= STALE * float(here.norm())
 
 
@@ -231,6 +237,19 @@ def _apart(recording: Recording) -> list[Finding]:
                     message = f"rank {rank} differs from rank 0 after step {number}: ranks train models of their own"
                     return [Finding("state.rank-desync", message, number, rank=rank)]
     return []
+
+
+def _idle_steps(recording: Recording) -> list[int]:
+    """Optimizer steps that no forward pass came before."""
+    return [n for n, parts in recording.steps.items() if not any(p.line.passes or p.line.unknown for p in parts)]
+
+
+def _idle(number: int) -> Finding:
+    message = (
+        f"the optimizer made step {number} without a forward pass: its step count, and so Adam's bias correction, is"
+        " ahead by it"
+    )
+    return Finding("update.moments", message, number, detail={"what": "step count"})
 
 
 def _rates(groups: Sequence[GroupRule]) -> list[Finding]:

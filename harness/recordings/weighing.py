@@ -122,8 +122,9 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
     trained = _trained(tokens, labels)
     heavy = tokens.weights.abs() > NOTICEABLE * tokens.weights.abs().max() + tokens.uncertain
     placed = placing.place(_places(parts), solved.basis.local.column, trained, heavy)
-    right = _right(number, recording.header, parts, solved.basis, placed)
     floor = _floor(solved, tokens, trained)
+    coarse = _coarseness(placed, solved, floor)
+    right = _right(number, recording.header, parts, solved.basis, placed, coarse)
     fit = hypotheses.explain(right, solved.weights, floor)
     return WeighedStep(number, tokens, right, fit, floor, solved.norm, solved.residual, labels, trained, placed.behind, solved, followed)
 
@@ -174,7 +175,7 @@ def _solved(parts: Sequence[OfRank], followed: tuple[float, float]) -> Solved:
     weights, left = basis.solve(consumed)
     explained, (norm, error) = float((consumed - left).norm()), _norm(parts, followed[1])
     stretch = norm / explained if norm and explained else 1.0
-    basis = replace(basis, stretch=max(stretch, 1.0))
+    basis = replace(basis, stretch=max(stretch, 1.0), found=weights)
     return Solved(basis, weights, left, float(left.norm()) / size, norm or size, error)
 
 
@@ -191,12 +192,12 @@ def _floor(solved: Solved, tokens: Tokens, trained: Tensor) -> Floor:
     """By what the tokens do not explain, which is taken for noise."""
     unit = float(tokens.weights.abs().max())
     told = tokens.uncertain[trained & (tokens.uncertain < TELL * unit)]
-    if not len(told):
+    if not len(told) and solved.residual <= UNEXPLAINED:
         raise Unweighable("the gradients of the trained tokens cannot be told apart")
     # In a coarse dtype columns are off as well as the gradient: no weight is known better than that is explained.
-    known = max(LEAST, solved.residual, float(told.max()) / unit / MARGIN)
+    known = max(LEAST, solved.residual, float(told.max()) / unit / MARGIN if len(told) else 0.0)
     least = dict.fromkeys((f.name for f in fields(Floor)), LEAST)
-    noise = float(solved.left.square().mean().sqrt()) / float(solved.weights.abs().max())
+    noise = solved.basis.noise(solved.left) / float(solved.weights.abs().max())
     return Floor(**{**least, "token": known, "row": known, "norm": known, "noise": noise})
 
 
@@ -219,15 +220,24 @@ def _places(parts: Sequence[OfRank]) -> Places:
 
 
 def _right(
-    number: int, header: Header, parts: Sequence[OfRank], basis: HeadBasis, placed: Placed
+    number: int, header: Header, parts: Sequence[OfRank], basis: HeadBasis, placed: Placed, coarse: Tensor
 ) -> RightStep:
     passes = max(part.line.passes for part in parts)
     texts = max((len(names) for part in parts for names in part.line.texts), default=1)
     intent = Intent(Rule((Group(("*",)),)), 1, len(parts), max(1, passes), max(1, texts))
     model = Model(vocab_size=header.vocabulary, hidden_size=header.width)
-    counts = torch.bincount(torch.tensor([slot.column for slot in placed.slots]), minlength=len(basis.counts)).double()
-    several = counts.clamp_min(1.0) if len(basis.local.column) > unknowns.MOST else None
-    return RightStep(intent, model, number, placed.conversations, basis, placed.slots, terms.none(basis), several)
+    return RightStep(intent, model, number, placed.conversations, basis, placed.slots, terms.none(basis), coarse)
+
+
+def _coarseness(placed: Placed, solved: Solved, floor: Floor) -> Tensor:
+    """Of each column: a sum of many weights is compared as one of them is, and by its own uncertainty."""
+    column = torch.tensor([slot.column for slot in placed.slots])
+    many = len(solved.basis.local.column) > unknowns.MOST
+    counts = torch.bincount(column, minlength=len(solved.weights)).double().clamp_min(1.0)
+    each = counts if many else torch.ones_like(counts)
+    allowed = floor.tolerance("token") * float((solved.weights / each).abs().max())
+    uncertain = solved.basis.uncertainty(solved.left) / each
+    return each * (uncertain / allowed).clamp(1.0, 1e12)
 
 
 def _basis(parts: Sequence[OfRank], consumed: Tensor) -> HeadBasis:

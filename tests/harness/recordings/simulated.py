@@ -58,33 +58,34 @@ def record(scenario: Scenario, plan: Plan, folder: Path, labels: bool = True) ->
     meeting = Meeting(scenario.ranks)
     models = [torch_sft.load_model(job) for _ in range(scenario.ranks)]
     failures: list[BaseException] = []
+    watchers = [Watcher(Settings(str(out), every=1)) for _ in range(scenario.ranks)]
 
     def one(rank: int) -> None:
         _HERE.rank = rank
-        model = models[rank]
-        if labels:
-            model.register_forward_pre_hook(_with_labels, with_kwargs=True)
-        watcher = Watcher(Settings(str(out)))
-        watcher.install()
-        watcher.attach(model)
         try:
             recorder: Any = NoTrace()
-            torch_sft.run(job, model, plan, Threads(rank, scenario.ranks, meeting), recorder)
+            torch_sft.run(job, models[rank], plan, Threads(rank, scenario.ranks, meeting), recorder)
         except BaseException as error:  # noqa: BLE001  told by the main thread
             failures.append(error)
             meeting.barrier.abort()
-        finally:
-            watcher.end()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(about, "rank", lambda: _HERE.rank)
         patch.setattr(about, "world", lambda: scenario.ranks)
         patch.setattr(torch_sft.data, "micro_batch", _remembering(torch_sft.data.micro_batch))
+        # Before the threads start: hooks that come or go disturb those who go through them.
+        for watcher, model in zip(watchers, models, strict=True):
+            if labels:
+                model.register_forward_pre_hook(_with_labels, with_kwargs=True)
+            watcher.install()
+            watcher.attach(model)
         threads = [threading.Thread(target=one, args=(rank,)) for rank in range(scenario.ranks)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        for watcher in watchers:
+            watcher.end()
     if failures:
         raise next((f for f in failures if not isinstance(f, threading.BrokenBarrierError)), failures[0])
     seal(out, 0)
