@@ -90,11 +90,12 @@ def train(
     zero: bool = True,
     after: Callable[[int, nn.Module], None] = lambda number, model: None,
     rate: Callable[[int], float] = lambda step: 1e-3,
+    eps: float = 1e-8,
     seed: int = 1,
     backwards: bool = False,
 ) -> None:
     """A loop as people write it; `after` is called behind each micro-batch's backward pass."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, eps=eps)
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate(step)
