@@ -94,7 +94,8 @@ class Passes:
 
 
 def _hashes(tokens: Tokens) -> list[str]:
-    """Sixteen hex digits of each text's tokens but the first, in their order."""
+    """Sixteen hex digits of each text's tokens but the first, in their order, whatever comes behind it in the batch."""
     target, number = tokens.target.cpu(), tokens.sequence.cpu()
-    texts = [target[number == i].numpy().tobytes() for i in torch.unique(number).tolist()]
+    own = (tokens.kind.cpu() & (batch.PADDING | batch.CROSSING)) == 0
+    texts = [target[(number == i) & own].numpy().tobytes() for i in torch.unique(number).tolist()]
     return [hashlib.sha256(text).hexdigest()[:16] for text in texts]

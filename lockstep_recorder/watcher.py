@@ -33,11 +33,13 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
             return
         begun, spent = time.perf_counter(), self.seconds
         self.learning = torch.is_grad_enabled()
+        was, self.inside = self.inside, True
         try:
             with torch.no_grad():
                 method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  whatever it is, it is ours, and the training is the user's
             self.give_up(error)
+        self.inside = was
         self.seconds = spent + time.perf_counter() - begun
 
     return call
@@ -50,11 +52,14 @@ class Watcher:
         self.settings = settings
         self.ended = False
         self.learning = False
+        self.inside = False
+        """Whether one of the hooks is at work."""
         self.seconds = 0.0
         """Spent here since the last step."""
         self._handles: list[Any] = []
         self._search: Any = None
         """That of every module's call, until the model is found."""
+        self._around_steps: list[Any] = []
         self._seen: set[int] = set()
         self._asked: Asked | None = None
         self._engine: Any = None
@@ -82,8 +87,8 @@ class Watcher:
     def install(self) -> None:
         """Watch whatever is trained from now on."""
         self._search = register_module_forward_pre_hook(self._on_any_call)
-        self._handles += [
-            self._search,
+        self._handles.append(self._search)
+        self._around_steps += [
             register_optimizer_step_pre_hook(self._on_step),
             register_optimizer_step_post_hook(self._on_stepped),
         ]
@@ -108,6 +113,12 @@ class Watcher:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        # torch is going through the hooks of the step: one that is taken out now breaks those of others
+        # (torch/optim/optimizer.py, 2.13). It does nothing from here on.
+        if not self.inside:
+            for handle in self._around_steps:
+                handle.remove()
+            self._around_steps.clear()
         self._forget()
 
     # Forward passes.

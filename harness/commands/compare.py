@@ -27,15 +27,32 @@ def compare(
     ],
 ) -> None:
     """Compare traces. Two: inputs, gradients, parameters, and the step where they part. More: who agrees with whom.
+    Two recordings of `lockstep record`: rows, what they weigh, the update rule, and the step where they part.
 
-    Exit status: 0 the same within rounding, 1 different, 2 wrong usage, 3 a trace cannot be read.
+    Exit status: 0 the same within rounding, 1 different, 2 wrong usage, 3 a trace cannot be read, or a step not weighed.
     """
     if len(folders) < 2:
         raise Stop("one trace alone cannot be compared; give two or more (`lockstep compare --help`)")
+    if _are_recordings(folders):
+        from harness.commands.compare_recordings import show
+
+        raise typer.Exit(show(folders[0], folders[1]))
     read = [_read(folder) for folder in folders]
     told = console()
     same = _two(read[0], read[1], told) if len(read) == 2 else _vote(read, told)
     raise typer.Exit(0 if same else 1)
+
+
+def _are_recordings(folders: list[Path]) -> bool:
+    """Whether these are two recordings. Raises Stop where some are."""
+    from harness.recordings.reader import is_recording
+
+    found = [folder for folder in folders if is_recording(folder)]
+    if found and len(found) < len(folders):
+        raise Stop(f"{found[0]} is a recording, and not all of the others are; a trace cannot be compared with one")
+    if len(found) > 2:
+        raise Stop("recordings are compared by two; give two")
+    return bool(found)
 
 
 def _vote(read: list[Trace], console: Console) -> bool:

@@ -17,6 +17,7 @@ from harness.commands.stop import UNKNOWN, Stop
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from adapters.contract import Scenario
     from harness.intent.intent import Intent
     from harness.judging.judge import Judgement
     from harness.oracle.basis_cache import BasisCache
@@ -72,13 +73,15 @@ def judge(
     from harness.version import own_version
 
     if recordings := _recordings(folders):
-        if write or intent or like or describe:
-            raise Stop("a recording is described; leave out --write, --intent, --like and --describe")
+        if write:
+            raise Stop("a recording keeps no verdict; leave out --write")
+        if describe and (intent or like):
+            raise Stop("--describe asks for no intent; leave out --intent and --like")
         from harness.commands.recording import show
 
-        raise typer.Exit(show(recordings, as_json))
+        raise typer.Exit(show(recordings, as_json, _asked(intent, like)))
     cache = BasisCache()
-    by = _by(cache, _wanted(intent, like), describe)
+    by = _by(cache, _intended(_asked(intent, like)), describe)
     if write and (intent or like or describe):
         raise Stop("--write keeps what a run was judged by; leave out --intent, --like and --describe")
     if describe and (intent or like):
@@ -105,11 +108,10 @@ def _recordings(folders: Sequence[Path]) -> Sequence[Path]:
     return found
 
 
-def _wanted(file: Path | None, like: str | None) -> Intent | None:
-    """What the traces are held against, if that is not their own. Raises Stop and BadIntent."""
+def _asked(file: Path | None, like: str | None) -> Intent | Scenario | None:
+    """What steps are held against, if that is not their own. Raises Stop and BadIntent."""
     import scenarios
     from harness.intent import file as intent_file
-    from harness.intent.of_scenario import of_scenario
 
     if file is not None and like is not None:
         raise Stop("--intent and --like are two answers to one question; give one")
@@ -118,9 +120,17 @@ def _wanted(file: Path | None, like: str | None) -> Intent | None:
     if like is None:
         return None
     try:
-        return of_scenario(scenarios.get(like))
+        return scenarios.get(like)
     except KeyError:
         raise Stop(f"no scenario {like!r}; `lockstep list scenarios` names them") from None
+
+
+def _intended(asked: Intent | Scenario | None) -> Intent | None:
+    """The same, of traces."""
+    from adapters.contract import Scenario
+    from harness.intent.of_scenario import of_scenario
+
+    return of_scenario(asked) if isinstance(asked, Scenario) else asked
 
 
 @dataclass(frozen=True)

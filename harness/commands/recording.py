@@ -15,21 +15,28 @@ from harness.commands.output import console
 from harness.commands.output import json as print_json
 
 if TYPE_CHECKING:
+    from adapters.contract import Scenario
+    from harness.intent.intent import Intent
     from harness.recordings.effective import GroupRule
+    from harness.recordings.facts import Fact
     from harness.recordings.reader import Recording
     from harness.recordings.telling import Told
 
 DIVERGES, UNKNOWN = 1, 3
 
 
-def show(folders: Sequence[Path], as_json: bool) -> int:
-    """Tell of recordings; the exit status: 3 if something is not known, else 1 if something is wrong, else 0.
+def show(folders: Sequence[Path], as_json: bool, asked: Intent | Scenario | None = None) -> int:
+    """Tell of recordings, held against what is asked; the exit status: 3 if something is not known, else 1 if something
+    is wrong, else 0.
 
-    Raises UnreadableTrace.
+    Raises UnreadableTrace, and BadIntent for an intent that cannot be of a recording.
     """
     from harness.recordings import reader, telling
 
-    told = [(folder, recording, telling.tell(recording)) for folder in folders for recording in [reader.read(folder)]]
+    told = []
+    for folder in folders:
+        recording = reader.read(folder)
+        told.append((folder, recording, telling.tell(recording, _fitting(asked, recording, folder))))
     if as_json:
         print_json(json.dumps([_data(*one) for one in told], indent=1))
     else:
@@ -38,6 +45,20 @@ def show(folders: Sequence[Path], as_json: bool) -> int:
     if any(what.unknown for _, _, what in told):
         return UNKNOWN
     return DIVERGES if any(what.findings for _, _, what in told) else 0
+
+
+def _fitting(asked: Intent | Scenario | None, recording: Recording, folder: Path) -> Intent | None:
+    """The intent that a recording is held against. Raises BadIntent."""
+    from adapters.contract import Scenario
+    from harness.intent.file import BadIntent
+    from harness.recordings import held
+
+    if asked is None:
+        return None
+    intent = held.like(asked, recording) if isinstance(asked, Scenario) else asked
+    if (why := held.misfit(intent, recording)) is not None:
+        raise BadIntent(f"{folder}: {why}; give it the intent of its own run")
+    return intent
 
 
 def _data(folder: Path, recording: Recording, told: Told) -> dict[str, Any]:
@@ -49,6 +70,8 @@ def _data(folder: Path, recording: Recording, told: Told) -> dict[str, Any]:
         "sentences": told.sentences,
         "findings": [dataclasses.asdict(finding) for finding in told.findings],
         "unknown": told.unknown,
+        "open": told.open,
+        "facts": [dataclasses.asdict(fact) for fact in told.facts],
         "groups": [dataclasses.asdict(group) for group in told.groups],
     }
 
@@ -63,8 +86,12 @@ def _print(folder: Path, recording: Recording, told: Told) -> None:
         out.print(Text.assemble("  ", (finding.code, "red"), f"  {finding.message}"))
     for unknown in told.unknown:
         out.print(Text.assemble("  ", ("unknown", "yellow"), f"  {unknown}"))
+    for question in told.open:
+        out.print(Text.assemble("  ", ("open", "yellow"), f"  {question}"))
     if told.groups:
         out.print(_table(told.groups))
+    if told.facts:
+        out.print(_facts(told.facts))
 
 
 def _table(groups: Sequence[GroupRule]) -> Table:
@@ -75,6 +102,19 @@ def _table(groups: Sequence[GroupRule]) -> Table:
         which = "?" if group.group is None else str(group.group)
         table.add_row(str(group.step), which, str(group.parameters), *map(_shown, numbers))
     return table
+
+
+def _facts(facts: Sequence[Fact]) -> Table:
+    """The same of the whole run."""
+    table = Table("", "configured", "effective")
+    for fact in facts:
+        table.add_row(fact.what, _several(fact.configured, "-"), _several(fact.effective, "?"))
+    return table
+
+
+def _several(values: Sequence[float | str], none: str) -> str:
+    shown = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
+    return ", ".join(dict.fromkeys(shown)) or none
 
 
 def _shown(value: float | None) -> str:

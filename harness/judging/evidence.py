@@ -43,8 +43,8 @@ MAX_MEMORY = 2 * 2**30
 class StepEvidence:
     """One optimizer step: what was recorded, what was right, what was recovered, and how well that is known."""
 
-    scenario: Scenario
-    """What was run; what was wanted is in `right.intent`."""
+    scenario: Scenario | None
+    """What was run; what was wanted is in `right.intent`. None for a run of somebody's own, as it was recorded."""
     recorded: RecordedStep
     right: RightStep
     observed: Observed
@@ -107,7 +107,7 @@ class StepEvidence:
         return self.right.intent.schedule_rate(self.step)
 
 
-def _used(rule: Rule, found: Sequence[Betas], noise: Floor) -> Rule:
+def followed_rule(rule: Rule, found: Sequence[Betas], noise: Floor) -> Rule:
     """The betas that the moments really follow: the intended ones, unless the steps agree that they are others."""
     used = rule
     for name in ("beta1", "beta2"):
@@ -189,7 +189,7 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
     found = [betas(step.moments, noise.tolerance("second")) for step in steps]
     if len(steps) == 1:
         found = [_first_betas(rights[0], steps[0].moments, noise)]
-    used = _used(intent.rule, found, noise)
+    used = followed_rule(intent.rule, found, noise)
     return tuple(
         _weighed(trace.scenario, step, right, followed, used, noise, by)
         for step, right, followed in zip(steps, rights, found, strict=True)

@@ -67,8 +67,11 @@ def _by_slot(right: RightStep, recovered: Tensor) -> Tensor:
 def _by_row(right: RightStep, slots: Tensor, known: Tensor) -> tuple[RowWeight, ...]:
     wanted = right.slot_weights * right.clip * right.targets
     result = []
-    for i, c in enumerate(right.conversations):
-        trained = [j for j, s in enumerate(right.slots) if s.conversation == i and s.trained]
+    own: list[list[int]] = [[] for _ in right.conversations]
+    for j, slot in enumerate(right.slots):
+        if slot.trained:
+            own[slot.conversation].append(j)
+    for c, trained in zip(right.conversations, own, strict=True):
         chosen = [j for j in trained if known[j]]
         if not chosen:
             continue

@@ -121,10 +121,10 @@ class ByRecording:
 
     def open(self, fit: Fit, /) -> tuple[str, ...]:
         plain = (questions.ELSEWHERE, questions.ATTENTION, questions.POSITIONS)
-        return plain if _is_multiple_of_right(fit) else (*plain, questions.NORM)
+        return plain if is_multiple_of_right(fit) else (*plain, questions.NORM)
 
 
-def _is_multiple_of_right(fit: Fit) -> bool:
+def is_multiple_of_right(fit: Fit) -> bool:
     """Whether the weights found are the right ones times a number, so that the norm of the right gradient follows."""
     wrong = hypotheses.wrong_parts(fit.hypothesis)
     return fit.excess <= 1.0 and fit.hypothesis.clip != "per-rank" and set(wrong) <= {"scale", "clip"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -68,6 +68,14 @@ class Basis(Protocol):
 
     def told_by(self, gradient: Tensor) -> float:
         """Length of the part of a gradient [parameters] that is asked whether tokens explain it."""
+
+
+@runtime_checkable
+class OfRecorded(Protocol):
+    """A basis that knows the length of a gradient from the recorded one alone."""
+
+    def rank_norms(self, parts: Sequence[Tensor], limit: float | None) -> tuple[float, ...]:
+        """Of each rank's own gradient; see `recorded_basis.norms_of_ranks`."""
 
 
 @dataclass(frozen=True)

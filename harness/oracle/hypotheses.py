@@ -18,11 +18,11 @@ from torch import Tensor
 
 from harness.intent.intent import Given, Intent, Level, Mean, Sum
 from harness.oracle import aggregation, masks
+from harness.oracle.basis import OfRecorded
 from harness.oracle.clipping import Clipped, Parts
 from harness.oracle.floor import Floor
 from harness.oracle.masks import MASKS, Mask
 from harness.oracle.observe import Observed
-from harness.oracle.recorded_basis import RecordedBasis
 from harness.oracle.step import RightStep
 from harness.oracle.weighing import Place, Weighing, weighing
 
@@ -193,7 +193,7 @@ class Unclipped:
         if self.beside:
             pairs = zip(self.by_rank, self.beside, strict=True)
             return tuple(self._parts(many * part, many * beside) for part, beside in pairs)
-        if isinstance(basis, RecordedBasis):
+        if isinstance(basis, OfRecorded):
             return tuple(map(Parts, basis.rank_norms(self.by_rank, self.right.intent.max_grad_norm)))
         return tuple(Parts(many * basis.norm(part)) for part in self.by_rank)
 
@@ -249,12 +249,12 @@ def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) 
 def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
     """Hold a hypothesis against recovered weights [columns]."""
     predicted, norm, clips = predict(w, hypothesis, base)
-    off = (recovered - predicted) * w.told
+    off = (recovered - predicted) * w.told / w.coarseness
     # Weights are compared on the scale of the recovered ones: noise grows with the gradient.
-    unit = float((recovered * w.told).abs().max().clamp_min(1e-300))
+    unit = float((recovered * w.told / w.coarseness).abs().max().clamp_min(1e-300))
     by_token = float(off.abs().max()) / unit / noise.tolerance("token")
     by_row = float((w.row_mean @ off).abs().max()) / unit / noise.tolerance("row")
-    error = float(off.norm() / (w.right.weights * w.right.clip).norm())
+    error = float(off.norm() / (w.right.weights * w.right.clip / w.coarseness).norm())
     return Fit(hypothesis, predicted, norm, clips, error, max(by_token, by_row))
 
 
@@ -264,7 +264,7 @@ def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Pl
     In a coarse dtype a small weight looks like none, so this is a suspicion.
     """
     columns = torch.tensor([slot.column for slot in w.right.slots])
-    per_slot, trained = (recovered * w.told)[columns].abs(), w.trained & w.told[columns]
+    per_slot, trained = (recovered * w.told / w.coarseness)[columns].abs(), w.trained & w.told[columns]
     limit = float(per_slot.max()) * max(noise.tolerance("token"), 1e-6)
     silent = frozenset(
         place
@@ -322,8 +322,11 @@ def explain(
         if key not in bases:
             bases[key] = unclipped(w, *key)
         fit = compare(w, hypothesis, recovered, noise, bases[key])
+        # Of a recorded gradient alone, clipping of each rank explains any factors of the ranks: the last resort.
+        guessed = told is None and hypothesis.clip == "per-rank" and isinstance(right.basis, OfRecorded)
         if fit.excess <= 1.0:
-            if told is None or abs(told / max(fit.norm, 1e-300) - 1) <= noise.tolerance("norm"):
+            implied = told is None or abs(told / max(fit.norm, 1e-300) - 1) <= noise.tolerance("norm")
+            if implied and not guessed:
                 return fit
             fitting = fitting or fit
         extra = max(0, hypothesis.parts - best.hypothesis.parts)

@@ -18,7 +18,7 @@ from torch import Tensor
 from adapters.contract import Model
 from harness.intent.intent import Intent
 from harness.oracle import local_basis, terms
-from harness.oracle.basis import Prefix
+from harness.oracle.basis import Basis, Prefix
 from harness.oracle.forward import Parameters
 from harness.oracle.local_basis import LocalBasis
 from harness.oracle.step import RightStep, Slot, as_computed
@@ -98,17 +98,8 @@ class RecordedBasis:
         return float(self._explained(weights).norm()) * self._stretch
 
     def rank_norms(self, parts: Sequence[Tensor], limit: float | None) -> tuple[float, ...]:
-        """Length of each rank's own gradient, before the average over the ranks divides it; parts: what each rank
-        contributes to a weighing, float64 [columns].
-
-        Where the ranks' weights were found to be scaled apart, each by at most 1, it is the length that clipping each
-        rank to `limit` would have needed for that: the recorded gradient, their sum, tells no other.
-        """
-        scales = [float(self.found @ part / (part @ part).clamp_min(1e-300)) for part in parts]
-        apart = min(scales) > 0 and max(scales) > (1 + ALIKE) * min(scales)
-        if limit is None or not apart or max(scales) > 1 + ALIKE:
-            return tuple(len(parts) * self.norm(part) for part in parts)
-        return tuple(limit / scale for scale in scales)
+        """As `norms_of_ranks` has it."""
+        return norms_of_ranks(self, self.found, parts, limit)
 
     def told_by(self, gradient: Tensor) -> float:
         """Length of the part of a gradient [parameters] that has equations here."""
@@ -132,6 +123,20 @@ class RecordedBasis:
 
     def _explained(self, weights: Tensor) -> Tensor:
         return self.local.layers[0].explained((weights / self.counts)[self.local.column])
+
+
+def norms_of_ranks(basis: Basis, found: Tensor, parts: Sequence[Tensor], limit: float | None) -> tuple[float, ...]:
+    """Length of each rank's own gradient, before the average over the ranks divides it; parts: what each rank
+    contributes to a weighing, float64 [columns]; found: the weights that explain what was recorded.
+
+    Where the ranks' weights were found to be scaled apart, each by at most 1, it is the length that clipping each
+    rank to `limit` would have needed for that: the recorded gradient, their sum, tells no other.
+    """
+    scales = [float(found @ part / (part @ part).clamp_min(1e-300)) for part in parts]
+    apart = min(scales) > 0 and max(scales) > (1 + ALIKE) * min(scales)
+    if limit is None or not apart or max(scales) > 1 + ALIKE:
+        return tuple(len(parts) * basis.norm(part) for part in parts)
+    return tuple(limit / scale for scale in scales)
 
 
 def consuming(right: RightStep, gradient: Tensor) -> RightStep:

@@ -30,6 +30,8 @@ class Weighing:
     can be told."""
     told: Tensor
     """bool [columns]: whose weights can be told. No other is held against anything."""
+    coarseness: Tensor
+    """float64 [columns]: what deviations are divided by before they are held against what is known of a token."""
     beside: tuple[Tensor, ...]
     """float64 [parameters] for each rank: what its terms make of the gradient, as recovered, after clipping; empty if
     the loss has none."""
@@ -53,6 +55,7 @@ def weighing(right: RightStep, noise: Floor, terms: Tensor | None = None) -> Wei
         places=places,
         row_mean=_row_mean(right, told),
         told=told,
+        coarseness=torch.ones_like(right.basis.losses) if right.coarseness is None else right.coarseness,
         beside=_beside(right, right.terms.right * right.clip if terms is None else terms),
     )
 

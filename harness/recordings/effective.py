@@ -10,13 +10,20 @@ import torch
 from torch import Tensor
 
 from harness.intent.intent import Group, Rule
-from harness.oracle.update import TensorState, estimate
+from harness.oracle.update import TensorState, direction, estimate
 from harness.recordings.reader import OfRank, Recording
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8
 NEAR = 0.02
 """Relative distance up to which an effective number is the configured one: entries of a few dozen are rounded."""
+
+DECAY = 1e-3
+"""What rounding makes of an effective decay, absolute."""
+FEWEST = 8
+"""Entries that must have moved for a tensor to tell its rate."""
+ALIKE = 0.999
+"""Cosine of Adam's direction and the parameters from which on decay looks like the rest of the update."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,12 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
     parts = recording.steps[number]
     first = parts[0].line
     found: dict[int | None, list[tuple[float, float]]] = {}
-    for name, state in _states(recording, parts):
+    for name, state in states(recording, parts):
         group = next((p.group for p in recording.header.parameters if p.name == name), None)
         group = group if group is not None and group < len(first.groups) else None
         rule = _rule(first.groups[group or 0] if first.groups else {})
         if bool(state.after.ne(state.before).any()):
-            update = estimate(name, state, rule, (number if first.count is None else first.count) + 1)
+            update = estimate(name, state, rule, count(parts, number))
             found.setdefault(group, []).append((update.learning_rate, update.weight_decay))
     return [
         _told(number, i, configured, recording, found.get(i, []))
@@ -85,6 +92,12 @@ def _told(
     )
 
 
+def rule_of(parts: Sequence[OfRank]) -> Rule:
+    """The rule that the first group is configured to."""
+    groups = parts[0].line.groups
+    return _rule(groups[0] if groups else {})
+
+
 def _rule(configured: dict[str, object]) -> Rule:
     told = configured.get("betas")
     pair = told if isinstance(told, list) and len(told) == 2 else BETAS
@@ -97,7 +110,7 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def _states(recording: Recording, parts: Sequence[OfRank]) -> list[tuple[str, TensorState]]:
+def states(recording: Recording, parts: Sequence[OfRank]) -> list[tuple[str, TensorState]]:
     """The samples of every parameter around the step, all ranks' joined where each keeps a part."""
     chosen = parts[:1] if parts[0].line.layout == "whole" else parts
     names = [p.name for p in recording.header.parameters]
@@ -114,7 +127,37 @@ def _states(recording: Recording, parts: Sequence[OfRank]) -> list[tuple[str, Te
         cut = [torch.split(value.double(), sizes) for value in values]
         for name, before, after, m, v in zip(names, *cut, strict=True):
             joined[name].append(TensorState(before, after, m, v))
-    return [(name, _one(states)) for name, states in joined.items() if states and len(_one(states).before)]
+    whole = {name: _one(each) for name, each in joined.items() if each}
+    return [(name, state) for name, state in whole.items() if len(state.before)]
+
+
+def telling(recording: Recording, parts: Sequence[OfRank], rule: Rule, number: int) -> dict[str, TensorState]:
+    """Those tensors whose samples tell their rate and decay: float64 [n, 1] of matrices, and [n] of others.
+
+    Left out are those that did not move but could not have, those whose decay would look like the rest of the update,
+    and those that are kept in a dtype that hides it.
+    """
+    shapes = {p.name: p.shape for p in recording.header.parameters}
+    if any(dtype != "float32" for dtype in recording.header.dtypes):
+        return {}
+    found = {}
+    for name, state in states(recording, parts):
+        moved, whole = direction(state, rule, count(parts, number)), state.before
+        alike = abs(float(moved @ whole)) > ALIKE * float(moved.norm() * whole.norm())
+        if int((moved != 0).sum()) < FEWEST or (bool(whole.any()) and alike):
+            continue
+        found[name] = _as_matrix(state) if len(shapes[name]) > 1 else state
+    return found
+
+
+def _as_matrix(state: TensorState) -> TensorState:
+    return TensorState(*(one[:, None] for one in (state.before, state.after, state.first, state.second)))
+
+
+def count(parts: Sequence[OfRank], number: int) -> int:
+    """Adam's count of a step, from 1; by the number of the step where nothing tells."""
+    told = parts[0].line.count
+    return (number if told is None else told) + 1
 
 
 _SAMPLES = (("before", "param"), ("after", "param"), ("after", "exp_avg"), ("after", "exp_avg_sq"))

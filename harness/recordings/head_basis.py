@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from torch import Tensor
 from harness.oracle import local_basis
 from harness.oracle.basis import Prefix
 from harness.oracle.local_basis import Layer, LocalBasis
+from harness.oracle.recorded_basis import norms_of_ranks
 
 ALIKE = 1.0 - 1e-5
 """Cosine of two tokens' gradients from which on nothing tells them apart: one prefix that stands there twice."""
@@ -30,6 +33,8 @@ class HeadBasis:
     """float64 [columns]: tokens that share each. Their weights are summed."""
     stretch: float = 1.0
     """Length of the recorded gradient over that of its head's part."""
+    found: Tensor | None = None
+    """float64 [columns]: the weights that explain the recorded gradient."""
     columns: dict[Prefix, int] = field(default_factory=dict)
     """Empty: nobody has kept the tokens."""
 
@@ -39,7 +44,8 @@ class HeadBasis:
 
     @property
     def own_lengths(self) -> Tensor:
-        return self.local.own_lengths / self.counts
+        """For the weight of each of a column's tokens, not for their sum."""
+        return self.local.own_lengths
 
     def told_by(self, gradient: Tensor) -> float:
         """All of a sketch of the head's gradient is asked."""
@@ -63,30 +69,28 @@ class HeadBasis:
     def norm(self, weights: Tensor) -> float:
         return float(self._head(weights / self.counts).norm()) * self.stretch
 
+    def rank_norms(self, parts: Sequence[Tensor], limit: float | None) -> tuple[float, ...]:
+        found = torch.zeros_like(self.counts) if self.found is None else self.found
+        return norms_of_ranks(self, found, parts, limit)
+
     def uncertainty(self, left: Tensor) -> Tensor:
         """How far each column's weight may be off, float64 [columns], if what is left of a gradient is noise."""
-        return local_basis.MARGIN * float(left.square().mean().sqrt()) / self.own_lengths
+        return local_basis.MARGIN * self.noise(left) / self.own_lengths * self.counts
+
+    def noise(self, left: Tensor) -> float:
+        """Standard deviation of an entry of a gradient, from what is left of it: over the equations that there are more
+        than unknowns. Infinite where there are not."""
+        layer = self.local.layers[0]
+        rows, columns = (int((factor != 0).any(0).sum()) for factor in (layer.deltas, layer.inputs))
+        more = rows * columns - len(self.counts)
+        return float(left.norm()) / more**0.5 if more > 0 else inf
 
     def _head(self, weights: Tensor) -> Tensor:
         return self.local.layers[0].explained(weights[self.local.column])
 
 
-def build(deltas: Tensor, hidden: Tensor, losses: Tensor) -> HeadBasis:
-    """deltas [T, R], hidden [T, C] and losses [T] of all tokens, in any floating dtype."""
-    layer = Layer(deltas.double(), hidden.double())
-    column = _columns(layer)
+def build(layer: Layer, losses: Tensor, column: Tensor) -> HeadBasis:
+    """layer: of all tokens. losses: [T] in any floating dtype. column: int64 [T], from 0 without a gap."""
     counts = torch.bincount(column).double()
     summed = torch.zeros(len(counts), dtype=torch.float64).index_add(0, column, losses.double())
     return HeadBasis(local_basis.build([layer], column), summed / counts, counts)
-
-
-def _columns(layer: Layer) -> Tensor:
-    """int64 [T]: tokens whose gradients are alike share one, in the order of their first."""
-    scaled = [x / x.norm(dim=1, keepdim=True).clamp_min(1e-300) for x in (layer.deltas, layer.inputs)]
-    found = torch.arange(len(layer.deltas))
-    for start in range(0, len(found), local_basis.TOKENS_AT_ONCE):
-        here = slice(start, start + local_basis.TOKENS_AT_ONCE)
-        alike = (scaled[0][here] @ scaled[0].T) * (scaled[1][here] @ scaled[1].T) > ALIKE
-        found[here] = torch.where(alike.any(1), alike.int().argmax(1), found[here])
-    column: Tensor = torch.unique(found, return_inverse=True)[1]
-    return column

@@ -7,20 +7,18 @@ from dataclasses import dataclass
 
 import torch
 
-from harness.intent.intent import Mean
+from harness.intent.intent import Intent, Mean
 from harness.intent.words import told as aggregation
+from harness.judging.checks.weights import MASKS
 from harness.oracle import hypotheses
-from harness.recordings import effective, schedules, weighing
+from harness.recordings import effective, held, schedules, weighing
 from harness.recordings.effective import GroupRule
+from harness.recordings.facts import Fact, facts
 from harness.recordings.reader import Recording
-from harness.recordings.weighing import NOTICEABLE, Unweighable, WeighedStep
+from harness.recordings.weighing import NOTICEABLE, UNEXPLAINED, Unweighable, WeighedStep
 from harness.verdicts.findings import Finding
 from lockstep_recorder.batch import EOS, PADDING
 
-CHOSEN = 1e-3
-"""Relative distance of a gradient's length to a number of two digits from which on it is that number."""
-UNEXPLAINED = 0.05
-"""Share of the head's gradient that tokens may leave unexplained: bfloat16 leaves some thousandths."""
 STALE = 0.1
 """Share of what is unexplained that may be left when the step before is allowed for."""
 
@@ -34,13 +32,19 @@ class Told:
     unknown: tuple[str, ...]
     """What could not be told, and why."""
     groups: tuple[GroupRule, ...]
+    facts: tuple[Fact, ...] = ()
+    open: tuple[str, ...] = ()
+    """What an intent says, and no recording can tell."""
 
 
-def tell(recording: Recording) -> Told:
-    """Weigh every watched step, and say what it was."""
+def tell(recording: Recording, intent: Intent | None = None) -> Told:
+    """Weigh every watched step, and say what it was; hold it against an intent that fits, if one is given."""
     steps: list[WeighedStep] = []
     unknown = [f"recording ended early: {why}" for why in recording.ended]
+    idle = _idle_steps(recording)
     for number in recording.steps:
+        if number in idle:
+            continue
         try:
             steps.append(weighing.weigh(recording, number))
         except Unweighable as error:
@@ -48,9 +52,21 @@ def tell(recording: Recording) -> Told:
     if not recording.steps:
         unknown.append("every step: no step was recorded by all ranks")
     groups = [group for number in recording.steps for group in effective.groups(recording, number)]
-    findings = [f for step in steps for f in _wrong(recording, step)]
-    findings += [*_eos(steps), *_apart(recording), *_rates(groups), *schedules.wrong(recording)]
-    return Told(tuple(_sentences(steps)), tuple(findings), tuple(unknown), tuple(groups))
+    findings = [f for step in steps for f in (*_unexplained(recording, step), *_padding(step))]
+    findings += [*_eos(steps, intent), *_apart(recording), *map(_idle, idle), *schedules.wrong(recording)]
+    asked = held.hold(recording, steps, intent) if intent is not None else None
+    if asked is not None:
+        findings += asked.findings
+    else:
+        findings += [*(f for step in steps for f in _wrong(step)), *_rates(groups)]
+    return Told(
+        sentences=tuple(_sentences(steps)),
+        findings=tuple(findings),
+        unknown=tuple(unknown),
+        groups=tuple(groups),
+        facts=tuple(facts(recording, steps)),
+        open=asked.open if asked else (),
+    )
 
 
 def _sentences(steps: Sequence[WeighedStep]) -> list[str]:
@@ -63,7 +79,7 @@ def _sentences(steps: Sequence[WeighedStep]) -> list[str]:
 
 def _kind(step: WeighedStep) -> str:
     h = step.fit.hypothesis
-    return f"{step.fit.excess <= 1.0} {h.mask} {h.level} {sorted(h.dropped)} {limit(step) is not None}"
+    return f"{step.fit.excess <= 1.0} {h.mask} {h.level} {sorted(h.dropped)} {weighing.limit(step) is not None}"
 
 
 def _where(steps: Sequence[WeighedStep]) -> str:
@@ -79,7 +95,8 @@ def _objective(step: WeighedStep) -> str:
     level = right.intent.aggregation if h.level == hypotheses.INTENDED else Mean(h.level)
     micro_batches, ranks = right.intent.accumulation, right.intent.ranks
     window = f"{_many(micro_batches, 'micro-batch')} on {_many(ranks, 'rank')}{_but(step)}"
-    rows = [r for r in _row_weights(step) if abs(r) > NOTICEABLE * max(map(abs, _row_weights(step)))]
+    every = text_weights(step).values()
+    rows = [r for r in every if abs(r) > NOTICEABLE * max(map(abs, every))]
     low, high = min(rows), max(rows)
     if high - low <= 1e-3 * abs(high):
         weight = f"every trained token of {window} weighs {high:.4g}/{right.targets}"
@@ -97,50 +114,41 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 'es' if what.endswith('ch') else 's'}"
 
 
-def _row_weights(step: WeighedStep) -> list[float]:
-    """Mean weight x N of each text's trained tokens."""
-    result = []
-    for i in range(len(step.right.conversations)):
-        mine = (step.tokens.text == i) & step.right.trained
-        if bool(mine.any()):
-            result.append(float(step.tokens.weights[mine].mean()) * step.right.targets)
-    return result
-
-
-def limit(step: WeighedStep) -> float | None:
-    """What the gradient was clipped to; None if it was not."""
-    h = step.fit.hypothesis
-    if h.limit is not None:
-        return h.limit
-    chosen = float(f"{step.norm:.2g}")
-    clipped = h.scale.name == hypotheses.UNNAMED and h.scale.factor < 1.0
-    return chosen if clipped and abs(step.norm / chosen - 1.0) <= CHOSEN else None
+def text_weights(step: WeighedStep) -> dict[int, float]:
+    """Mean weight x N of the trained tokens of each text that has any."""
+    text, weights = step.tokens.text[step.trained], step.tokens.weights[step.trained]
+    counts = torch.bincount(text)
+    sums = torch.zeros(len(counts), dtype=torch.float64).index_add(0, text, weights)
+    return {i: float(sums[i] / counts[i]) * step.right.targets for i in counts.nonzero()[:, 0].tolist()}
 
 
 def _clipping(steps: Sequence[WeighedStep]) -> str:
     first = steps[0]
-    to = limit(first)
+    to = weighing.limit(first)
     if to is not None:
         before = ", ".join(f"{step.fit.norm / step.fit.hypothesis.scale.factor:.3g}" for step in steps)
         return f"clipped {before} -> {to:g}"
     return f"gradient norm {', '.join(f'{step.norm:.3g}' for step in steps)} as the optimizer got it"
 
 
-def _wrong(recording: Recording, step: WeighedStep) -> list[Finding]:
-    findings = []
+def _wrong(step: WeighedStep) -> list[Finding]:
+    """What no objective does with the weights of tokens."""
     if step.residual > UNEXPLAINED:
-        findings.append(_residual(recording, step))
-    elif not step.fit.excess <= 1.0:
+        return []
+    if not step.fit.excess <= 1.0:
         message = f"step {step.number}: tokens weigh what nothing explains"
-        findings.append(Finding("weights.uneven", message, step.number))
-    h = step.fit.hypothesis
-    if h.dropped and step.fit.excess <= 1.0:
+        return [Finding("weights.uneven", message, step.number)]
+    findings, h = [], step.fit.hypothesis
+    if h.dropped:
         message = f"step {step.number}: {_places(step)} never reached the optimizer"
         findings.append(Finding("weights.dropped-micro-batches", message, step.number, observed=0.0))
-    if h.scale.name not in (hypotheses.UNNAMED, "1", *hypotheses.DIVISORS) and step.fit.excess <= 1.0:
+    if h.scale.name not in (hypotheses.UNNAMED, "1", *hypotheses.DIVISORS):
         message = f"step {step.number}: the gradient is {h.scale.factor:.6g} times what it should be: {h.scale.name}"
         findings.append(Finding("weights.scale", message, step.number, observed=h.scale.factor, expected=1.0))
-    return [*findings, *_padding(step)]
+    if h.mask != hypotheses.INTENDED and step.labels:
+        message = f"step {step.number}: {MASKS[h.mask]}, which is not what the labels say"
+        findings.append(Finding("weights.mask", message, step.number, detail={"mask": h.mask}))
+    return findings
 
 
 def _places(step: WeighedStep) -> str:
@@ -153,6 +161,10 @@ def _places(step: WeighedStep) -> str:
     where = "" if len(ranks) == step.right.intent.ranks else f" on rank {', '.join(map(str, ranks))}"
     plural = "es" if len(numbers) > 1 else ""
     return f"micro-batch{plural} {which} of {step.right.intent.accumulation}{where}"
+
+
+def _unexplained(recording: Recording, step: WeighedStep) -> list[Finding]:
+    return [_residual(recording, step)] if step.residual > UNEXPLAINED else []
 
 
 def _residual(recording: Recording, step: WeighedStep) -> Finding:
@@ -174,10 +186,13 @@ def _is_stale(recording: Recording, step: WeighedStep) -> bool:
     now, before = recording.steps[step.number], recording.steps[step.number - 1]
     basis = step.right.basis
     try:
-        here, there = (basis.solve(weighing.gradient(parts, step.beta1))[1].reshape(-1) for parts in (now, before))
+        here, there = (basis.solve(weighing.gradient(parts, step.betas[0]))[1].reshape(-1) for parts in (now, before))
     except Unweighable:
         return False
-    along = float(here @ there) / float(there @ there)
+    size = float(there @ there)
+    if not size:
+        return False
+    along = float(here @ there) / size
     return float((here - along * there).norm()) <= STALE * float(here.norm())
 
 
@@ -191,8 +206,11 @@ def _padding(step: WeighedStep) -> list[Finding]:
     return [Finding("weights.mask", message, step.number, detail={"mask": "padding"})]
 
 
-def _eos(steps: Sequence[WeighedStep]) -> list[Finding]:
-    """An EOS that is never trained, where the labels or the other tokens of its text are."""
+def _eos(steps: Sequence[WeighedStep], intent: Intent | None) -> list[Finding]:
+    """An EOS that is never trained, where the labels or the other tokens of its text are. Another mask than the labels'
+    is told by itself."""
+    if (intent is not None and intent.trained == "no-eos") or any(_is_masked(step) for step in steps):
+        return []
     ends = [step.tokens.weights[step.tokens.any_of(EOS)].abs() for step in steps]
     if not any(len(each) for each in ends):
         return []
@@ -201,6 +219,10 @@ def _eos(steps: Sequence[WeighedStep]) -> list[Finding]:
     if heaviest > NOTICEABLE:
         return []
     return [Finding("weights.mask", "the EOS is never trained in any watched step", detail={"mask": "no-eos"})]
+
+
+def _is_masked(step: WeighedStep) -> bool:
+    return step.labels and step.fit.excess <= 1.0 and step.fit.hypothesis.mask != hypotheses.INTENDED
 
 
 def _apart(recording: Recording) -> list[Finding]:
@@ -215,6 +237,19 @@ def _apart(recording: Recording) -> list[Finding]:
                     message = f"rank {rank} differs from rank 0 after step {number}: ranks train models of their own"
                     return [Finding("state.rank-desync", message, number, rank=rank)]
     return []
+
+
+def _idle_steps(recording: Recording) -> list[int]:
+    """Optimizer steps that no forward pass came before."""
+    return [n for n, parts in recording.steps.items() if not any(p.line.passes or p.line.unknown for p in parts)]
+
+
+def _idle(number: int) -> Finding:
+    message = (
+        f"the optimizer made step {number} without a forward pass: its step count, and so Adam's bias correction, is"
+        " ahead by it"
+    )
+    return Finding("update.moments", message, number, detail={"what": "step count"})
 
 
 def _rates(groups: Sequence[GroupRule]) -> list[Finding]:

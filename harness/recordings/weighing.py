@@ -14,12 +14,14 @@ from harness.intent.intent import Group, Intent, Rule
 from harness.oracle import hypotheses, terms
 from harness.oracle.floor import MARGIN, TELL, Floor
 from harness.oracle.hypotheses import Fit
-from harness.oracle.observe import Moments, betas
-from harness.oracle.step import RightStep, Slot
-from harness.recordings import head_basis
+from harness.oracle.observe import Betas, Moments, betas
+from harness.oracle.step import RightStep
+from harness.oracle.local_basis import Layer
+from harness.recordings import head_basis, placing, roles, unknowns
 from harness.recordings.head_basis import HeadBasis
+from harness.recordings.placing import Placed
+from harness.recordings.roles import Places
 from harness.recordings.reader import Header, OfRank, Recording
-from harness.traces.batch import Conversation
 from lockstep_recorder.batch import CROSSING, PADDING, TOLD, TRAINED
 
 LEAST = 1e-6
@@ -29,7 +31,13 @@ KNOWN = 0.02
 left out, so that they do not make the tolerance of all wide."""
 NOTICEABLE = 0.02
 """Share of the largest weight from which on a token counts as trained, where no labels tell."""
+UNEXPLAINED = 0.05
+"""Share of the head's gradient that tokens may leave unexplained: bfloat16 leaves some thousandths."""
+CHOSEN = 1e-3
+"""Relative distance of a gradient's length to a number of two digits from which on it is that number."""
 BETA1, BETA2 = 0.9, 0.999
+SAME_BETA = 1e-4
+"""Distance up to which the betas that float32 moments follow are the configured ones."""
 
 
 class Unweighable(Exception):
@@ -45,6 +53,7 @@ class Tokens:
     text: Tensor
     """int64: number of its text among those of all ranks."""
     kind: Tensor
+    """uint8: bits of `lockstep_recorder.batch`."""
     weights: Tensor
     """float64, as recovered."""
     uncertain: Tensor
@@ -70,11 +79,17 @@ class WeighedStep:
     """Share of the head's gradient that the tokens do not explain."""
     labels: bool
     """Whether labels told which tokens are to be trained; else the weights themselves did."""
-    beta1: float
+    trained: Tensor
+    """bool [T]: those tokens."""
+    behind: tuple[bool, ...]
+    """Whether each slot of `right` is behind a text: no mask that somebody may want has it."""
+    solved: Solved
+    betas: tuple[float, float]
+    """Adam's, by which the gradient was recovered."""
 
 
 @dataclass(frozen=True)
-class _Solved:
+class Solved:
     """The weights that explain best what the optimizer consumed."""
 
     basis: HeadBasis
@@ -86,6 +101,8 @@ class _Solved:
     """Its share of the head's gradient."""
     norm: float
     """Of the whole gradient."""
+    norm_error: float
+    """How far that may be off, relative: sums of moments in float32 tell it."""
 
     def per_token(self, values: Tensor) -> Tensor:
         """Values [columns], dealt out evenly to the tokens [T] of each."""
@@ -99,26 +116,83 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
         raise Unweighable(why)
     if not any("token/delta" in part.tensors for part in parts):
         raise Unweighable("no forward pass was seen")
-    beta1 = _beta1(parts)
-    solved = _solved(parts, beta1)
+    if (bad := _inconsistent(parts)) is not None:
+        raise Unweighable(f"the recording contradicts itself: {bad}")
+    followed = used_betas(parts)
+    solved = _solved(parts, followed)
     tokens = _tokens(parts, solved)
     labels = bool(tokens.any_of(TOLD).all())
     trained = _trained(tokens, labels)
-    right = _right(number, recording.header, parts, solved.basis, tokens, trained)
+    heavy = tokens.weights.abs() > NOTICEABLE * tokens.weights.abs().max() + tokens.uncertain
+    placed = placing.place(_places(parts), solved.basis.local.column, trained, heavy)
     floor = _floor(solved, tokens, trained)
+    coarse = _coarseness(placed, solved, floor)
+    right = _right(number, recording.header, parts, solved.basis, placed, coarse)
     fit = hypotheses.explain(right, solved.weights, floor)
-    return WeighedStep(number, tokens, right, fit, floor, solved.norm, solved.residual, labels, beta1)
+    return WeighedStep(
+        number,
+        tokens,
+        right,
+        fit,
+        floor,
+        solved.norm,
+        solved.residual,
+        labels,
+        trained,
+        placed.behind,
+        solved,
+        followed,
+    )
 
 
-def _solved(parts: Sequence[OfRank], beta1: float) -> _Solved:
-    consumed, basis = gradient(parts, beta1), _basis(parts)
-    weights, left = basis.solve(consumed)
-    size, explained = float(consumed.norm()), float((consumed - left).norm())
+_PER_TOKEN = ("delta", "hidden", "loss", "kind", "text", "pass")
+
+
+def _inconsistent(parts: Sequence[OfRank]) -> str | None:
+    """What no recorder leaves: a recording from elsewhere may hold anything."""
+    widths = set()
+    for rank, part in enumerate(parts):
+        found = {name: part.tensors.get(f"token/{name}") for name in _PER_TOKEN}
+        there = {name: tensor for name, tensor in found.items() if tensor is not None}
+        if not there:
+            if part.line.texts:
+                return f"rank {rank} has texts, and no tokens"
+            continue
+        if len(there) < len(found) or len({len(tensor) for tensor in there.values()}) != 1:
+            return f"the tokens of rank {rank} are not all there"
+        if any(tensor.dim() != (2 if name in ("delta", "hidden") else 1) for name, tensor in there.items()):
+            return f"the tokens of rank {rank} have other shapes"
+        widths.add((there["delta"].shape[1], there["hidden"].shape[1]))
+        numbers = torch.stack((there["pass"], there["text"]))
+        if bool(((numbers < 0) | (numbers >= 2**20)).any()):
+            return f"rank {rank} numbers its texts as nobody does"
+        texts = torch.unique(numbers, dim=1).shape[1]
+        if texts != sum(map(len, part.line.texts)):
+            return f"the texts of rank {rank} are not those of its tokens"
+    return "ranks have sketches of other sizes" if len(widths) > 1 else None
+
+
+def limit(step: WeighedStep) -> float | None:
+    """What the gradient was clipped to; None if it was not."""
+    h = step.fit.hypothesis
+    if h.limit is not None:
+        return h.limit
+    chosen = float(f"{step.norm:.2g}")
+    clipped = h.scale.name == hypotheses.UNNAMED and h.scale.factor < 1.0
+    return chosen if clipped and abs(step.norm / chosen - 1.0) <= CHOSEN else None
+
+
+def _solved(parts: Sequence[OfRank], followed: tuple[float, float]) -> Solved:
+    consumed = gradient(parts, followed[0])
+    size = float(consumed.norm())
     if not size:
         raise Unweighable("the optimizer consumed no gradient of the head")
-    norm = _norm(parts, _beta2(parts))
+    basis = _basis(parts, consumed)
+    weights, left = basis.solve(consumed)
+    explained, (norm, error) = float((consumed - left).norm()), _norm(parts, followed[1])
     stretch = norm / explained if norm and explained else 1.0
-    return _Solved(replace(basis, stretch=max(stretch, 1.0)), weights, left, float(left.norm()) / size, norm or size)
+    basis = replace(basis, stretch=max(stretch, 1.0), found=weights)
+    return Solved(basis, weights, left, float(left.norm()) / size, norm or size, error)
 
 
 def _trained(tokens: Tokens, labels: bool) -> Tensor:
@@ -130,55 +204,70 @@ def _trained(tokens: Tokens, labels: bool) -> Tensor:
     return trained
 
 
-def _floor(solved: _Solved, tokens: Tokens, trained: Tensor) -> Floor:
+def _floor(solved: Solved, tokens: Tokens, trained: Tensor) -> Floor:
     """By what the tokens do not explain, which is taken for noise."""
     unit = float(tokens.weights.abs().max())
     share = next((s for s in (KNOWN, TELL) if bool((tokens.uncertain < s * unit)[trained].any())), None)
-    if share is None:
+    if share is None and solved.residual <= UNEXPLAINED:
         raise Unweighable("the gradients of the trained tokens cannot be told apart")
     # In a coarse dtype columns are off as well as the gradient: no weight is known better than that is explained.
-    known = max(LEAST, solved.residual, float(tokens.uncertain[tokens.uncertain < share * unit].max()) / unit / MARGIN)
+    told = tokens.uncertain[tokens.uncertain < (share or 0.0) * unit]
+    known = max(LEAST, solved.residual, float(told.max()) / unit / MARGIN if len(told) else 0.0)
     least = dict.fromkeys((f.name for f in fields(Floor)), LEAST)
-    noise = float(solved.left.square().mean().sqrt()) / unit
-    return Floor(**{**least, "token": known, "row": known, "norm": known, "noise": noise * TELL / share})
+    noise = solved.basis.noise(solved.left) / float(solved.weights.abs().max()) * TELL / (share or TELL)
+    return Floor(**{**least, "token": known, "row": known, "norm": known, "noise": noise})
 
 
-def _tokens(parts: Sequence[OfRank], solved: _Solved) -> Tokens:
-    kind = torch.cat([part.tensors["token/kind"] for part in parts])
+def _tokens(parts: Sequence[OfRank], solved: Solved) -> Tokens:
     weights, uncertain = (
         solved.per_token(values) for values in (solved.weights, solved.basis.uncertainty(solved.left))
     )
+    places = _places(parts)
+    return Tokens(places.rank, places.micro_batch, places.text, places.kind, weights, uncertain)
+
+
+def _places(parts: Sequence[OfRank]) -> Places:
     sizes = [len(part.tensors["token/kind"]) for part in parts]
     rank = torch.cat([torch.full((n,), r) for r, n in enumerate(sizes)])
     number = torch.cat([part.tensors["token/pass"] for part in parts])
     text = torch.cat([part.tensors["token/text"] for part in parts])
+    kind = torch.cat([part.tensors["token/kind"] for part in parts])
     _, whole = torch.unique(torch.stack((rank, number, text)), dim=1, return_inverse=True)
-    return Tokens(rank, number, whole, kind, weights, uncertain)
+    return Places(rank, number, whole, kind)
 
 
 def _right(
-    number: int, header: Header, parts: Sequence[OfRank], basis: HeadBasis, tokens: Tokens, trained: Tensor
+    number: int, header: Header, parts: Sequence[OfRank], basis: HeadBasis, placed: Placed, coarse: Tensor
 ) -> RightStep:
-    conversations, slots = [], []
-    for i in range(int(tokens.text.max()) + 1):
-        mine = (tokens.text == i).nonzero()[:, 0]
-        marks = (False, *trained[mine].tolist())
-        rank, micro_batch = int(tokens.rank[mine[0]]), int(tokens.micro_batch[mine[0]])
-        unknown = (0,) * len(marks)  # whose token ids nobody has kept
-        conversations.append(Conversation(rank, micro_batch, i, None, unknown, marks, marks, None, None, unknown))
-        slots += [Slot(i, t, int(basis.local.column[j]), marks[t]) for t, j in enumerate(mine.tolist(), 1)]
     passes = max(part.line.passes for part in parts)
     texts = max((len(names) for part in parts for names in part.line.texts), default=1)
     intent = Intent(Rule((Group(("*",)),)), 1, len(parts), max(1, passes), max(1, texts))
     model = Model(vocab_size=header.vocabulary, hidden_size=header.width)
-    return RightStep(intent, model, number, conversations, basis, tuple(slots), terms.none(basis))
+    return RightStep(intent, model, number, placed.conversations, basis, placed.slots, terms.none(basis), coarse)
 
 
-def _basis(parts: Sequence[OfRank]) -> HeadBasis:
+def _coarseness(placed: Placed, solved: Solved, floor: Floor) -> Tensor:
+    """Of each column: a sum of many weights is compared as one of them is, and by its own uncertainty."""
+    column = torch.tensor([slot.column for slot in placed.slots])
+    many = len(solved.basis.local.column) > unknowns.MOST
+    counts = torch.bincount(column, minlength=len(solved.weights)).double().clamp_min(1.0)
+    each = counts if many else torch.ones_like(counts)
+    allowed = floor.tolerance("token") * float((solved.weights / each).abs().max())
+    uncertain = solved.basis.uncertainty(solved.left) / each
+    return each * (uncertain / allowed).clamp(1.0, 1e12)
+
+
+def _basis(parts: Sequence[OfRank], consumed: Tensor) -> HeadBasis:
     def joined(name: str) -> Tensor:
         return torch.cat([part.tensors[f"token/{name}"] for part in parts])
 
-    return head_basis.build(joined("delta"), joined("hidden"), joined("loss"))
+    layer = Layer(joined("delta").double(), joined("hidden").double())
+    try:
+        return head_basis.build(
+            layer, joined("loss"), unknowns.shared(layer, consumed, roles.groupings(_places(parts)))
+        )
+    except unknowns.TooMany as error:
+        raise Unweighable(str(error)) from None
 
 
 def gradient(parts: Sequence[OfRank], beta1: float) -> Tensor:
@@ -198,39 +287,48 @@ def _moved(tensors: Mapping[str, Tensor], beta1: float) -> Tensor | None:
     return (after.double() - (0.0 if before is None else beta1 * before.double())) / (1.0 - beta1)
 
 
-def _norm(parts: Sequence[OfRank], beta2: float) -> float | None:
+def _norm(parts: Sequence[OfRank], beta2: float) -> tuple[float | None, float]:
     """Length of the gradient of all tensors, from the sums of the second moments: they follow the squares of the
-    gradient as the moments do."""
-    first = parts[0]
-    chosen = parts[:1] if first.line.layout == "whole" else parts
-    total = 0.0
+    gradient as the moments do. And how far that may be off, relative, as those are rounded to float32."""
+    chosen = parts[:1] if parts[0].line.layout == "whole" else parts
+    total, size = 0.0, 0.0
     for part in chosen:
         before, after = part.tensors.get("before/sample/squares"), part.tensors.get("after/sample/squares")
-        if before is None or after is None:
-            return None
+        if before is None or after is None or len(before) != len(after):
+            return None, 0.0
         total += float((after - beta2 * before).sum()) / (1.0 - beta2)
-    return total**0.5 if total > 0 else None
+        size += float(after.sum()) / (1.0 - beta2)
+    if not total > 0:
+        return None, 0.0
+    return total**0.5, torch.finfo(torch.float32).eps * size / total / 2.0
 
 
-def _beta1(parts: Sequence[OfRank]) -> float:
-    found = _betas(parts)
-    return found[0] if found else _configured(parts, 0, BETA1)
+def used_betas(parts: Sequence[OfRank]) -> tuple[float, float]:
+    """Adam's: those that are configured, unless the moments follow others."""
+    told, found = tuple(_configured(parts, i, usual) for i, usual in enumerate((BETA1, BETA2))), followed_betas(parts)
+    if found.beta1 is None or found.beta2 is None:
+        return told[0], told[1]
+    return _chosen(told[0], found.beta1), _chosen(told[1], found.beta2)
 
 
-def _beta2(parts: Sequence[OfRank]) -> float:
-    found = _betas(parts)
-    return found[1] if found else _configured(parts, 1, BETA2)
+def _chosen(told: float, found: float) -> float:
+    return told if abs(found - told) <= SAME_BETA or not 0.0 <= found < 1.0 else found
 
 
-def _betas(parts: Sequence[OfRank]) -> tuple[float, float] | None:
-    """As the samples of the moments follow them; None after a first step, which does not tell."""
+def sampled_moments(parts: Sequence[OfRank]) -> Moments | None:
+    """Adam's moments around a step, of the entries that are recorded; None if there are none."""
     names = ("before/sample/exp_avg", "after/sample/exp_avg", "before/sample/exp_avg_sq", "after/sample/exp_avg_sq")
     chosen = [part.tensors for part in parts if all(name in part.tensors for name in names)]
     if not chosen:
         return None
     flat = [torch.cat([tensors[name].double() for tensors in chosen]) for name in names]
-    found = betas(Moments(*flat), 1e-3)
-    return None if found.beta1 is None or found.beta2 is None else (found.beta1, found.beta2)
+    return Moments(*flat) if len({len(each) for each in flat}) == 1 else None
+
+
+def followed_betas(parts: Sequence[OfRank]) -> Betas:
+    """As the samples of the moments follow them; none after a first step, which does not tell."""
+    moments = sampled_moments(parts)
+    return Betas(None, None) if moments is None else betas(moments, 1e-3)
 
 
 def _configured(parts: Sequence[OfRank], index: int, usual: float) -> float:

@@ -14,7 +14,7 @@ from scenarios import text
 
 
 def _words(evidence: StepEvidence, ids: Sequence[int]) -> str:
-    vocabulary = evidence.scenario.vocabulary
+    vocabulary = () if evidence.scenario is None else evidence.scenario.vocabulary
     return " ".join(vocabulary[i] if 0 <= i < len(vocabulary) else f"#{i}" for i in ids)
 
 
@@ -26,7 +26,7 @@ def _at(c: Conversation) -> str:
 def batch_composition(evidence: StepEvidence) -> list[Finding]:
     """`inputs.batch` for missing and repeated rows, `inputs.token-ids` for tokens that are no row of this step."""
     expected = evidence.right.intent.rows(evidence.step)
-    if expected is None:
+    if expected is None or evidence.scenario is None:
         return []
     rows = batch.right_rows(evidence.scenario)
     # Rows of equal tokens cannot be told apart: the last of them stands for all, as in `batch.conversations`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -17,6 +17,20 @@ from harness.verdicts.findings import Finding
 SOURCE = "floor of this step x margin"
 
 
+MASKS: Mapping[str, str] = {
+    "responses": "the tokens of the responses are trained, and no others",
+    "everything": "prompt tokens are trained",
+    "no-eos": "the EOS that ends each response is not trained",
+    "no-first": "the first token of each response is not trained",
+    "shifted": "the loss mask is shifted by one: the last prompt token is trained, the EOS is not",
+    "late": "the loss mask is a token late: the first token of each response is not trained, the padding behind"
+    " its EOS is",
+    "with-tag": "the last prompt token, the tag that opens a response, is trained with it",
+    "as-marked": "the tokens that the framework marked are trained, which are not those of the responses",
+}
+"""What a mask is that is not the intended one, in words."""
+
+
 def token_weights(evidence: StepEvidence) -> list[Finding]:
     """One finding for each thing that is wrong with the weights; `weights.uneven` for what nothing explains."""
     hypothesis = evidence.fit.hypothesis
@@ -28,21 +42,10 @@ def token_weights(evidence: StepEvidence) -> list[Finding]:
 
 
 def _mask(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
-    kinds = {
-        "responses": "the tokens of the responses are trained, and no others",
-        "everything": "prompt tokens are trained",
-        "no-eos": "the EOS that ends each response is not trained",
-        "no-first": "the first token of each response is not trained",
-        "shifted": "the loss mask is shifted by one: the last prompt token is trained, the EOS is not",
-        "late": "the loss mask is a token late: the first token of each response is not trained, the padding behind"
-        " its EOS is",
-        "with-tag": "the last prompt token, the tag that opens a response, is trained with it",
-        "as-marked": "the tokens that the framework marked are trained, which are not those of the responses",
-    }
     token = _most_telling(evidence, hypothesis)
     return Finding(
         "weights.mask",
-        f"{kinds[hypothesis.mask]} at step {evidence.step} (weight x N of {token.what}: {token.weight:.3g}, expected"
+        f"{MASKS[hypothesis.mask]} at step {evidence.step} (weight x N of {token.what}: {token.weight:.3g}, expected"
         f" {token.expected:.4g}, allowed {evidence.floor.tolerance('token'):.1g})",
         step=evidence.step,
         observed=token.weight,

@@ -43,5 +43,6 @@ def _merged(seen: Diagnosis, again: Diagnosis) -> Diagnosis:
 
 
 def _with_upstream(d: Diagnosis, header: Header, evidence: Sequence[StepEvidence]) -> Diagnosis:
-    known = upstream.find(header, d, evidence[0].scenario)
+    scenario = evidence[0].scenario
+    known = None if scenario is None else upstream.find(header, d, scenario)
     return d if known is None else replace(d, upstream=known.sentence, remedy=known.remedy)

@@ -115,16 +115,19 @@ def train(
     after: Callable[[int, nn.Module], None] = lambda number, model: None,
     rate: Callable[[int], float] = lambda step: 1e-3,
     moves: int = 0,
+    eps: float = 1e-8,
+    seed: int = 1,
+    backwards: bool = False,
 ) -> None:
     """A loop as people write it; `after` is called behind each micro-batch's backward pass, and a scheduler moved that
     often in a step, if at all."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, eps=eps)
     scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.5, 10)
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     for step in range(steps):
         if not moves:
             optimizer.param_groups[0]["lr"] = rate(step)
-        window = batches(generator)
+        window = batches(generator)[:: -1 if backwards else 1]
         for number, one in enumerate(window):
             loss(model, one, sum(each.trained for each in window)).backward()
             after(number, model)

@@ -155,3 +155,20 @@ def test_an_error_in_the_recorder_ends_the_recording_alone(
     assert capsys.readouterr().err == "lockstep: the recording ends at step 0: RuntimeError: no such thing\n"
     found = telling.tell(reader.read(tmp_path))
     assert "recording ended early: RuntimeError: no such thing" in found.unknown
+
+
+def test_other_hooks_of_the_optimizer_go_on_when_the_recording_ends(tmp_path: Path) -> None:
+    """The watcher ends in its own hook of the last watched step, which is followed by somebody else's."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    seen = []
+
+    def train() -> None:
+        handle = register_optimizer_step_post_hook(lambda *_: seen.append(1))
+        try:
+            loops.train(loops.llama(), steps=5)
+        finally:
+            handle.remove()
+
+    loops.record(tmp_path, train)
+    assert len(seen) == 5
