@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from lockstep_recorder import about, batch, exchange, samples, sketch
+from lockstep_recorder import about, batch, exchange, flattened, samples, sketch
 from lockstep_recorder.model import Found, find
 from lockstep_recorder.passes import Passes
 from lockstep_recorder.recording import Recording
 from lockstep_recorder.settings import Settings
 from lockstep_recorder.sketch import Sketch
-from lockstep_recorder.state import piece, shape_of
+from lockstep_recorder.state import GRADIENT, dtypes, inner, piece, shape_of, steps
 
 
 def _guarded(method: Callable[..., None]) -> Callable[..., None]:
@@ -54,6 +54,13 @@ class Watcher:
         self._seen: set[int] = set()
         self._found: Found | None = None
         self._engine: Any = None
+        self._leader: Any = None
+        """The optimizer whose steps are counted."""
+        self._within: Any = None
+        """The optimizer that is stepping; it may have others step for it."""
+        self._others: set[int] = set()
+        self._units: dict[int, Any] = {}
+        """Of FSDP's first kind."""
         self._recording = Recording(settings.out)
         self._number = 0
         self._forget()
@@ -64,6 +71,8 @@ class Watcher:
         self._sketch: Sketch | None = None
         self._tensors: dict[str, Tensor] = {}
         self._said: dict[str, Any] = {}
+        self._stepped: dict[int, float] = {}
+        """By id of a parameter that another optimizer has stepped: the square of its gradient's length."""
 
     # How it begins and ends.
 
@@ -103,6 +112,8 @@ class Watcher:
     def _on_any_call(self, module: nn.Module, _: Any) -> None:
         if type(module).__name__ == "DeepSpeedEngine":
             self._around(module.optimizer)
+        if type(module).__name__ == flattened.CLASS:
+            self._units[id(module)] = module
         if self._found is not None or not (module.training and self.learning) or id(module) in self._seen:
             return
         self._seen.add(id(module))
@@ -186,13 +197,31 @@ class Watcher:
         found = self._found
         if found is None or self._engine is not None:
             return found if optimizer is self._engine else None
+        if self._within is not None and self._within is not optimizer:
+            return None
         ours = {id(p) for p in found.model.parameters()}
-        return found if any(id(p) in ours for group in optimizer.param_groups for p in group["params"]) else None
+        mine = [p for group in optimizer.param_groups for p in group["params"] if id(p) in ours]
+        if mine and self._leads(found, optimizer):
+            return found
+        if self.settings.watched(self._number):
+            self._stepped |= {id(p): samples.squares(p.grad) for p in mine if p.grad is not None}
+        return None
+
+    def _leads(self, found: Found, optimizer: Any) -> bool:
+        """Of several that step one model, the one that has the head tells the steps; where none has it, the first."""
+        anybody = not found.weight.requires_grad or bool(self._units) or id(optimizer) in self._others
+        if steps(found.weight, optimizer) or (self._leader is None and anybody):
+            self._leader = optimizer
+        self._others.add(id(optimizer))
+        return self._leader is optimizer
 
     @_guarded
     def _on_step(self, optimizer: Any, *_: Any) -> None:
         found = self._mine(optimizer)
-        if found is None or not self.settings.watched(self._number):
+        if found is None:
+            return
+        self._within = optimizer
+        if not self.settings.watched(self._number):
             return
         self._recording.begin(found, optimizer)
         self._said["groups"] = samples.groups(optimizer)
@@ -218,23 +247,35 @@ class Watcher:
 
     def _keep(self, when: str, found: Found, optimizer: Any) -> None:
         """The optimizer's state, of the head as sketches and of every parameter by samples."""
-        held = piece(found.weight, optimizer)
-        if held is None or not found.weight.requires_grad:
-            trained = found.weight.requires_grad
-            self._passes.unknown.append("the head's state cannot be found" if trained else "the head is frozen")
+        held = flattened.of_head(found.head, self._units.values(), optimizer) or piece(found.weight, optimizer)
+        trained = found.weight.requires_grad or flattened.is_trained(found.head, self._units.values())
+        if held is None or not trained:
+            kept = f"{type(optimizer).__name__} keeps the head's state where nobody knows"
+            self._passes.unknown.append(kept if trained else "the head is frozen")
         else:
             self._said["layout"] = "whole" if held.whole else "part"
+            if when == "after" and held.values and "exp_avg" not in held.values and GRADIENT not in held.values:
+                name = type(inner(optimizer)).__name__
+                self._passes.unknown.append(f"{name} keeps no mean of its gradients, and the engine has none for it")
             for kind, values in held.values.items():
                 sketched = self._by(found).of_flat(values, held.start, shape_of(found.weight)[1])
                 self._tensors[f"{when}/head/{kind}"] = sketched
-        for kind, values in samples.sample(samples.trained(found.model), optimizer).items():
+        parameters = samples.trained(found.model)
+        every = samples.pieces(parameters, optimizer)
+        if when == "before":
+            told, whole = samples.given_squares(parameters, every, self._stepped)
+            self._tensors["before/sample/grad_squares"] = told
+            self._said["all_squares"] = whole
+        self._said |= {what: names for what, names in dtypes(every).items() if names}
+        for kind, values in samples.sample(every).items():
             self._tensors[f"{when}/sample/{kind}"] = values
 
     @_guarded
     def _on_stepped(self, optimizer: Any, *_: Any) -> None:
-        found = self._mine(optimizer)
-        if found is None:
+        found = self._found
+        if found is None or self._within is not optimizer:
             return
+        self._within = None
         if self.settings.watched(self._number):
             self._keep("after", found, optimizer)
             self._write()

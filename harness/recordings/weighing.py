@@ -189,8 +189,9 @@ def gradient(parts: Sequence[OfRank], beta1: float) -> Tensor:
 
 def _moved(tensors: Mapping[str, Tensor], beta1: float) -> Tensor | None:
     after = tensors.get("after/head/exp_avg")
-    if after is None:
-        return None
+    if after is None:  # no Adam: what it was given
+        given = tensors.get("before/head/grad")
+        return None if given is None else given.double()
     before = tensors.get("before/head/exp_avg")
     return (after.double() - (0.0 if before is None else beta1 * before.double())) / (1.0 - beta1)
 
@@ -203,9 +204,11 @@ def _norm(parts: Sequence[OfRank], beta2: float) -> float | None:
     total = 0.0
     for part in chosen:
         before, after = part.tensors.get("before/sample/squares"), part.tensors.get("after/sample/squares")
-        if before is None or after is None:
+        if before is None or after is None or not part.line.all_squares:
             return None
         total += float((after - beta2 * before).sum()) / (1.0 - beta2)
+        given = part.tensors.get("before/sample/grad_squares")
+        total += 0.0 if given is None else float(given[after == 0.0].sum())
     return total**0.5 if total > 0 else None
 
 
