@@ -31,26 +31,34 @@ def _begin(settings: Settings) -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds torch as it would be found without it, and has it loaded by `_Loader`."""
+    """Finds torch as it would be found without it, and has it loaded by `_Loader`.
+
+    It stays until torch is loaded: many a library only asks whether there is a torch, long before anybody imports it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._asking = False
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if name != "torch" or self not in sys.meta_path:
+        if name != "torch" or self._asking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("torch")
+        self._asking = True
+        try:
+            spec = importlib.util.find_spec("torch")
+        finally:
+            self._asking = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._settings)
+            spec.loader = _Loader(spec.loader, self, self._settings)
         return spec
 
 
 class _Loader(importlib.abc.Loader):
     """A loader, and what comes after it."""
 
-    def __init__(self, inner: Any, settings: Settings) -> None:
+    def __init__(self, inner: Any, finder: _Finder, settings: Settings) -> None:
         self._inner = inner
+        self._finder = finder
         self._settings = settings
 
     def __getattr__(self, name: str) -> Any:
@@ -60,6 +68,7 @@ class _Loader(importlib.abc.Loader):
         return self._inner.create_module(spec)
 
     def exec_module(self, module: Any) -> None:
+        sys.meta_path.remove(self._finder)
         spec = module.__spec__
         spec.loader = module.__loader__ = self._inner
         self._inner.exec_module(module)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from lockstep_recorder import sketch
+from lockstep_recorder import flattened, sketch
 from lockstep_recorder.head import Head, States
 from lockstep_recorder.inside import Inside, NotInside
 from lockstep_recorder.model import Found
 from lockstep_recorder.sketch import Sketch
-from lockstep_recorder.state import shape_of
+from lockstep_recorder.state import Piece, piece, shape_of
 
 
 class Unasked(Exception):
@@ -21,9 +22,10 @@ class Unasked(Exception):
 class Asked:
     """Of one model."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: Found, units: Mapping[int, Any]) -> None:
         self.found = found
-        self._why = _why_not_the_head(found)
+        self._units = units
+        self._why = _why_not_the_head(found, units)
         self.inside = Inside(found.base, shape_of(found.weight)[1]) if self._why else None
 
     @property
@@ -78,6 +80,16 @@ class Asked:
             raise Unasked(f"{self._why}, and the last layer does not just add what its last trained matrix gives")
         return self.inside.times
 
+    def held(self, optimizer: Any) -> Piece:
+        """This rank's piece of it, and of the optimizer's state of it. Raises Unasked."""
+        held = piece(self.weight, optimizer)
+        if self.inside is None:
+            held = flattened.of_head(self.found.head, self._units.values(), optimizer) or held
+        if held is None:
+            what = "the head's state" if self.inside is None else "the state of the last layer's matrix"
+            raise Unasked(f"{type(optimizer).__name__} keeps {what} where nobody knows")
+        return held
+
     def name(self) -> str:
         """Among the model's parameters. Raises Unasked."""
         mine = self.weight
@@ -87,9 +99,9 @@ class Asked:
         return Unasked(f"{self._why}, and {error}")
 
 
-def _why_not_the_head(found: Found) -> str | None:
-    """None: its gradient tells the weights."""
-    if not found.weight.requires_grad:
+def _why_not_the_head(found: Found, units: Mapping[int, Any]) -> str | None:
+    """None: its gradient tells the weights. units: those of FSDP's first kind."""
+    if not (found.weight.requires_grad or flattened.is_trained(found.head, units.values())):
         return "the head is frozen"
     if found.tied and hasattr(found.weight, "placements"):
         return "the head is in pieces, and tied to the embeddings"

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lockstep_recorder import flattened
+
 
 @dataclass(frozen=True)
 class Found:
@@ -37,7 +39,8 @@ def find(called: nn.Module) -> Found | None:
         # By its class: engines answer for the model that they wrap.
         known = hasattr(type(module), "get_output_embeddings")
         head = _quietly(module.get_output_embeddings) if known else None
-        if isinstance(head, nn.Module) and _matrix(head) is not None:
+        head = flattened.unwrapped(head) if isinstance(head, nn.Module) else None
+        if head is not None and _matrix(head) is not None:
             return _found(module, head)
     head = _plain_head(called)
     return None if head is None else _found(called, head)
@@ -83,7 +86,7 @@ def _plain_head(model: nn.Module) -> nn.Module | None:
     """Of a model that tells nothing: the last linear layer with an output for each token of an embedding."""
     sizes = {m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)}
     heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features in sizes]
-    return heads[-1] if heads else None
+    return heads[-1] if heads and _matrix(heads[-1]) is not None else None
 
 
 def _last_norm(base: nn.Module, head: nn.Module) -> nn.Module | None:

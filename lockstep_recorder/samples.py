@@ -6,12 +6,13 @@ Adam's second moment, since v' = beta2 v + (1 - beta2) g^2 holds for their sums 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lockstep_recorder.state import KINDS, Piece, piece
+from lockstep_recorder.state import GRADIENT, MOMENTS, Piece, local, piece
 
 ENTRIES = 64
 """Of a parameter, at most."""
@@ -22,21 +23,27 @@ def trained(model: nn.Module) -> list[tuple[str, Tensor]]:
     return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
 
 
-def sample(parameters: list[tuple[str, Tensor]], optimizer: Any) -> dict[str, Tensor]:
+def pieces(parameters: list[tuple[str, Tensor]], optimizer: Any) -> list[Piece | None]:
+    """This rank's of every parameter; None where nobody knows, or another optimizer steps it."""
+    return [piece(parameter, optimizer) for _, parameter in parameters]
+
+
+def sample(found: Iterable[Piece | None]) -> dict[str, Tensor]:
     """Of this rank's piece of each parameter.
 
     `param`, `exp_avg`, `exp_avg_sq`: float64 [entries of all], 0 where there is no such state (yet). `count`: int64
     [parameters], how many of the entries are whose. `squares`: float64 [parameters], the sum of `exp_avg_sq`.
     """
-    pieces = [piece(parameter, optimizer) or Piece(0, True, {}) for _, parameter in parameters]
+    pieces = [held or Piece(0, True, {}) for held in found]
     sizes = [len(held.values.get("param", ())) for held in pieces]
     places = [_spread(size) for size in sizes]
     result = {
-        kind: _joined([_entries(held, kind, at) for held, at in zip(pieces, places, strict=True)]) for kind in KINDS
+        kind: _joined([_entries(held, kind, at) for held, at in zip(pieces, places, strict=True)])
+        for kind in ("param", *MOMENTS)
     }
     result["count"] = torch.tensor([len(at) for at in places], dtype=torch.int64)
-    sums = [held.values["exp_avg_sq"].double().sum().cpu() if "exp_avg_sq" in held.values else 0.0 for held in pieces]
-    result["squares"] = torch.tensor([float(value) for value in sums], dtype=torch.float64)
+    second = [held.values.get("exp_avg_sq") for held in pieces]
+    result["squares"] = _numbers([None if v is None else float(v.double().sum()) for v in second])
     return result
 
 
@@ -44,6 +51,34 @@ def _spread(size: int) -> Tensor:
     """Places all over a piece, int64. In whole numbers, for float32 knows none apart beyond 2**24."""
     number = min(size, ENTRIES)
     return torch.arange(number) * (size - 1) // max(number - 1, 1)
+
+
+def given_squares(
+    parameters: list[tuple[str, Tensor]], found: Iterable[Piece | None], others: Mapping[int, float]
+) -> tuple[Tensor, bool]:
+    """Of every gradient that no second moment tells, the sum of its squares, float64 [parameters]; and whether that is
+    all of them. `others`: of those that other optimizers have stepped already, by the parameter's id.
+    """
+    each = [
+        _given(parameter, held, others.get(id(parameter)))
+        for (_, parameter), held in zip(parameters, found, strict=True)
+    ]
+    return _numbers(each), None not in each
+
+
+def _given(parameter: Tensor, held: Piece | None, stepped: float | None) -> float | None:
+    if held is None:
+        return squares(parameter.grad) if stepped is None and parameter.grad is not None else stepped
+    return squares(held.values[GRADIENT]) if GRADIENT in held.values else 0.0
+
+
+def squares(gradient: Tensor) -> float:
+    """Their sum over this rank's part."""
+    return float(local(gradient.detach()).double().square().sum())
+
+
+def _numbers(values: Iterable[float | None]) -> Tensor:
+    return torch.tensor([value or 0.0 for value in values], dtype=torch.float64)
 
 
 def _entries(held: Piece, kind: str, at: Tensor) -> Tensor:

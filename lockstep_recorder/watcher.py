@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from lockstep_recorder import about, batch, compiled, exchange, samples
+from lockstep_recorder import about, batch, compiled, exchange, flattened, samples
 from lockstep_recorder.asked import Asked, Unasked
 from lockstep_recorder.model import Found, find
 from lockstep_recorder.passes import Passes
@@ -21,7 +21,7 @@ from lockstep_recorder.recording import Recording
 from lockstep_recorder.schedulers import Schedulers
 from lockstep_recorder.settings import Settings
 from lockstep_recorder.sketch import Sketch
-from lockstep_recorder.state import piece, shape_of
+from lockstep_recorder.state import GRADIENT, dtypes, inner, shape_of, steps
 
 
 def _guarded(method: Callable[..., None]) -> Callable[..., None]:
@@ -63,6 +63,13 @@ class Watcher:
         self._seen: set[int] = set()
         self._asked: Asked | None = None
         self._engine: Any = None
+        self._leader: Any = None
+        """The optimizer whose steps are counted."""
+        self._within: Any = None
+        """The optimizer that is stepping; it may have others step for it."""
+        self._others: set[int] = set()
+        self._units: dict[int, Any] = {}
+        """Of FSDP's first kind."""
         self._is_compiled = False
         self._again_now = False
         """Whether a compiled model is being run once more."""
@@ -81,6 +88,8 @@ class Watcher:
         self._sketch: Sketch | None = None
         self._tensors: dict[str, Tensor] = {}
         self._said: dict[str, Any] = {}
+        self._stepped: dict[int, float] = {}
+        """By id of a parameter that another optimizer has stepped: the square of its gradient's length."""
 
     # How it begins and ends.
 
@@ -133,6 +142,7 @@ class Watcher:
         found = find(module)
         if found is None:
             return
+        self._units |= flattened.units(module)
         if self._search is not None:
             self._search.remove()
         self._attach(found)
@@ -144,7 +154,7 @@ class Watcher:
             self._passes.given = batch.under_way(module)
 
     def _attach(self, found: Found) -> None:
-        self._asked = asked = Asked(found)
+        self._asked = asked = Asked(found, self._units)
         for module in {id(m): m for m in (found.model, found.base)}.values():
             self._handles.append(module.register_forward_pre_hook(self._on_call, with_kwargs=True))
         if asked.inside is not None and asked.inside.layer is not None:
@@ -249,8 +259,25 @@ class Watcher:
         asked = self._asked
         if asked is None or self._engine is not None:
             return asked if optimizer is self._engine else None
+        if self._within is not None and self._within is not optimizer:
+            return None
         ours = {id(p) for p in asked.found.model.parameters()}
-        return asked if any(id(p) in ours for group in optimizer.param_groups for p in group["params"]) else None
+        mine = [p for group in optimizer.param_groups for p in group["params"] if id(p) in ours]
+        if mine and self._leads(asked.found, optimizer):
+            return asked
+        if self.settings.watched(self._number):
+            self._stepped |= {id(p): samples.squares(p.grad) for p in mine if p.grad is not None}
+        if not mine:
+            self._another(optimizer)
+        return None
+
+    def _leads(self, found: Found, optimizer: Any) -> bool:
+        """Of several that step one model, the one that has the head tells the steps; where none has it, the first."""
+        anybody = not found.weight.requires_grad or bool(self._units) or id(optimizer) in self._others
+        if steps(found.weight, optimizer) or (self._leader is None and anybody):
+            self._leader = optimizer
+        self._others.add(id(optimizer))
+        return self._leader is optimizer
 
     @_guarded
     def _on_step(self, optimizer: Any, *_: Any) -> None:
@@ -258,8 +285,9 @@ class Watcher:
             self._hidden(optimizer)
         asked = self._mine(optimizer)
         if asked is None:
-            self._another(optimizer)
-        if asked is None or not self.settings.watched(self._number):
+            return
+        self._within = optimizer
+        if not self.settings.watched(self._number):
             return
         self._recording.begin(asked.found, optimizer)
         self._said["groups"] = samples.groups(optimizer)
@@ -284,7 +312,7 @@ class Watcher:
             return
         self._seen.add(id(optimizer))
         if (found := compiled.of_optimizer(optimizer)) is not None:
-            self._asked = Asked(found)
+            self._asked = Asked(found, self._units)
             self._blind = (
                 "the model is compiled in place, so that its calls are not seen: torch.compile(model) shows them"
             )
@@ -304,26 +332,33 @@ class Watcher:
 
     def _keep(self, when: str, asked: Asked, optimizer: Any) -> None:
         """The optimizer's state, of the matrix that is asked as sketches and of every parameter by samples."""
-        for kind, values in samples.sample(samples.trained(asked.found.model), optimizer).items():
+        parameters = samples.trained(asked.found.model)
+        every = samples.pieces(parameters, optimizer)
+        if when == "before":
+            told, whole = samples.given_squares(parameters, every, self._stepped)
+            self._tensors["before/sample/grad_squares"] = told
+            self._said["all_squares"] = whole
+        self._said |= {what: names for what, names in dtypes(every).items() if names}
+        for kind, values in samples.sample(every).items():
             self._tensors[f"{when}/sample/{kind}"] = values
         try:
-            weight, by = asked.weight, self._by(asked)
+            held, by = asked.held(optimizer), self._by(asked)
         except Unasked as error:
             self._passes.unknown.append(str(error))
             return
-        held = piece(weight, optimizer)
-        if held is None:
-            self._passes.unknown.append("the optimizer's state cannot be found")
-            return
         self._said["layout"] = "whole" if held.whole else "part"
+        if when == "after" and held.values and "exp_avg" not in held.values and GRADIENT not in held.values:
+            name = type(inner(optimizer)).__name__
+            self._passes.unknown.append(f"{name} keeps no mean of its gradients, and the engine has none for it")
         for kind, values in held.values.items():
-            self._tensors[f"{when}/head/{kind}"] = by.of_flat(values, held.start, shape_of(weight)[1])
+            self._tensors[f"{when}/head/{kind}"] = by.of_flat(values, held.start, shape_of(asked.weight)[1])
 
     @_guarded
     def _on_stepped(self, optimizer: Any, *_: Any) -> None:
-        asked = self._mine(optimizer)
-        if asked is None:
+        asked = self._asked
+        if asked is None or self._within is not optimizer:
             return
+        self._within = None
         if self.settings.watched(self._number):
             self._keep("after", asked, optimizer)
             self._write(asked)

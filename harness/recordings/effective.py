@@ -52,15 +52,18 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
     parts = recording.steps[number]
     first = parts[0].line
     found: dict[int | None, list[tuple[float, float]]] = {}
+    moves: dict[int | None, bool] = {}
     for name, state in states(recording, parts):
         group = next((p.group for p in recording.header.parameters if p.name == name), None)
         group = group if group is not None and group < len(first.groups) else None
         rule = _rule(first.groups[group or 0] if first.groups else {})
-        if bool(state.after.ne(state.before).any()):
+        moved = bool(state.after.ne(state.before).any())
+        moves[group] = moves.get(group, False) or moved
+        if moved and bool(state.second.any()):  # by Adam
             update = estimate(name, state, rule, count(parts, number))
             found.setdefault(group, []).append((update.learning_rate, update.weight_decay))
     return [
-        _told(number, i, configured, recording, found.get(i, []))
+        _told(number, i, configured, recording, found.get(i, []), moves.get(i))
         for i, configured in ((None, _shared(first.groups)), *enumerate(first.groups))
         if any(p.group == i for p in recording.header.parameters)
     ]
@@ -78,6 +81,7 @@ def _told(
     configured: dict[str, object],
     recording: Recording,
     found: Sequence[tuple[float, float]],
+    moved: bool | None,
 ) -> GroupRule:
     mine = [p for p in recording.header.parameters if p.group == index]
     rates, decays = [rate for rate, _ in found], [decay for _, decay in found]
@@ -86,7 +90,7 @@ def _told(
         group=index,
         parameters=len(mine),
         configured_rate=_number(configured.get("lr")),
-        rate=statistics.median(rates) if rates else (0.0 if mine else None),
+        rate=statistics.median(rates) if rates else (0.0 if moved is False else None),
         configured_decay=_number(configured.get("weight_decay")),
         decay=statistics.median(decays) if decays else None,
     )

@@ -29,8 +29,8 @@ MAX_TENSORS = 2**30
 MAX_RANKS = 1024
 INTEGERS = frozenset({"token/kind", "token/text", "token/position", "token/pass", "token/target", "count"})
 _NAME = re.compile(
-    r"(?:before|after)/(?:head/(?:param|exp_avg|exp_avg_sq)"
-    r"|sample/(?:param|exp_avg|exp_avg_sq|count|squares))"
+    r"(?:before|after)/(?:head/(?:param|exp_avg|exp_avg_sq|grad)"
+    r"|sample/(?:param|exp_avg|exp_avg_sq|count|squares|grad_squares))"
     r"|token/(?:delta|hidden|loss|length|kind|text|position|pass|target)"
 )
 
@@ -93,6 +93,12 @@ class Line(Strict):
     """Name of the matrix whose gradient tells the weights."""
     layout: Word = "unknown"
     """Whether the rank keeps the `whole` matrix, or a `part` of it."""
+    masters: Annotated[list[Word], Field(max_length=20)] = Field(default_factory=list)
+    """Dtypes of what the optimizer steps."""
+    moments: Annotated[list[Word], Field(max_length=20)] = Field(default_factory=list)
+    """Dtypes of Adam's first moments."""
+    all_squares: bool = True
+    """Whether the sums of squares are of every trained parameter."""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from harness.intent.intent import Group, Intent, Rule
 from harness.oracle import hypotheses, terms
 from harness.oracle.floor import MARGIN, TELL, Floor
 from harness.oracle.hypotheses import Fit
+from harness.oracle.local_basis import Layer
 from harness.oracle.observe import Betas, Moments, betas
 from harness.oracle.step import RightStep
-from harness.oracle.local_basis import Layer
 from harness.recordings import head_basis, placing, roles, unknowns
 from harness.recordings.head_basis import HeadBasis
 from harness.recordings.placing import Placed
-from harness.recordings.roles import Places
 from harness.recordings.reader import Header, OfRank, Recording
+from harness.recordings.roles import Places
 from lockstep_recorder.batch import CROSSING, PADDING, TOLD, TRAINED
 
 LEAST = 1e-6
@@ -281,8 +281,9 @@ def gradient(parts: Sequence[OfRank], beta1: float) -> Tensor:
 
 def _moved(tensors: Mapping[str, Tensor], beta1: float) -> Tensor | None:
     after = tensors.get("after/head/exp_avg")
-    if after is None:
-        return None
+    if after is None:  # no Adam: what it was given
+        given = tensors.get("before/head/grad")
+        return None if given is None else given.double()
     before = tensors.get("before/head/exp_avg")
     return (after.double() - (0.0 if before is None else beta1 * before.double())) / (1.0 - beta1)
 
@@ -294,10 +295,12 @@ def _norm(parts: Sequence[OfRank], beta2: float) -> tuple[float | None, float]:
     total, size = 0.0, 0.0
     for part in chosen:
         before, after = part.tensors.get("before/sample/squares"), part.tensors.get("after/sample/squares")
-        if before is None or after is None or len(before) != len(after):
+        if before is None or after is None or len(before) != len(after) or not part.line.all_squares:
             return None, 0.0
         total += float((after - beta2 * before).sum()) / (1.0 - beta2)
         size += float(after.sum()) / (1.0 - beta2)
+        given = part.tensors.get("before/sample/grad_squares")
+        total += 0.0 if given is None or len(given) != len(after) else float(given[after == 0.0].sum())
     if not total > 0:
         return None, 0.0
     return total**0.5, torch.finfo(torch.float32).eps * size / total / 2.0
