@@ -19,10 +19,12 @@ class Recording:
     def __init__(self, out: str) -> None:
         self.folder = Path(out)
         self.rank = 0
+        self.begun = False
+        """Whether anything is written of a step."""
 
     def begin(self, found: Found, optimizer: Any) -> None:
         """Before the first watched step: the folder, and what the model and the machine are."""
-        self.rank = about.rank()
+        self.rank, self.begun = about.rank(), True
         (self.folder / "tensors").mkdir(parents=True, exist_ok=True)
         path = self.folder / names.HEADER
         if self.rank == 0 and not path.exists():
@@ -36,7 +38,8 @@ class Recording:
     def ended(self, number: int, why: str) -> None:
         """Nothing is recorded from this step on; told if the disk allows it."""
         with contextlib.suppress(OSError):
-            store.append_line(self.folder / names.lines_file(self.rank), {"step": number, "ended": why})
+            rank = self.rank if self.begun else about.rank()
+            store.append_line(self.folder / names.lines_file(rank), {"step": number, "ended": why})
 
 
 def header(found: Found, optimizer: Any) -> dict[str, Any]:

@@ -31,11 +31,13 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
             return
         begun = time.perf_counter()
         self.learning = torch.is_grad_enabled()
+        self.inside = True
         try:
             with torch.no_grad():
                 method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  whatever it is, it is ours, and the training is the user's
             self.give_up(error)
+        self.inside = False
         self.seconds += time.perf_counter() - begun
 
     return call
@@ -44,16 +46,25 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
 class Watcher:
     """Watches the first language model that is trained in this process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_end: Callable[[Recording], None] | None = None) -> None:
+        """on_end: called once nothing more is written."""
         self.settings = settings
+        self._on_end = on_end
         self.ended = False
         self.learning = False
+        self.inside = False
+        """Whether one of the hooks is at work."""
         self.seconds = 0.0
         """Spent here since the last step."""
+        self.written: int | None = None
+        """The last step that was recorded."""
         self._handles: list[Any] = []
+        self._around_steps: list[Any] = []
         self._seen: set[int] = set()
         self._found: Found | None = None
         self._engine: Any = None
+        self._only: Any = None
+        """The optimizer whose steps count, if it was named."""
         self._recording = Recording(settings.out)
         self._number = 0
         self._forget()
@@ -69,25 +80,28 @@ class Watcher:
 
     def install(self) -> None:
         """Watch whatever is trained from now on."""
-        self._handles += [
-            register_module_forward_pre_hook(self._on_any_call),
+        self._handles.append(register_module_forward_pre_hook(self._on_any_call))
+        self._around_steps += [
             register_optimizer_step_pre_hook(self._on_step),
             register_optimizer_step_post_hook(self._on_stepped),
         ]
 
-    def attach(self, model: nn.Module) -> None:
-        """Watch this model. Raises ValueError if there is no language model in it."""
+    def attach(self, model: nn.Module, optimizer: Any = None) -> None:
+        """Watch this model, and the steps of this optimizer alone. Raises ValueError if it is no language model."""
         found = find(model)
         if found is None:
             raise ValueError(f"{type(model).__name__} has no output head that can be found")
+        self._only = optimizer
+        self._around(optimizer)
         self._attach(found)
 
     def give_up(self, error: Exception) -> None:
         """Record no more, and say why."""
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        self.end()
+        self.ended = True
         print(f"lockstep: the recording ends at step {self._number}: {why}", file=sys.stderr, flush=True)
         self._recording.ended(self._number, why)
+        self.end()
 
     def end(self) -> None:
         """Watch no more; what is written stays."""
@@ -95,7 +109,17 @@ class Watcher:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        # torch is going through the hooks of the step: one that is taken out now breaks those of others
+        # (torch/optim/optimizer.py, 2.13). It does nothing from here on.
+        if not self.inside:
+            for handle in self._around_steps:
+                handle.remove()
+            self._around_steps.clear()
+        self._found = self._only = None
         self._forget()
+        if self._on_end is not None:
+            on_end, self._on_end = self._on_end, None
+            on_end(self._recording)
 
     # Forward passes.
 
@@ -183,9 +207,9 @@ class Watcher:
 
     def _mine(self, optimizer: Any) -> Found | None:
         """The model that is watched, if this optimizer is the outermost that steps it."""
-        found = self._found
-        if found is None or self._engine is not None:
-            return found if optimizer is self._engine else None
+        found, only = self._found, self._only if self._engine is None else self._engine
+        if found is None or only is not None:
+            return found if optimizer is only else None
         ours = {id(p) for p in found.model.parameters()}
         return found if any(id(p) in ours for group in optimizer.param_groups for p in group["params"]) else None
 
@@ -256,16 +280,4 @@ class Watcher:
             "seconds": round(self.seconds, 6),
         }
         self._recording.step(self._number, said, tensors)
-
-
-def watch(model: nn.Module, *, out: str, steps: range | None = None, **settings: Any) -> Watcher:
-    """Watch the optimizer steps of a model from here on; `end()` of what comes back ends it.
-
-    out: folder of the recording. steps: those that are watched, the first three without it. Other settings are those
-    of `Settings`. Raises ValueError if there is no language model in `model`.
-    """
-    chosen = range(3) if steps is None else steps
-    watcher = Watcher(Settings(out=out, steps=tuple((n, n) for n in chosen), **settings))
-    watcher.install()
-    watcher.attach(model)
-    return watcher
+        self.written = self._number
