@@ -49,11 +49,15 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
         group = next((p.group for p in recording.header.parameters if p.name == name), None)
         group = group if group is not None and group < len(first.groups) else None
         rule = _rule(first.groups[group or 0] if first.groups else {})
-        if bool(state.after.ne(state.before).any()):
+        moved = bool(state.after.ne(state.before).any())
+        if moved and not bool(state.second.any()):
+            continue  # by a rule that keeps no second moment
+        found.setdefault(group, [])
+        if moved:
             update = estimate(name, state, rule, (number if first.count is None else first.count) + 1)
-            found.setdefault(group, []).append((update.learning_rate, update.weight_decay))
+            found[group].append((update.learning_rate, update.weight_decay))
     return [
-        _told(number, i, configured, recording, found.get(i, []))
+        _told(number, i, configured, recording, found.get(i))
         for i, configured in ((None, _shared(first.groups)), *enumerate(first.groups))
         if any(p.group == i for p in recording.header.parameters)
     ]
@@ -70,16 +74,17 @@ def _told(
     index: int | None,
     configured: dict[str, object],
     recording: Recording,
-    found: Sequence[tuple[float, float]],
+    found: Sequence[tuple[float, float]] | None,
 ) -> GroupRule:
+    """found: rates and decays of the samples that moved; None if there are no samples that tell."""
     mine = [p for p in recording.header.parameters if p.group == index]
-    rates, decays = [rate for rate, _ in found], [decay for _, decay in found]
+    rates, decays = [rate for rate, _ in found or ()], [decay for _, decay in found or ()]
     return GroupRule(
         step=step,
         group=index,
         parameters=len(mine),
         configured_rate=_number(configured.get("lr")),
-        rate=statistics.median(rates) if rates else (0.0 if mine else None),
+        rate=statistics.median(rates) if rates else (0.0 if mine and found is not None else None),
         configured_decay=_number(configured.get("weight_decay")),
         decay=statistics.median(decays) if decays else None,
     )
