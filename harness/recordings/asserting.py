@@ -90,7 +90,7 @@ def _by_step(findings: Sequence[Finding]) -> list[str]:
     """A line for each finding, or one for all steps that it is the same in."""
     found: dict[tuple[str, str], list[int]] = {}
     for finding in findings:
-        message = finding.message.removeprefix(f"step {finding.step}: ")
+        message = finding.message.removeprefix(f"step {finding.step}: ").replace(f" at step {finding.step}", "", 1)
         found.setdefault((finding.code, message), []).extend([] if message == finding.message else [finding.step or 0])
     return [f"{code}  {_steps(steps)}{message}" for (code, message), steps in found.items()]
 

@@ -120,7 +120,8 @@ def test_a_right_run_has_no_message() -> None:
 
 
 def test_a_message_joins_steps_and_is_short() -> None:
-    same = tuple(Finding("weights.scale", f"step {n}: too long", n) for n in range(3))
+    words = ("step 0: too long", "too long at step 1", "step 2: too long")
+    same = tuple(Finding("weights.scale", message, n) for n, message in enumerate(words))
     many = tuple(Finding("weights.mask", f"text {n} is not trained") for n in range(30))
     message = asserting.failure(told((*same, *many)), Path("x"), None)
     assert message is not None
