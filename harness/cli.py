@@ -23,6 +23,7 @@ from harness.commands import (
     record,
     report,
     run,
+    seal,
     stock,
     streams,
 )
@@ -41,6 +42,7 @@ app.command("explain")(explain.explain)
 app.command("compare")(compare.compare)
 app.command("judge")(judge.judge)
 app.command("record")(record.record)
+app.command("seal")(seal.seal)
 app.command("report")(report.report)
 app.command("bisect")(bisect.bisect)
 app.command("nightly")(nightly.nightly)

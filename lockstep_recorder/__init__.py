@@ -5,11 +5,14 @@ training, and takes part in no communication. An error in it ends the recording 
 training.
 
     from lockstep_recorder import watch
-    watch(model, out="DIR", steps=range(3))
+    with watch(model, optimizer, out="DIR"):
+        train()
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from lockstep_recorder.settings import Settings
@@ -17,13 +20,21 @@ from lockstep_recorder.settings import Settings
 if TYPE_CHECKING:
     from torch import nn
 
-    from lockstep_recorder.watcher import Watcher
+    from lockstep_recorder.by_code import Watch
 
 __all__ = ["Settings", "watch"]
 
 
-def watch(model: nn.Module, *, out: str, steps: range | None = None, **settings: Any) -> Watcher:
-    """See `lockstep_recorder.watcher.watch`; torch is imported only when it is called."""
-    from lockstep_recorder import watcher
+def watch(
+    model: nn.Module,
+    optimizer: Any = None,
+    *,
+    out: str | PathLike[str],
+    steps: Iterable[int] | None = None,
+    every: int | None = None,
+    keep_tokens: bool = False,
+) -> Watch:
+    """See `lockstep_recorder.by_code.watch`; torch is imported only when it is called."""
+    from lockstep_recorder import by_code
 
-    return watcher.watch(model, out=out, steps=steps, **settings)
+    return by_code.watch(model, optimizer, out=out, steps=steps, every=every, keep_tokens=keep_tokens)

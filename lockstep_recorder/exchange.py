@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lockstep_recorder.names import EXCHANGE
+
 PATIENCE = 20.0
 """Seconds that the other ranks' files are waited for."""
 
@@ -24,7 +26,7 @@ def united(folder: Path, step: int, rank: int, world: int, indices: Tensor) -> T
     mine: Tensor = torch.unique(indices.cpu())
     if world == 1:
         return mine
-    place = folder / "exchange"
+    place = folder / EXCHANGE
     place.mkdir(exist_ok=True)
     partial = place / f"{step:06d}-r{rank:02d}.partial"
     partial.write_bytes(mine.numpy().tobytes())

@@ -5,7 +5,11 @@ from __future__ import annotations
 SCHEMA = 1
 HEADER = "recording.json"
 END = "end.json"
-"""Written last, by who has started the training: the digest of every file."""
+"""Written last: the digest of every file."""
+RECORDER = "recorder"
+"""Folder of a recorded command that the recorder itself lies in: what entered the processes can be read there."""
+EXCHANGE = "exchange"
+"""Folder of what ranks must know of each other while they run."""
 
 
 def lines_file(rank: int) -> str:

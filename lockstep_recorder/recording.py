@@ -27,6 +27,11 @@ class Recording:
         self._process: int | None = None
         """Which has begun it: a fork of it is another training."""
 
+    @property
+    def begun(self) -> bool:
+        """Whether this process writes the rank's file."""
+        return self._process == os.getpid()
+
     def begin(self, found: Found, optimizer: Any) -> None:
         """Before the first watched step: the folder, and what the model and the machine are. Raises Taken."""
         self._claim()
@@ -47,7 +52,7 @@ class Recording:
 
     def _claim(self) -> None:
         """The rank's file, which one process writes alone. Raises Taken."""
-        if self._process == os.getpid():
+        if self.begun:
             return
         self.rank = about.rank()
         (self.folder / "tensors").mkdir(parents=True, exist_ok=True)

@@ -10,13 +10,17 @@ VARIABLE = "LOCKSTEP_RECORD"
 """Environment variable that hands the settings to every process of a command, as JSON."""
 
 
+FIRST = ((0, 2),)
+"""The steps that are watched if none are named, as `Settings.steps` has them."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What to record."""
 
     out: str
     """Folder of the recording."""
-    steps: tuple[tuple[int, int], ...] = ((0, 2),)
+    steps: tuple[tuple[int, int], ...] = FIRST
     """First and last optimizer step of each range that is watched, from 0."""
     every: int | None = None
     """Besides, every step that this number divides."""

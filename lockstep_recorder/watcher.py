@@ -48,14 +48,18 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
 class Watcher:
     """Watches the first language model that is trained in this process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_end: Callable[[Recording], None] | None = None) -> None:
+        """on_end: called once nothing more is written."""
         self.settings = settings
+        self._on_end = on_end
         self.ended = False
         self.learning = False
         self.inside = False
         """Whether one of the hooks is at work."""
         self.seconds = 0.0
         """Spent here since the last step."""
+        self.written: int | None = None
+        """The last step that was recorded."""
         self._handles: list[Any] = []
         self._search: Any = None
         """That of every module's call, until the model is found."""
@@ -63,6 +67,8 @@ class Watcher:
         self._seen: set[int] = set()
         self._asked: Asked | None = None
         self._engine: Any = None
+        self._only: Any = None
+        """The optimizer whose steps count, if it was named."""
         self._leader: Any = None
         """The optimizer whose steps are counted."""
         self._within: Any = None
@@ -102,19 +108,22 @@ class Watcher:
             register_optimizer_step_post_hook(self._on_stepped),
         ]
 
-    def attach(self, model: nn.Module) -> None:
-        """Watch this model. Raises ValueError if there is no language model in it."""
+    def attach(self, model: nn.Module, optimizer: Any = None) -> None:
+        """Watch this model, and the steps of this optimizer alone. Raises ValueError if it is no language model."""
         found = find(model)
         if found is None:
             raise ValueError(f"{type(model).__name__} has no output head that can be found")
-        self._attach(found)
+        self._only = optimizer
+        self._around(optimizer)
+        self._attach(model, found)
 
     def give_up(self, error: Exception) -> None:
         """Record no more, and say why."""
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        self.end()
+        self.ended = True
         print(f"lockstep: the recording ends at step {self._number}: {why}", file=sys.stderr, flush=True)
         self._recording.ended(self._number, why)
+        self.end()
 
     def end(self) -> None:
         """Watch no more; what is written stays."""
@@ -128,7 +137,11 @@ class Watcher:
             for handle in self._around_steps:
                 handle.remove()
             self._around_steps.clear()
+        self._asked = self._only = None
         self._forget()
+        if self._on_end is not None:
+            on_end, self._on_end = self._on_end, None
+            on_end(self._recording)
 
     # Forward passes.
 
@@ -142,18 +155,19 @@ class Watcher:
         found = find(module)
         if found is None:
             return
-        self._units |= flattened.units(module)
-        if self._search is not None:
-            self._search.remove()
-        self._attach(found)
-        if compiled.hidden(module, found):
-            self._is_compiled = True
-            self._handles.append(module.register_forward_pre_hook(self._on_compiled, with_kwargs=True))
+        self._attach(module, found)
+        if self._is_compiled:  # its own hooks come too late for this call
             self._again(batch.under_way(module))
-        elif module in (found.model, found.base):  # its own hooks come too late for this call
+        elif module in (found.model, found.base):
             self._passes.given = batch.under_way(module)
 
-    def _attach(self, found: Found) -> None:
+    def _attach(self, called: nn.Module, found: Found) -> None:
+        if self._search is not None:
+            self._search.remove()
+        self._units |= flattened.units(called)
+        self._is_compiled = compiled.hidden(called, found)
+        if self._is_compiled:
+            self._handles.append(called.register_forward_pre_hook(self._on_compiled, with_kwargs=True))
         self._asked = asked = Asked(found, self._units)
         for module in {id(m): m for m in (found.model, found.base)}.values():
             self._handles.append(module.register_forward_pre_hook(self._on_call, with_kwargs=True))
@@ -256,9 +270,9 @@ class Watcher:
 
     def _mine(self, optimizer: Any) -> Asked | None:
         """What is asked of the model that is watched, if this optimizer is the outermost that steps it."""
-        asked = self._asked
-        if asked is None or self._engine is not None:
-            return asked if optimizer is self._engine else None
+        asked, only = self._asked, self._only if self._engine is None else self._engine
+        if asked is None or only is not None:
+            return asked if optimizer is only else None
         if self._within is not None and self._within is not optimizer:
             return None
         ours = {id(p) for p in asked.found.model.parameters()}
@@ -386,16 +400,4 @@ class Watcher:
             "seconds": round(self.seconds, 6),
         }
         self._recording.step(self._number, said, tensors)
-
-
-def watch(model: nn.Module, *, out: str, steps: range | None = None, **settings: Any) -> Watcher:
-    """Watch the optimizer steps of a model from here on; `end()` of what comes back ends it.
-
-    out: folder of the recording. steps: those that are watched, the first three without it. Other settings are those
-    of `Settings`. Raises ValueError if there is no language model in `model`.
-    """
-    chosen = range(3) if steps is None else steps
-    watcher = Watcher(Settings(out=out, steps=tuple((n, n) for n in chosen), **settings))
-    watcher.install()
-    watcher.attach(model)
-    return watcher
+        self.written = self._number

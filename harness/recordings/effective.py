@@ -83,8 +83,9 @@ def _told(
     found: Sequence[tuple[float, float]],
     moved: bool | None,
 ) -> GroupRule:
+    """found: rates and decays of the samples that moved; None if there are no samples that tell."""
     mine = [p for p in recording.header.parameters if p.group == index]
-    rates, decays = [rate for rate, _ in found], [decay for _, decay in found]
+    rates, decays = [rate for rate, _ in found or ()], [decay for _, decay in found or ()]
     return GroupRule(
         step=step,
         group=index,

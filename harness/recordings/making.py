@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -13,14 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import lockstep_recorder
-from lockstep_recorder.names import END, SCHEMA
+from lockstep_recorder.names import RECORDER
+from lockstep_recorder.sealing import seal, tidy
 from lockstep_recorder.settings import VARIABLE, Settings
 
-RECORDER = "recorder"
-"""Folder of a recording that the recorder itself lies in: what enters a user's processes can be read there."""
 _SITE = "sitecustomize.py"
 
 
@@ -54,11 +51,9 @@ def make(command: Sequence[str], settings: Settings) -> Made:
             shutil.rmtree(out / RECORDER)
             raise BadCommand(f"{command[0]} cannot be started ({error.strerror}); check the command") from None
         status = running.wait()
-    shutil.rmtree(out / "exchange", ignore_errors=True)
-    for partial in out.rglob("*.partial"):
-        partial.unlink(missing_ok=True)
+    tidy(out)
     files = sorted(out.glob("steps-r*.jsonl"))
-    lines = [line for path in files for line in _lines(path)]
+    lines = [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
     made = Made(
         status=status,
         steps=tuple(sorted({line["step"] for line in lines if "ended" not in line})),
@@ -69,32 +64,6 @@ def make(command: Sequence[str], settings: Settings) -> Made:
     if made.steps:
         seal(out, status)
     return made
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """What a rank has told; a line that a full disk has cut off is taken out of the file."""
-    every = path.read_bytes().splitlines(keepends=True)
-    whole = [line for line in every if _is_json(line)]
-    if len(whole) < len(every):
-        path.write_bytes(b"".join(whole))
-    return [json.loads(line) for line in whole]
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return line.endswith(b"\n")
-
-
-def seal(out: Path, status: int) -> None:
-    """Write the digest of every file, last of all."""
-    names = sorted(p for p in out.rglob("*") if p.is_file() and RECORDER not in p.parts and p.name != END)
-    files = {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in names}
-    partial = out / f"{END}.partial"
-    partial.write_text(json.dumps({"schema": SCHEMA, "status": status, "files": files}, indent=1) + "\n")
-    partial.replace(out / END)
 
 
 def _prepare(out: Path) -> None:

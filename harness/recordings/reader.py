@@ -35,6 +35,8 @@ _NAME = re.compile(
 )
 
 T = TypeVar("T", bound=Strict)
+Seal = Mapping[str, str] | None
+"""Digests by file; None for a recording that is still written, and not by somebody else."""
 Size = Annotated[int, Field(ge=0, le=2**40)]
 Word = Annotated[str, Field(max_length=500)]
 
@@ -127,7 +129,15 @@ def is_recording(folder: Path) -> bool:
 
 def read(folder: Path) -> Recording:
     """Raises UnreadableTrace."""
-    sealed = _sealed(folder)
+    return _read(folder, _sealed(folder))
+
+
+def read_under_way(folder: Path, step: int) -> Recording:
+    """One step of a recording that this very training still writes, without a seal. Raises UnreadableTrace."""
+    return _read(folder, None, step)
+
+
+def _read(folder: Path, sealed: Seal, only: int | None = None) -> Recording:
     header = _parsed(folder, HEADER, Header, _bytes(folder, HEADER, sealed))
     if header.schema_ != SCHEMA or header.kind != "recording":
         raise UnreadableTrace(f"{folder} is a recording of schema {header.schema_}, this release reads {SCHEMA}")
@@ -137,14 +147,19 @@ def read(folder: Path) -> Recording:
         for line in _lines(folder, rank, sealed):
             if isinstance(line, str):
                 ended.append(line)
-            else:
+            elif only in (None, line.step):
                 found.setdefault(line.step, []).append(OfRank(line, _tensors(folder, line, rank, sealed)))
     steps = {step: tuple(parts) for step, parts in sorted(found.items()) if len(parts) == header.ranks}
     return Recording(header, steps, tuple(dict.fromkeys(ended)))
 
 
-def _sealed(folder: Path) -> Mapping[str, str]:
+def _sealed(folder: Path) -> Seal:
     """Digest of every file that the seal names. Raises UnreadableTrace."""
+    if not (folder / END).is_file():
+        why = "a rank is still training, was killed, or wrote to another disk"
+        raise UnreadableTrace(
+            f"{folder} was not sealed: {why}; if nothing comes any more, run `lockstep seal {folder}`"
+        )
     seal = strict(folder, END, read_bytes(folder, END, MAX_TEXT))
     files = seal.get("files") if isinstance(seal, dict) else None
     if not isinstance(files, dict) or not all(isinstance(v, str) for v in files.values()):
@@ -160,9 +175,9 @@ def strict(folder: Path, name: str, content: bytes) -> Any:
         raise UnreadableTrace(f"{folder / name}: {one_line(error)}; it was edited: record it again") from None
 
 
-def _bytes(folder: Path, name: str, sealed: Mapping[str, str], limit: int = MAX_TEXT) -> bytes:
+def _bytes(folder: Path, name: str, sealed: Seal, limit: int = MAX_TEXT) -> bytes:
     content = read_bytes(folder, name, limit)
-    if sealed.get(name) != hashlib.sha256(content).hexdigest():
+    if sealed is not None and sealed.get(name) != hashlib.sha256(content).hexdigest():
         raise UnreadableTrace(f"{folder / name} is not what was sealed: it was truncated or edited; record it again")
     return content
 
@@ -174,10 +189,10 @@ def _parsed(folder: Path, name: str, kind: type[T], content: bytes) -> T:
         raise UnreadableTrace(f"{folder / name}: {one_line(first_fault(error))}; record it again") from None
 
 
-def _lines(folder: Path, rank: int, sealed: Mapping[str, str]) -> list[Line | str]:
+def _lines(folder: Path, rank: int, sealed: Seal) -> list[Line | str]:
     """A rank's lines; of one that says why it is the last, the reason."""
     name = lines_file(rank)
-    if name not in sealed:
+    if sealed is not None and name not in sealed:
         return []
     result: list[Line | str] = []
     for content in _bytes(folder, name, sealed).splitlines():
@@ -192,7 +207,7 @@ def _lines(folder: Path, rank: int, sealed: Mapping[str, str]) -> list[Line | st
     return result
 
 
-def _tensors(folder: Path, line: Line, rank: int, sealed: Mapping[str, str]) -> Mapping[str, Tensor]:
+def _tensors(folder: Path, line: Line, rank: int, sealed: Seal) -> Mapping[str, Tensor]:
     name = tensors_file(line.step, rank)
     if odd := next((n for n in line.shapes if not _NAME.fullmatch(n)), None):
         raise UnreadableTrace(f"{folder / name} has a tensor {one_line(odd)}, which no recording has; record it again")

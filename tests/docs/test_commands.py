@@ -93,6 +93,9 @@ ELSEWHERE = {
     "lockstep record --every 200 --out DIR -- accelerate launch my_sft.py": (
         "tests/harness/recordings/test_making.py::test_every_other_step"
     ),
+    "lockstep seal DIR": (
+        "tests/lockstep_recorder/test_by_code.py::test_an_unsealed_recording_is_told_and_can_be_sealed"
+    ),
     "lockstep stock --framework openrlhf --dir DIR": STOCK,
     "lockstep stock --write docs/releases.md": STOCK,
     "make run": NEWEST,
