@@ -22,5 +22,5 @@ def test_places_are_all_over_a_piece_of_any_size(size: int) -> None:
 
 def test_a_parameter_of_more_entries_than_float32_can_count() -> None:
     big = nn.Parameter(torch.zeros(2**24 + 3))
-    kept = samples.sample([("big", big)], torch.optim.SGD([big], lr=0.1))
+    kept = samples.sample(samples.pieces([("big", big)], torch.optim.SGD([big], lr=0.1)))
     assert kept["count"].tolist() == [ENTRIES]
