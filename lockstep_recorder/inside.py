@@ -56,12 +56,14 @@ class Inside:
     def given(self, normed: Tensor) -> Tensor:
         """What went into the matrix [tokens, width], once the norm is called with `normed`. Raises NotInside."""
         found, self._given = self._given, None
-        flat = None if found is None else found.reshape(-1, found.shape[-1])
-        if flat is not None and len(flat) != normed.numel() // normed.shape[-1]:
-            self._why, flat = "the last layer deals its tokens out to experts", None
-        elif self._layer_output is None or not _same(self._layer_output, normed):
-            self._why, flat = "the last norm is not fed with what the last layer gives", None
-        if flat is None:
+        if found is None:
+            raise NotInside(self._why)
+        flat = found.reshape(-1, found.shape[-1])
+        if len(flat) != normed.numel() // normed.shape[-1]:
+            self._why = "the last layer deals its tokens out to experts"
+            raise NotInside(self._why)
+        if self._layer_output is None or not _same(self._layer_output, normed):
+            self._why = "the last norm is not fed with what the last layer gives"
             raise NotInside(self._why)
         self.module = self._called  # what is run again in the backward pass may end before it
         return flat

@@ -101,8 +101,9 @@ class Watcher:
 
     def install(self) -> None:
         """Watch whatever is trained from now on."""
-        self._search = register_module_forward_pre_hook(self._on_any_call)
-        self._handles.append(self._search)
+        if self._asked is None:
+            self._search = register_module_forward_pre_hook(self._on_any_call)
+            self._handles.append(self._search)
         self._around_steps += [
             register_optimizer_step_pre_hook(self._on_step),
             register_optimizer_step_post_hook(self._on_stepped),
