@@ -18,7 +18,20 @@ CLIPPED = f"every trained token of 4 micro-batches on 2 ranks weighs 0.7761/117{
 """DeepSpeed 0.19.8 clips at 1 where nothing is said."""
 COARSE = f"/117{MEAN}clipped 1.29, 1.28, 1."
 
-ON_TORCH = ("ddp", "fsdp1", "fsdp2", "fused", "foreach", "redundancy", "sgd", "momentum", "adafactor", "muon", "halves")
+ON_TORCH = (
+    "ddp",
+    "fsdp1",
+    "fsdp2",
+    "hsdp",
+    "fused",
+    "foreach",
+    "redundancy",
+    "sgd",
+    "momentum",
+    "adafactor",
+    "muon",
+    "halves",
+)
 MIXED = ("fsdp1+sgd", "fsdp1-flat+sgd", "fsdp2+sgd")
 FULL = ("zero0", "zero1", "zero2", "zero2-offload", "zero3-offload")
 SIXTEEN_BITS = ("zero0-bf16", "zero1-bf16", "zero1-bf16-sums", "zero2-bf16", "zero3-bf16")
@@ -64,3 +77,11 @@ def test_stages_of_zero(engine: str, environments: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("engine", SIXTEEN_BITS)
 def test_masters_of_sixteen_bits(engine: str, environments: Path, tmp_path: Path) -> None:
     assert COARSE in told(DEEPSPEED, engine, environments, tmp_path)
+
+
+@pytest.mark.exhaustive
+def test_no_moment_and_no_gradient_is_unknown(environments: Path, tmp_path: Path) -> None:
+    recorded(launched(interpreter(DEEPSPEED, environments), 2, 29651, LOOP, "zero2-sgd"), tmp_path)
+    done = judged(tmp_path)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "step 0's tokens: SGD keeps no mean of its gradients, and the engine has none for it" in done.stdout
