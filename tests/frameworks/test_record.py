@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from harness.environments import build
-from harness.environments.request import parse
+from tests.frameworks.recorded import hashed, interpreter, judged, launched, ran, recorded
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(1800)]
 
 HERE = Path(__file__).parent
-LOCKSTEP = str(Path(sys.executable).with_name("lockstep"))
 NARROW, WIDE = "64", "384"
 """Widths of models of 4 and 30 million parameters."""
-
-
-def interpreter(framework: str, environments: Path) -> str:
-    return str(build.ensure(parse(framework), environments, print).python)
-
-
-def ran(command: list[str], folder: Path) -> str:
-    folder.mkdir(exist_ok=True)
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "TORCH_EXTENSIONS_DIR": str(folder / "built")}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-def launched(python: str, ranks: int, port: int, *words: str) -> list[str]:
-    where = ["--nproc-per-node", str(ranks), "--master-port", str(port)]
-    return [python, "-m", "torch.distributed.run", *where, *words]
-
-
-def recorded(command: list[str], folder: Path) -> str:
-    return ran([LOCKSTEP, "record", "--out", "recording", "--", *command], folder)
-
-
-def judged(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [LOCKSTEP, "judge", str(folder / "recording")]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-
-
-def hashed(output: str) -> list[str]:
-    return [line for line in output.splitlines() if line.startswith("parameters ")]
 
 
 def test_a_stock_script_on_two_ranks(environments: Path, tmp_path: Path) -> None:
