@@ -51,14 +51,15 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
     """Every group of a step, in order."""
     parts = recording.steps[number]
     first = parts[0].line
-    found: dict[int | None, list[tuple[float, float]]] = {}
+    found: dict[int | None, list[tuple[float, float | None]]] = {}
     for name, state in states(recording, parts):
         group = next((p.group for p in recording.header.parameters if p.name == name), None)
         group = group if group is not None and group < len(first.groups) else None
         rule = _rule(first.groups[group or 0] if first.groups else {})
         if bool(state.after.ne(state.before).any()):
             update = estimate(name, state, rule, count(parts, number))
-            found.setdefault(group, []).append((update.learning_rate, update.weight_decay))
+            decay = update.weight_decay if bool(state.before.any()) else None  # zeros do not tell it
+            found.setdefault(group, []).append((update.learning_rate, decay))
     return [
         _told(number, i, configured, recording, found.get(i, []))
         for i, configured in ((None, _shared(first.groups)), *enumerate(first.groups))
@@ -77,10 +78,10 @@ def _told(
     index: int | None,
     configured: dict[str, object],
     recording: Recording,
-    found: Sequence[tuple[float, float]],
+    found: Sequence[tuple[float, float | None]],
 ) -> GroupRule:
     mine = [p for p in recording.header.parameters if p.group == index]
-    rates, decays = [rate for rate, _ in found], [decay for _, decay in found]
+    rates, decays = [rate for rate, _ in found], [decay for _, decay in found if decay is not None]
     return GroupRule(
         step=step,
         group=index,
