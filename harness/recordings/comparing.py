@@ -111,7 +111,9 @@ def _other_rows(number: int, one: Sequence[OfRank], other: Sequence[OfRank]) -> 
     if rows[0] == rows[1]:
         return None
     alone = [sum((rows[i] - rows[1 - i]).values()) for i in (0, 1)]
-    message = f"{alone[0]} of the {rows[0].total()} rows of A are not in B, and {alone[1]} of the {rows[1].total()} of B"
+    message = (
+        f"{alone[0]} of the {rows[0].total()} rows of A are not in B, and {alone[1]} of the {rows[1].total()} of B"
+    )
     return Difference(number, f"{message} not in A")
 
 
@@ -138,7 +140,9 @@ def _weights(step: _Step) -> tuple[list[Difference], float]:
     far = [row for row, distance in apart.items() if distance > allowed]
     if not far and step.weighed[0].right.targets == step.weighed[1].right.targets:
         return [], max(apart.values(), default=0.0)
-    return [Difference(step.number, _words(step, len({row[:3] for row in far}), len({row[:3] for row in apart}), allowed))], 0.0
+    return [
+        Difference(step.number, _words(step, len({row[:3] for row in far}), len({row[:3] for row in apart}), allowed))
+    ], 0.0
 
 
 def _by_row(parts: Sequence[OfRank], step: WeighedStep) -> dict[Text, list[float]]:
@@ -146,11 +150,11 @@ def _by_row(parts: Sequence[OfRank], step: WeighedStep) -> dict[Text, list[float
     hashes, tokens = _hashes(parts), step.tokens
     found: dict[Text, list[float]] = {}
     for i, every in enumerate(torch.split(tokens.text.argsort(stable=True), torch.bincount(tokens.text).tolist())):
-        every = every[~tokens.any_of(PADDING | CROSSING)[every]]
-        trained = step.trained[every]
+        own = every[~tokens.any_of(PADDING | CROSSING)[every]]
+        trained = step.trained[own]
         for which, chosen in ((True, trained), (False, ~trained)):
-            weights = tokens.weights[every[chosen]]
-            key = (hashes[i], len(every), int(trained.sum()), which)
+            weights = tokens.weights[own[chosen]]
+            key = (hashes[i], len(own), int(trained.sum()), which)
             found.setdefault(key, []).append(float(weights.mean()) if len(weights) else 0.0)
     return {key: sorted(values) for key, values in found.items()}
 
@@ -160,8 +164,7 @@ def _words(step: _Step, far: int, rows: int, allowed: float) -> str:
     low = [min(sizes) if (sizes := _sizes(one)) else 0.0 for one in step.weighed]
     high = [max(sizes) if (sizes := _sizes(one)) else 0.0 for one in step.weighed]
     said = " and ".join(
-        f"{letter} from {a:.4g} to {b:.4g} ({way})"
-        for letter, a, b, way in zip("AB", low, high, ways, strict=True)
+        f"{letter} from {a:.4g} to {b:.4g} ({way})" for letter, a, b, way in zip("AB", low, high, ways, strict=True)
     )
     return f"{far} of {rows} rows weigh otherwise: {said}; allowed {allowed:.1g} of the largest"
 

@@ -161,8 +161,6 @@ def count(parts: Sequence[OfRank], number: int) -> int:
     return (number if told is None else told) + 1
 
 
-
-
 _SAMPLES = (("before", "param"), ("after", "param"), ("after", "exp_avg"), ("after", "exp_avg_sq"))
 
 

@@ -9,8 +9,8 @@ import torch
 
 from harness.intent.intent import Intent, Mean
 from harness.intent.words import told as aggregation
-from harness.oracle import hypotheses
 from harness.judging.checks.weights import MASKS
+from harness.oracle import hypotheses
 from harness.recordings import effective, held, weighing
 from harness.recordings.effective import GroupRule
 from harness.recordings.facts import Fact, facts

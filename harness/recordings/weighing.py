@@ -14,15 +14,15 @@ from harness.intent.intent import Group, Intent, Rule
 from harness.oracle import hypotheses, terms
 from harness.oracle.floor import MARGIN, TELL, Floor
 from harness.oracle.hypotheses import Fit
+from harness.oracle.local_basis import Layer
 from harness.oracle.observe import Betas, Moments, betas
 from harness.oracle.step import RightStep
-from harness.oracle.local_basis import Layer
 from harness.recordings import head_basis, placing, roles, unknowns
 from harness.recordings.head_basis import HeadBasis
 from harness.recordings.placing import Placed
-from harness.recordings.roles import Places
 from harness.recordings.reader import Header, OfRank, Recording
-from lockstep_recorder.batch import CROSSING, EOS, PADDING, TOLD, TRAINED
+from harness.recordings.roles import Places
+from lockstep_recorder.batch import CROSSING, PADDING, TOLD, TRAINED
 
 LEAST = 1e-6
 """What is taken for the floor at least: float32, and sums of it in another order."""
@@ -128,7 +128,20 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
     coarse = _coarseness(placed, solved, floor)
     right = _right(number, recording.header, parts, solved.basis, placed, coarse)
     fit = hypotheses.explain(right, solved.weights, floor)
-    return WeighedStep(number, tokens, right, fit, floor, solved.norm, solved.residual, labels, trained, placed.behind, solved, followed)
+    return WeighedStep(
+        number,
+        tokens,
+        right,
+        fit,
+        floor,
+        solved.norm,
+        solved.residual,
+        labels,
+        trained,
+        placed.behind,
+        solved,
+        followed,
+    )
 
 
 _PER_TOKEN = ("delta", "hidden", "loss", "kind", "text", "pass")
@@ -251,7 +264,9 @@ def _basis(parts: Sequence[OfRank], consumed: Tensor) -> HeadBasis:
 
     layer = Layer(joined("delta").double(), joined("hidden").double())
     try:
-        return head_basis.build(layer, joined("loss"), unknowns.shared(layer, consumed, roles.groupings(_places(parts))))
+        return head_basis.build(
+            layer, joined("loss"), unknowns.shared(layer, consumed, roles.groupings(_places(parts)))
+        )
     except unknowns.TooMany as error:
         raise Unweighable(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""Right trainings of many set-ups, drawn from a seed: models, batches, precision, optimizers, as people combine them."""
+"""Right trainings of many set-ups, drawn from a seed: models, batches, precision and optimizers of all kinds."""
 
 from __future__ import annotations
 

@@ -85,9 +85,7 @@ def test_products_of_sums_are_sums_of_products(seed: int, columns: int, tokens: 
     column = torch.unique(drawn, return_inverse=True)[1]
     count = int(column.max()) + 1
     whole = torch.stack(
-        [
-            torch.cat([layer.explained((column == i).double()).reshape(-1) for layer in layers]) for i in range(count)
-        ]
+        [torch.cat([layer.explained((column == i).double()).reshape(-1) for layer in layers]) for i in range(count)]
     )
     torch.testing.assert_close(local_basis._gram_of_sums(layers, column, count), whole @ whole.T)
 
