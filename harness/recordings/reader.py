@@ -195,7 +195,7 @@ def _finite(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> Mapping[s
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise UnreadableTrace(f"{folder / name}: {key} holds a NaN or an infinity, so that nothing can be weighed")
-        if len(tensor) and float(tensor.abs().max()) > LARGEST:
+        if tensor.numel() and float(tensor.abs().max()) > LARGEST:
             raise UnreadableTrace(f"{folder / name}: {key} holds a number above {LARGEST:g}; record it again")
         if key.endswith(("sample/exp_avg_sq", "sample/squares", "sample/count")) and bool((tensor < 0).any()):
             raise UnreadableTrace(f"{folder / name}: {key} holds a number below 0; record it again")
