@@ -29,7 +29,7 @@ def compare(
     """Compare traces. Two: inputs, gradients, parameters, and the step where they part. More: who agrees with whom.
     Two recordings of `lockstep record`: rows, what they weigh, the update rule, and the step where they part.
 
-    Exit status: 0 the same within rounding, 1 different, 2 wrong usage, 3 a trace cannot be read, or a step not weighed.
+    Exit status: 0 the same within rounding, 1 different, 2 wrong usage, 3 something cannot be read or weighed.
     """
     if len(folders) < 2:
         raise Stop("one trace alone cannot be compared; give two or more (`lockstep compare --help`)")

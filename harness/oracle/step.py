@@ -49,8 +49,8 @@ class RightStep:
     terms: Terms
     """What the loss has beside its tokens."""
     coarseness: Tensor | None = None
-    """float64 [columns], 1 or more: by how much less each column's weight is known than a token's, as where it is the sum
-    of a whole sequence's. None: all are known alike."""
+    """float64 [columns], 1 or more: by how much less each column's weight is known than a token's, as where it is
+    the sum of a whole sequence's. None: all are known alike."""
 
     @cached_property
     def targets(self) -> int:

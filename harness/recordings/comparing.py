@@ -150,11 +150,11 @@ def _by_row(parts: Sequence[OfRank], step: WeighedStep) -> dict[Text, list[float
     hashes, tokens = _hashes(parts), step.tokens
     found: dict[Text, list[float]] = {}
     for i, every in enumerate(torch.split(tokens.text.argsort(stable=True), torch.bincount(tokens.text).tolist())):
-        every = every[~tokens.any_of(PADDING | CROSSING)[every]]
-        trained = step.trained[every]
+        own = every[~tokens.any_of(PADDING | CROSSING)[every]]
+        trained = step.trained[own]
         for which, chosen in ((True, trained), (False, ~trained)):
-            weights = tokens.weights[every[chosen]]
-            key = (hashes[i], len(every), int(trained.sum()), which)
+            weights = tokens.weights[own[chosen]]
+            key = (hashes[i], len(own), int(trained.sum()), which)
             found.setdefault(key, []).append(float(weights.mean()) if len(weights) else 0.0)
     return {key: sorted(values) for key, values in found.items()}
 

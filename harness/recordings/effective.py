@@ -51,7 +51,7 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
     """Every group of a step, in order."""
     parts = recording.steps[number]
     first = parts[0].line
-    found: dict[int | None, list[tuple[float, float]]] = {}
+    found: dict[int | None, list[tuple[float, float | None]]] = {}
     moves: dict[int | None, bool] = {}
     for name, state in states(recording, parts):
         group = next((p.group for p in recording.header.parameters if p.name == name), None)
@@ -61,7 +61,8 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
         moves[group] = moves.get(group, False) or moved
         if moved and bool(state.second.any()):  # by Adam
             update = estimate(name, state, rule, count(parts, number))
-            found.setdefault(group, []).append((update.learning_rate, update.weight_decay))
+            decay = update.weight_decay if bool(state.before.any()) else None  # zeros do not tell it
+            found.setdefault(group, []).append((update.learning_rate, decay))
     return [
         _told(number, i, configured, recording, found.get(i, []), moves.get(i))
         for i, configured in ((None, _shared(first.groups)), *enumerate(first.groups))
@@ -80,12 +81,12 @@ def _told(
     index: int | None,
     configured: dict[str, object],
     recording: Recording,
-    found: Sequence[tuple[float, float]],
+    found: Sequence[tuple[float, float | None]],
     moved: bool | None,
 ) -> GroupRule:
-    """found: rates and decays of the samples that moved; None if there are no samples that tell."""
+    """found: rates and decays of the samples that moved by Adam. moved: whether any did; None without samples."""
     mine = [p for p in recording.header.parameters if p.group == index]
-    rates, decays = [rate for rate, _ in found or ()], [decay for _, decay in found or ()]
+    rates, decays = [rate for rate, _ in found], [decay for _, decay in found if decay is not None]
     return GroupRule(
         step=step,
         group=index,

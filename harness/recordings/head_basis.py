@@ -17,6 +17,9 @@ from harness.oracle.recorded_basis import norms_of_ranks
 ALIKE = 1.0 - 1e-5
 """Cosine of two tokens' gradients from which on nothing tells them apart: one prefix that stands there twice."""
 
+GAUSSIAN = 3.0
+"""Fourth moment of normal numbers over their squared variance."""
+
 
 @dataclass(frozen=True)
 class HeadBasis:
@@ -78,12 +81,21 @@ class HeadBasis:
         return local_basis.MARGIN * self.noise(left) / self.own_lengths * self.counts
 
     def noise(self, left: Tensor) -> float:
-        """Standard deviation of an entry of a gradient, from what is left of it: over the equations that there are more
-        than unknowns. Infinite where there are not."""
+        """Standard deviation of an entry of a gradient, from what is left of it. Infinite where there are no more
+        equations than unknowns.
+
+        Roundings go with the size of an entry, so that few entries may have most of it: as many as normal numbers
+        would have such a fourth moment with.
+        """
         layer = self.local.layers[0]
         rows, columns = (int((factor != 0).any(0).sum()) for factor in (layer.deltas, layer.inputs))
         more = rows * columns - len(self.counts)
-        return float(left.norm()) / more**0.5 if more > 0 else inf
+        squares = left.square()
+        size = float(squares.sum())
+        if more <= 0 or not size:
+            return 0.0 if more > 0 else inf
+        taking_part = GAUSSIAN * size**2 / float(squares.square().sum())
+        return float((size / min(more, taking_part)) ** 0.5)
 
     def _head(self, weights: Tensor) -> Tensor:
         return self.local.layers[0].explained(weights[self.local.column])

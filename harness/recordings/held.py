@@ -188,8 +188,8 @@ def _dtype(step: WeighedStep, intent: Intent) -> list[Finding]:
         return []
     coarse = step.residual <= ROUNDING
     message = (
-        f"the head's gradient at step {step.number} carries rounding of {step.residual:.2g} (relative), expected at most"
-        f" {FINE:g} in fp32"
+        f"the head's gradient at step {step.number} carries rounding of {step.residual:.2g} (relative), expected at"
+        f" most {FINE:g} in fp32"
         if coarse
         else f"{step.residual:.3g} of the head's gradient at step {step.number} cannot come from the batch's own tokens"
         f" (allowed {FINE:g} in fp32)"
@@ -209,14 +209,13 @@ def _open(
         (True, "the token ids, which are not held against any; nor are numbers that a log reported"),
         (
             not all(step.labels for step in steps) and intent.trained != "everything",
-            "which tokens should be trained, since the model was given no labels: those that were are taken to be right",
+            "which tokens should be trained, for the model was given no labels: those that were are taken to be right",
         ),
         (bool(intent.auxiliary), "the weight of the load-balancing loss, of which the head's gradient has nothing"),
         (bool(coarse), f"rates and decay of parameters in {', '.join(sorted(coarse))}, whose rounding hides them"),
         (
             left_out > 0 and not coarse,
-            f"rate and decay of {left_out} of {len(recording.header.parameters)} tensors: their samples did not move, or"
-            " are alike",
+            f"rate and decay of {left_out} tensors, whose samples did not move or are alike",
         ),
         (not all(bool(evidence.tokens.told.all()) for evidence in every), questions.OPEN[questions.TOKENS]),
         (not multiple, questions.OPEN[questions.NORM]),

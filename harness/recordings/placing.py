@@ -20,7 +20,7 @@ class Placed:
     conversations: tuple[Conversation, ...]
     slots: tuple[Slot, ...]
     behind: tuple[bool, ...]
-    """Whether each slot is behind its text: padding, or the first token of the next text. Nobody wants those trained."""
+    """Whether each slot is behind its text: padding, or the next text's first token. Nobody wants those trained."""
 
 
 def place(places: Places, column: Tensor, trained: Tensor, heavy: Tensor) -> Placed:

@@ -26,6 +26,8 @@ MAX_TEXT = 64 * 2**20
 """Bytes of a text file."""
 MAX_TENSORS = 2**30
 """Bytes of a file of tensors. A step of 4,096 tokens has 17 million."""
+LARGEST = 1e30
+"""Nothing that is trained holds a larger number, and its squares can be squared."""
 MAX_RANKS = 1024
 INTEGERS = frozenset({"token/kind", "token/text", "token/position", "token/pass", "token/target", "count"})
 _NAME = re.compile(
@@ -226,4 +228,8 @@ def _finite(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> Mapping[s
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise UnreadableTrace(f"{folder / name}: {key} holds a NaN or an infinity, so that nothing can be weighed")
+        if tensor.numel() and float(tensor.abs().max()) > LARGEST:
+            raise UnreadableTrace(f"{folder / name}: {key} holds a number above {LARGEST:g}; record it again")
+        if key.endswith(("sample/exp_avg_sq", "sample/squares", "sample/count")) and bool((tensor < 0).any()):
+            raise UnreadableTrace(f"{folder / name}: {key} holds a number below 0; record it again")
     return tensors

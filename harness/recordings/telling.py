@@ -142,7 +142,8 @@ def _wrong(step: WeighedStep) -> list[Finding]:
     if h.dropped:
         message = f"step {step.number}: {_places(step)} never reached the optimizer"
         findings.append(Finding("weights.dropped-micro-batches", message, step.number, observed=0.0))
-    if h.scale.name not in (hypotheses.UNNAMED, "1", *hypotheses.DIVISORS):
+    known = h.scale.name not in (hypotheses.UNNAMED, "1", *hypotheses.DIVISORS)
+    if known and weighing.limit(step) is None:
         message = f"step {step.number}: the gradient is {h.scale.factor:.6g} times what it should be: {h.scale.name}"
         findings.append(Finding("weights.scale", message, step.number, observed=h.scale.factor, expected=1.0))
     if h.mask != hypotheses.INTENDED and step.labels:

@@ -12,7 +12,8 @@ from harness.oracle.local_basis import Layer
 from harness.recordings.head_basis import ALIKE
 
 MOST = 4096
-"""Unknowns of a step. So many take half a minute of a core and 1 GB; time grows with their cube."""
+"""Unknowns of a step: their Gram matrix, its vectors and its inverse take 0.1 GB each, and time grows with their cube.
+Beyond, 60,000 tokens of 119 texts with 595 unknowns took 62 s and 1.5 GB; 120,000 tokens 75 s and 2.7 GB."""
 TOKENS = 2**17
 """Of a step on all ranks: their factors take 1 GB as float64."""
 ROUNDS = 3

@@ -35,6 +35,8 @@ UNEXPLAINED = 0.05
 """Share of the head's gradient that tokens may leave unexplained: bfloat16 leaves some thousandths."""
 CHOSEN = 1e-3
 """Relative distance of a gradient's length to a number of two digits from which on it is that number."""
+SURELY = 1e-5
+"""The same where the factor is one that trainers are known to get wrong: clipping may come near such a one."""
 BETA1, BETA2 = 0.9, 0.999
 SAME_BETA = 1e-4
 """Distance up to which the betas that float32 moments follow are the configured ones."""
@@ -178,8 +180,9 @@ def limit(step: WeighedStep) -> float | None:
     if h.limit is not None:
         return h.limit
     chosen = float(f"{step.norm:.2g}")
-    clipped = h.scale.name == hypotheses.UNNAMED and h.scale.factor < 1.0
-    return chosen if clipped and abs(step.norm / chosen - 1.0) <= CHOSEN else None
+    near = CHOSEN if h.scale.name == hypotheses.UNNAMED else SURELY
+    clipped = h.scale.factor < 1.0 and abs(step.norm / chosen - 1.0) <= near if chosen else False
+    return chosen if clipped else None
 
 
 def _solved(parts: Sequence[OfRank], followed: tuple[float, float]) -> Solved:
@@ -247,14 +250,16 @@ def _right(
 
 
 def _coarseness(placed: Placed, solved: Solved, floor: Floor) -> Tensor:
-    """Of each column: a sum of many weights is compared as one of them is, and by its own uncertainty."""
+    """Of each column: a sum of many weights is compared as one of them is, and by its own uncertainty. Roundings of the
+    gradients of other tokens, which are relative to their length, come in by as much as a column is like those."""
     column = torch.tensor([slot.column for slot in placed.slots])
     many = len(solved.basis.local.column) > unknowns.MOST
     counts = torch.bincount(column, minlength=len(solved.weights)).double().clamp_min(1.0)
     each = counts if many else torch.ones_like(counts)
     allowed = floor.tolerance("token") * float((solved.weights / each).abs().max())
     uncertain = solved.basis.uncertainty(solved.left) / each
-    return each * (uncertain / allowed).clamp(1.0, 1e12)
+    alike = solved.basis.local.lengths / solved.basis.local.own_lengths
+    return each * torch.maximum(uncertain / allowed, alike).clamp(1.0, 1e12)
 
 
 def _basis(parts: Sequence[OfRank], consumed: Tensor) -> HeadBasis:

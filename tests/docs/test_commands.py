@@ -86,6 +86,7 @@ ELSEWHERE = {
     "lockstep judge DIR --like sft-ragged-decay": f"{JUDGE}::test_a_run_is_held_against_another_scenario",
     "lockstep judge DIR --intent wanted.json": f"{JUDGE}::test_a_trace_is_held_against_a_file",
     "lockstep judge DIR --describe": f"{JUDGE}::test_a_trace_is_described",
+    "lockstep compare DIR DIR": "tests/harness/recordings/test_comparing.py::test_a_recording_and_itself",
     "lockstep record --out DIR -- torchrun --nproc-per-node 2 train.py": f"{RECORD}::test_a_stock_script_on_two_ranks",
     "lockstep record --out DIR -- torchrun --nproc-per-node 2 train.py --anything": (
         f"{RECORD}::test_a_stock_script_on_two_ranks"

@@ -64,9 +64,7 @@ def test_another_rate_from_the_second_step_on(right: Path, tmp_path: Path, capsy
 def test_other_data(right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, said = compared(capsys, right, recorded(tmp_path, seed=2))
     assert status == 1
-    assert (
-        "inputs: the global batch of step 0 is not the same: 8 of the 8 rows of A are not in B, and 8 of the 8" in said
-    )
+    assert "inputs: the global batch of step 0 is not the same: 8 of the 8 rows of A are not in B" in said
 
 
 def test_the_same_rows_elsewhere(right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
