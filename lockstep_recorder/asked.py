@@ -39,6 +39,11 @@ class Asked:
             raise self._unasked(error) from None
 
     @property
+    def flat(self) -> bool:
+        """Whether parameters are cut out of flat ones, by FSDP's first kind."""
+        return bool(self._units)
+
+    @property
     def waits(self) -> bool:
         """Whether it can be asked at the optimizer's step only. Rows of a tied head whose tokens are in an input of any
         rank are left out, for their gradient is the input's as well."""

@@ -14,6 +14,8 @@ from torch import nn
 
 from lockstep_recorder.model import Found, find
 
+IN_PLACE = "the model is compiled in place, so that its calls are not seen: torch.compile(model) shows them"
+
 
 def hidden(called: nn.Module, found: Found) -> bool:
     """Whether what feeds the head lies inside of what is compiled."""

@@ -43,7 +43,7 @@ def sample(found: Iterable[Piece | None]) -> dict[str, Tensor]:
     }
     result["count"] = torch.tensor([len(at) for at in places], dtype=torch.int64)
     second = [held.values.get("exp_avg_sq") for held in pieces]
-    result["squares"] = _numbers([None if v is None else float(v.double().sum()) for v in second])
+    result["squares"] = _numbers([None if v is None else float(v.sum(dtype=torch.float64)) for v in second])
     return result
 
 
