@@ -45,6 +45,8 @@ def facts(recording: Recording, steps: Sequence[WeighedStep]) -> list[Fact]:
         Fact("ranks", (header.ranks,), _values(_stepping(parts) for parts in every)),
         Fact("trained tokens", _values(_labelled(step) for step in steps), _values(map(_heavy, steps))),
         Fact("dtype of parameters", (), tuple(header.dtypes)),
+        Fact("dtype of masters", (), _values(name for parts in every for part in parts for name in part.line.masters)),
+        Fact("dtype of moments", (), _values(name for parts in every for part in parts for name in part.line.moments)),
     ]
 
 

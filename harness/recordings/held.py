@@ -91,7 +91,11 @@ def hold(recording: Recording, steps: Sequence[WeighedStep], intent: Intent) -> 
     found = [_followed(recording, step) for step in steps]
     used = followed_rule(intent.rule, found, _floor(steps[0]))
     every = [_evidence(recording, step, intent, followed, used) for step, followed in zip(steps, found, strict=True)]
-    findings = [f for step in steps for f in (*_batches(recording, step.number, intent), *_dtype(step, intent))]
+    findings = [
+        f
+        for step in steps
+        for f in (*_batches(recording, step.number, intent), *_dtype(step, intent, recording.asked(step.number)))
+    ]
     findings += [f for evidence in every for check in CHECKS for f in check(evidence)]
     return Held(tuple(findings), tuple(_open(recording, steps, every, intent)))
 
@@ -182,16 +186,16 @@ def _batches(recording: Recording, number: int, intent: Intent) -> list[Finding]
     return []
 
 
-def _dtype(step: WeighedStep, intent: Intent) -> list[Finding]:
+def _dtype(step: WeighedStep, intent: Intent, asked: str) -> list[Finding]:
     """`numerics.dtype` or `weights.residual`, of what float32 does not leave; more than UNEXPLAINED is found anyway."""
     if intent.precision != "fp32" or not FINE < step.residual <= UNEXPLAINED:
         return []
     coarse = step.residual <= ROUNDING
     message = (
-        f"the head's gradient at step {step.number} carries rounding of {step.residual:.2g} (relative), expected at"
+        f"the gradient of {asked} at step {step.number} carries rounding of {step.residual:.2g} (relative), expected at"
         f" most {FINE:g} in fp32"
         if coarse
-        else f"{step.residual:.3g} of the head's gradient at step {step.number} cannot come from the batch's own tokens"
+        else f"{step.residual:.3g} of the gradient of {asked} at step {step.number} cannot come from the batch's own tokens"
         f" (allowed {FINE:g} in fp32)"
     )
     code = "numerics.dtype" if coarse else "weights.residual"

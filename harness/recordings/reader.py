@@ -123,6 +123,12 @@ class Recording:
     ended: tuple[str, ...]
     """Why ranks recorded no more."""
 
+    def asked(self, number: int) -> str:
+        """Whose gradient tells the weights in a step, in words."""
+        name = self.steps[number][0].line.asked
+        shape = next((p.shape for p in self.header.parameters if p.name == name), None)
+        return "the head" if shape is None or shape == [self.header.vocabulary, self.header.width] else name
+
 
 def is_recording(folder: Path) -> bool:
     """Whether a folder holds one, whole or not."""

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.exhaustive, pytest.mark.timeou
 
 HERE = Path(__file__).parent
 MEANS = ": a mean over the micro-batches, each averaged by itself"
-STALE = "of the head's gradient: the gradient of the step before is still in it"
+STALE = "of the gradient of the head: the gradient of the step before is still in it"
 SCALED = "the gradient is 4 times what it should be: gradient_accumulation_steps"
 
 
