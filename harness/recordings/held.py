@@ -195,8 +195,8 @@ def _dtype(step: WeighedStep, intent: Intent, asked: str) -> list[Finding]:
         f"the gradient of {asked} at step {step.number} carries rounding of {step.residual:.2g} (relative), expected at"
         f" most {FINE:g} in fp32"
         if coarse
-        else f"{step.residual:.3g} of the gradient of {asked} at step {step.number} cannot come from the batch's own tokens"
-        f" (allowed {FINE:g} in fp32)"
+        else f"{step.residual:.3g} of the gradient of {asked} at step {step.number} cannot come from the batch's own"
+        f" tokens (allowed {FINE:g} in fp32)"
     )
     code = "numerics.dtype" if coarse else "weights.residual"
     return [Finding(code, message, step.number, observed=step.residual, expected=0.0, tolerance=FINE)]

@@ -173,7 +173,8 @@ def _residual(recording: Recording, step: WeighedStep) -> Finding:
     why = ": the gradient of the step before is still in it" if stale else ""
     return Finding(
         "weights.residual",
-        f"step {step.number}: the tokens do not explain {step.residual:.1%} of the gradient of {recording.asked(step.number)}{why}",
+        f"step {step.number}: the tokens do not explain {step.residual:.1%} of the gradient of"
+        f" {recording.asked(step.number)}{why}",
         step.number,
         observed=step.residual,
         expected=0.0,
