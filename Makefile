@@ -34,7 +34,7 @@ help:
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make bench      how long the parts take"
 	@echo "make pictures   those of the docs, from the pages of a run: make pictures RUN=DIR"
-	@echo "make gpu-check  the frameworks that a CUDA machine allows, on CUDA; verdict in .runs/gpu"
+	@echo "make gpu-check  the frameworks that a CUDA machine allows, on CUDA; verdict in .runs/gpu; a recorded training as well"
 	@echo "make clean      remove caches, runs and environments"
 
 setup: $(STAMP)
@@ -93,12 +93,17 @@ bench: setup
 pictures: setup
 	$(BIN)/python -m tests.pictures $(RUN)
 
-# One rank a device, two at most. Nothing is emulated: without a CUDA device there is nothing to check.
+# One rank a device, two at most; and a training of a billion parameters on all of them, whose steps 2 and 3 are recorded.
+# Nothing is emulated: without a CUDA device there is nothing to check.
 gpu-check: setup
 	@devices=$$($(or $(GPU_PYTHON),$(BIN)/python) -c 'import torch; print(torch.cuda.device_count())'); \
 	if [ "$$devices" -eq 0 ]; then echo "lockstep: no CUDA device here; run make gpu-check where there is one"; exit 2; fi; \
 	$(BIN)/lockstep run --device cuda --ranks $$((devices > 2 ? 2 : devices)) --jobs 1 \
-	    --out .runs/gpu $(foreach name,$(GPU_FRAMEWORKS),--framework $(name)$(if $(GPU_PYTHON),@$(GPU_PYTHON)))
+	    --out .runs/gpu $(foreach name,$(GPU_FRAMEWORKS),--framework $(name)$(if $(GPU_PYTHON),@$(GPU_PYTHON))); \
+	status=$$?; rm -rf .runs/gpu-recording; \
+	PYTHONPATH=$(CURDIR) $(BIN)/lockstep record --steps 2-3 --out .runs/gpu-recording -- \
+	    $(or $(GPU_PYTHON),$(BIN)/python) -m torch.distributed.run --standalone --nproc-per-node $$devices \
+	    -m harness.trial.fsdp2 && $(BIN)/lockstep judge .runs/gpu-recording && exit $$status
 
 clean:
 	rm -rf $(VENV) .envs .runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
