@@ -25,8 +25,8 @@ class Passes:
     """What is gathered between two optimizer steps."""
 
     def __init__(self, keep_tokens: bool) -> None:
-        self.given: dict[str, Any] | None = None
-        """Arguments of the call that is under way."""
+        self.given: list[dict[str, Any]] = []
+        """Arguments of the calls that are under way, the outermost first."""
         self.number = 0
         """Passes so far."""
         self.texts: list[list[str]] = []
@@ -45,15 +45,17 @@ class Passes:
         """Whether there are hidden states that the head was not asked about."""
         return bool(self._waiting)
 
-    def take(self, ends: tuple[int, ...], states: States, given: dict[str, Any]) -> None:
-        """States of all tokens of a pass, [tokens, width] each, and the arguments of the model's call. Raises TooMany.
+    def take(self, ends: tuple[int, ...], states: States) -> None:
+        """States of all tokens of a pass that is under way, [tokens, width] each. Raises TooMany.
 
         ends: ids of the tokens that end a text.
         """
-        tokens = batch.tokens(given, ends)
-        if tokens is None:
+        told = [given for given in self.given if batch.tokens(given, ends) is not None]
+        # The outermost call is the one that tells: what it hands on may lack the labels. But it may pack or pad.
+        given = next((one for one in told if one["input_ids"].numel() == len(states.hidden)), None)
+        if not told:
             self.unknown.append("the model was given no token ids")
-        elif len(states.hidden) != given["input_ids"].numel():
+        elif given is None or (tokens := batch.tokens(given, ends)) is None:
             self.unknown.append("the hidden states are not those of the token ids, one for each")
         else:
             self._size += len(tokens.target)

@@ -143,10 +143,11 @@ class Watcher:
         if found is None:
             return
         self._attach(module, found)
-        if self._is_compiled:  # its own hooks come too late for this call
-            self._again(batch.under_way(module))
-        elif module in (found.model, found.base):
-            self._kept.passes.given = batch.under_way(module)
+        given = batch.under_way(module)  # its own hooks come too late for this call
+        if self._is_compiled:
+            self._again(given)
+        elif given is not None:
+            self._kept.passes.given.append(given)
 
     def _attach(self, called: nn.Module, found: Found) -> None:
         if self._search is not None:
@@ -155,7 +156,7 @@ class Watcher:
         if self._is_compiled:
             self._handles.append(called.register_forward_pre_hook(self._on_compiled, with_kwargs=True))
         self._asked = asked = Asked(found, flattened.units(called))
-        for module in {id(m): m for m in (found.model, found.base)}.values():
+        for module in {id(m): m for m in (called, found.model, found.base)}.values():
             self._handles.append(module.register_forward_pre_hook(self._on_call, with_kwargs=True))
         if asked.inside is not None and asked.inside.layer is not None:
             self._handles += [m.register_forward_hook(self._on_inside) for m in asked.inside.candidates]
@@ -166,11 +167,10 @@ class Watcher:
 
     @_guarded
     def _on_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """The outermost call is the one that tells: what it hands on may lack the labels."""
         if self._is_compiled and not self._again_now:
             return
-        if module.training and self.learning and self._kept.passes.given is None:
-            self._kept.passes.given = batch.received(module, args, kwargs)
+        if module.training and self.learning:
+            self._kept.passes.given.append(batch.received(module, args, kwargs))
 
     @_guarded
     def _on_compiled(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -186,9 +186,9 @@ class Watcher:
         elif (why := compiled.why_not(self._asked.found)) is not None:
             self._kept.passes.skip(why)
         else:
-            self._again_now, self._kept.passes.given = True, None
+            self._again_now, self._kept.passes.given = True, []
             compiled.once_more(self._asked.found, given)
-            self._again_now, self._kept.passes.given = False, None
+            self._again_now, self._kept.passes.given = False, []
 
     @_guarded
     def _on_inside(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -214,13 +214,13 @@ class Watcher:
 
     def _passed(self, into_norm: Tensor | None, hidden: Tensor) -> None:
         """A forward pass has come to its last hidden states [..., width]."""
-        given, self._kept.passes.given = self._kept.passes.given, None
-        if given is None or self._asked is None or not self.settings.watched(self._number):  # None: not the model's own
-            return
-        try:
-            self._kept.passes.take(self._asked.found.ends, self._asked.states(into_norm, hidden), given)
-        except Unasked as error:
-            self._kept.passes.skip(str(error))
+        passes, asked = self._kept.passes, self._asked
+        if asked is not None and passes.given and self.settings.watched(self._number):  # else none of the model's own
+            try:
+                passes.take(asked.found.ends, asked.states(into_norm, hidden))
+            except Unasked as error:
+                passes.skip(str(error))
+        passes.given = []
         self._look()
 
     def _look(self, last: bool = False) -> None:

@@ -44,6 +44,12 @@ class Layer:
     variances: Tensor | None = None
     """float64 [T, rows]: of the deltas as a coarser dtype rounds them. None where nobody needs to know."""
 
+    @property
+    def equations(self) -> int:
+        """Entries of the gradient that some token has a part in."""
+        rows, columns = (int((factor != 0).any(0).sum()) for factor in (self.deltas, self.inputs))
+        return rows * columns
+
     def right_side(self, gradient: Tensor) -> Tensor:
         """Product of each token's gradient with a gradient [rows, columns of W]: float64 [T]."""
         return ((self.deltas @ gradient) * self.inputs).sum(-1)

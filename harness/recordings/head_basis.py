@@ -87,9 +87,7 @@ class HeadBasis:
         Roundings go with the size of an entry, so that few entries may have most of it: as many as normal numbers
         would have such a fourth moment with.
         """
-        layer = self.local.layers[0]
-        rows, columns = (int((factor != 0).any(0).sum()) for factor in (layer.deltas, layer.inputs))
-        more = rows * columns - len(self.counts)
+        more = self.local.layers[0].equations - len(self.counts)
         squares = left.square()
         size = float(squares.sum())
         if more <= 0 or not size:

@@ -14,6 +14,9 @@ from harness.recordings.head_basis import ALIKE
 MOST = 4096
 """Unknowns of a step: their Gram matrix, its vectors and its inverse take 0.1 GB each, and time grows with their cube.
 Beyond, 60,000 tokens of 119 texts with 595 unknowns took 62 s and 1.5 GB; 120,000 tokens 75 s and 2.7 GB."""
+SHARE = 0.5
+"""Of the equations, as many unknowns at most: with more, noise is taken for weights. A small matrix has few, such as an
+adapter of few ranks."""
 TOKENS = 2**17
 """Of a step on all ranks: their factors take 1 GB as float64."""
 ROUNDS = 3
@@ -33,16 +36,21 @@ def shared(layer: Layer, gradient: Tensor, groupings: Sequence[Tensor]) -> Tenso
     gradient: float64 [R, C], the one that is to be explained. groupings: int64 [T] each, finest first; where there are
     too many tokens, those that the first of them which is coarse enough puts together share one. Raises TooMany.
     """
-    tokens = len(layer.deltas)
-    if tokens <= MOST:
+    tokens, most = len(layer.deltas), limit(layer)
+    if tokens <= most:
         return _alike(layer)
     if tokens > TOKENS:
         raise TooMany(f"the step has {tokens} tokens, and {TOKENS} are weighed at most")
     for grouping in groupings:
         column = _numbered(grouping)
-        if int(column.max()) < MOST:
-            return _opened(layer, gradient, column)
-    raise TooMany(f"the step has more than the {MOST} texts that are weighed at most")
+        if int(column.max()) < most:
+            return _opened(layer, gradient, column, most)
+    raise TooMany(f"the step has more than the {most} texts that are weighed at most")
+
+
+def limit(layer: Layer) -> int:
+    """Unknowns that a step may have."""
+    return min(MOST, int(SHARE * layer.equations))
 
 
 def _numbered(values: Tensor) -> Tensor:
@@ -61,7 +69,7 @@ def _alike(layer: Layer) -> Tensor:
     return _numbered(found)
 
 
-def _opened(layer: Layer, gradient: Tensor, column: Tensor) -> Tensor:
+def _opened(layer: Layer, gradient: Tensor, column: Tensor, most: int) -> Tensor:
     """With every token apart in those groups that have a token which what is left of the gradient asks for."""
     lengths = (layer.deltas.norm(dim=1) * layer.inputs.norm(dim=1)).clamp_min(1e-300)
     for _ in range(ROUNDS):
@@ -71,7 +79,7 @@ def _opened(layer: Layer, gradient: Tensor, column: Tensor) -> Tensor:
         asked = layer.right_side(rest).abs() / lengths / (noise or 1.0)
         sizes = torch.bincount(column)
         worst = torch.zeros(len(sizes), dtype=torch.float64).scatter_reduce(0, column, asked, "amax")
-        chosen = _chosen(worst, sizes)
+        chosen = _chosen(worst, sizes, most)
         if not bool(chosen.any()):
             break
         apart = chosen[column]
@@ -80,11 +88,11 @@ def _opened(layer: Layer, gradient: Tensor, column: Tensor) -> Tensor:
     return column
 
 
-def _chosen(worst: Tensor, sizes: Tensor) -> Tensor:
+def _chosen(worst: Tensor, sizes: Tensor, most: int) -> Tensor:
     """Groups that are opened, those that ask most first, as many as there is place for: bool [groups]."""
     order = worst.argsort(descending=True)
     asks = (worst > SEEN)[order] & (sizes > 1)[order]
-    fits = ((sizes[order] - 1) * asks).cumsum(0) <= MOST - len(sizes)
+    fits = ((sizes[order] - 1) * asks).cumsum(0) <= most - len(sizes)
     chosen = torch.zeros(len(sizes), dtype=torch.bool)
     chosen[order[asks & fits]] = True
     return chosen

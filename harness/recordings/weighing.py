@@ -253,7 +253,7 @@ def _coarseness(placed: Placed, solved: Solved, floor: Floor) -> Tensor:
     """Of each column: a sum of many weights is compared as one of them is, and by its own uncertainty. Roundings of the
     gradients of other tokens, which are relative to their length, come in by as much as a column is like those."""
     column = torch.tensor([slot.column for slot in placed.slots])
-    many = len(solved.basis.local.column) > unknowns.MOST
+    many = len(solved.basis.local.column) > unknowns.limit(solved.basis.local.layers[0])
     counts = torch.bincount(column, minlength=len(solved.weights)).double().clamp_min(1.0)
     each = counts if many else torch.ones_like(counts)
     allowed = floor.tolerance("token") * float((solved.weights / each).abs().max())

@@ -1,6 +1,6 @@
 """A script as TRL's documentation has it, on a model and data made here. Nothing in it knows of Lockstep.
 
-stock_trl.py WIDTH [bf16] [zero2-offload]
+stock_trl.py WIDTH [bf16] [zero2-offload] [lora] [checkpointing] [packing] [compile]
 """
 
 import hashlib
@@ -41,6 +41,11 @@ offload = {
     "zero_allow_untested_optimizer": True,
     "zero_force_ds_cpu_optimizer": False,
 }
+adapters = None
+if "lora" in sys.argv:
+    from peft import LoraConfig
+
+    adapters = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.05, target_modules="all-linear", task_type="CAUSAL_LM")
 trainer = SFTTrainer(
     model=model,
     args=SFTConfig(
@@ -54,13 +59,18 @@ trainer = SFTTrainer(
         ddp_backend="gloo",
         report_to="none",
         save_strategy="no",
-        gradient_checkpointing=False,
+        gradient_checkpointing="checkpointing" in sys.argv,
+        packing="packing" in sys.argv,
+        packing_strategy="wrapped",
+        max_length=128 if "packing" in sys.argv else 1024,
+        torch_compile_backend="aot_eager" if "compile" in sys.argv else None,
         disable_tqdm=True,
         deepspeed=offload if "zero2-offload" in sys.argv else None,
     ),
     train_dataset=Dataset.from_list(
         [{"prompt": f"<|user|> {say(6)} <|assistant|> ", "completion": say(length)} for length in LENGTHS]
     ),
+    peft_config=adapters,
     processing_class=PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
     ),

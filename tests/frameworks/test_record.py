@@ -40,6 +40,19 @@ def test_thirty_million_parameters(environments: Path, tmp_path: Path, ranks: in
 
 
 @pytest.mark.exhaustive
+@pytest.mark.parametrize("more", ["lora", "lora checkpointing", "lora bf16", "checkpointing", "packing", "compile"])
+def test_other_ways_to_train(environments: Path, tmp_path: Path, more: str) -> None:
+    """Adapters on all linear layers; layers that are run again; packed texts; a compiled model."""
+    python = interpreter("trl==1.16.0,peft==0.19.1", environments)
+    command = launched(python, 2, 29647, str(HERE / "stock_trl.py"), NARROW, *more.split())
+    watched = recorded(command, tmp_path / "watched")
+    assert hashed(watched) == hashed(ran(command, tmp_path / "alone")) != []
+    told = judged(tmp_path / "watched")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert ": a mean over the tokens of the window" in told.stdout
+
+
+@pytest.mark.exhaustive
 def test_offload_drops_micro_batches_of_a_stock_script(environments: Path, tmp_path: Path) -> None:
     """DeepSpeed 0.18.9, ZeRO 2, the optimizer on the CPU."""
     python = interpreter("trl==1.16.0,deepspeed==0.18.9", environments)

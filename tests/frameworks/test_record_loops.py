@@ -29,10 +29,11 @@ def told(words: tuple[str, ...], environments: Path, folder: Path) -> tuple[int,
         (("accelerate_loop.py", "right"), 0, "every trained token of 4 micro-batches on 2 ranks weighs 1/133: a mean"),
         (("accelerate_loop.py", "means"), 0, MEANS),
         (("accelerate_loop.py", "never-zeroed"), 1, STALE),
+        (("accelerate_loop.py", "twice"), 1, "the scheduler (LambdaLR) moved 2 times in a step, from step 0 to 1"),
         (("forgetful_trl.py",), 1, SCALED),
         (("forgetful_trl.py", "1.0"), 0, MEANS),
     ],
-    ids=["right", "means of micro-batches", "never zeroed", "forgotten", "forgotten, and clipped"],
+    ids=["right", "means of micro-batches", "never zeroed", "twice", "forgotten", "forgotten, and clipped"],
 )
 def test_a_loop(words: tuple[str, ...], status: int, said: str, environments: Path, tmp_path: Path) -> None:
     """Clipped, a gradient that is 4 times too long is as it should be, and only the means are told."""
