@@ -180,14 +180,33 @@ SIZES = (
 )
 """One of the three grows at a time."""
 
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, and tokens of a step of it."""
+
+    tokens: int = 512
+    model: ModelSize = HUNDRED_MILLION
+
+    @property
+    def label(self) -> str:
+        return f"{self.tokens},{self.model.vocabulary}"
+
+    @staticmethod
+    def parse(label: str) -> Trained:
+        """Raises ValueError."""
+        tokens, vocabulary, width, layers = map(int, label.split(","))
+        return Trained(tokens, ModelSize(width, layers, vocabulary))
+
+
 RECORDED = (
-    (HUNDRED_MILLION, 512),
-    (HUNDRED_MILLION, 1024),
-    (HUNDRED_MILLION, 2048),
-    (replace(HUNDRED_MILLION, vocabulary=64_000), 512),
-    (replace(HUNDRED_MILLION, vocabulary=128_000), 512),
+    Trained(),
+    Trained(1024),
+    Trained(2048),
+    Trained(model=replace(HUNDRED_MILLION, vocabulary=64_000)),
+    Trained(model=replace(HUNDRED_MILLION, vocabulary=128_000)),
 )
-"""Models, and tokens of a step: one of tokens and vocabulary grows at a time."""
+"""One of tokens and vocabulary grows at a time."""
 
 ROWS = 4096
 """Rows of the head that are asked."""
@@ -279,14 +298,14 @@ def warm_cells(environment: Environment, folder: Path, runs: int) -> dict[str, M
     }
 
 
-def overhead(model: ModelSize, tokens: int, runs: int) -> dict[str, Metric]:
+def overhead(trained: Trained, runs: int) -> dict[str, Metric]:
     """What being recorded costs a training of one process: in a watched step, and in one that is not watched."""
-    told = f"{tokens},{model.vocabulary}"
-    progress(f"a training of {model.parameters / 1e6:.0f} M parameters, recorded and not, {told}, {runs} times")
-    spent = measure_overhead(model, tokens, runs)
+    millions = f"{trained.model.parameters / 1e6:.0f} M"
+    progress(f"a training of {millions} parameters, recorded and not, {trained.label}, {runs} times")
+    spent = measure_overhead(trained.model, trained.tokens, runs)
     return {
-        f"record_overhead_watched.{told}": ratio(spent.watched, spent.alone, ("watched", "alone")),
-        f"record_overhead_unwatched.{told}": ratio(spent.unwatched, spent.alone, ("unwatched", "alone")),
+        f"record_overhead_watched.{trained.label}": ratio(spent.watched, spent.alone, ("watched", "alone")),
+        f"record_overhead_unwatched.{trained.label}": ratio(spent.unwatched, spent.alone, ("unwatched", "alone")),
     }
 
 
@@ -322,6 +341,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="TOKENS,VOCABULARY,HIDDEN",
         help="heads whose tokens are weighed, by default seven, of which one of the three grows at a time",
     )
+    parser.add_argument(
+        "--trained",
+        action="append",
+        type=Trained.parse,
+        metavar="TOKENS,VOCABULARY,WIDTH,LAYERS",
+        help="trainings that are recorded, by default five of at least 100 M parameters",
+    )
     parser.add_argument("--envs", type=Path, default=None, help="folder of environments")
     options = parser.parse_args(arguments)
     load = os.getloadavg()[0]
@@ -334,8 +360,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metrics = measure(environment, folder, runs)
         for size in options.size or SIZES:
             metrics |= local(size, min(runs, 3))
-        for trained, tokens in RECORDED:
-            metrics |= overhead(trained, tokens, min(runs, 5))
+        for trained in options.trained or RECORDED:
+            metrics |= overhead(trained, min(runs, 5))
         for other in others:
             metrics |= warm_cells(other, folder / other.framework, runs)
     write(metrics, load, options.out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.abc
 import importlib.util
 import sys
@@ -68,7 +69,8 @@ class _Loader(importlib.abc.Loader):
         return self._inner.create_module(spec)
 
     def exec_module(self, module: Any) -> None:
-        sys.meta_path.remove(self._finder)
+        with contextlib.suppress(ValueError):  # others may have put a list of their own there
+            sys.meta_path.remove(self._finder)
         spec = module.__spec__
         spec.loader = module.__loader__ = self._inner
         self._inner.exec_module(module)

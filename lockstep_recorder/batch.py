@@ -38,10 +38,14 @@ class Tokens:
 def received(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call by name."""
     try:
-        given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
-    except TypeError:
+        signature = inspect.signature(module.forward)
+        given = signature.bind_partial(*args, **kwargs).arguments
+    except (TypeError, ValueError):
         return dict(kwargs)
-    return {**given.pop("kwargs", {}), **given}
+    for name, one in signature.parameters.items():
+        if one.kind is one.VAR_KEYWORD:
+            given = {**given.pop(name, {}), **given}
+    return dict(given)
 
 
 def under_way(module: nn.Module) -> dict[str, Any] | None:
@@ -55,11 +59,20 @@ def under_way(module: nn.Module) -> dict[str, Any] | None:
     return None
 
 
-def tokens(given: dict[str, Any], eos: tuple[int, ...]) -> Tokens | None:
-    """The tokens of a call; None if it was given no token ids."""
+def has_ids(given: dict[str, Any]) -> bool:
+    """Whether a call was given token ids."""
     ids = given.get("input_ids")
-    if not isinstance(ids, Tensor) or ids.dim() not in (1, 2) or ids.dtype not in (torch.int64, torch.int32):
+    return isinstance(ids, Tensor) and ids.dim() in (1, 2) and ids.dtype in (torch.int64, torch.int32)
+
+
+def tokens(given: dict[str, Any], eos: tuple[int, ...], rows: int) -> Tokens | None:
+    """The tokens of a call; None if it was given no token ids.
+
+    eos: ids that end a text. rows: of the head; an id that has none, as those of images, is never predicted.
+    """
+    if not has_ids(given):
         return None
+    ids = given["input_ids"]
     shape = tuple(ids.shape)
     ids = ids.reshape(-1, shape[-1])
     real = _real(given.get("attention_mask"), ids)
@@ -78,7 +91,7 @@ def tokens(given: dict[str, Any], eos: tuple[int, ...]) -> Tokens | None:
     crossing = (text[:, after] != text[:, before]) & real[:, after]
     kind = kind | crossing.to(torch.uint8) * CROSSING
     place = torch.arange(ids.numel(), device=ids.device).view_as(ids)[:, before]
-    kept = real[:, before]
+    kept = real[:, before] & (ids[:, after] >= 0) & (ids[:, after] < rows)
     number, position = _numbered(text, real)
     return Tokens(
         place[kept],

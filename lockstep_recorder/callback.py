@@ -129,5 +129,6 @@ def _has(lines: Path, step: int | None) -> bool:
     """Whether a rank has told of a step, or of its end."""
     if not lines.exists():
         return False
-    last = json.loads(lines.read_bytes().splitlines()[-1])
-    return "ended" in last or last["step"] >= step
+    every = lines.read_bytes().splitlines()
+    last = json.loads(every[-1]) if every else {}
+    return bool(last) and ("ended" in last or last["step"] >= step)

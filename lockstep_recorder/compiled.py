@@ -47,14 +47,19 @@ def _drops(model: nn.Module) -> bool:
 
 
 def once_more(found: Found, given: dict[str, Any]) -> None:
-    """Run the model as it is written, with the arguments of its call. The random numbers of the training stay."""
+    """Run the model as it is written, with the arguments of its call. Random numbers and buffers stay what they are."""
     device = found.weight.device
+    buffers = [(buffer, buffer.detach().clone()) for buffer in found.model.buffers()]
     with (
         torch.random.fork_rng([device] if device.type != "cpu" else [], device_type=_kind(device)),
         torch.compiler.set_stance("force_eager"),
         torch.enable_grad(),
     ):
         found.model(**given)
+    with torch.no_grad():
+        for buffer, before in buffers:
+            if not torch.equal(buffer, before):
+                buffer.copy_(before)
 
 
 def _kind(device: torch.device) -> str:

@@ -18,6 +18,8 @@ LINEAR = frozenset(
     for n in (0, 1)
 )
 """Nodes of autograd's graph that may lie between the two."""
+TIMES = frozenset({"MulBackward0", "MulBackward1"})
+"""Those that may have the layer run again, which with shards would need all ranks."""
 
 
 class NotInside(Exception):
@@ -38,19 +40,29 @@ class Inside:
         self._given: Tensor | None = None
         self._output: Tensor | None = None
         self._layer_output: Tensor | None = None
+        self._tried = False
+        """Whether this step has looked for `times`."""
+
+    def forget(self) -> None:
+        """What belongs to one step."""
+        self.times, self._tried = None, False
+        self._given = self._output = self._layer_output = None
 
     def called(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """A candidate has been."""
         if args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
-            self._called, self._given, self._output = module, args[0].detach(), output
+            self._called, self._given = module, args[0].detach()
+            self._output = None if self._tried else output
 
     def layer_called(self, output: Any) -> None:
         """The last layer has been. Where it is run again for its backward pass, its graph is there only then."""
         first = output[0] if isinstance(output, tuple) and output else output
         if not isinstance(first, Tensor):
             return
-        if self.times is None and self._output is not None:
-            self.times = added(self._output, first)
+        if not self._tried and self._output is not None and first.grad_fn is not None:
+            self._tried = True
+            sharded = any(hasattr(m.weight, "placements") for m in self.candidates)
+            self.times = added(self._output, first, LINEAR - TIMES if sharded else LINEAR)
         self._layer_output, self._output = first.detach(), None
 
     def given(self, normed: Tensor) -> Tensor:
@@ -82,18 +94,21 @@ class Inside:
         return not isinstance(self.module, nn.Linear)
 
 
-def added(part: Tensor, whole: Tensor) -> float | None:
-    """The number c of `whole = c part + something else`, by autograd's graph; None where it shows no such thing."""
+def added(part: Tensor, whole: Tensor, through: frozenset[str]) -> float | None:
+    """The number c of `whole = c part + something else`, by autograd's graph; None where it shows no such thing.
+
+    through: names of the nodes that may lie between the two.
+    """
     if part.grad_fn is None or whole.grad_fn is None:
         return None
-    waiting: list[tuple[Any, Tensor]] = [(whole.grad_fn, torch.ones_like(whole))]
+    waiting: list[tuple[Any, Tensor]] = [(whole.grad_fn, torch.ones_like(whole, dtype=torch.float32))]
     arrived: list[Tensor] = []
     others: list[Any] = []
     while waiting:
         node, gradient = waiting.pop()
         if node is part.grad_fn:
             arrived.append(gradient)
-        elif type(node).__name__ in LINEAR:
+        elif type(node).__name__ in through:
             parts = node(gradient)
             parts = parts if isinstance(parts, tuple) else (parts,)
             children = (child for child, _ in node.next_functions)

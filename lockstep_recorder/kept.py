@@ -13,7 +13,7 @@ from lockstep_recorder.asked import Asked, Unasked
 from lockstep_recorder.passes import Passes
 from lockstep_recorder.recording import Recording
 from lockstep_recorder.sketch import Sketch
-from lockstep_recorder.state import GRADIENT, Piece, dtypes, inner, shape_of
+from lockstep_recorder.state import GRADIENT, Piece, decays_by_gradient, dtypes, inner, shape_of
 
 SKETCHED = frozenset({("before", "exp_avg"), ("before", GRADIENT), ("after", "exp_avg"), ("after", "param")})
 """Of the matrix that is asked: what tells the gradient that the optimizer consumed, and whether ranks are alike."""
@@ -36,13 +36,18 @@ class Kept:
 
     def leave_out_inputs(self, asked: Asked, recording: Recording, number: int) -> None:
         """Rows of tokens that are in an input of any rank tell nothing of a tied head."""
+        if recording.alone:
+            self.passes.unknown.append(recording.alone)
+            return
         ids = torch.cat([torch.zeros(0, dtype=torch.int64), *self.passes.inputs])
         try:
             every = exchange.united(recording.folder, number, recording.rank, about.world(), ids)
         except exchange.Alone as error:
-            self.passes.unknown.append(str(error))
+            recording.alone = str(error)
+            self.passes.unknown.append(recording.alone)
             return
         by = self.sketch(asked)
+        every = every[(every >= 0) & (every < len(by.rows.place))]
         self._sketch = Sketch(by.rows.without(every.to(by.rows.place.device)), by.columns)
         if not bool(self._sketch.rows.sign.any()):
             self.passes.unknown.append("the embeddings are tied, and every token of the vocabulary is in an input")
@@ -56,6 +61,8 @@ class Kept:
         told, whole = samples.given_squares(parameters, every, stepped)
         self._tensors["before/sample/grad_squares"] = told
         self.said["all_squares"] = whole
+        if decays_by_gradient(optimizer):
+            self.passes.unknown.append("its weight decay goes into Adam's first moment, together with the gradient")
         self._samples("before", every)
         self._asked("before", asked, optimizer)
 

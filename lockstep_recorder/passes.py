@@ -45,18 +45,20 @@ class Passes:
         """Whether there are hidden states that the head was not asked about."""
         return bool(self._waiting)
 
-    def take(self, ends: tuple[int, ...], states: States) -> None:
+    def take(self, ends: tuple[int, ...], rows: int, states: States) -> None:
         """States of all tokens of a pass that is under way, [tokens, width] each. Raises TooMany.
 
-        ends: ids of the tokens that end a text.
+        ends: ids of the tokens that end a text. rows: of the head.
         """
-        told = [given for given in self.given if batch.tokens(given, ends) is not None]
+        told = [given for given in self.given if batch.has_ids(given)]
         # The outermost call is the one that tells: what it hands on may lack the labels. But it may pack or pad.
         given = next((one for one in told if one["input_ids"].numel() == len(states.hidden)), None)
         if not told:
             self.unknown.append("the model was given no token ids")
-        elif given is None or (tokens := batch.tokens(given, ends)) is None:
+        elif given is None or (tokens := batch.tokens(given, ends, rows)) is None:
             self.unknown.append("the hidden states are not those of the token ids, one for each")
+        elif not len(tokens.target):  # a text of one token
+            self.texts.append([])
         else:
             self._size += len(tokens.target)
             if self._size > MAX_TOKENS:

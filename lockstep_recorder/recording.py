@@ -14,6 +14,13 @@ from lockstep_recorder.model import Found
 from lockstep_recorder.state import shape_of
 
 
+def told(error: Exception) -> str:
+    """What the recording keeps of an error: no message of others, which may hold a path."""
+    if type(error).__module__.partition(".")[0] == __package__:
+        return f"{type(error).__name__}: {error}"
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+
+
 class Taken(Exception):
     """Another process records this rank."""
 
@@ -24,6 +31,8 @@ class Recording:
     def __init__(self, out: str) -> None:
         self.folder = Path(out)
         self.rank = 0
+        self.alone = ""
+        """Why nothing is known of the other ranks, once they were waited for in vain."""
         self._process: int | None = None
         """Which has begun it: a fork of it is another training."""
 
@@ -46,7 +55,7 @@ class Recording:
 
     def ended(self, number: int, why: str) -> None:
         """Nothing is recorded from this step on; told if the disk allows it, and the file is this process's own."""
-        with contextlib.suppress(OSError, Taken):
+        with contextlib.suppress(Exception):
             self._claim()
             store.append_line(self.folder / names.lines_file(self.rank), {"step": number, "ended": why})
 

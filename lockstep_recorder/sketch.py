@@ -33,9 +33,10 @@ class Axis:
         """A matrix whose axis `dim` has `size` entries, with `places` in their stead; float32."""
         shape = list(matrix.shape)
         shape[dim] = self.places
-        sign = self.sign if dim == matrix.dim() - 1 else self.sign[:, None]
+        place, sign = self.place.to(matrix.device), self.sign.to(matrix.device)  # engines keep states elsewhere
+        sign = sign if dim == matrix.dim() - 1 else sign[:, None]
         result = torch.zeros(shape, dtype=torch.float32, device=matrix.device)
-        return result.index_add_(dim, self.place, matrix.float() * sign)
+        return result.index_add_(dim, place, matrix.float() * sign)
 
     def without(self, indices: Tensor) -> Axis:
         """The map that leaves out these indices, int64 [n]."""

@@ -70,6 +70,15 @@ def is_adam(optimizer: Any) -> bool:
     return any(one.__name__ in ADAMS for one in type(optimizer).__mro__)
 
 
+def decays_by_gradient(optimizer: Any) -> bool:
+    """Whether it is an Adam that adds its weight decay to the gradient (L2), and not to the update as AdamW does."""
+    one = inner(optimizer)
+    groups = getattr(one, "param_groups", [])
+    if not is_adam(one) or "AdamW" in type(one).__name__ or getattr(one, "adam_w_mode", False):
+        return False
+    return any(group.get("weight_decay") and not group.get("decoupled_weight_decay") for group in groups)
+
+
 def local(value: Any) -> Any:
     """This rank's part of a tensor."""
     return value.to_local() if hasattr(value, "to_local") else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import time
@@ -15,11 +16,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from lockstep_recorder import batch, compiled, flattened
 from lockstep_recorder.asked import Asked, Unasked
+from lockstep_recorder.inside import Inside
 from lockstep_recorder.kept import Kept
 from lockstep_recorder.model import Found, find
-from lockstep_recorder.recording import Recording
+from lockstep_recorder.recording import Recording, told
+from lockstep_recorder.scalers import Scalers
 from lockstep_recorder.schedulers import Schedulers
 from lockstep_recorder.settings import Settings
+from lockstep_recorder.state import inner, is_adam, shape_of
 from lockstep_recorder.stepping import Stepping
 
 
@@ -28,7 +32,7 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(method)
     def call(self: Watcher, *args: Any, **kwargs: Any) -> None:
-        if torch.compiler.is_compiling() or self.ended:  # what is compiled shall be what it would be
+        if torch.compiler.is_compiling() or self.ended or _is_captured():  # what is compiled stays what it would be
             return
         begun, spent = time.perf_counter(), self.seconds
         self.learning = torch.is_grad_enabled()
@@ -37,11 +41,19 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
             with torch.no_grad():
                 method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  whatever it is, it is ours, and the training is the user's
-            self.give_up(error)
-        self.inside = was
-        self.seconds = spent + time.perf_counter() - begun
+            with contextlib.suppress(Exception):
+                self.give_up(error)
+        finally:
+            self.inside = was
+            self.seconds = spent + time.perf_counter() - begun
 
     return call
+
+
+def _is_captured() -> bool:
+    """Whether a CUDA graph is being captured, which nothing else may go into."""
+    begun: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return begun and torch.cuda.is_current_stream_capturing()
 
 
 class Watcher:
@@ -67,6 +79,9 @@ class Watcher:
         self._asked: Asked | None = None
         self._stepping = Stepping()
         self._is_compiled = False
+        self._called: nn.Module | None = None
+        """The outermost module, whose call is that of the model."""
+        self._scalers = Scalers()
         self._again_now = False
         """Whether a compiled model is being run once more."""
         self._blind = ""
@@ -79,9 +94,16 @@ class Watcher:
     def _forget(self) -> None:
         """What belongs to one step."""
         self._kept = Kept(self.settings.keep_tokens)
+        self._normed: Tensor | None = None
+        if self._asked is not None and self._asked.inside is not None:
+            self._asked.inside.forget()
         if self._blind:
             self._kept.passes.unknown.append(self._blind)
         self._stepping.given.clear()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy of the model has copies of the hooks: those do nothing."""
+        return _inert, ()
 
     # How it begins and ends.
 
@@ -98,6 +120,9 @@ class Watcher:
     def attach(self, model: nn.Module, optimizer: Any = None) -> None:
         """Watch this model, and the steps of this optimizer alone. Raises ValueError if it is no language model."""
         found = find(model)
+        for module in model.modules():
+            if type(module).__name__ == "DeepSpeedEngine":
+                self._stepping.around(module.optimizer, self._on_step, self._on_stepped)
         if found is None:
             raise ValueError(f"{type(model).__name__} has no output head that can be found")
         self._stepping.only = optimizer
@@ -106,11 +131,13 @@ class Watcher:
 
     def give_up(self, error: Exception) -> None:
         """Record no more, and say why."""
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         self.ended = True
-        print(f"lockstep: the recording ends at step {self._number}: {why}", file=sys.stderr, flush=True)
-        self._recording.ended(self._number, why)
-        self.end()
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        line = f"lockstep: the recording ends at step {self._number}: {why}"
+        kept = functools.partial(self._recording.ended, self._number, told(error))
+        for part in (functools.partial(print, line, file=sys.stderr, flush=True), kept, self.end):
+            with contextlib.suppress(Exception):  # if nothing can be said, the hooks go all the same
+                part()
 
     def end(self) -> None:
         """Watch no more; what is written stays."""
@@ -152,7 +179,11 @@ class Watcher:
     def _attach(self, called: nn.Module, found: Found) -> None:
         if self._search is not None:
             self._search.remove()
+        self._called = called
         self._is_compiled = compiled.hidden(called, found)
+        if any(type(m).__name__ == "DataParallel" for m in called.modules()):
+            self._blind = "the model is in nn.DataParallel, whose threads run copies of it at once"
+            self._kept.passes.unknown.append(self._blind)
         if self._is_compiled:
             self._handles.append(called.register_forward_pre_hook(self._on_compiled, with_kwargs=True))
         self._asked = asked = Asked(found, flattened.units(called))
@@ -167,15 +198,17 @@ class Watcher:
 
     @_guarded
     def _on_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._is_compiled and not self._again_now:
+        if (self._is_compiled and not self._again_now) or not self.settings.watched(self._number):
             return
+        if module is self._called:  # of a pass that was broken off, nothing stays
+            self._kept.passes.given = []
         if module.training and self.learning:
             self._kept.passes.given.append(batch.received(module, args, kwargs))
 
     @_guarded
     def _on_compiled(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if module.training and self.learning:
-            self._again(batch.received(module, args, kwargs))
+        if self._asked is not None and module.training and self.learning:
+            self._again(batch.received(self._asked.found.model, args, kwargs))
 
     def _again(self, given: dict[str, Any] | None) -> None:
         """A compiled model is called: run it once more as it is written."""
@@ -193,31 +226,51 @@ class Watcher:
     @_guarded
     def _on_inside(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Also where no gradient is computed: a layer that is run again in the backward pass is run so at first."""
-        if self._asked is not None and self._asked.inside is not None and module.training:
-            self._asked.inside.called(module, args, output)
+        if (inside := self._inside(module)) is not None:
+            inside.called(module, args, output)
 
     @_guarded
     def _on_layer(self, module: nn.Module, _: Any, output: Any) -> None:
-        if self._asked is not None and self._asked.inside is not None and module.training:
-            self._asked.inside.layer_called(output)
+        if (inside := self._inside(module)) is not None:
+            inside.layer_called(output)
+
+    def _inside(self, module: nn.Module) -> Inside | None:
+        """What looks at the last layer, if this is a pass of a watched step."""
+        watched = module.training and self.settings.watched(self._number)
+        return self._asked.inside if self._asked is not None and watched else None
 
     @_guarded
     def _on_normed(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if module.training and self.learning and isinstance(output, Tensor):
+            self._normed = output.detach() if self._kept.passes.given else self._normed
             self._passed(args[0] if args and isinstance(args[0], Tensor) else None, output)
 
     @_guarded
     def _on_head(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if self._asked is not None and self._asked.found.norm is None and module.training and self.learning:
-            self._passed(None, args[0])
+            self._passed(None, args[0] if args else None)
+        if self.learning and args and isinstance(args[0], Tensor):
+            self._fed(args[0].detach())
         self._look()
 
-    def _passed(self, into_norm: Tensor | None, hidden: Tensor) -> None:
+    def _fed(self, hidden: Tensor) -> None:
+        """The head is called with these: are they what the last norm has given?"""
+        normed, self._normed = self._normed, None
+        if normed is None or normed.shape != hidden.shape or normed.data_ptr() == hidden.data_ptr():
+            return
+        if not torch.equal(normed.to(hidden.dtype), hidden):
+            self._kept.passes.unknown.append("the head is not fed with what the last norm gives")
+
+    def _passed(self, into_norm: Tensor | None, hidden: Any) -> None:
         """A forward pass has come to its last hidden states [..., width]."""
         passes, asked = self._kept.passes, self._asked
-        if asked is not None and passes.given and self.settings.watched(self._number):  # else none of the model's own
+        watched = passes.given and self.settings.watched(self._number)  # else it is none of the model's own
+        if watched and self._scalers.shrunk():  # fp16: what came before was skipped, as its gradient overflowed
+            self._kept = Kept(self.settings.keep_tokens)
+            self._kept.passes.given, passes = passes.given, self._kept.passes
+        if asked is not None and watched and isinstance(hidden, Tensor):
             try:
-                passes.take(asked.found.ends, asked.states(into_norm, hidden))
+                passes.take(asked.found.ends, shape_of(asked.found.weight)[0], asked.states(into_norm, hidden))
             except Unasked as error:
                 passes.skip(str(error))
         passes.given = []
@@ -234,16 +287,21 @@ class Watcher:
     # Optimizer steps.
 
     @_guarded
-    def _on_step(self, optimizer: Any, *_: Any) -> None:
+    def _on_step(self, optimizer: Any, args: tuple[Any, ...] = (), _: Any = None) -> None:
         if self._asked is None and id(optimizer) not in self._seen:
             self._seen.add(id(optimizer))
             self._hidden(optimizer)
         asked, watched = self._asked, self.settings.watched(self._number)
         if asked is None or not self._stepping.counts(asked, optimizer, watched):
             return
+        if _overflows(optimizer):
+            self._forget()
+            return
         self._stepping.within = optimizer
         if not watched:
             return
+        if any(callable(one) for one in args[1:]) and (asked.waits or not is_adam(inner(optimizer))):
+            self._kept.passes.unknown.append("the optimizer calls the model itself, by a closure")
         self._recording.begin(asked.found, optimizer)
         self._kept.said["schedulers"] = self._schedulers.moved(optimizer)
         if asked.waits:
@@ -265,6 +323,9 @@ class Watcher:
         if asked is None or self._stepping.within is not optimizer:
             return
         self._stepping.within = None
+        if getattr(optimizer, "overflow", False) is True:  # of DeepSpeed's fp16, which then has skipped it
+            self._forget()
+            return
         if self.settings.watched(self._number):
             self._kept.after(asked, optimizer)
             self._kept.write(asked, self._recording, self._number, self.seconds)
@@ -274,3 +335,15 @@ class Watcher:
         self.seconds = 0.0
         if self.settings.last is not None and self._number > self.settings.last:
             self.end()
+
+
+def _overflows(optimizer: Any) -> bool:
+    """Whether this step of a fused optimizer will do nothing, as fp16 overflowed."""
+    found = getattr(optimizer, "found_inf", None)
+    return isinstance(found, Tensor) and bool(found)
+
+
+def _inert() -> Watcher:
+    watcher = Watcher(Settings(""))
+    watcher.ended = True
+    return watcher

@@ -128,13 +128,13 @@ def _hashes(parts: Sequence[OfRank]) -> list[str]:
 def _weights(step: _Step) -> tuple[list[Difference], float]:
     """Whether each row weighs the same; and how far apart the farthest is, where none is too far."""
     mine, theirs = (_by_row(parts, one) for parts, one in zip(step.parts, step.weighed, strict=True))
-    if mine.keys() != theirs.keys():
+    if mine.keys() != theirs.keys() and all(one.labels for one in step.weighed):
         return [Difference(step.number, "other tokens of the same rows are to be trained")], 0.0
     unit = max((abs(v) for each in (*mine.values(), *theirs.values()) for v in each), default=0.0) or 1.0
     allowed = MARGIN * max(one.floor.row + one.solved.norm_error for one in step.weighed)
     apart = {
         row: max(abs(x - y) for x, y in zip(mine[row], theirs[row], strict=True)) / unit
-        for row in mine
+        for row in mine.keys() & theirs.keys()
         if len(mine[row]) == len(theirs[row])
     }
     far = [row for row, distance in apart.items() if distance > allowed]
@@ -151,9 +151,9 @@ def _by_row(parts: Sequence[OfRank], step: WeighedStep) -> dict[Text, list[float
     found: dict[Text, list[float]] = {}
     for i, every in enumerate(torch.split(tokens.text.argsort(stable=True), torch.bincount(tokens.text).tolist())):
         own = every[~tokens.any_of(PADDING | CROSSING)[every]]
-        trained = step.trained[own]
+        trained, known = step.trained[own], tokens.known[own]
         for which, chosen in ((True, trained), (False, ~trained)):
-            weights = tokens.weights[own[chosen]]
+            weights = tokens.weights[own[chosen & known]]
             key = (hashes[i], len(own), int(trained.sum()), which)
             found.setdefault(key, []).append(float(weights.mean()) if len(weights) else 0.0)
     return {key: sorted(values) for key, values in found.items()}
@@ -170,7 +170,7 @@ def _words(step: _Step, far: int, rows: int, allowed: float) -> str:
 
 
 def _sizes(step: WeighedStep) -> list[float]:
-    return [float(w) for w in step.tokens.weights[step.trained].abs()]
+    return [float(w) for w in step.tokens.weights[step.trained & step.tokens.known].abs()]
 
 
 def _way(step: WeighedStep) -> str:

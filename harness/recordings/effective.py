@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,10 +52,12 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
     """Every group of a step, in order."""
     parts = recording.steps[number]
     first = parts[0].line
+    owner = {p.name: p.group for p in recording.header.parameters}
+    sizes = Counter(owner.values())
     found: dict[int | None, list[tuple[float, float | None]]] = {}
     moves: dict[int | None, bool] = {}
     for name, state in states(recording, parts):
-        group = next((p.group for p in recording.header.parameters if p.name == name), None)
+        group = owner.get(name)
         group = group if group is not None and group < len(first.groups) else None
         rule = _rule(first.groups[group or 0] if first.groups else {})
         moved = bool(state.after.ne(state.before).any())
@@ -64,9 +67,9 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
             decay = update.weight_decay if bool(state.before.any()) else None  # zeros do not tell it
             found.setdefault(group, []).append((update.learning_rate, decay))
     return [
-        _told(number, i, configured, recording, found.get(i, []), moves.get(i))
+        _told(number, i, configured, sizes[i], found.get(i, []), moves.get(i))
         for i, configured in ((None, _shared(first.groups)), *enumerate(first.groups))
-        if any(p.group == i for p in recording.header.parameters)
+        if sizes[i]
     ]
 
 
@@ -80,17 +83,16 @@ def _told(
     step: int,
     index: int | None,
     configured: dict[str, object],
-    recording: Recording,
+    parameters: int,
     found: Sequence[tuple[float, float | None]],
     moved: bool | None,
 ) -> GroupRule:
     """found: rates and decays of the samples that moved by Adam. moved: whether any did; None without samples."""
-    mine = [p for p in recording.header.parameters if p.group == index]
     rates, decays = [rate for rate, _ in found], [decay for _, decay in found if decay is not None]
     return GroupRule(
         step=step,
         group=index,
-        parameters=len(mine),
+        parameters=parameters,
         configured_rate=_number(configured.get("lr")),
         rate=statistics.median(rates) if rates else (0.0 if moved is False else None),
         configured_decay=_number(configured.get("weight_decay")),
@@ -161,9 +163,12 @@ def _as_matrix(state: TensorState) -> TensorState:
 
 
 def count(parts: Sequence[OfRank], number: int) -> int:
-    """Adam's count of a step, from 1; by the number of the step where nothing tells."""
-    told = parts[0].line.count
-    return (number if told is None else told) + 1
+    """Adam's count of a step, from 1. Where nothing tells, it is the first if Adam has no moments yet, and else goes by
+    the number of the step."""
+    told, moments = parts[0].line.count, [p.tensors.get("before/sample/exp_avg") for p in parts]
+    if told is None:
+        return number + 1 if any(m is not None and bool(m.any()) for m in moments) else 1
+    return told + 1
 
 
 _SAMPLES = (("before", "param"), ("after", "param"), ("after", "exp_avg"), ("after", "exp_avg_sq"))

@@ -102,5 +102,5 @@ def _labelled(step: WeighedStep) -> Value:
 
 def _heavy(step: WeighedStep) -> int:
     """Tokens that weigh something."""
-    weights = step.tokens.weights.abs()
-    return int((weights > NOTICEABLE * weights.max()).sum())
+    tokens = step.tokens
+    return int(((tokens.weights.abs() > NOTICEABLE * tokens.largest) & tokens.known).sum())

@@ -107,7 +107,9 @@ class _Running:
 @contextlib.contextmanager
 def _signals() -> Iterator[_Running]:
     running = _Running()
-    before = {number: signal.signal(number, running.hand_on) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # What is ignored, as below nohup, stays so for the command.
+    heard = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, running.hand_on) for number in heard}
     try:
         yield running
     finally:

@@ -40,14 +40,16 @@ def _rate(recording: Recording, number: int) -> dict[str, float]:
 
 def _weights(step: WeighedStep) -> dict[str, float]:
     sizes = step.tokens.weights.abs()
-    heavy = sizes > NOTICEABLE * sizes.max()
-    real = ~step.tokens.any_of(PADDING | CROSSING)
+    heavy = (sizes > NOTICEABLE * step.tokens.largest) & step.tokens.known
+    real = ~step.tokens.any_of(PADDING | CROSSING) & step.tokens.known
+    if not bool(heavy.any()):
+        return {}
     found = {
         "tokens_without_weight": float((~heavy[real]).double().mean()),
-        "largest_over_smallest": float(sizes.max() / sizes[heavy].min()),
+        "largest_over_smallest": float(sizes[heavy].max() / sizes[heavy].min()),
     }
     trained = step.tokens.any_of(TRAINED) & real
-    if step.labels:
+    if step.labels and bool(trained.any()):
         found["trained_without_weight"] = float((~heavy[trained]).double().mean())
     return found
 

@@ -123,6 +123,9 @@ class Recording:
     ended: tuple[str, ...]
     """Why ranks recorded no more."""
 
+    partial: tuple[int, ...] = ()
+    """Steps that not all ranks have recorded."""
+
     def asked(self, number: int) -> str:
         """Whose gradient tells the weights in a step, in words."""
         name = self.steps[number][0].line.asked
@@ -147,18 +150,25 @@ def read_under_way(folder: Path, step: int) -> Recording:
 
 def _read(folder: Path, sealed: Seal, only: int | None = None) -> Recording:
     header = _parsed(folder, HEADER, Header, _bytes(folder, HEADER, sealed))
-    if header.schema_ != SCHEMA or header.kind != "recording":
+    if header.kind != "recording":
+        raise UnreadableTrace(f"{folder / HEADER} is of no recording; give the --out folder of a `lockstep record`")
+    if header.schema_ != SCHEMA:
         raise UnreadableTrace(f"{folder} is a recording of schema {header.schema_}, this release reads {SCHEMA}")
     found: dict[int, list[OfRank]] = {}
     ended: list[str] = []
     for rank in range(header.ranks):
+        seen: set[int] = set()
         for line in _lines(folder, rank, sealed):
             if isinstance(line, str):
                 ended.append(line)
+            elif line.step in seen:
+                raise UnreadableTrace(f"{folder / lines_file(rank)} has step {line.step} twice; record it again")
             elif only in (None, line.step):
+                seen.add(line.step)
                 found.setdefault(line.step, []).append(OfRank(line, _tensors(folder, line, rank, sealed)))
+    partial = tuple(sorted(step for step, parts in found.items() if len(parts) < header.ranks))
     steps = {step: tuple(parts) for step, parts in sorted(found.items()) if len(parts) == header.ranks}
-    return Recording(header, steps, tuple(dict.fromkeys(ended)))
+    return Recording(header, steps, tuple(dict.fromkeys(ended)), partial)
 
 
 def _sealed(folder: Path) -> Seal:
@@ -236,6 +246,8 @@ def _finite(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> Mapping[s
             raise UnreadableTrace(f"{folder / name}: {key} holds a NaN or an infinity, so that nothing can be weighed")
         if tensor.numel() and float(tensor.abs().max()) > LARGEST:
             raise UnreadableTrace(f"{folder / name}: {key} holds a number above {LARGEST:g}; record it again")
-        if key.endswith(("sample/exp_avg_sq", "sample/squares", "sample/count")) and bool((tensor < 0).any()):
+        if key.endswith(("sample/exp_avg_sq", "sample/squares", "sample/grad_squares", "sample/count")) and bool(
+            (tensor < 0).any()
+        ):
             raise UnreadableTrace(f"{folder / name}: {key} holds a number below 0; record it again")
     return tensors

@@ -28,7 +28,7 @@ def _wrong(ranks: int, before: Line, after: Line, number: int) -> Finding | None
     return Finding(
         "update.learning-rate",
         f"the scheduler ({here.class_}) moved {moves / steps:g} times in a step, from step {before.step} to"
-        f" {after.step}: its schedule is over {moves / steps / meant:g} times too early",
+        f" {after.step}: if it counts steps, its schedule is over {moves / steps / meant:g} times too early",
         after.step,
         observed=moves / steps,
         expected=float(meant),

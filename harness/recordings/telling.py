@@ -19,6 +19,8 @@ from harness.recordings.weighing import NOTICEABLE, UNEXPLAINED, Unweighable, We
 from harness.verdicts.findings import Finding
 from lockstep_recorder.batch import EOS, PADDING
 
+SKETCHED = 1e-5
+"""Relative distance of two sketches of the same numbers: float32, summed in any order."""
 STALE = 0.1
 """Share of what is unexplained that may be left when the step before is allowed for."""
 
@@ -41,6 +43,7 @@ def tell(recording: Recording, intent: Intent | None = None) -> Told:
     """Weigh every watched step, and say what it was; hold it against an intent that fits, if one is given."""
     steps: list[WeighedStep] = []
     unknown = [f"recording ended early: {why}" for why in recording.ended]
+    unknown += [f"step {number}: not all ranks have recorded it" for number in recording.partial]
     idle = _idle_steps(recording)
     for number in recording.steps:
         if number in idle:
@@ -62,7 +65,7 @@ def tell(recording: Recording, intent: Intent | None = None) -> Told:
     return Told(
         sentences=tuple(_sentences(steps)),
         findings=tuple(findings),
-        unknown=tuple(unknown),
+        unknown=(*unknown, *(_unnamed(step) for step in steps if intent is None and not step.fit.excess <= 1.0)),
         groups=tuple(groups),
         facts=tuple(facts(recording, steps)),
         open=asked.open if asked else (),
@@ -136,8 +139,7 @@ def _wrong(step: WeighedStep) -> list[Finding]:
     if step.residual > UNEXPLAINED:
         return []
     if not step.fit.excess <= 1.0:
-        message = f"step {step.number}: tokens weigh what nothing explains"
-        return [Finding("weights.uneven", message, step.number)]
+        return []
     findings, h = [], step.fit.hypothesis
     if h.dropped:
         message = f"step {step.number}: {_places(step)} never reached the optimizer"
@@ -150,6 +152,10 @@ def _wrong(step: WeighedStep) -> list[Finding]:
         message = f"step {step.number}: {MASKS[h.mask]}, which is not what the labels say"
         findings.append(Finding("weights.mask", message, step.number, detail={"mask": h.mask}))
     return findings
+
+
+def _unnamed(step: WeighedStep) -> str:
+    return f"why the tokens of step {step.number} weigh what they do; hold it against what is wanted, by --intent"
 
 
 def _places(step: WeighedStep) -> str:
@@ -200,8 +206,7 @@ def _is_stale(recording: Recording, step: WeighedStep) -> bool:
 
 def _padding(step: WeighedStep) -> list[Finding]:
     tokens = step.tokens
-    unit = float(tokens.weights.abs().max())
-    heavy = tokens.any_of(PADDING) & (tokens.weights.abs() > NOTICEABLE * unit + tokens.uncertain)
+    heavy = tokens.any_of(PADDING) & tokens.noticeable
     if not bool(heavy.any()):
         return []
     message = f"step {step.number}: {int(heavy.sum())} padding tokens behind texts are trained"
@@ -213,12 +218,10 @@ def _eos(steps: Sequence[WeighedStep], intent: Intent | None) -> list[Finding]:
     is told by itself."""
     if (intent is not None and intent.trained == "no-eos") or any(_is_masked(step) for step in steps):
         return []
-    ends = [step.tokens.weights[step.tokens.any_of(EOS)].abs() for step in steps]
-    if not any(len(each) for each in ends):
-        return []
-    units = [float(step.tokens.weights.abs().max()) for step in steps]
-    heaviest = max((float(e.max()) / u for e, u in zip(ends, units, strict=True) if len(e) and u), default=0.0)
-    if heaviest > NOTICEABLE:
+    ends = [step.tokens.any_of(EOS) & step.tokens.known for step in steps]
+    sizes = [(step.tokens.weights.abs()[end], step.tokens.largest) for step, end in zip(steps, ends, strict=True)]
+    shares = [float(weights.max()) / largest for weights, largest in sizes if len(weights) and largest]
+    if not shares or max(shares) > NOTICEABLE:
         return []
     return [Finding("weights.mask", "the EOS is never trained in any watched step", detail={"mask": "no-eos"})]
 
@@ -235,15 +238,32 @@ def _apart(recording: Recording) -> list[Finding]:
         for rank, part in enumerate(parts[1:], 1):
             for name in ("after/head/param", "after/sample/param"):
                 mine, theirs = parts[0].tensors.get(name), part.tensors.get(name)
-                if mine is not None and theirs is not None and not torch.equal(mine, theirs):
+                if mine is not None and theirs is not None and _differ(mine, theirs, name):
                     message = f"rank {rank} differs from rank 0 after step {number}: ranks train models of their own"
                     return [Finding("state.rank-desync", message, number, rank=rank)]
     return []
 
 
+def _differ(mine: torch.Tensor, theirs: torch.Tensor, name: str) -> bool:
+    """Entries are the same to the bit; sketches of the same are so but for the order of their sums."""
+    if "sample" in name or mine.shape != theirs.shape:
+        return not torch.equal(mine, theirs)
+    return float((mine.double() - theirs.double()).norm()) > SKETCHED * float(mine.double().norm())
+
+
 def _idle_steps(recording: Recording) -> list[int]:
-    """Optimizer steps that no forward pass came before."""
-    return [n for n, parts in recording.steps.items() if not any(p.line.passes or p.line.unknown for p in parts)]
+    """Optimizer steps that no forward pass came before, and that Adam has counted with a gradient of zeros."""
+    found = [n for n, parts in recording.steps.items() if not any(p.line.passes or p.line.unknown for p in parts)]
+    return [n for n in found if n + 1 in recording.steps and _counted_zeros(recording, n)]
+
+
+def _counted_zeros(recording: Recording, number: int) -> bool:
+    parts = recording.steps[number]
+    counted, moments = recording.steps[number + 1][0].line.count, weighing.sampled_moments(parts)
+    if counted is None or moments is None or counted <= (parts[0].line.count or 0):
+        return False
+    kept = weighing.used_betas(parts)[0] * moments.first_before
+    return float((moments.first - kept).norm()) <= SKETCHED * float(kept.norm())
 
 
 def _idle(number: int) -> Finding:
@@ -259,7 +279,9 @@ def _rates(groups: Sequence[GroupRule]) -> list[Finding]:
     first = min((group.step for group in groups), default=0)
     still = [group for group in groups if group.step == first and group.rate == 0.0 and group.parameters]
     if still and len(still) == len([g for g in groups if g.step == first and g.parameters]):
-        message = f"step {first} moved nothing: its learning rate is 0"
+        rates = {group.configured_rate for group in still}
+        zero = "its learning rate is 0" if rates <= {0.0, None} else "though it has a learning rate"
+        message = f"step {first} moved nothing: {zero}"
         findings.append(Finding("update.learning-rate", message, first, observed=0.0))
     for group in groups:
         if group.off and group.rate:

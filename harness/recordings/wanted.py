@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import torch
-
 from harness.intent.file import BadIntent
 from harness.intent.intent import Aggregation, Given, Mean
 from harness.intent.words import told as words
@@ -43,9 +41,7 @@ def _weighed(recording: Recording) -> Iterator[WeighedStep]:
 def fit(step: WeighedStep, wanted: Aggregation) -> Fit:
     """The simplest way to weigh that explains a step, if losses should be aggregated so."""
     right = replace(step.right, intent=replace(step.right.intent, aggregation=wanted))
-    column = step.right.basis.local.column  # type: ignore[attr-defined]  # of a recording it is a HeadBasis
-    zeros = torch.zeros(len(right.basis.losses), dtype=torch.float64)
-    return hypotheses.explain(right, zeros.index_add(0, column, step.tokens.weights), step.floor)
+    return hypotheses.explain(right, step.solved.weights, step.floor)
 
 
 def _otherwise(step: WeighedStep, wanted: Aggregation) -> list[Finding]:

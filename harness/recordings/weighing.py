@@ -64,6 +64,21 @@ class Tokens:
     def any_of(self, bit: int) -> Tensor:
         return (self.kind & bit) != 0
 
+    @property
+    def largest(self) -> float:
+        """The largest weight that a token surely has: one whose gradient is next to nothing may show any."""
+        return float((self.weights.abs() - self.uncertain).max().clamp_min(0.0))
+
+    @property
+    def known(self) -> Tensor:
+        """Whose weights can be told: bool [T]."""
+        return self.uncertain < TELL * self.largest
+
+    @property
+    def noticeable(self) -> Tensor:
+        """Which surely weigh something: bool [T]."""
+        return (self.weights.abs() > NOTICEABLE * self.largest + self.uncertain) & self.known
+
 
 @dataclass(frozen=True)
 class WeighedStep:
@@ -117,7 +132,7 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
     for why in (w for part in parts for w in part.line.unknown):
         raise Unweighable(why)
     if not any("token/delta" in part.tensors for part in parts):
-        raise Unweighable("no forward pass was seen")
+        raise Unweighable("no forward pass was seen, of a model in training mode (`model.train()`)")
     if (bad := _inconsistent(parts)) is not None:
         raise Unweighable(f"the recording contradicts itself: {bad}")
     followed = used_betas(parts)
@@ -125,8 +140,7 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
     tokens = _tokens(parts, solved)
     labels = bool(tokens.any_of(TOLD).all())
     trained = _trained(tokens, labels)
-    heavy = tokens.weights.abs() > NOTICEABLE * tokens.weights.abs().max() + tokens.uncertain
-    placed = placing.place(_places(parts), solved.basis.local.column, trained, heavy)
+    placed = placing.place(_places(parts), solved.basis.local.column, trained, tokens.noticeable)
     floor = _floor(solved, tokens, trained)
     coarse = _coarseness(placed, solved, floor)
     right = _right(number, recording.header, parts, solved.basis, placed, coarse)
@@ -153,6 +167,8 @@ _PER_TOKEN = ("delta", "hidden", "loss", "kind", "text", "pass")
 def _inconsistent(parts: Sequence[OfRank]) -> str | None:
     """What no recorder leaves: a recording from elsewhere may hold anything."""
     widths = set()
+    if len({part.line.layout for part in parts}) > 1:
+        return "ranks keep the matrix in different ways"
     for rank, part in enumerate(parts):
         found = {name: part.tensors.get(f"token/{name}") for name in _PER_TOKEN}
         there = {name: tensor for name, tensor in found.items() if tensor is not None}
@@ -193,15 +209,16 @@ def _solved(parts: Sequence[OfRank], followed: tuple[float, float]) -> Solved:
     basis = _basis(parts, consumed)
     weights, left = basis.solve(consumed)
     explained, (norm, error) = float((consumed - left).norm()), _norm(parts, followed[1])
-    stretch = norm / explained if norm and explained else 1.0
+    if norm is None:
+        raise Unweighable("the length of the whole gradient is not known: some parameters tell nothing of theirs")
+    stretch = norm / explained if explained else 1.0
     basis = replace(basis, stretch=max(stretch, 1.0), found=weights)
-    return Solved(basis, weights, left, float(left.norm()) / size, norm or size, error)
+    return Solved(basis, weights, left, float(left.norm()) / size, norm, error)
 
 
 def _trained(tokens: Tokens, labels: bool) -> Tensor:
     """Which tokens are to be trained, bool [T]: by the labels, or else by the weights."""
-    noticeable = tokens.weights.abs() > NOTICEABLE * tokens.weights.abs().max()
-    trained = (tokens.any_of(TRAINED) if labels else noticeable) & ~tokens.any_of(PADDING | CROSSING)
+    trained = (tokens.any_of(TRAINED) if labels else tokens.noticeable) & ~tokens.any_of(PADDING | CROSSING)
     if not bool(trained.any()):
         raise Unweighable("no token is to be trained")
     return trained
@@ -209,7 +226,7 @@ def _trained(tokens: Tokens, labels: bool) -> Tensor:
 
 def _floor(solved: Solved, tokens: Tokens, trained: Tensor) -> Floor:
     """By what the tokens do not explain, which is taken for noise."""
-    unit = float(tokens.weights.abs().max())
+    unit = tokens.largest
     share = next((s for s in (KNOWN, TELL) if bool((tokens.uncertain < s * unit)[trained].any())), None)
     if share is None and solved.residual <= UNEXPLAINED:
         raise Unweighable("the gradients of the trained tokens cannot be told apart")
@@ -230,11 +247,9 @@ def _tokens(parts: Sequence[OfRank], solved: Solved) -> Tokens:
 
 
 def _places(parts: Sequence[OfRank]) -> Places:
-    sizes = [len(part.tensors["token/kind"]) for part in parts]
-    rank = torch.cat([torch.full((n,), r) for r, n in enumerate(sizes)])
-    number = torch.cat([part.tensors["token/pass"] for part in parts])
-    text = torch.cat([part.tensors["token/text"] for part in parts])
-    kind = torch.cat([part.tensors["token/kind"] for part in parts])
+    there = [(rank, part.tensors) for rank, part in enumerate(parts) if "token/kind" in part.tensors]
+    rank = torch.cat([torch.full((len(tensors["token/kind"]),), rank) for rank, tensors in there])
+    number, text, kind = (torch.cat([t[f"token/{name}"] for _, t in there]) for name in ("pass", "text", "kind"))
     _, whole = torch.unique(torch.stack((rank, number, text)), dim=1, return_inverse=True)
     return Places(rank, number, whole, kind)
 
@@ -264,7 +279,7 @@ def _coarseness(placed: Placed, solved: Solved, floor: Floor) -> Tensor:
 
 def _basis(parts: Sequence[OfRank], consumed: Tensor) -> HeadBasis:
     def joined(name: str) -> Tensor:
-        return torch.cat([part.tensors[f"token/{name}"] for part in parts])
+        return torch.cat([p.tensors[f"token/{name}"] for p in parts if f"token/{name}" in p.tensors])
 
     layer = Layer(joined("delta").double(), joined("hidden").double())
     try:

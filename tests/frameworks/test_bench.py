@@ -18,6 +18,8 @@ UNITS = {
     "judge_seconds": "s",
     "local_basis_seconds.64,100,16": "s",
     "local_basis_error.64,100,16": "largest error",
+    "record_overhead_watched.40,300": "ratio",
+    "record_overhead_unwatched.40,300": "ratio",
     "warm_cell_seconds.torch": "s",
     "cells_per_minute_torch": "cells/min",
 }
@@ -26,6 +28,7 @@ UNITS = {
 def test_what_is_written(tmp_path: Path, environments: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "runs" / "bench.json"
     options = ["--runs", "2", "--framework", "torch", "--size", "64,100,16", "--envs", str(environments)]
+    options += ["--trained", "40,300,64,1"]
     assert bench.main([*options, "--out", str(out)]) == 0
     metrics = json.loads(out.read_text())["metrics"]
     assert {name: metric["unit"] for name, metric in metrics.items()} == UNITS

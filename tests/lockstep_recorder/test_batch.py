@@ -15,7 +15,7 @@ END = 2
 
 
 def tokens(**given: Any) -> Tokens:
-    found = batch.tokens({k: torch.tensor(v) for k, v in given.items()}, (END,))
+    found = batch.tokens({k: torch.tensor(v) for k, v in given.items()}, (END,), 100)
     assert found is not None
     return found
 
@@ -68,7 +68,7 @@ def test_shifted_labels() -> None:
 
 
 def test_a_call_without_token_ids() -> None:
-    assert batch.tokens({"inputs_embeds": torch.zeros(1, 2, 3)}, ()) is None
+    assert batch.tokens({"inputs_embeds": torch.zeros(1, 2, 3)}, (), 100) is None
 
 
 def test_arguments_by_name() -> None:

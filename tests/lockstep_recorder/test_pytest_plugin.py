@@ -20,6 +20,8 @@ LIBRARY = Path(__file__).parents[1] / "library"
 def ran(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """pytest in a folder of its own, with nothing of this one."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    for name in ("CI", "BUILD_NUMBER"):  # where pytest cuts nothing off its lines
+        own.pop(name, None)
     env = {**own, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "--tb=short", "-q", *options]
     return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=300)
@@ -121,6 +123,7 @@ def test_an_unknown_that_is_allowed(lockstep):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_several_watches_intents_and_what_is_unknown(suite: Path) -> None:
     """On the workers of xdist."""
     (suite / "test_more.py").write_text(SEVERAL)

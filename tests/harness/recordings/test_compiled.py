@@ -79,6 +79,7 @@ def test_what_is_compiled_is_weighed_and_stays_what_it_is(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_what_is_compiled_in_place_is_unknown(tmp_path: Path) -> None:
     loops.record(tmp_path, lambda: loops.train(in_place(loops.llama())))
     found = telling.tell(reader.read(tmp_path))

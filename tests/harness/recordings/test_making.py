@@ -76,6 +76,7 @@ def test_a_command_is_recorded_and_told(tmp_path: Path, script: Path, capfd: pyt
     assert "every trained token of 2 micro-batches on 1 rank weighs 1/16: a mean over the tokens of the window" in said
 
 
+@pytest.mark.exhaustive
 def test_as_json(tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]) -> None:
     record(tmp_path / "out", sys.executable, script, options=("--steps", "1,3"))
     capfd.readouterr()
@@ -84,6 +85,7 @@ def test_as_json(tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]
     assert (found["steps"], found["findings"], found["unknown"]) == ([1, 3], [], [])
 
 
+@pytest.mark.exhaustive
 def test_every_other_step(tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert record(tmp_path / "out", sys.executable, script, options=("--every", "2")) == 0
     assert "recorded 2 steps from 0 to 2" in capfd.readouterr().out
@@ -99,6 +101,7 @@ def test_no_token_is_kept_unless_asked_for(tmp_path: Path, script: Path) -> None
     assert names(tmp_path / "with") - names(tmp_path / "without") == {"token/target"}
 
 
+@pytest.mark.exhaustive
 def test_the_training_computes_what_it_would(tmp_path: Path, script: Path, capfd: pytest.CaptureFixture[str]) -> None:
     record(tmp_path / "out", sys.executable, script)
     watched = capfd.readouterr().out.splitlines()[0]
@@ -159,7 +162,7 @@ def test_a_training_of_two_models(tmp_path: Path, script: Path, capfd: pytest.Ca
     assert cli.call(["judge", str(tmp_path / "out")]) == 0
 
 
-@pytest.mark.parametrize("room", [500, 20_000])
+@pytest.mark.parametrize("room", [pytest.param(500, marks=pytest.mark.exhaustive), 20_000])
 def test_a_full_disk_does_not_harm_the_training(
     tmp_path: Path, script: Path, room: int, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,6 @@ def test_how_often_a_scheduler_moves(tmp_path: Path, moves: int) -> None:
     found = [f.message for f in telling.tell(reader.read(tmp_path)).findings]
     wanted = (
         f"the scheduler (LinearLR) moved {moves} times in a step, from step 0 to 1:"
-        f" its schedule is over {moves} times too early"
+        f" if it counts steps, its schedule is over {moves} times too early"
     )
     assert found == ([] if moves == 1 else [wanted])

@@ -154,7 +154,7 @@ def test_an_error_in_the_recorder_ends_the_recording_alone(
     loops.record(tmp_path, lambda: loops.train(model))
     assert capsys.readouterr().err == "lockstep: the recording ends at step 0: RuntimeError: no such thing\n"
     found = telling.tell(reader.read(tmp_path))
-    assert "recording ended early: RuntimeError: no such thing" in found.unknown
+    assert "recording ended early: RuntimeError" in found.unknown  # messages of others may hold a path
 
 
 def test_other_hooks_of_the_optimizer_go_on_when_the_recording_ends(tmp_path: Path) -> None:
