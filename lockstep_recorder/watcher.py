@@ -78,6 +78,8 @@ class Watcher:
         self._seen: set[int] = set()
         self._asked: Asked | None = None
         self._stepping = Stepping()
+        self._unseen: Any = None
+        """An optimizer that steps while no model is found yet."""
         self._is_compiled = False
         self._called: nn.Module | None = None
         """The outermost module, whose call is that of the model."""
@@ -291,6 +293,8 @@ class Watcher:
         if self._asked is None and id(optimizer) not in self._seen:
             self._seen.add(id(optimizer))
             self._hidden(optimizer)
+        if self._asked is None:
+            self._unseen = optimizer
         asked, watched = self._asked, self.settings.watched(self._number)
         if asked is None or not self._stepping.counts(asked, optimizer, watched):
             return
@@ -319,7 +323,9 @@ class Watcher:
 
     @_guarded
     def _on_stepped(self, optimizer: Any, *_: Any) -> None:
-        asked = self._asked
+        asked, unseen, self._unseen = self._asked, self._unseen, None
+        if asked is not None and unseen is optimizer:  # its closure was the model's first call: begun without us
+            self._next()
         if asked is None or self._stepping.within is not optimizer:
             return
         self._stepping.within = None
@@ -330,6 +336,10 @@ class Watcher:
             self._kept.after(asked, optimizer)
             self._kept.write(asked, self._recording, self._number, self.seconds)
             self.written = self._number
+        self._next()
+
+    def _next(self) -> None:
+        """A step is over."""
         self._number += 1
         self._forget()
         self.seconds = 0.0

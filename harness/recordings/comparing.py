@@ -84,6 +84,7 @@ def compare(a: Recording, b: Recording) -> Comparison:
             differences += found
             farthest = max(farthest, distance)
         differences += _rules(a, b, number)
+        unknown += _unruled(a, b, number)
     return Comparison(steps, moved, inputs, tuple(differences), tuple(unknown), farthest)
 
 
@@ -187,7 +188,9 @@ def _way(step: WeighedStep) -> str:
 
 _NUMBERS: Mapping[str, Callable[[GroupRule], float | None]] = {
     "learning rate": lambda group: group.rate,
+    "configured learning rate": lambda group: group.configured_rate,
     "weight decay": lambda group: group.decay,
+    "configured weight decay": lambda group: group.configured_decay,
 }
 
 
@@ -205,8 +208,18 @@ def _rules(a: Recording, b: Recording, number: int) -> list[Difference]:
     return [*result, *_betas(a.steps[number], b.steps[number], number)]
 
 
+def _unruled(a: Recording, b: Recording, number: int) -> list[str]:
+    """Groups whose effective rate nothing tells: what is configured has to do, or else it is not known."""
+    pairs = zip(effective.groups(a, number), effective.groups(b, number), strict=False)
+    return [
+        f"the learning rate of parameter group {x.group} in step {number}: it is told in A and B alike by nothing"
+        for x, y in pairs
+        if None in (x.rate, y.rate) and None in (x.configured_rate, y.configured_rate)
+    ]
+
+
 def _allowed(what: str, one: float, other: float) -> float:
-    return max(NEAR * max(abs(one), abs(other)), effective.DECAY if what == "weight decay" else 0.0)
+    return max(NEAR * max(abs(one), abs(other)), effective.DECAY if what.endswith("weight decay") else 0.0)
 
 
 def _betas(one: Sequence[OfRank], other: Sequence[OfRank], number: int) -> list[Difference]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,13 +56,14 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
     sizes = Counter(owner.values())
     found: dict[int | None, list[tuple[float, float | None]]] = {}
     moves: dict[int | None, bool] = {}
+    coarse = is_coarse(recording, parts)
     for name, state in states(recording, parts):
         group = owner.get(name)
         group = group if group is not None and group < len(first.groups) else None
         rule = _rule(first.groups[group or 0] if first.groups else {})
         moved = bool(state.after.ne(state.before).any())
         moves[group] = moves.get(group, False) or moved
-        if moved and bool(state.second.any()):  # by Adam
+        if moved and not coarse and bool(state.second.any()):  # by Adam
             update = estimate(name, state, rule, count(parts, number))
             decay = update.weight_decay if bool(state.before.any()) else None  # zeros do not tell it
             found.setdefault(group, []).append((update.learning_rate, decay))
@@ -73,7 +74,7 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
     ]
 
 
-def _shared(groups: Sequence[dict[str, object]]) -> dict[str, object]:
+def _shared(groups: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
     """What all groups are configured to alike."""
     first = groups[0] if groups else {}
     return {k: v for k, v in first.items() if all(group.get(k) == v for group in groups)}
@@ -82,7 +83,7 @@ def _shared(groups: Sequence[dict[str, object]]) -> dict[str, object]:
 def _told(
     step: int,
     index: int | None,
-    configured: dict[str, object],
+    configured: Mapping[str, object],
     parameters: int,
     found: Sequence[tuple[float, float | None]],
     moved: bool | None,
@@ -106,7 +107,7 @@ def rule_of(parts: Sequence[OfRank]) -> Rule:
     return _rule(groups[0] if groups else {})
 
 
-def _rule(configured: dict[str, object]) -> Rule:
+def _rule(configured: Mapping[str, object]) -> Rule:
     told = configured.get("betas")
     pair = told if isinstance(told, list) and len(told) == 2 else BETAS
     betas = [float(beta) if 0.0 <= float(beta) < 1.0 else usual for beta, usual in zip(pair, BETAS, strict=True)]
@@ -146,7 +147,7 @@ def telling(recording: Recording, parts: Sequence[OfRank], rule: Rule, number: i
     and those that are kept in a dtype that hides it.
     """
     shapes = {p.name: p.shape for p in recording.header.parameters}
-    if any(dtype != "float32" for dtype in recording.header.dtypes):
+    if is_coarse(recording, parts):
         return {}
     found = {}
     for name, state in states(recording, parts):
@@ -156,6 +157,12 @@ def telling(recording: Recording, parts: Sequence[OfRank], rule: Rule, number: i
             continue
         found[name] = _as_matrix(state) if len(shapes[name]) > 1 else state
     return found
+
+
+def is_coarse(recording: Recording, parts: Sequence[OfRank]) -> bool:
+    """Whether what the optimizer steps is kept in a dtype whose rounding hides its rate and its decay."""
+    stepped = {dtype for part in parts for dtype in part.line.masters} or set(recording.header.dtypes)
+    return not stepped <= {"float32", "float64"}
 
 
 def _as_matrix(state: TensorState) -> TensorState:

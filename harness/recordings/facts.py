@@ -40,7 +40,7 @@ def facts(recording: Recording, steps: Sequence[WeighedStep]) -> list[Fact]:
     return [
         *_betas(every),
         Fact("eps", _configured(every, "eps"), _eps(recording)),
-        Fact("clip", (), _values(found for step in steps if (found := weighing.limit(step)) is not None)),
+        Fact("clip", (), _values(filter(None, [weighing.limit_of_run(steps)]))),
         Fact("micro-batches of a rank", (), _values(part.line.passes for parts in every for part in parts)),
         Fact("ranks", (header.ranks,), _values(_stepping(parts) for parts in every)),
         Fact("trained tokens", _values(_labelled(step) for step in steps), _values(map(_heavy, steps))),

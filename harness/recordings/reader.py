@@ -39,6 +39,9 @@ _NAME = re.compile(
 T = TypeVar("T", bound=Strict)
 Seal = Mapping[str, str] | None
 """Digests by file; None for a recording that is still written, and not by somebody else."""
+Plain = Annotated[float, Field(ge=-1e30, le=1e30)]
+Setting = bool | Plain | Annotated[list[bool | Plain], Field(max_length=10)]
+"""Of a parameter group."""
 Size = Annotated[int, Field(ge=0, le=2**40)]
 Word = Annotated[str, Field(max_length=500)]
 
@@ -83,7 +86,7 @@ class Line(Strict):
     """What a rank told of a watched step."""
 
     step: Annotated[int, Field(ge=0, le=10**9)]
-    groups: Annotated[list[dict[Word, Any]], Field(max_length=10_000)]
+    groups: Annotated[list[dict[Word, Setting]], Field(max_length=10_000)]
     count: Annotated[int, Field(ge=0, le=10**9)] | None
     """Optimizer steps that Adam had counted before."""
     schedulers: Annotated[list[Scheduler], Field(max_length=100)]
@@ -229,6 +232,7 @@ def _tensors(folder: Path, line: Line, rank: int, sealed: Seal) -> Mapping[str, 
     name = tensors_file(line.step, rank)
     if odd := next((n for n in line.shapes if not _NAME.fullmatch(n)), None):
         raise UnreadableTrace(f"{folder / name} has a tensor {one_line(odd)}, which no recording has; record it again")
+    _shaped(folder, name, line)
     wanted = {n: tuple(shape) for n, shape in line.shapes.items()}
     if sum(8 * math.prod(shape) for shape in wanted.values()) > MAX_TENSORS:
         raise UnreadableTrace(f"{folder / name} has more than the {MAX_TENSORS} bytes that are read")
@@ -238,6 +242,22 @@ def _tensors(folder: Path, line: Line, rank: int, sealed: Seal) -> Mapping[str, 
         return _finite(folder, name, tensor_file.load(content, [wanted], integers))
     except tensor_file.BadTensors as error:
         raise UnreadableTrace(f"{folder / name} {one_line(error)}; record it again") from None
+
+
+MATRICES = re.compile(r"token/(?:delta|hidden)|(?:before|after)/head/\w+")
+
+
+def _shaped(folder: Path, name: str, line: Line) -> None:
+    """Every tensor has the axes that it has in each recording, and those that belong together have one length."""
+    shapes = line.shapes
+    for key, shape in shapes.items():
+        axes = 2 if MATRICES.fullmatch(key) else 1
+        if len(shape) != axes:
+            raise UnreadableTrace(f"{folder / name}: {key} has {len(shape)} axes, not {axes}; record it again")
+    head = {tuple(shape) for key, shape in shapes.items() if "/head/" in key}
+    factors = [shapes[key][1] for key in ("token/delta", "token/hidden") if key in shapes]
+    if len(head | ({tuple(factors)} if len(factors) > 1 else set())) > 1:
+        raise UnreadableTrace(f"{folder / name}: its sketches are not of one size; record it again")
 
 
 def _finite(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,10 @@ from lockstep_recorder.batch import EOS, PADDING
 
 SKETCHED = 1e-5
 """Relative distance of two sketches of the same numbers: float32, summed in any order."""
+EVEN = 1e-3
+"""Share of a weight up to which the texts of a step weigh alike."""
+MOST_SHOWN = 6
+"""Numbers of a sentence, where each step has its own."""
 STALE = 0.1
 """Share of what is unexplained that may be left when the step before is allowed for."""
 
@@ -74,22 +78,27 @@ def tell(recording: Recording, intent: Intent | None = None) -> Told:
 
 def _sentences(steps: Sequence[WeighedStep]) -> list[str]:
     """One for each way of weighing, with the steps that are so."""
-    found: dict[str, list[WeighedStep]] = {}
+    found: dict[tuple[object, ...], list[WeighedStep]] = {}
+    limit = weighing.limit_of_run(steps)
     for step in steps:
-        found.setdefault(_kind(step), []).append(step)
-    return [f"{_where(those)}: {_objective(those[0])}, {_clipping(those)}" for those in found.values()]
+        found.setdefault(_kind(step, limit), []).append(step)
+    return [f"{_where(those)}: {_objective(those)}, {_clipping(those, limit)}" for those in found.values()]
 
 
-def _kind(step: WeighedStep) -> str:
-    h = step.fit.hypothesis
-    return f"{step.fit.excess <= 1.0} {h.mask} {h.level} {sorted(h.dropped)} {weighing.limit(step) is not None}"
+def _kind(step: WeighedStep, limit: float | None) -> tuple[object, ...]:
+    """What steps have alike that one sentence tells of."""
+    h, intent = step.fit.hypothesis, step.right.intent
+    told = (step.residual <= UNEXPLAINED, step.fit.excess <= 1.0, step.labels)
+    return (*told, h.mask, h.level, h.dropped, intent.accumulation, intent.ranks, weighing.limit(step) == limit)
 
 
 def _where(steps: Sequence[WeighedStep]) -> str:
     return f"step{'s' * (len(steps) > 1)} {', '.join(str(step.number) for step in steps)}"
 
 
-def _objective(step: WeighedStep) -> str:
+def _objective(steps: Sequence[WeighedStep]) -> str:
+    """Of steps of one kind."""
+    step = steps[0]
     if step.residual > UNEXPLAINED:
         return "the tokens do not explain the gradient"
     if not step.fit.excess <= 1.0:
@@ -98,15 +107,29 @@ def _objective(step: WeighedStep) -> str:
     level = right.intent.aggregation if h.level == hypotheses.INTENDED else Mean(h.level)
     micro_batches, ranks = right.intent.accumulation, right.intent.ranks
     window = f"{_many(micro_batches, 'micro-batch')} on {_many(ranks, 'rank')}{_but(step)}"
-    every = text_weights(step).values()
-    rows = [r for r in every if abs(r) > NOTICEABLE * max(map(abs, every))]
-    low, high = min(rows), max(rows)
-    if high - low <= 1e-3 * abs(high):
-        weight = f"every trained token of {window} weighs {high:.4g}/{right.targets}"
+    each = [(*_range(one), one.right.targets) for one in steps]
+    if all(high - low <= EVEN * abs(high) for low, high, _ in each):
+        told = _each(f"{high:.4g}/{targets}" for _, high, targets in each)
+        weight = f"every trained token of {window} weighs {told}"
     else:
-        weight = f"the trained tokens of {window} weigh from {low:.4g}/{right.targets} to {high:.4g}/{right.targets}"
+        told = _each(f"from {low:.4g}/{targets} to {high:.4g}/{targets}" for low, high, targets in each)
+        weight = f"the trained tokens of {window} weigh {told}"
     who = "" if step.labels else " (no labels told which are to be trained: the weights do)"
     return f"{weight}{who}: {aggregation(level)}"
+
+
+def _range(step: WeighedStep) -> tuple[float, float]:
+    """Smallest and largest weight x N of a text that has any."""
+    every = text_weights(step).values()
+    rows = [r for r in every if abs(r) > NOTICEABLE * max(map(abs, every))]
+    return min(rows), max(rows)
+
+
+def _each(values: Iterable[str]) -> str:
+    """Of several steps, each once, and not too many of them."""
+    every = list(dict.fromkeys(values))
+    shown = every if len(every) <= MOST_SHOWN else [*every[: MOST_SHOWN - 1], "...", every[-1]]
+    return ", ".join(shown)
 
 
 def _but(step: WeighedStep) -> str:
@@ -125,13 +148,11 @@ def text_weights(step: WeighedStep) -> dict[int, float]:
     return {i: float(sums[i] / counts[i]) * step.right.targets for i in counts.nonzero()[:, 0].tolist()}
 
 
-def _clipping(steps: Sequence[WeighedStep]) -> str:
-    first = steps[0]
-    to = weighing.limit(first)
-    if to is not None:
-        before = ", ".join(f"{step.fit.norm / step.fit.hypothesis.scale.factor:.3g}" for step in steps)
-        return f"clipped {before} -> {to:g}"
-    return f"gradient norm {', '.join(f'{step.norm:.3g}' for step in steps)} as the optimizer got it"
+def _clipping(steps: Sequence[WeighedStep], limit: float | None) -> str:
+    if limit is not None and weighing.limit(steps[0]) == limit:
+        before = _each(f"{step.fit.norm / step.fit.hypothesis.scale.factor:.3g}" for step in steps)
+        return f"clipped {before} -> {limit:g}"
+    return f"gradient norm {_each(f'{step.norm:.3g}' for step in steps)} as the optimizer got it"
 
 
 def _wrong(step: WeighedStep) -> list[Finding]:

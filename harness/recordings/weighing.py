@@ -201,6 +201,24 @@ def limit(step: WeighedStep) -> float | None:
     return chosen if clipped else None
 
 
+def limit_of_run(steps: Sequence[WeighedStep]) -> float | None:
+    """What gradients were clipped to: no step's is longer, and each that is shorter than it was is as long as that. A
+    norm is near a number of two digits by chance as well, one in a dozen."""
+    found = {limit(step) for step in steps} - {None}
+    if len(found) != 1:
+        return None
+    (wanted,) = found
+    shorter = [s for s in steps if s.fit.excess <= 1.0 and _is_shorter(s)]
+    longest = max((step.norm for step in steps), default=0.0)
+    same = wanted is not None and longest <= wanted * (1.0 + CHOSEN) and all(limit(s) == wanted for s in shorter)
+    return wanted if same else None
+
+
+def _is_shorter(step: WeighedStep) -> bool:
+    h = step.fit.hypothesis
+    return h.limit is not None or (h.scale.name == hypotheses.UNNAMED and h.scale.factor < 1.0)
+
+
 def _solved(parts: Sequence[OfRank], followed: tuple[float, float]) -> Solved:
     consumed = gradient(parts, followed[0])
     size = float(consumed.norm())
