@@ -186,11 +186,14 @@ def _way(step: WeighedStep) -> str:
 # ---- the update rule
 
 
+_CONFIGURED: Mapping[str, Callable[[GroupRule], float | None]] = {
+    "learning rate": lambda group: group.configured_rate,
+    "weight decay": lambda group: group.configured_decay,
+}
+"""What has to do where nothing tells the effective one."""
 _NUMBERS: Mapping[str, Callable[[GroupRule], float | None]] = {
     "learning rate": lambda group: group.rate,
-    "configured learning rate": lambda group: group.configured_rate,
     "weight decay": lambda group: group.decay,
-    "configured weight decay": lambda group: group.configured_decay,
 }
 
 
@@ -201,25 +204,27 @@ def _rules(a: Recording, b: Recording, number: int) -> list[Difference]:
     result = []
     for what, value in _NUMBERS.items():
         for x, y in zip(mine, theirs, strict=True):
-            one, other = value(x), value(y)
+            one, other, how = value(x), value(y), ""
+            if one is None or other is None:
+                one, other, how = _CONFIGURED[what](x), _CONFIGURED[what](y), "configured "
             if one is not None and other is not None and abs(one - other) > _allowed(what, one, other):
-                message = f"the {what} of parameter group {x.group} is {one:.4g} in A and {other:.4g} in B"
+                message = f"the {how}{what} of parameter group {x.group} is {one:.4g} in A and {other:.4g} in B"
                 result.append(Difference(number, message))
     return [*result, *_betas(a.steps[number], b.steps[number], number)]
 
 
 def _unruled(a: Recording, b: Recording, number: int) -> list[str]:
-    """Groups whose effective rate nothing tells: what is configured has to do, or else it is not known."""
+    """Groups of which neither the effective nor the configured rate is told."""
     pairs = zip(effective.groups(a, number), effective.groups(b, number), strict=False)
     return [
-        f"the learning rate of parameter group {x.group} in step {number}: it is told in A and B alike by nothing"
+        f"the learning rate of parameter group {x.group} in step {number}: A or B does not tell it"
         for x, y in pairs
         if None in (x.rate, y.rate) and None in (x.configured_rate, y.configured_rate)
     ]
 
 
 def _allowed(what: str, one: float, other: float) -> float:
-    return max(NEAR * max(abs(one), abs(other)), effective.DECAY if what.endswith("weight decay") else 0.0)
+    return max(NEAR * max(abs(one), abs(other)), effective.DECAY if what == "weight decay" else 0.0)
 
 
 def _betas(one: Sequence[OfRank], other: Sequence[OfRank], number: int) -> list[Difference]:

@@ -77,3 +77,22 @@ def test_wrong_usage(right: Path, good: Path, capsys: pytest.CaptureFixture[str]
     for folders in ((right, good), (right, right, right)):
         assert cli.call(["compare", *map(str, folders)]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_rates_that_no_moments_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of SGD the configured ones are held against each other."""
+
+    def recorded_sgd(folder: Path, rate: float) -> Path:
+        def train() -> None:
+            model = loops.llama()
+            optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+            for one in loops.batches(torch.Generator().manual_seed(1)):
+                loops.token_mean(model, one, 110).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+        loops.record(folder, train)
+        return folder
+
+    status, said = compared(capsys, recorded_sgd(tmp_path / "a", 0.01), recorded_sgd(tmp_path / "b", 0.02))
+    assert status == 1
+    assert "step 0: the configured learning rate of parameter group 0 is 0.01 in A and 0.02 in B" in said

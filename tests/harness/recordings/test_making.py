@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.recordings import making
 
 SCRIPT = """
 import os, signal, sys
@@ -174,6 +175,16 @@ def test_a_full_disk_does_not_harm_the_training(
     assert "the recording ends at step 0: OSError" in told.err
     assert status == 3
     assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with making._signals():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert callable(signal.getsignal(signal.SIGTERM))
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_command_that_trains_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.recordings import making, reader
+from harness.recordings import making, reader, telling
+from harness.recordings.reader import OfRank
 from harness.traces.text_files import UnreadableTrace
 from tests.harness.recordings import loops
 
@@ -96,3 +98,49 @@ def test_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
     (folder / "recording.json").symlink_to(moved)
     with pytest.raises(UnreadableTrace, match="symbolic link"):
         reader.read(folder)
+
+
+def test_a_step_that_is_there_twice_is_refused(folder: Path) -> None:
+    lines = folder / "steps-r00.jsonl"
+    lines.write_bytes(lines.read_bytes() * 2)
+    making.seal(folder, 0)
+    with pytest.raises(UnreadableTrace, match="has step 0 twice"):
+        reader.read(folder)
+
+
+def test_a_step_that_not_all_ranks_have_recorded_is_unknown(folder: Path) -> None:
+    edited(folder, "recording.json", lambda data: data.update(ranks=2))
+    assert reader.read(folder).partial == (0,)
+    assert "step 0: not all ranks have recorded it" in telling.tell(reader.read(folder)).unknown
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "why"),
+    [
+        ("token/loss", [1, 1], "has 2 axes, not 1"),
+        ("after/head/exp_avg", [4], "has 1 axes, not 2"),
+        ("after/head/exp_avg", [2, 2], "its sketches are not of one size"),
+    ],
+)
+def test_tensors_of_other_shapes_are_refused(folder: Path, name: str, shape: list[int], why: str) -> None:
+    edited(folder, "steps-r00.jsonl", lambda data: data["shapes"].update({name: shape}))
+    with pytest.raises(UnreadableTrace, match=why):
+        reader.read(folder)
+
+
+@pytest.mark.parametrize("value", [["a", "b"], 10**400, {"a": 1}, None])
+def test_settings_of_groups_are_numbers(folder: Path, value: object) -> None:
+    edited(folder, "steps-r00.jsonl", lambda data: data["groups"][0].update(betas=value))
+    with pytest.raises(UnreadableTrace):
+        reader.read(folder)
+
+
+def test_a_rank_that_had_no_batch(whole: Path) -> None:
+    """Its part of the step is empty, and the others are weighed."""
+    recording = reader.read(whole)
+    (part,) = recording.steps[0]
+    without = {name: tensor for name, tensor in part.tensors.items() if not name.startswith("token/")}
+    idle = OfRank(part.line.model_copy(update={"passes": 0, "texts": []}), without)
+    told = telling.tell(replace(recording, steps={0: (part, idle)}))
+    assert not told.unknown
+    assert "of 4 micro-batches on 2 ranks weighs" in told.sentences[0]
