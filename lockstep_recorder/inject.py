@@ -5,8 +5,6 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from lockstep_recorder import arrival
-
 _HERE = Path(__file__).resolve().parent
 
 
@@ -21,6 +19,8 @@ def _hand_on() -> None:
 
 
 try:
+    from lockstep_recorder import arrival
+
     arrival.when_torch_comes()
 except Exception as error:  # noqa: BLE001  the training goes on without being watched
     print(f"lockstep: nothing is recorded: {type(error).__name__}: {error}", file=sys.stderr)

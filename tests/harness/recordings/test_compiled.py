@@ -97,3 +97,21 @@ def test_dropout_would_be_drawn_otherwise(tmp_path: Path) -> None:
     found = telling.tell(reader.read(tmp_path))
     assert len(found.unknown) == 3
     assert all("its dropout would be drawn otherwise" in why for why in found.unknown)
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_buffers_that_a_pass_changes_are_put_back(tmp_path: Path) -> None:
+    """As counters of a router have them."""
+
+    def counting() -> Any:
+        model: Any = loops.llama()
+        model.model.norm.register_buffer("seen", torch.zeros(()))
+        model.model.norm.register_forward_pre_hook(lambda module, _: module.seen.add_(1.0) and None)
+        return model
+
+    watched, alone = counting(), counting()
+    loops.record(tmp_path, lambda: loops.train(torch.compile(watched, backend=BACKEND)))
+    torch._dynamo.reset()
+    loops.train(torch.compile(alone, backend=BACKEND))
+    assert float(watched.model.norm.seen) == float(alone.model.norm.seen) > 0
