@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ class Stepping:
         self.given: dict[int, float] = {}
         """By id of a parameter that another optimizer has stepped in this step: the square of its gradient's length."""
         self._engine: Any = None
-        self._leader: Any = None
+        self._leader: weakref.ref[Any] | None = None
         self._seen: set[int] = set()
 
     def around(self, optimizer: Any, before: Callable[[Any], None], after: Callable[[Any], None]) -> None:
@@ -66,5 +67,5 @@ class Stepping:
         """Of several that step one model, the one that has the head tells the steps; where none has it, the first."""
         anybody = not asked.found.weight.requires_grad or asked.flat or not new
         if steps(asked.found.weight, optimizer) or (self._leader is None and anybody):
-            self._leader = optimizer
-        return self._leader is optimizer
+            self._leader = weakref.ref(optimizer)
+        return self._leader is not None and self._leader() is optimizer

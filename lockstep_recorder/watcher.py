@@ -6,6 +6,7 @@ import contextlib
 import functools
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +79,8 @@ class Watcher:
         self._seen: set[int] = set()
         self._asked: Asked | None = None
         self._stepping = Stepping()
+        self._life: weakref.ref[Any] | None = None
+        """Of the optimizer."""
         self._unseen: Any = None
         """An optimizer that steps while no model is found yet."""
         self._is_compiled = False
@@ -153,7 +156,7 @@ class Watcher:
             for handle in self._around_steps:
                 handle.remove()
             self._around_steps.clear()
-        self._asked, self._stepping = None, Stepping()
+        self._asked, self._called, self._stepping = None, None, Stepping()
         self._forget()
         if self._on_end is not None:
             on_end, self._on_end = self._on_end, None
@@ -298,6 +301,8 @@ class Watcher:
         asked, watched = self._asked, self.settings.watched(self._number)
         if asked is None or not self._stepping.counts(asked, optimizer, watched):
             return
+        if self._life is None:
+            self._life = weakref.ref(optimizer, lambda _: self._gone())
         if _overflows(optimizer):
             self._forget()
             return
@@ -337,6 +342,11 @@ class Watcher:
             self._kept.write(asked, self._recording, self._number, self.seconds)
             self.written = self._number
         self._next()
+
+    def _gone(self) -> None:
+        """The optimizer is no more, and the training over: nothing here keeps the model's memory."""
+        with contextlib.suppress(Exception):
+            self.end()
 
     def _next(self) -> None:
         """A step is over."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from torch import Tensor, nn
 
 from harness.recordings import reader, telling
 from harness.recordings.telling import Told
-from lockstep_recorder import watch
+from lockstep_recorder import Settings, watch
+from lockstep_recorder.watcher import Watcher
 from tests.harness.recordings import loops
 
 Step = Callable[[nn.Module, list[loops.MicroBatch]], None]
@@ -212,3 +215,19 @@ def test_an_error_in_telling_of_an_error_is_none(tmp_path: Path, monkeypatch: py
     loops.record(tmp_path, lambda: loops.train(model))
     loops.train(alone)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), alone.parameters(), strict=True))
+
+
+def test_a_training_that_is_over_keeps_no_memory(tmp_path: Path) -> None:
+    """Though steps to come would be watched."""
+    watcher = Watcher(Settings(str(tmp_path), (), 2))
+    watcher.install()
+    try:
+        model = loops.llama()
+        stepped(adam, model)
+        there = weakref.ref(model)
+        del model
+        gc.collect()
+        assert there() is None
+        assert watcher.ended
+    finally:
+        watcher.end()
