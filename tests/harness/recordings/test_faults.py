@@ -34,7 +34,7 @@ OTHERWISE = {"positions-run-on": {"inputs.batch"}}
 BY_ITSELF = {
     "drop-intermediate", "keep-first", "keep-last", "scaled-by-accumulation", "divided-by-accumulation",
     "scaled-by-world-size", "prompt-trained", "eos-untrained", "first-token-untrained", "mask-shifted", "mask-late",
-    "tag-trained", "clipping-per-rank", "learning-rate-late", "learning-rate-zero-first", "step-count-ahead",
+    "tag-trained", "learning-rate-late", "learning-rate-zero-first", "step-count-ahead",
     "rank-alone", "gradient-not-zeroed", "decay-in-gradient", "tied-head-lost",
 }  # fmt: skip
 """Those that are found where nobody has said what was wanted: no objective does that."""
