@@ -125,11 +125,11 @@ class Watcher:
     def attach(self, model: nn.Module, optimizer: Any = None) -> None:
         """Watch this model, and the steps of this optimizer alone. Raises ValueError if it is no language model."""
         found = find(model)
+        if found is None:
+            raise ValueError(f"{type(model).__name__} has no output head that can be found")
         for module in model.modules():
             if type(module).__name__ == "DeepSpeedEngine":
                 self._stepping.around(module.optimizer, self._on_step, self._on_stepped)
-        if found is None:
-            raise ValueError(f"{type(model).__name__} has no output head that can be found")
         self._stepping.only = optimizer
         self._stepping.around(optimizer, self._on_step, self._on_stepped)
         self._attach(model, found)
