@@ -301,7 +301,7 @@ class Watcher:
         asked, watched = self._asked, self.settings.watched(self._number)
         if asked is None or not self._stepping.counts(asked, optimizer, watched):
             return
-        if self._life is None:
+        if self._life is None and self._on_end is None:  # else who watches by code says when it ends
             self._life = weakref.ref(optimizer, lambda _: self._gone())
         if _overflows(optimizer):
             self._forget()
