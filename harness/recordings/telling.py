@@ -109,10 +109,10 @@ def _objective(steps: Sequence[WeighedStep]) -> str:
     window = f"{_many(micro_batches, 'micro-batch')} on {_many(ranks, 'rank')}{_but(step)}"
     each = [(*_range(one), one.right.targets) for one in steps]
     if all(high - low <= EVEN * abs(high) for low, high, _ in each):
-        told = _each(f"{high:.4g}/{targets}" for _, high, targets in each)
+        told = _each(dict.fromkeys(f"{high:.4g}/{targets}" for _, high, targets in each))
         weight = f"every trained token of {window} weighs {told}"
     else:
-        told = _each(f"from {low:.4g}/{targets} to {high:.4g}/{targets}" for low, high, targets in each)
+        told = _each(dict.fromkeys(f"from {low:.4g}/{targets} to {high:.4g}/{targets}" for low, high, targets in each))
         weight = f"the trained tokens of {window} weigh {told}"
     who = "" if step.labels else " (no labels told which are to be trained: the weights do)"
     return f"{weight}{who}: {aggregation(level)}"
@@ -126,8 +126,8 @@ def _range(step: WeighedStep) -> tuple[float, float]:
 
 
 def _each(values: Iterable[str]) -> str:
-    """Of several steps, each once, and not too many of them."""
-    every = list(dict.fromkeys(values))
+    """Of several steps, and not of too many of them."""
+    every = list(values)
     shown = every if len(every) <= MOST_SHOWN else [*every[: MOST_SHOWN - 1], "...", every[-1]]
     return ", ".join(shown)
 
