@@ -75,7 +75,7 @@ class Asked:
     def sketch(self) -> Sketch:
         """The map of its gradient. Raises Unasked."""
         rows, columns = shape_of(self.weight)
-        return sketch.of_head(rows, columns, self.found.weight.device)
+        return sketch.of_matrix(rows, columns, self.found.weight.device)
 
     def factor(self) -> float:
         """What all gradients of the tokens are to be multiplied by. Raises Unasked."""

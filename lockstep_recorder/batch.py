@@ -31,8 +31,6 @@ class Tokens:
     """int64: of the token in its text, from 1."""
     kind: Tensor
     """uint8."""
-    shape: tuple[int, ...]
-    """Of the hidden states, but for their width."""
 
 
 def received(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -73,8 +71,7 @@ def tokens(given: dict[str, Any], eos: tuple[int, ...], rows: int) -> Tokens | N
     if not has_ids(given):
         return None
     ids = given["input_ids"]
-    shape = tuple(ids.shape)
-    ids = ids.reshape(-1, shape[-1])
+    ids = ids.reshape(-1, ids.shape[-1])
     real = _real(given.get("attention_mask"), ids)
     text = _texts(given, ids, real)
     labels = _labels(given, ids)
@@ -99,7 +96,6 @@ def tokens(given: dict[str, Any], eos: tuple[int, ...], rows: int) -> Tokens | N
         number[:, before][kept],
         position[:, before][kept] + 1,
         kind[kept],
-        shape,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,9 +16,10 @@ CLASS = "FullyShardedDataParallel"
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """The module inside of units."""
-    while type(module).__name__ == CLASS:
-        module = module.module  # type: ignore[assignment]
-    return module
+    inner: Any = module
+    while type(inner).__name__ == CLASS:
+        inner = inner.module
+    return cast(nn.Module, inner)
 
 
 def units(module: nn.Module) -> dict[int, Any]:

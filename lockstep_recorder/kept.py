@@ -87,7 +87,7 @@ class Kept:
         self.said["layout"] = "whole" if held.whole else "part"
         for kind, values in held.values.items():
             if (when, kind) in SKETCHED:
-                self._tensors[f"{when}/head/{kind}"] = by.of_flat(values, held.start, width)
+                self._tensors[f"{when}/matrix/{kind}"] = by.of_flat(values, held.start, width)
         return held
 
     def write(self, asked: Asked, recording: Recording, number: int, seconds: float) -> None:

@@ -50,7 +50,8 @@ def _found(model: nn.Module, head: nn.Module) -> Found:
     weight = _matrix(head)
     assert weight is not None
     embeddings = _quietly(getattr(model, "get_input_embeddings", None))
-    owners = [embeddings] if isinstance(embeddings, nn.Module) else [m for m in model.modules() if _is_embedding(m)]
+    every = [m for m in model.modules() if isinstance(m, nn.Embedding)]
+    owners = [embeddings] if isinstance(embeddings, nn.Module) else every
     base = getattr(model, "base_model", None)
     base = base if isinstance(base, nn.Module) else model
     return Found(
@@ -76,10 +77,6 @@ def _quietly(getter: Any) -> Any:
 def _matrix(head: nn.Module) -> Tensor | None:
     weight = getattr(head, "weight", None)
     return weight if isinstance(weight, Tensor) and (weight.dim() == 2 or hasattr(weight, "ds_id")) else None
-
-
-def _is_embedding(module: nn.Module) -> bool:
-    return isinstance(module, nn.Embedding)
 
 
 def _plain_head(model: nn.Module) -> nn.Module | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lockstep_recorder import watch
+import lockstep_recorder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -110,7 +110,7 @@ class Lockstep:
         """
         __tracebackhide__ = True
         run = Run(self._folder / f"lockstep-{next(self._numbers)}")
-        with watch(model, optimizer, out=run.folder, steps=steps, every=every):
+        with lockstep_recorder.watch(model, optimizer, out=run.folder, steps=steps, every=every):
             yield run
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lockstep_recorder.state import GRADIENT, MOMENTS, Piece, local, piece
+from lockstep_recorder.state import GRADIENT, MOMENTS, Piece, inner, local, piece
 
 ENTRIES = 64
 """Of a parameter, at most."""
@@ -92,8 +92,8 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 def count(optimizer: Any) -> int | None:
     """How many steps Adam has counted so far; None where nothing tells."""
-    inner = getattr(optimizer, "optimizer", optimizer)
-    steps = [held["step"] for held in getattr(inner, "state", {}).values() if isinstance(held, dict) and "step" in held]
+    state = getattr(inner(optimizer), "state", {})
+    steps = [held["step"] for held in state.values() if isinstance(held, dict) and "step" in held]
     return int(max(float(step) for step in steps)) if steps else None
 
 

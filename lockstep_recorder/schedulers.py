@@ -8,6 +8,8 @@ from typing import Any
 
 from torch.optim.lr_scheduler import LRScheduler
 
+from lockstep_recorder.state import inner
+
 BY_RANK = "AcceleratedScheduler"
 """accelerate's, which moves the one inside of it once for every rank, by design."""
 
@@ -31,9 +33,9 @@ class Schedulers:
 
 
 def _of(optimizer: Any) -> list[tuple[weakref.ref[Any], bool]]:
-    ours = {id(optimizer), id(getattr(optimizer, "optimizer", optimizer))}
+    ours = {id(optimizer), id(inner(optimizer))}
     every = gc.get_objects()
     # By their classes: an object may do anything when it is asked for what it is.
     wrapped = {id(vars(o).get("scheduler")) for o in every if type(o).__name__ == BY_RANK}
-    inner = [o for o in every if issubclass(type(o), LRScheduler) and id(vars(o).get("optimizer")) in ours]
-    return [(weakref.ref(o), id(o) in wrapped) for o in inner]
+    mine = [o for o in every if issubclass(type(o), LRScheduler) and id(vars(o).get("optimizer")) in ours]
+    return [(weakref.ref(o), id(o) in wrapped) for o in mine]

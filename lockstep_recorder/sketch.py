@@ -85,6 +85,6 @@ class Sketch:
         return result
 
 
-def of_head(vocabulary: int, width: int, device: torch.device) -> Sketch:
-    """The map of a head [vocabulary, width]."""
-    return Sketch(axis(vocabulary, ROWS, SEED, device), axis(width, COLUMNS, SEED + 1, device))
+def of_matrix(rows: int, columns: int, device: torch.device) -> Sketch:
+    """The map of a matrix [rows, columns]."""
+    return Sketch(axis(rows, ROWS, SEED, device), axis(columns, COLUMNS, SEED + 1, device))

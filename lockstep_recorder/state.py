@@ -17,7 +17,6 @@ from torch import Tensor, nn
 MOMENTS = ("exp_avg", "exp_avg_sq")
 GRADIENT = "grad"
 """What the optimizer was given, where it holds no two moments that tell it."""
-KINDS = ("param", *MOMENTS, GRADIENT)
 
 
 ADAMS = frozenset({"Adam", "AdamW", "NAdam", "RAdam", "FusedAdam", "DeepSpeedCPUAdam"})

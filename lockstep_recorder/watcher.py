@@ -53,8 +53,8 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
 
 def _is_captured() -> bool:
     """Whether a CUDA graph is being captured, which nothing else may go into."""
-    begun: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return begun and torch.cuda.is_current_stream_capturing()
+    cuda: Any = torch.cuda  # torch has no types for one of the two
+    return bool(cuda.is_initialized() and cuda.is_current_stream_capturing())
 
 
 class Watcher:

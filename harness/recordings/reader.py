@@ -31,7 +31,7 @@ LARGEST = 1e30
 MAX_RANKS = 1024
 INTEGERS = frozenset({"token/kind", "token/text", "token/position", "token/pass", "token/target", "count"})
 _NAME = re.compile(
-    r"(?:before|after)/(?:head/(?:param|exp_avg|exp_avg_sq|grad)"
+    r"(?:before|after)/(?:matrix/(?:param|exp_avg|exp_avg_sq|grad)"
     r"|sample/(?:param|exp_avg|exp_avg_sq|count|squares|grad_squares))"
     r"|token/(?:delta|hidden|loss|length|kind|text|position|pass|target)"
 )
@@ -244,7 +244,7 @@ def _tensors(folder: Path, line: Line, rank: int, sealed: Seal) -> Mapping[str, 
         raise UnreadableTrace(f"{folder / name} {one_line(error)}; record it again") from None
 
 
-MATRICES = re.compile(r"token/(?:delta|hidden)|(?:before|after)/head/\w+")
+MATRICES = re.compile(r"token/(?:delta|hidden)|(?:before|after)/matrix/\w+")
 
 
 def _shaped(folder: Path, name: str, line: Line) -> None:
@@ -254,9 +254,9 @@ def _shaped(folder: Path, name: str, line: Line) -> None:
         axes = 2 if MATRICES.fullmatch(key) else 1
         if len(shape) != axes:
             raise UnreadableTrace(f"{folder / name}: {key} has {len(shape)} axes, not {axes}; record it again")
-    head = {tuple(shape) for key, shape in shapes.items() if "/head/" in key}
+    matrix = {tuple(shape) for key, shape in shapes.items() if "/matrix/" in key}
     factors = [shapes[key][1] for key in ("token/delta", "token/hidden") if key in shapes]
-    if len(head | ({tuple(factors)} if len(factors) > 1 else set())) > 1:
+    if len(matrix | ({tuple(factors)} if len(factors) > 1 else set())) > 1:
         raise UnreadableTrace(f"{folder / name}: its sketches are not of one size; record it again")
 
 

@@ -257,7 +257,7 @@ def _apart(recording: Recording) -> list[Finding]:
         if any(part.line.layout != "whole" for part in parts):
             continue
         for rank, part in enumerate(parts[1:], 1):
-            for name in ("after/head/param", "after/sample/param"):
+            for name in ("after/matrix/param", "after/sample/param"):
                 mine, theirs = parts[0].tensors.get(name), part.tensors.get(name)
                 if mine is not None and theirs is not None and _differ(mine, theirs, name):
                     message = f"rank {rank} differs from rank 0 after step {number}: ranks train models of their own"

@@ -318,11 +318,11 @@ def gradient(parts: Sequence[OfRank], beta1: float) -> Tensor:
 
 
 def _moved(tensors: Mapping[str, Tensor], beta1: float) -> Tensor | None:
-    after = tensors.get("after/head/exp_avg")
+    after = tensors.get("after/matrix/exp_avg")
     if after is None:  # no Adam: what it was given
-        given = tensors.get("before/head/grad")
+        given = tensors.get("before/matrix/grad")
         return None if given is None else given.double()
-    before = tensors.get("before/head/exp_avg")
+    before = tensors.get("before/matrix/exp_avg")
     return (after.double() - (0.0 if before is None else beta1 * before.double())) / (1.0 - beta1)
 
 

@@ -46,15 +46,16 @@ def fsdp1(model: nn.Module, original: bool) -> nn.Module:
     return Wrapped(model, auto_wrap_policy=policy, use_orig_params=original, device_id=cpu)
 
 
-def fsdp2(model: nn.Module, copies: int = 1) -> nn.Module:
+def fsdp2(model: Any, copies: int = 1) -> nn.Module:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
     whole = init_device_mesh("cpu", (copies, dist.get_world_size() // copies), mesh_dim_names=("copy", "shard"))
     mesh = whole if copies > 1 else whole["shard"]
-    for layer in model.model.layers:  # type: ignore[union-attr]
+    for layer in model.model.layers:
         fully_shard(layer, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+    sharded: nn.Module = fully_shard(model, mesh=mesh)
+    return sharded
 
 
 Parameters = Iterable[nn.Parameter]
@@ -157,8 +158,8 @@ class DeepSpeed:
             config["data_types"] = {"grad_accum_dtype": "fp32"}
         norms = [p for p in model.parameters() if p.dim() == 1]
         groups = [{"params": [p for p in model.parameters() if p.dim() > 1]}, {"params": norms}]
-        make = functools.partial(torch.optim.SGD, lr=RATE) if "sgd" in engine else adamw()
-        self.model = deepspeed.initialize(model=model, optimizer=make(groups), config=config)[0]  # type: ignore[arg-type]
+        make: Any = functools.partial(torch.optim.SGD, lr=RATE) if "sgd" in engine else adamw()
+        self.model = deepspeed.initialize(model=model, optimizer=make(groups), config=config)[0]
 
     def step(self, batches: list[dict[str, Tensor]], count: float) -> None:
         for batch in batches:

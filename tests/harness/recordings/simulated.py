@@ -6,6 +6,7 @@ The reference hands no labels to its model. Here the right ones are handed on, a
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +58,16 @@ def record(scenario: Scenario, plan: Plan, folder: Path, labels: bool = True) ->
     job = Job("adapters.torch_sft", "torch", "simulated", scenario, str(folder / "checkpoint"), str(folder / "trace"))
     meeting = Meeting(scenario.ranks)
     models = [torch_sft.load_model(job) for _ in range(scenario.ranks)]
-    failures: list[BaseException] = []
     watchers = [Watcher(Settings(str(out), every=1)) for _ in range(scenario.ranks)]
 
     def one(rank: int) -> None:
         _HERE.rank = rank
-        try:
-            recorder: Any = NoTrace()
-            torch_sft.run(job, models[rank], plan, Threads(rank, scenario.ranks, meeting), recorder)
-        except BaseException as error:  # noqa: BLE001  told by the main thread
-            failures.append(error)
+        recorder: Any = NoTrace()
+        torch_sft.run(job, models[rank], plan, Threads(rank, scenario.ranks, meeting), recorder)
+
+    def ended(future: Future[None]) -> None:
+        """The others do not wait for a rank that failed."""
+        if future.exception() is not None:
             meeting.barrier.abort()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -79,13 +80,13 @@ def record(scenario: Scenario, plan: Plan, folder: Path, labels: bool = True) ->
                 model.register_forward_pre_hook(_with_labels, with_kwargs=True)
             watcher.install()
             watcher.attach(model)
-        threads = [threading.Thread(target=one, args=(rank,)) for rank in range(scenario.ranks)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(scenario.ranks) as threads:
+            ranks = [threads.submit(one, rank) for rank in range(scenario.ranks)]
+            for rank in ranks:
+                rank.add_done_callback(ended)
         for watcher in watchers:
             watcher.end()
+    failures = [failure for rank in ranks if (failure := rank.exception()) is not None]
     if failures:
         raise next((f for f in failures if not isinstance(f, threading.BrokenBarrierError)), failures[0])
     seal(out, 0)

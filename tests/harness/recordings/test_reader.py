@@ -118,8 +118,8 @@ def test_a_step_that_not_all_ranks_have_recorded_is_unknown(folder: Path) -> Non
     ("name", "shape", "why"),
     [
         ("token/loss", [1, 1], "has 2 axes, not 1"),
-        ("after/head/exp_avg", [4], "has 1 axes, not 2"),
-        ("after/head/exp_avg", [2, 2], "its sketches are not of one size"),
+        ("after/matrix/exp_avg", [4], "has 1 axes, not 2"),
+        ("after/matrix/exp_avg", [2, 2], "its sketches are not of one size"),
     ],
 )
 def test_tensors_of_other_shapes_are_refused(folder: Path, name: str, shape: list[int], why: str) -> None:

@@ -52,7 +52,7 @@ def test_steps_that_an_overflow_of_fp16_has_skipped(tmp_path: Path) -> None:
         optimizer, scaler = adam(model), torch.amp.GradScaler("cpu", init_scale=4.0)
         for number, window in enumerate(windows(4)):
             for loss in losses(model, window):
-                scaler.scale(loss * (torch.inf if number == 0 else 1.0)).backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(scaler.scale(loss * (torch.inf if number == 0 else 1.0)))
             scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad()
@@ -72,14 +72,14 @@ def test_an_optimizer_that_calls_the_model_itself(tmp_path: Path, kind: str) -> 
         optimizer = adam(model) if kind == "adamw" else torch.optim.SGD(model.parameters(), lr=1e-2)
         for window in windows():
 
-            def closure(window: list[loops.MicroBatch] = window) -> Tensor:
+            def closure(window: list[loops.MicroBatch] = window) -> float:
                 optimizer.zero_grad()
                 each = losses(model, window)
                 for loss in each:
-                    loss.backward()  # type: ignore[no-untyped-call]
-                return torch.stack(each).sum().detach()
+                    torch.autograd.backward(loss)
+                return float(torch.stack(each).detach().sum())
 
-            optimizer.step(closure)  # type: ignore[arg-type]
+            optimizer.step(closure)
 
     found = told(tmp_path, train)
     assert not found.findings
@@ -88,11 +88,19 @@ def test_an_optimizer_that_calls_the_model_itself(tmp_path: Path, kind: str) -> 
     assert len(found.unknown) == (0 if kind == "adamw" else 2)
 
 
-def stepped(optimizer_of: Callable[[nn.Module], torch.optim.Optimizer], model: nn.Module) -> None:
+def stepped(
+    optimizer_of: Callable[[nn.Module], torch.optim.Optimizer],
+    model: nn.Module,
+    before: Step = lambda model, window: None,
+    after: Step = lambda model, window: None,
+) -> None:
+    """before, after: called around the backward passes of a window."""
     optimizer = optimizer_of(model)
     for window in windows():
+        before(model, window)
         for loss in losses(model, window):
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
+        after(model, window)
         optimizer.step()
         optimizer.zero_grad()
 
@@ -110,19 +118,14 @@ def test_weight_decay_that_goes_into_the_gradient_is_unknown(tmp_path: Path) -> 
 def test_tokens_that_the_head_has_no_row_for(tmp_path: Path) -> None:
     """As those of images: they are in inputs, and never predicted."""
 
-    def train() -> None:
-        model: Any = loops.llama()
-        model.set_input_embeddings(nn.Embedding(loops.VOCABULARY + 8, 32))
-        optimizer = adam(model)
-        for window in windows():
-            for one in window:
-                one.ids[:, 1] = loops.VOCABULARY + 3
-            for loss in losses(model, window):
-                loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            optimizer.zero_grad()
+    model: Any = loops.llama()
+    model.set_input_embeddings(nn.Embedding(loops.VOCABULARY + 8, 32))
 
-    found = told(tmp_path, train)
+    def with_images(_: nn.Module, window: list[loops.MicroBatch]) -> None:
+        for one in window:
+            one.ids[:, 1] = loops.VOCABULARY + 3
+
+    found = told(tmp_path, lambda: stepped(adam, model, with_images))
     assert not found.findings
     assert not found.unknown
     assert MEAN in found.sentences[0]
@@ -131,21 +134,14 @@ def test_tokens_that_the_head_has_no_row_for(tmp_path: Path) -> None:
 def test_a_pass_that_was_broken_off(tmp_path: Path) -> None:
     """As by a memory that was full, which the loop catches; the next batch has the same shape."""
 
-    def train() -> None:
-        model: Any = loops.llama()
-        optimizer = adam(model)
-        for window in windows():
-            handle = model.model.layers[0].register_forward_pre_hook(lambda *_: 1 / 0)
-            wrong = loops.MicroBatch(window[0].ids.flip(1).contiguous(), window[0].labels, window[0].attended)
-            with pytest.raises(ZeroDivisionError):
-                loops.token_mean(model, wrong, 110)
-            handle.remove()
-            for loss in losses(model, window):
-                loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            optimizer.zero_grad()
+    def break_off(model: Any, window: list[loops.MicroBatch]) -> None:
+        handle = model.model.layers[0].register_forward_pre_hook(lambda *_: 1 / 0)
+        wrong = loops.MicroBatch(window[0].ids.flip(1).contiguous(), window[0].labels, window[0].attended)
+        with pytest.raises(ZeroDivisionError):
+            loops.token_mean(model, wrong, 110)
+        handle.remove()
 
-    found = told(tmp_path, train)
+    found = told(tmp_path, lambda: stepped(adam, loops.llama(), break_off))
     assert not found.findings
     assert not found.unknown
 
@@ -175,21 +171,11 @@ def test_a_model_in_eval_mode_is_not_seen(tmp_path: Path) -> None:
 
 
 def test_copies_of_a_model_that_is_recorded_are_not(tmp_path: Path) -> None:
-    copies: list[nn.Module] = []
+    def copied(model: nn.Module, window: list[loops.MicroBatch]) -> None:
+        for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            losses(other, window)
 
-    def train() -> None:
-        model = loops.llama()
-        optimizer = adam(model)
-        for window in windows():
-            for loss in losses(model, window):
-                loss.backward()  # type: ignore[no-untyped-call]
-            copies[:] = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
-            for other in copies:
-                losses(other, window)
-            optimizer.step()
-            optimizer.zero_grad()
-
-    found = told(tmp_path, train)
+    found = told(tmp_path, lambda: stepped(adam, loops.llama(), after=copied))
     assert not found.findings
     assert not found.unknown
     assert f"of 4 micro-batches on 1 rank weighs 1/110: {MEAN}" in found.sentences[0]
