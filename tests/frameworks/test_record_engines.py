@@ -14,7 +14,8 @@ LOOP = str(Path(__file__).with_name("engine_loop.py"))
 TORCH, DEEPSPEED = "trl==1.16.0", "deepspeed==0.19.8"
 MEAN = ": a mean over the tokens of the window, "
 WHOLE = f"every trained token of 4 micro-batches on 2 ranks weighs 1/117{MEAN}gradient norm 1.29"
-CLIPPED = f"every trained token of 4 micro-batches on 2 ranks weighs 0.7761/117{MEAN}clipped 1.29, 1.28, 1.29 -> 1"
+WEIGHTS = "0.7761/117, 0.7788/117, 0.7728/117"
+CLIPPED = f"every trained token of 4 micro-batches on 2 ranks weighs {WEIGHTS}{MEAN}clipped 1.29, 1.28, 1.29 -> 1"
 """DeepSpeed 0.19.8 clips at 1 where nothing is said."""
 COARSE = f"/117{MEAN}clipped 1.29, 1.28, 1."
 
