@@ -43,7 +43,8 @@ LATER_FIELDS = {
 
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
 Precision = Literal["fp32", "bf16"]
-Schedule = Literal["constant", "linear-warmup"]
+Decay = Literal["none", "linear", "cosine"]
+WarmupFrom = Literal["first", "zero"]
 EngineOutput = Literal["model", "loss"]
 RowFormat = Literal["conversation", "prompt-completion"]
 Architecture = Literal["llama", "qwen2", "qwen3", "gpt2", "gemma2", "mixtral", "stablelm"]
@@ -100,6 +101,49 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
+class Schedule:
+    """The learning rate of each optimizer step, as a share of the optimizer's own: a warm-up, and what comes after."""
+
+    decay: Decay = "none"
+    """How it falls from the end of the warm-up to the end of the run: not, in a straight line, or as half a cosine."""
+    least: float = 0.0
+    """Share that it falls to."""
+    warmup_steps: int = 0
+    warmup_from: WarmupFrom = "first"
+    """Whether step k (from 0) of the warm-up has (k + 1) / warmup_steps, or k / warmup_steps as transformers has it."""
+
+    def factor(self, step: int, steps: int) -> float:
+        """Of optimizer step `step` (from 0) of a run of `steps`."""
+        if step < self.warmup_steps:
+            return (step + (self.warmup_from == "first")) / self.warmup_steps
+        if self.decay == "none":
+            return 1.0
+        gone = min(1.0, max(0, step - self.warmup_steps) / max(1, steps - self.warmup_steps))
+        left = 1.0 - gone if self.decay == "linear" else 0.5 * (1.0 + math.cos(math.pi * gone))
+        return self.least + (1.0 - self.least) * left
+
+    @property
+    def constant(self) -> bool:
+        """Whether every step has the same."""
+        return self.decay == "none" and self.warmup_steps == 0
+
+    @property
+    def old(self) -> dict[str, Any] | None:
+        """The two fields of a scenario that said it before this class was there; None for what they could not say."""
+        if self.decay != "none" or self.warmup_from != "first" or self.least:
+            return None
+        return {"schedule": "linear-warmup" if self.warmup_steps else "constant", "warmup_steps": self.warmup_steps}
+
+    @staticmethod
+    def read(told: Any, warmup_steps: Any) -> Schedule:
+        """From a scenario as JSON, in either form. Raises TypeError and ValueError."""
+        if isinstance(told, str):
+            _require(told in ("constant", "linear-warmup"), "schedule", ascii(told), "constant or linear-warmup")
+            return Schedule(warmup_steps=0 if told == "constant" else warmup_steps)
+        return Schedule(**told)
+
+
+@dataclass(frozen=True)
 class Message:
     role: Literal["user", "assistant"]
     content: str
@@ -123,9 +167,7 @@ class Scenario:
     micro_batch_size: int = 1
     accumulation: int = 4
     steps: int = 3
-    schedule: Schedule = "constant"
-    warmup_steps: int = 0
-    """With `linear-warmup`, step k (from 0) has learning rate lr * min(1, (k + 1) / warmup_steps)."""
+    schedule: Schedule = field(default_factory=Schedule)
     max_grad_norm: float | None = 1.0
     precision: Precision = "fp32"
     sharding: Sharding = "none"
@@ -163,10 +205,7 @@ class Scenario:
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate that optimizer step `step` (from 0) should have."""
-        base = self.optimizer.learning_rate
-        if self.schedule == "constant" or step + 1 >= self.warmup_steps:
-            return base
-        return base * (step + 1) / self.warmup_steps
+        return self.optimizer.learning_rate * self.schedule.factor(step, self.steps)
 
     def sequence_rows(self, step: int, micro_batch: int, rank: int) -> list[list[int]]:
         """Indices into `rows`: one list for each sequence of this micro-batch.
@@ -182,6 +221,8 @@ class Scenario:
         """Sixteen hex digits over every field but the name; the same on every machine."""
         content = to_dict(self)
         del content["name"]
+        if self.schedule.old is not None:
+            content |= self.schedule.old
         for path, before in LATER_FIELDS.items():
             *above, name = path.split(".")
             inner = functools.reduce(lambda part, key: part[key], above, content)
@@ -204,6 +245,7 @@ def scenario_from_dict(data: Any) -> Scenario:
         fields["vocabulary"] = tuple(fields["vocabulary"])
         fields["model"] = Model(**fields["model"])
         fields["optimizer"] = Optimizer(**fields["optimizer"])
+        fields["schedule"] = Schedule.read(fields["schedule"], fields.pop("warmup_steps", 0))
         scenario = Scenario(**fields)
     except KeyError as error:
         raise ValueError(f"scenario lacks {error}") from None
@@ -289,9 +331,9 @@ def _check_scenario(scenario: Scenario) -> None:
     for name in ("ranks", "micro_batch_size", "accumulation", "steps", "rows_per_sequence"):
         value = getattr(scenario, name)
         _require(value >= 1, name, value, "at least 1")
-    for name in ("warmup_steps", "seed"):
-        value = getattr(scenario, name)
-        _require(value >= 0, name, value, "at least 0")
+    _require(scenario.seed >= 0, "seed", scenario.seed, "at least 0")
+    _require(scenario.schedule.warmup_steps >= 0, "schedule.warmup_steps", scenario.schedule.warmup_steps, "at least 0")
+    _require(0 <= scenario.schedule.least <= 1, "schedule.least", scenario.schedule.least, "0 to 1")
     aux, routes = scenario.auxiliary, scenario.model.architecture in ROUTED
     _require(aux >= 0, "auxiliary", aux, "at least 0")
     _require(routes or not aux, "auxiliary", aux, f"0, as {scenario.model.architecture} has no router")

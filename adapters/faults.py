@@ -107,7 +107,7 @@ def _decays(scenario: Scenario) -> str | None:
 
 
 def _warms_up(scenario: Scenario) -> str | None:
-    return None if scenario.schedule != "constant" else "a constant learning rate is the same a step later"
+    return None if not scenario.schedule.constant else "a constant learning rate is the same a step later"
 
 
 def _packs(scenario: Scenario) -> str | None:

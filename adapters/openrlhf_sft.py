@@ -20,6 +20,7 @@ from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
+from adapters.families.hf_schedules import from_zero
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -111,8 +112,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"{name} computes its loss from logits, so it has no engine_output={scenario.engine_output!r}"
     if Version(version) < DOTTED and scenario.optimizer.eps != 1e-8:
         return f"{name} has no flag for optimizer.eps={scenario.optimizer.eps:g}"
-    if scenario.schedule != "constant" and scenario.warmup_steps < scenario.steps and Version(version) < DOTTED:
-        return f"{name} has no schedule={scenario.schedule!r} that stays at its rate after warmup_steps"
+    if (why := _unsupported_schedule(scenario, Version(version))) is not None:
+        return f"{name} {why}"
     if scenario.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.rows):
         return f"{name} makes one question and one answer of a row with row_format='prompt-completion'"
     return None
@@ -221,17 +222,33 @@ def text(scenario: Scenario) -> dict[str, Sequence[str]]:
     }
 
 
+def _unsupported_schedule(scenario: Scenario, version: Version) -> str | None:
+    wanted = scenario.schedule
+    rises = wanted.warmup_steps > 0 and wanted.warmup_from == "first"
+    if rises and wanted.decay != "none":
+        return f"has schedule.decay={wanted.decay!r} only after a warm-up from 0"
+    if rises and wanted.warmup_steps < scenario.steps and version < DOTTED:
+        return f"has no schedule.warmup_steps={wanted.warmup_steps} with a rate that stays after them"
+    if wanted.least and (wanted.decay == "linear" or (version < DOTTED and wanted.least != 0.1)):
+        return f"has no schedule.least={wanted.least:g} with schedule.decay={wanted.decay!r}"
+    return None
+
+
 def schedule(scenario: Scenario, dotted: bool) -> dict[str, Sequence[Any]]:
     """The learning rate's schedule, by transformers' names.
 
-    `constant_with_warmup` starts from 0. `cosine_warmup_with_min_lr` counts steps from 1 while it warms up, and with
+    Its warm-ups start from 0, but for one: `cosine_warmup_with_min_lr` counts steps from 1 while it warms up, and with
     a least rate of 1 times the base stays there; before `DOTTED` the least rate is a tenth.
     """
-    if scenario.schedule == "constant":
-        return {"lr_scheduler": ["constant"], "lr_warmup_ratio": [0.0]}
-    least = {"min_lr_ratio": [1.0]} if dotted else {}
+    wanted, steps = scenario.schedule, scenario.schedule.warmup_steps
     # the number of warm-up steps is this times the number of steps, rounded up
-    ratio = (scenario.warmup_steps - 0.5) / scenario.steps if scenario.warmup_steps else 0.0
+    ratio = (steps - 0.5) / scenario.steps if steps else 0.0
+    if wanted.constant:
+        return {"lr_scheduler": ["constant"], "lr_warmup_ratio": [0.0]}
+    if wanted.decay != "none" or wanted.warmup_from == "zero":
+        least = {"min_lr_ratio": [wanted.least]} if wanted.least else {}
+        return {"lr_scheduler": [from_zero(wanted)], "lr_warmup_ratio": [ratio], **least}
+    least = {"min_lr_ratio": [1.0]} if dotted else {}
     return {"lr_scheduler": ["cosine_warmup_with_min_lr"], "lr_warmup_ratio": [ratio], **least}
 
 

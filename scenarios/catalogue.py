@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Callable
 from dataclasses import replace
 
-from adapters.contract import Model, Optimizer, Scenario
+from adapters.contract import Model, Optimizer, Scenario, Schedule
 from scenarios import pieces, text
 
 Build = Callable[[int], Scenario]
@@ -70,7 +70,7 @@ def sft_ragged_decay(seed: int) -> Scenario:
 @_scenario
 def sft_ragged_warmup(seed: int) -> Scenario:
     """The learning rate rises linearly over 4 steps: a schedule that is early or late shows."""
-    return replace(sft_ragged(seed), schedule="linear-warmup", warmup_steps=4)
+    return replace(sft_ragged(seed), schedule=Schedule(warmup_steps=4))
 
 
 @_scenario

@@ -16,9 +16,10 @@ from torch import Tensor
 from transformers import TrainerCallback
 from transformers.optimization import get_wsd_schedule
 
-from adapters.contract import Job, Scenario, Shim
+from adapters.contract import Job, Scenario, Schedule, Shim
 from adapters.families import deepspeed_setup
 from adapters.families.deepspeed_setup import STAGES
+from adapters.families.hf_schedules import from_zero
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder, bare_name
@@ -46,10 +47,21 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
         return f"{framework} has offload_optimizer=True only with DeepSpeed's ZeRO, not with sharding='none'"
     if scenario.engine_output == "loss":
         return f"{framework} has no engine_output='loss': the model that it wraps returns its output object"
-    if scenario.schedule == "linear-warmup" and "warmup_type" not in inspect.signature(get_wsd_schedule).parameters:
+    return _unsupported_schedule(scenario.schedule, framework)
+
+
+def _unsupported_schedule(wanted: Schedule, framework: str) -> str | None:
+    rises = wanted.warmup_steps > 0 and wanted.warmup_from == "first"
+    if rises and "warmup_type" not in inspect.signature(get_wsd_schedule).parameters:
         return (
-            f"{framework} has schedule='linear-warmup' only from 0 (transformers {installed('transformers')},"
+            f"{framework} has schedule.warmup_from='first' not at all (transformers {installed('transformers')},"
             " optimization.py): its first step would have no learning rate"
+        )
+    if rises and wanted.decay != "none":
+        return f"{framework} has schedule.decay={wanted.decay!r} only after a warm-up from 0 (optimization.py)"
+    if wanted.least and wanted.decay == "linear":
+        return (
+            f"{framework} has schedule.decay='linear' to 0 only (optimization.py), not schedule.least={wanted.least:g}"
         )
     return None
 
@@ -115,14 +127,17 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
 
 
 def _schedule(scenario: Scenario) -> dict[str, Any]:
-    """The Trainer's plain warm-up gives step k the rate k / warmup_steps: nothing to the first, and late by one.
+    """By transformers' names. Its plain warm-up gives step k the rate k / warmup_steps: nothing to the first.
 
     Its warmup_stable_decay can begin elsewhere: from 1/W to 1 in W - 1 steps. It stays there for as long as it is told
     to, and else falls back to 1/W after the last step, or after the steps that LLaMA-Factory fills in
     (`create_custom_scheduler` in train/trainer_utils.py).
     """
-    steps = scenario.warmup_steps
-    if scenario.schedule == "constant" or steps < 2:
+    wanted, steps = scenario.schedule, scenario.schedule.warmup_steps
+    if wanted.decay != "none" or (steps and wanted.warmup_from == "zero"):
+        least = {"lr_scheduler_kwargs": {"min_lr_rate": wanted.least}} if wanted.least else {}
+        return {"lr_scheduler_type": from_zero(wanted), "warmup_steps": steps, **least}
+    if steps < 2:
         return {"lr_scheduler_type": "constant"}
     return {
         "lr_scheduler_type": "warmup_stable_decay",

@@ -79,6 +79,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"{name} hands the optimizer all parameters in one group (build_optimizer in workers/config/optimizer.py),"
             f" so it has no optimizer.weight_decay={scenario.optimizer.weight_decay:g} that exempts norms"
         )
+    schedule = scenario.schedule
+    if schedule.decay == "linear":
+        return f"{name} has no schedule.decay='linear' (_build_lr_scheduler in workers/engine/fsdp/transformer_impl.py)"
+    if schedule.decay == "cosine" and schedule.warmup_steps and schedule.warmup_from == "first":
+        return f"{name} has schedule.warmup_from='first' only with a cosine that ends a step earlier"
     if scenario.row_format != "conversation":
         return f"{name} reads conversations only (MultiTurnSFTDataset), not row_format={scenario.row_format!r}"
     if scenario.rows_per_sequence > 1 and scenario.micro_batch_size > 1:
@@ -169,11 +174,16 @@ def schedule(scenario: Scenario) -> list[str]:
     verl's constant schedule warms up from 0 in the first step. Its cosine one can count steps from 1
     (`zero_indexed_step`), and with a least rate of 1 times the base it stays there after the warm-up.
     """
-    if scenario.schedule == "constant":
+    wanted, steps = scenario.schedule, scenario.schedule.warmup_steps
+    if wanted.constant:
         return ["optim.lr_scheduler_type=constant"]
+    if wanted.decay == "cosine" or wanted.warmup_from == "zero":
+        kind = "cosine" if wanted.decay == "cosine" else "constant"
+        least = [f"optim.min_lr_ratio={wanted.least!r}"] if wanted.decay == "cosine" else []
+        return [f"optim.lr_scheduler_type={kind}", f"optim.lr_warmup_steps={steps}", *least]
     return [
         "optim.lr_scheduler_type=cosine",
-        f"optim.lr_warmup_steps={scenario.warmup_steps}",
+        f"optim.lr_warmup_steps={steps}",
         "optim.min_lr_ratio=1.0",
         "optim.zero_indexed_step=False",
     ]

@@ -21,7 +21,7 @@ def of_scenario(scenario: Scenario) -> Intent:
         rows_per_sequence=scenario.rows_per_sequence,
         windows=tuple(_window(scenario, step) for step in range(scenario.steps)),
         max_grad_norm=scenario.max_grad_norm,
-        schedule=Schedule(scenario.schedule, scenario.warmup_steps),
+        schedule=_schedule(scenario),
         precision=scenario.precision,
         auxiliary=scenario.auxiliary,
     )
@@ -34,6 +34,15 @@ def _rule(scenario: Scenario) -> Rule:
         Group(tuple(name for name, shape in shapes.items() if len(shape) <= 1), 0.0),
     )
     return Rule(groups, wanted.learning_rate, wanted.beta1, wanted.beta2, wanted.eps)
+
+
+def _schedule(scenario: Scenario) -> Schedule:
+    told = scenario.schedule
+    if told.constant:
+        return Schedule()
+    if told.old is not None:
+        return Schedule("linear-warmup", told.warmup_steps)
+    return Schedule("given", factors=tuple(told.factor(step, scenario.steps) for step in range(scenario.steps + 1)))
 
 
 def _window(scenario: Scenario, step: int) -> Window:

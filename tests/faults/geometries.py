@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from adapters.contract import Model, Optimizer, Scenario
+from adapters.contract import Model, Optimizer, Scenario, Schedule
 from scenarios import text
 
 MODEL = Model(vocab_size=96, hidden_size=24, layers=1, heads=2, kv_heads=1, intermediate_size=48)
@@ -41,8 +41,7 @@ def geometries(draw: st.DrawFn) -> Scenario:
         accumulation=accumulation,
         rows_per_sequence=packed,
         steps=steps,
-        schedule="linear-warmup" if warmup else "constant",
-        warmup_steps=warmup,
+        schedule=Schedule(warmup_steps=warmup),
         max_grad_norm=draw(st.sampled_from((None, 0.3, 1.0, 5.0)), label="clip"),
         seed=seed,
     )

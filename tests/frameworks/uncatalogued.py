@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import scenarios
-from adapters.contract import Job, RowFormat, Scenario
+from adapters.contract import Job, RowFormat, Scenario, Schedule
 from harness.environments import build
 from harness.environments.request import parse
 from harness.judging import judge as judging
@@ -25,7 +25,7 @@ def turns(row_format: RowFormat) -> Scenario:
 
 def warmup_that_ends() -> Scenario:
     """A warm-up of two steps in a run of three."""
-    return replace(scenarios.get("sft-ragged-warmup"), name="warmup-that-ends", warmup_steps=2)
+    return replace(scenarios.get("sft-ragged-warmup"), name="warmup-that-ends", schedule=Schedule(warmup_steps=2))
 
 
 def run(release: str, scenario: Scenario, environments: Path, folder: Path) -> Judgement:

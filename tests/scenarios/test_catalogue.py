@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scenarios
-from adapters.contract import Message, Model, Optimizer, Scenario, scenario_from_dict, to_dict
+from adapters.contract import Message, Model, Optimizer, Scenario, Schedule, scenario_from_dict, to_dict
 from harness.intent.of_scenario import of_scenario
 from scenarios import text
 from scenarios.catalogue import RAGGED
@@ -131,7 +131,7 @@ def test_patterns() -> None:
 def test_warmup_rises_to_the_learning_rate() -> None:
     scenario = replace(scenarios.get("sft-ragged-warmup"), optimizer=Optimizer(learning_rate=1.0))
     assert [scenario.learning_rate_at(step) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
-    constant = replace(scenario, schedule="constant")
+    constant = replace(scenario, schedule=Schedule())
     assert {constant.learning_rate_at(step) for step in range(6)} == {1.0}
 
 

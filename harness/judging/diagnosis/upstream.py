@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.contract import Architecture, EngineOutput, Precision, RowFormat, Scenario, Schedule, Sharding
+from adapters.contract import Architecture, EngineOutput, Precision, RowFormat, Scenario, Sharding
 from harness import tables
 from harness.environments import recipes
 from harness.traces.text_files import Header
@@ -41,7 +41,8 @@ class UpstreamCause(BaseModel):
     precision: Precision | None = None
     row_format: RowFormat | None = None
     processor: bool | None = None
-    schedule: Schedule | None = None
+    moving_rate: bool | None = None
+    """Whether the learning rate differs by step."""
     architecture: tuple[Architecture, ...] | None = None
     beside: dict[str, str] = Field(default_factory=dict)
     """Version ranges of other packages that it takes, by package."""
@@ -66,7 +67,7 @@ class UpstreamCause(BaseModel):
             and self.precision in (None, scenario.precision)
             and self.row_format in (None, scenario.row_format)
             and self.processor in (None, scenario.processor)
-            and self.schedule in (None, scenario.schedule)
+            and self.moving_rate in (None, not scenario.schedule.constant)
             and (self.architecture is None or scenario.model.architecture in self.architecture)
         )
 

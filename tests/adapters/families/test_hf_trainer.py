@@ -17,7 +17,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments, get_sc
 from transformers.trainer_callback import CallbackHandler
 
 import scenarios
-from adapters.contract import Job, steps_file, tensors_file
+from adapters.contract import Job, Schedule, steps_file, tensors_file
 from adapters.families import hf_trainer
 from adapters.inside.recorder import Recorder
 
@@ -124,7 +124,7 @@ def test_a_loss_that_is_wrong_however_it_was_rounded_is_told(loss: float) -> Non
 
 @given(steps=st.integers(1, 6), warmup=st.integers(0, 8))
 def test_the_schedule_is_the_scenarios_and_does_not_fall_back_after_the_last_step(steps: int, warmup: int) -> None:
-    scenario = replace(scenarios.get("sft-ragged"), schedule="linear-warmup", warmup_steps=warmup, steps=steps)
+    scenario = replace(scenarios.get("sft-ragged"), schedule=Schedule(warmup_steps=warmup), steps=steps)
     given_ = hf_trainer.arguments(scenario, [])
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=scenario.optimizer.learning_rate)
     schedule = get_scheduler(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from adapters.contract import Schedule
 from adapters.faults import RIGHT, Plan
 from harness.judging import judge
 from harness.judging.judge import Judgement
@@ -65,7 +66,7 @@ def test_what_somebody_may_want_is_described_and_no_finding(
 
 
 def test_rates_are_told_by_step(tmp_path: Path, bases: BasisCache) -> None:
-    judged = described(RIGHT, tmp_path, bases, schedule="linear-warmup", warmup_steps=4)
+    judged = described(RIGHT, tmp_path, bases, schedule=Schedule(warmup_steps=4))
     assert_clean(judged)
     assert "learning rate 0.00025, 0.0005 by step" in judged.description
 
