@@ -20,8 +20,10 @@ prepare = modeling.import_all
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why DDP cannot run this scenario; None if it can."""
-    if scenario.sharding != "none":
-        return f"torch {version} with DDP keeps the whole state on every rank: no sharding={scenario.sharding!r}"
+    if scenario.sharding.strategy != "none":
+        return (
+            f"torch {version} with DDP keeps the whole state on every rank: no sharding={scenario.sharding.strategy!r}"
+        )
     return pytorch_loop.unsupported(scenario, version)
 
 

@@ -43,9 +43,9 @@ class BareLoss(torch.nn.Module):
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why DeepSpeed cannot run this scenario; None if it can."""
-    if scenario.sharding not in STAGES:
-        return f"deepspeed {version} has no sharding={scenario.sharding!r}; its stages are {', '.join(STAGES)}"
-    if scenario.offload_optimizer and scenario.sharding == "none":
+    if scenario.sharding.strategy not in STAGES:
+        return f"deepspeed {version} has no sharding={scenario.sharding.strategy!r}; its stages are {', '.join(STAGES)}"
+    if scenario.sharding.offload_optimizer and scenario.sharding.strategy == "none":
         return f"deepspeed {version} has offload_optimizer=True only with a ZeRO stage, not with sharding='none'"
     if scenario.beyond_tokens:
         return f"deepspeed {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
@@ -54,7 +54,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of DeepSpeed."""
-    return deepspeed_shims.needed(job.version, STAGES[job.scenario.sharding])
+    return deepspeed_shims.needed(job.version, STAGES[job.scenario.sharding.strategy])
 
 
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
@@ -71,7 +71,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     parameters = dict(model.named_parameters())
     rows = load_rows(job)
     recorder.begin(read_parameters(engine, parameters, rank) if job.record else {})
-    for step in range(scenario.steps):
+    for step in range(scenario.window.steps):
         learning_rate = engine.get_lr()[0]
         loss = train_step(scenario, engine, rows, step, rank, world)
         if deepspeed_shims.RELINK_MOMENTS in applied and step == 0:
@@ -97,7 +97,7 @@ def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
         optimizer, lambda step: scenario.learning_rate_at(step) / wanted.learning_rate
     )
     engine, *_ = deepspeed.initialize(
-        model=BareLoss(model) if scenario.engine_output == "loss" else model,
+        model=BareLoss(model) if scenario.loss.engine_output == "loss" else model,
         optimizer=optimizer,
         lr_scheduler=schedule,
         config=config(scenario),
@@ -108,14 +108,14 @@ def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
 
 def config(scenario: Scenario) -> dict[str, Any]:
     """The scenario as DeepSpeed's configuration; what it does not say stays at DeepSpeed's defaults."""
-    zero: dict[str, Any] = {"stage": STAGES[scenario.sharding]}
-    if scenario.offload_optimizer:
+    zero: dict[str, Any] = {"stage": STAGES[scenario.sharding.strategy]}
+    if scenario.sharding.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu"}
     return {
-        "train_micro_batch_size_per_gpu": scenario.micro_batch_size,
-        "gradient_accumulation_steps": scenario.accumulation,
-        "gradient_clipping": scenario.max_grad_norm or 0.0,
-        "bf16": {"enabled": scenario.precision == "bf16"},
+        "train_micro_batch_size_per_gpu": scenario.window.micro_batch_size,
+        "gradient_accumulation_steps": scenario.window.accumulation,
+        "gradient_clipping": scenario.optimizer.max_grad_norm or 0.0,
+        "bf16": {"enabled": scenario.precision.compute == "bf16"},
         "zero_optimization": zero,
         # torch's AdamW also with offload: DeepSpeed's own CPUAdam would be compiled for minutes
         "zero_force_ds_cpu_optimizer": False,
@@ -130,13 +130,13 @@ def train_step(scenario: Scenario, engine: Any, rows: Sequence[Tokens], step: in
     The engine averages over ranks and divides by the accumulation (its documentation of `backward`), so that a sum of
     token losses becomes the mean over the global batch when it is divided by tokens / (ranks x accumulation).
     """
-    share = world * scenario.accumulation
+    share = world * scenario.window.accumulation
     divisor = targets_in_step(scenario, rows, step) / share
     total = torch.zeros((), dtype=torch.float64)
-    for index in range(scenario.accumulation):
+    for index in range(scenario.window.accumulation):
         batch = {n: t.to(engine.device) for n, t in micro_batch(scenario, rows, step, index, rank).items()}
         outputs = engine(**batch, num_items_in_batch=divisor)
-        loss = outputs if scenario.engine_output == "loss" else outputs.loss
+        loss = outputs if scenario.loss.engine_output == "loss" else outputs.loss
         total += loss.detach().double().cpu() / share
         engine.backward(loss)
         engine.step()

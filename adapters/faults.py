@@ -85,21 +85,21 @@ class Fault:
 
 
 def _uneven(scenario: Scenario) -> str | None:
-    lengths = {len(row[-1].content.split()) for row in scenario.rows}
+    lengths = {len(row[-1].content.split()) for row in scenario.data.rows}
     return "all responses are equally long, so all means weigh tokens alike" if len(lengths) == 1 else None
 
 
 def _accumulates(scenario: Scenario, least: int) -> str | None:
-    few = scenario.accumulation < least
-    return f"needs {least} micro-batches in a step, there are {scenario.accumulation}" if few else None
+    few = scenario.window.accumulation < least
+    return f"needs {least} micro-batches in a step, there are {scenario.window.accumulation}" if few else None
 
 
 def _many_ranks(scenario: Scenario) -> str | None:
-    return "there is one rank" if scenario.ranks == 1 else None
+    return "there is one rank" if scenario.window.ranks == 1 else None
 
 
 def _clips(scenario: Scenario) -> str | None:
-    return "the scenario does not clip" if scenario.max_grad_norm is None else None
+    return "the scenario does not clip" if scenario.optimizer.max_grad_norm is None else None
 
 
 def _decays(scenario: Scenario) -> str | None:
@@ -107,11 +107,11 @@ def _decays(scenario: Scenario) -> str | None:
 
 
 def _warms_up(scenario: Scenario) -> str | None:
-    return None if not scenario.schedule.constant else "a constant learning rate is the same a step later"
+    return None if not scenario.optimizer.schedule.constant else "a constant learning rate is the same a step later"
 
 
 def _packs(scenario: Scenario) -> str | None:
-    return None if scenario.rows_per_sequence > 1 else "nothing is packed"
+    return None if scenario.data.rows_per_sequence > 1 else "nothing is packed"
 
 
 def _tied(scenario: Scenario) -> str | None:
@@ -123,20 +123,20 @@ def _caps(scenario: Scenario) -> str | None:
 
 
 def _balances(scenario: Scenario) -> str | None:
-    return None if scenario.auxiliary else "the scenario has no load-balancing loss"
+    return None if scenario.loss.auxiliary else "the scenario has no load-balancing loss"
 
 
 def _fp32(scenario: Scenario) -> str | None:
-    return None if scenario.precision == "fp32" else "the scenario computes in bf16 anyway"
+    return None if scenario.precision.compute == "fp32" else "the scenario computes in bf16 anyway"
 
 
 def _smoothing_rounds_off(scenario: Scenario) -> str | None:
-    coarse = scenario.precision == "bf16"
+    coarse = scenario.precision.compute == "bf16"
     return "the 2 % of the gradient that smoothing adds are within the rounding of bf16" if coarse else None
 
 
 def _several_steps(scenario: Scenario) -> str | None:
-    return None if scenario.steps > 1 else "the first step has nothing before it"
+    return None if scenario.window.steps > 1 else "the first step has nothing before it"
 
 
 def _both(*reasons: Hidden) -> Hidden:

@@ -26,8 +26,8 @@ prepare = modeling.import_all
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why FSDP2 cannot run this scenario; None if it can."""
-    if scenario.sharding not in RESHARD:
-        return f"torch {version} with FSDP2 shards the gradients as well: no sharding={scenario.sharding!r}"
+    if scenario.sharding.strategy not in RESHARD:
+        return f"torch {version} with FSDP2 shards the gradients as well: no sharding={scenario.sharding.strategy!r}"
     return pytorch_loop.unsupported(scenario, version)
 
 
@@ -43,10 +43,10 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
     """Parameters, gradients and state sharded; gradients reduced, in float32, at the last micro-batch."""
-    low = torch.bfloat16 if scenario.precision == "bf16" else None
+    low = torch.bfloat16 if scenario.precision.compute == "bf16" else None
     how: Mapping[str, Any] = {
         "mesh": init_device_mesh(scenario.device, (world,)),
-        "reshard_after_forward": RESHARD[scenario.sharding],
+        "reshard_after_forward": RESHARD[scenario.sharding.strategy],
         "mp_policy": MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32),
     }
     for module in model.modules():

@@ -40,12 +40,12 @@ def prepare() -> None:
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why LLaMA-Factory cannot run this scenario; None if it can."""
-    if scenario.rows_per_sequence > 1:
+    if scenario.data.rows_per_sequence > 1:
         return (
-            f"llamafactory {version} has no rows_per_sequence={scenario.rows_per_sequence}: its neat_packing chooses by"
-            " itself which rows share a sequence"
+            f"llamafactory {version} has no rows_per_sequence={scenario.data.rows_per_sequence}:"
+            " its neat_packing chooses by itself which rows share a sequence"
         )
-    if scenario.row_format == "prompt-completion" and any(len(row) % 2 for row in scenario.rows):
+    if scenario.data.row_format == "prompt-completion" and any(len(row) % 2 for row in scenario.data.rows):
         return (
             f"llamafactory {version} has an answer to every question in Alpaca's format, so it has no"
             " row_format='prompt-completion' of rows with an odd number of messages"
@@ -86,8 +86,8 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         "disable_gradient_checkpointing": True,
         "disable_shuffling": True,
         # in Alpaca's format, what the assistant said before is trained as well unless it is masked
-        "mask_history": job.scenario.row_format == "prompt-completion",
-        **({"moe_aux_loss_coef": job.scenario.auxiliary} if job.scenario.auxiliary else {}),
+        "mask_history": job.scenario.data.row_format == "prompt-completion",
+        **({"moe_aux_loss_coef": job.scenario.loss.auxiliary} if job.scenario.loss.auxiliary else {}),
     }
 
 
@@ -96,7 +96,7 @@ def write_dataset(job: Job, folder: Path) -> None:
     folder.mkdir()
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     conversations = [json.loads(line)["messages"] for line in lines]
-    if job.scenario.row_format == "conversation":
+    if job.scenario.data.row_format == "conversation":
         rows = [{"messages": messages} for messages in conversations]
         tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
         info: dict[str, Any] = {"formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": tags}

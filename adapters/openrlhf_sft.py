@@ -99,22 +99,22 @@ FLAGS = {
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why OpenRLHF cannot run this scenario; None if it can."""
     name = f"openrlhf {version}"
-    if scenario.sharding not in STAGES:
-        return f"{name} has no sharding={scenario.sharding!r}, but DeepSpeed's {', '.join(STAGES)}"
-    if scenario.offload_optimizer and scenario.sharding == "none":
+    if scenario.sharding.strategy not in STAGES:
+        return f"{name} has no sharding={scenario.sharding.strategy!r}, but DeepSpeed's {', '.join(STAGES)}"
+    if scenario.sharding.offload_optimizer and scenario.sharding.strategy == "none":
         return f"{name} has offload_optimizer=True only with a ZeRO stage, not with sharding='none'"
-    if scenario.rows_per_sequence > 1:
+    if scenario.data.rows_per_sequence > 1:
         return (
             f"{name} packs by flash attention only (--packing_samples), which its recipe leaves out, so it has no"
-            f" rows_per_sequence={scenario.rows_per_sequence}"
+            f" rows_per_sequence={scenario.data.rows_per_sequence}"
         )
-    if scenario.engine_output != "model":
-        return f"{name} computes its loss from logits, so it has no engine_output={scenario.engine_output!r}"
+    if scenario.loss.engine_output != "model":
+        return f"{name} computes its loss from logits, so it has no engine_output={scenario.loss.engine_output!r}"
     if Version(version) < DOTTED and scenario.optimizer.eps != 1e-8:
         return f"{name} has no flag for optimizer.eps={scenario.optimizer.eps:g}"
     if (why := _unsupported_schedule(scenario, Version(version))) is not None:
         return f"{name} {why}"
-    if scenario.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.rows):
+    if scenario.data.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.data.rows):
         return f"{name} makes one question and one answer of a row with row_format='prompt-completion'"
     return None
 
@@ -123,8 +123,8 @@ def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of OpenRLHF, and of the DeepSpeed underneath."""
     scenario = job.scenario
     cpu = (CUDA_CALLS, DEVICE_MESH, TORCH_ADAM, IN_PROCESS) if scenario.device == "cpu" else ()
-    precision = (FULL_PRECISION,) if scenario.precision == "fp32" else ()
-    engine = deepspeed_shims.needed(deepspeed.__version__, STAGES[scenario.sharding])
+    precision = (FULL_PRECISION,) if scenario.precision.compute == "fp32" else ()
+    engine = deepspeed_shims.needed(deepspeed.__version__, STAGES[scenario.sharding.strategy])
     return (*FLASH_ATTENTION, *cpu, *precision, *engine)
 
 
@@ -152,7 +152,7 @@ def write_rows(job: Job, rank: int, world: int) -> Path:
     """
     scenario = job.scenario
     source = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
-    steps = ((s, m) for s in range(scenario.steps) for m in range(scenario.accumulation))
+    steps = ((s, m) for s in range(scenario.window.steps) for m in range(scenario.window.accumulation))
     dealt = [
         row[0]
         for step, number in steps
@@ -170,7 +170,7 @@ def write_rows(job: Job, rank: int, world: int) -> Path:
 
 def as_row(messages: list[dict[str, str]], scenario: Scenario) -> dict[str, Any]:
     """A conversation as a list of messages, or as two texts."""
-    if scenario.row_format == "conversation":
+    if scenario.data.row_format == "conversation":
         return {"messages": messages}
     question, answer = (message["content"] for message in messages)
     return {"prompt": question, "completion": answer}
@@ -188,19 +188,19 @@ def arguments(job: Job, rows: Path) -> list[str]:
         "max_len": [scenario.model.max_positions],
         "seed": [scenario.seed],
         "max_epochs": [1],
-        "train_batch_size": [scenario.sequences_per_step],
-        "micro_train_batch_size": [scenario.micro_batch_size],
-        "zero_stage": [STAGES[scenario.sharding]],
+        "train_batch_size": [scenario.window.sequences_per_step],
+        "micro_train_batch_size": [scenario.window.micro_batch_size],
+        "zero_stage": [STAGES[scenario.sharding.strategy]],
         "attn_implementation": [modeling.attention_of(scenario)],  # flash attention otherwise
         "learning_rate": [rule.learning_rate],
         "adam_betas": [rule.beta1, rule.beta2],
         "l2": [rule.weight_decay],
-        "max_norm": [scenario.max_grad_norm or 0.0],
+        "max_norm": [scenario.optimizer.max_grad_norm or 0.0],
     }
-    if scenario.offload_optimizer:
+    if scenario.sharding.offload_optimizer:
         said["adam_offload"] = []
-    if scenario.auxiliary:
-        said["aux_loss_coef"] = [scenario.auxiliary]
+    if scenario.loss.auxiliary:
+        said["aux_loss_coef"] = [scenario.loss.auxiliary]
     if dotted:
         said["adam.eps"] = [rule.eps]
     said |= text(scenario) | schedule(scenario, dotted)
@@ -213,7 +213,7 @@ def text(scenario: Scenario) -> dict[str, Sequence[str]]:
 
     OpenRLHF adds the EOS to a text that does not end in it.
     """
-    if scenario.row_format == "conversation":
+    if scenario.data.row_format == "conversation":
         return {"input_key": ["messages"], "apply_chat_template": [], "multiturn": []}
     return {
         "input_key": ["prompt"],
@@ -223,11 +223,11 @@ def text(scenario: Scenario) -> dict[str, Sequence[str]]:
 
 
 def _unsupported_schedule(scenario: Scenario, version: Version) -> str | None:
-    wanted = scenario.schedule
+    wanted = scenario.optimizer.schedule
     rises = wanted.warmup_steps > 0 and wanted.warmup_from == "first"
     if rises and wanted.decay != "none":
         return f"has schedule.decay={wanted.decay!r} only after a warm-up from 0"
-    if rises and wanted.warmup_steps < scenario.steps and version < DOTTED:
+    if rises and wanted.warmup_steps < scenario.window.steps and version < DOTTED:
         return f"has no schedule.warmup_steps={wanted.warmup_steps} with a rate that stays after them"
     if wanted.least and (wanted.decay == "linear" or (version < DOTTED and wanted.least != 0.1)):
         return f"has no schedule.least={wanted.least:g} with schedule.decay={wanted.decay!r}"
@@ -240,9 +240,9 @@ def schedule(scenario: Scenario, dotted: bool) -> dict[str, Sequence[Any]]:
     Its warm-ups start from 0, but for one: `cosine_warmup_with_min_lr` counts steps from 1 while it warms up, and with
     a least rate of 1 times the base stays there; before `DOTTED` the least rate is a tenth.
     """
-    wanted, steps = scenario.schedule, scenario.schedule.warmup_steps
+    wanted, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup_steps
     # the number of warm-up steps is this times the number of steps, rounded up
-    ratio = (steps - 0.5) / scenario.steps if steps else 0.0
+    ratio = (steps - 0.5) / scenario.window.steps if steps else 0.0
     if wanted.constant:
         return {"lr_scheduler": ["constant"], "lr_warmup_ratio": [0.0]}
     if wanted.decay != "none" or wanted.warmup_from == "zero":

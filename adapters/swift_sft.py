@@ -36,12 +36,12 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f" model.architecture={family!r}; if one is registered by hand, its hidden_size, an alias there, is set"
             " to None (compat_zero3 in utils/hf_config.py)"
         )
-    if scenario.rows_per_sequence > 1:
+    if scenario.data.rows_per_sequence > 1:
         return (
-            f"ms-swift {version} has no rows_per_sequence={scenario.rows_per_sequence}: its packing chooses by itself"
-            " which rows share a sequence, and keeps them apart with flash attention only"
+            f"ms-swift {version} has no rows_per_sequence={scenario.data.rows_per_sequence}:"
+            " its packing chooses by itself which rows share a sequence, and keeps them apart with flash attention only"
         )
-    if scenario.row_format == "prompt-completion" and any(len(row) % 2 for row in scenario.rows):
+    if scenario.data.row_format == "prompt-completion" and any(len(row) % 2 for row in scenario.data.rows):
         return (
             f"ms-swift {version} has a response to every query, so it has no row_format='prompt-completion' of rows"
             " with an odd number of messages"
@@ -99,10 +99,10 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         "add_version": False,
         # asks the model hub whether the checkpoint is its newest
         "check_model": False,
-        **({"router_aux_loss_coef": scenario.auxiliary} if scenario.auxiliary else {}),
+        **({"router_aux_loss_coef": scenario.loss.auxiliary} if scenario.loss.auxiliary else {}),
     }
     # by default, responses of the history are trained as well
-    return given if scenario.row_format == "conversation" else {**given, "loss_scale": "last_round"}
+    return given if scenario.data.row_format == "conversation" else {**given, "loss_scale": "last_round"}
 
 
 def write_dataset(job: Job, folder: Path) -> Path:
@@ -117,7 +117,7 @@ def write_dataset(job: Job, folder: Path) -> Path:
 
 def row(messages: Sequence[dict[str, str]], scenario: Scenario) -> dict[str, Any]:
     """A row of the dataset: the turns before the last one are its history, pair by pair."""
-    if scenario.row_format == "conversation":
+    if scenario.data.row_format == "conversation":
         return {"messages": messages}
     *before, query, response = (message["content"] for message in messages)
     history = [list(turn) for turn in zip(before[::2], before[1::2], strict=True)]

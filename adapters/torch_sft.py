@@ -66,9 +66,9 @@ prepare = modeling.import_all
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why plain PyTorch cannot run this scenario."""
-    if scenario.sharding != "none":
-        return f"torch {version} with DDP keeps the whole state on every rank: no sharding={scenario.sharding}"
-    if scenario.offload_optimizer:
+    if scenario.sharding.strategy != "none":
+        return f"torch {version} with DDP keeps the whole state on every rank: no sharding={scenario.sharding.strategy}"
+    if scenario.sharding.offload_optimizer:
         return f"torch {version} has no optimizer offload"
     if scenario.beyond_tokens:
         return f"torch {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
@@ -115,7 +115,7 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
     wrapped = model if how.averages_by_hand else ranks.wrap(model)
     recorder.watch(model)
     recorder.begin(dict(model.named_parameters()))
-    for step in range(scenario.steps):
+    for step in range(scenario.window.steps):
         if how.zero_grad:
             optimizer.zero_grad()
         loss = _accumulate(wrapped, scenario, rows, step, how, ranks)
@@ -172,8 +172,8 @@ def _accumulate(
     """Forward and backward of every micro-batch of this rank; returns its share of the mean loss."""
     total = torch.zeros((), dtype=torch.float64)
     sums = [torch.zeros_like(p, dtype=torch.bfloat16) for p in model.parameters()]
-    for number in range(scenario.accumulation):
-        last = number == scenario.accumulation - 1
+    for number in range(scenario.window.accumulation):
+        last = number == scenario.window.accumulation - 1
         with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else contextlib.nullcontext():
             loss = _loss(model, scenario, rows, step, number, how, ranks)
             # The average over the ranks divides by their number, so the loss is multiplied by it.
@@ -189,9 +189,9 @@ def _accumulate(
 
 def _factor(scenario: Scenario, number: int, how: Plan) -> float:
     """1, but for a plan that drops this micro-batch or scales the gradient."""
-    count = scenario.accumulation
+    count = scenario.window.accumulation
     kept = {"all": range(count), "first-and-last": (0, count - 1), "first": (0,), "last": (count - 1,)}[how.keep]
-    scale = {"1": 1.0, "GA": float(count), "1/GA": 1.0 / count, "world": float(scenario.ranks)}[how.scale]
+    scale = {"1": 1.0, "GA": float(count), "1/GA": 1.0 / count, "world": float(scenario.window.ranks)}[how.scale]
     return scale * (number in kept)
 
 
@@ -209,7 +209,7 @@ def _loss(
     batch = data.micro_batch(scenario, rows, step, *source)
     batch = {name: tensor.to(scenario.device) for name, tensor in _tampered(batch, how).items()}
     labels = _labels(batch.pop("labels"), batch["input_ids"], how)
-    autocast = torch.autocast(scenario.device, torch.bfloat16, enabled=scenario.precision == "bf16")
+    autocast = torch.autocast(scenario.device, torch.bfloat16, enabled=scenario.precision.compute == "bf16")
     with autocast:
         made = model(**batch)
     logits = made.logits[:, :-1].float()
@@ -224,13 +224,15 @@ def _loss(
         chosen, factor = how.row_factor
         shares = shares * _by_row(scenario, rows, step, number, ranks, shares, lambda r: factor if r == chosen else 1.0)
     total = (losses * shares).sum()
-    return total + _auxiliary(scenario, how) * made.aux_loss if scenario.auxiliary else total
+    return total + _auxiliary(scenario, how) * made.aux_loss if scenario.loss.auxiliary else total
 
 
 def _auxiliary(scenario: Scenario, how: Plan) -> float:
     """What a micro-batch's load-balancing loss is multiplied by: right is a mean over all of them, on all ranks."""
-    factor = {"1": 1.0, "0": 0.0, "GA": float(scenario.accumulation), "world": float(scenario.ranks)}[how.auxiliary]
-    return factor * scenario.auxiliary / (scenario.accumulation * scenario.ranks)
+    factor = {"1": 1.0, "0": 0.0, "GA": float(scenario.window.accumulation), "world": float(scenario.window.ranks)}[
+        how.auxiliary
+    ]
+    return factor * scenario.loss.auxiliary / (scenario.window.accumulation * scenario.window.ranks)
 
 
 def _tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:
@@ -279,22 +281,22 @@ def _shares(
     """What each target's loss is multiplied by: [batch, length - 1]. Right is 1 / N for all."""
     trained = (targets != IGNORED_LABEL).double()
     if how.level == "micro-batch":
-        return trained / (trained.sum().clamp_min(1) * scenario.ranks * scenario.accumulation)
+        return trained / (trained.sum().clamp_min(1) * scenario.window.ranks * scenario.window.accumulation)
     if how.level == "row":
         each = scenario.rows_per_step
         return trained / _by_row(scenario, rows, step, number, ranks, trained, lambda r: rows[r].targets * each)
     counts = _counts(scenario, rows, step, how)
-    groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), scenario.ranks)}
-    groups["micro-step"] = (counts[:, number].sum(), scenario.accumulation)
+    groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), scenario.window.ranks)}
+    groups["micro-step"] = (counts[:, number].sum(), scenario.window.accumulation)
     count, parts = groups[how.level]
     return trained / (float(count) * parts)
 
 
 def _counts(scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan) -> Tensor:
     """Targets of every rank and micro-batch under the plan's mask: float64 [ranks, accumulation]."""
-    result = torch.zeros(scenario.ranks, scenario.accumulation, dtype=torch.float64)
-    for r in range(scenario.ranks):
-        for m in range(scenario.accumulation):
+    result = torch.zeros(scenario.window.ranks, scenario.window.accumulation, dtype=torch.float64)
+    for r in range(scenario.window.ranks):
+        for m in range(scenario.window.accumulation):
             source = (0, 0) if how.repeat_row and m == 1 and r == 0 else (m, r)
             batch = data.micro_batch(scenario, rows, step, *source)
             result[r, m] = (_labels(batch["labels"], batch["input_ids"], how)[:, 1:] != IGNORED_LABEL).sum()
@@ -325,7 +327,7 @@ def _average_and_clip(
     gradients: Sequence[Tensor], scenario: Scenario, how: Plan, ranks: Ranks, averaged: bool
 ) -> float:
     """Average over the ranks unless that is done, and clip; returns the norm that the clipping saw."""
-    limit = scenario.max_grad_norm
+    limit = scenario.optimizer.max_grad_norm
     if how.clip == "per-rank":
         clip(gradients, limit)
     alone = how.last_rank_alone and ranks.rank == ranks.world - 1

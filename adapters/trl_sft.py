@@ -32,14 +32,18 @@ prepare = hf_trainer.prepare
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why TRL cannot run this scenario; None if it can."""
-    if scenario.rows_per_sequence > 1:
+    if scenario.data.rows_per_sequence > 1:
         return (
-            f"trl {version} has no rows_per_sequence={scenario.rows_per_sequence}: its packing chooses by itself which"
-            " rows share a sequence, and keeps them apart with flash attention only"
+            f"trl {version} has no rows_per_sequence={scenario.data.rows_per_sequence}:"
+            " its packing chooses by itself which rows share a sequence, and keeps them apart with flash attention only"
         )
-    if scenario.row_format == "prompt-completion" and not TAKES_MESSAGES and any(len(r) != 2 for r in scenario.rows):
+    if (
+        scenario.data.row_format == "prompt-completion"
+        and not TAKES_MESSAGES
+        and any(len(r) != 2 for r in scenario.data.rows)
+    ):
         return f"trl {version} makes one prompt and one completion of a row with row_format='prompt-completion'"
-    if scenario.processor and not LOADS_PROCESSORS:
+    if scenario.tokenizer.processor and not LOADS_PROCESSORS:
         return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
     return hf_trainer.unsupported(scenario, f"trl {version}")
 
@@ -62,7 +66,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
             **collator(job),
         )
     except ValueError as error:
-        if scenario.processor and "not yet supported for vision-language" in str(error):
+        if scenario.tokenizer.processor and "not yet supported for vision-language" in str(error):
             raise Unsupported(f"trl {job.version} cannot have processor=True here: {error}") from None
         raise
     trainer.train()
@@ -76,14 +80,14 @@ def config(scenario: Scenario) -> SFTConfig:
     given["max_length" if "max_length" in KNOWN else "max_seq_length"] = scenario.model.max_positions
     if mask(scenario) in KNOWN:
         given[mask(scenario)] = True
-    if scenario.auxiliary and "router_aux_loss_coef" in KNOWN:
-        given["router_aux_loss_coef"] = scenario.auxiliary  # what the checkpoint's config.json says, too
+    if scenario.loss.auxiliary and "router_aux_loss_coef" in KNOWN:
+        given["router_aux_loss_coef"] = scenario.loss.auxiliary  # what the checkpoint's config.json says, too
     return SFTConfig(**given)
 
 
 def mask(scenario: Scenario) -> str:
     """The option by which TRL trains responses alone."""
-    return "assistant_only_loss" if scenario.row_format == "conversation" else "completion_only_loss"
+    return "assistant_only_loss" if scenario.data.row_format == "conversation" else "completion_only_loss"
 
 
 def collator(job: Job) -> dict[str, Any]:
@@ -96,7 +100,7 @@ def collator(job: Job) -> dict[str, Any]:
     from trl import DataCollatorForCompletionOnlyLM  # later releases have it no more
 
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
-    turns = {"instruction_template": USER} if job.scenario.row_format == "conversation" else {}
+    turns = {"instruction_template": USER} if job.scenario.data.row_format == "conversation" else {}
     name = (
         "processing_class" if "processing_class" in inspect.signature(SFTTrainer.__init__).parameters else "tokenizer"
     )
@@ -114,7 +118,7 @@ def dataset(job: Job) -> Dataset:
 
 def row(messages: list[dict[str, str]], scenario: Scenario) -> dict[str, Any]:
     """A row of the dataset. Up to 0.12 prompts and completions are strings, which TRL puts into the chat template."""
-    if scenario.row_format == "conversation":
+    if scenario.data.row_format == "conversation":
         return {"messages": messages}
     *before, last = messages
     if TAKES_MESSAGES:

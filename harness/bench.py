@@ -138,7 +138,7 @@ def judging(trace: Path, runs: int) -> Metric:
 
 def oracle(scenario: Scenario, runs: int) -> Metric:
     """One step of 8 conversations on one core: the gradient of every token, and the weights of one gradient."""
-    rows = [text.render(row, scenario.vocabulary).ids for row in scenario.rows[: scenario.rows_per_step]]
+    rows = [text.render(row, scenario.tokenizer.vocabulary).ids for row in scenario.data.rows[: scenario.rows_per_step]]
     progress(f"the oracle on {sum(map(len, rows))} tokens, {runs} times")
     parameters = {n: torch.from_numpy(a) for n, a in weights.initial(scenario.model, scenario.seed).items()}
 

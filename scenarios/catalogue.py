@@ -1,12 +1,11 @@
-"""The named scenarios. Each is a function of the seed; a variant edits a base with `dataclasses.replace`."""
+"""The named scenarios. Each is a function of the seed; a variant edits a base with `vary`."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable
-from dataclasses import replace
 
-from adapters.contract import Model, Optimizer, Scenario, Schedule
+from adapters.contract import Data, Model, Scenario, Schedule, Tokenizer, Window, vary
 from scenarios import pieces, text
 
 Build = Callable[[int], Scenario]
@@ -21,7 +20,7 @@ PROMPTS = (5, 3, 7, 4, 6, 8, 3, 5)
 
 def _scenario(build: Build) -> Build:
     name = build.__name__.replace("_", "-")
-    CATALOGUE[name] = lambda seed: replace(build(seed), name=name)
+    CATALOGUE[name] = lambda seed: vary(build(seed), name=name)
     CATALOGUE[name].__doc__ = build.__doc__
     return build
 
@@ -35,10 +34,10 @@ def compose(response_lengths: tuple[int, ...], steps: int, seed: int) -> Scenari
     prompts = [PROMPTS[i % len(PROMPTS)] for i in range(len(responses))]
     return Scenario(
         name="base",
-        rows=text.conversations(words, prompts, responses, seed),
-        vocabulary=words,
+        data=Data(text.conversations(words, prompts, responses, seed)),
+        tokenizer=Tokenizer(words),
         model=model,
-        steps=steps,
+        window=Window(steps=steps),
         seed=seed,
     )
 
@@ -58,134 +57,134 @@ def sft_equal(seed: int) -> Scenario:
 @_scenario
 def sft_ragged_noclip(seed: int) -> Scenario:
     """No gradient clipping: a wrong scale of the gradient stays visible in the weights."""
-    return replace(sft_ragged(seed), max_grad_norm=None)
+    return vary(sft_ragged(seed), max_grad_norm=None)
 
 
 @_scenario
 def sft_ragged_decay(seed: int) -> Scenario:
     """Weight decay 0.1 on matrices, none on norms."""
-    return replace(sft_ragged(seed), optimizer=Optimizer(weight_decay=0.1))
+    return vary(sft_ragged(seed), weight_decay=0.1)
 
 
 @_scenario
 def sft_ragged_warmup(seed: int) -> Scenario:
     """The learning rate rises linearly over 4 steps: a schedule that is early or late shows."""
-    return replace(sft_ragged(seed), schedule=Schedule(warmup_steps=4))
+    return vary(sft_ragged(seed), schedule=Schedule(warmup_steps=4))
 
 
 @_scenario
 def sft_ragged_batch2(seed: int) -> Scenario:
     """Micro-batches of 2 rows, padded: 2 ranks x 3 micro-batches x 2 rows."""
     base = compose((9, 4, 14, 31, 28, 6, 2, 19, 11, 5, 8, 3), 3, seed)
-    return replace(base, micro_batch_size=2, accumulation=3)
+    return vary(base, micro_batch_size=2, accumulation=3)
 
 
 @_scenario
 def sft_ragged_packed(seed: int) -> Scenario:
     """Two conversations packed in every sequence, attention and positions apart for each."""
     base = compose((9, 4, 14, 21, 18, 6, 2, 13, 7, 16, 5, 11, 3, 8, 12, 10), 3, seed)
-    return replace(base, rows_per_sequence=2)
+    return vary(base, rows_per_sequence=2)
 
 
 @_scenario
 def sft_ragged_bf16(seed: int) -> Scenario:
     """The model computes in bfloat16; the optimizer keeps float32 master weights and moments."""
-    return replace(sft_ragged(seed), precision="bf16")
+    return vary(sft_ragged(seed), compute="bf16")
 
 
 @_scenario
 def sft_ragged_pairs(seed: int) -> Scenario:
     """The dataset holds prompts and completions in columns of their own instead of conversations."""
-    return replace(sft_ragged(seed), row_format="prompt-completion")
+    return vary(sft_ragged(seed), row_format="prompt-completion")
 
 
 @_scenario
 def sft_ragged_moe(seed: int) -> Scenario:
     """Each token is routed to two of four experts (Mixtral); no load-balancing loss."""
     model = Model(architecture="mixtral", experts=4, experts_per_token=2, intermediate_size=32)
-    return replace(sft_ragged(seed), model=model)
+    return vary(sft_ragged(seed), model=model)
 
 
 @_scenario
 def sft_ragged_moe_aux(seed: int) -> Scenario:
     """And the load-balancing loss of the router is added, times 0.02."""
-    return replace(sft_ragged_moe(seed), auxiliary=0.02)
+    return vary(sft_ragged_moe(seed), auxiliary=0.02)
 
 
 @_scenario
 def sft_ragged_processor(seed: int) -> Scenario:
     """The checkpoint ships a multimodal processor, as those of vision models do; every row is text all the same."""
-    return replace(sft_ragged(seed), processor=True)
+    return vary(sft_ragged(seed), processor=True)
 
 
 @_scenario
 def sft_ragged_stablelm(seed: int) -> Scenario:
     """A StableLM: the oracle has no forward pass of it, and judges it by what was recorded alone."""
     base = sft_ragged(seed)
-    return replace(base, model=replace(base.model, architecture="stablelm"))
+    return vary(base, architecture="stablelm")
 
 
 @_scenario
 def sft_ragged_zero1(seed: int) -> Scenario:
     """Optimizer state sharded over the ranks (ZeRO stage 1)."""
-    return replace(sft_ragged(seed), sharding="zero1")
+    return vary(sft_ragged(seed), strategy="zero1")
 
 
 @_scenario
 def sft_ragged_zero2(seed: int) -> Scenario:
     """Optimizer state and gradients sharded over the ranks (ZeRO stage 2)."""
-    return replace(sft_ragged(seed), sharding="zero2")
+    return vary(sft_ragged(seed), strategy="zero2")
 
 
 @_scenario
 def sft_ragged_zero2_bare_loss(seed: int) -> Scenario:
     """ZeRO stage 2, the engine's module returning the bare loss instead of the model's output object."""
-    return replace(sft_ragged_zero2(seed), engine_output="loss")
+    return vary(sft_ragged_zero2(seed), engine_output="loss")
 
 
 @_scenario
 def sft_ragged_zero2_offload(seed: int) -> Scenario:
     """ZeRO stage 2 with the optimizer offloaded to the CPU."""
-    return replace(sft_ragged_zero2(seed), offload_optimizer=True)
+    return vary(sft_ragged_zero2(seed), offload_optimizer=True)
 
 
 @_scenario
 def sft_ragged_zero2_bf16(seed: int) -> Scenario:
     """ZeRO stage 2 computing in bfloat16, float32 master weights."""
-    return replace(sft_ragged_zero2(seed), precision="bf16")
+    return vary(sft_ragged_zero2(seed), compute="bf16")
 
 
 @_scenario
 def sft_ragged_zero3(seed: int) -> Scenario:
     """Parameters, gradients and optimizer state sharded over the ranks (ZeRO stage 3)."""
-    return replace(sft_ragged(seed), sharding="zero3")
+    return vary(sft_ragged(seed), strategy="zero3")
 
 
 @_scenario
 def sft_ragged_qwen2(seed: int) -> Scenario:
     """Qwen 2: biases on queries, keys and values, the head tied to the embedding."""
     base = sft_ragged(seed)
-    words = pieces.vocabulary(base.vocabulary)
-    return replace(base, vocabulary=words, model=Model("qwen2", vocab_size=len(words), tied_embeddings=True))
+    words = pieces.vocabulary(base.tokenizer.vocabulary)
+    return vary(base, vocabulary=words, model=Model("qwen2", vocab_size=len(words), tied_embeddings=True))
 
 
 @_scenario
 def sft_ragged_qwen3(seed: int) -> Scenario:
     """Qwen 3: a norm on every head's query and key."""
-    return replace(sft_ragged(seed), model=Model("qwen3"))
+    return vary(sft_ragged(seed), model=Model("qwen3"))
 
 
 @_scenario
 def sft_ragged_gpt2(seed: int) -> Scenario:
     """GPT-2: learned positions, LayerNorm with biases, matrices stored transposed, the head tied to the embedding."""
-    return replace(sft_ragged(seed), model=Model("gpt2", kv_heads=4, max_positions=128, tied_embeddings=True))
+    return vary(sft_ragged(seed), model=Model("gpt2", kv_heads=4, max_positions=128, tied_embeddings=True))
 
 
 @_scenario
 def sft_ragged_gemma(seed: int) -> Scenario:
     """Gemma 2: a scaled embedding tied to the head, norms that add 1, soft caps on scores and logits."""
     caps = Model("gemma2", tied_embeddings=True, attention_softcap=2.0, final_softcap=3.0)
-    return replace(sft_ragged(seed), model=caps)
+    return vary(sft_ragged(seed), model=caps)
 
 
 def get(name: str, seed: int = 0) -> Scenario:

@@ -53,17 +53,17 @@ def write(scenario: Scenario, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = TOKENIZERS[FAMILIES[scenario.model.architecture].tokenizer]
-    files = {"config.json": config(scenario.model, scenario.auxiliary)} | tokenizer(
-        scenario.vocabulary, scenario.model.max_positions
+    files = {"config.json": config(scenario.model, scenario.loss.auxiliary)} | tokenizer(
+        scenario.tokenizer.vocabulary, scenario.model.max_positions
     )
-    if scenario.processor:
+    if scenario.tokenizer.processor:
         files["preprocessor_config.json"] = PROCESSOR
         files["chat_template.json"] = {"chat_template": text.PROCESSOR_TEMPLATE}
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     with (folder / "rows.jsonl").open("w") as out:
-        every = text.render_all(scenario.rows, scenario.vocabulary, scenario.row_format)
-        for row, rendered in zip(scenario.rows, every, strict=True):
+        every = text.render_all(scenario.data.rows, scenario.tokenizer.vocabulary, scenario.data.row_format)
+        for row, rendered in zip(scenario.data.rows, every, strict=True):
             line = {
                 "messages": [to_dict(m) for m in row],
                 "input_ids": rendered.ids,

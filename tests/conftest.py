@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from adapters.contract import Model
+from adapters.contract import Model, vary
 from adapters.faults import RIGHT
 from harness.environments import store
 from harness.history import store as history
@@ -48,7 +47,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = catalogue.compose((3, 5, 2, 4), 2, 0)
     words = catalogue.text.vocabulary(64)
     rows = catalogue.text.conversations(words, [4, 3, 5, 2] * 2, [3, 5, 2, 4, 4, 2, 5, 3], 0)
-    scenario = replace(base, name="small", model=model, vocabulary=words, rows=rows, accumulation=2)
+    scenario = vary(base, name="small", model=model, vocabulary=words, rows=rows, accumulation=2)
     trace = simulate.run(scenario, RIGHT, tmp_path_factory.mktemp("good"))
     torch.set_num_threads(threads)
     return trace

@@ -39,15 +39,15 @@ if deepspeed_setup.INSTALLED:
 
 def unsupported(scenario: Scenario, framework: str) -> str | None:
     """What no framework on the Trainer of this environment can express; `framework` names it for the message."""
-    if scenario.sharding not in STAGES:
-        return f"{framework}: no sharding={scenario.sharding!r} here; there are {', '.join(STAGES)}"
-    if scenario.sharding != "none" and not deepspeed_setup.INSTALLED:
-        return f"{framework}: sharding={scenario.sharding!r} needs deepspeed, which is not installed"
-    if scenario.offload_optimizer and scenario.sharding == "none":
+    if scenario.sharding.strategy not in STAGES:
+        return f"{framework}: no sharding={scenario.sharding.strategy!r} here; there are {', '.join(STAGES)}"
+    if scenario.sharding.strategy != "none" and not deepspeed_setup.INSTALLED:
+        return f"{framework}: sharding={scenario.sharding.strategy!r} needs deepspeed, which is not installed"
+    if scenario.sharding.offload_optimizer and scenario.sharding.strategy == "none":
         return f"{framework} has offload_optimizer=True only with DeepSpeed's ZeRO, not with sharding='none'"
-    if scenario.engine_output == "loss":
+    if scenario.loss.engine_output == "loss":
         return f"{framework} has no engine_output='loss': the model that it wraps returns its output object"
-    return _unsupported_schedule(scenario.schedule, framework)
+    return _unsupported_schedule(scenario.optimizer.schedule, framework)
 
 
 def _unsupported_schedule(wanted: Schedule, framework: str) -> str | None:
@@ -69,8 +69,8 @@ def _unsupported_schedule(wanted: Schedule, framework: str) -> str | None:
 def shims(job: Job) -> list[Shim]:
     """What is changed in DeepSpeed, where it is used."""
     scenario = job.scenario
-    stage = STAGES[scenario.sharding]
-    adam = [TORCH_ADAM] if scenario.offload_optimizer and scenario.device == "cpu" else []
+    stage = STAGES[scenario.sharding.strategy]
+    adam = [TORCH_ADAM] if scenario.sharding.offload_optimizer and scenario.device == "cpu" else []
     return [*adam, *deepspeed_shims.needed(installed("deepspeed"), stage)] if stage else []
 
 
@@ -87,7 +87,7 @@ def prepare() -> None:
 
 def begin(job: Job) -> None:
     """What comes before the framework: shims, and torch.distributed, which accelerate and DeepSpeed then go on with."""
-    if job.scenario.sharding != "none":
+    if job.scenario.sharding.strategy != "none":
         deepspeed_shims.apply(shims(job))
     init_distributed(job)
     deepspeed_setup.set_local_size()
@@ -98,18 +98,18 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
     rule = scenario.optimizer
     wanted: dict[str, Any] = {
         "output_dir": "output",
-        "max_steps": scenario.steps,
-        "per_device_train_batch_size": scenario.micro_batch_size,
-        "gradient_accumulation_steps": scenario.accumulation,
+        "max_steps": scenario.window.steps,
+        "per_device_train_batch_size": scenario.window.micro_batch_size,
+        "gradient_accumulation_steps": scenario.window.accumulation,
         "learning_rate": rule.learning_rate,
         "adam_beta1": rule.beta1,
         "adam_beta2": rule.beta2,
         "adam_epsilon": rule.eps,
         "weight_decay": rule.weight_decay,
         # 0 is how the Trainer is told not to clip
-        "max_grad_norm": scenario.max_grad_norm or 0.0,
+        "max_grad_norm": scenario.optimizer.max_grad_norm or 0.0,
         **_schedule(scenario),
-        "bf16": scenario.precision == "bf16",
+        "bf16": scenario.precision.compute == "bf16",
         "gradient_checkpointing": False,
         "logging_steps": 1,
         "report_to": "none",
@@ -119,7 +119,7 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
     }
     if scenario.device == "cpu":
         wanted |= {"use_cpu": True, "ddp_backend": "gloo"}
-    if scenario.sharding != "none":
+    if scenario.sharding.strategy != "none":
         wanted["deepspeed"] = deepspeed_config(scenario)
     if "train_sampling_strategy" in known:
         wanted["train_sampling_strategy"] = "sequential"
@@ -133,7 +133,7 @@ def _schedule(scenario: Scenario) -> dict[str, Any]:
     to, and else falls back to 1/W after the last step, or after the steps that LLaMA-Factory fills in
     (`create_custom_scheduler` in train/trainer_utils.py).
     """
-    wanted, steps = scenario.schedule, scenario.schedule.warmup_steps
+    wanted, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup_steps
     if wanted.decay != "none" or (steps and wanted.warmup_from == "zero"):
         least = {"lr_scheduler_kwargs": {"min_lr_rate": wanted.least}} if wanted.least else {}
         return {"lr_scheduler_type": from_zero(wanted), "warmup_steps": steps, **least}
@@ -144,7 +144,7 @@ def _schedule(scenario: Scenario) -> dict[str, Any]:
         "warmup_steps": steps - 1,
         "lr_scheduler_kwargs": {
             "min_lr_ratio": 1.0 / steps,
-            "num_stable_steps": scenario.steps,
+            "num_stable_steps": scenario.window.steps,
             "num_decay_steps": 0,
         },
     }
@@ -152,8 +152,8 @@ def _schedule(scenario: Scenario) -> dict[str, Any]:
 
 def deepspeed_config(scenario: Scenario) -> dict[str, Any]:
     """ZeRO as the scenario asks; the rest is left to the Trainer, as its documentation has it."""
-    zero: dict[str, Any] = {"stage": STAGES[scenario.sharding]}
-    if scenario.offload_optimizer:
+    zero: dict[str, Any] = {"stage": STAGES[scenario.sharding.strategy]}
+    if scenario.sharding.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu"}
     config = {
         "train_micro_batch_size_per_gpu": "auto",
@@ -244,7 +244,7 @@ class Recording(TrainerCallback):
         """Parameters and moments, by the names of the Hugging Face model; no moments before the first step."""
         parameters = {bare_name(name): p for name, p in given["model"].named_parameters()}
         optimizer = _optimizer(state, given)
-        if self._job.scenario.sharding != "none":
+        if self._job.scenario.sharding.strategy != "none":
             engine = SimpleNamespace(optimizer=optimizer)
             if state.global_step == 0:
                 return deepspeed_state.read_parameters(engine, parameters, self._rank), {}, {}

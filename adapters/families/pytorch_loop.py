@@ -34,9 +34,9 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why no loop in plain PyTorch can run this scenario; None if one can."""
     if scenario.beyond_tokens:
         return f"torch {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
-    if scenario.engine_output == "loss":
+    if scenario.loss.engine_output == "loss":
         return f"torch {version} has no engine that could be given engine_output='loss'"
-    if scenario.offload_optimizer:
+    if scenario.sharding.offload_optimizer:
         return f"torch {version} keeps parameters and their optimizer on one device: no offload_optimizer=True"
     return None
 
@@ -47,9 +47,9 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     init_distributed(job)
     model = load_counting(job)
     model.to(scenario.device).train()
-    if scenario.auxiliary:
+    if scenario.loss.auxiliary:
         # The model adds this times the load-balancing loss to every micro-batch's loss, whatever divides that one.
-        model.router_aux_loss_coef = scenario.auxiliary / scenario.accumulation
+        model.router_aux_loss_coef = scenario.loss.auxiliary / scenario.window.accumulation
     recorder.watch(model)
     wrapped, synchronised = wrap(scenario, model, world)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -59,9 +59,9 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     )
     rows = load_rows(job)
     recorder.begin(whole(named))
-    for step in range(scenario.steps):
+    for step in range(scenario.window.steps):
         loss = accumulate(scenario, wrapped, synchronised, rows, step, rank, world)
-        limit = float("inf") if scenario.max_grad_norm is None else scenario.max_grad_norm
+        limit = float("inf") if scenario.optimizer.max_grad_norm is None else scenario.optimizer.max_grad_norm
         norm = whole({"norm": torch.nn.utils.clip_grad_norm_(named.values(), limit)})["norm"]
         rate = float(schedule.get_last_lr()[0])
         optimizer.step()
@@ -102,9 +102,9 @@ def accumulate(
     """
     divisor = targets_in_step(scenario, rows, step) / world
     total = torch.zeros((), dtype=torch.float64)
-    for index in range(scenario.accumulation):
+    for index in range(scenario.window.accumulation):
         batch = micro_batch(scenario, rows, step, index, rank)
-        with synchronised(index == scenario.accumulation - 1):
+        with synchronised(index == scenario.window.accumulation - 1):
             with autocast(scenario, model):
                 given = {name: tensor.to(scenario.device) for name, tensor in batch.items()}
                 loss = model(**given, num_items_in_batch=divisor).loss
@@ -117,5 +117,5 @@ def accumulate(
 
 def autocast(scenario: Scenario, model: torch.nn.Module) -> contextlib.AbstractContextManager[Any]:
     """DDP leaves mixed precision to autocast; FSDP2 casts by its own policy."""
-    wanted = scenario.precision == "bf16" and isinstance(model, DistributedDataParallel)
+    wanted = scenario.precision.compute == "bf16" and isinstance(model, DistributedDataParallel)
     return torch.autocast(scenario.device, torch.bfloat16, enabled=wanted)

@@ -22,10 +22,15 @@ def positions(scenario: Scenario) -> list[int]:
     micro-batches in order.
     """
     result = []
-    for step in range(scenario.steps):
+    for step in range(scenario.window.steps):
         dealt = [
-            [row for m in range(scenario.accumulation) for s in scenario.sequence_rows(step, m, rank) for row in s]
-            for rank in range(scenario.ranks)
+            [
+                row
+                for m in range(scenario.window.accumulation)
+                for s in scenario.sequence_rows(step, m, rank)
+                for row in s
+            ]
+            for rank in range(scenario.window.ranks)
         ]
         result += [row for together in zip(*dealt, strict=True) for row in together]
     return result
@@ -60,7 +65,7 @@ def write(job: Job, rank: int) -> str:
 
 
 def _columns(scenario: Scenario, messages: list[Row]) -> Row:
-    if scenario.row_format == "conversation":
+    if scenario.data.row_format == "conversation":
         return {"messages": messages}
     prompt, response = messages
     return {"prompt": prompt["content"], "response": response["content"]}

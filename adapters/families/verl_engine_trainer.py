@@ -57,39 +57,41 @@ LATER = (
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why verl cannot run this scenario; None if it can."""
     name = f"verl {version}"
-    if scenario.sharding not in ("none", "fsdp"):
-        return f"{name} has no sharding={scenario.sharding!r} in its trainer for supervised training, but FSDP"
+    if scenario.sharding.strategy not in ("none", "fsdp"):
+        return f"{name} has no sharding={scenario.sharding.strategy!r} in its trainer for supervised training, but FSDP"
     if scenario.model.architecture == "gpt2":
         return (
             f"{name} asks every model for num_key_value_heads (models/transformers/monkey_patch.py) and takes for a"
             " language model what has ForCausalLM in its class's name (utils/model.py), so it has no"
             f" model.architecture={scenario.model.architecture!r}"
         )
-    if scenario.offload_optimizer:
+    if scenario.sharding.offload_optimizer:
         return f"{name} moves an offloaded optimizer back before it steps, so it has no offload_optimizer=True"
-    if scenario.auxiliary:
+    if scenario.loss.auxiliary:
         return (
             f"{name} computes its loss from logits and leaves out the router's (forward_step in"
-            f" workers/engine/fsdp/transformer_impl.py), whatever config.json says: no auxiliary={scenario.auxiliary:g}"
+            f" workers/engine/fsdp/transformer_impl.py), whatever config.json says: no"
+            f" auxiliary={scenario.loss.auxiliary:g}"
         )
-    if scenario.engine_output != "model":
-        return f"{name} computes its loss from logits, so it has no engine_output={scenario.engine_output!r}"
+    if scenario.loss.engine_output != "model":
+        return f"{name} computes its loss from logits, so it has no engine_output={scenario.loss.engine_output!r}"
     if scenario.optimizer.weight_decay:
         return (
             f"{name} hands the optimizer all parameters in one group (build_optimizer in workers/config/optimizer.py),"
             f" so it has no optimizer.weight_decay={scenario.optimizer.weight_decay:g} that exempts norms"
         )
-    schedule = scenario.schedule
+    schedule = scenario.optimizer.schedule
     if schedule.decay == "linear":
         return f"{name} has no schedule.decay='linear' (_build_lr_scheduler in workers/engine/fsdp/transformer_impl.py)"
     if schedule.decay == "cosine" and schedule.warmup_steps and schedule.warmup_from == "first":
         return f"{name} has schedule.warmup_from='first' only with a cosine that ends a step earlier"
-    if scenario.row_format != "conversation":
-        return f"{name} reads conversations only (MultiTurnSFTDataset), not row_format={scenario.row_format!r}"
-    if scenario.rows_per_sequence > 1 and scenario.micro_batch_size > 1:
+    if scenario.data.row_format != "conversation":
+        return f"{name} reads conversations only (MultiTurnSFTDataset), not row_format={scenario.data.row_format!r}"
+    if scenario.data.rows_per_sequence > 1 and scenario.window.micro_batch_size > 1:
         return (
             f"{name} packs a whole micro-batch into one sequence (model.use_remove_padding), so it has no"
-            f" micro_batch_size={scenario.micro_batch_size} with rows_per_sequence={scenario.rows_per_sequence}"
+            f" micro_batch_size={scenario.window.micro_batch_size} with"
+            f" rows_per_sequence={scenario.data.rows_per_sequence}"
         )
     return None
 
@@ -132,7 +134,7 @@ def overrides(job: Job, file: str) -> list[str]:
     """The scenario as verl's command line; what it does not say stays at verl's defaults."""
     scenario = job.scenario
     rule = scenario.optimizer
-    packed = scenario.rows_per_sequence
+    packed = scenario.data.rows_per_sequence
     # bf16, fp32, fp32 where it is not said; 0.7.1 takes it and computes in bf16 all the same (issue 5932)
     full = "{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"
     return [
@@ -144,10 +146,10 @@ def overrides(job: Job, file: str) -> list[str]:
         "engine=fsdp",
         "engine.strategy=fsdp2",
         "engine.use_torch_compile=False",  # of the entropy, which no supervised step needs
-        *([f"+engine.mixed_precision={full}"] if scenario.precision == "fp32" else []),
+        *([f"+engine.mixed_precision={full}"] if scenario.precision.compute == "fp32" else []),
         f"data.train_files={verl_data.quoted(file)}",
         f"data.train_batch_size={scenario.rows_per_step}",
-        f"data.micro_batch_size_per_gpu={scenario.micro_batch_size * packed}",
+        f"data.micro_batch_size_per_gpu={scenario.window.micro_batch_size * packed}",
         "data.use_dynamic_bsz=False",
         "data.num_workers=0",
         f"optim.lr={rule.learning_rate!r}",
@@ -155,13 +157,13 @@ def overrides(job: Job, file: str) -> list[str]:
         f"+optim.override_optimizer_config.eps={rule.eps!r}",
         f"optim.weight_decay={rule.weight_decay!r}",
         # None is refused (FSDPEngine.optimizer_step); no norm is above infinity
-        f"optim.clip_grad={'inf' if scenario.max_grad_norm is None else repr(scenario.max_grad_norm)}",
+        f"optim.clip_grad={'inf' if rule.max_grad_norm is None else repr(rule.max_grad_norm)}",
         *schedule(scenario),
         "trainer.total_epochs=1",
         f"trainer.device={scenario.device}",
         "trainer.logger=[console]",
         "trainer.resume_mode=disable",
-        f"trainer.n_gpus_per_node={scenario.ranks}",
+        f"trainer.n_gpus_per_node={scenario.window.ranks}",
         "hydra.output_subdir=null",
         "hydra.run.dir=.",
         "hydra/job_logging=none",
@@ -174,7 +176,7 @@ def schedule(scenario: Scenario) -> list[str]:
     verl's constant schedule warms up from 0 in the first step. Its cosine one can count steps from 1
     (`zero_indexed_step`), and with a least rate of 1 times the base it stays there after the warm-up.
     """
-    wanted, steps = scenario.schedule, scenario.schedule.warmup_steps
+    wanted, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup_steps
     if wanted.constant:
         return ["optim.lr_scheduler_type=constant"]
     if wanted.decay == "cosine" or wanted.warmup_from == "zero":

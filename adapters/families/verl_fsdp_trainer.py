@@ -64,12 +64,12 @@ LATER = (
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why this trainer cannot run this scenario; None if it can."""
     name = f"verl {version}"
-    if scenario.device == "cuda" and scenario.precision == "fp32":
+    if scenario.device == "cuda" and scenario.precision.compute == "fp32":
         return f"{name} asks for flash attention by name ({HERE}), which has no precision='fp32' on device='cuda'"
     rule = scenario.optimizer
-    if scenario.sharding not in ("none", "fsdp"):
-        return f"{name} has no sharding={scenario.sharding!r} in its trainer for supervised training, but FSDP"
-    if scenario.offload_optimizer:
+    if scenario.sharding.strategy not in ("none", "fsdp"):
+        return f"{name} has no sharding={scenario.sharding.strategy!r} in its trainer for supervised training, but FSDP"
+    if scenario.sharding.offload_optimizer:
         return f"{name} offloads all or nothing (model.fsdp_config.cpu_offload), so it has no offload_optimizer=True"
     if scenario.model.architecture in ROUTED:
         # seen in 0.5.0 and 0.6.1 on gloo: the length of a message is not what the other rank expects
@@ -77,10 +77,10 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"{name} ends in a crash, for its ranks do not exchange the same where tokens are routed to experts"
             f" ({HERE}), so it has no model.architecture={scenario.model.architecture!r}"
         )
-    if scenario.auxiliary:
-        return f"{name} computes its loss from logits ({HERE}), so it has no auxiliary={scenario.auxiliary:g}"
-    if scenario.engine_output != "model":
-        return f"{name} computes its loss from logits, so it has no engine_output={scenario.engine_output!r}"
+    if scenario.loss.auxiliary:
+        return f"{name} computes its loss from logits ({HERE}), so it has no auxiliary={scenario.loss.auxiliary:g}"
+    if scenario.loss.engine_output != "model":
+        return f"{name} computes its loss from logits, so it has no engine_output={scenario.loss.engine_output!r}"
     if rule.weight_decay:
         return (
             f"{name} hands the optimizer all parameters in one group ({HERE}), so it has no"
@@ -88,21 +88,21 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if rule.eps != 1e-8 and Version(version) < Version("0.6.1"):
         return f"{name} has no option for the optimizer's eps, so it has no optimizer.eps={rule.eps:g}"
-    if not scenario.schedule.constant:
+    if not scenario.optimizer.schedule.constant:
         return f"{name} is run with its constant rate alone (`wsd`), so it has no other schedule"
-    if scenario.rows_per_sequence > 1:
+    if scenario.data.rows_per_sequence > 1:
         return (
             f"{name} removes padding with sequence parallelism and flash attention only ({HERE}), so it has no"
-            f" rows_per_sequence={scenario.rows_per_sequence}"
+            f" rows_per_sequence={scenario.data.rows_per_sequence}"
         )
-    if scenario.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.rows):
-        return f"{name} has one prompt and one answer in a row, so it has no row_format={scenario.row_format!r} of more"
+    if scenario.data.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.data.rows):
+        return f"{name} has one prompt and one answer in a row: no row_format={scenario.data.row_format!r} of more"
     return None
 
 
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of verl."""
-    precise = [*([FULL_PRECISION] if job.scenario.precision == "fp32" else []), *stubs(job.version)]
+    precise = [*([FULL_PRECISION] if job.scenario.precision.compute == "fp32" else []), *stubs(job.version)]
     if job.scenario.device == "cuda":
         return precise
     # later releases know that a CPU has no such figures
@@ -166,26 +166,26 @@ def overrides(job: Job, file: str) -> list[str]:
         f"data.train_files={verl_data.quoted(file)}",
         f"data.val_files={verl_data.quoted(file)}",  # read after the last step, whether one wants to or not
         f"data.train_batch_size={scenario.rows_per_step}",
-        f"data.micro_batch_size_per_gpu={scenario.micro_batch_size}",
+        f"data.micro_batch_size_per_gpu={scenario.window.micro_batch_size}",
         f"data.max_length={verl_data.room(job)}",
         *(
             ["data.multiturn.enable=True"]  # MultiTurnSFTDataset
-            if scenario.row_format == "conversation"
+            if scenario.data.row_format == "conversation"
             else ["data.prompt_key=prompt", "data.response_key=response"]  # SFTDataset
         ),
         f"optim.lr={rule.learning_rate!r}",
         f"optim.betas=[{rule.beta1!r},{rule.beta2!r}]",
         *([f"+optim.override_optimizer_config.eps={rule.eps!r}"] if later else []),
         f"optim.weight_decay={rule.weight_decay!r}",
-        f"optim.clip_grad={'inf' if scenario.max_grad_norm is None else repr(scenario.max_grad_norm)}",
+        f"optim.clip_grad={'inf' if rule.max_grad_norm is None else repr(rule.max_grad_norm)}",
         f"optim.{'lr_warmup_steps_ratio' if later else 'warmup_steps_ratio'}=0.0",
         "optim.lr_scheduler=wsd",
         f"trainer.total_epochs={EPOCHS}",
-        f"trainer.total_training_steps={scenario.steps}",
+        f"trainer.total_training_steps={scenario.window.steps}",
         f"trainer.device={scenario.device}",
         "trainer.logger=[console]",
         "trainer.resume_mode=disable",
-        f"trainer.n_gpus_per_node={scenario.ranks}",
+        f"trainer.n_gpus_per_node={scenario.window.ranks}",
         "hydra.output_subdir=null",
         "hydra.run.dir=.",
         "hydra/job_logging=none",

@@ -56,10 +56,10 @@ def micro_batch(
     restart with each conversation.
     """
     sequences = [[rows[i] for i in row] for row in scenario.sequence_rows(step, micro_batch, rank)]
-    pad = scenario.vocabulary.index(PAD)
+    pad = scenario.tokenizer.vocabulary.index(PAD)
     ids = _pad([[t for row in s for t in row.ids] for s in sequences], pad)
     labels = _pad([[t for row in s for t in row.labels] for s in sequences], IGNORED_LABEL)
-    if scenario.rows_per_sequence == 1:
+    if scenario.data.rows_per_sequence == 1:
         mask = _pad([[1] * len(s[0].ids) for s in sequences], 0)
         return {"input_ids": ids, "labels": labels, "attention_mask": mask}
     positions = _pad([[p for row in s for p in range(len(row.ids))] for s in sequences], 0)

@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch._C._distributed_c10d import FileStore
 
+from adapters import expressed
 from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file
 from adapters.inside import modeling, patched
 from adapters.inside.prepare import prepare
@@ -53,7 +54,7 @@ def run(job: Job) -> int:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
         prepare(job.adapter)
         patch = patched.apply()
-        if reason := adapter.unsupported(job.scenario, job.version) or modeling.unknown(job.scenario):
+        if reason := _unsupported(adapter, job):
             raise Unsupported(reason)
         recorder = Recorder(job, rank, world, [*adapter.shims(job), *patch])
         adapter.train(job, recorder, rank, world)
@@ -68,6 +69,15 @@ def run(job: Job) -> int:
     with contextlib.suppress(OSError):  # whatever became of that folder, the steps are done
         (scratch / done_file(rank)).touch()
     return 0
+
+
+def _unsupported(adapter: Adapter, job: Job) -> str | None:
+    """What the adapter says of its release comes first, for it knows more."""
+    return (
+        adapter.unsupported(job.scenario, job.version)
+        or expressed.refused(job.scenario, job.framework)
+        or modeling.unknown(job.scenario)
+    )
 
 
 def init_distributed(job: Job) -> None:

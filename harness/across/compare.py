@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from adapters.contract import Precision
+from adapters.contract import Compute
 
 State = Mapping[str, Tensor]
 
@@ -36,7 +36,7 @@ class Tolerance:
 # Measured between implementations that the oracle finds right: the newest release of each of the eight frameworks over
 # three steps of every scenario that two of them can run, and more of DeepSpeed's and seeds in bfloat16. The drift in
 # float32 is of single elements whose gradient is near Adam's eps: there rounding becomes a part of a step.
-TOLERANCES: Mapping[Precision, Tolerance] = {
+TOLERANCES: Mapping[Compute, Tolerance] = {
     "fp32": Tolerance(
         1e-5,
         2e-4,

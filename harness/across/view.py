@@ -73,7 +73,7 @@ def view(scenario: str, seed: int, recorded: Sequence[Recorded]) -> ViewRecord:
     whole = {name: states for name, trace in read.items() if (states := _whole(trace))}
     left_out = [name for name in read if name not in whole]
     if len(whole) < 2:
-        reason = f"not two runs hold all {recorded[0][1].scenario.steps} optimizer steps"
+        reason = f"not two runs hold all {recorded[0][1].scenario.window.steps} optimizer steps"
         return ViewRecord(scenario=scenario, seed=seed, reason=reason, left_out=left_out)
     first = recorded[0][1].scenario
     by_name = {cell.name: cell for cell, _ in recorded}
@@ -81,12 +81,12 @@ def view(scenario: str, seed: int, recorded: Sequence[Recorded]) -> ViewRecord:
     def votes(names: Sequence[str]) -> int:
         return len({recipes.shipped().family(by_name[name].framework) for name in names})
 
-    found = groups.group(whole, first.optimizer.beta1, compare.TOLERANCES[first.precision], votes)
+    found = groups.group(whole, first.optimizer.beta1, compare.TOLERANCES[first.precision.compute], votes)
     kinds = [_group([by_name[name] for name in members], votes(members)) for members in found.groups]
     parted = min((groups.parted(d.comparison) or 0 for d in found.distances), default=0)
     leaders = [members[0] for members in found.groups]
     steps = [_step(read[name], max(0, parted)) for name in leaders] if len(leaders) > 1 else []
-    inputs = {name: [_inputs(read[name], step) for step in range(first.steps)] for name in whole}
+    inputs = {name: [_inputs(read[name], step) for step in range(first.window.steps)] for name in whole}
     alike = sorted(_alike(inputs), key=lambda names: (-votes(names), -len(names)))
     return ViewRecord(
         scenario=scenario,
@@ -106,7 +106,7 @@ def view(scenario: str, seed: int, recorded: Sequence[Recorded]) -> ViewRecord:
 def _whole(trace: Trace) -> list[Snapshot]:
     """The states of a run that holds all its steps and their moments; none of any other."""
     try:
-        states = snapshots(trace) if trace.steps == trace.scenario.steps else []
+        states = snapshots(trace) if trace.steps == trace.scenario.window.steps else []
     except (UnreadableTrace, IncompleteTrace):
         return []
     return states if all(state.moments for state in states[1:]) else []

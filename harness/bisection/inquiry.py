@@ -94,10 +94,11 @@ def _asked(inquiry: Inquiry) -> Asked:
 
 
 def _facts(scenario: Scenario) -> str:
-    clip = f"clipped at {scenario.max_grad_norm}" if scenario.max_grad_norm else "not clipped"
+    clip = f"clipped at {scenario.optimizer.max_grad_norm}" if scenario.optimizer.max_grad_norm else "not clipped"
     return (
-        f"{scenario.ranks} data-parallel ranks x {scenario.accumulation} micro-batches of {scenario.micro_batch_size}"
-        f" a step, {scenario.precision}, AdamW, {clip}, {scenario.steps} steps."
+        f"{scenario.window.ranks} data-parallel ranks x {scenario.window.accumulation} micro-batches of"
+        f" {scenario.window.micro_batch_size}"
+        f" a step, {scenario.precision.compute}, AdamW, {clip}, {scenario.window.steps} steps."
     )
 
 

@@ -24,7 +24,8 @@ changes nothing, or nothing beyond the rounding of the run's own dtype. A report
 
 def markdown() -> str:
     """The whole page."""
-    runnable = [s for s in map(scenarios.get, scenarios.CATALOGUE) if s.sharding == "none" and not s.beyond_tokens]
+    every = map(scenarios.get, scenarios.CATALOGUE)
+    runnable = [s for s in every if s.sharding.strategy == "none" and not s.beyond_tokens]
     rows = [_row(fault, runnable) for fault in CATALOGUE.values()]
     return _HEAD.format(runnable=", ".join(f"`{s.name}`" for s in runnable)) + "".join(rows)
 

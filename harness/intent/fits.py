@@ -10,11 +10,11 @@ from scenarios import weights
 
 def misfit(intent: Intent, scenario: Scenario, steps: int) -> str | None:
     """Why steps of a run of this scenario cannot be held against an intent; None if they can."""
-    if intent.ranks != scenario.ranks:
-        return f"the intent is of {intent.ranks} ranks, and {scenario.ranks} ran"
+    if intent.ranks != scenario.window.ranks:
+        return f"the intent is of {intent.ranks} ranks, and {scenario.window.ranks} ran"
     if steps > intent.steps:
         return f"the intent is of {intent.steps} optimizer steps, and {steps} were made"
-    rows = len(scenario.rows)
+    rows = len(scenario.data.rows)
     if (beyond := next((r for s in range(intent.steps) for r in intent.rows(s) or () if r >= rows), None)) is not None:
         return f"the intent has a row {beyond} in its windows, and there are {rows}"
     for tensor in weights.shapes(scenario.model):

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import ConfigDict, FailFast, Field
 from pydantic.dataclasses import dataclass
 
-from adapters.contract import Precision
+from adapters.contract import Compute
 
 MAX_STEPS = 1000
 MOST = 2**20
@@ -159,7 +159,7 @@ class Intent:
     aggregation: Aggregation = field(default_factory=Mean)
     max_grad_norm: Positive | None = None
     schedule: Schedule = field(default_factory=Schedule)
-    precision: Precision = "fp32"
+    precision: Compute = "fp32"
     auxiliary: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     """Coefficient of the load-balancing loss of a router, the mean over the forward passes of a step."""
 

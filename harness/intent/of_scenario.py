@@ -14,16 +14,16 @@ def of_scenario(scenario: Scenario) -> Intent:
     """What the steps of a run of this scenario should be."""
     return Intent(
         rule=_rule(scenario),
-        steps=scenario.steps,
-        ranks=scenario.ranks,
-        accumulation=scenario.accumulation,
-        micro_batch_size=scenario.micro_batch_size,
-        rows_per_sequence=scenario.rows_per_sequence,
-        windows=tuple(_window(scenario, step) for step in range(scenario.steps)),
-        max_grad_norm=scenario.max_grad_norm,
+        steps=scenario.window.steps,
+        ranks=scenario.window.ranks,
+        accumulation=scenario.window.accumulation,
+        micro_batch_size=scenario.window.micro_batch_size,
+        rows_per_sequence=scenario.data.rows_per_sequence,
+        windows=tuple(_window(scenario, step) for step in range(scenario.window.steps)),
+        max_grad_norm=scenario.optimizer.max_grad_norm,
         schedule=_schedule(scenario),
-        precision=scenario.precision,
-        auxiliary=scenario.auxiliary,
+        precision=scenario.precision.compute,
+        auxiliary=scenario.loss.auxiliary,
     )
 
 
@@ -37,19 +37,20 @@ def _rule(scenario: Scenario) -> Rule:
 
 
 def _schedule(scenario: Scenario) -> Schedule:
-    told = scenario.schedule
+    told = scenario.optimizer.schedule
     if told.constant:
         return Schedule()
-    if told.old is not None:
+    if told.decay == "none" and told.warmup_from == "first":
         return Schedule("linear-warmup", told.warmup_steps)
-    return Schedule("given", factors=tuple(told.factor(step, scenario.steps) for step in range(scenario.steps + 1)))
+    steps = scenario.window.steps
+    return Schedule("given", factors=tuple(told.factor(step, steps) for step in range(steps + 1)))
 
 
 def _window(scenario: Scenario, step: int) -> Window:
     return tuple(
         tuple(
             tuple(row for sequence in scenario.sequence_rows(step, micro_batch, rank) for row in sequence)
-            for rank in range(scenario.ranks)
+            for rank in range(scenario.window.ranks)
         )
-        for micro_batch in range(scenario.accumulation)
+        for micro_batch in range(scenario.window.accumulation)
     )

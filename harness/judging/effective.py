@@ -35,12 +35,12 @@ def assumed(scenario: Scenario, steps: Sequence[RecordedStep]) -> Intent:
     return Intent(
         rule=replace(rule, learning_rate=base),
         steps=max(1, len(steps)),
-        ranks=scenario.ranks,
-        accumulation=scenario.accumulation,
-        micro_batch_size=scenario.micro_batch_size,
-        rows_per_sequence=scenario.rows_per_sequence,
+        ranks=scenario.window.ranks,
+        accumulation=scenario.window.accumulation,
+        micro_batch_size=scenario.window.micro_batch_size,
+        rows_per_sequence=scenario.data.rows_per_sequence,
         schedule=_schedule([rate / base for rate in rates]),
-        precision=scenario.precision,
+        precision=scenario.precision.compute,
     )
 
 

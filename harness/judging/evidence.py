@@ -225,7 +225,7 @@ def _weighed(
     by: Weigher,
 ) -> StepEvidence:
     """The step with all that is recovered of it."""
-    pad = scenario.vocabulary.index(text.PAD)
+    pad = scenario.tokenizer.vocabulary.index(text.PAD)
     right, observed, other = _observed(plain, recorded, pad, used.beta1, noise, by)
     weighed = right if other is None else other.right
     fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, observed.terms)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from adapters.contract import Precision
+from adapters.contract import Compute
 from harness.oracle.basis import flatten
 from harness.oracle.floor import State
 from harness.oracle.observe import Moments
@@ -100,7 +100,7 @@ def _not_initial(trace: Trace) -> str | None:
     found = trace.state(0, "param")
     for name, array in weights.initial(trace.scenario.model, trace.scenario.seed).items():
         right, mine = torch.from_numpy(array).double(), found[name].double()
-        loaded = [right, right.bfloat16().double()] if trace.scenario.precision == "bf16" else [right]
+        loaded = [right, right.bfloat16().double()] if trace.scenario.precision.compute == "bf16" else [right]
         if not any(torch.equal(mine, one) for one in loaded):
             return name
     return None
@@ -135,14 +135,14 @@ def _rank_distance(trace: Trace, step: int) -> dict[int, tuple[str, float]]:
     result = {}
     for rank in range(1, trace.header.ranks):
         theirs = trace.state(step, "param", rank)
-        far = {n: _distance(mine[n], theirs[n], trace.scenario.precision) for n in mine}
+        far = {n: _distance(mine[n], theirs[n], trace.scenario.precision.compute) for n in mine}
         worst = max(far, key=lambda n: far[n])
         if far[worst] > 0:
             result[rank] = (worst, far[worst])
     return result
 
 
-def _distance(one: Tensor, other: Tensor, precision: Precision) -> float:
+def _distance(one: Tensor, other: Tensor, precision: Compute) -> float:
     """L2. In a run that computes in bfloat16 one rank may tell its master weights, another the rounded copy."""
     if precision == "bf16" and torch.bfloat16 in (one.dtype, other.dtype):
         one, other = one.bfloat16(), other.bfloat16()

@@ -183,7 +183,7 @@ class _Server:
         request = {
             "id": number,
             "job": job.dumps(),
-            "ranks": job.scenario.ranks,
+            "ranks": job.scenario.window.ranks,
             "timeout": timeout,
             "scratch": str(scratch),
         }

@@ -68,7 +68,7 @@ class Torchrun:
         with adapters_alone() as folder:
             file = folder / "job.json"
             file.write_text(job.dumps())
-            launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(job.scenario.ranks)]
+            launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(job.scenario.window.ranks)]
             ended = self._keep([*launch, "-m", "adapters.inside.rank", str(file)], trace / LOG, timeout, folder)
             ending = _ending(job, self._translated(ended), folder / SCRATCH)
         return conclude(trace, ending, timeout, time.monotonic() - begun)
@@ -111,13 +111,13 @@ class Torchrun:
 def _ending(job: Job, ended: Ended, scratch: Path) -> Ending:
     """How the ranks ended, by how torchrun ended."""
     if ended.timed_out:
-        return Ending(killed=tuple(range(job.scenario.ranks)), timed_out=True)
+        return Ending(killed=tuple(range(job.scenario.window.ranks)), timed_out=True)
     if ended.code is None:
         return Ending(lost="the process that keeps torchrun was killed")
     if ended.code < 0:
         return Ending(lost=f"torchrun was killed by {signal_name(-ended.code)}")
     if ended.code == 0:
-        ranks = tuple((rank, 0) for rank in range(job.scenario.ranks))
+        ranks = tuple((rank, 0) for rank in range(job.scenario.window.ranks))
         return Ending(ranks, left=left_early(ranks, scratch))
     found = _FAILED.findall(tail(Path(job.trace) / LOG, REPORT))
     if not found:

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from adapters.contract import Model, Precision
+from adapters.contract import Compute, Model
 from harness.intent.intent import Given, Intent
 from harness.oracle import aggregation, auxiliary
 from harness.oracle.aggregation import Places
@@ -132,7 +132,7 @@ class RightStep:
         )
 
 
-def as_computed(parameters: Parameters, precision: Precision) -> dict[str, Tensor]:
+def as_computed(parameters: Parameters, precision: Compute) -> dict[str, Tensor]:
     """The parameters as the forward pass saw them: the master weights rounded to the run's dtype."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     return {name: p.to(dtype).float() for name, p in parameters.items()}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import scenarios
-from adapters.contract import Scenario
+from adapters.contract import Scenario, vary
 from harness.environments.request import Request
 
 Device = Literal["cpu", "cuda"]
@@ -67,7 +67,7 @@ class Plan:
     def scenario(self, choice: Choice) -> Scenario:
         """The scenario of that choice as this plan runs it. Fewer ranks make smaller global batches of its rows."""
         scenario = scenarios.get(choice.name, choice.seed)
-        return replace(scenario, device=self.device, ranks=self.ranks or scenario.ranks)
+        return vary(scenario, device=self.device, ranks=self.ranks or scenario.window.ranks)
 
     def wants(self, request: Request, choice: Choice) -> bool:
         return self.pairs is None or (request, choice) in self.pairs

@@ -47,7 +47,7 @@ class Conversation:
 @functools.lru_cache(maxsize=4)
 def right_rows(scenario: Scenario) -> tuple[text.Rendered, ...]:
     """Every row of the scenario as the tokens it should be."""
-    return tuple(text.render_all(scenario.rows, scenario.vocabulary, scenario.row_format))
+    return tuple(text.render_all(scenario.data.rows, scenario.tokenizer.vocabulary, scenario.data.row_format))
 
 
 @dataclass(frozen=True)

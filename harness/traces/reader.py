@@ -156,7 +156,7 @@ def _hidden_limit(scenario: Scenario) -> int:
 
 def _lines_limit(scenario: Scenario) -> int:
     """Bytes that a file of batches may have, should one rank have received all of them, at their longest, twice."""
-    tokens = scenario.steps * scenario.sequences_per_step * scenario.model.max_positions
+    tokens = scenario.window.steps * scenario.window.sequences_per_step * scenario.model.max_positions
     return min(MAX_LINES, 2**16 + BYTES_A_TOKEN * tokens)
 
 
@@ -233,11 +233,11 @@ def _reported(folder: Path, scenario: Scenario, rank: int, steps: int) -> tuple[
 def _sealed(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
     """Name and largest size of every file that a trace must hold."""
     yield contract.HEADER, MAX_JSON
-    for rank in range(scenario.ranks):
-        yield contract.steps_file(rank), min(MAX_LINES, MAX_STEP_LINE * scenario.steps)
+    for rank in range(scenario.window.ranks):
+        yield contract.steps_file(rank), min(MAX_LINES, MAX_STEP_LINE * scenario.window.steps)
         yield contract.batches_file(rank), _lines_limit(scenario)
     for step in range(steps + 1):
-        for rank in range(scenario.ranks):
+        for rank in range(scenario.window.ranks):
             yield contract.tensors_file(step, rank), tensor_file.limit(_tensors(scenario, step, rank))
 
 
@@ -245,26 +245,28 @@ def _may_be_sealed(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
     """Name and largest size of every file that a trace may hold or not: what was wanted, and hidden states."""
     yield contract.INTENT, MAX_JSON
     for step in range(steps):
-        for rank in range(scenario.ranks):
+        for rank in range(scenario.window.ranks):
             yield contract.hidden_file(step, rank), _hidden_limit(scenario)
 
 
-def _seal(folder: Path, scenario: Scenario) -> tuple[int, Mapping[str, Any]]:
+def _seal(folder: Path, scenario: Scenario, schema: int) -> tuple[int, Mapping[str, Any]]:
     """Steps that were made, and the digest of every file. Raises UnreadableTrace and IncompleteTrace."""
     end = read_json(folder, contract.END)
     if odd := sorted(set(end) ^ {"schema", "steps", "files"}):
         raise UnreadableTrace(
             f"{folder / contract.END} has another key or lacks one: {one_line(odd[0])}; record it again"
         )
-    if type(end["schema"]) is not int or end["schema"] != contract.TRACE_SCHEMA:
+    if type(end["schema"]) is not int or end["schema"] != schema:
         raise UnreadableTrace(f"{folder / contract.END} is of another schema than the header; record it again")
     steps, sums = end["steps"], end["files"]
     if type(steps) is not int or steps < 0:
         raise UnreadableTrace(f"{folder / contract.END} says {one_line(repr(steps))} steps; record it again")
     if not isinstance(sums, dict):
         raise UnreadableTrace(f"{folder / contract.END} lists no files; record it again")
-    if steps > scenario.steps:
-        raise IncompleteTrace(f"{one_line(steps)} optimizer steps were made where the scenario has {scenario.steps}")
+    if steps > scenario.window.steps:
+        raise IncompleteTrace(
+            f"{one_line(steps)} optimizer steps were made where the scenario has {scenario.window.steps}"
+        )
     return steps, sums
 
 
@@ -288,7 +290,7 @@ def _verify(folder: Path, sums: Mapping[str, Any], scenario: Scenario, steps: in
             )
     if odd := sorted((set(sums) | _lying(folder)) - names):
         raise UnreadableTrace(
-            f"{folder / one_line(odd[0])} is no file of a trace of {scenario.ranks} ranks and {steps} steps;"
+            f"{folder / one_line(odd[0])} is no file of a trace of {scenario.window.ranks} ranks and {steps} steps;"
             " record it again"
         )
 
@@ -320,12 +322,12 @@ def read(folder: Path) -> Trace:
     parsed, scenario = header(folder)
     if not _there(folder / contract.END):
         raise IncompleteTrace(f"the run did not end by itself: {_crash_reason(folder)}")
-    steps, sums = _seal(folder, scenario)
+    steps, sums = _seal(folder, scenario, parsed.schema_)
     _verify(folder, sums, scenario, steps)
-    batches = [b for r in range(scenario.ranks) for b in _batches(folder, scenario, r, steps)]
+    batches = [b for r in range(scenario.window.ranks) for b in _batches(folder, scenario, r, steps)]
     batches.sort(key=lambda b: (b.step, b.micro_batch, b.rank))
     _told_alike(folder, batches)
-    lines = tuple(_reported(folder, scenario, rank, steps) for rank in range(scenario.ranks))
+    lines = tuple(_reported(folder, scenario, rank, steps) for rank in range(scenario.window.ranks))
     trace = Trace(folder, parsed, scenario, lines, tuple(batches), steps, frozenset(sums))
     _check_hidden(trace)
     return trace

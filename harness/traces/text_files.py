@@ -112,11 +112,12 @@ def header(folder: Path) -> tuple[Header, Scenario]:
     """Header and scenario of a trace, whole or not. Raises UnreadableTrace."""
     data = read_json(folder, contract.HEADER)
     schema = data.get("schema")
-    if type(schema) is not int or schema != contract.TRACE_SCHEMA:
+    if type(schema) is not int or not contract.OLDEST_SCHEMA <= schema <= contract.TRACE_SCHEMA:
         newer = type(schema) is int and schema > contract.TRACE_SCHEMA
         remedy = "upgrade lockstep to read it" if newer else "record it again"
         raise UnreadableTrace(
-            f"{folder} has trace schema {one_line(repr(schema))}, this release reads {contract.TRACE_SCHEMA}; {remedy}"
+            f"{folder} has trace schema {one_line(repr(schema))}, this release reads {contract.OLDEST_SCHEMA} to"
+            f" {contract.TRACE_SCHEMA}; {remedy}"
         )
     try:
         parsed = Header.model_validate({**{k: v for k, v in data.items() if k != "schema"}, "schema_": schema})
@@ -134,13 +135,13 @@ def _scenario(parsed: Header) -> Scenario:
     scenario = contract.scenario_from_dict(parsed.scenario)
     if scenario.hash != parsed.scenario_hash:
         raise ValueError("the scenario does not match its hash: it was edited")
-    if parsed.ranks != scenario.ranks:
-        raise ValueError(f"{parsed.ranks} ranks ran a scenario of {scenario.ranks}")
-    if scenario.steps > MAX_STEPS:
-        raise ValueError(f"the scenario has {scenario.steps} steps, more than the {MAX_STEPS} that are read")
+    if parsed.ranks != scenario.window.ranks:
+        raise ValueError(f"{parsed.ranks} ranks ran a scenario of {scenario.window.ranks}")
+    if scenario.window.steps > MAX_STEPS:
+        raise ValueError(f"the scenario has {scenario.window.steps} steps, more than the {MAX_STEPS} that are read")
     if (numbers := weights.count(scenario.model)) > MAX_PARAMETERS:
         raise ValueError(f"the scenario's model has {numbers} parameters, more than the {MAX_PARAMETERS} that are read")
-    text.render_all(scenario.rows, scenario.vocabulary)
+    text.render_all(scenario.data.rows, scenario.tokenizer.vocabulary)
     return scenario
 
 
@@ -157,7 +158,7 @@ def _bad_header(folder: Path, what: str) -> UnreadableTrace:
 def reported(folder: Path, scenario: Scenario, rank: int = 0) -> tuple[Reported, ...]:
     """What a rank's framework told of each step, as far as it came. Raises UnreadableTrace."""
     name = contract.steps_file(rank)
-    lines = tuple(read_lines(folder, name, Reported, min(MAX_LINES, MAX_STEP_LINE * scenario.steps)))
+    lines = tuple(read_lines(folder, name, Reported, min(MAX_LINES, MAX_STEP_LINE * scenario.window.steps)))
     if (odd := next((i for i, line in enumerate(lines) if line.step != i), None)) is not None:
         raise bad_line(folder, name, odd + 1, f"step is {lines[odd].step}, expected {odd}")
     return lines

@@ -134,7 +134,7 @@ def _map(drawn: WeightMap, cell: Cell, at: int) -> Figure:
         chart="weights",
         title=f"Step {number}: what each token weighed, as a share of what it should",
         sentence=weight_map.sentence(drawn),
-        data=weight_map.data(drawn, scenario.vocabulary if scenario else ()),
+        data=weight_map.data(drawn, scenario.tokenizer.vocabulary if scenario else ()),
         numbers=numbers(
             ["micro-batch", "rank", "row", "trained tokens", "mean weight x N", "right", "spread"],
             [_row(line) for line in drawn.lines],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import scenarios
-from adapters.contract import Scenario
+from adapters.contract import Scenario, vary
 from harness.judging.accepted import Entry
 
 
@@ -27,7 +27,7 @@ def _tied(scenario: Scenario) -> Scenario:
 
 
 def _in_bf16(scenario: Scenario) -> Scenario:
-    return replace(scenario, precision="bf16")
+    return vary(scenario, compute="bf16")
 
 
 VARIANTS = (

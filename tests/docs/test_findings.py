@@ -57,7 +57,7 @@ def test_examples_are_what_planted_faults_say(code: str, tmp_path: Path) -> None
     name = PLANTED.findall(text)[0]
     fault = faults.CATALOGUE[name]
     seen = (scenarios.get(s) for s in scenarios.CATALOGUE)
-    scenario = next(s for s in seen if fault.hidden(s) is None and s.sharding == "none")
+    scenario = next(s for s in seen if fault.hidden(s) is None and s.sharding.strategy == "none")
     found = judge(simulate.run(scenario, fault.plan, tmp_path)).findings
     said = {NUMBER.sub("#", finding.message) for finding in found if finding.code == code}
     assert NUMBER.sub("#", example(text)) in said

@@ -21,7 +21,7 @@ class Token(NamedTuple):
 
 def _spans(scenario: Scenario, row: int) -> tuple[int, int]:
     """Where a conversation's response starts, and where the conversation ends."""
-    question, answer = scenario.rows[row]
+    question, answer = scenario.data.rows[row]
     start = len(question.content.split()) + 2
     return start, start + len(answer.content.split()) + 1
 
@@ -51,8 +51,8 @@ def weights(scenario: Scenario, plan: Plan, step: int) -> dict[Token, Fraction]:
     """Weight of every trained token before scale and clipping."""
     tokens = [
         Token(rank, number, row, position)
-        for rank in range(scenario.ranks)
-        for number in range(scenario.accumulation)
+        for rank in range(scenario.window.ranks)
+        for number in range(scenario.window.accumulation)
         for sequence in scenario.sequence_rows(step, number, rank)
         for row in sequence
         for position in _positions(scenario, row, plan.mask, row in _padded(scenario, step, number, rank))
@@ -65,11 +65,11 @@ def weights(scenario: Scenario, plan: Plan, step: int) -> dict[Token, Fraction]:
         "row": lambda t: t.row,
     }[plan.level]
     counts = Counter(map(group, tokens))
-    last = scenario.accumulation - 1
+    last = scenario.window.accumulation - 1
     kept = {"all": range(last + 1), "first-and-last": (0, last), "first": (0,), "last": (last,)}[plan.keep]
     return {t: Fraction(1, counts[group(t)] * len(counts)) for t in tokens if t.micro_batch in kept}
 
 
 def same_weights(scenario: Scenario, one: Plan, other: Plan) -> bool:
     """Whether two plans weigh every token of every step alike."""
-    return all(weights(scenario, one, step) == weights(scenario, other, step) for step in range(scenario.steps))
+    return all(weights(scenario, one, step) == weights(scenario, other, step) for step in range(scenario.window.steps))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from adapters.contract import Model, Optimizer, Scenario, Schedule
+from adapters.contract import Data, Model, Optimizer, Scenario, Schedule, Tokenizer, Window
 from scenarios import text
 
 MODEL = Model(vocab_size=96, hidden_size=24, layers=1, heads=2, kv_heads=1, intermediate_size=48)
@@ -32,16 +32,14 @@ def geometries(draw: st.DrawFn) -> Scenario:
     warmup = draw(st.sampled_from((0, 4)), label="warm-up")
     return Scenario(
         name="drawn",
-        rows=text.conversations(words, prompts, responses, seed),
-        vocabulary=words,
+        data=Data(text.conversations(words, prompts, responses, seed), rows_per_sequence=packed),
+        tokenizer=Tokenizer(words),
         model=MODEL,
-        optimizer=Optimizer(weight_decay=draw(st.sampled_from((0.0, 0.1)), label="weight decay")),
-        ranks=ranks,
-        micro_batch_size=micro_batch,
-        accumulation=accumulation,
-        rows_per_sequence=packed,
-        steps=steps,
-        schedule=Schedule(warmup_steps=warmup),
-        max_grad_norm=draw(st.sampled_from((None, 0.3, 1.0, 5.0)), label="clip"),
+        window=Window(ranks, micro_batch, accumulation, steps),
+        optimizer=Optimizer(
+            weight_decay=draw(st.sampled_from((0.0, 0.1)), label="weight decay"),
+            max_grad_norm=draw(st.sampled_from((None, 0.3, 1.0, 5.0)), label="clip"),
+            schedule=Schedule(warmup_steps=warmup),
+        ),
         seed=seed,
     )

@@ -60,7 +60,7 @@ def of(fault: str, scenario: Scenario) -> set[str]:
     """The kinds that it may be called by on this scenario: more than one where several faults weigh every token alike,
     as two means do with one row a micro-batch; none where it drops other micro-batches than its kind names."""
     own = CATALOGUE[fault]
-    if own.cause == "dropped-micro-batches" and scenario.accumulation != 4:
+    if own.cause == "dropped-micro-batches" and scenario.window.accumulation != 4:
         return set()
     if own.cause not in ("mean-of-means", "loss-mask"):
         return {KINDS[fault]}

@@ -66,20 +66,20 @@ def run(scenario: Scenario, plan: Plan, folder: Path, job_version: str = "simula
     trace.mkdir(parents=True)
     checkpoint.write(scenario, folder / "checkpoint")
     job = Job("adapters.torch_sft", "torch", job_version, scenario, str(folder / "checkpoint"), str(trace))
-    meeting = Meeting(scenario.ranks)
+    meeting = Meeting(scenario.window.ranks)
     # Loaded one after the other: transformers' loading is not safe in threads.
-    models = [torch_sft.load_model(job) for _ in range(scenario.ranks)]
+    models = [torch_sft.load_model(job) for _ in range(scenario.window.ranks)]
     failures: list[BaseException] = []
 
     def one(rank: int) -> None:
         try:
             recorder = ThreadRecorder(job, rank, meeting)
-            torch_sft.run(job, models[rank], plan, Threads(rank, scenario.ranks, meeting), recorder)
+            torch_sft.run(job, models[rank], plan, Threads(rank, scenario.window.ranks, meeting), recorder)
         except BaseException as error:  # noqa: BLE001  told by the main thread
             failures.append(error)
             meeting.barrier.abort()
 
-    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(scenario.ranks)]
+    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(scenario.window.ranks)]
     for thread in threads:
         thread.start()
     for thread in threads:

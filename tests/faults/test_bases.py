@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import scenarios
-from adapters.contract import Scenario
+from adapters.contract import Scenario, vary
 from adapters.faults import CATALOGUE, RIGHT
 from harness.intent.intent import Mean
 from harness.intent.of_scenario import of_scenario
@@ -36,7 +36,7 @@ def _cases() -> list[object]:
 
 
 def _scenario(fault: str) -> Scenario:
-    return replace(scenarios.get(kinds.APART.get(fault, "sft-ragged")), steps=2)
+    return vary(scenarios.get(kinds.APART.get(fault, "sft-ragged")), steps=2)
 
 
 def _codes(judgement: Judgement) -> Counter[str]:
@@ -97,7 +97,7 @@ def test_a_fault_in_a_family_without_a_forward_pass_is_named(fault: str, cache: 
 @pytest.mark.parametrize("tied", [False, True], ids=["apart", "tied"])
 @pytest.mark.parametrize("name", ["sft-ragged", "sft-ragged-bf16", "sft-ragged-batch2", "sft-ragged-packed"])
 def test_a_right_run_of_such_a_family_passes(name: str, tied: bool, cache: BasisCache, tmp_path: Path) -> None:
-    base = replace(scenarios.get(name), steps=2)
+    base = vary(scenarios.get(name), steps=2)
     scenario = replace(base, model=replace(base.model, architecture="stablelm", tied_embeddings=tied))
     told = judge(simulate.run(scenario, RIGHT, tmp_path), cache)
     proof.assert_clean(told)

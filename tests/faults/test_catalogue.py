@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
 import scenarios
 from adapters import torch_sft
-from adapters.contract import Scenario
+from adapters.contract import Scenario, vary
 from adapters.faults import CATALOGUE, RIGHT
 from tests.faults import kinds, proof
 
@@ -37,7 +36,7 @@ ALSO = {
 
 def _scenario(name: str) -> Scenario:
     scenario = scenarios.get(name)
-    return scenario if name == WHOLE else replace(scenario, steps=2)
+    return scenario if name == WHOLE else vary(scenario, steps=2)
 
 
 def _quick(fault: str) -> str:
@@ -54,7 +53,7 @@ def _marks(name: str, fault: str) -> list[pytest.MarkDecorator]:
     if fault in ALSO.get(name, ()):
         return [pytest.mark.slow]
     seen = [CATALOGUE[fault].hidden(_scenario(n)) is None for n in (WHOLE, name)]
-    no_such_loss = CATALOGUE[fault].cause == "auxiliary-loss" and not scenarios.get(name).auxiliary
+    no_such_loss = CATALOGUE[fault].cause == "auxiliary-loss" and not scenarios.get(name).loss.auxiliary
     alike = no_such_loss or (name in LIKE_WHOLE and seen[0] == seen[1])
     return [pytest.mark.slow, pytest.mark.exhaustive] if alike else [pytest.mark.slow]
 

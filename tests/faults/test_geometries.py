@@ -24,7 +24,7 @@ SAME, OTHER = 2e-6, 1e-4
 
 def consumed(trace: Path, scenario: Scenario) -> list[float]:
     """Adam's first moment after every step, end to end."""
-    states = [load_file(trace / tensors_file(step + 1)) for step in range(scenario.steps)]
+    states = [load_file(trace / tensors_file(step + 1)) for step in range(scenario.window.steps)]
     return [v for s in states for n in sorted(s) if n.startswith("exp_avg/") for v in s[n].flatten().tolist()]
 
 
@@ -84,5 +84,5 @@ def test_expected_weights_sum_to_one(level):
     import scenarios
 
     scenario = replace(scenarios.get("sft-ragged-batch2"), name="counted")
-    for step in range(scenario.steps):
+    for step in range(scenario.window.steps):
         assert sum(expected.weights(scenario, Plan(level=level), step).values()) == 1

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 import scenarios
+from adapters.contract import vary
 from adapters.faults import CATALOGUE, Plan
 from tests.faults import kinds, proof
 
@@ -23,7 +22,7 @@ def test_somewhere_it_is_like_no_other(fault):
 
 def test_faults_that_come_together_keep_their_kinds(cache):
     plan = Plan(keep="last", level="micro-batch", scale="1/GA", clip="none")
-    judgement = proof.judged(replace(scenarios.get("sft-ragged"), steps=2), plan, cache)
+    judgement = proof.judged(vary(scenarios.get("sft-ragged"), steps=2), plan, cache)
     assert [d.kind for d in judgement.diagnoses] == [
         "dropped-micro-batches: 0, 1, 2 of 4",
         "mean-of-means: micro-batch",

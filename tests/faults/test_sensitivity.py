@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import scenarios
-from adapters.contract import Scenario
+from adapters.contract import Scenario, vary
 from adapters.faults import RIGHT, Plan
 from harness.judging.checks import reported
 from harness.judging.evidence import StepEvidence
@@ -15,7 +15,7 @@ from tests.faults import proof
 
 
 def _one_step(name: str):
-    return replace(scenarios.get(name), steps=1)
+    return vary(scenarios.get(name), steps=1)
 
 
 def _tied(scenario: Scenario) -> Scenario:
@@ -32,8 +32,8 @@ def _place(scenario, row: int) -> tuple[int, int]:
     """Rank and micro-batch of a row of the first step."""
     return next(
         (rank, number)
-        for rank in range(scenario.ranks)
-        for number in range(scenario.accumulation)
+        for rank in range(scenario.window.ranks)
+        for number in range(scenario.window.accumulation)
         for sequence in scenario.sequence_rows(0, number, rank)
         if row in sequence
     )

@@ -70,7 +70,7 @@ def test_the_logged_learning_rate_is_that_of_the_next_step(openrlhf: Joined) -> 
     found = cell(openrlhf, NEWEST, "sft-ragged-warmup")
     scenario = scenarios.get("sft-ragged-warmup")
     assert [f.observed for f in found.findings] == [
-        pytest.approx(scenario.learning_rate_at(step + 1)) for step in range(scenario.steps)
+        pytest.approx(scenario.learning_rate_at(step + 1)) for step in range(scenario.window.steps)
     ]
     assert diagnosis(found, "misreported").summary.endswith("the reported learning rate is that of the next step")
 

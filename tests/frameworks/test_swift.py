@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from adapters.contract import HEADER, RowFormat
+from adapters.contract import HEADER, RowFormat, vary
 from harness.environments import build
 from harness.environments.request import parse
 from tests.frameworks import command, uncatalogued
@@ -72,7 +71,7 @@ def test_several_turns(row_format: RowFormat, environments: Path, tmp_path: Path
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    scenario = replace(uncatalogued.turns(row_format), ranks=1)
+    scenario = vary(uncatalogued.turns(row_format), ranks=1)
     judged = uncatalogued.run(NEWEST, scenario, environments, tmp_path)
     assert (judged.findings, len(judged.steps)) == ((), 1)
     assert not list(home.rglob("*"))

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
 TORCH = "torch==2.13.0"
 EVERY = map(scenarios.get, scenarios.CATALOGUE)
-SUPPORTED = [s.name for s in EVERY if s.sharding == "none" and not s.beyond_tokens]
+SUPPORTED = [s.name for s in EVERY if s.sharding.strategy == "none" and not s.beyond_tokens]
 
 
 @pytest.mark.parametrize("name", SUPPORTED)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import scenarios
-from adapters.contract import Job, RowFormat, Scenario, Schedule
+from adapters.contract import Job, RowFormat, Scenario, Schedule, vary
 from harness.environments import build
 from harness.environments.request import parse
 from harness.judging import judge as judging
@@ -18,14 +17,16 @@ from scenarios import checkpoint
 def turns(row_format: RowFormat) -> Scenario:
     """One step of `sft-ragged` whose rows are two questions and two answers each."""
     base = scenarios.get("sft-ragged")
-    count = base.rows_per_step
-    rows = tuple(one + other for one, other in zip(base.rows[:count], base.rows[count : 2 * count], strict=True))
-    return replace(base, name=f"turns-{row_format}", rows=rows, steps=1, row_format=row_format)
+    count = base.data.rows_per_step
+    rows = tuple(
+        one + other for one, other in zip(base.data.rows[:count], base.data.rows[count : 2 * count], strict=True)
+    )
+    return vary(base, name=f"turns-{row_format}", rows=rows, steps=1, row_format=row_format)
 
 
 def warmup_that_ends() -> Scenario:
     """A warm-up of two steps in a run of three."""
-    return replace(scenarios.get("sft-ragged-warmup"), name="warmup-that-ends", schedule=Schedule(warmup_steps=2))
+    return vary(scenarios.get("sft-ragged-warmup"), name="warmup-that-ends", schedule=Schedule(warmup_steps=2))
 
 
 def run(release: str, scenario: Scenario, environments: Path, folder: Path) -> Judgement:

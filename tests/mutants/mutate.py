@@ -60,7 +60,11 @@ def _header(copy: Copy, draw: random.Random) -> Mutation:
     changed, path, how = change(document, draw, path)
     if path[:1] == ("scenario",) and "twice" not in how and _scenario(changed) == scenario is not None:
         raise Unchanged  # a field that may be left out
-    if path[:2] == ("scenario", "rows") and scenario and _batches_of(_scenario(changed)) == _batches_of(scenario):
+    if (
+        path[:3] == ("scenario", "data", "rows")
+        and scenario
+        and _batches_of(_scenario(changed)) == _batches_of(scenario)
+    ):
         how += ", each step's the same"
     copy.write(HEADER, text(changed).encode())
     return Mutation("header", named(path), how)
@@ -78,7 +82,7 @@ def _batches_of(scenario: Scenario | None) -> list[Counter[Row]] | None:
     if scenario is None:
         return None
     size = scenario.rows_per_step
-    return [Counter(scenario.rows[step * size : (step + 1) * size]) for step in range(scenario.steps)]
+    return [Counter(scenario.data.rows[step * size : (step + 1) * size]) for step in range(scenario.window.steps)]
 
 
 def _seal(copy: Copy, draw: random.Random) -> Mutation:

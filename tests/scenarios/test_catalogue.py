@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scenarios
-from adapters.contract import Message, Model, Optimizer, Scenario, Schedule, scenario_from_dict, to_dict
+from adapters.contract import Message, Scenario, Schedule, scenario_from_dict, to_dict, vary
 from harness.intent.of_scenario import of_scenario
 from scenarios import text
 from scenarios.catalogue import RAGGED
@@ -47,7 +47,7 @@ NAMES = tuple(scenarios.CATALOGUE)
 
 
 def response_lengths(scenario: Scenario, step: int) -> list[int]:
-    rows = [text.render(scenario.rows[i], scenario.vocabulary) for i in of_scenario(scenario).rows(step)]
+    rows = [text.render(scenario.data.rows[i], scenario.tokenizer.vocabulary) for i in of_scenario(scenario).rows(step)]
     return [sum(row.loss_mask) for row in rows]
 
 
@@ -62,47 +62,49 @@ def test_the_hash_is_of_all_but_the_name() -> None:
         {"ranks": 1},
         {"seed": 1},
         {"max_grad_norm": None},
-        {"optimizer": Optimizer(eps=1e-7)},
-        {"model": Model(rms_eps=1e-6)},
-        {"rows": scenario.rows[::-1]},
+        {"eps": 1e-7},
+        {"rms_eps": 1e-6},
+        {"rows": scenario.data.rows[::-1]},
     ):
-        assert replace(scenario, **change).hash != scenario.hash, change
+        assert vary(scenario, **change).hash != scenario.hash, change
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_scenario_is_named_as_in_the_catalogue_and_differs_by_seed(name: str) -> None:
     assert scenarios.get(name).name == name
     assert scenarios.get(name, 3) == scenarios.get(name, 3)
-    assert scenarios.get(name, 3).rows != scenarios.get(name, 4).rows
+    assert scenarios.get(name, 3).data.rows != scenarios.get(name, 4).data.rows
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_is_trained_once(name: str) -> None:
     scenario = scenarios.get(name)
-    every = [row for step in range(scenario.steps) for row in of_scenario(scenario).rows(step)]
-    assert every == list(range(len(scenario.rows)))
-    assert len(every) == scenario.rows_per_step * scenario.steps
+    every = [row for step in range(scenario.window.steps) for row in of_scenario(scenario).rows(step)]
+    assert every == list(range(len(scenario.data.rows)))
+    assert len(every) == scenario.rows_per_step * scenario.window.steps
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("sft-ragged")])
 def test_ragged_responses_are_ragged_on_every_level(name: str) -> None:
     """Rows, micro-batches, micro-steps over the ranks, and ranks: each mean must be over another number of tokens."""
     scenario = scenarios.get(name)
-    for step in range(scenario.steps):
+    for step in range(scenario.window.steps):
         per_place = {
             (rank, micro_batch): sum(
-                sum(text.render(scenario.rows[row], scenario.vocabulary).loss_mask)
+                sum(text.render(scenario.data.rows[row], scenario.tokenizer.vocabulary).loss_mask)
                 for sequence in scenario.sequence_rows(step, micro_batch, rank)
                 for row in sequence
             )
-            for rank in range(scenario.ranks)
-            for micro_batch in range(scenario.accumulation)
+            for rank in range(scenario.window.ranks)
+            for micro_batch in range(scenario.window.accumulation)
         }
-        by_rank = {r: sum(n for (rank, _), n in per_place.items() if rank == r) for r in range(scenario.ranks)}
-        by_step = {m: sum(n for (_, at), n in per_place.items() if at == m) for m in range(scenario.accumulation)}
+        by_rank = {r: sum(n for (rank, _), n in per_place.items() if rank == r) for r in range(scenario.window.ranks)}
+        by_step = {
+            m: sum(n for (_, at), n in per_place.items() if at == m) for m in range(scenario.window.accumulation)
+        }
         assert len(set(response_lengths(scenario, step))) > 4
         assert len(set(per_place.values())) > 2
-        assert len(set(by_rank.values())) == scenario.ranks
+        assert len(set(by_rank.values())) == scenario.window.ranks
         assert len(set(by_step.values())) > 1
 
 
@@ -116,7 +118,7 @@ def test_the_ragged_base_is_the_published_one() -> None:
 
 def test_the_control_has_equal_responses() -> None:
     scenario = scenarios.get("sft-equal")
-    assert {n for step in range(scenario.steps) for n in response_lengths(scenario, step)} == {17}
+    assert {n for step in range(scenario.window.steps) for n in response_lengths(scenario, step)} == {17}
 
 
 def test_patterns() -> None:
@@ -129,9 +131,9 @@ def test_patterns() -> None:
 
 
 def test_warmup_rises_to_the_learning_rate() -> None:
-    scenario = replace(scenarios.get("sft-ragged-warmup"), optimizer=Optimizer(learning_rate=1.0))
+    scenario = vary(scenarios.get("sft-ragged-warmup"), learning_rate=1.0)
     assert [scenario.learning_rate_at(step) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
-    constant = replace(scenario, schedule=Schedule())
+    constant = vary(scenario, schedule=Schedule())
     assert {constant.learning_rate_at(step) for step in range(6)} == {1.0}
 
 
@@ -149,22 +151,22 @@ def _without(field: str) -> Callable[[dict[str, Any]], Any]:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (_without("rows"), "rows"),
-        (_without("vocabulary"), "vocabulary"),
+        (lambda d: d["data"].pop("rows"), "rows"),
+        (lambda d: d["tokenizer"].pop("vocabulary"), "vocabulary"),
         (_without("name"), "name"),
         (lambda d: d.update(flavour="sour"), "flavour"),
-        (lambda d: d.update(rows=None), "scenario"),
-        (lambda d: d.update(rows=7), "scenario"),
-        (lambda d: d.update(rows=[]), "0 long"),
-        (lambda d: d.update(rows=[[]]), "rows"),
-        (lambda d: d.update(rows=["text"]), "scenario"),
-        (lambda d: d.update(rows=[[{"role": "user"}]]), "content"),
-        (lambda d: d["rows"][0][0].update(role="tool"), "role"),
-        (lambda d: d["rows"][0][0].update(content=5), "content"),
-        (lambda d: d.update(vocabulary=5), "scenario"),
-        (lambda d: d["vocabulary"].pop(), "vocabulary"),
-        (lambda d: d["vocabulary"].__setitem__(7, 7), "vocabulary"),
-        (lambda d: d["vocabulary"].__setitem__(7, d["vocabulary"][8]), "vocabulary"),
+        (lambda d: d["data"].update(rows=None), "scenario"),
+        (lambda d: d["data"].update(rows=7), "scenario"),
+        (lambda d: d["data"].update(rows=[]), "0 long"),
+        (lambda d: d["data"].update(rows=[[]]), "rows"),
+        (lambda d: d["data"].update(rows=["text"]), "scenario"),
+        (lambda d: d["data"].update(rows=[[{"role": "user"}]]), "content"),
+        (lambda d: d["data"]["rows"][0][0].update(role="tool"), "role"),
+        (lambda d: d["data"]["rows"][0][0].update(content=5), "content"),
+        (lambda d: d["tokenizer"].update(vocabulary=5), "scenario"),
+        (lambda d: d["tokenizer"]["vocabulary"].pop(), "vocabulary"),
+        (lambda d: d["tokenizer"]["vocabulary"].__setitem__(7, 7), "vocabulary"),
+        (lambda d: d["tokenizer"]["vocabulary"].__setitem__(7, d["tokenizer"]["vocabulary"][8]), "vocabulary"),
         (lambda d: d.update(model=None), "Model"),
         (lambda d: d["model"].update(colour=1), "colour"),
         (lambda d: d["model"].update(hidden_size="48"), "hidden_size"),
@@ -179,8 +181,8 @@ def _without(field: str) -> Callable[[dict[str, Any]], Any]:
         (lambda d: d["model"].update(architecture="mixtral", experts=4, experts_per_token=5), "experts_per_token"),
         (lambda d: d["model"].update(architecture="mixtral", experts=513), "experts"),
         (lambda d: d["model"].update(architecture="mixtral", experts=0), "experts"),
-        (lambda d: d.update(auxiliary=0.1), "auxiliary"),
-        (lambda d: d.update(auxiliary=float("nan")), "auxiliary"),
+        (lambda d: d["loss"].update(auxiliary=0.1), "auxiliary"),
+        (lambda d: d["loss"].update(auxiliary=float("nan")), "auxiliary"),
         (lambda d: d["model"].update(rms_eps="tiny"), "rms_eps"),
         (lambda d: d["model"].update(architecture="mamba"), "architecture"),
         (lambda d: d["model"].update(attention_softcap=0.0), "attention_softcap"),
@@ -192,26 +194,26 @@ def _without(field: str) -> Callable[[dict[str, Any]], Any]:
         (lambda d: d["optimizer"].update(beta2=float("nan")), "beta2"),
         (lambda d: d["optimizer"].update(learning_rate=float("inf")), "learning_rate"),
         (lambda d: d["optimizer"].update(learning_rate=0.0), "learning_rate"),
-        (lambda d: d.update(sharding="zero4"), "zero4"),
-        (lambda d: d.update(precision="fp8"), "fp8"),
-        (lambda d: d.update(schedule="cosine"), "cosine"),
-        (lambda d: d.update(engine_output="tuple"), "tuple"),
+        (lambda d: d["sharding"].update(strategy="zero4"), "zero4"),
+        (lambda d: d["precision"].update(compute="fp8"), "fp8"),
+        (lambda d: d["optimizer"]["schedule"].update(decay="sine"), "sine"),
+        (lambda d: d["loss"].update(engine_output="tuple"), "tuple"),
         (lambda d: d.update(device="tpu"), "tpu"),
-        (lambda d: d.update(sharding=["none"]), "sharding"),
-        (lambda d: d.update(steps=-1), "steps"),
-        (lambda d: d.update(steps=0), "steps"),
-        (lambda d: d.update(steps=1e3), "steps"),
-        (lambda d: d.update(steps=True), "steps"),
-        (lambda d: d.update(steps=10**12), "rows"),
-        (lambda d: d.update(ranks=0), "ranks"),
-        (lambda d: d.update(accumulation="4"), "accumulation"),
-        (lambda d: d.update(micro_batch_size=0), "micro_batch_size"),
-        (lambda d: d.update(rows_per_sequence=0), "rows_per_sequence"),
-        (lambda d: d.update(accumulation=5), "rows"),
-        (lambda d: d.update(schedule="linear-warmup", warmup_steps=-1), "warmup_steps"),
-        (lambda d: d.update(max_grad_norm="one"), "max_grad_norm"),
-        (lambda d: d.update(max_grad_norm=0.0), "max_grad_norm"),
-        (lambda d: d.update(offload_optimizer="no"), "offload_optimizer"),
+        (lambda d: d["sharding"].update(strategy=["none"]), "sharding"),
+        (lambda d: d["window"].update(steps=-1), "steps"),
+        (lambda d: d["window"].update(steps=0), "steps"),
+        (lambda d: d["window"].update(steps=1e3), "steps"),
+        (lambda d: d["window"].update(steps=True), "steps"),
+        (lambda d: d["window"].update(steps=10**12), "rows"),
+        (lambda d: d["window"].update(ranks=0), "ranks"),
+        (lambda d: d["window"].update(accumulation="4"), "accumulation"),
+        (lambda d: d["window"].update(micro_batch_size=0), "micro_batch_size"),
+        (lambda d: d["data"].update(rows_per_sequence=0), "rows_per_sequence"),
+        (lambda d: d["window"].update(accumulation=5), "rows"),
+        (lambda d: d["optimizer"]["schedule"].update(warmup_steps=-1), "warmup_steps"),
+        (lambda d: d["optimizer"].update(max_grad_norm="one"), "max_grad_norm"),
+        (lambda d: d["optimizer"].update(max_grad_norm=0.0), "max_grad_norm"),
+        (lambda d: d["sharding"].update(offload_optimizer="no"), "offload_optimizer"),
         (lambda d: d.update(seed=-1), "seed"),
         (lambda d: d.update(name=["x"]), "name"),
     ],

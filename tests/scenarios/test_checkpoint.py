@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import scenarios
-from adapters.contract import Message, Model, Scenario, to_dict
+from adapters.contract import Message, Model, Scenario, to_dict, vary
 from scenarios import checkpoint, text, weights
 
 transformers = pytest.importorskip("transformers")
@@ -54,22 +54,22 @@ def tokenizer(tokenizers):
 
 def test_all_scenarios_speak_one_language() -> None:
     """So that one tokenizer a model, loaded once, stands for all of them in this file."""
-    words = scenarios.get("sft-ragged").vocabulary
-    assert {scenarios.get(name).vocabulary[: len(words)] for name in scenarios.CATALOGUE} == {words}
+    words = scenarios.get("sft-ragged").tokenizer.vocabulary
+    assert {scenarios.get(name).tokenizer.vocabulary[: len(words)] for name in scenarios.CATALOGUE} == {words}
     every = [scenarios.get(name) for name in scenarios.CATALOGUE if name not in FAMILIES]
     plain = [s for s in every if s.model.architecture == "llama"]
-    assert {s.vocabulary for s in every} == {words}
-    assert {(s.model, s.vocabulary) for s in plain} == {(Model(), words)}
+    assert {s.tokenizer.vocabulary for s in every} == {words}
+    assert {(s.model, s.tokenizer.vocabulary) for s in plain} == {(Model(), words)}
 
 
 @pytest.mark.parametrize("name", scenarios.CATALOGUE)
 def test_the_tokenizer_gives_the_ids_and_the_mask_that_render_gives(name: str, tokenizers) -> None:
     scenario, tokenizer = scenarios.get(name), tokenizers[name]
-    for number, row in enumerate(scenario.rows):
+    for number, row in enumerate(scenario.data.rows):
         got = tokenizer.apply_chat_template(
             [to_dict(m) for m in row], return_dict=True, return_assistant_tokens_mask=True
         )
-        right = text.render(row, scenario.vocabulary)
+        right = text.render(row, scenario.tokenizer.vocabulary)
         assert tuple(got["input_ids"]) == right.ids, f"row {number}"
         assert tuple(map(bool, got["assistant_masks"])) == right.loss_mask, f"row {number}"
 
@@ -95,13 +95,13 @@ def test_several_turns_and_the_generation_prompt(name: str, tokenizers) -> None:
 
 def test_of_a_prompt_and_a_completion_the_last_answer_alone_is_trained(tmp_path: Path) -> None:
     base = scenarios.get("sft-ragged-pairs")
-    question, answer = base.rows[0]
-    scenario = replace(base, rows=((question, answer, *base.rows[1]), *base.rows[1:]))
+    question, answer = base.data.rows[0]
+    scenario = vary(base, rows=((question, answer, *base.data.rows[1]), *base.data.rows[1:]))
     checkpoint.write(scenario, tmp_path)
     line = json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[0])
-    alone = text.render(base.rows[1], base.vocabulary)
+    alone = text.render(base.data.rows[1], base.tokenizer.vocabulary)
     assert line["loss_mask"] == [0] * (len(line["loss_mask"]) - len(alone.ids)) + [int(m) for m in alone.loss_mask]
-    every = text.render(scenario.rows[0], base.vocabulary)
+    every = text.render(scenario.data.rows[0], base.tokenizer.vocabulary)
     assert tuple(line["input_ids"]) == every.ids
     assert sum(every.loss_mask) > sum(line["loss_mask"])
 
@@ -116,9 +116,9 @@ def test_special_tokens(tokenizer) -> None:
 def test_rows_file_holds_every_row_rendered(folder: Path) -> None:
     scenario = scenarios.get("sft-ragged")
     lines = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-    assert len(lines) == len(scenario.rows)
-    for line, row in zip(lines, scenario.rows, strict=True):
-        right = text.render(row, scenario.vocabulary)
+    assert len(lines) == len(scenario.data.rows)
+    for line, row in zip(lines, scenario.data.rows, strict=True):
+        right = text.render(row, scenario.tokenizer.vocabulary)
         assert line["messages"] == [to_dict(m) for m in row]
         assert tuple(line["input_ids"]) == right.ids
         assert tuple(map(bool, line["loss_mask"])) == right.loss_mask
@@ -193,7 +193,7 @@ def test_transformers_makes_a_multimodal_processor_of_it(tmp_path: Path) -> None
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)
     assert isinstance(processor, transformers.ProcessorMixin)
     assert type(processor).__name__ == "LlavaProcessor"
-    row = scenarios.get("sft-ragged-processor").rows[0]
+    row = scenarios.get("sft-ragged-processor").data.rows[0]
     parts = [{"role": m.role, "content": [{"type": "text", "text": m.content}]} for m in row]
     spoken = [processor.apply_chat_template(messages) for messages in (parts, [to_dict(m) for m in row])]
     assert spoken == [processor.tokenizer.apply_chat_template([to_dict(m) for m in row], tokenize=False)] * 2

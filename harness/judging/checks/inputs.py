@@ -14,7 +14,7 @@ from scenarios import text
 
 
 def _words(evidence: StepEvidence, ids: Sequence[int]) -> str:
-    vocabulary = () if evidence.scenario is None else evidence.scenario.vocabulary
+    vocabulary = () if evidence.scenario is None else evidence.scenario.tokenizer.vocabulary
     return " ".join(vocabulary[i] if 0 <= i < len(vocabulary) else f"#{i}" for i in ids)
 
 

@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.contract import Architecture, EngineOutput, Precision, RowFormat, Scenario, Sharding
+from adapters.contract import Architecture, Compute, EngineOutput, RowFormat, Scenario, Strategy
 from harness import tables
 from harness.environments import recipes
 from harness.traces.text_files import Header
@@ -35,10 +35,10 @@ class UpstreamCause(BaseModel):
     why: str
     remedy: str
     links: tuple[str, ...]
-    sharding: tuple[Sharding, ...] | None = None
+    sharding: tuple[Strategy, ...] | None = None
     offload: bool | None = None
     engine_output: EngineOutput | None = None
-    precision: Precision | None = None
+    precision: Compute | None = None
     row_format: RowFormat | None = None
     processor: bool | None = None
     moving_rate: bool | None = None
@@ -61,13 +61,13 @@ class UpstreamCause(BaseModel):
             and (self.measured is None or not set(self.measured).isdisjoint(diagnosis.measured))
             and all(_within(_version(header, package), versions) for package, versions in wanted.items())
             and (self.under is None or recipes.shipped().family(header.framework) in self.under)
-            and (self.sharding is None or scenario.sharding in self.sharding)
-            and self.offload in (None, scenario.offload_optimizer)
-            and self.engine_output in (None, scenario.engine_output)
-            and self.precision in (None, scenario.precision)
-            and self.row_format in (None, scenario.row_format)
-            and self.processor in (None, scenario.processor)
-            and self.moving_rate in (None, not scenario.schedule.constant)
+            and (self.sharding is None or scenario.sharding.strategy in self.sharding)
+            and self.offload in (None, scenario.sharding.offload_optimizer)
+            and self.engine_output in (None, scenario.loss.engine_output)
+            and self.precision in (None, scenario.precision.compute)
+            and self.row_format in (None, scenario.data.row_format)
+            and self.processor in (None, scenario.tokenizer.processor)
+            and self.moving_rate in (None, not scenario.optimizer.schedule.constant)
             and (self.architecture is None or scenario.model.architecture in self.architecture)
         )
 

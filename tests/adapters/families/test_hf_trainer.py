@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +16,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments, get_sc
 from transformers.trainer_callback import CallbackHandler
 
 import scenarios
-from adapters.contract import Job, Schedule, steps_file, tensors_file
+from adapters.contract import Job, Schedule, steps_file, tensors_file, vary
 from adapters.families import hf_trainer
 from adapters.inside.recorder import Recorder
 
@@ -124,7 +123,7 @@ def test_a_loss_that_is_wrong_however_it_was_rounded_is_told(loss: float) -> Non
 
 @given(steps=st.integers(1, 6), warmup=st.integers(0, 8))
 def test_the_schedule_is_the_scenarios_and_does_not_fall_back_after_the_last_step(steps: int, warmup: int) -> None:
-    scenario = replace(scenarios.get("sft-ragged"), schedule=Schedule(warmup_steps=warmup), steps=steps)
+    scenario = vary(scenarios.get("sft-ragged"), schedule=Schedule(warmup_steps=warmup), steps=steps)
     given_ = hf_trainer.arguments(scenario, [])
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=scenario.optimizer.learning_rate)
     schedule = get_scheduler(

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import scenarios
-from adapters.contract import IGNORED_LABEL, Job, Scenario
+from adapters.contract import IGNORED_LABEL, Job, Scenario, vary
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.recorder import PADDING, attention_start
 from scenarios import checkpoint, text
 
 
 def rows_of(scenario: Scenario) -> list[Tokens]:
-    rendered = [text.render(row, scenario.vocabulary) for row in scenario.rows]
+    rendered = [text.render(row, scenario.tokenizer.vocabulary) for row in scenario.data.rows]
     return [Tokens(r.ids, tuple(map(int, r.loss_mask))) for r in rendered]
 
 
@@ -30,11 +29,11 @@ def test_rows_are_those_of_the_checkpoint(tmp_path: Path) -> None:
 def test_labels_of_a_step_are_its_targets(name: str) -> None:
     scenario = scenarios.get(name)
     rows = rows_of(scenario)
-    for step in range(scenario.steps):
+    for step in range(scenario.window.steps):
         batches = [
             micro_batch(scenario, rows, step, index, rank)
-            for index in range(scenario.accumulation)
-            for rank in range(scenario.ranks)
+            for index in range(scenario.window.accumulation)
+            for rank in range(scenario.window.ranks)
         ]
         shifted = sum(int((b["labels"][:, 1:] != IGNORED_LABEL).sum()) for b in batches)
         assert shifted == targets_in_step(scenario, rows, step)
@@ -45,9 +44,9 @@ def test_every_row_is_dealt_once() -> None:
     rows = rows_of(scenario)
     dealt = [
         tuple(ids[mask == 1].tolist())
-        for step in range(scenario.steps)
-        for index in range(scenario.accumulation)
-        for rank in range(scenario.ranks)
+        for step in range(scenario.window.steps)
+        for index in range(scenario.window.accumulation)
+        for rank in range(scenario.window.ranks)
         for batch in [micro_batch(scenario, rows, step, index, rank)]
         for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
     ]
@@ -55,7 +54,7 @@ def test_every_row_is_dealt_once() -> None:
 
 
 def test_packed_conversations_do_not_see_each_other() -> None:
-    scenario = replace(scenarios.get("sft-ragged-packed"), micro_batch_size=2, accumulation=2)
+    scenario = vary(scenarios.get("sft-ragged-packed"), micro_batch_size=2, accumulation=2)
     rows = rows_of(scenario)
     batch = micro_batch(scenario, rows, 0, 0, 0)
     starts = attention_start(batch["input_ids"], batch["attention_mask"], 0)
@@ -68,7 +67,7 @@ def test_packed_conversations_do_not_see_each_other() -> None:
 
 
 def test_no_query_of_a_packed_mask_is_empty() -> None:
-    scenario = replace(scenarios.get("sft-ragged-packed"), micro_batch_size=2, accumulation=2)
+    scenario = vary(scenarios.get("sft-ragged-packed"), micro_batch_size=2, accumulation=2)
     mask = micro_batch(scenario, rows_of(scenario), 0, 0, 0)["attention_mask"]
     assert bool((mask == 0).any(dim=-1).all())
     assert mask.dtype == torch.float32

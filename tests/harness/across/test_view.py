@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import scenarios
+from adapters.contract import vary
 from adapters.faults import CATALOGUE, RIGHT, Plan
 from harness import cli
 from harness.across import view
@@ -33,7 +33,7 @@ PLANS: dict[str, Plan] = {
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of traces of one step each, judged, with their weights beside them."""
     folder = tmp_path_factory.mktemp("run")
-    scenario = replace(scenarios.get("sft-ragged"), steps=1)
+    scenario = vary(scenarios.get("sft-ragged"), steps=1)
     for name, plan in PLANS.items():
         trace = simulate.run(scenario, plan, folder / f"making-{name}").rename(folder / name)
         recovered_numbers.write([summary.summarize(step) for step in judge.judge(trace).steps], trace)
@@ -105,7 +105,7 @@ def test_releases_of_one_framework_that_were_fed_otherwise_are_not_the_most(run:
 
 def test_weights_beside_a_leak_are_not_compared(tmp_path: Path) -> None:
     """Where packed conversations see each other, half of the gradient is none of the batch's own tokens'."""
-    scenario = replace(scenarios.get("sft-ragged-packed"), steps=1)
+    scenario = vary(scenarios.get("sft-ragged-packed"), steps=1)
     for name, plan in (("one", RIGHT), ("leaking", CATALOGUE["attention-leaks"].plan)):
         trace = simulate.run(scenario, plan, tmp_path / f"making-{name}").rename(tmp_path / name)
         recovered_numbers.write([summary.summarize(step) for step in judge.judge(trace).steps], trace)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import scenarios
+from adapters.contract import vary
 from adapters.faults import CATALOGUE, RIGHT
 from harness import cli
 from harness.environments import claims
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 def traces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A right and a wrong trace of one step each."""
     folder = tmp_path_factory.mktemp("traces")
-    scenario = replace(scenarios.get("sft-ragged"), steps=1)
+    scenario = vary(scenarios.get("sft-ragged"), steps=1)
     for name, plan in (("right", RIGHT), ("wrong", CATALOGUE["drop-intermediate"].plan)):
         simulate.run(scenario, plan, folder / f"making-{name}").rename(folder / name)
     return folder
@@ -51,7 +51,7 @@ def test_a_wrong_trace_is_explained(traces: Path, capsys: pytest.CaptureFixture[
 
 
 def test_weights_that_mean_nothing_are_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    scenario = replace(scenarios.get("sft-ragged-packed"), steps=1)
+    scenario = vary(scenarios.get("sft-ragged-packed"), steps=1)
     trace = simulate.run(scenario, CATALOGUE["attention-leaks"].plan, tmp_path)
     _, text = told(capsys, "explain", str(trace))
     assert "conversations packed in one sequence can attend to each other" in text

@@ -14,8 +14,8 @@ from scenarios import weights
 def test_the_rows_of_a_step_are_what_its_ranks_are_dealt(name: str) -> None:
     scenario = scenarios.get(name)
     intent = of_scenario(scenario)
-    assert [intent.rows(s) for s in range(scenario.steps)] == [
-        list(range(s * scenario.rows_per_step, (s + 1) * scenario.rows_per_step)) for s in range(scenario.steps)
+    assert [intent.rows(s) for s in range(scenario.window.steps)] == [
+        list(range(s * scenario.rows_per_step, (s + 1) * scenario.rows_per_step)) for s in range(scenario.window.steps)
     ]
     for step, window in enumerate(intent.windows or ()):
         for number, micro_batch in enumerate(window):
@@ -30,7 +30,7 @@ def test_every_tensor_has_the_rate_of_the_schedule_and_matrices_alone_decay(name
     for tensor, shape in weights.shapes(scenario.model).items():
         decay = scenario.optimizer.weight_decay if len(shape) > 1 else 0.0
         assert intent.weight_decay(tensor) == decay
-        for step in range(-1, scenario.steps + 2):
+        for step in range(-1, scenario.window.steps + 2):
             assert intent.learning_rate(step, tensor) == scenario.learning_rate_at(step)
 
 

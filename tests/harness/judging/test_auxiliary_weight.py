@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import scenarios
+from adapters.contract import vary
 from adapters.faults import RIGHT, Plan
 from harness.judging import coarse, judge
 from harness.judging.auxiliary_weight import auxiliary_weight
@@ -22,7 +23,7 @@ from tests.faults import proof, simulate
 
 @pytest.fixture(scope="module")
 def right(tmp_path_factory: pytest.TempPathFactory) -> StepEvidence:
-    trace = simulate.run(replace(scenarios.get("sft-ragged-moe-aux"), steps=1), RIGHT, tmp_path_factory.mktemp("aux"))
+    trace = simulate.run(vary(scenarios.get("sft-ragged-moe-aux"), steps=1), RIGHT, tmp_path_factory.mktemp("aux"))
     judged = judge.judge(trace)
     assert not judged.findings, proof.told(judged)
     return judged.steps[0]
@@ -70,7 +71,7 @@ def test_noise_within_the_floor_is_right_and_beyond_it_is_not(right: StepEvidenc
 
 
 def test_what_rounding_hides_is_unknown(right: StepEvidence) -> None:
-    (finding,) = auxiliary(replace(right, floor=replace(right.floor, auxiliary=0.2)))
+    (finding,) = auxiliary(replace(right, floor=vary(right.floor, auxiliary=0.2)))
     assert finding.code == "run.incomplete"
     assert "rounding alone moves it by 1 of the right weight" in finding.message
 
@@ -82,7 +83,7 @@ def test_it_says_nothing_where_the_gradient_is_not_explained(right: StepEvidence
 
 
 def test_a_dropped_micro_batch_takes_its_auxiliary_loss_with_it(tmp_path: Path) -> None:
-    scenario = replace(scenarios.get("sft-ragged-moe-aux"), steps=1)
+    scenario = vary(scenarios.get("sft-ragged-moe-aux"), steps=1)
     judged = judge.judge(simulate.run(scenario, Plan(keep="first-and-last", scale="GA"), tmp_path))
     assert {d.cause for d in judged.diagnoses} == {"dropped-micro-batches", "gradient-scale"}, proof.told(judged)
     found = auxiliary_weight(judged.steps[0])
@@ -99,7 +100,7 @@ def test_a_scenario_without_such_a_loss_has_no_weight_of_it(good: Path) -> None:
 def test_padded_micro_batches_count_their_tokens_alone(tmp_path: Path, plan: Plan) -> None:
     base = scenarios.get("sft-ragged-batch2")
     model = scenarios.get("sft-ragged-moe-aux").model
-    scenario = replace(base, name="padded", model=model, auxiliary=0.02, steps=1)
+    scenario = vary(base, name="padded", model=model, auxiliary=0.02, steps=1)
     judged = judge.judge(simulate.run(scenario, plan, tmp_path))
     kinds = [] if plan == Plan() else ["auxiliary-loss: GA"]
     assert [d.kind for d in judged.diagnoses] == kinds, proof.told(judged)

@@ -53,7 +53,7 @@ def test_every_code_has_words() -> None:
 
 def test_foreign_tokens_name_row_position_and_both_renderings(right: StepEvidence) -> None:
     """The words differ from the fourth on; where, whose, and what was to be there is told."""
-    words = right.scenario.vocabulary
+    words = right.scenario.tokenizer.vocabulary
     wanted = right_rows(right.scenario)[6].ids
     other = next(i for i in range(10, 64) if i not in wanted)
     got = (*wanted[:3], other, *wanted[4:])

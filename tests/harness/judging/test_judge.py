@@ -100,7 +100,7 @@ def newer(trace: Path) -> None:
 
 
 def edited(trace: Path) -> None:
-    breaking.header(trace, lambda head: head["scenario"].update(max_grad_norm=5.0))
+    breaking.header(trace, lambda head: head["scenario"]["optimizer"].update(max_grad_norm=5.0))
 
 
 def not_a_number(trace: Path) -> None:
@@ -199,7 +199,7 @@ def test_weights_that_follow_the_marks_are_no_second_cause(good: Path, tmp_path:
         right = [ids[tuple(sequence)] for sequence in line["input_ids"]]
         return {**line, "loss_mask": [[int(b and a) for a, b in pairwise((False, *mask))] for mask in right]}
 
-    for rank in range(scenario.ranks):
+    for rank in range(scenario.window.ranks):
         breaking.batches(trace, lambda lines: [marked(line) for line in lines], rank)
     result = judge.judge(trace, bases)
     (cause,) = result.diagnoses

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import scenarios
+from adapters.contract import vary
 from adapters.faults import CATALOGUE, RIGHT, Plan
 from harness.judging import judge, summary
 from harness.traces import recovered_numbers, text_files
@@ -17,7 +17,7 @@ from tests.faults import simulate
 
 def kept(plan: Plan, folder: Path, name: str = "sft-ragged") -> tuple[StepWeights, ...]:
     """Simulated, judged, written and read again."""
-    trace = simulate.run(replace(scenarios.get(name), steps=2), plan, folder)
+    trace = simulate.run(vary(scenarios.get(name), steps=2), plan, folder)
     recovered_numbers.write([summary.summarize(step) for step in judge.judge(trace).steps], trace)
     found = recovered_numbers.read(trace)
     assert found
@@ -73,4 +73,4 @@ def test_what_is_not_finite_is_kept(tmp_path: Path) -> None:
 def test_the_header_is_read_without_torch(good: Path) -> None:
     header, scenario = text_files.header(good)
     assert (header.framework, scenario.name) == ("torch", "small")
-    assert len(text_files.reported(good, scenario)) == scenario.steps
+    assert len(text_files.reported(good, scenario)) == scenario.window.steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from adapters.contract import Model, Optimizer, Scenario
+from adapters.contract import Model, Scenario, vary
 from adapters.faults import Plan
 from harness.intent.intent import Given, Intent, Mean, Schedule, Sum
 from harness.intent.of_scenario import of_scenario
@@ -19,20 +19,20 @@ RESPONSES = (3, 5, 2, 4, 7, 2, 5, 3, 4, 6, 2, 3, 5, 4, 3, 6)
 def scenario() -> Scenario:
     """2 ranks x 2 micro-batches x 2 rows, 2 steps of 31 and 33 tokens; decays, and clips at 1."""
     words = text.vocabulary(64)
-    return replace(
+    return vary(
         catalogue.compose((3, 5, 2, 4), 2, 0),
         name="wanted",
         model=Model(hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=16, vocab_size=64),
         vocabulary=words,
         rows=text.conversations(words, [4, 3, 5, 2] * 4, list(RESPONSES), 0),
-        optimizer=Optimizer(weight_decay=0.1),
+        weight_decay=0.1,
         accumulation=2,
         micro_batch_size=2,
     )
 
 
 def made(plan: Plan, folder: Path, **changed: object) -> Path:
-    return simulate.run(replace(scenario(), **changed), plan, folder)
+    return simulate.run(vary(scenario(), **changed), plan, folder)
 
 
 def intent(**changed: object) -> Intent:

@@ -58,7 +58,7 @@ def write_to_sockets(line):
 at_import()
 
 def unsupported(scenario, version):
-    return "misbehaving 1 has no sharding" if scenario.sharding != "none" else None
+    return "misbehaving 1 has no sharding" if scenario.sharding.strategy != "none" else None
 
 def shims(job):
     return []

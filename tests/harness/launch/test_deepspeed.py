@@ -71,5 +71,5 @@ def test_both_launchers_give_the_same_bits(
 
 def contents(cell: Job) -> dict[str, bytes]:
     trace = Path(cell.trace)
-    lines = [trace / file(rank) for file in (steps_file, batches_file) for rank in range(cell.scenario.ranks)]
+    lines = [trace / file(rank) for file in (steps_file, batches_file) for rank in range(cell.scenario.window.ranks)]
     return {path.name: path.read_bytes() for path in [*(trace / "tensors").iterdir(), *lines]}

@@ -364,6 +364,6 @@ def _await(condition: Callable[[], object]) -> None:
 
 def _wait_for_ranks(cell: Job) -> None:
     deadline = time.monotonic() + 60
-    while len(list(Path(cell.trace).parent.glob("pid-*"))) < cell.scenario.ranks:
+    while len(list(Path(cell.trace).parent.glob("pid-*"))) < cell.scenario.window.ranks:
         assert time.monotonic() < deadline
         time.sleep(0.02)

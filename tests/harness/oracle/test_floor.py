@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from adapters.contract import Model, Precision, Scenario
+from adapters.contract import Compute, Model, Scenario, vary
 from harness.intent.of_scenario import of_scenario
 from harness.oracle import floor, forward
 from harness.oracle.basis_cache import Bases, BasisCache, Kind
@@ -21,17 +21,17 @@ from scenarios import catalogue, text, weights
 MODEL = Model(vocab_size=64, hidden_size=32, layers=2, heads=4, kv_heads=2, intermediate_size=48)
 
 
-def small(precision: Precision, seed: int = 0, tied: bool = False) -> Scenario:
+def small(precision: Compute, seed: int = 0, tied: bool = False) -> Scenario:
     """2 ranks x 2 micro-batches x 1 row, one step."""
     words = text.vocabulary(MODEL.vocab_size)
     base = catalogue.compose((3, 5, 2, 4), 1, seed)
-    return replace(
+    return vary(
         base,
         model=replace(MODEL, tied_embeddings=tied),
         vocabulary=words,
         rows=text.conversations(words, [4, 3, 5, 2], [9, 5, 12, 4], seed),
         accumulation=2,
-        precision=precision,
+        compute=precision,
     )
 
 
@@ -41,8 +41,8 @@ def first_step(scenario: Scenario, kind: Kind = "tail") -> tuple[RightStep, Stat
     rows = right_rows(scenario)
     fed = [
         conversation(rank, number, i, rows[i])
-        for number in range(scenario.accumulation)
-        for rank in range(scenario.ranks)
+        for number in range(scenario.window.accumulation)
+        for rank in range(scenario.window.ranks)
         for (i,) in scenario.sequence_rows(0, number, rank)
     ]
     zeros = {n: torch.zeros_like(p) for n, p in parameters.items()}
@@ -69,7 +69,7 @@ def real_errors(right: RightStep, state: State) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_each_draw_is_another_one(precision: Precision) -> None:
+def test_each_draw_is_another_one(precision: Compute) -> None:
     """The first of three is the same; then the largest of three is larger, at least in some quantity."""
     step = first_step(small(precision))
     one, three = (floor.measure(*step, draws=draws) for draws in (1, 3))

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import scenarios
+from adapters.contract import vary
 from adapters.faults import Plan
 from harness.intent.of_scenario import of_scenario
 from harness.judging import judge
@@ -31,7 +32,7 @@ def right(good: Path, bases: BasisCache) -> StepEvidence:
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.sampled_from(LEVELS))
 def test_levels_are_one_where_they_weigh_every_token_alike(ranks: int, steps: int, rows: int, level: Level) -> None:
     base = scenarios.get("sft-ragged-batch2")
-    scenario = replace(base, ranks=ranks, accumulation=steps, micro_batch_size=rows, steps=1)
+    scenario = vary(base, ranks=ranks, accumulation=steps, micro_batch_size=rows, steps=1)
     same = {other for other in LEVELS if expected.same_weights(scenario, Plan(level=level), Plan(level=other))}
     assert set(hypotheses.same_levels(of_scenario(scenario), level)) == same
 
@@ -41,7 +42,7 @@ def test_every_factor_has_one_hypothesis_and_keeps_all_of_its_names(
     right: StepEvidence, ranks: int, steps: int, rows: int
 ) -> None:
     base = scenarios.get("sft-ragged")
-    scenario = replace(base, ranks=ranks, accumulation=steps, micro_batch_size=rows)
+    scenario = vary(base, ranks=ranks, accumulation=steps, micro_batch_size=rows)
     named = hypotheses.named_factors(replace(right.right, intent=of_scenario(scenario)))
     assert {s.factor for s in named} >= {float(ranks), 1.0 / steps, float(ranks * steps)}
     assert len({s.name for s in named}) == len(named)

@@ -31,7 +31,7 @@ def scenario() -> Scenario:
 
 def step(scenario: Scenario) -> tuple[RightStep, Mapping[str, Tensor]]:
     """Of the first three conversations."""
-    rendered = [text.render(row, scenario.vocabulary) for row in scenario.rows[:3]]
+    rendered = [text.render(row, scenario.tokenizer.vocabulary) for row in scenario.data.rows[:3]]
     parameters = {n: torch.from_numpy(v) for n, v in weights.initial(scenario.model, 0).items()}
     conversations = [
         Conversation(0, i, 0, i, r.ids, r.loss_mask, r.loss_mask, None, None, (0,) * len(r.ids))

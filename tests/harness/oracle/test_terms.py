@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scenarios
-from adapters.contract import Model
+from adapters.contract import Model, vary
 from harness.intent.of_scenario import of_scenario
 from harness.oracle import auxiliary, full_basis, tail_basis
 from harness.oracle.basis import Segment
@@ -23,7 +21,7 @@ MODEL = Model(
     experts=4, experts_per_token=2, init_std=0.3,
 )  # fmt: skip
 ROWS = (((3, 9, 4, 17, 1), 0, 0), ((3, 9, 5, 6, 20, 1), 0, 1), ((7, 2, 11), 1, 0), ((8, 2, 19, 5), 1, 1))
-SCENARIO = replace(scenarios.get("sft-ragged-moe-aux"), model=MODEL, ranks=2, accumulation=2)
+SCENARIO = vary(scenarios.get("sft-ragged-moe-aux"), model=MODEL, ranks=2, accumulation=2)
 PARAMETERS = {n: torch.from_numpy(v) for n, v in weights.initial(MODEL, 0).items()}
 
 many = st.lists(st.floats(-10.0, 10.0), min_size=13, max_size=13)

@@ -6,14 +6,14 @@ ones, of repeated ones and of padding; weighed as the judge does it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
 
 import scenarios
-from adapters.contract import Model, Scenario
+from adapters.contract import Model, Scenario, vary
 from harness.intent.of_scenario import of_scenario
 from harness.oracle import floor, recorded_basis
 from harness.oracle.floor import State
@@ -49,7 +49,7 @@ def scenario(dtype: torch.dtype) -> Scenario:
     words = text.vocabulary(MODEL.vocab_size)
     precision = "bf16" if dtype == torch.bfloat16 else "fp32"
     rows = text.conversations(words, [3] * 24, [5] * 24, 0)
-    return replace(base, model=MODEL, vocabulary=words, rows=rows, precision=precision, max_grad_norm=None)
+    return vary(base, model=MODEL, vocabulary=words, rows=rows, compute=precision, max_grad_norm=None)
 
 
 def conversations(generator: torch.Generator) -> list[Conversation]:

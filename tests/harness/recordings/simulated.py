@@ -56,14 +56,14 @@ def record(scenario: Scenario, plan: Plan, folder: Path, labels: bool = True) ->
     out = folder / "recording"
     checkpoint.write(scenario, folder / "checkpoint")
     job = Job("adapters.torch_sft", "torch", "simulated", scenario, str(folder / "checkpoint"), str(folder / "trace"))
-    meeting = Meeting(scenario.ranks)
-    models = [torch_sft.load_model(job) for _ in range(scenario.ranks)]
-    watchers = [Watcher(Settings(str(out), every=1)) for _ in range(scenario.ranks)]
+    meeting = Meeting(scenario.window.ranks)
+    models = [torch_sft.load_model(job) for _ in range(scenario.window.ranks)]
+    watchers = [Watcher(Settings(str(out), every=1)) for _ in range(scenario.window.ranks)]
 
     def one(rank: int) -> None:
         _HERE.rank = rank
         recorder: Any = NoTrace()
-        torch_sft.run(job, models[rank], plan, Threads(rank, scenario.ranks, meeting), recorder)
+        torch_sft.run(job, models[rank], plan, Threads(rank, scenario.window.ranks, meeting), recorder)
 
     def ended(future: Future[None]) -> None:
         """The others do not wait for a rank that failed."""
@@ -72,7 +72,7 @@ def record(scenario: Scenario, plan: Plan, folder: Path, labels: bool = True) ->
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(about, "rank", lambda: _HERE.rank)
-        patch.setattr(about, "world", lambda: scenario.ranks)
+        patch.setattr(about, "world", lambda: scenario.window.ranks)
         patch.setattr(torch_sft.data, "micro_batch", _remembering(torch_sft.data.micro_batch))
         # Before the threads start: hooks that come or go disturb those who go through them.
         for watcher, model in zip(watchers, models, strict=True):
@@ -80,8 +80,8 @@ def record(scenario: Scenario, plan: Plan, folder: Path, labels: bool = True) ->
                 model.register_forward_pre_hook(_with_labels, with_kwargs=True)
             watcher.install()
             watcher.attach(model)
-        with ThreadPoolExecutor(scenario.ranks) as threads:
-            ranks = [threads.submit(one, rank) for rank in range(scenario.ranks)]
+        with ThreadPoolExecutor(scenario.window.ranks) as threads:
+            ranks = [threads.submit(one, rank) for rank in range(scenario.window.ranks)]
             for rank in ranks:
                 rank.add_done_callback(ended)
         for watcher in watchers:

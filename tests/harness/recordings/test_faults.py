@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import scenarios
-from adapters.contract import Scenario
+from adapters.contract import Scenario, vary
 from adapters.faults import CATALOGUE, RIGHT
 from harness.recordings import held, reader, telling
 from harness.recordings.telling import Told
@@ -54,7 +53,7 @@ def one_thread():
 def scenario_of(fault: str) -> Scenario:
     """One that shows it. Clipping to a limit hides a gradient that is too long: then its log alone tells."""
     if CATALOGUE[fault].cause == "gradient-scale":
-        return replace(scenarios.get("sft-ragged-noclip"), steps=2)
+        return vary(scenarios.get("sft-ragged-noclip"), steps=2)
     return test_catalogue._scenario(test_catalogue._quick(fault))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scenarios
-from adapters.contract import Message, Scenario
+from adapters.contract import Message, Scenario, vary
 from harness.traces import batch
 from harness.traces.batch import Conversation, right_rows
 from harness.traces.text_files import MicroBatch
@@ -181,8 +181,8 @@ def test_the_longest_row_that_fits_is_taken() -> None:
     """One row may be how another one begins."""
     short = (Message("user", SCENARIO.rows[0][0].content), SCENARIO.rows[0][1])
     longer = (*short, *SCENARIO.rows[1])
-    scenario: Scenario = replace(SCENARIO, rows=(short, longer, *SCENARIO.rows[2:]))
-    ids = list(text.render(longer, scenario.vocabulary).ids)
+    scenario: Scenario = vary(SCENARIO, rows=(short, longer, *SCENARIO.rows[2:]))
+    ids = list(text.render(longer, scenario.tokenizer.vocabulary).ids)
     received = {"input_ids": [ids], "loss_mask": None, "position_ids": None, "attention_start": [[0] * len(ids)]}
     whole = MicroBatch(step=0, rank=0, micro_batch=0, **received)
     (c,) = batch.conversations(scenario, [whole])
@@ -196,7 +196,7 @@ def test_a_sequence_of_padding_alone_holds_nothing() -> None:
 def test_the_right_mask_of_several_turns_is_the_formats() -> None:
     rows = (SCENARIO.rows[0] + SCENARIO.rows[1], *SCENARIO.rows[1:])
     every, last = (
-        right_rows(replace(SCENARIO, rows=rows, row_format=row_format))[0].loss_mask
+        right_rows(vary(SCENARIO, rows=rows, row_format=row_format))[0].loss_mask
         for row_format in ("conversation", "prompt-completion")
     )
     first, second = ROWS[0].loss_mask, ROWS[1].loss_mask

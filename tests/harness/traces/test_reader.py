@@ -12,7 +12,17 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from adapters.contract import CRASH, END, HEADER, TRACE_SCHEMA, batches_file, hidden_file, steps_file, tensors_file
+from adapters.contract import (
+    CRASH,
+    END,
+    HEADER,
+    OLDEST_SCHEMA,
+    TRACE_SCHEMA,
+    batches_file,
+    hidden_file,
+    steps_file,
+    tensors_file,
+)
 from harness.judging.judge import judge
 from harness.oracle.basis_cache import BasisCache
 from harness.traces import reader
@@ -184,7 +194,7 @@ def test_a_crashed_run_tells_its_reason(trace: Path, bases: BasisCache) -> None:
     [
         (TRACE_SCHEMA + 1, "upgrade lockstep"),
         (10**9, "upgrade lockstep"),
-        (TRACE_SCHEMA - 1, "record it again"),
+        (OLDEST_SCHEMA - 1, "record it again"),
         (-1, "record it again"),
         (None, "record it again"),
         (str(TRACE_SCHEMA), "record it again"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import scenarios
+from adapters.contract import vary
 from adapters.faults import CATALOGUE
 from harness.judging import judge, summary
 from harness.session.cell import judged_record
@@ -46,7 +46,7 @@ def test_what_was_reported_wrongly_is_said(planted: Path) -> None:
 
 @pytest.mark.slow
 def test_a_learning_rate_that_is_misreported_is_drawn_and_said(tmp_path: Path) -> None:
-    scenario = replace(scenarios.get("sft-ragged-warmup"), steps=2)
+    scenario = vary(scenarios.get("sft-ragged-warmup"), steps=2)
     trace = simulate.run(scenario, CATALOGUE["learning-rate-misreported"].plan, tmp_path)
     judged = judge.judge(trace)
     recovered_numbers.write([summary.summarize(step) for step in judged.steps], trace)

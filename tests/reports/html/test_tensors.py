@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from rich.console import Console
 
 import scenarios
+from adapters.contract import vary
 from adapters.faults import CATALOGUE, RIGHT
 from harness.commands import evidence
 from harness.judging import judge, summary
@@ -99,7 +99,7 @@ ROW = re.compile(r"^ +(\d+)  .*?  +(\S+)  +(\S+)  +(\S+)  +(\S+)(  +<- wrong)? *
 @pytest.mark.parametrize("fault", [None, "step-count-ahead", "wrong-eps", "learning-rate-late", "decay-on-norms"])
 def test_the_page_shows_what_explain_shows(tmp_path: Path, fault: str | None) -> None:
     warming = scenarios.get("sft-ragged-warmup")
-    scenario = replace(warming, steps=2, optimizer=replace(warming.optimizer, weight_decay=0.1))
+    scenario = vary(warming, steps=2, weight_decay=0.1)
     trace = simulate.run(scenario, CATALOGUE[fault].plan if fault else RIGHT, tmp_path)
     judged = judge.judge(trace)
     said = StringIO()

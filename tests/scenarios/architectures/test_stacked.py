@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import scenarios
-from adapters.contract import Model
+from adapters.contract import Model, vary
 from adapters.faults import RIGHT
 from harness.judging.judge import judge
 from harness.traces import reader
@@ -65,7 +65,7 @@ def stack(tensors: dict[str, Tensor]) -> None:
 
 
 def test_a_trace_of_stacked_experts_is_one_of_single_ones(tmp_path: Path) -> None:
-    trace = simulate.run(replace(scenarios.get("sft-ragged-moe"), steps=1), RIGHT, tmp_path)
+    trace = simulate.run(vary(scenarios.get("sft-ragged-moe"), steps=1), RIGHT, tmp_path)
     single = {(step, rank): reader.read(trace).tensors(step, rank) for step in (0, 1) for rank in (0, 1)}
     for step, rank in single:
         breaking.tensors(trace, stack, step, rank)

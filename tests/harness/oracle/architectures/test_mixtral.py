@@ -122,7 +122,9 @@ def test_no_token_is_nearly_routed_otherwise(seed: int) -> None:
 def nearest(seed: int) -> float:
     scenario = scenarios.get("sft-ragged-moe", seed)
     values = {n: torch.from_numpy(v).double() for n, v in weights.initial(scenario.model, scenario.seed).items()}
-    rows = [row.ids for row in text.render_all(scenario.rows[: scenario.rows_per_step], scenario.vocabulary)]
+    rows = [
+        row.ids for row in text.render_all(scenario.data.rows[: scenario.rows_per_step], scenario.tokenizer.vocabulary)
+    ]
     with torch.no_grad():
         made = forward.passed(values, scenario.model, *forward.joined(rows))
     best = torch.cat(made.routers).sort(dim=-1, descending=True).values

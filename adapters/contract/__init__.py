@@ -1,0 +1,76 @@
+"""The wire format between the harness and what runs inside a framework's environment. Standard library only.
+
+A `Scenario` says everything about a training step; a `Job` is one cell as handed to the ranks; a trace is a folder of
+files whose names and schema version stand here, so that both sides read one definition.
+"""
+
+from adapters.contract.data import Data, Message, Row, RowFormat
+from adapters.contract.job import PATCH, Job, Patch, Shim, Unsupported
+from adapters.contract.loss import EngineOutput, Loss
+from adapters.contract.model import ROUTED, Architecture, Model
+from adapters.contract.optimizer import Optimizer, Schedule
+from adapters.contract.precision import Compute, Precision
+from adapters.contract.scenario import Scenario, fields_of, scenario_from_dict, to_dict
+from adapters.contract.sharding import Sharding, Strategy
+from adapters.contract.tokenizer import Tokenizer
+from adapters.contract.trace import (
+    CRASH,
+    END,
+    HEADER,
+    IGNORED_LABEL,
+    INTENT,
+    OLDEST_SCHEMA,
+    TRACE_SCHEMA,
+    batches_file,
+    done_file,
+    encode_float,
+    hidden_file,
+    steps_file,
+    tensors_file,
+)
+from adapters.contract.varied import places, vary
+from adapters.contract.window import Window
+
+__all__ = [
+    "CRASH",
+    "END",
+    "HEADER",
+    "IGNORED_LABEL",
+    "INTENT",
+    "OLDEST_SCHEMA",
+    "PATCH",
+    "ROUTED",
+    "TRACE_SCHEMA",
+    "Architecture",
+    "Compute",
+    "Data",
+    "EngineOutput",
+    "Job",
+    "Loss",
+    "Message",
+    "Model",
+    "Optimizer",
+    "Patch",
+    "Precision",
+    "Row",
+    "RowFormat",
+    "Scenario",
+    "Schedule",
+    "Sharding",
+    "Shim",
+    "Strategy",
+    "Tokenizer",
+    "Unsupported",
+    "Window",
+    "batches_file",
+    "done_file",
+    "encode_float",
+    "fields_of",
+    "hidden_file",
+    "places",
+    "scenario_from_dict",
+    "steps_file",
+    "tensors_file",
+    "to_dict",
+    "vary",
+]

@@ -1,0 +1,69 @@
+"""One cell as handed to the ranks, and what is changed in a framework for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from adapters.contract.scenario import Scenario, scenario_from_dict, to_dict
+
+PATCH = "LOCKSTEP_PATCH"
+"""Environment variable of a framework that a user's patch changes: a `Patch`, as JSON."""
+
+
+class Unsupported(Exception):
+    """An adapter cannot express a field of the scenario; the message names the framework and the field."""
+
+
+@dataclass(frozen=True)
+class Shim:
+    """Something changed in a framework so that it runs here, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What a user changes in a framework, as the processes that run it are told of it."""
+
+    shim: Shim
+    """As it stands in the trace."""
+    sha256: str
+    file: str | None
+    """A Python file whose `apply()` is called; None for a diff, which the installed files have had applied to them."""
+
+    def dumps(self) -> str:
+        return json.dumps(to_dict(self))
+
+    @staticmethod
+    def loads(text: str) -> Patch:
+        data = json.loads(text)
+        return Patch(**{**data, "shim": Shim(**data["shim"])})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell, as each of its ranks reads it."""
+
+    adapter: str
+    """Module name, such as `adapters.deepspeed_sft`."""
+    framework: str
+    version: str
+    scenario: Scenario
+    checkpoint: str
+    """Folder with the model, tokenizer and `rows.jsonl`, made by `scenarios.checkpoint`."""
+    trace: str
+    """Folder that the trace is written to; it exists."""
+    fault: str | None = None
+    """Name in `adapters.faults`, for the torch reference only."""
+    record: bool = True
+    """False runs the same steps without writing tensors: the yardstick of the recorder's own cost."""
+
+    def dumps(self) -> str:
+        return json.dumps(to_dict(self))
+
+    @staticmethod
+    def loads(text: str) -> Job:
+        data = json.loads(text)
+        return Job(**{**data, "scenario": scenario_from_dict(data["scenario"])})

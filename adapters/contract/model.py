@@ -1,0 +1,67 @@
+"""The model of a scenario."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from adapters.contract.checking import hints, require
+
+LIMIT = 2**31
+MAX_LAYERS = 1024
+
+Architecture = Literal["llama", "qwen2", "qwen3", "gpt2", "gemma2", "mixtral", "stablelm"]
+"""Families of models, by what transformers calls their `model_type`."""
+
+ROUTED: frozenset[Architecture] = frozenset({"mixtral"})
+"""Families whose tokens are routed to experts."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A tiny decoder; its weights follow from `Scenario.seed` alone."""
+
+    architecture: Architecture = "llama"
+    vocab_size: int = 128
+    hidden_size: int = 48
+    layers: int = 2
+    heads: int = 4
+    kv_heads: int = 2
+    intermediate_size: int = 96
+    """Of each expert, where tokens are routed to experts."""
+    experts: int = 1
+    """In each layer; 1 for families that route nothing."""
+    experts_per_token: int = 1
+    rms_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    max_positions: int = 512
+    tied_embeddings: bool = False
+    init_std: float = 0.08
+    attention_softcap: float | None = None
+    """Scores of attention s become c tanh(s / c); None leaves them as they are."""
+    final_softcap: float | None = None
+    """Of the logits, likewise."""
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.heads
+
+    def check(self) -> None:
+        """Raises ValueError, in one line."""
+        for name, kind in hints(Model).items():
+            value = getattr(self, name)
+            require(kind not in (int, float) or 0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
+        for name in ("attention_softcap", "final_softcap"):
+            cap = getattr(self, name)
+            require(cap is None or 0 < cap < LIMIT, f"model.{name}", cap, "above 0")
+        require(self.layers <= MAX_LAYERS, "model.layers", self.layers, f"at most {MAX_LAYERS}")
+        require(self.hidden_size % self.heads == 0, "model.heads", self.heads, f"a divisor of {self.hidden_size}")
+        require(self.heads % self.kv_heads == 0, "model.kv_heads", self.kv_heads, f"a divisor of {self.heads}")
+        require(self.head_dim % 2 == 0, "model.heads", self.heads, "such that a head has an even size")
+        self._check_experts()
+
+    def _check_experts(self) -> None:
+        routed, each, chosen = self.architecture in ROUTED, self.layers * self.experts, self.experts_per_token
+        require(routed or self.experts == 1, "model.experts", self.experts, f"1, as {self.architecture} has no router")
+        require(each <= MAX_LAYERS, "model.experts", self.experts, f"at most {MAX_LAYERS} in all layers together")
+        require(chosen <= self.experts, "model.experts_per_token", chosen, f"at most {self.experts}")

@@ -1,0 +1,178 @@
+"""Everything that decides a run of a few optimizer steps, in groups; its hash; and reading it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from adapters.contract.checking import build, require
+from adapters.contract.data import Data
+from adapters.contract.loss import Loss
+from adapters.contract.model import Model
+from adapters.contract.optimizer import Optimizer
+from adapters.contract.precision import Precision
+from adapters.contract.sharding import Sharding
+from adapters.contract.tokenizer import Tokenizer
+from adapters.contract.window import Window
+
+FLAT = {
+    "rows": "data.rows",
+    "row_format": "data.row_format",
+    "rows_per_sequence": "data.rows_per_sequence",
+    "vocabulary": "tokenizer.vocabulary",
+    "processor": "tokenizer.processor",
+    "ranks": "window.ranks",
+    "micro_batch_size": "window.micro_batch_size",
+    "accumulation": "window.accumulation",
+    "steps": "window.steps",
+    "max_grad_norm": "optimizer.max_grad_norm",
+    "warmup_steps": "optimizer.schedule.warmup_steps",
+    "precision": "precision.compute",
+    "sharding": "sharding.strategy",
+    "offload_optimizer": "sharding.offload_optimizer",
+    "engine_output": "loss.engine_output",
+    "auxiliary": "loss.auxiliary",
+}
+"""Fields by what they were called in traces of schema 1, where they stood side by side, and in hashes to this day."""
+
+FIRST = frozenset(
+    {*FLAT.values(), "device", "seed"}
+    | {f"optimizer.{name}" for name in ("learning_rate", "beta1", "beta2", "eps", "weight_decay")}
+    | {
+        f"model.{name}"
+        for name in (
+            *("vocab_size", "hidden_size", "layers", "heads", "kv_heads", "intermediate_size", "rms_eps", "rope_theta"),
+            *("max_positions", "tied_embeddings", "init_std"),
+        )
+    }
+) - {"data.row_format", "tokenizer.processor", "loss.auxiliary"}
+"""Fields that every hash is of. What came later leaves the hashes of older scenarios alone: it counts where it is not
+at its default."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    data: Data
+    tokenizer: Tokenizer
+    model: Model = field(default_factory=Model)
+    window: Window = field(default_factory=Window)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    precision: Precision = field(default_factory=Precision)
+    sharding: Sharding = field(default_factory=Sharding)
+    loss: Loss = field(default_factory=Loss)
+    device: Literal["cpu", "cuda"] = "cpu"
+    seed: int = 0
+
+    @property
+    def rows_per_step(self) -> int:
+        return self.window.sequences_per_step * self.data.rows_per_sequence
+
+    @property
+    def beyond_tokens(self) -> str | None:
+        """The field, if any, that says something of datasets or checkpoints to who makes the tokens itself; a loop
+        that is fed with token ids cannot express it."""
+        if self.data.row_format != "conversation":
+            return f"row_format={self.data.row_format!r}"
+        return "processor=True" if self.tokenizer.processor else None
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate that optimizer step `step` (from 0) should have."""
+        return self.optimizer.learning_rate * self.optimizer.schedule.factor(step, self.window.steps)
+
+    def sequence_rows(self, step: int, micro_batch: int, rank: int) -> list[list[int]]:
+        """Indices into `data.rows`: one list for each sequence of this micro-batch.
+
+        Micro-batches are dealt to the ranks in turn, as accelerate's BatchSamplerShard does.
+        """
+        window, packed = self.window, self.data.rows_per_sequence
+        first = ((step * window.accumulation + micro_batch) * window.ranks + rank) * window.micro_batch_size
+        return [[s * packed + i for i in range(packed)] for s in range(first, first + window.micro_batch_size)]
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hex digits over every field but the name; the same on every machine."""
+        text = json.dumps(_hashed(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def check(self) -> None:
+        """Raises ValueError, in one line, for what no run can have."""
+        self.data.check()
+        self.model.check()
+        self.tokenizer.check(self.model.vocab_size)
+        self.window.check()
+        self.optimizer.check()
+        self.loss.check(self.model)
+        require(self.seed >= 0, "seed", self.seed, "at least 0")
+        needed, rows = self.rows_per_step * self.window.steps, len(self.data.rows)
+        require(rows >= needed, "data.rows", f"{rows} long", f"the {needed} that its steps need")
+
+
+def to_dict(value: Any) -> dict[str, Any]:
+    """A frozen dataclass of this package as plain JSON types."""
+    return dataclasses.asdict(value)
+
+
+def scenario_from_dict(data: Any) -> Scenario:
+    """The inverse of `to_dict`; takes the scenario of a trace of schema 1 too.
+
+    Raises ValueError, in one line, naming the first field that does not fit.
+    """
+    flat = isinstance(data, Mapping) and "data" not in data
+    scenario = build(Scenario, _grouped(data) if flat else data, "scenario")
+    scenario.check()
+    return scenario
+
+
+def fields_of(value: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every field of a dataclass and of the groups in it: dotted path, value, default (MISSING where there is none)."""
+    for one in dataclasses.fields(value):
+        here = getattr(value, one.name)
+        default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+        group = dataclasses.is_dataclass(here) and default is not None
+        yield from fields_of(here, f"{at}{one.name}.") if group else [(f"{at}{one.name}", here, default)]
+
+
+def _grouped(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """A scenario of schema 1 in groups."""
+    told = dict(flat)
+    schedule = told.pop("schedule", "constant")
+    require(schedule in ("constant", "linear-warmup"), "schedule", ascii(schedule), "constant or linear-warmup")
+    if schedule == "constant":
+        told["warmup_steps"] = 0
+    grouped = {n: dict(value) if isinstance(value, dict) else value for n, value in told.items() if n not in FLAT}
+    for name, path in FLAT.items():
+        if name in told:
+            _put(grouped, path, told[name])
+    return grouped
+
+
+def _put(into: dict[str, Any], path: str, value: Any) -> None:
+    *groups, name = path.split(".")
+    for group in groups:
+        inner = into.setdefault(group, {})
+        require(isinstance(inner, dict), group, ascii(inner)[:60], "a group of fields")
+        into = inner
+    into[name] = value
+
+
+def _hashed(scenario: Scenario) -> dict[str, Any]:
+    """What a hash is over: fields as schema 1 had them, and later ones where they are not at their default."""
+    flat = {path: name for name, path in FLAT.items()}
+    content: dict[str, Any] = {}
+    for path, value, default in fields_of(scenario):
+        if path != "name" and (path in FIRST or value != default):
+            _put(content, flat.get(path, path), _plain(value))
+    content["schedule"] = "linear-warmup" if content["warmup_steps"] else "constant"
+    return content
+
+
+def _plain(value: Any) -> Any:
+    """As JSON; of an optional group, what is not at its default."""
+    if dataclasses.is_dataclass(value):
+        return {path: _plain(here) for path, here, default in fields_of(value) if here != default}
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value

@@ -1,0 +1,27 @@
+"""How rows become optimizer steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapters.contract.checking import hints, require
+
+
+@dataclass(frozen=True)
+class Window:
+    """One optimizer step takes `accumulation` micro-batches of every rank."""
+
+    ranks: int = 2
+    micro_batch_size: int = 1
+    accumulation: int = 4
+    steps: int = 3
+
+    @property
+    def sequences_per_step(self) -> int:
+        return self.ranks * self.accumulation * self.micro_batch_size
+
+    def check(self) -> None:
+        """Raises ValueError, in one line."""
+        for name in hints(Window):
+            value = getattr(self, name)
+            require(value >= 1, f"window.{name}", value, "at least 1")

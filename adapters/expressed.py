@@ -1,0 +1,121 @@
+"""Which fields of a scenario the adapter of a framework honours, with which values, and why not the others.
+
+A field that does not stand here for a framework is refused by it, by name, wherever a scenario sets it to something
+else than its default: nothing is ever left out in silence. What depends on a release, or on several fields together,
+stands in the adapter's own `unsupported`. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.contract import Scenario, fields_of
+
+LOOPS = ("torch", "ddp", "fsdp2", "deepspeed")
+"""Fed with token ids by loops of ours."""
+TRAINERS = ("trl", "llamafactory", "ms-swift")
+"""On the Trainer of Hugging Face."""
+FRAMEWORKS = (*LOOPS, *TRAINERS, "openrlhf", "verl")
+
+NOT_YET = "its adapter does not honour it yet"
+
+SAMPLE = frozenset(
+    {"name", "seed", "device", "data.rows", "tokenizer.vocabulary", "model.init_std"}
+    | {f"model.{name}" for name in ("vocab_size", "hidden_size", "layers", "heads", "kv_heads", "intermediate_size")}
+    | {f"model.{name}" for name in ("experts", "experts_per_token", "rms_eps", "rope_theta", "max_positions")}
+    | {f"model.{name}" for name in ("tied_embeddings", "attention_softcap", "final_softcap")}
+)
+"""Fields that say which rows and which weights: they are in the files of a checkpoint, which every framework loads."""
+
+
+@dataclass(frozen=True)
+class Expressed:
+    """What an adapter can be asked for of one field."""
+
+    values: tuple[Any, ...] | None = None
+    """Beside the default; None: every value."""
+    because: str = NOT_YET
+    """Why no others."""
+
+
+def only(*values: Any, because: str = NOT_YET) -> Expressed:
+    """These values beside the default."""
+    return Expressed(values, because)
+
+
+def no(because: str) -> Expressed:
+    """The default alone."""
+    return Expressed((), because)
+
+
+def by(frameworks: tuple[str, ...], says: Expressed = Expressed()) -> dict[str, Expressed]:
+    """The same of several frameworks."""
+    return dict.fromkeys(frameworks, says)
+
+
+_TOKEN_IDS = no("it is fed with token ids")
+_CHOOSES = no("its packing chooses by itself which rows share a sequence")
+_MODEL_OUTPUT = no("the model that it wraps returns its output object")
+_WHOLE = no("it keeps the whole state on every rank")
+_ONE_DEVICE = no("it keeps parameters and their optimizer on one device")
+_ZERO = only("zero1", "zero2", "zero3", because="it shards by DeepSpeed's ZeRO here")
+
+TABLE: Mapping[str, Mapping[str, Expressed]] = {
+    "data.row_format": by(LOOPS, _TOKEN_IDS)
+    | by((*TRAINERS, "openrlhf"))
+    | {"verl": no("it reads conversations only (MultiTurnSFTDataset)")},
+    "data.rows_per_sequence": by(LOOPS)
+    | by(TRAINERS, _CHOOSES)
+    | {"openrlhf": no("it packs by flash attention only (--packing_samples)"), "verl": Expressed()},
+    "tokenizer.processor": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf", "verl")),
+    "model.architecture": by(FRAMEWORKS),
+    "window.ranks": by(FRAMEWORKS),
+    "window.micro_batch_size": by(FRAMEWORKS),
+    "window.accumulation": by(FRAMEWORKS),
+    "window.steps": by(FRAMEWORKS),
+    "optimizer.learning_rate": by(FRAMEWORKS),
+    "optimizer.beta1": by(FRAMEWORKS),
+    "optimizer.beta2": by(FRAMEWORKS),
+    "optimizer.eps": by(FRAMEWORKS),
+    "optimizer.weight_decay": by((*LOOPS, *TRAINERS, "openrlhf"))
+    | {"verl": no("it hands the optimizer all parameters in one group, norms too")},
+    "optimizer.max_grad_norm": by(FRAMEWORKS),
+    "optimizer.schedule.decay": by(FRAMEWORKS),
+    "optimizer.schedule.least": by(FRAMEWORKS),
+    "optimizer.schedule.warmup_steps": by(FRAMEWORKS),
+    "optimizer.schedule.warmup_from": by(FRAMEWORKS),
+    "precision.compute": by(FRAMEWORKS),
+    "sharding.strategy": by(("torch", "ddp"), _WHOLE)
+    | {"fsdp2": only("zero2", "zero3", "fsdp", because="it shards the gradients as well")}
+    | by(("deepspeed", *TRAINERS, "openrlhf"), _ZERO)
+    | {"verl": only("fsdp", because="its trainer for supervised training shards by FSDP")},
+    "sharding.offload_optimizer": by(("torch", "ddp", "fsdp2"), _ONE_DEVICE)
+    | by(("deepspeed", *TRAINERS, "openrlhf"))
+    | {"verl": no("it moves an offloaded optimizer back before it steps")},
+    "loss.auxiliary": by((*LOOPS, *TRAINERS, "openrlhf"))
+    | {"verl": no("it computes its loss from logits and leaves out the router's")},
+    "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
+    | by(("deepspeed",))
+    | by(TRAINERS, _MODEL_OUTPUT)
+    | by(("openrlhf", "verl"), no("it computes its loss from logits")),
+}
+"""By the dotted path of a field, and framework."""
+
+
+def refused(scenario: Scenario, framework: str) -> str | None:
+    """The first field that the framework's adapter does not honour, and why; None if there is none."""
+    return next(
+        (f"{framework} has no {path}={value!r}: {why}" for path, value, why in refusals(scenario, framework)), None
+    )
+
+
+def refusals(scenario: Scenario, framework: str) -> Iterator[tuple[str, Any, str]]:
+    """Every such field: path, value, and why."""
+    for path, value, default in fields_of(scenario):
+        if path in SAMPLE or value == default:
+            continue
+        says = TABLE.get(path, {}).get(framework, no(NOT_YET))
+        if says.values is not None and value not in says.values:
+            yield path, value, says.because
