@@ -26,7 +26,7 @@ class Schedule:
 
     def factor(self, step: int, steps: int) -> float:
         """Of optimizer step `step` (from 0) of a run of `steps`."""
-        if step < self.warmup_steps:
+        if self.warmup_steps and step < self.warmup_steps:
             return (step + (self.warmup_from == "first")) / self.warmup_steps
         if self.decay == "none":
             return 1.0

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 import scenarios
-from adapters.contract import vary
 from harness.intent.intent import Intent, Mean, Schedule
 from harness.intent.of_scenario import of_scenario
 from harness.judging import judge
@@ -23,8 +22,8 @@ GROUPS = tuple(replace(group, weight_decay=0.0) for group in INTENT.rule.groups)
 
 WRONG: dict[str, tuple[Intent, str]] = {
     "aggregation": (replace(INTENT, aggregation=Mean("row")), "aggregation"),
-    "clipping": (vary(INTENT, max_grad_norm=0.5), "clipping"),
-    "schedule": (vary(INTENT, schedule=Schedule("linear-warmup", 4)), "learning-rate-schedule"),
+    "clipping": (replace(INTENT, max_grad_norm=0.5), "clipping"),
+    "schedule": (replace(INTENT, schedule=Schedule("linear-warmup", 4)), "learning-rate-schedule"),
     "decay": (replace(INTENT, rule=replace(INTENT.rule, groups=GROUPS)), "weight-decay"),
     "mask": (replace(INTENT, trained="everything"), "loss-mask"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from hypothesis import given
 
 import scenarios
-from adapters.contract import vary
 from harness.intent import file
 from harness.intent.file import BadIntent
 from harness.intent.intent import Group, Intent, Mean, Schedule
@@ -112,7 +112,7 @@ def test_a_file_that_is_too_large_or_missing_is_refused(tmp_path: Path) -> None:
 
 def test_nobody_can_make_one_that_cannot_be_read_again() -> None:
     with pytest.raises(ValueError, match="expected one for each of 9 steps"):
-        vary(INTENT, steps=9)
+        replace(INTENT, steps=9)
     with pytest.raises(ValueError):
         Group(("*",), weight_decay=float("nan"))
     with pytest.raises(ValueError):

@@ -71,7 +71,7 @@ def test_noise_within_the_floor_is_right_and_beyond_it_is_not(right: StepEvidenc
 
 
 def test_what_rounding_hides_is_unknown(right: StepEvidence) -> None:
-    (finding,) = auxiliary(replace(right, floor=vary(right.floor, auxiliary=0.2)))
+    (finding,) = auxiliary(replace(right, floor=replace(right.floor, auxiliary=0.2)))
     assert finding.code == "run.incomplete"
     assert "rounding alone moves it by 1 of the right weight" in finding.message
 

@@ -91,7 +91,9 @@ def test_what_went_otherwise(tmp_path: Path, how: dict[str, Any], code: str, wor
 
 
 def test_a_factor_is_found_where_nothing_is_clipped(tmp_path: Path) -> None:
-    found = telling.tell(recorded(tmp_path, loss=loops.undivided, clip=None), vary(WANTED, max_grad_norm=None)).findings
+    found = telling.tell(
+        recorded(tmp_path, loss=loops.undivided, clip=None), replace(WANTED, max_grad_norm=None)
+    ).findings
     assert {finding.code for finding in found} == {"weights.scale"}
     assert "is 4 times what it should be: gradient_accumulation_steps" in found[0].message
 
@@ -103,7 +105,7 @@ def test_coarse_arithmetic_where_fine_was_wanted(tmp_path: Path) -> None:
 
     recording = recorded(tmp_path, loss=coarse)
     assert {f.code for f in telling.tell(recording, WANTED).findings} == {"numerics.dtype"}
-    assert not telling.tell(recording, vary(WANTED, compute="bf16")).findings
+    assert not telling.tell(recording, replace(WANTED, precision="bf16")).findings
 
 
 def test_without_labels_it_is_open_which_tokens_should_be_trained(tmp_path: Path) -> None:
@@ -118,7 +120,7 @@ def test_without_labels_it_is_open_which_tokens_should_be_trained(tmp_path: Path
 
 def test_what_cannot_be_of_the_run(right: Recording) -> None:
     wrong = {
-        "2 ranks": vary(WANTED, ranks=2),
+        "2 ranks": replace(WANTED, ranks=2),
         "gives weights": replace(WANTED, aggregation=Given(((1.0,),))),
         "no group of the intent holds the tensor": replace(WANTED, rule=replace(RULE, groups=(Group(("lm_head*",)),))),
     }

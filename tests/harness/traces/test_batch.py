@@ -179,9 +179,9 @@ def test_positions_for_all_sequences_at_once() -> None:
 
 def test_the_longest_row_that_fits_is_taken() -> None:
     """One row may be how another one begins."""
-    short = (Message("user", SCENARIO.rows[0][0].content), SCENARIO.rows[0][1])
-    longer = (*short, *SCENARIO.rows[1])
-    scenario: Scenario = vary(SCENARIO, rows=(short, longer, *SCENARIO.rows[2:]))
+    short = (Message("user", SCENARIO.data.rows[0][0].content), SCENARIO.data.rows[0][1])
+    longer = (*short, *SCENARIO.data.rows[1])
+    scenario: Scenario = vary(SCENARIO, rows=(short, longer, *SCENARIO.data.rows[2:]))
     ids = list(text.render(longer, scenario.tokenizer.vocabulary).ids)
     received = {"input_ids": [ids], "loss_mask": None, "position_ids": None, "attention_start": [[0] * len(ids)]}
     whole = MicroBatch(step=0, rank=0, micro_batch=0, **received)
@@ -194,7 +194,7 @@ def test_a_sequence_of_padding_alone_holds_nothing() -> None:
 
 
 def test_the_right_mask_of_several_turns_is_the_formats() -> None:
-    rows = (SCENARIO.rows[0] + SCENARIO.rows[1], *SCENARIO.rows[1:])
+    rows = (SCENARIO.data.rows[0] + SCENARIO.data.rows[1], *SCENARIO.data.rows[1:])
     every, last = (
         right_rows(vary(SCENARIO, rows=rows, row_format=row_format))[0].loss_mask
         for row_format in ("conversation", "prompt-completion")
