@@ -161,7 +161,7 @@ def test_only_what_is_meant_to_be_written_can_be(probe: Probe, tmp_path: Path) -
     asked = {
         "read": ("read", str(tmp_path / "read" / "file")), "change": ("write", str(tmp_path / "read" / "file")),
         "add": ("write", str(tmp_path / "read" / "new")), "write": ("write", str(tmp_path / "write" / "new")),
-        "adapters": ("write", str(ROOT / "adapters" / "contract.py")), "torch": ("write", _torch()),
+        "adapters": ("write", str(ROOT / "adapters" / "faults.py")), "torch": ("write", _torch()),
         "system": ("write", "/usr/new"), "extensions": ("write", str(tmp_path / "extensions" / "new")),
         "interpreter": ("write", str(PYTHON.parent / "new")),
     }  # fmt: skip

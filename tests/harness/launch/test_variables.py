@@ -46,5 +46,5 @@ def test_an_environment_may_have_a_path_of_its_own() -> None:
 def test_only_adapters_are_on_the_path() -> None:
     with adapters_alone() as folder:
         assert [entry.name for entry in folder.iterdir()] == ["adapters"]
-        assert (folder / "adapters" / "contract.py").exists()
+        assert (folder / "adapters" / "faults.py").exists()
     assert not folder.exists()
