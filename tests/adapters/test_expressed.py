@@ -15,7 +15,7 @@ PATHS = [path for path, _, _ in fields_of(BASE) if path not in SAMPLE]
 
 
 def test_its_frameworks_are_those_of_the_recipes() -> None:
-    assert sorted(FRAMEWORKS) == sorted(recipes.shipped().frameworks)
+    assert sorted(FRAMEWORKS) == sorted(recipes.shipped().framework)
 
 
 def test_its_fields_are_those_of_a_scenario() -> None:
