@@ -7,15 +7,11 @@ from collections.abc import Callable
 
 from adapters.contract import Data, Model, Scenario, Schedule, Tokenizer, Window, vary
 from scenarios import pieces, text
+from scenarios.rows import RAGGED, conversations
 
 Build = Callable[[int], Scenario]
 
 CATALOGUE: dict[str, Build] = {}
-
-# Eight rows of one step, micro-batch by micro-batch and rank by rank; 140 trained tokens. Lengths differ within and
-# between micro-batches and ranks, so that every level of averaging gives weights of its own.
-RAGGED = (9, 4, 14, 41, 38, 6, 2, 26)
-PROMPTS = (5, 3, 7, 4, 6, 8, 3, 5)
 
 
 def _scenario(build: Build) -> Build:
@@ -29,12 +25,9 @@ def compose(response_lengths: tuple[int, ...], steps: int, seed: int) -> Scenari
     """The base with given response lengths for each row of a step; later steps rotate them, with other words."""
     model = Model()
     words = text.vocabulary(model.vocab_size)
-    turns = [(3 * step) % len(response_lengths) for step in range(steps)]
-    responses = [n for t in turns for n in (*response_lengths[t:], *response_lengths[:t])]
-    prompts = [PROMPTS[i % len(PROMPTS)] for i in range(len(responses))]
     return Scenario(
         name="base",
-        data=Data(text.conversations(words, prompts, responses, seed)),
+        data=Data(conversations(words, response_lengths, len(response_lengths), steps, seed)),
         tokenizer=Tokenizer(words),
         model=model,
         window=Window(steps=steps),

@@ -4,6 +4,7 @@ A `Scenario` says everything about a training step; a `Job` is one cell as hande
 files whose names and schema version stand here, so that both sides read one definition.
 """
 
+from adapters.contract.checking import build, hints
 from adapters.contract.data import Data, Message, Row, RowFormat
 from adapters.contract.job import PATCH, Job, Patch, Shim, Unsupported
 from adapters.contract.loss import EngineOutput, Loss
@@ -63,10 +64,12 @@ __all__ = [
     "Unsupported",
     "Window",
     "batches_file",
+    "build",
     "done_file",
     "encode_float",
     "fields_of",
     "hidden_file",
+    "hints",
     "places",
     "scenario_from_dict",
     "steps_file",

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import scenarios
 from adapters.contract import Scenario
 from harness.bisection import commits, hunt, record
 from harness.bisection.conclude import Asked, conclude, measured_point
@@ -78,9 +77,8 @@ def head(inquiry: Inquiry, observer: Observer, note: Callable[[str], None]) -> M
 
 def _asked(inquiry: Inquiry) -> Asked:
     choice = inquiry.plan.choices[0]
-    told = " ".join((scenarios.CATALOGUE[choice.name].__doc__ or "").split())
-    if choice.name != BASE:
-        told += f" {_facts(inquiry.plan.scenario(choice))}"
+    facts = [] if choice.name == BASE else [_facts(inquiry.plan.scenario(choice))]
+    told = " ".join([*([choice.told] if choice.told else []), *facts])
     return Asked(
         kind=inquiry.question.kind,
         framework=inquiry.question.request().framework,

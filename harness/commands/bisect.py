@@ -42,7 +42,10 @@ def bisect(
         ),
     ],
     scenario: Annotated[
-        str, typer.Option("--scenario", metavar="NAME[@SEED]", help="The one scenario to run.", show_default=False)
+        str,
+        typer.Option(
+            "--scenario", metavar="NAME[@SEED]|FILE.toml", help="The one scenario to run.", show_default=False
+        ),
     ],
     vary: Annotated[
         str | None, typer.Option("--vary", metavar="PACKAGE", help="Bisect over a package under that one release.")

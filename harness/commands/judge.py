@@ -112,6 +112,7 @@ def _asked(file: Path | None, like: str | None) -> Intent | Scenario | None:
     """What steps are held against, if that is not their own. Raises Stop and BadIntent."""
     import scenarios
     from harness.intent import file as intent_file
+    from scenarios import files
 
     if file is not None and like is not None:
         raise Stop("--intent and --like are two answers to one question; give one")
@@ -119,6 +120,8 @@ def _asked(file: Path | None, like: str | None) -> Intent | Scenario | None:
         return intent_file.read(file)
     if like is None:
         return None
+    if like.endswith(files.SUFFIX):
+        return files.load(Path(like))
     try:
         return scenarios.get(like)
     except KeyError:

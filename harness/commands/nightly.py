@@ -36,7 +36,10 @@ def nightly(
     ] = None,
     pre: Annotated[bool, typer.Option("--pre", help="Pre-releases too, of frameworks and of what lies under.")] = False,
     patterns: Annotated[
-        list[str] | None, typer.Option("--scenario", metavar="GLOB", help="Scenarios by shell pattern. Default: all.")
+        list[str] | None,
+        typer.Option(
+            "--scenario", metavar="GLOB|FILE.toml", help="Scenarios by shell pattern, or files. Default: all."
+        ),
     ] = None,
     jobs: Jobs = None,
     timeout: Timeout = 300.0,

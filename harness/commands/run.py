@@ -65,7 +65,9 @@ def run(
     patterns: Annotated[
         list[str] | None,
         typer.Option(
-            "--scenario", metavar="GLOB[@SEED]", help="Scenarios by shell pattern; may be repeated. Default: all."
+            "--scenario",
+            metavar="GLOB[@SEED]|FILE.toml",
+            help="Scenarios by shell pattern, or one of yours in a file; may be repeated. Default: all.",
         ),
     ] = None,
     out: Annotated[

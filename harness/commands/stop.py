@@ -35,6 +35,7 @@ STATUS: Mapping[str, int] = {
     "harness.session.folder.BadFolder": WRONG_USAGE,
     "harness.session.plan.BadPlan": WRONG_USAGE,
     "reports.html.place.NotAReport": WRONG_USAGE,
+    "scenarios.files.BadScenario": WRONG_USAGE,
     # nothing can be said
     "harness.bisection.measure.Impossible": UNKNOWN,
     "harness.bisection.record.UnreadableBisection": UNKNOWN,

@@ -104,7 +104,7 @@ def make(wish: Wish, looked_up: Lookup, before: Mapping[str, str], underneath: U
         patterns=wish.patterns,
         canaries=wish.canaries,
         requests=tuple(map(str, dict.fromkeys(requests))),
-        scenarios=tuple(choice.label for choice in choose(wish.patterns, 1)),
+        scenarios=tuple(choice.pattern for choice in choose(wish.patterns, 1)),
         newest={name: newest[name] for name in watched() if name in newest},
         unsettled=tuple(unsettled),
         problems=tuple(problems),

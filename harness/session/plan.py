@@ -6,11 +6,13 @@ import difflib
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import scenarios
 from adapters.contract import Scenario, vary
 from harness.environments.request import Request
+from scenarios import files
 
 Device = Literal["cpu", "cuda"]
 
@@ -21,15 +23,33 @@ class BadPlan(Exception):
 
 @dataclass(frozen=True)
 class Choice:
-    """A scenario with a seed."""
+    """A scenario with a seed: one of the catalogue, or another that is given."""
 
     name: str
     seed: int = 0
+    given: Scenario | None = None
+    file: str | None = None
+    """Where it was read from."""
 
     @property
     def label(self) -> str:
-        """`NAME`, with `@SEED` where the seed is not 0; a folder's name, and what `--scenario` reads back."""
+        """`NAME`, with `@SEED` where the seed is not 0; a folder's name."""
         return f"{self.name}@{self.seed}" if self.seed else self.name
+
+    @property
+    def pattern(self) -> str:
+        """What `--scenario` reads back."""
+        return self.file or self.label
+
+    @property
+    def scenario(self) -> Scenario:
+        return self.given or scenarios.get(self.name, self.seed)
+
+    @property
+    def told(self) -> str:
+        """What the catalogue says of it, in one line."""
+        known = None if self.given else scenarios.CATALOGUE[self.name].__doc__
+        return " ".join((known or "").split())
 
 
 @dataclass(frozen=True)
@@ -66,7 +86,7 @@ class Plan:
 
     def scenario(self, choice: Choice) -> Scenario:
         """The scenario of that choice as this plan runs it. Fewer ranks make smaller global batches of its rows."""
-        scenario = scenarios.get(choice.name, choice.seed)
+        scenario = choice.scenario
         return vary(scenario, device=self.device, ranks=self.ranks or scenario.window.ranks)
 
     def wants(self, request: Request, choice: Choice) -> bool:
@@ -78,7 +98,7 @@ class Plan:
 
     def command(self, request: Request, choice: Choice) -> str:
         """The command line that runs one cell alone."""
-        words = ["lockstep", "run", "--framework", str(request), "--scenario", choice.label]
+        words = ["lockstep", "run", "--framework", str(request), "--scenario", choice.pattern]
         for option, value, default in (
             ("--device", self.device, "cpu"),
             ("--launcher", self.launcher, "template"),
@@ -117,17 +137,33 @@ def release(request: Request, version: str) -> str:
 def choose(patterns: Sequence[str], seeds: int) -> tuple[Choice, ...]:
     """Scenarios that match the shell patterns, in the catalogue's order, each with seeds 0 to `seeds` - 1.
 
-    A pattern that ends in `@SEED` takes that seed alone. Raises BadPlan for a pattern that matches nothing.
+    A pattern that ends in `@SEED` takes that seed alone; one that ends in `.toml` is a file. Raises BadPlan for a
+    pattern that matches nothing, and for a file that is no scenario.
     """
     chosen: dict[Choice, None] = {}
     for pattern in patterns:
+        if pattern.endswith(files.SUFFIX):
+            chosen |= dict.fromkeys(_filed(pattern, seeds))
+            continue
         glob, numbers = _seeds(pattern, seeds)
         names = scenarios.matching(glob)
         if not names:
             raise BadPlan(_no_match(glob))
         chosen |= dict.fromkeys(Choice(name, seed) for name in names for seed in numbers)
+    labels = [choice.label for choice in chosen]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise BadPlan(f"two scenarios are called {twice!r}; give one of the files another `name`")
     order = {name: i for i, name in enumerate(scenarios.CATALOGUE)}
-    return tuple(sorted(chosen, key=lambda c: (order[c.name], c.seed)))
+    return tuple(sorted(chosen, key=lambda c: (order.get(c.name, len(order)), c.name, c.seed)))
+
+
+def _filed(path: str, seeds: int) -> list[Choice]:
+    """The scenario of a file: with its own seed, or with seeds 0 to `seeds` - 1 where several are asked for."""
+    try:
+        read = [files.load(Path(path), seed) for seed in (range(seeds) if seeds > 1 else [None])]
+    except files.BadScenario as error:
+        raise BadPlan(str(error)) from None
+    return [Choice(scenario.name, scenario.seed, scenario, path) for scenario in read]
 
 
 def _seeds(pattern: str, seeds: int) -> tuple[str, Iterable[int]]:

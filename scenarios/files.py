@@ -1,0 +1,105 @@
+"""Scenarios as TOML files, written by hand or by a tool.
+
+What a file does not say is as in its `base`, a named scenario. Groups are tables, as in `lockstep list dimensions`; the
+word "none" leaves a field out that may be left out. Rows stay those of the base where they suffice; `responses` makes
+others, of such lengths.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
+
+from adapters.contract import Scenario, build, hints, to_dict
+from scenarios import catalogue, rows
+
+SUFFIX = ".toml"
+BASE = "sft-ragged"
+LARGEST = 2**20
+"""Bytes of a file."""
+MOST_ROWS = 4096
+LONGEST = 512
+"""Tokens of a response."""
+
+
+class BadScenario(Exception):
+    """A file that is no scenario; the message is one line."""
+
+
+def load(path: Path, seed: int | None = None) -> Scenario:
+    """The scenario of a file, named as it says, or by the file. seed: instead of the file's own. Raises BadScenario."""
+    told = _read(path)
+    try:
+        scenario = _scenario(told, path, seed)
+    except ValueError as error:
+        raise BadScenario(f"{path}: {str(error).replace('scenario.', '', 1)}") from None
+    known = catalogue.CATALOGUE.get(scenario.name)
+    if known is not None and known(scenario.seed).hash != scenario.hash:
+        raise BadScenario(f"{path}: {scenario.name!r} is a scenario of the catalogue; give this one another name")
+    return scenario
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST:
+            raise BadScenario(f"{path} has more than {LARGEST} bytes: no scenario is as long")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise BadScenario(f"{path} cannot be read: {reason}") from None
+
+
+def _scenario(told: dict[str, Any], path: Path, seed: int | None) -> Scenario:
+    base, responses, own = told.pop("base", BASE), told.pop("responses", None), told.pop("seed", 0)
+    if base not in catalogue.CATALOGUE:
+        raise ValueError(f"base is {ascii(base)[:60]}, which `lockstep list scenarios` does not name")
+    seed = own if seed is None else seed
+    if type(seed) is not int or seed < 0:
+        raise ValueError(f"seed is {ascii(seed)[:60]}, not a whole number of at least 0")
+    content = _merged(Scenario, to_dict(catalogue.get(base, seed)), {"name": path.stem, **told})
+    scenario = build(Scenario, content, "scenario")
+    if "rows" not in told.get("data", {}):
+        scenario = _fitted(scenario, _lengths(responses))
+    scenario.check()
+    return scenario
+
+
+def _fitted(scenario: Scenario, responses: Sequence[int] | None) -> Scenario:
+    """With rows and vocabulary made anew where those of the base do not suffice, or other lengths are asked for."""
+    scenario.window.check()
+    scenario.model.check()
+    scenario.data.check()
+    needed = scenario.rows_per_step * scenario.window.steps
+    if needed > MOST_ROWS:
+        raise ValueError(
+            f"window needs {needed} rows, and {MOST_ROWS} are made at most; take fewer steps, or smaller ones"
+        )
+    same_words = len(scenario.tokenizer.vocabulary) == scenario.model.vocab_size
+    if responses is None and same_words and needed <= len(scenario.data.rows):
+        return scenario
+    return rows.fit(scenario, responses or rows.RAGGED)
+
+
+def _merged(kind: type, base: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """`told` over `base`, group by group; what is no field stays, and is refused later."""
+    merged = dict(base)
+    for name, value in told.items():
+        wanted = hints(kind).get(name)
+        if isinstance(wanted, type) and is_dataclass(wanted) and isinstance(value, Mapping):
+            merged[name] = _merged(wanted, base[name], value)
+        else:
+            merged[name] = None if value == "none" and NoneType in get_args(wanted) else value
+    return merged
+
+
+def _lengths(responses: Any) -> tuple[int, ...] | None:
+    if responses is None:
+        return None
+    right = isinstance(responses, list) and all(type(n) is int and 1 <= n <= LONGEST for n in responses)
+    if not right or not 1 <= len(responses) <= MOST_ROWS:
+        raise ValueError(f"responses is {ascii(responses)[:60]}, not a list of lengths from 1 to {LONGEST}")
+    return tuple(responses)
