@@ -4,7 +4,7 @@ A `Scenario` says everything about a training step; a `Job` is one cell as hande
 files whose names and schema version stand here, so that both sides read one definition.
 """
 
-from adapters.contract.checking import build, hints
+from adapters.contract.checking import build, hints, named
 from adapters.contract.data import Data, Message, Row, RowFormat
 from adapters.contract.job import PATCH, Job, Patch, Shim, Unsupported
 from adapters.contract.loss import EngineOutput, Loss
@@ -70,6 +70,7 @@ __all__ = [
     "fields_of",
     "hidden_file",
     "hints",
+    "named",
     "places",
     "scenario_from_dict",
     "steps_file",

@@ -15,6 +15,7 @@ from harness.commands.output import console, document
 class Subject(StrEnum):
     scenarios = "scenarios"
     frameworks = "frameworks"
+    dimensions = "dimensions"
     faults = "faults"
     findings = "findings"
     fixes = "fixes"
@@ -23,15 +24,20 @@ class Subject(StrEnum):
 def list_(
     subject: Annotated[Subject, typer.Argument(help="What to list.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page (faults only).")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page: faults, dimensions.")] = False,
 ) -> None:
-    """List scenarios, frameworks, faults for the torch reference, codes of findings, or fixes for --patch."""
+    """List scenarios, their dimensions, frameworks, faults for the torch reference, codes of findings, or fixes."""
     if as_markdown:
         _markdown(subject)
         return
     entries = _READ[subject]()
     if as_json:
         document(json.dumps(entries, indent=1) + "\n")
+        return
+    if subject is Subject.dimensions:
+        from harness.commands import dimensions
+
+        console().print(dimensions.text())
         return
     from rich.table import Table
 
@@ -43,11 +49,12 @@ def list_(
 
 
 def _markdown(subject: Subject) -> None:
-    from harness.commands import fault_table
+    from harness.commands import dimensions, fault_table
 
-    if subject is not Subject.faults:
+    pages = {Subject.faults: fault_table.markdown, Subject.dimensions: dimensions.markdown}
+    if subject not in pages:
         raise typer.BadParameter(f"there is no page of {subject}; leave it out", param_hint="--markdown")
-    document(fault_table.markdown())
+    document(pages[subject]())
 
 
 def _scenarios() -> list[dict[str, Any]]:
@@ -68,6 +75,12 @@ def _frameworks() -> list[dict[str, Any]]:
         }
         for name, framework in recipes.shipped().framework.items()
     ]
+
+
+def _dimensions() -> list[dict[str, Any]]:
+    from harness.commands import dimensions
+
+    return dimensions.entries()
 
 
 def _faults() -> list[dict[str, Any]]:
@@ -94,6 +107,7 @@ def _fixes() -> list[dict[str, Any]]:
 _READ: Mapping[Subject, Callable[[], list[dict[str, Any]]]] = {
     Subject.scenarios: _scenarios,
     Subject.frameworks: _frameworks,
+    Subject.dimensions: _dimensions,
     Subject.faults: _faults,
     Subject.findings: _findings,
     Subject.fixes: _fixes,

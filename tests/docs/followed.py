@@ -8,6 +8,7 @@ RUN = {
     "make setup": 0,
     "lockstep list scenarios": 0,
     "lockstep list frameworks": 0,
+    "lockstep list dimensions": 0,
     "lockstep list faults": 0,
     "lockstep list findings": 0,
     "lockstep list fixes": 0,
