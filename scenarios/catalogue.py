@@ -148,6 +148,12 @@ def sft_ragged_zero2_bf16(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_zero1_bf16(seed: int) -> Scenario:
+    """ZeRO stage 1 computing in bfloat16, float32 master weights."""
+    return vary(sft_ragged_zero1(seed), compute="bf16")
+
+
+@_scenario
 def sft_ragged_zero3(seed: int) -> Scenario:
     """Parameters, gradients and optimizer state sharded over the ranks (ZeRO stage 3)."""
     return vary(sft_ragged(seed), strategy="zero3")

@@ -37,6 +37,7 @@ HASHES = {
     "sft-ragged-zero2-bare-loss": "f33a9fa2a9f56549",
     "sft-ragged-zero2-offload": "f14a655a98a70d3d",
     "sft-ragged-zero2-bf16": "65e20bf7299b6d18",
+    "sft-ragged-zero1-bf16": "42d05a00567ce124",
     "sft-ragged-zero3": "5cd69a84bae06522",
     "sft-ragged-qwen2": "b3a37755860de380",
     "sft-ragged-qwen3": "fabef589cecb0268",
