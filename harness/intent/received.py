@@ -49,9 +49,7 @@ def mended(drawn: Drawn, places: Sequence[int], received: Sequence[Rows]) -> lis
     places: how many rows each step has to have.
     """
     dealt = [
-        rows[i] if i < len(rows) else None
-        for rows, count in zip(received, places, strict=True)
-        for i in range(count)
+        rows[i] if i < len(rows) else None for rows, count in zip(received, places, strict=True) for i in range(count)
     ]
     epochs = (dealt[at : at + drawn.epoch] for at in range(0, len(dealt), drawn.epoch))
     right = iter([row for epoch in epochs for row in _epoch(drawn, epoch)])
