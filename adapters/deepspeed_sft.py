@@ -128,12 +128,17 @@ def train_step(scenario: Scenario, engine: Any, rows: Sequence[Tokens], step: in
     """One optimizer step; returns the mean loss over the tokens of the global batch.
 
     The engine averages over ranks and divides by the accumulation (its documentation of `backward`), so that a sum of
-    token losses becomes the mean over the global batch when it is divided by tokens / (ranks x accumulation).
+    token losses becomes the mean over the global batch when it is divided by tokens / (ranks x accumulation). It counts
+    micro-batches over epochs, so that it is told where a window ends if one has fewer (its documentation of
+    `set_gradient_accumulation_boundary`).
     """
     share = world * scenario.window.accumulation
     divisor = targets_in_step(scenario, rows, step) / share
     total = torch.zeros((), dtype=torch.float64)
-    for index in range(scenario.window.accumulation):
+    count = scenario.micro_batches(step)
+    for index in range(count):
+        if scenario.meets_last_window:
+            engine.set_gradient_accumulation_boundary(index == count - 1)
         batch = {n: t.to(engine.device) for n, t in micro_batch(scenario, rows, step, index, rank).items()}
         outputs = engine(**batch, num_items_in_batch=divisor)
         loss = outputs if scenario.loss.engine_output == "loss" else outputs.loss

@@ -69,6 +69,16 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.rows_per_sequence": by(LOOPS)
     | by(TRAINERS, _CHOOSES)
     | {"openrlhf": no("it packs by flash attention only (--packing_samples)"), "verl": Expressed()},
+    "data.epochs": by(FRAMEWORKS),
+    "data.order": by(FRAMEWORKS),
+    "window.last_window": by(LOOPS)
+    | by(TRAINERS, no("the Trainer makes a step of an epoch's last rows (_run_epoch in transformers' trainer.py)"))
+    | {
+        "openrlhf": only(
+            "carried", because="it goes on with a window in the next epoch (fit in trainer/sft_trainer.py)"
+        ),
+        "verl": only("dropped", because="it drops what does not fill a step (drop_last=True in its trainer)"),
+    },
     "tokenizer.processor": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf", "verl")),
     "model.architecture": by(FRAMEWORKS),
     "window.ranks": by(FRAMEWORKS),

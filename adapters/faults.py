@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from adapters.contract import Scenario
+from adapters.contract import LastWindow, Scenario
 
 Hidden = Callable[[Scenario], str | None]
 
@@ -53,6 +53,14 @@ class Plan:
     """What the load-balancing loss of a router is multiplied by, beside its coefficient."""
     row_factor: tuple[int, float] | None = None
     """A row of the scenario and what the weights of its tokens are multiplied by: the yardstick of sensitivity."""
+    full_divisor: bool = False
+    """The last window of an epoch is divided as if it had as many micro-batches as the others."""
+    carry_gradient: bool = False
+    """There is no optimizer step at the end of an epoch: a partial window's gradient stays for the next one."""
+    last_window: LastWindow | None = None
+    """What becomes of an epoch's last rows, instead of what should."""
+    one_order: bool = False
+    """Every epoch has the order that was drawn for the first."""
     divisor: float | None = None
     """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
 
@@ -135,6 +143,23 @@ def _smoothing_rounds_off(scenario: Scenario) -> str | None:
     return "the 2 % of the gradient that smoothing adds are within the rounding of bf16" if coarse else None
 
 
+def _partial(scenario: Scenario) -> str | None:
+    full = all(scenario.micro_batches(step) == scenario.window.accumulation for step in range(scenario.window.steps))
+    return "every window is full" if full else None
+
+
+def _another_behind(scenario: Scenario) -> str | None:
+    """A partial window, and another one behind it."""
+    ends = scenario.window.steps <= scenario.dealing.steps(1)
+    return _partial(scenario) or ("training ends with the first partial window" if ends else None)
+
+
+def _drawn_twice(scenario: Scenario) -> str | None:
+    if scenario.data.order == "given":
+        return "no order is drawn"
+    return None if scenario.epochs_begun > 1 else "there is one epoch"
+
+
 def _several_steps(scenario: Scenario) -> str | None:
     return None if scenario.window.steps > 1 else "the first step has nothing before it"
 
@@ -151,6 +176,7 @@ _DROPPED = "weights.dropped-micro-batches"
 _MEANS = "weights.mean-of-means"
 # Clipping to a norm hides a gradient that is too long; its reported norm still tells.
 _SCALE = ("weights.scale", "grad-norm.value")
+_BATCH = ("inputs.batch",)
 _AUXILIARY = ("weights.auxiliary",)
 
 _FAULTS = (
@@ -210,6 +236,18 @@ _FAULTS = (
           Plan(last_rank_alone=True), ("state.rank-desync",), "rank-desync", _many_ranks),
     Fault("row-repeated", "the second micro-batch repeats the first, whose place it takes",
           Plan(repeat_row=True), ("inputs.batch",), "batch-composition", _at_least(2)),
+    Fault("partial-window-divided-by-full", "the last window of an epoch is divided as if it had as many micro-batches"
+          " as the others", Plan(full_divisor=True), _SCALE, "gradient-scale", _partial),
+    Fault("partial-window-carried", "there is no optimizer step at the end of an epoch: the gradient of its partial"
+          " window goes into the next step", Plan(carry_gradient=True), _BATCH, "epoch-end", _another_behind),
+    Fault("windows-misaligned", "micro-batches are counted over epochs, so that a window takes the end of one and"
+          " the begin of the next", Plan(last_window="carried"), _BATCH, "epoch-end", _another_behind),
+    Fault("last-rows-lost", "the rows at the end of an epoch that do not fill a window are not trained",
+          Plan(last_window="dropped"), _BATCH, "epoch-end", _another_behind),
+    Fault("rows-doubled", "the first rows of an epoch are trained again at its end, to fill the last window",
+          Plan(last_window="filled"), _BATCH, "epoch-end", _another_behind),
+    Fault("order-repeated", "every epoch has the order that was drawn for the first", Plan(one_order=True),
+          ("inputs.order",), "epoch-order", _drawn_twice),
     Fault("attention-leaks", "packed conversations attend to those before them",
           Plan(attention="leaking"), ("weights.residual",), "attention-leak", _packs),
     Fault("positions-run-on", "positions do not restart with each packed conversation; rotary embeddings see only"

@@ -84,7 +84,7 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         "dataset_dir": str(folder),
         "cutoff_len": job.scenario.model.max_positions,
         "disable_gradient_checkpointing": True,
-        "disable_shuffling": True,
+        "disable_shuffling": job.scenario.data.order == "given",
         # in Alpaca's format, what the assistant said before is trained as well unless it is masked
         "mask_history": job.scenario.data.row_format == "prompt-completion",
         **({"moe_aux_loss_coef": job.scenario.loss.auxiliary} if job.scenario.loss.auxiliary else {}),

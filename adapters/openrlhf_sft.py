@@ -112,6 +112,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"{name} computes its loss from logits, so it has no engine_output={scenario.loss.engine_output!r}"
     if Version(version) < DOTTED and scenario.optimizer.eps != 1e-8:
         return f"{name} has no flag for optimizer.eps={scenario.optimizer.eps:g}"
+    if (why := _unsupported_epochs(scenario)) is not None:
+        return f"{name} {why}"
     if (why := _unsupported_schedule(scenario, Version(version))) is not None:
         return f"{name} {why}"
     if scenario.data.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.data.rows):
@@ -145,13 +147,19 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 
 def write_rows(job: Job, rank: int, world: int) -> Path:
-    """The rows as OpenRLHF reads them, in such an order that its shuffling gives each rank those of the scenario.
+    """The rows as OpenRLHF reads them; if their order is given, in such a one that its shuffling gives each rank those
+    of the scenario.
 
     DistributedSampler (utils/distributed_sampler.py) permutes by torch.randperm, seeded with seed + epoch, then deals
     row by row to the ranks.
     """
     scenario = job.scenario
     source = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
+    path = Path.cwd() / f"rows-r{rank}.jsonl"
+    if scenario.data.order == "shuffled":
+        rows = [as_row(json.loads(line)["messages"], scenario) for line in source]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
     steps = ((s, m) for s in range(scenario.window.steps) for m in range(scenario.window.accumulation))
     dealt = [
         row[0]
@@ -163,7 +171,6 @@ def write_rows(job: Job, rank: int, world: int) -> Path:
     lines = [""] * len(dealt)
     for place, row in zip(shuffled, dealt, strict=True):
         lines[place] = json.dumps(as_row(json.loads(source[row])["messages"], scenario))
-    path = Path.cwd() / f"rows-r{rank}.jsonl"
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -187,7 +194,7 @@ def arguments(job: Job, rows: Path) -> list[str]:
         "dataset": [rows],
         "max_len": [scenario.model.max_positions],
         "seed": [scenario.seed],
-        "max_epochs": [1],
+        "max_epochs": [scenario.data.epochs],
         "train_batch_size": [scenario.window.sequences_per_step],
         "micro_train_batch_size": [scenario.window.micro_batch_size],
         "zero_stage": [STAGES[scenario.sharding.strategy]],
@@ -220,6 +227,21 @@ def text(scenario: Scenario) -> dict[str, Sequence[str]]:
         "output_key": ["completion"],
         "input_template": ["<|user|> {} <|assistant|> "],
     }
+
+
+def _unsupported_epochs(scenario: Scenario) -> str | None:
+    """It shuffles every epoch, trains all of them, and goes on with an unfinished window in the next one."""
+    data, window, dealing = scenario.data, scenario.window, scenario.dealing
+    if data.order == "given" and scenario.epochs_begun > 1:
+        return "shuffles every epoch (setup_dataloader in cli/train_sft.py), so it has no order='given' of several"
+    if scenario.meets_last_window and window.last_window != "carried":
+        return (
+            "goes on with a window in the next epoch (fit in trainer/sft_trainer.py), so it has no"
+            f" last_window={window.last_window!r}"
+        )
+    if data.order == "shuffled" and window.steps != dealing.steps(data.epochs):
+        return f"trains all its epochs, so it has no window.steps={window.steps} of {dealing.steps(data.epochs)}"
+    return None
 
 
 def _unsupported_schedule(scenario: Scenario, version: Version) -> str | None:

@@ -92,7 +92,7 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         "fp16": False,
         "max_length": scenario.model.max_positions,
         "dataset_shuffle": False,
-        "train_dataloader_shuffle": False,
+        "train_dataloader_shuffle": scenario.data.order != "given",
         "dataloader_num_workers": 0,
         # on by default in 4.5.3, where torch refuses it without workers (trainers/arguments.py)
         "dataloader_persistent_workers": False,

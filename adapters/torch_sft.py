@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim
+from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
 from adapters.faults import Plan, plan
 from adapters.inside import data, modeling, rank
 from adapters.inside.data import Tokens
@@ -108,6 +108,8 @@ def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> tor
 def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Recorder) -> None:
     """The training loop of one rank."""
     scenario, rows = job.scenario, data.load_rows(job)
+    if how.one_order:
+        rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
     optimizer = make_optimizer(model, scenario, how)
     _spoil(model, how)
     if how.idle_first_step:
@@ -118,7 +120,9 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
     for step in range(scenario.window.steps):
         if how.zero_grad:
             optimizer.zero_grad()
-        loss = _accumulate(wrapped, scenario, rows, step, how, ranks)
+        loss = torch.zeros((), dtype=torch.float64)
+        for window in _windows(scenario, step, how):
+            loss += _accumulate(wrapped, _as_dealt(scenario, how), rows, window, how, ranks)
         trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
         gradients = [gradient for _, gradient in trained]
         norm = _average_and_clip(gradients, scenario, how, ranks, averaged=isinstance(wrapped, DistributedDataParallel))
@@ -166,18 +170,36 @@ def _step_idly(model: torch.nn.Module, optimizer: torch.optim.AdamW) -> None:
         group["lr"] = rate
 
 
+def _windows(scenario: Scenario, step: int, how: Plan) -> list[int]:
+    """The windows whose gradient is in an optimizer step: its own, and in the plan that does not step at the end of an
+    epoch those partial ones that come before it."""
+    if not how.carry_gradient:
+        return [step]
+    left, found = step, [0]
+    while left or scenario.micro_batches(found[-1]) < scenario.window.accumulation:
+        ends = scenario.micro_batches(found[-1]) == scenario.window.accumulation
+        left, found = left - ends, [*([] if ends else found), found[-1] + 1]
+    return found
+
+
+def _as_dealt(scenario: Scenario, how: Plan) -> Scenario:
+    """The scenario with its rows dealt as planned."""
+    order = "given" if how.one_order else scenario.data.order  # the rows are in that of the first epoch already
+    return vary(scenario, order=order, last_window=how.last_window or scenario.window.last_window)
+
+
 def _accumulate(
     model: torch.nn.Module, scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan, ranks: Ranks
 ) -> Tensor:
     """Forward and backward of every micro-batch of this rank; returns its share of the mean loss."""
     total = torch.zeros((), dtype=torch.float64)
     sums = [torch.zeros_like(p, dtype=torch.bfloat16) for p in model.parameters()]
-    for number in range(scenario.window.accumulation):
-        last = number == scenario.window.accumulation - 1
+    for number in range(scenario.micro_batches(step)):
+        last = number == scenario.micro_batches(step) - 1
         with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else contextlib.nullcontext():
             loss = _loss(model, scenario, rows, step, number, how, ranks)
             # The average over the ranks divides by their number, so the loss is multiplied by it.
-            (loss * ranks.world * _factor(scenario, number, how)).backward()
+            (loss * ranks.world * _factor(scenario, step, number, how)).backward()
         total += loss.detach().double().cpu()
         if how.accumulator == "bf16":
             for so_far, p in zip(sums, model.parameters(), strict=True):
@@ -187,12 +209,13 @@ def _accumulate(
     return total
 
 
-def _factor(scenario: Scenario, number: int, how: Plan) -> float:
+def _factor(scenario: Scenario, step: int, number: int, how: Plan) -> float:
     """1, but for a plan that drops this micro-batch or scales the gradient."""
-    count = scenario.window.accumulation
+    count = scenario.micro_batches(step)
     kept = {"all": range(count), "first-and-last": (0, count - 1), "first": (0,), "last": (count - 1,)}[how.keep]
     scale = {"1": 1.0, "GA": float(count), "1/GA": 1.0 / count, "world": float(scenario.window.ranks)}[how.scale]
-    return scale * (number in kept)
+    share = count / scenario.window.accumulation if how.full_divisor else 1.0
+    return scale * share * (number in kept)
 
 
 def _loss(
@@ -224,15 +247,14 @@ def _loss(
         chosen, factor = how.row_factor
         shares = shares * _by_row(scenario, rows, step, number, ranks, shares, lambda r: factor if r == chosen else 1.0)
     total = (losses * shares).sum()
-    return total + _auxiliary(scenario, how) * made.aux_loss if scenario.loss.auxiliary else total
+    return total + _auxiliary(scenario, step, how) * made.aux_loss if scenario.loss.auxiliary else total
 
 
-def _auxiliary(scenario: Scenario, how: Plan) -> float:
+def _auxiliary(scenario: Scenario, step: int, how: Plan) -> float:
     """What a micro-batch's load-balancing loss is multiplied by: right is a mean over all of them, on all ranks."""
-    factor = {"1": 1.0, "0": 0.0, "GA": float(scenario.window.accumulation), "world": float(scenario.window.ranks)}[
-        how.auxiliary
-    ]
-    return factor * scenario.loss.auxiliary / (scenario.window.accumulation * scenario.window.ranks)
+    count = scenario.micro_batches(step)
+    factor = {"1": 1.0, "0": 0.0, "GA": float(count), "world": float(scenario.window.ranks)}[how.auxiliary]
+    return factor * scenario.loss.auxiliary / (count * scenario.window.ranks)
 
 
 def _tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:
@@ -281,22 +303,22 @@ def _shares(
     """What each target's loss is multiplied by: [batch, length - 1]. Right is 1 / N for all."""
     trained = (targets != IGNORED_LABEL).double()
     if how.level == "micro-batch":
-        return trained / (trained.sum().clamp_min(1) * scenario.window.ranks * scenario.window.accumulation)
+        return trained / (trained.sum().clamp_min(1) * scenario.window.ranks * scenario.micro_batches(step))
     if how.level == "row":
-        each = scenario.rows_per_step
+        each = len(scenario.step_rows(step))
         return trained / _by_row(scenario, rows, step, number, ranks, trained, lambda r: rows[r].targets * each)
     counts = _counts(scenario, rows, step, how)
     groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), scenario.window.ranks)}
-    groups["micro-step"] = (counts[:, number].sum(), scenario.window.accumulation)
+    groups["micro-step"] = (counts[:, number].sum(), scenario.micro_batches(step))
     count, parts = groups[how.level]
     return trained / (float(count) * parts)
 
 
 def _counts(scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan) -> Tensor:
-    """Targets of every rank and micro-batch under the plan's mask: float64 [ranks, accumulation]."""
-    result = torch.zeros(scenario.window.ranks, scenario.window.accumulation, dtype=torch.float64)
+    """Targets of every rank and micro-batch under the plan's mask: float64 [ranks, micro-batches]."""
+    result = torch.zeros(scenario.window.ranks, scenario.micro_batches(step), dtype=torch.float64)
     for r in range(scenario.window.ranks):
-        for m in range(scenario.window.accumulation):
+        for m in range(scenario.micro_batches(step)):
             source = (0, 0) if how.repeat_row and m == 1 and r == 0 else (m, r)
             batch = data.micro_batch(scenario, rows, step, *source)
             result[r, m] = (_labels(batch["labels"], batch["input_ids"], how)[:, 1:] != IGNORED_LABEL).sum()
@@ -314,7 +336,7 @@ def _by_row(
 ) -> Tensor:
     """For each target of `like`, [batch, length - 1], the value of the row that it belongs to; 1 for padding."""
     result = torch.ones_like(like)
-    for i, sequence in enumerate(scenario.sequence_rows(step, number, ranks.rank)):
+    for i, sequence in enumerate(data.dealt(scenario, step, number, ranks.rank)):
         at = 0
         for row in sequence:
             length = len(rows[row].ids)

@@ -43,6 +43,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         and any(len(r) != 2 for r in scenario.data.rows)
     ):
         return f"trl {version} makes one prompt and one completion of a row with row_format='prompt-completion'"
+    if "train_sampling_strategy" not in KNOWN and scenario.data.order == "given" and scenario.epochs_begun > 1:
+        return f"trl {version} has no order='given' in several epochs: its sampler shuffles each of them"
     if scenario.tokenizer.processor and not LOADS_PROCESSORS:
         return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
     return hf_trainer.unsupported(scenario, f"trl {version}")
@@ -111,7 +113,7 @@ def dataset(job: Job) -> Dataset:
     """The rows in TRL's conversational format, or as its prompts and completions."""
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     rows = [row(json.loads(line)["messages"], job.scenario) for line in lines]
-    if "train_sampling_strategy" not in KNOWN:
+    if "train_sampling_strategy" not in KNOWN and job.scenario.data.order == "given":
         rows = hf_trainer.shuffled_back(rows, SFTConfig.seed)
     return Dataset.from_list(rows)
 

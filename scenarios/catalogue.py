@@ -118,6 +118,20 @@ def sft_ragged_stablelm(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_epochs(seed: int) -> Scenario:
+    """An epoch of 14 rows and half of the next: its last window has 3 micro-batches of 4."""
+    base = sft_ragged(seed)
+    return vary(base, rows=base.data.rows[:14], epochs=2)
+
+
+@_scenario
+def sft_ragged_shuffled(seed: int) -> Scenario:
+    """The framework shuffles the 16 rows of an epoch, and anew those of the next: two epochs, 4 steps."""
+    base = sft_ragged(seed)
+    return vary(base, rows=base.data.rows[:16], epochs=2, steps=4, order="shuffled")
+
+
+@_scenario
 def sft_ragged_zero1(seed: int) -> Scenario:
     """Optimizer state sharded over the ranks (ZeRO stage 1)."""
     return vary(sft_ragged(seed), strategy="zero1")

@@ -5,7 +5,8 @@ files whose names and schema version stand here, so that both sides read one def
 """
 
 from adapters.contract.checking import build, hints, named
-from adapters.contract.data import Data, Message, Row, RowFormat
+from adapters.contract.data import Data, Message, Order, Row, RowFormat
+from adapters.contract.dealing import Dealing, LastWindow
 from adapters.contract.job import PATCH, Job, Patch, Shim, Unsupported
 from adapters.contract.loss import EngineOutput, Loss
 from adapters.contract.model import ROUTED, Architecture, Model
@@ -45,12 +46,15 @@ __all__ = [
     "Architecture",
     "Compute",
     "Data",
+    "Dealing",
     "EngineOutput",
     "Job",
+    "LastWindow",
     "Loss",
     "Message",
     "Model",
     "Optimizer",
+    "Order",
     "Patch",
     "Precision",
     "Row",

@@ -8,6 +8,7 @@ from typing import Literal
 from adapters.contract.checking import require
 
 RowFormat = Literal["conversation", "prompt-completion"]
+Order = Literal["given", "shuffled"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,20 @@ class Data:
     """What is trained on."""
 
     rows: tuple[Row, ...]
-    """Conversations in the order of training; `Scenario.rows_per_step` of them make one global batch."""
+    """Conversations, those of an epoch; `Scenario.rows_per_step` of them make one global batch."""
     row_format: RowFormat = "conversation"
     """How a framework's dataset is written: a list of messages, or the last answer apart from what is before it."""
     rows_per_sequence: int = 1
     """More than 1 packs that many rows into one sequence, attention and positions apart for each."""
 
+    epochs: int = 1
+    """How often training goes through the rows; `window.steps` may end it before that."""
+    order: Order = "given"
+    """In which order: each epoch in that of `rows`, or in one that the framework draws by its own seed, another one in
+    each epoch. Which it was is read from the trace then."""
+
     def check(self) -> None:
         """Raises ValueError, in one line."""
         require(all(self.rows), "data.rows", "without messages somewhere", "one conversation each")
+        require(self.epochs >= 1, "data.epochs", self.epochs, "at least 1")
         require(self.rows_per_sequence >= 1, "data.rows_per_sequence", self.rows_per_sequence, "at least 1")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from adapters.contract.checking import build, require
 from adapters.contract.data import Data
+from adapters.contract.dealing import Dealing
 from adapters.contract.loss import Loss
 from adapters.contract.model import Model
 from adapters.contract.optimizer import Optimizer
@@ -84,14 +85,43 @@ class Scenario:
         """The learning rate that optimizer step `step` (from 0) should have."""
         return self.optimizer.learning_rate * self.optimizer.schedule.factor(step, self.window.steps)
 
-    def sequence_rows(self, step: int, micro_batch: int, rank: int) -> list[list[int]]:
-        """Indices into `data.rows`: one list for each sequence of this micro-batch.
+    @property
+    def dealing(self) -> Dealing:
+        """How sequences are dealt to steps, micro-batches and ranks."""
+        window, sequences = self.window, len(self.data.rows) // self.data.rows_per_sequence
+        return Dealing(sequences, window.ranks, window.micro_batch_size, window.accumulation, window.last_window)
 
-        Micro-batches are dealt to the ranks in turn, as accelerate's BatchSamplerShard does.
-        """
-        window, packed = self.window, self.data.rows_per_sequence
-        first = ((step * window.accumulation + micro_batch) * window.ranks + rank) * window.micro_batch_size
-        return [[s * packed + i for i in range(packed)] for s in range(first, first + window.micro_batch_size)]
+    @property
+    def meets_last_window(self) -> bool:
+        """Whether training comes to the end of an epoch that is no whole number of windows."""
+        return self.dealing.uneven and self.window.steps > len(self.data.rows) // self.rows_per_step
+
+    @property
+    def epochs_begun(self) -> int:
+        """How many epochs training gets to."""
+        last = self.window.steps - 1
+        return self.dealing.epoch(last, self.micro_batches(last) - 1) + 1
+
+    def micro_batches(self, step: int) -> int:
+        """Micro-batches of each rank in optimizer step `step`: the accumulation, or fewer in an epoch's last window."""
+        return self.dealing.window(step)[2]
+
+    def sequence_rows(self, step: int, micro_batch: int, rank: int) -> list[list[int]]:
+        """Indices into `data.rows`: one list for each sequence of this micro-batch. If the framework draws the order,
+        they are places in it."""
+        packed = self.data.rows_per_sequence
+        dealt = self.dealing.micro_batch(step, micro_batch, rank)
+        return [[s * packed + i for i in range(packed)] for s in dealt]
+
+    def step_rows(self, step: int) -> list[int]:
+        """All rows of an optimizer step, as `sequence_rows` has them."""
+        return [
+            row
+            for number in range(self.micro_batches(step))
+            for rank in range(self.window.ranks)
+            for sequence in self.sequence_rows(step, number, rank)
+            for row in sequence
+        ]
 
     @property
     def hash(self) -> str:
@@ -108,8 +138,20 @@ class Scenario:
         self.optimizer.check()
         self.loss.check(self.model)
         require(self.seed >= 0, "seed", self.seed, "at least 0")
-        needed, rows = self.rows_per_step * self.window.steps, len(self.data.rows)
-        require(rows >= needed, "data.rows", f"{rows} long", f"the {needed} that its steps need")
+        self._check_rows()
+
+    def _check_rows(self) -> None:
+        rows, packed, steps, epochs = (
+            len(self.data.rows),
+            self.data.rows_per_sequence,
+            self.window.steps,
+            self.data.epochs,
+        )
+        needed = self.rows_per_step * steps
+        enough = self.dealing.steps(epochs) >= steps
+        require(enough, "data.rows", f"{rows} long", f"as many as {steps} steps need in {epochs} epochs")
+        whole = rows % packed == 0 or rows >= needed
+        require(whole, "data.rows", f"{rows} long", f"a multiple of the {packed} that a sequence has")
 
 
 def to_dict(value: Any) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.contract.checking import hints, require
+from adapters.contract.checking import require
+from adapters.contract.dealing import LastWindow
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Window:
     micro_batch_size: int = 1
     accumulation: int = 4
     steps: int = 3
+    last_window: LastWindow = "partial"
 
     @property
     def sequences_per_step(self) -> int:
@@ -22,6 +24,6 @@ class Window:
 
     def check(self) -> None:
         """Raises ValueError, in one line."""
-        for name in hints(Window):
+        for name in ("ranks", "micro_batch_size", "accumulation", "steps"):
             value = getattr(self, name)
             require(value >= 1, f"window.{name}", value, "at least 1")

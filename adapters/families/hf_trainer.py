@@ -47,6 +47,11 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
         return f"{framework} has offload_optimizer=True only with DeepSpeed's ZeRO, not with sharding='none'"
     if scenario.loss.engine_output == "loss":
         return f"{framework} has no engine_output='loss': the model that it wraps returns its output object"
+    if scenario.meets_last_window and scenario.window.last_window != "partial":
+        return (
+            f"{framework} has no last_window={scenario.window.last_window!r}: the Trainer makes a step of an epoch's"
+            " last rows (_run_epoch in transformers' trainer.py)"
+        )
     return _unsupported_schedule(scenario.optimizer.schedule, framework)
 
 
@@ -121,7 +126,7 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
         wanted |= {"use_cpu": True, "ddp_backend": "gloo"}
     if scenario.sharding.strategy != "none":
         wanted["deepspeed"] = deepspeed_config(scenario)
-    if "train_sampling_strategy" in known:
+    if "train_sampling_strategy" in known and scenario.data.order == "given":
         wanted["train_sampling_strategy"] = "sequential"
     return wanted
 

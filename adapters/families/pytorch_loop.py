@@ -47,9 +47,6 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     init_distributed(job)
     model = load_counting(job)
     model.to(scenario.device).train()
-    if scenario.loss.auxiliary:
-        # The model adds this times the load-balancing loss to every micro-batch's loss, whatever divides that one.
-        model.router_aux_loss_coef = scenario.loss.auxiliary / scenario.window.accumulation
     recorder.watch(model)
     wrapped, synchronised = wrap(scenario, model, world)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -60,6 +57,9 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     rows = load_rows(job)
     recorder.begin(whole(named))
     for step in range(scenario.window.steps):
+        if scenario.loss.auxiliary:
+            # The model adds this times the load-balancing loss to every micro-batch's loss, whatever divides that one.
+            model.router_aux_loss_coef = scenario.loss.auxiliary / scenario.micro_batches(step)
         loss = accumulate(scenario, wrapped, synchronised, rows, step, rank, world)
         limit = float("inf") if scenario.optimizer.max_grad_norm is None else scenario.optimizer.max_grad_norm
         norm = whole({"norm": torch.nn.utils.clip_grad_norm_(named.values(), limit)})["norm"]
@@ -102,9 +102,9 @@ def accumulate(
     """
     divisor = targets_in_step(scenario, rows, step) / world
     total = torch.zeros((), dtype=torch.float64)
-    for index in range(scenario.window.accumulation):
+    for index in range(scenario.micro_batches(step)):
         batch = micro_batch(scenario, rows, step, index, rank)
-        with synchronised(index == scenario.window.accumulation - 1):
+        with synchronised(index == scenario.micro_batches(step) - 1):
             with autocast(scenario, model):
                 given = {name: tensor.to(scenario.device) for name, tensor in batch.items()}
                 loss = model(**given, num_items_in_batch=divisor).loss

@@ -15,6 +15,18 @@ from adapters.contract import Job, Scenario
 Row = dict[str, Any]
 
 
+def unsupported(scenario: Scenario, name: str) -> str | None:
+    """What verl's sampler cannot express; `name` is that of the release."""
+    if scenario.data.order == "given" and scenario.epochs_begun > 1:
+        return f"{name} shuffles every epoch (DistributedSampler in its trainer), so it has no order='given' of several"
+    if scenario.meets_last_window and scenario.window.last_window != "dropped":
+        return (
+            f"{name} drops what does not fill a step at the end of an epoch (drop_last=True in its trainer), so it has"
+            f" no last_window={scenario.window.last_window!r}"
+        )
+    return None
+
+
 def positions(scenario: Scenario) -> list[int]:
     """The row that verl's dataloaders must give at each position of an epoch.
 
@@ -60,7 +72,8 @@ def write(job: Job, rank: int) -> str:
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     rows = [_columns(job.scenario, json.loads(line)["messages"]) for line in lines]
     path = Path.cwd() / f"train-r{rank:02d}.parquet"
-    pd.DataFrame([rows[i] for i in unshuffled(positions(job.scenario))]).to_parquet(path)
+    given = job.scenario.data.order == "given"
+    pd.DataFrame([rows[i] for i in unshuffled(positions(job.scenario))] if given else rows).to_parquet(path)
     return os.fspath(path)
 
 

@@ -80,6 +80,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"{name} hands the optimizer all parameters in one group (build_optimizer in workers/config/optimizer.py),"
             f" so it has no optimizer.weight_decay={scenario.optimizer.weight_decay:g} that exempts norms"
         )
+    if (why := verl_data.unsupported(scenario, name)) is not None:
+        return why
     schedule = scenario.optimizer.schedule
     if schedule.decay == "linear":
         return f"{name} has no schedule.decay='linear' (_build_lr_scheduler in workers/engine/fsdp/transformer_impl.py)"
@@ -159,7 +161,8 @@ def overrides(job: Job, file: str) -> list[str]:
         # None is refused (FSDPEngine.optimizer_step); no norm is above infinity
         f"optim.clip_grad={'inf' if rule.max_grad_norm is None else repr(rule.max_grad_norm)}",
         *schedule(scenario),
-        "trainer.total_epochs=1",
+        f"trainer.total_epochs={scenario.data.epochs}",
+        f"trainer.total_training_steps={scenario.window.steps}",
         f"trainer.device={scenario.device}",
         "trainer.logger=[console]",
         "trainer.resume_mode=disable",

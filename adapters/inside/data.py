@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DistributedSampler
 
 from adapters.contract import IGNORED_LABEL, Job, Scenario
 
@@ -42,8 +45,30 @@ def load_rows(job: Job) -> list[Tokens]:
 
 def targets_in_step(scenario: Scenario, rows: Sequence[Tokens], step: int) -> int:
     """Trained tokens of the whole global batch of optimizer step `step`."""
-    first = step * scenario.rows_per_step
-    return sum(row.targets for row in rows[first : first + scenario.rows_per_step])
+    places = [(m, r) for m in range(scenario.micro_batches(step)) for r in range(scenario.window.ranks)]
+    return sum(rows[i].targets for m, r in places for sequence in dealt(scenario, step, m, r) for i in sequence)
+
+
+def dealt(scenario: Scenario, step: int, micro_batch: int, rank: int) -> list[list[int]]:
+    """Indices into the rows: one list for each sequence of this micro-batch.
+
+    Where the order is to be drawn, it is that of torch's DistributedSampler, told of the epoch as its documentation has
+    it, which then deals it to the ranks.
+    """
+    places = scenario.sequence_rows(step, micro_batch, rank)
+    if scenario.data.order == "given":
+        return places
+    order = drawn(len(scenario.data.rows), scenario.seed, scenario.dealing.epoch(step, micro_batch))
+    return [[order[place] for place in sequence] for sequence in places]
+
+
+@functools.lru_cache(maxsize=16)
+def drawn(count: int, seed: int, epoch: int) -> tuple[int, ...]:
+    """The order of so many rows in an epoch."""
+    rows: Any = range(count)
+    sampler: Any = DistributedSampler(rows, num_replicas=1, rank=0, shuffle=True, seed=seed)
+    sampler.set_epoch(epoch)
+    return tuple(sampler)
 
 
 def micro_batch(
@@ -55,7 +80,7 @@ def micro_batch(
     float32, 0 where a token may attend and the lowest float elsewhere (what eager attention adds), and `position_ids`
     restart with each conversation.
     """
-    sequences = [[rows[i] for i in row] for row in scenario.sequence_rows(step, micro_batch, rank)]
+    sequences = [[rows[i] for i in row] for row in dealt(scenario, step, micro_batch, rank)]
     pad = scenario.tokenizer.vocabulary.index(PAD)
     ids = _pad([[t for row in s for t in row.ids] for s in sequences], pad)
     labels = _pad([[t for row in s for t in row.labels] for s in sequences], IGNORED_LABEL)

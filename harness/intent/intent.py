@@ -142,6 +142,20 @@ class Schedule:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class Drawn:
+    """Rows that the framework chooses, by an order that it draws or by packing. Which they were is read from the trace
+    (`harness.intent.received`); here stands what must hold of them: every row is trained once in an epoch."""
+
+    rows: Count
+    """There are rows 0 to rows - 1."""
+    epoch: Count
+    """How many rows an epoch trains. Fewer than `rows`: those that its order has last are dropped. More: those that it
+    has first are trained again, so that every rank has a whole last micro-batch."""
+    anew: bool = True
+    """Whether each epoch has another order than the one before."""
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Intent:
     """What every step of a run should have been."""
 
@@ -149,12 +163,15 @@ class Intent:
     steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
     ranks: Annotated[int, Field(ge=1, le=1024)]
     accumulation: Count
-    """Micro-batches of a rank in a step."""
+    """Micro-batches of a rank in a step; the last window of an epoch may have fewer."""
     micro_batch_size: Count = 1
     """Sequences of a micro-batch."""
     rows_per_sequence: Count = 1
     windows: Many[Window] | None = None
     """For each step, which rows are in which micro-batch on which rank; None where any rows are right."""
+    drawn: Drawn | None = None
+    """Where the framework chooses the rows. The numbers in `windows` are then places in its order instead of rows;
+    without windows it chooses also how many rows each has."""
     trained: Trained = "responses"
     aggregation: Aggregation = field(default_factory=Mean)
     max_grad_norm: Positive | None = None
@@ -168,9 +185,8 @@ class Intent:
             return
         _require(len(self.windows) == self.steps, "windows", len(self.windows), f"one for each of {self.steps} steps")
         for window in self.windows:
-            _require(
-                len(window) == self.accumulation, "windows", len(window), f"{self.accumulation} micro-batches each"
-            )
+            fits = 1 <= len(window) <= self.accumulation
+            _require(fits, "windows", len(window), f"1 to {self.accumulation} micro-batches each")
             for ranks in window:
                 _require(len(ranks) == self.ranks, "windows", len(ranks), f"{self.ranks} ranks in a micro-batch")
 
@@ -195,8 +211,13 @@ class Intent:
         """Raises ValueError for a tensor in no group."""
         return _group(self.rule.groups, tensor).weight_decay
 
+    def micro_batches(self, step: int) -> int:
+        """Micro-batches that a rank has in the window of a step (from 0)."""
+        return self.accumulation if self.windows is None else len(self.windows[step])
+
     def rows(self, step: int) -> list[int] | None:
-        """Rows that the global batch of a step should hold, in order; None where any are right."""
+        """Rows that the global batch of a step should hold, in order; None where any are right. For `drawn` ones of an
+        intent that `received.resolved` has made."""
         if self.windows is None:
             return None
         return [row for micro_batch in self.windows[step] for rows in micro_batch for row in rows]

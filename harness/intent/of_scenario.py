@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from adapters.contract import Scenario
-from harness.intent.intent import Group, Intent, Rule, Schedule, Window
+from harness.intent.intent import Drawn, Group, Intent, Rule, Schedule, Window
 from scenarios import weights
 
 
@@ -20,6 +20,7 @@ def of_scenario(scenario: Scenario) -> Intent:
         micro_batch_size=scenario.window.micro_batch_size,
         rows_per_sequence=scenario.data.rows_per_sequence,
         windows=tuple(_window(scenario, step) for step in range(scenario.window.steps)),
+        drawn=_drawn(scenario),
         max_grad_norm=scenario.optimizer.max_grad_norm,
         schedule=_schedule(scenario),
         precision=scenario.precision.compute,
@@ -46,11 +47,18 @@ def _schedule(scenario: Scenario) -> Schedule:
     return Schedule("given", factors=tuple(told.factor(step, steps) for step in range(steps + 1)))
 
 
+def _drawn(scenario: Scenario) -> Drawn | None:
+    if scenario.data.order == "given":
+        return None
+    epoch = scenario.dealing.trained * scenario.data.rows_per_sequence
+    return Drawn(rows=len(scenario.data.rows), epoch=epoch)
+
+
 def _window(scenario: Scenario, step: int) -> Window:
     return tuple(
         tuple(
             tuple(row for sequence in scenario.sequence_rows(step, micro_batch, rank) for row in sequence)
             for rank in range(scenario.window.ranks)
         )
-        for micro_batch in range(scenario.window.accumulation)
+        for micro_batch in range(scenario.micro_batches(step))
     )

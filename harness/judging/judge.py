@@ -9,6 +9,7 @@ from pathlib import Path
 
 from adapters.contract import END, INTENT, Scenario
 from harness.intent import file as intent_file
+from harness.intent import received
 from harness.intent.file import BadIntent
 from harness.intent.fits import misfit
 from harness.intent.intent import Intent
@@ -116,6 +117,7 @@ def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
     What passes quickly is right: the same equations, a residual over every parameter, and tolerances that more draws
     of the floor only make larger. A model that the oracle has no forward pass of is judged by its recording alone.
     """
+    intent = received.resolved(intent, trace)
     quick = check(trace, intent, evidence.gather(trace, intent, _weigher(trace, "tail", cache), draws=1))
     if not quick.findings or trace.scenario.model.architecture not in FORWARD:
         return quick
@@ -125,7 +127,7 @@ def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
 def by_recording(trace: Trace, intent: Intent | None = None) -> Judgement:
     """By what was recorded alone, whatever forward pass the oracle has; against the scenario's intent unless another is
     given. Raises what `evidence.gather` does."""
-    wanted = intent or of_scenario(trace.scenario)
+    wanted = received.resolved(intent or of_scenario(trace.scenario), trace)
     return check(trace, wanted, evidence.gather(trace, wanted, ByRecording(trace)))
 
 

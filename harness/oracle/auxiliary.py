@@ -40,13 +40,18 @@ def losses(model: Model, conversations: Sequence[Conversation], routers: Sequenc
     return torch.stack([load_balancing([router[tokens] for router in routers], count) for tokens in each])
 
 
-def right_weight(intent: Intent) -> float:
-    """Of each pass: the coefficient, over the number of passes that a step has. So they make a mean."""
-    return intent.auxiliary / (intent.accumulation * intent.ranks)
+def right_weight(intent: Intent, step: int) -> float:
+    """Of each pass: the coefficient, over the number of passes that the step has. So they make a mean."""
+    return intent.auxiliary / (intent.micro_batches(step) * intent.ranks)
 
 
 def terms(
-    intent: Intent, model: Model, conversations: Sequence[Conversation], parameters: Parameters, basis: Basis
+    intent: Intent,
+    step: int,
+    model: Model,
+    conversations: Sequence[Conversation],
+    parameters: Parameters,
+    basis: Basis,
 ) -> Terms:
     """The gradients of these losses in float64, beside a basis of the tokens; none where nobody wants any."""
     if not intent.auxiliary:
@@ -54,7 +59,7 @@ def terms(
     leaves = {name: parameters[name].detach().double().requires_grad_() for name in sorted(parameters)}
     places = tuple(passes(conversations))
     each = [_gradient(model, [c for c in conversations if c.place == place], leaves) for place in places]
-    right = torch.full((len(places),), right_weight(intent), dtype=torch.float64)
+    right = torch.full((len(places),), right_weight(intent, step), dtype=torch.float64)
     found, gradients = (torch.stack(column) for column in zip(*each, strict=True))
     return Terms(basis, tuple(Term("auxiliary", *place) for place in places), found, gradients, right)
 

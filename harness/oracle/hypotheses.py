@@ -58,6 +58,7 @@ class Scale:
 
 UNIT = Scale(1.0, "1")
 UNNAMED = "no known quantity"
+PARTIAL = "micro-batches of a partial window / gradient_accumulation_steps"
 # What comes of another divisor.
 AVERAGED = "losses are averaged over the tokens"
 SUMMED = "losses are summed, and divided by nothing"
@@ -110,13 +111,15 @@ def named_factors(right: RightStep) -> tuple[Scale, ...]:
     """Factors that trainers are known to get wrong; several may have one size. In the same order for every step."""
     intent = right.intent
     base = {
-        "gradient_accumulation_steps": intent.accumulation,
+        "gradient_accumulation_steps": right.micro_batches,
         "world size": intent.ranks,
         "micro-batch size": intent.micro_batch_size,
-        "gradient_accumulation_steps x world size": intent.accumulation * intent.ranks,
+        "gradient_accumulation_steps x world size": right.micro_batches * intent.ranks,
     }
     both = ((Scale(float(v), n), Scale(1.0 / v, f"1/({n})" if " x " in n else f"1/{n}")) for n, v in base.items())
-    return (*(scale for pair in both for scale in pair), *_other_divisors(right))
+    # First, for it is true of one window among others, where it may have the size of another factor.
+    partial = Scale(right.micro_batches / intent.accumulation, PARTIAL)
+    return (partial, *(scale for pair in both for scale in pair), *_other_divisors(right))
 
 
 def _other_divisors(right: RightStep) -> tuple[Scale, ...]:

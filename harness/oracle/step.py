@@ -57,6 +57,11 @@ class RightStep:
         """N: tokens to be trained in the global batch."""
         return sum(slot.trained for slot in self.slots)
 
+    @property
+    def micro_batches(self) -> int:
+        """Of a rank: `accumulation`, or fewer in the last window of an epoch."""
+        return self.intent.micro_batches(self.number)
+
     @cached_property
     def places(self) -> Places:
         """Where the slots are."""
@@ -66,7 +71,7 @@ class RightStep:
             micro_batch=torch.tensor([c.micro_batch for c in owners]),
             conversation=torch.tensor([slot.conversation for slot in self.slots]),
             ranks=self.intent.ranks,
-            accumulation=self.intent.accumulation,
+            accumulation=self.micro_batches,
             conversations=len(self.conversations),
             given=self._given(),
         )
@@ -162,5 +167,5 @@ def right_step(
         for i, c in enumerate(conversations)
         for t in range(1, len(c.ids))
     )
-    beside = auxiliary.terms(intent, model, conversations if forwarded is None else forwarded, seen, basis)
+    beside = auxiliary.terms(intent, number, model, conversations if forwarded is None else forwarded, seen, basis)
     return RightStep(intent, model, number, conversations, basis, slots, beside)

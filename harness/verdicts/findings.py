@@ -12,6 +12,7 @@ CODES: Mapping[str, str] = {
     "inputs.positions": "positions do not restart with each conversation",
     "inputs.attention": "a conversation can attend to another one, or not to all of itself",
     "inputs.batch": "the global batch of a step does not hold the rows it should: missing, repeated or foreign",
+    "inputs.order": "rows that are to be shuffled come in the given order, or in that of the epoch before",
     "loss.value": "the reported loss is not the loss of the global batch",
     "grad-norm.value": "the reported gradient norm is not that of the right gradient before clipping",
     "learning-rate.value": "the reported learning rate is not the one that the parameters moved with",
@@ -38,6 +39,8 @@ CODES: Mapping[str, str] = {
 
 CAUSES: Mapping[str, str] = {
     "batch-composition": "the optimizer step was made of other rows than it should be",
+    "epoch-end": "the end of an epoch is not made of the rows that it should be, or not a step of its own",
+    "epoch-order": "rows that are to be shuffled anew in each epoch are not",
     "tokenization": "the framework made other tokens of the text",
     "loss-mask": "other tokens are trained than the responses",
     "positions": "positions do not restart with each packed conversation",

@@ -52,7 +52,7 @@ def weights(scenario: Scenario, plan: Plan, step: int) -> dict[Token, Fraction]:
     tokens = [
         Token(rank, number, row, position)
         for rank in range(scenario.window.ranks)
-        for number in range(scenario.window.accumulation)
+        for number in range(scenario.micro_batches(step))
         for sequence in scenario.sequence_rows(step, number, rank)
         for row in sequence
         for position in _positions(scenario, row, plan.mask, row in _padded(scenario, step, number, rank))
@@ -65,7 +65,7 @@ def weights(scenario: Scenario, plan: Plan, step: int) -> dict[Token, Fraction]:
         "row": lambda t: t.row,
     }[plan.level]
     counts = Counter(map(group, tokens))
-    last = scenario.window.accumulation - 1
+    last = scenario.micro_batches(step) - 1
     kept = {"all": range(last + 1), "first-and-last": (0, last), "first": (0,), "last": (last,)}[plan.keep]
     return {t: Fraction(1, counts[group(t)] * len(counts)) for t in tokens if t.micro_batch in kept}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.judging.checks import auxiliary, inputs, reported, state, update, weights
+from harness.judging.checks import auxiliary, inputs, order, reported, state, update, weights
 from harness.judging.evidence import StepEvidence
 from harness.verdicts.findings import Finding
 
@@ -12,6 +12,7 @@ Check = Callable[[StepEvidence], Sequence[Finding]]
 
 CHECKS: tuple[Check, ...] = (
     inputs.batch_composition,
+    order.order,
     inputs.loss_mask,
     inputs.positions,
     inputs.attention,

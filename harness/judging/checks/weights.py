@@ -93,7 +93,7 @@ def by_micro_batch(places: frozenset[Place]) -> dict[int, list[int]]:
 
 
 def _dropped(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
-    count = evidence.right.intent.accumulation
+    count = evidence.right.micro_batches
     on = by_micro_batch(hypothesis.dropped)
     dropped = sorted(on)
     ranks = sorted({rank for rank, _ in hypothesis.dropped})

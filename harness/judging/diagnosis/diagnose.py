@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.judging.diagnosis import auxiliary, inputs, reported, residual, update, upstream, weights
+from harness.judging.diagnosis import auxiliary, epochs, inputs, reported, residual, update, upstream, weights
 from harness.judging.evidence import StepEvidence
 from harness.traces.text_files import Header
 from harness.verdicts.findings import Diagnosis, Finding
@@ -13,8 +13,14 @@ from harness.verdicts.findings import Diagnosis, Finding
 
 def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
     """Causes in the order in which a step applies them; every finding belongs to at least one."""
+    at_end = epochs.at_end(evidence, findings)
+    if at_end is not None and at_end.kind == epochs.CARRIED:
+        # What is found of weights and reports follows from two windows in one step.
+        return (replace(at_end, codes=tuple(dict.fromkeys(f.code for f in findings))),)
     found = [
-        *inputs.diagnoses(findings),
+        *([] if at_end is None else [at_end]),
+        *epochs.of_order(findings),
+        *inputs.diagnoses([f for f in findings if at_end is None or f.code not in at_end.codes]),
         *weights.diagnoses(evidence, {f.code for f in findings}),
         *auxiliary.diagnoses(evidence, findings),
         *residual.diagnoses(evidence, findings),

@@ -118,8 +118,11 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
     Its tokens may also be weighed wrongly: the norm is held against what their weights make of it.
     """
     for every in zip(*(hypotheses.named_factors(e.right) for e in evidence), strict=True):
-        if all(_hides(e, scale.factor) for e, scale in zip(evidence, every, strict=True)):
-            scale = every[0]
+        pairs = list(zip(evidence, every, strict=True))
+        if every[0].name == hypotheses.PARTIAL:  # 1 where the window is a full one
+            pairs = [(e, scale) for e, scale in pairs if scale.factor != 1.0]
+        if pairs and all(_hides(e, scale.factor) for e, scale in pairs):
+            first, scale = pairs[0]
             when = "earlier" if scale.factor > 1 else "later"
             sentence = (
                 f"the gradient before clipping is {fraction(scale.factor)} times what it should be ({scale.name});"
@@ -139,6 +142,6 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
                 ("grad-norm.value", "loss.value") if alike else ("grad-norm.value",),
                 line,
                 kind=kind,
-                measured=factors(evidence[0], scale),
+                measured=factors(first, scale),
             )
     return None

@@ -66,7 +66,7 @@ def _survivors(dropped: Sequence[int], count: int) -> Survivors:
 
 
 def _dropped(h: Hypothesis, e: StepEvidence) -> Words:
-    count, ranks = e.right.intent.accumulation, e.right.intent.ranks
+    count, ranks = e.right.micro_batches, e.right.intent.ranks
     on = {m: sorted(r for r, n in h.dropped if n == m) for _, m in h.dropped}
     everywhere = all(len(r) == ranks for r in on.values())
     who = {1: "on the only rank", 2: "on both ranks"}.get(ranks, f"on all {ranks} ranks")
@@ -150,7 +150,7 @@ def _by_micro_batch(e: StepEvidence) -> str:
     lines = []
     for rank in range(intent.ranks):
         cells = []
-        for number in range(intent.accumulation):
+        for number in range(e.right.micro_batches):
             rows = [r for r in e.tokens.rows if (r.rank, r.micro_batch) == (rank, number)]
             tokens = sum(r.trained for r in rows)
             mean = sum(r.weight * r.trained for r in rows) / tokens if tokens else 0.0

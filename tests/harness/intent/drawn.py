@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from harness.intent.intent import Given, Group, Intent, Mean, Rule, Schedule, Sum
+from harness.intent.intent import Drawn, Given, Group, Intent, Mean, Rule, Schedule, Sum
 
 POSITIVE = st.floats(1e-9, 1e9)
 AGGREGATIONS = st.one_of(
@@ -44,6 +44,7 @@ def intents(draw: st.DrawFn) -> Intent:
         micro_batch_size=draw(st.integers(1, 9)),
         rows_per_sequence=draw(st.integers(1, 3)),
         windows=draw(st.sampled_from([None, windows])),
+        drawn=draw(st.none() | st.builds(Drawn, rows=st.just(9), epoch=st.integers(1, 18), anew=st.booleans())),
         trained=draw(st.sampled_from(["responses", "everything", "no-eos", "no-first", "with-tag", "as-marked"])),
         aggregation=draw(AGGREGATIONS),
         max_grad_norm=draw(st.none() | POSITIVE),

@@ -56,7 +56,7 @@ REFUSED: dict[str, Callable[[Any], None]] = {
     "steps: Input should be less than or equal to 1000": put(1001, "steps"),
     "ranks: Input should be greater than or equal to 1": put(0, "ranks"),
     "windows has 3, expected one for each of 4 steps": put(4, "steps"),
-    "windows has 4, expected 5 micro-batches each": put(5, "accumulation"),
+    "windows has 4, expected 1 to 3 micro-batches each": put(3, "accumulation"),
     "windows has 2, expected 3 ranks in a micro-batch": put(3, "ranks"),
     "windows.0.0.0.0: Input should be greater": put(-1, "windows", 0, 0, 0, 0),
     "rule.learning_rate: Input should be greater than 0": put(0.0, "rule", "learning_rate"),

@@ -42,7 +42,8 @@ def test_every_factor_has_one_hypothesis_and_keeps_all_of_its_names(
     right: StepEvidence, ranks: int, steps: int, rows: int
 ) -> None:
     base = scenarios.get("sft-ragged")
-    scenario = vary(base, ranks=ranks, accumulation=steps, micro_batch_size=rows)
+    enough = base.data.rows[:1] * (ranks * steps * rows)
+    scenario = vary(base, ranks=ranks, accumulation=steps, micro_batch_size=rows, steps=1, rows=enough)
     named = hypotheses.named_factors(replace(right.right, intent=of_scenario(scenario)))
     assert {s.factor for s in named} >= {float(ranks), 1.0 / steps, float(ranks * steps)}
     assert len({s.name for s in named}) == len(named)

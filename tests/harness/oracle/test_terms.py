@@ -40,7 +40,7 @@ CONVERSATIONS = [conversation(*row) for row in ROWS]
 def terms(request: pytest.FixtureRequest) -> Terms:
     build = {"tail": tail_basis.build, "full": full_basis.build}[request.param]
     basis = build(PARAMETERS, MODEL, [Segment(ids) for ids, _, _ in ROWS])
-    return auxiliary.terms(of_scenario(SCENARIO), MODEL, CONVERSATIONS, PARAMETERS, basis)
+    return auxiliary.terms(of_scenario(SCENARIO), 0, MODEL, CONVERSATIONS, PARAMETERS, basis)
 
 
 @settings(deadline=None, max_examples=20)
@@ -69,7 +69,7 @@ def test_its_gradient_is_that_of_finite_differences(terms: Terms) -> None:
 
     def at(sign: float) -> torch.Tensor:
         moved = {n: p.double() + sign * step * way[n] for n, p in PARAMETERS.items()}
-        return auxiliary.terms(of_scenario(SCENARIO), MODEL, CONVERSATIONS, moved, terms.basis).losses
+        return auxiliary.terms(of_scenario(SCENARIO), 0, MODEL, CONVERSATIONS, moved, terms.basis).losses
 
     slope = (at(1.0) - at(-1.0)) / (2 * step)
     assert torch.allclose(slope, terms.gradients @ flat, rtol=1e-5, atol=1e-8)

@@ -1,0 +1,40 @@
+"""Are rows that are to be shuffled shuffled, and anew in each epoch?"""
+
+from __future__ import annotations
+
+import math
+
+from harness.intent.intent import Drawn
+from harness.judging.evidence import StepEvidence
+from harness.verdicts.findings import Finding
+
+UNLIKELY = 10_000
+"""Orders of which one must be drawn before another one of them means anything."""
+
+
+def order(evidence: StepEvidence) -> list[Finding]:
+    """`inputs.order`: an order that is to be drawn is the given one, or that of the epoch before."""
+    intent = evidence.right.intent
+    if intent.drawn is None or intent.windows is None:
+        return []
+    rows = [row for step in range(evidence.step + 1) for row in intent.rows(step) or ()]
+    epoch = (len(rows) - 1) // intent.drawn.epoch
+    own = rows[epoch * intent.drawn.epoch :]
+    if not _telling(intent.drawn, own):
+        return []
+    if epoch and intent.drawn.anew and rows[(epoch - 1) * intent.drawn.epoch :][: len(own)] == own:
+        return [_finding(evidence, "repeated", f"in the order of the epoch before (epoch {epoch})")]
+    if not epoch and own[: intent.drawn.rows] == list(range(min(len(own), intent.drawn.rows))):
+        return [_finding(evidence, "given", "in the given order, which is to be drawn")]
+    return []
+
+
+def _telling(drawn: Drawn, rows: list[int]) -> bool:
+    """Whether so many rows have too many orders for one to come by chance."""
+    return math.perm(drawn.rows, min(len(rows), drawn.rows)) >= UNLIKELY
+
+
+def _finding(evidence: StepEvidence, how: str, said: str) -> Finding:
+    rows = ", ".join(map(str, evidence.right.intent.rows(evidence.step) or ()))
+    message = f"the rows of step {evidence.step} come {said}: {rows}"
+    return Finding("inputs.order", message, step=evidence.step, detail={"order": how})
