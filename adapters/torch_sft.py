@@ -108,7 +108,7 @@ def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> tor
 def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Recorder) -> None:
     """The training loop of one rank."""
     scenario, rows = job.scenario, data.load_rows(job)
-    if how.one_order:
+    if how.one_order and scenario.data.order == "shuffled":
         rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
     optimizer = make_optimizer(model, scenario, how)
     _spoil(model, how)
