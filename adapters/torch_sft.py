@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim
-from adapters.faults import Plan, plan
+from adapters.faults import Plan, plan, rates
 from adapters.inside import data, modeling, rank
 from adapters.inside.data import Tokens
 from adapters.inside.model import load_float32
@@ -108,7 +108,7 @@ def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> tor
 def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Recorder) -> None:
     """The training loop of one rank."""
     scenario, rows = job.scenario, data.load_rows(job)
-    optimizer = make_optimizer(model, scenario, how)
+    optimizer, planned = make_optimizer(model, scenario, how), rates(scenario, how)
     _spoil(model, how)
     if how.idle_first_step:
         _step_idly(model, optimizer)
@@ -122,7 +122,7 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
         trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
         gradients = [gradient for _, gradient in trained]
         norm = _average_and_clip(gradients, scenario, how, ranks, averaged=isinstance(wrapped, DistributedDataParallel))
-        rate = scenario.learning_rate_at(step + how.schedule_shift) * (not (how.zero_first_step and step == 0))
+        rate = planned[step]
         for group in optimizer.param_groups:
             group["lr"] = rate
         if how.l2:
