@@ -61,6 +61,7 @@ _MODEL_OUTPUT = no("the model that it wraps returns its output object")
 _WHOLE = no("it keeps the whole state on every rank")
 _ONE_DEVICE = no("it keeps parameters and their optimizer on one device")
 _ZERO = only("zero1", "zero2", "zero3", because="it shards by DeepSpeed's ZeRO here")
+_MIN_LR_RATE = no("it hands transformers' schedules no argument but min_lr_rate (utils/deepspeed/deepspeed.py)")
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS)
@@ -92,10 +93,22 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "optimizer.weight_decay": by((*LOOPS, *TRAINERS, "openrlhf"))
     | {"verl": no("it hands the optimizer all parameters in one group, norms too")},
     "optimizer.max_grad_norm": by(FRAMEWORKS),
-    "optimizer.schedule.decay": by(FRAMEWORKS),
+    "optimizer.schedule.decay": by((*LOOPS, *TRAINERS))
+    | {
+        "openrlhf": only("linear", "cosine", because=_MIN_LR_RATE.because),
+        "verl": only("cosine", because="it has a constant rate and a cosine (_build_lr_scheduler)"),
+    },
     "optimizer.schedule.least": by(FRAMEWORKS),
     "optimizer.schedule.warmup_steps": by(FRAMEWORKS),
     "optimizer.schedule.warmup_from": by(FRAMEWORKS),
+    "optimizer.schedule.warmup_ratio": by(FRAMEWORKS),
+    "optimizer.schedule.stable_steps": by((*LOOPS, *TRAINERS))
+    | {"openrlhf": _MIN_LR_RATE, "verl": no("its rate falls right after the warm-up")},
+    "optimizer.schedule.horizon": by((*LOOPS, *TRAINERS, "verl"))
+    | {"openrlhf": no("it takes the steps that it trains for the horizon (cli/train_sft.py)")},
+    "optimizer.schedule.power": by((*LOOPS, *TRAINERS))
+    | {"openrlhf": _MIN_LR_RATE, "verl": no("it has a constant rate and a cosine")},
+    "optimizer.schedule.least_at": by(FRAMEWORKS),
     "precision.compute": by(FRAMEWORKS),
     "sharding.strategy": by(("torch", "ddp"), _WHOLE)
     | {"fsdp2": only("zero2", "zero3", "fsdp", because="it shards the gradients as well")}

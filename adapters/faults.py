@@ -7,8 +7,8 @@ come out is written beside each fault, and where a scenario hides it, and why.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from adapters.contract import LastWindow, Scenario
 
@@ -26,6 +26,9 @@ class Plan:
     clip: Literal["right", "none", "per-rank", "before-averaging"] = "right"
     decay: Literal["matrices", "all"] = "matrices"
     schedule_shift: int = 0
+    schedule_speed: Literal["1", "GA", "world"] = "1"
+    """How often the schedule moves in an optimizer step."""
+    schedule: Literal["right", "no-least", "no-warmup", "from-first", "horizon-in-micro-batches"] = "right"
     reported_shift: int = 0
     """The learning rate is reported of so many steps later, whichever the step has."""
     zero_first_step: bool = False
@@ -118,6 +121,40 @@ def _warms_up(scenario: Scenario) -> str | None:
     return None if not scenario.optimizer.schedule.constant else "a constant learning rate is the same a step later"
 
 
+def rates(scenario: Scenario, plan: Plan) -> list[float]:
+    """The learning rate of every step as planned."""
+    told = scenario.optimizer.schedule
+    others: dict[str, dict[str, Any]] = {
+        "right": {},
+        "no-least": {"least": 0.0},
+        "no-warmup": {"warmup_steps": 0, "warmup_ratio": 0.0},
+        "from-first": {"warmup_from": "first"},
+        "horizon-in-micro-batches": {
+            "horizon": told.span(scenario.window.steps) * scenario.window.accumulation,
+            "warmup_steps": told.warmup(scenario.window.steps),
+            "warmup_ratio": 0.0,
+        },
+    }
+    speed = {"1": 1, "GA": scenario.window.accumulation, "world": scenario.window.ranks}[plan.schedule_speed]
+    used = replace(told, **others[plan.schedule])
+    factors = [
+        used.factor(step * speed + plan.schedule_shift, scenario.window.steps) for step in range(scenario.window.steps)
+    ]
+    if plan.zero_first_step:
+        factors[0] = 0.0
+    return [scenario.optimizer.learning_rate * factor for factor in factors]
+
+
+def _other_rates(**planned: Any) -> Hidden:
+    """For a plan of another schedule."""
+
+    def hidden(scenario: Scenario) -> str | None:
+        alike = rates(scenario, Plan(**planned)) == rates(scenario, RIGHT)
+        return "every step has the right learning rate all the same" if alike else None
+
+    return hidden
+
+
 def _packs(scenario: Scenario) -> str | None:
     return None if scenario.data.rows_per_sequence > 1 else "nothing is packed"
 
@@ -178,6 +215,8 @@ _MEANS = "weights.mean-of-means"
 _SCALE = ("weights.scale", "grad-norm.value")
 _BATCH = ("inputs.batch",)
 _AUXILIARY = ("weights.auxiliary",)
+_RATE = ("update.learning-rate",)
+_SCHEDULE = "learning-rate-schedule"
 
 _FAULTS = (
     Fault("drop-intermediate", "only the first and the last micro-batch are accumulated",
@@ -226,7 +265,20 @@ _FAULTS = (
     Fault("learning-rate-misreported", "the learning rate is read for the log after the schedule has moved on",
           Plan(reported_shift=1), ("learning-rate.value",), "misreported", _warms_up),
     Fault("learning-rate-zero-first", "the first step has learning rate 0",
-          Plan(zero_first_step=True), ("update.learning-rate",), "learning-rate-schedule"),
+          Plan(zero_first_step=True), _RATE, _SCHEDULE, _other_rates(zero_first_step=True)),
+    Fault("schedule-per-micro-step", "the schedule moves with every micro-batch, so it is over GA times too early",
+          Plan(schedule_speed="GA"), _RATE, _SCHEDULE, _other_rates(schedule_speed="GA")),
+    Fault("schedule-per-rank", "the schedule moves once for every rank, so it is over too early by their number",
+          Plan(schedule_speed="world"), _RATE, _SCHEDULE, _other_rates(schedule_speed="world")),
+    Fault("horizon-in-micro-batches", "the schedule counts micro-batches for its end, so it falls too slowly",
+          Plan(schedule="horizon-in-micro-batches"), _RATE, _SCHEDULE,
+          _other_rates(schedule="horizon-in-micro-batches")),
+    Fault("least-rate-ignored", "the learning rate falls to 0 instead of its least",
+          Plan(schedule="no-least"), _RATE, _SCHEDULE, _other_rates(schedule="no-least")),
+    Fault("no-warm-up", "the learning rate is whole from the first step on",
+          Plan(schedule="no-warmup"), _RATE, _SCHEDULE, _other_rates(schedule="no-warmup")),
+    Fault("warm-up-from-first", "the warm-up counts steps from 1, where its first step is meant to have no rate",
+          Plan(schedule="from-first"), _RATE, _SCHEDULE, _other_rates(schedule="from-first")),
     Fault("wrong-beta1", "Adam's beta1 is 0.95", Plan(beta1=0.95), ("update.moments",), "optimizer-moments"),
     Fault("wrong-beta2", "Adam's beta2 is 0.95", Plan(beta2=0.95), ("update.moments",), "optimizer-moments"),
     Fault("wrong-eps", "Adam's eps is 1e-5", Plan(eps=1e-5), ("update.moments",), "optimizer-moments"),

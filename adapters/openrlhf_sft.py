@@ -20,7 +20,7 @@ from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
-from adapters.families.hf_schedules import from_zero
+from adapters.families.hf_schedules import named
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -245,15 +245,29 @@ def _unsupported_epochs(scenario: Scenario) -> str | None:
 
 
 def _unsupported_schedule(scenario: Scenario, version: Version) -> str | None:
-    wanted = scenario.optimizer.schedule
-    rises = wanted.warmup_steps > 0 and wanted.warmup_from == "first"
-    if rises and wanted.decay != "none":
-        return f"has schedule.decay={wanted.decay!r} only after a warm-up from 0"
-    if rises and wanted.warmup_steps < scenario.window.steps and version < DOTTED:
-        return f"has no schedule.warmup_steps={wanted.warmup_steps} with a rate that stays after them"
-    if wanted.least and (wanted.decay == "linear" or (version < DOTTED and wanted.least != 0.1)):
-        return f"has no schedule.least={wanted.least:g} with schedule.decay={wanted.decay!r}"
+    told, found = (
+        scenario.optimizer.schedule,
+        named(scenario.optimizer.schedule, scenario.optimizer, scenario.window.steps),
+    )
+    if told.span(scenario.window.steps) != scenario.window.steps:
+        return f"takes the steps that it trains for the horizon (cli/train_sft.py): no schedule.horizon={told.horizon}"
+    if _rises_at_once(scenario):
+        short = told.warmup(scenario.window.steps) < scenario.window.steps
+        return "has no warm-up from 1/W with a rate that stays after it" if short and version < DOTTED else None
+    if found is None or not found.kwargs.keys() <= {"min_lr_rate"}:
+        return (
+            f"hands transformers' schedules no argument but min_lr_rate (utils/deepspeed/deepspeed.py), so it has no"
+            f" schedule.decay={told.decay!r} that falls or counts as this one does"
+        )
+    if version < DOTTED and found.kwargs.get("min_lr_rate", 0.1) != 0.1:
+        return f"has a least rate of 0.1 times the rate, not schedule.least={told.least:g}"
     return None
+
+
+def _rises_at_once(scenario: Scenario) -> bool:
+    """A warm-up from 1/W with nothing behind it: see `schedule`."""
+    told = scenario.optimizer.schedule
+    return told.decay == "none" and told.warmup(scenario.window.steps) > 0 and told.warmup_from == "first"
 
 
 def schedule(scenario: Scenario, dotted: bool) -> dict[str, Sequence[Any]]:
@@ -262,16 +276,17 @@ def schedule(scenario: Scenario, dotted: bool) -> dict[str, Sequence[Any]]:
     Its warm-ups start from 0, but for one: `cosine_warmup_with_min_lr` counts steps from 1 while it warms up, and with
     a least rate of 1 times the base stays there; before `DOTTED` the least rate is a tenth.
     """
-    wanted, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup_steps
+    told, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup(scenario.window.steps)
     # the number of warm-up steps is this times the number of steps, rounded up
-    ratio = (steps - 0.5) / scenario.window.steps if steps else 0.0
-    if wanted.constant:
-        return {"lr_scheduler": ["constant"], "lr_warmup_ratio": [0.0]}
-    if wanted.decay != "none" or wanted.warmup_from == "zero":
-        least = {"min_lr_ratio": [wanted.least]} if wanted.least else {}
-        return {"lr_scheduler": [from_zero(wanted)], "lr_warmup_ratio": [ratio], **least}
-    least = {"min_lr_ratio": [1.0]} if dotted else {}
-    return {"lr_scheduler": ["cosine_warmup_with_min_lr"], "lr_warmup_ratio": [ratio], **least}
+    ratio = told.warmup_ratio or ((steps - 0.5) / scenario.window.steps if steps else 0.0)
+    if _rises_at_once(scenario):
+        least = {"min_lr_ratio": [1.0]} if dotted else {}
+        return {"lr_scheduler": ["cosine_warmup_with_min_lr"], "lr_warmup_ratio": [ratio], **least}
+    found = named(told, scenario.optimizer, scenario.window.steps)
+    if found is None:
+        raise ValueError(f"no schedule of transformers is {told}")
+    least = {"min_lr_ratio": [found.kwargs["min_lr_rate"]]} if dotted and found.kwargs else {}
+    return {"lr_scheduler": [found.name], "lr_warmup_ratio": [ratio], **least}
 
 
 def apply(applied: Sequence[Shim]) -> None:

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
-from adapters.faults import Plan, plan
+from adapters.faults import Plan, plan, rates
 from adapters.inside import data, modeling, rank
 from adapters.inside.data import Tokens
 from adapters.inside.model import load_float32
@@ -110,7 +110,7 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
     scenario, rows = job.scenario, data.load_rows(job)
     if how.one_order and scenario.data.order == "shuffled":
         rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
-    optimizer = make_optimizer(model, scenario, how)
+    optimizer, planned = make_optimizer(model, scenario, how), rates(scenario, how)
     _spoil(model, how)
     if how.idle_first_step:
         _step_idly(model, optimizer)
@@ -126,7 +126,7 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
         trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
         gradients = [gradient for _, gradient in trained]
         norm = _average_and_clip(gradients, scenario, how, ranks, averaged=isinstance(wrapped, DistributedDataParallel))
-        rate = scenario.learning_rate_at(step + how.schedule_shift) * (not (how.zero_first_step and step == 0))
+        rate = planned[step]
         for group in optimizer.param_groups:
             group["lr"] = rate
         if how.l2:

@@ -66,6 +66,13 @@ def sft_ragged_warmup(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_cosine(seed: int) -> Scenario:
+    """Half a cosine down to a tenth of the rate over 4 steps, after a warm-up from 0 over 2 of them."""
+    falling = Schedule("cosine", least=0.1, warmup_steps=2, warmup_from="zero")
+    return vary(compose(RAGGED, 4, seed), schedule=falling)
+
+
+@_scenario
 def sft_ragged_batch2(seed: int) -> Scenario:
     """Micro-batches of 2 rows, padded: 2 ranks x 3 micro-batches x 2 rows."""
     base = compose((9, 4, 14, 31, 28, 6, 2, 19, 11, 5, 8, 3), 3, seed)

@@ -8,41 +8,86 @@ from typing import Literal
 
 from adapters.contract.checking import require
 
-Decay = Literal["none", "linear", "cosine"]
-WarmupFrom = Literal["first", "zero"]
+Decay = Literal["none", "linear", "cosine", "polynomial", "one-minus-sqrt"]
+WarmupFrom = Literal["first", "zero", "least"]
+LeastAt = Literal["after", "last"]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate of each optimizer step, as a share of the optimizer's own: a warm-up, and what comes after."""
+    """The learning rate of each optimizer step, as a share of the optimizer's own: a warm-up, a stretch at the whole
+    rate, and a fall to a least share, which takes what is left of the horizon."""
 
     decay: Decay = "none"
-    """How it falls from the end of the warm-up to the end of the run: not, in a straight line, or as half a cosine."""
+    """The shape of the fall, if there is one: of its share x that is over there are left 1 - x, half a cosine,
+    (1 - x) to some power, or 1 - sqrt(x)."""
     least: float = 0.0
-    """Share that it falls to."""
+    """Share that it falls to, and has behind the horizon."""
     warmup_steps: int = 0
     warmup_from: WarmupFrom = "first"
-    """Whether step k (from 0) of the warm-up has (k + 1) / warmup_steps, or k / warmup_steps as transformers has it."""
+    """Whether step k (from 0) of a warm-up of W has (k + 1) / W; or k / W as transformers has it, so that the first
+    step moves nothing; or k / W of the way from `least` to 1."""
+    warmup_ratio: float = 0.0
+    """Instead of steps: their share of the horizon, rounded up to whole steps."""
+    stable_steps: int = 0
+    """Between the warm-up and the fall."""
+    horizon: int = 0
+    """Steps of all of it; 0 for those of the run. A run may be shorter."""
+    power: float = 1.0
+    """Of a polynomial fall."""
+    least_at: LeastAt = "after"
+    """Whether `least` is what the step after the horizon would have, as most have it, or its last step has."""
+
+    def span(self, steps: int) -> int:
+        """The horizon, in a run of so many steps."""
+        return self.horizon or steps
+
+    def warmup(self, steps: int) -> int:
+        """Steps of the warm-up, in a run of so many."""
+        return self.warmup_steps or math.ceil(self.span(steps) * self.warmup_ratio)
 
     def factor(self, step: int, steps: int) -> float:
         """Of optimizer step `step` (from 0) of a run of `steps`."""
-        if self.warmup_steps and step < self.warmup_steps:
-            return (step + (self.warmup_from == "first")) / self.warmup_steps
+        warmup = self.warmup(steps)
+        if max(step, 0) < warmup:
+            low = self.least if self.warmup_from == "least" else 0.0
+            return low + (1.0 - low) * max(0, step + (self.warmup_from == "first")) / warmup
         if self.decay == "none":
             return 1.0
-        gone = min(1.0, max(0, step - self.warmup_steps) / max(1, steps - self.warmup_steps))
-        left = 1.0 - gone if self.decay == "linear" else 0.5 * (1.0 + math.cos(math.pi * gone))
-        return self.least + (1.0 - self.least) * left
+        start = warmup + self.stable_steps
+        over = (step - start + (self.least_at == "last")) / max(1, self.span(steps) - start)
+        left = 1.0 - min(1.0, max(0.0, over))
+        kept: float = {
+            "linear": left,
+            "cosine": 0.5 * (1.0 - math.cos(math.pi * left)),
+            "polynomial": left**self.power,
+            "one-minus-sqrt": 1.0 - math.sqrt(1.0 - left),
+        }[self.decay]
+        return self.least + (1.0 - self.least) * kept
 
     @property
     def constant(self) -> bool:
         """Whether every step has the same."""
-        return self.decay == "none" and self.warmup_steps == 0
+        return self.decay == "none" and not (self.warmup_steps or self.warmup_ratio)
 
-    def check(self) -> None:
-        """Raises ValueError, in one line."""
-        require(self.warmup_steps >= 0, "optimizer.schedule.warmup_steps", self.warmup_steps, "at least 0")
-        require(0 <= self.least <= 1, "optimizer.schedule.least", self.least, "0 to 1")
+    def check(self, steps: int) -> None:
+        """Raises ValueError, in one line, for what a run of so many steps cannot have."""
+        at = "optimizer.schedule"
+        for name in ("warmup_steps", "stable_steps", "horizon"):
+            value = getattr(self, name)
+            require(0 <= value < 2**20, f"{at}.{name}", value, "at least 0 and less than 2^20")
+        require(0 <= self.least <= 1, f"{at}.least", self.least, "0 to 1")
+        require(0 <= self.warmup_ratio < 1, f"{at}.warmup_ratio", self.warmup_ratio, "0 to less than 1")
+        require(0 < self.power <= 100, f"{at}.power", self.power, "above 0, and 100 at most")
+        bent = self.decay == "polynomial" or self.power == 1.0
+        require(bent, f"{at}.power", self.power, "1 unless the fall is polynomial")
+        both = self.warmup_steps and self.warmup_ratio
+        require(not both, f"{at}.warmup_ratio", self.warmup_ratio, f"0, as {at}.warmup_steps says it already")
+        needed, falls, span = self.warmup(steps) + self.stable_steps, self.decay != "none", self.span(steps)
+        require(not falls or span > needed, f"{at}.horizon", span, f"more than the {needed} steps before the fall")
+        require(falls or not self.stable_steps, f"{at}.stable_steps", self.stable_steps, "0, as nothing falls after it")
+        moves = any(self.factor(step, steps) for step in range(min(steps, self.warmup(steps) + 2)))
+        require(moves, at, "without a learning rate in every step", "one that moves something")
 
 
 @dataclass(frozen=True)
@@ -59,8 +104,8 @@ class Optimizer:
     """None clips nothing."""
     schedule: Schedule = field(default_factory=Schedule)
 
-    def check(self) -> None:
-        """Raises ValueError, in one line."""
+    def check(self, steps: int) -> None:
+        """Raises ValueError, in one line, for what a run of so many steps cannot have."""
         require(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "above 0")
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
@@ -70,4 +115,4 @@ class Optimizer:
             require(value >= 0, f"optimizer.{name}", value, "at least 0")
         limit = self.max_grad_norm
         require(limit is None or limit > 0, "optimizer.max_grad_norm", limit, "above 0")
-        self.schedule.check()
+        self.schedule.check(steps)

@@ -135,7 +135,7 @@ class Scenario:
         self.model.check()
         self.tokenizer.check(self.model.vocab_size)
         self.window.check()
-        self.optimizer.check()
+        self.optimizer.check(self.window.steps)
         self.loss.check(self.model)
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         self._check_rows()

@@ -12,14 +12,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from packaging.version import Version
 from torch import Tensor
 from transformers import TrainerCallback
 from transformers.optimization import get_wsd_schedule
+from transformers.trainer_utils import SchedulerType
 
-from adapters.contract import Job, Scenario, Schedule, Shim
+from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup
 from adapters.families.deepspeed_setup import STAGES
-from adapters.families.hf_schedules import from_zero
+from adapters.families.hf_schedules import named
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder, bare_name
@@ -52,23 +54,40 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
             f"{framework} has no last_window={scenario.window.last_window!r}: the Trainer makes a step of an epoch's"
             " last rows (_run_epoch in transformers' trainer.py)"
         )
-    return _unsupported_schedule(scenario.optimizer.schedule, framework)
+    return _unsupported_schedule(scenario, framework)
 
 
-def _unsupported_schedule(wanted: Schedule, framework: str) -> str | None:
-    rises = wanted.warmup_steps > 0 and wanted.warmup_from == "first"
-    if rises and "warmup_type" not in inspect.signature(get_wsd_schedule).parameters:
+STRETCHES = "warmup_type" in inspect.signature(get_wsd_schedule).parameters
+"""Whether `warmup_stable_decay` rises from the rate that it falls to, and falls in more shapes than one."""
+
+
+def _unsupported_schedule(scenario: Scenario, framework: str) -> str | None:
+    told = scenario.optimizer.schedule
+    release = f"transformers {installed('transformers')}, optimization.py"
+    found = named(told, scenario.optimizer, scenario.window.steps)
+    if _rises_at_once(scenario):
+        if not STRETCHES:
+            return f"{framework} has no schedule.warmup_from='first' ({release}): its first step would not move"
+        if told.warmup_ratio:
+            return (
+                f"{framework} has schedule.warmup_from='first' by steps only, not by schedule.warmup_ratio ({release})"
+            )
+        return None
+    if found is None or (found.name == "warmup_stable_decay" and not STRETCHES):
         return (
-            f"{framework} has schedule.warmup_from='first' not at all (transformers {installed('transformers')},"
-            " optimization.py): its first step would have no learning rate"
+            f"{framework} has no schedule that falls by schedule.decay={told.decay!r} and counts as this one does: a"
+            " warm-up from 0 and the least rate behind the last step, or for a cosine from 1/W and in the last step"
+            f" ({release})"
         )
-    if rises and wanted.decay != "none":
-        return f"{framework} has schedule.decay={wanted.decay!r} only after a warm-up from 0 (optimization.py)"
-    if wanted.least and wanted.decay == "linear":
-        return (
-            f"{framework} has schedule.decay='linear' to 0 only (optimization.py), not schedule.least={wanted.least:g}"
-        )
+    if found.name not in [kind.value for kind in SchedulerType]:
+        return f"{framework} has no schedule {found.name} yet ({release})"
     return None
+
+
+def _rises_at_once(scenario: Scenario) -> bool:
+    """A warm-up from 1/W with nothing behind it: see `_schedule`."""
+    told = scenario.optimizer.schedule
+    return told.decay == "none" and told.warmup(scenario.window.steps) > 0 and told.warmup_from == "first"
 
 
 def shims(job: Job) -> list[Shim]:
@@ -103,7 +122,8 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
     rule = scenario.optimizer
     wanted: dict[str, Any] = {
         "output_dir": "output",
-        "max_steps": scenario.window.steps,
+        # the horizon of the schedule; `Recording` stops a run that is shorter
+        "max_steps": scenario.optimizer.schedule.span(scenario.window.steps),
         "per_device_train_batch_size": scenario.window.micro_batch_size,
         "gradient_accumulation_steps": scenario.window.accumulation,
         "learning_rate": rule.learning_rate,
@@ -138,10 +158,16 @@ def _schedule(scenario: Scenario) -> dict[str, Any]:
     to, and else falls back to 1/W after the last step, or after the steps that LLaMA-Factory fills in
     (`create_custom_scheduler` in train/trainer_utils.py).
     """
-    wanted, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup_steps
-    if wanted.decay != "none" or (steps and wanted.warmup_from == "zero"):
-        least = {"lr_scheduler_kwargs": {"min_lr_rate": wanted.least}} if wanted.least else {}
-        return {"lr_scheduler_type": from_zero(wanted), "warmup_steps": steps, **least}
+    told, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup(scenario.window.steps)
+    if not _rises_at_once(scenario):
+        found = named(told, scenario.optimizer, scenario.window.steps)
+        if found is None:
+            raise ValueError(f"no schedule of transformers is {told}")
+        return {
+            "lr_scheduler_type": found.name,
+            **_warmup(told.warmup_ratio, steps),
+            **({"lr_scheduler_kwargs": found.kwargs} if found.kwargs else {}),
+        }
     if steps < 2:
         return {"lr_scheduler_type": "constant"}
     return {
@@ -153,6 +179,13 @@ def _schedule(scenario: Scenario) -> dict[str, Any]:
             "num_decay_steps": 0,
         },
     }
+
+
+def _warmup(ratio: float, steps: int) -> dict[str, Any]:
+    """From transformers 5 on, a number of steps below 1 is a ratio."""
+    if not ratio:
+        return {"warmup_steps": steps} if steps else {}
+    return {"warmup_steps" if Version(installed("transformers")) >= Version("5") else "warmup_ratio": ratio}
 
 
 def deepspeed_config(scenario: Scenario) -> dict[str, Any]:
@@ -212,9 +245,11 @@ class Recording(TrainerCallback):
     def on_step_begin(self, _: Any, state: Any, __: Any, **given: Any) -> None:
         self._record(state, given, {})
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
+    def on_step_end(self, _: Any, state: Any, control: Any, **__: Any) -> None:
         self._due = True
         self._unlogged += 1
+        if state.global_step >= self._job.scenario.window.steps:
+            control.should_training_stop = True
 
     def on_log(self, _: Any, state: Any, __: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
         if logs is None or "loss" not in logs:  # the summary at the end

@@ -82,11 +82,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if (why := verl_data.unsupported(scenario, name)) is not None:
         return why
-    schedule = scenario.optimizer.schedule
-    if schedule.decay == "linear":
-        return f"{name} has no schedule.decay='linear' (_build_lr_scheduler in workers/engine/fsdp/transformer_impl.py)"
-    if schedule.decay == "cosine" and schedule.warmup_steps and schedule.warmup_from == "first":
-        return f"{name} has schedule.warmup_from='first' only with a cosine that ends a step earlier"
+    if (why := _unsupported_schedule(scenario)) is not None:
+        return f"{name} {why} (_build_lr_scheduler in workers/engine/fsdp/transformer_impl.py)"
     if scenario.data.row_format != "conversation":
         return f"{name} reads conversations only (MultiTurnSFTDataset), not row_format={scenario.data.row_format!r}"
     if scenario.data.rows_per_sequence > 1 and scenario.window.micro_batch_size > 1:
@@ -162,7 +159,7 @@ def overrides(job: Job, file: str) -> list[str]:
         f"optim.clip_grad={'inf' if rule.max_grad_norm is None else repr(rule.max_grad_norm)}",
         *schedule(scenario),
         f"trainer.total_epochs={scenario.data.epochs}",
-        f"trainer.total_training_steps={scenario.window.steps}",
+        f"trainer.total_training_steps={rule.schedule.horizon or scenario.window.steps}",
         f"trainer.device={scenario.device}",
         "trainer.logger=[console]",
         "trainer.resume_mode=disable",
@@ -173,25 +170,48 @@ def overrides(job: Job, file: str) -> list[str]:
     ]
 
 
+def _unsupported_schedule(scenario: Scenario) -> str | None:
+    told, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup(scenario.window.steps)
+    if told.decay not in ("none", "cosine"):
+        return f"has a constant rate and a cosine, no schedule.decay={told.decay!r}"
+    if told.stable_steps:
+        return f"falls right after the warm-up, so it has no schedule.stable_steps={told.stable_steps}"
+    counted = (told.warmup_from if steps else None, told.least_at)
+    if told.decay == "cosine" and counted not in _COSINES:
+        return "warms up from 0 with the least rate behind the last step, or from 1/W with it in the last step"
+    if steps and told.warmup_from == "least":
+        return "has no schedule.warmup_from='least'"
+    rounded = int(told.warmup_ratio * told.span(scenario.window.steps))
+    if told.warmup_ratio and rounded != steps:
+        return f"rounds schedule.warmup_ratio={told.warmup_ratio:g} down to {rounded} steps, where {steps} are meant"
+    return None
+
+
+_COSINES = {
+    (None, "after"): True,
+    ("zero", "after"): True,
+    (None, "last"): False,
+    ("first", "last"): False,
+}
+"""Where a warm-up starts and the least rate is reached, and whether verl counts steps from 0 for it."""
+
+
 def schedule(scenario: Scenario) -> list[str]:
     """The learning rate's schedule.
 
     verl's constant schedule warms up from 0 in the first step. Its cosine one can count steps from 1
     (`zero_indexed_step`), and with a least rate of 1 times the base it stays there after the warm-up.
     """
-    wanted, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup_steps
-    if wanted.constant:
-        return ["optim.lr_scheduler_type=constant"]
-    if wanted.decay == "cosine" or wanted.warmup_from == "zero":
-        kind = "cosine" if wanted.decay == "cosine" else "constant"
-        least = [f"optim.min_lr_ratio={wanted.least!r}"] if wanted.decay == "cosine" else []
-        return [f"optim.lr_scheduler_type={kind}", f"optim.lr_warmup_steps={steps}", *least]
-    return [
-        "optim.lr_scheduler_type=cosine",
-        f"optim.lr_warmup_steps={steps}",
-        "optim.min_lr_ratio=1.0",
-        "optim.zero_indexed_step=False",
-    ]
+    told, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup(scenario.window.steps)
+    warmup = [f"optim.lr_warmup_steps_ratio={told.warmup_ratio!r}"] if told.warmup_ratio else []
+    warmup = warmup or ([f"optim.lr_warmup_steps={steps}"] if steps else [])
+    if told.decay == "cosine":
+        from_0 = _COSINES[told.warmup_from if steps else None, told.least_at]
+        counted = [] if from_0 else ["optim.zero_indexed_step=False"]
+        return ["optim.lr_scheduler_type=cosine", f"optim.min_lr_ratio={told.least!r}", *warmup, *counted]
+    if not steps or told.warmup_from == "zero":
+        return ["optim.lr_scheduler_type=constant", *warmup]
+    return ["optim.lr_scheduler_type=cosine", "optim.min_lr_ratio=1.0", *warmup, "optim.zero_indexed_step=False"]
 
 
 def observe(job: Job, recorder: Recorder) -> None:

@@ -9,30 +9,16 @@ import fnmatch
 import functools
 from collections.abc import Sequence
 from dataclasses import field
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, FailFast, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from adapters.contract import Compute
+from harness.intent.schedule import MOST, STRICT, Many, Schedule, require
 
 MAX_STEPS = 1000
-MOST = 2**20
-"""Of everything that is counted."""
 
-_STRICT = ConfigDict(extra="forbid", strict=True)
-
-T = TypeVar("T")
-
-
-class _FailFast(FailFast):
-    """With a hash, which a union of types needs."""
-
-    __hash__ = object.__hash__
-
-
-# A list that is wrong is wrong at its first item: a million of them must not become a million complaints.
-Many = Annotated[tuple[T, ...], _FailFast()]
 Positive = Annotated[float, Field(gt=0, le=1e30)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=MOST)]
@@ -49,7 +35,7 @@ Window = Many[Many[Rows]]
 """The global batch of an optimizer step: [micro-batch][rank], the rows of each."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Mean:
     """The mean over parts of the window, each of them the mean over its trained tokens."""
 
@@ -57,7 +43,7 @@ class Mean:
     kind: Literal["mean"] = "mean"
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Sum:
     """The sum over the window's trained tokens, divided by a constant."""
 
@@ -65,7 +51,7 @@ class Sum:
     kind: Literal["sum"] = "sum"
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Given:
     """A weight for each token, as advantages are, divided by whatever they are divided by."""
 
@@ -77,7 +63,7 @@ class Given:
 Aggregation = Annotated[Mean | Sum | Given, Field(discriminator="kind")]
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Group:
     """Parameters that are updated alike."""
 
@@ -91,7 +77,7 @@ class Group:
         return tensor in self.tensors or any(fnmatch.fnmatchcase(tensor, name) for name in self.tensors)
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Rule:
     """AdamW as in Loshchilov & Hutter 2019, bias-corrected."""
 
@@ -106,11 +92,6 @@ class Rule:
     name: Literal["adamw"] = "adamw"
 
 
-def _require(right: bool, at: str, value: object, wanted: str) -> None:
-    if not right:
-        raise ValueError(f"{at} has {value}, expected {wanted}")
-
-
 @functools.lru_cache(maxsize=4096)
 def _group(groups: Sequence[Group], tensor: str) -> Group:
     found = next((group for group in groups if group.holds(tensor)), None)
@@ -119,29 +100,7 @@ def _group(groups: Sequence[Group], tensor: str) -> Group:
     return found
 
 
-@dataclass(frozen=True, config=_STRICT)
-class Schedule:
-    """The learning rate as a function of the step."""
-
-    kind: Literal["constant", "linear-warmup", "given"] = "constant"
-    warmup_steps: Annotated[int, Field(ge=0, le=MOST)] = 0
-    """With `linear-warmup`, step k (from 0) has min(1, (k + 1) / warmup_steps) of the rate."""
-    factors: Many[Positive] = ()
-    """With `given`, step k has factors[k] of the rate, and the last of them from there on."""
-
-    def __post_init__(self) -> None:
-        _require(bool(self.factors) == (self.kind == "given"), "factors", len(self.factors), "some if they are given")
-
-    def rate(self, base: float, step: int) -> float:
-        """The learning rate of optimizer step `step` (from 0). The first and last of `given` factors hold beyond."""
-        if self.kind == "given":
-            return base * self.factors[min(max(step, 0), len(self.factors) - 1)]
-        if self.kind == "constant" or step + 1 >= self.warmup_steps:
-            return base
-        return base * (step + 1) / self.warmup_steps
-
-
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Drawn:
     """Rows that the framework chooses, by an order that it draws or by packing. Which they were is read from the trace
     (`harness.intent.received`); here stands what must hold of them: every row is trained once in an epoch."""
@@ -155,7 +114,7 @@ class Drawn:
     """Whether each epoch has another order than the one before."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Intent:
     """What every step of a run should have been."""
 
@@ -181,14 +140,16 @@ class Intent:
     """Coefficient of the load-balancing loss of a router, the mean over the forward passes of a step."""
 
     def __post_init__(self) -> None:
+        if not any(self.schedule_rate(step) for step in range(self.steps)):
+            raise ValueError("schedule leaves every step without a learning rate, expected one above 0")
         if self.windows is None:
             return
-        _require(len(self.windows) == self.steps, "windows", len(self.windows), f"one for each of {self.steps} steps")
+        require(len(self.windows) == self.steps, "windows", len(self.windows), f"one for each of {self.steps} steps")
         for window in self.windows:
             fits = 1 <= len(window) <= self.accumulation
-            _require(fits, "windows", len(window), f"1 to {self.accumulation} micro-batches each")
+            require(fits, "windows", len(window), f"1 to {self.accumulation} micro-batches each")
             for ranks in window:
-                _require(len(ranks) == self.ranks, "windows", len(ranks), f"{self.ranks} ranks in a micro-batch")
+                require(len(ranks) == self.ranks, "windows", len(ranks), f"{self.ranks} ranks in a micro-batch")
 
     @property
     def uniform(self) -> bool:

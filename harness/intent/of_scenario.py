@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 
 from adapters.contract import Scenario
-from harness.intent.intent import Drawn, Group, Intent, Rule, Schedule, Window
+from harness.intent.intent import Drawn, Group, Intent, Rule, Window
+from harness.intent.schedule import Schedule
 from scenarios import weights
 
 
@@ -41,10 +42,20 @@ def _schedule(scenario: Scenario) -> Schedule:
     told = scenario.optimizer.schedule
     if told.constant:
         return Schedule()
-    if told.decay == "none" and told.warmup_from == "first":
-        return Schedule("linear-warmup", told.warmup_steps)
     steps = scenario.window.steps
-    return Schedule("given", factors=tuple(told.factor(step, steps) for step in range(steps + 1)))
+    if told.decay == "none" and told.warmup_from == "first":
+        return Schedule("linear-warmup", told.warmup(steps))
+    return Schedule(
+        "phases",
+        warmup_steps=told.warmup(steps),
+        decay=told.decay,
+        horizon=told.span(steps) if told.decay != "none" else 0,
+        stable_steps=told.stable_steps,
+        least=told.least,
+        power=told.power,
+        warmup_from=told.warmup_from,
+        least_at=told.least_at,
+    )
 
 
 def _drawn(scenario: Scenario) -> Drawn | None:

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from adapters.contract import Scenario
-from harness.intent.intent import Aggregation, Group, Intent, Mean, Rule, Schedule, Sum, Trained
+from harness.intent.intent import Aggregation, Group, Intent, Mean, Rule, Sum, Trained
+from harness.intent.schedule import Schedule
 from harness.judging.evidence import StepEvidence
 from harness.judging.recorded_step import RecordedStep
 from harness.oracle import hypotheses

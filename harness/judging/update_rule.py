@@ -55,8 +55,8 @@ def update_rule(
 
     def fits_rate(updates: tuple[TensorUpdate, ...]) -> bool:
         return all(
-            abs(u.learning_rate / rates[u.tensor] - 1)
-            <= max(noise.tolerance("learning_rate"), floor.MARGIN * u.rate_error)
+            abs(u.learning_rate - rates[u.tensor])
+            <= max(noise.tolerance("learning_rate"), floor.MARGIN * u.rate_error) * rates[u.tensor]
             for u in updates
         )
 

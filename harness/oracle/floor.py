@@ -142,6 +142,7 @@ def deviations(
         for n in names
     ]
     rates = {n: intent.learning_rate(right.number, n) for n in names}
+    moving = [u for u in updates if rates[u.tensor]]  # what has no rate is not rounded either: it stays as it is
     return Floor(
         token=float(deviation[told].abs().max()) if bool(told.any()) else 0.0,
         row=max((abs(float(deviation[c].mean())) for c in _rows_of(right, told)), default=0.0),
@@ -150,8 +151,8 @@ def deviations(
         beta1=_off(found.beta1, rule.beta1),
         beta2=_off(found.beta2, rule.beta2),
         second=second_moment_error(moments, rule.beta1, rule.beta2),
-        learning_rate=max(abs(u.learning_rate / rates[u.tensor] - 1) for u in updates),
-        decay=max(abs(u.weight_decay - intent.weight_decay(u.tensor)) for u in updates),
+        learning_rate=max((abs(u.learning_rate / rates[u.tensor] - 1) for u in moving), default=0.0),
+        decay=max((abs(u.weight_decay - intent.weight_decay(u.tensor)) for u in moving), default=0.0),
         update=max(u.residual for u in updates),
         norm=abs(norm / right.norm - 1),
         loss=abs(loss / right.loss - 1),

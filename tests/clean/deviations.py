@@ -65,14 +65,18 @@ def _of_updates(evidence: StepEvidence) -> dict[str, float]:
     """A tensor's own standard error stands in for a floor that is below it, as in harness.judging.checks.update."""
     noise, right = evidence.floor, evidence.scheduled_rate
     updates = evidence.update.explained
+    moving = updates if right else ()
     return {
         "learning_rate": max(
-            abs(u.learning_rate / right - 1) / max(noise.learning_rate, u.rate_error) for u in updates
+            (abs(u.learning_rate / right - 1) / max(noise.learning_rate, u.rate_error) for u in moving), default=0.0
         ),
         "decay": max(
-            abs(u.weight_decay - evidence.expected_decay(u.tensor))
-            / max(noise.decay, u.decay_error, u.decay_bound / MARGIN)
-            for u in updates
+            (
+                abs(u.weight_decay - evidence.expected_decay(u.tensor))
+                / max(noise.decay, u.decay_error, u.decay_bound / MARGIN)
+                for u in moving
+            ),
+            default=0.0,
         ),
         "update": max(u.residual / max(noise.update, u.residual_bound / MARGIN) for u in updates),
     }

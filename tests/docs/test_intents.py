@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.intent import file
-from harness.intent.intent import Given, Group, Intent, Mean, Rule, Schedule, Sum
+from harness.intent.intent import Given, Group, Intent, Mean, Rule, Sum
+from harness.intent.schedule import Schedule
 from harness.oracle.hypotheses import LEVELS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "intents.md").read_text()

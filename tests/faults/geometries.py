@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from adapters.contract import Data, Model, Optimizer, Scenario, Schedule, Tokenizer, Window
@@ -29,7 +31,11 @@ def geometries(draw: st.DrawFn) -> Scenario:
     prompts = [1 + (7 * i) % 3 for i in range(rows * steps)]
     words = text.vocabulary(MODEL.vocab_size)
     seed = draw(st.integers(0, 2**20), label="seed")
-    warmup = draw(st.sampled_from((0, 4)), label="warm-up")
+    falling = Schedule("cosine", least=0.1, horizon=6)
+    rising = (
+        [replace(falling, warmup_steps=1, warmup_from="zero")] if steps > 1 else []
+    )  # one step alone would not move
+    schedule = draw(st.sampled_from((Schedule(), Schedule(warmup_steps=4), falling, *rising)), label="schedule")
     return Scenario(
         name="drawn",
         data=Data(text.conversations(words, prompts, responses, seed), rows_per_sequence=packed),
@@ -39,7 +45,7 @@ def geometries(draw: st.DrawFn) -> Scenario:
         optimizer=Optimizer(
             weight_decay=draw(st.sampled_from((0.0, 0.1)), label="weight decay"),
             max_grad_norm=draw(st.sampled_from((None, 0.3, 1.0, 5.0)), label="clip"),
-            schedule=Schedule(warmup_steps=warmup),
+            schedule=schedule,
         ),
         seed=seed,
     )

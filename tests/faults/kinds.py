@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adapters import faults
 from adapters.contract import Scenario
 from adapters.faults import CATALOGUE
 from tests.faults import expected
@@ -31,6 +32,12 @@ KINDS = {
     "learning-rate-early": "learning-rate-schedule: early",
     "learning-rate-misreported": "misreported: learning-rate of the next step",
     "learning-rate-zero-first": "learning-rate-schedule: zero-first",
+    "schedule-per-micro-step": "learning-rate-schedule: per micro-step",
+    "schedule-per-rank": "learning-rate-schedule: per rank",
+    "horizon-in-micro-batches": "learning-rate-schedule: horizon",
+    "least-rate-ignored": "learning-rate-schedule: least",
+    "no-warm-up": "learning-rate-schedule: no warm-up",
+    "warm-up-from-first": "learning-rate-schedule: warm-up",
     "wrong-beta1": "optimizer-moments: beta1",
     "wrong-beta2": "optimizer-moments: beta2",
     "wrong-eps": "optimizer-moments: eps",
@@ -68,6 +75,10 @@ def of(fault: str, scenario: Scenario) -> set[str]:
     own = CATALOGUE[fault]
     if own.cause == "dropped-micro-batches" and scenario.window.accumulation != 4:
         return set()
+    if own.cause == "learning-rate-schedule":
+        planned = faults.rates(scenario, own.plan)
+        alike = (n for n, other in CATALOGUE.items() if other.cause == own.cause)
+        return {KINDS[n] for n in alike if faults.rates(scenario, CATALOGUE[n].plan) == planned}
     if own.cause not in ("mean-of-means", "loss-mask"):
         return {KINDS[fault]}
     others = (name for name, other in CATALOGUE.items() if other.cause == own.cause)

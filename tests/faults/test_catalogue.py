@@ -18,11 +18,29 @@ WHOLE = "sft-ragged"
 """Runs with all of its steps; the others make two, since the third is like the second."""
 EPOCHS = ("sft-ragged-epochs", "sft-ragged-shuffled")
 """And these, which get to a second epoch later."""
+UNCUT = (WHOLE, "sft-ragged-cosine")
+"""Of a schedule that falls over its run, two steps are another schedule."""
 FAMILIES = tuple(name for name in RUNNABLE if scenarios.get(name).model.architecture not in ("llama", "mixtral"))
-FIRST = (WHOLE, *EPOCHS, "sft-ragged-decay", "sft-ragged-warmup", "sft-ragged-packed", "sft-ragged-moe-aux", *FAMILIES)
+FIRST = (
+    WHOLE,
+    *EPOCHS,
+    "sft-ragged-decay",
+    "sft-ragged-warmup",
+    "sft-ragged-cosine",
+    "sft-ragged-packed",
+    "sft-ragged-moe-aux",
+    *FAMILIES,
+)
 """What `make test-fast` plants a fault on is the first of these that shows it, unless it is like another one there."""
 
-LIKE_WHOLE = ("sft-ragged-noclip", "sft-ragged-decay", "sft-ragged-warmup", "sft-ragged-moe", "sft-ragged-moe-aux")
+LIKE_WHOLE = (
+    "sft-ragged-noclip",
+    "sft-ragged-decay",
+    "sft-ragged-warmup",
+    "sft-ragged-cosine",
+    "sft-ragged-moe",
+    "sft-ragged-moe-aux",
+)
 """The batches and the precision of `WHOLE` under other settings of the optimizer, or in another model."""
 ALSO = {
     "sft-ragged-moe-aux": (
@@ -38,7 +56,7 @@ ALSO = {
 
 def _scenario(name: str) -> Scenario:
     scenario = scenarios.get(name)
-    return scenario if name in (WHOLE, *EPOCHS) else vary(scenario, steps=2)
+    return scenario if name in (*UNCUT, *EPOCHS) else vary(scenario, steps=2)
 
 
 def _quick(fault: str) -> str:

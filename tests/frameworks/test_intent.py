@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 import scenarios
-from harness.intent.intent import Intent, Mean, Schedule
+from harness.intent.intent import Intent, Mean
 from harness.intent.of_scenario import of_scenario
+from harness.intent.schedule import Schedule
 from harness.judging import judge
 from harness.oracle.basis_cache import BasisCache
 from tests.faults.proof import assert_clean, told

@@ -78,7 +78,7 @@ def learning_rate(evidence: StepEvidence) -> list[Finding]:
     wrong = _first_wrong(
         evidence,
         lambda line: line.learning_rate,
-        lambda got: any(abs(got - one) <= allowed * evidence.scheduled_rate for one in told),
+        lambda got: any(abs(got - one) <= allowed * (evidence.scheduled_rate or abs(one)) for one in told),
     )
     if wrong is None:
         return []

@@ -19,7 +19,8 @@ def learning_rate(evidence: StepEvidence) -> list[Finding]:
     right = {u.tensor: evidence.expected_learning_rate(u.tensor) for u in evidence.update.explained}
     groups: dict[tuple[str, float], list[TensorUpdate]] = {}
     for u in evidence.update.explained:
-        if not abs(u.learning_rate / right[u.tensor] - 1) <= max(allowed, MARGIN * u.rate_error):  # also if it is NaN
+        off = abs(u.learning_rate - right[u.tensor])
+        if not off <= max(allowed, MARGIN * u.rate_error) * right[u.tensor]:  # also if it is NaN
             groups.setdefault((f"{u.learning_rate:.3g}", right[u.tensor]), []).append(u)
     return [_rate(evidence, group, wanted, allowed) for (_, wanted), group in groups.items()]
 

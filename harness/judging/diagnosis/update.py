@@ -4,33 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.judging.diagnosis import schedules
+from harness.judging.diagnosis.schedules import Followed
 from harness.judging.diagnosis.wording import of_codes
 from harness.judging.evidence import StepEvidence
 from harness.verdicts.findings import Diagnosis, Finding
-
-_SCHEDULES = {
-    "late": "the learning rate is late: every step has the rate of the step before",
-    "early": "the learning rate is early: every step has the rate of the step after",
-    "zero-first": "the learning rate is zero in the first step, which therefore changes nothing",
-    "other": "the learning rate does not follow the schedule",
-}
-
-
-def _schedule(evidence: Sequence[StepEvidence]) -> str:
-    """A key of `_SCHEDULES`."""
-    intent = evidence[0].right.intent
-    got = [e.update.as_asked[0].learning_rate for e in evidence]
-
-    def follows(shift: int) -> bool:
-        wanted = [intent.schedule_rate(e.step + shift) for e in evidence]
-        allowed = [e.floor.tolerance("learning_rate") * intent.rule.learning_rate for e in evidence]
-        return all(abs(g - w) <= a for g, w, a in zip(got, wanted, allowed, strict=True))
-
-    if follows(-1):
-        return "late"
-    if follows(1):
-        return "early"
-    return "zero-first" if got[0] == 0.0 and len(evidence) > 1 and got[1] else "other"
 
 
 def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
@@ -49,10 +27,10 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
 
 def _learning_rate(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> Diagnosis:
     line = ", ".join(f"{e.update.as_asked[0].learning_rate:.6g} (right {e.scheduled_rate:.6g})" for e in evidence)
-    how = _schedule(evidence) if any(f.detail.get("all") for f in own) else "groups"
-    summary = _SCHEDULES.get(how, f"parameter groups differ: {own[0].message}")
+    alike = any(f.detail.get("all") for f in own)
+    how = schedules.followed(evidence) if alike else Followed("groups", f"parameter groups differ: {own[0].message}")
     cause = "learning-rate-schedule"
-    return Diagnosis(cause, summary, 1.0, ("update.learning-rate",), f"by step: {line}", kind=f"{cause}: {how}")
+    return Diagnosis(cause, how.summary, 1.0, ("update.learning-rate",), f"by step: {line}", kind=f"{cause}: {how.key}")
 
 
 def _weight_decay(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
@@ -77,7 +55,9 @@ def _moments(telling: Finding) -> Diagnosis:
 
 
 def _bias_correction(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
-    shares = ", ".join(f"{e.update.as_asked[0].learning_rate / e.scheduled_rate:.4f}" for e in evidence)
+    shares = ", ".join(
+        f"{e.update.as_asked[0].learning_rate / e.scheduled_rate:.4f}" for e in evidence if e.scheduled_rate
+    )
     summary = (
         "Adam's step count starts at 1 instead of 0, as after a step with no gradient before the training:"
         f" the first updates are too small (times {shares})"

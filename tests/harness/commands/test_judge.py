@@ -13,8 +13,9 @@ from adapters.contract import INTENT
 from adapters.faults import RIGHT, Plan
 from harness import cli
 from harness.intent import file
-from harness.intent.intent import Mean, Schedule
+from harness.intent.intent import Mean
 from harness.intent.of_scenario import of_scenario
+from harness.intent.schedule import Schedule
 from harness.traces import text_files
 from harness.verdicts import verdict
 from harness.verdicts.verdict import CellRecord, Verdict
@@ -56,7 +57,7 @@ def test_a_trace_is_held_against_a_file(good: Path, tmp_path: Path, capsys: pyte
     rising = Schedule("linear-warmup", 4)
     status, text = told(capsys, str(good), "--intent", wanting(good, path, schedule=rising))
     assert status == 1
-    assert "the learning rate does not follow the schedule" in text
+    assert "the learning rate has no warm-up" in text
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from harness.intent.intent import Drawn, Given, Group, Intent, Mean, Rule, Schedule, Sum
+from harness.intent.intent import Drawn, Given, Group, Intent, Mean, Rule, Sum
+from harness.intent.schedule import Schedule
 
 POSITIVE = st.floats(1e-9, 1e9)
 AGGREGATIONS = st.one_of(
@@ -22,6 +23,9 @@ SCHEDULES = st.one_of(
     st.just(Schedule()),
     st.integers(0, 9).map(lambda n: Schedule("linear-warmup", n)),
     st.lists(POSITIVE, min_size=1, max_size=4).map(lambda f: Schedule("given", factors=tuple(f))),
+    st.sampled_from(("linear", "cosine", "polynomial", "one-minus-sqrt")).map(
+        lambda decay: Schedule("phases", 1, decay=decay, horizon=4, stable_steps=1, least=0.1, warmup_from="least")
+    ),
 )
 
 

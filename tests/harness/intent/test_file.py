@@ -14,8 +14,9 @@ from hypothesis import given
 import scenarios
 from harness.intent import file
 from harness.intent.file import BadIntent
-from harness.intent.intent import Group, Intent, Mean, Schedule
+from harness.intent.intent import Group, Intent, Mean
 from harness.intent.of_scenario import of_scenario
+from harness.intent.schedule import Schedule
 from tests.harness.intent.drawn import intents
 
 INTENT = of_scenario(scenarios.get("sft-ragged"))
@@ -70,7 +71,11 @@ REFUSED: dict[str, Callable[[Any], None]] = {
     "aggregation.given.weights: Field required": put({"kind": "given"}, "aggregation"),
     "max_grad_norm: Input should be": put(-1.0, "max_grad_norm"),
     "schedule: Value error, factors has 0": put({"kind": "given"}, "schedule"),
-    "schedule.factors.0: Input should be greater than 0": put({"kind": "given", "factors": [0]}, "schedule"),
+    "schedule.factors.0: Input should be greater than": put({"kind": "given", "factors": [-1]}, "schedule"),
+    "schedule leaves every step without a learning rate": put({"kind": "given", "factors": [0, 0]}, "schedule"),
+    "schedule: Value error, horizon has 3": put(
+        {"kind": "phases", "decay": "cosine", "horizon": 3, "warmup_steps": 3}, "schedule"
+    ),
     "more: Unexpected keyword argument": put(1, "more"),
 }
 

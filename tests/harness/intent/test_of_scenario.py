@@ -31,7 +31,7 @@ def test_every_tensor_has_the_rate_of_the_schedule_and_matrices_alone_decay(name
         decay = scenario.optimizer.weight_decay if len(shape) > 1 else 0.0
         assert intent.weight_decay(tensor) == decay
         for step in range(-1, scenario.window.steps + 2):
-            assert intent.learning_rate(step, tensor) == scenario.learning_rate_at(step)
+            assert intent.learning_rate(step, tensor) == pytest.approx(scenario.learning_rate_at(step), rel=1e-15)
 
 
 def test_the_rest_is_as_the_scenario_has_it() -> None:

@@ -17,7 +17,8 @@ from adapters.contract import INTENT
 from adapters.faults import CATALOGUE, RIGHT, Plan
 from harness.intent import file
 from harness.intent.file import BadIntent
-from harness.intent.intent import Given, Group, Intent, Mean, Schedule, Sum
+from harness.intent.intent import Given, Group, Intent, Mean, Sum
+from harness.intent.schedule import Schedule
 from harness.judging import judge
 from harness.oracle.basis_cache import BasisCache
 from harness.verdicts import verdict

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from adapters.contract import Model, Scenario, vary
 from adapters.faults import Plan
-from harness.intent.intent import Given, Intent, Mean, Schedule, Sum
+from harness.intent.intent import Given, Intent, Mean, Sum
 from harness.intent.of_scenario import of_scenario
+from harness.intent.schedule import Schedule
 from harness.traces.batch import right_rows
 from scenarios import catalogue, text
 from tests.faults import simulate

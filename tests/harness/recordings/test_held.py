@@ -13,7 +13,8 @@ import scenarios
 from adapters.contract import vary
 from harness import cli
 from harness.intent import file
-from harness.intent.intent import Given, Group, Intent, Mean, Rule, Schedule
+from harness.intent.intent import Given, Group, Intent, Mean, Rule
+from harness.intent.schedule import Schedule
 from harness.recordings import held, reader, telling
 from harness.recordings.reader import Recording
 from tests.harness.recordings import loops
