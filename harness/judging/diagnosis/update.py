@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.judging.diagnosis import untrained
 from harness.judging.diagnosis.wording import of_codes
 from harness.judging.evidence import StepEvidence
 from harness.verdicts.findings import Diagnosis, Finding
@@ -36,7 +37,9 @@ def _schedule(evidence: Sequence[StepEvidence]) -> str:
 def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
     """Learning rate, weight decay, and what the moments tell."""
     result = []
-    if own := of_codes(findings, "update.learning-rate"):
+    still = untrained.still(evidence)
+    rates = of_codes(findings, "update.learning-rate")
+    if own := [f for f in rates if not (still and still.issuperset(f.detail["tensors"]))]:
         result.append(_learning_rate(evidence, own))
     if own := of_codes(findings, "update.weight-decay"):
         result.append(_weight_decay(evidence, own[0]))
