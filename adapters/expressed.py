@@ -82,6 +82,12 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     },
     "tokenizer.processor": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf", "verl")),
     "model.architecture": by(FRAMEWORKS),
+    "model.lora": by(("torch", "ddp", "fsdp2", *TRAINERS, "verl"))
+    | {"openrlhf": no("its low-rank updates begin with B = 0 (models/actor.py), not as a checkpoint has them")},
+    "model.frozen": by(("torch", "ddp", "fsdp2", *TRAINERS))
+    | by(("openrlhf", "verl"), no("it has no option that freezes parameters of a model")),
+    "model.gradient_checkpointing": by(FRAMEWORKS),
+    "model.compiled": by((*("torch", "ddp"), *TRAINERS)),
     "window.ranks": by(FRAMEWORKS),
     "window.micro_batch_size": by(FRAMEWORKS),
     "window.accumulation": by(FRAMEWORKS),
@@ -119,6 +125,13 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"verl": no("it moves an offloaded optimizer back before it steps")},
     "loss.auxiliary": by((*LOOPS, *TRAINERS, "openrlhf"))
     | {"verl": no("it computes its loss from logits and leaves out the router's")},
+    "loss.label_smoothing": by(("torch", "ddp", "fsdp2", *TRAINERS))
+    | {"openrlhf": no("its SFTLoss has no smoothing (models/loss.py)")}
+    | {"verl": no("its sft_loss has no smoothing (workers/utils/losses.py)")},
+    "loss.token_weight": by(("torch", *TRAINERS))
+    | by(("ddp", "fsdp2"), no("its loss is the model's own, or torch's, which have no such weight"))
+    | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
+    | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)

@@ -47,7 +47,22 @@ class Plan:
     zero_grad: bool = True
     l2: float = 0.0
     """Added to the gradient, times the parameters: decay that is not decoupled."""
-    label_smoothing: float = 0.0
+    smoothing: Literal["right", "none", "twice", "unasked"] = "right"
+    """How much labels are smoothed; `unasked`: by 0.1, whatever is asked for."""
+    smoothed_over: Literal["trained", "everything", "micro-batch"] = "trained"
+    """What the smoothed part is averaged over: as the loss is, over prompts as well, or by micro-batch."""
+    token_weight: Literal["right", "one"] = "right"
+    lora_scale: Literal["right", "twice", "plain", "none"] = "right"
+    """What low-rank updates are multiplied by: as the model has it, by that twice, by alpha / rank whatever it has, or
+    by 0."""
+    left_merged: bool = False
+    """After the first step low-rank updates are added to the matrices that they belong to, and stay beside them."""
+    thawed: bool = False
+    """What should not be trained is trained as well."""
+    cut: bool = False
+    """Gradients end in the last layer: none reach the layers below it."""
+    stuck: str | None = None
+    """A shell pattern of names of parameters that are not trained, though they should be."""
     tied_part: Literal["both", "input", "head"] = "both"
     """Where the gradient of an embedding that is also the head comes from."""
     softcap: bool = True
@@ -171,11 +186,39 @@ def _balances(scenario: Scenario) -> str | None:
     return None if scenario.loss.auxiliary else "the scenario has no load-balancing loss"
 
 
+def _smooths(scenario: Scenario) -> str | None:
+    return None if scenario.loss.label_smoothing else "the scenario smooths no labels"
+
+
+def _weighs(scenario: Scenario) -> str | None:
+    return None if scenario.loss.token_weight != "one" else "the scenario multiplies no token's loss by anything"
+
+
+def _updates(scenario: Scenario) -> str | None:
+    return None if scenario.model.lora is not None else "the model has no low-rank updates"
+
+
+def _stabilizes(scenario: Scenario) -> str | None:
+    lora = scenario.model.lora
+    return None if lora is not None and lora.stabilized else "the model has no low-rank updates as rsLoRA has them"
+
+
+def _freezes(scenario: Scenario) -> str | None:
+    whole = scenario.model.lora is None and not scenario.model.frozen
+    return "every parameter is to be trained" if whole else None
+
+
+def _checkpoints(scenario: Scenario) -> str | None:
+    return None if scenario.model.gradient_checkpointing else "no layer is computed again"
+
+
 def _fp32(scenario: Scenario) -> str | None:
     return None if scenario.precision.compute == "fp32" else "the scenario computes in bf16 anyway"
 
 
 def _smoothing_rounds_off(scenario: Scenario) -> str | None:
+    if scenario.loss.label_smoothing:
+        return "labels are smoothed by 0.1 as it is"
     coarse = scenario.precision.compute == "bf16"
     return "the 2 % of the gradient that smoothing adds are within the rounding of bf16" if coarse else None
 
@@ -318,7 +361,29 @@ _FAULTS = (
     Fault("softcap-left-out", "scores of attention are not capped, though the model says so",
           Plan(softcap=False), ("weights.residual",), "soft-cap", _caps),
     Fault("label-smoothing", "labels are smoothed by 0.1",
-          Plan(label_smoothing=0.1), ("weights.residual",), "unexplained-gradient", _smoothing_rounds_off),
+          Plan(smoothing="unasked"), ("weights.residual",), "unexplained-gradient", _smoothing_rounds_off),
+    Fault("smoothing-missing", "labels are not smoothed",
+          Plan(smoothing="none"), ("weights.residual",), "label-smoothing", _smooths),
+    Fault("smoothing-applied-twice", "labels that are smoothed are smoothed again",
+          Plan(smoothing="twice"), ("weights.residual",), "label-smoothing", _smooths),
+    Fault("smoothing-over-all-tokens", "the smoothed part of the loss is averaged over prompts as well",
+          Plan(smoothed_over="everything"), ("weights.residual",), "label-smoothing", _smooths),
+    Fault("smoothing-of-micro-batches", "the smoothed part of the loss is averaged in every micro-batch by itself",
+          Plan(smoothed_over="micro-batch"), ("weights.residual",), "label-smoothing", _both(_smooths, _uneven)),
+    Fault("probability-left-out", "the loss of a token is not multiplied by its probability",
+          Plan(token_weight="one"), ("weights.uneven",), "token-weight", _weighs),
+    Fault("lora-scaled-twice", "low-rank updates are multiplied by their scale twice",
+          Plan(lora_scale="twice"), ("weights.residual",), "lora-scale", _updates),
+    Fault("rslora-ignored", "low-rank updates are multiplied by alpha / rank instead of alpha / sqrt(rank)",
+          Plan(lora_scale="plain"), ("weights.residual",), "lora-scale", _stabilizes),
+    Fault("lora-left-merged", "low-rank updates are added to the matrices after the first step, and left there",
+          Plan(left_merged=True), ("state.frozen",), "frozen-moved", _updates),
+    Fault("frozen-trained", "what is not to be trained is trained with the rest, and counts in its norm",
+          Plan(thawed=True), ("state.frozen",), "frozen-moved", _freezes),
+    Fault("lora-half-trained", "the first of the two matrices of low-rank updates has no gradient",
+          Plan(stuck="*lora*_A*"), ("weights.residual",), "untrained-part", _updates),
+    Fault("gradient-cut-by-checkpointing", "gradients end at the last layer that is computed again, and reach nothing"
+          " below it", Plan(cut=True), ("weights.residual",), "untrained-part", _checkpoints),
     Fault("auxiliary-scaled-by-accumulation", "the router's load-balancing loss is added up over the micro-batches,"
           " not averaged", Plan(auxiliary="GA"), _AUXILIARY, "auxiliary-loss", _both(_balances, _at_least(2))),
     Fault("auxiliary-scaled-by-world-size", "the router's load-balancing loss is added up over the ranks, not averaged",

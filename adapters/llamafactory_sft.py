@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from adapters.contract import Job, Scenario, Shim
-from adapters.families import hf_trainer
+from adapters.contract import Job, Model, Scenario, Shim
+from adapters.families import hf_lora, hf_trainer
 from adapters.inside.recorder import Recorder
 from adapters.inside.stubs import stand_in
 
@@ -50,6 +50,13 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"llamafactory {version} has an answer to every question in Alpaca's format, so it has no"
             " row_format='prompt-completion' of rows with an odd number of messages"
         )
+    wanted = scenario.model
+    if wanted.frozen and (wanted.lora is not None or wanted.tied_embeddings or not lowest(wanted)):
+        return (
+            f"llamafactory {version} freezes the lowest layers with the embedding and the last norm, which it cannot"
+            " train without those of the frozen layers (_setup_freeze_tuning in model/adapter.py), so it has no"
+            f" model.frozen={wanted.frozen}"
+        )
     return hf_trainer.unsupported(scenario, f"llamafactory {version}")
 
 
@@ -79,16 +86,41 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         "cache_dir": str(folder / "cache"),
         "stage": "sft",
         "do_train": True,
-        "finetuning_type": "full",
+        **tuning(job),
         "dataset": NAME,
         "dataset_dir": str(folder),
         "cutoff_len": job.scenario.model.max_positions,
-        "disable_gradient_checkpointing": True,
+        "disable_gradient_checkpointing": not job.scenario.model.gradient_checkpointing,
         "disable_shuffling": job.scenario.data.order == "given",
         # in Alpaca's format, what the assistant said before is trained as well unless it is masked
         "mask_history": job.scenario.data.row_format == "prompt-completion",
         **({"moe_aux_loss_coef": job.scenario.loss.auxiliary} if job.scenario.loss.auxiliary else {}),
     }
+
+
+def tuning(job: Job) -> dict[str, Any]:
+    """What is trained of the model, and the loss of a token."""
+    wanted, scenario = job.scenario.model, job.scenario
+    given: dict[str, Any] = {"use_dft_loss": True} if scenario.loss.token_weight == "probability" else {}
+    if wanted.lora is not None:
+        return {**given, "finetuning_type": "lora", "adapter_name_or_path": hf_lora.folder(job)}
+    if wanted.frozen:
+        layers = wanted.layers - lowest(wanted)
+        return {
+            **given,
+            "finetuning_type": "freeze",
+            "freeze_trainable_layers": layers,
+            # by parts of names, so that `norm` would be every norm of the frozen layers as well
+            "freeze_extra_modules": "lm_head",
+        }
+    return {**given, "finetuning_type": "full"}
+
+
+def lowest(wanted: Model) -> int:
+    """How many of the lowest layers are frozen, with the embedding and the last norm; 0 for any other choice."""
+    count = len(wanted.frozen) - 2
+    frozen = {f"model.layers.{layer}.*" for layer in range(count)} | {"model.embed_tokens.*", "model.norm.*"}
+    return count if frozen == set(wanted.frozen) else 0
 
 
 def write_dataset(job: Job, folder: Path) -> None:

@@ -92,6 +92,7 @@ FLAGS = {
     "adam_betas": "adam.betas",
     "l2": "adam.weight_decay",
     "aux_loss_coef": "model.aux_loss_coef",
+    "gradient_checkpointing": "model.gradient_checkpointing_enable",
 }
 """The flags of 0.9 by what they are called since `DOTTED`; others kept their names."""
 
@@ -206,6 +207,8 @@ def arguments(job: Job, rows: Path) -> list[str]:
     }
     if scenario.sharding.offload_optimizer:
         said["adam_offload"] = []
+    if scenario.model.gradient_checkpointing:
+        said["gradient_checkpointing"] = []
     if scenario.loss.auxiliary:
         said["aux_loss_coef"] = [scenario.loss.auxiliary]
     if dotted:

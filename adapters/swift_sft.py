@@ -14,7 +14,7 @@ from swift.model import MODEL_MAPPING
 from swift.template import TemplateMeta, register_template
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import hf_trainer
+from adapters.families import hf_lora, hf_trainer
 from adapters.inside.recorder import Recorder
 
 NAME = "lockstep"
@@ -45,6 +45,13 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return (
             f"ms-swift {version} has a response to every query, so it has no row_format='prompt-completion' of rows"
             " with an odd number of messages"
+        )
+    if scenario.model.frozen and (
+        scenario.model.lora is not None or any(p[-1:] != "*" or set(p[:-1]) & set("*?[") for p in scenario.model.frozen)
+    ):
+        return (
+            f"ms-swift {version} freezes parameters whose names begin alike (utils/torch_utils.py),"
+            f" in full training alone, so it has no model.frozen={scenario.model.frozen}"
         )
     return hf_trainer.unsupported(scenario, f"ms-swift {version}")
 
@@ -86,7 +93,7 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         "template": NAME,
         "dataset": [str(dataset)],
         "callbacks": [NAME],
-        "tuner_type": "full",
+        **tuning(job),
         # ms-swift trains a float32 checkpoint in fp16, unless it is told otherwise (arguments/base_args/model_args.py)
         "torch_dtype": "float32",
         "fp16": False,
@@ -103,6 +110,17 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
     }
     # by default, responses of the history are trained as well
     return given if scenario.data.row_format == "conversation" else {**given, "loss_scale": "last_round"}
+
+
+def tuning(job: Job) -> dict[str, Any]:
+    """What is trained of the model, and the loss of a token."""
+    wanted, scenario = job.scenario.model, job.scenario
+    given: dict[str, Any] = {"enable_dft_loss": True} if scenario.loss.token_weight == "probability" else {}
+    if wanted.lora is not None:
+        return {**given, "tuner_type": "lora", "adapters": [hf_lora.folder(job)]}
+    # prefixes of names, which shell patterns that end in .* are
+    prefixes = {"freeze_parameters": [pattern.removesuffix("*") for pattern in wanted.frozen]} if wanted.frozen else {}
+    return {**given, "tuner_type": "full", **prefixes}
 
 
 def write_dataset(job: Job, folder: Path) -> Path:

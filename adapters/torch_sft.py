@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
+from adapters import spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
 from adapters.faults import Plan, plan, rates
 from adapters.inside import data, modeling, rank
@@ -95,8 +95,9 @@ def load_model(job: Job) -> PreTrainedModel:
 def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only."""
     rule = scenario.optimizer
-    decayed = [p for p in model.parameters() if p.ndim > 1 or how.decay == "all"]
-    exempt = [p for p in model.parameters() if not (p.ndim > 1 or how.decay == "all")]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1 or how.decay == "all"]
+    exempt = [p for p in trained if not (p.ndim > 1 or how.decay == "all")]
     return torch.optim.AdamW(
         [{"params": decayed, "weight_decay": rule.weight_decay}, {"params": exempt, "weight_decay": 0.0}],
         lr=rule.learning_rate,
@@ -110,8 +111,8 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
     scenario, rows = job.scenario, data.load_rows(job)
     if how.one_order and scenario.data.order == "shuffled":
         rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
+    spoiled.before(model, scenario, how)
     optimizer, planned = make_optimizer(model, scenario, how), rates(scenario, how)
-    _spoil(model, how)
     if how.idle_first_step:
         _step_idly(model, optimizer)
     wrapped = model if how.averages_by_hand else ranks.wrap(model)
@@ -132,7 +133,8 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
         if how.l2:
             torch._foreach_add_(gradients, [how.l2 * p.detach() for p, _ in trained])
         optimizer.step()
-        state = {name: optimizer.state[p] for name, p in model.named_parameters()}
+        spoiled.after_step(model, scenario, how, step)
+        state = {name: optimizer.state[p] for name, p in model.named_parameters() if p in optimizer.state}
         reported = scenario.learning_rate_at(step + how.reported_shift) if how.reported_shift else rate
         recorder.step(
             float(ranks.sum(loss)),
@@ -145,22 +147,8 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
     recorder.end()
 
 
-def _spoil(model: PreTrainedModel, how: Plan) -> None:
-    """The model as planned: a part of a tied embedding's gradient lost, or scores that are not capped."""
-    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    tied = head.weight is embedding.weight
-    if tied and how.tied_part == "input":
-        head.forward = lambda hidden: F.linear(hidden, head.weight.detach())
-    if tied and how.tied_part == "head":
-        looked_up = embedding.forward
-        embedding.forward = lambda ids: looked_up(ids).detach()
-    for module in model.modules():
-        if not how.softcap and hasattr(module, "attn_logit_softcapping"):
-            module.attn_logit_softcapping = None
-
-
 def _step_idly(model: torch.nn.Module, optimizer: torch.optim.AdamW) -> None:
-    for p in model.parameters():
+    for p in (p for group in optimizer.param_groups for p in group["params"]):
         p.grad = torch.zeros_like(p)
     rates = [group["lr"] for group in optimizer.param_groups]
     for group in optimizer.param_groups:
@@ -237,17 +225,37 @@ def _loss(
         made = model(**batch)
     logits = made.logits[:, :-1].float()
     targets = labels[:, 1:]
-    losses = F.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=how.label_smoothing
-    ).view_as(targets)
+    losses = token_loss.of_logits(logits, targets, scenario.loss, how)
     shares = _shares(scenario, rows, step, number, targets, how, ranks)
     if how.divisor is not None:
         shares = (targets != IGNORED_LABEL) / how.divisor
     if how.row_factor is not None:
         chosen, factor = how.row_factor
         shares = shares * _by_row(scenario, rows, step, number, ranks, shares, lambda r: factor if r == chosen else 1.0)
-    total = (losses * shares).sum()
+    smoothed = _smoothed_shares(scenario, rows, step, number, shares, batch["input_ids"], targets, how, ranks)
+    total = (losses.own * shares + losses.smoothed * smoothed).sum()
     return total + _auxiliary(scenario, step, how) * made.aux_loss if scenario.loss.auxiliary else total
+
+
+def _smoothed_shares(
+    scenario: Scenario,
+    rows: Sequence[Tokens],
+    step: int,
+    number: int,
+    shares: Tensor,
+    ids: Tensor,
+    targets: Tensor,
+    how: Plan,
+    ranks: Ranks,
+) -> Tensor:
+    """What the smoothed part of each target is multiplied by: [batch, length - 1]. Right is as its own part."""
+    if how.smoothed_over == "trained":
+        return shares
+    if how.smoothed_over == "micro-batch":
+        return _shares(scenario, rows, step, number, targets, replace(how, level="micro-batch"), ranks)
+    every = replace(how, mask="everything")
+    labels = torch.cat((torch.full_like(ids[:, :1], IGNORED_LABEL), targets), dim=1)
+    return _shares(scenario, rows, step, number, _labels(labels, ids, every)[:, 1:], every, ranks)
 
 
 def _auxiliary(scenario: Scenario, step: int, how: Plan) -> float:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Sequence
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from packaging.version import Version
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import sft_trainer
 
 from adapters.contract import Job, Scenario, Shim, Unsupported
-from adapters.families import hf_trainer
+from adapters.families import hf_lora, hf_trainer
+from adapters.inside.model import DTYPE, load_float32
 from adapters.inside.recorder import Recorder
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 """What opens a message in the scenario's chat template."""
 
 KNOWN = hf_trainer.names(SFTConfig)
+
+FLOAT32 = {DTYPE: "float32"}
 
 TAKES_MESSAGES = any(hasattr(sft_trainer, name) for name in ("is_conversational", "maybe_apply_chat_template"))
 LOADS_PROCESSORS = hasattr(sft_trainer, "AutoProcessor")
@@ -47,6 +48,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"trl {version} has no order='given' in several epochs: its sampler shuffles each of them"
     if scenario.tokenizer.processor and not LOADS_PROCESSORS:
         return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
+    if scenario.loss.token_weight == "probability" and "loss_type" not in KNOWN:
+        return f"trl {version} has no loss_type (trainer/sft_config.py), so it has no token_weight='probability'"
     return hf_trainer.unsupported(scenario, f"trl {version}")
 
 
@@ -61,7 +64,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     hf_trainer.begin(job)
     try:
         trainer = SFTTrainer(
-            model=job.checkpoint,
+            model=model(job),
             args=config(scenario),
             train_dataset=dataset(job),
             callbacks=[hf_trainer.Recording(job, recorder, rank)],
@@ -74,11 +77,27 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     trainer.train()
 
 
+def model(job: Job) -> Any:
+    """The checkpoint's folder, or the model itself where some of it is frozen or it has low-rank updates, which begin
+    as an adapter in a folder says."""
+    wanted = job.scenario.model
+    if wanted.lora is None and not wanted.frozen:
+        return job.checkpoint
+    made = load_float32(job) if wanted.lora is None else AutoModelForCausalLM.from_pretrained(job.checkpoint, **FLOAT32)
+    if wanted.lora is not None:
+        from peft import PeftModel  # no part of TRL's environment unless it is asked for
+
+        made = PeftModel.from_pretrained(made, hf_lora.folder(job), is_trainable=True)
+    return made
+
+
 def config(scenario: Scenario) -> SFTConfig:
     """The scenario as TRL's configuration; what it does not say stays at TRL's defaults."""
     given = hf_trainer.arguments(scenario, KNOWN)
-    dtype = "dtype" if Version(installed("transformers")) >= Version("4.56") else "torch_dtype"
-    given["model_init_kwargs"] = {dtype: "float32"}
+    if scenario.model.lora is None and not scenario.model.frozen:
+        given["model_init_kwargs"] = FLOAT32
+    if scenario.loss.token_weight == "probability":
+        given["loss_type"] = "dft"
     given["max_length" if "max_length" in KNOWN else "max_seq_length"] = scenario.model.max_positions
     if mask(scenario) in KNOWN:
         given[mask(scenario)] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable
 
-from adapters.contract import Data, Model, Scenario, Schedule, Tokenizer, Window, vary
+from adapters.contract import Data, Lora, Model, Scenario, Schedule, Tokenizer, Window, vary
 from scenarios import pieces, text
 from scenarios.rows import RAGGED, conversations
 
@@ -205,6 +205,37 @@ def sft_ragged_gemma(seed: int) -> Scenario:
     """Gemma 2: a scaled embedding tied to the head, norms that add 1, soft caps on scores and logits."""
     caps = Model("gemma2", tied_embeddings=True, attention_softcap=2.0, final_softcap=3.0)
     return vary(sft_ragged(seed), model=caps)
+
+
+@_scenario
+def sft_ragged_smoothed(seed: int) -> Scenario:
+    """Labels smoothed by 0.1."""
+    return vary(sft_ragged(seed), label_smoothing=0.1)
+
+
+@_scenario
+def sft_ragged_lora(seed: int) -> Scenario:
+    """Low-rank updates of queries and values, rank 4, alpha 8, and nothing else; clipped at 0.3, as QLoRA is."""
+    return vary(sft_ragged(seed), lora=Lora(), max_grad_norm=0.3)
+
+
+@_scenario
+def sft_ragged_rslora(seed: int) -> Scenario:
+    """Low-rank updates of all linear layers and the embedding, scaled as rsLoRA has it, and the head trained whole."""
+    every = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens")
+    return vary(sft_ragged(seed), lora=Lora(stabilized=True, targets=every, saved=("lm_head",)))
+
+
+@_scenario
+def sft_ragged_dft(seed: int) -> Scenario:
+    """Every token's loss times its own probability (DFT); clipped at 0.01, which so small a loss exceeds."""
+    return vary(sft_ragged(seed), token_weight="probability", max_grad_norm=0.01)
+
+
+@_scenario
+def sft_ragged_checkpointed(seed: int) -> Scenario:
+    """Layers are computed again in the backward pass (gradient checkpointing)."""
+    return vary(sft_ragged(seed), gradient_checkpointing=True)
 
 
 def get(name: str, seed: int = 0) -> Scenario:

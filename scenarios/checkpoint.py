@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.numpy import save_file
 
 from adapters.contract import ROUTED, Model, Scenario, to_dict
-from scenarios import pieces, text, weights
+from scenarios import lora, pieces, text, weights
 from scenarios.architectures import FAMILIES
 
 
@@ -70,4 +70,7 @@ def write(scenario: Scenario, folder: Path) -> None:
                 "loss_mask": [int(m) for m in rendered.loss_mask],
             }
             out.write(json.dumps(line) + "\n")
-    save_file(weights.initial(scenario.model, scenario.seed), folder / "model.safetensors", {"format": "pt"})
+    initial = weights.initial(scenario.model, scenario.seed)
+    own = FAMILIES[scenario.model.architecture].shapes(scenario.model)
+    save_file({name: initial[name] for name in own}, folder / "model.safetensors", {"format": "pt"})
+    lora.write(scenario.model, initial, folder / lora.FOLDER)

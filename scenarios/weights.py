@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.contract import Model
+from scenarios import lora
 from scenarios.architectures import FAMILIES
 from scenarios.architectures.stacked import Stacked
 from scenarios.text import uniforms
@@ -16,8 +17,10 @@ _WEIGHT_STREAM = 7919  # keeps the weights' draws apart from the data's, which u
 
 
 def shapes(model: Model) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter, by the names of the family's class in transformers, in its order."""
-    return FAMILIES[model.architecture].shapes(model)
+    """Name and shape of every parameter, by the names of the family's class in transformers, in its order; then those
+    of low-rank updates."""
+    base = FAMILIES[model.architecture].shapes(model)
+    return {**base, **lora.shapes(model.lora, base)}
 
 
 def stacked(model: Model) -> dict[str, Stacked]:
@@ -36,7 +39,7 @@ def initial(model: Model, seed: int) -> dict[str, NDArray[np.float32]]:
 
     A uniform draw needs no logarithm, so no mathematics library can change its last bit.
     """
-    sizes = shapes(model)
+    sizes = FAMILIES[model.architecture].shapes(model)
     draws = uniforms(_WEIGHT_STREAM + seed, sum(int(np.prod(s)) for s in sizes.values()))
     bound, around = model.init_std * 3.0**0.5, FAMILIES[model.architecture].vectors_around
     result: dict[str, NDArray[np.float32]] = {}
@@ -47,4 +50,4 @@ def initial(model: Model, seed: int) -> dict[str, NDArray[np.float32]]:
         used += count
         values = around(name) + 0.2 * centred if len(shape) == 1 else bound * centred
         result[name] = values.astype(np.float32)
-    return result
+    return {**result, **lora.initial(model, sizes, seed)}

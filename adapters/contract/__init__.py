@@ -8,7 +8,8 @@ from adapters.contract.checking import build, hints, named
 from adapters.contract.data import Data, Message, Order, Row, RowFormat
 from adapters.contract.dealing import Dealing, LastWindow
 from adapters.contract.job import PATCH, Job, Patch, Shim, Unsupported
-from adapters.contract.loss import EngineOutput, Loss
+from adapters.contract.lora import Lora
+from adapters.contract.loss import EngineOutput, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Model
 from adapters.contract.optimizer import Optimizer, Schedule
 from adapters.contract.precision import Compute, Precision
@@ -50,6 +51,7 @@ __all__ = [
     "EngineOutput",
     "Job",
     "LastWindow",
+    "Lora",
     "Loss",
     "Message",
     "Model",
@@ -64,6 +66,7 @@ __all__ = [
     "Sharding",
     "Shim",
     "Strategy",
+    "TokenWeight",
     "Tokenizer",
     "Unsupported",
     "Window",

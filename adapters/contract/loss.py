@@ -9,6 +9,7 @@ from adapters.contract.checking import require
 from adapters.contract.model import ROUTED, Model
 
 EngineOutput = Literal["model", "loss"]
+TokenWeight = Literal["one", "probability"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,18 @@ class Loss:
     engine_output: EngineOutput = "model"
     """What the model hands to a wrapping engine: its output object (loss and logits), or the bare loss."""
 
+    label_smoothing: float = 0.0
+    """Share of the mean of -log p over the whole vocabulary in the loss of a token, in the place of as much of its own:
+    (1 - e) nll + e mean. Both parts are averaged over the trained tokens."""
+    token_weight: TokenWeight = "one"
+    """What the loss of each token is multiplied by: one, or the probability that the model gives it, which counts as a
+    constant (`probability`: DFT, Wu et al. 2025)."""
+
     def check(self, model: Model) -> None:
         """Raises ValueError, in one line."""
         aux, routes = self.auxiliary, model.architecture in ROUTED
         require(aux >= 0, "loss.auxiliary", aux, "at least 0")
+        share = self.label_smoothing
+        require(0 <= share < 1, "loss.label_smoothing", share, "0 to less than 1")
+        require(not share or self.token_weight == "one", "loss.label_smoothing", share, "0 with another token_weight")
         require(routes or not aux, "loss.auxiliary", aux, f"0, as {model.architecture} has no router")

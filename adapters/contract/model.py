@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from typing import Literal
 
 from adapters.contract.checking import hints, require
+from adapters.contract.lora import Lora
 
 LIMIT = 2**31
 MAX_LAYERS = 1024
@@ -15,6 +17,12 @@ Architecture = Literal["llama", "qwen2", "qwen3", "gpt2", "gemma2", "mixtral", "
 
 ROUTED: frozenset[Architecture] = frozenset({"mixtral"})
 """Families whose tokens are routed to experts."""
+
+Compiled = Literal["none", "aot_eager", "inductor"]
+
+TRANSPOSES_NOTHING: tuple[Architecture, ...] = ("llama", "qwen2", "qwen3", "gemma2")
+"""Families of linear layers whose matrices have a row for each output, and of no experts: what low-rank updates are of
+here."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,21 @@ class Model:
     final_softcap: float | None = None
     """Of the logits, likewise."""
 
+    lora: Lora | None = None
+    """Low-rank updates, in the place of training the parameters themselves."""
+    frozen: tuple[str, ...] = ()
+    """Shell patterns of the names of parameters that are not trained."""
+    gradient_checkpointing: bool = False
+    """Whether the layers are computed again in the backward pass, instead of kept."""
+    compiled: Compiled = "none"
+    """Backend of torch.compile, if the model runs under it."""
+
+    def trains(self, name: str) -> bool:
+        """Whether the parameter of that name is trained."""
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in self.frozen):
+            return False
+        return self.lora is None or self.lora.trains(name.split("."))
+
     @property
     def head_dim(self) -> int:
         return self.hidden_size // self.heads
@@ -59,6 +82,16 @@ class Model:
         require(self.heads % self.kv_heads == 0, "model.kv_heads", self.kv_heads, f"a divisor of {self.heads}")
         require(self.head_dim % 2 == 0, "model.heads", self.heads, "such that a head has an even size")
         self._check_experts()
+        self._check_lora()
+
+    def _check_lora(self) -> None:
+        if self.lora is None:
+            return
+        self.lora.check()
+        fits = self.architecture in TRANSPOSES_NOTHING
+        require(fits, "model.lora", f"of a {self.architecture}", f"of one of {', '.join(TRANSPOSES_NOTHING)}")
+        embedded = {"embed_tokens", "lm_head"} & {*self.lora.targets, *self.lora.saved}
+        require(not (embedded and self.tied_embeddings), "model.lora", sorted(embedded), "of an embedding that is tied")
 
     def _check_experts(self) -> None:
         routed, each, chosen = self.architecture in ROUTED, self.layers * self.experts, self.experts_per_token

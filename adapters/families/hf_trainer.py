@@ -19,12 +19,12 @@ from transformers.optimization import get_wsd_schedule
 from transformers.trainer_utils import SchedulerType
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_setup
+from adapters.families import deepspeed_setup, hf_lora
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.hf_schedules import named
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
-from adapters.inside.recorder import Recorder, bare_name
+from adapters.inside.recorder import Recorder
 
 LAZY = ("torch._dynamo", "torch.distributed.fsdp")
 """Modules that are imported only when they are used, so that every rank would do it anew."""
@@ -54,7 +54,7 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
             f"{framework} has no last_window={scenario.window.last_window!r}: the Trainer makes a step of an epoch's"
             " last rows (_run_epoch in transformers' trainer.py)"
         )
-    return _unsupported_schedule(scenario, framework)
+    return _unsupported_schedule(scenario, framework) or hf_lora.unsupported(scenario, framework)
 
 
 STRETCHES = "warmup_type" in inspect.signature(get_wsd_schedule).parameters
@@ -135,7 +135,8 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
         "max_grad_norm": scenario.optimizer.max_grad_norm or 0.0,
         **_schedule(scenario),
         "bf16": scenario.precision.compute == "bf16",
-        "gradient_checkpointing": False,
+        "label_smoothing_factor": scenario.loss.label_smoothing,
+        "gradient_checkpointing": scenario.model.gradient_checkpointing,
         "logging_steps": 1,
         "report_to": "none",
         "save_strategy": "no",
@@ -144,6 +145,8 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
     }
     if scenario.device == "cpu":
         wanted |= {"use_cpu": True, "ddp_backend": "gloo"}
+    if scenario.model.compiled != "none":
+        wanted |= {"torch_compile": True, "torch_compile_backend": scenario.model.compiled}
     if scenario.sharding.strategy != "none":
         wanted["deepspeed"] = deepspeed_config(scenario)
     if "train_sampling_strategy" in known and scenario.data.order == "given":
@@ -282,7 +285,7 @@ class Recording(TrainerCallback):
         self, state: Any, given: Mapping[str, Any]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
         """Parameters and moments, by the names of the Hugging Face model; no moments before the first step."""
-        parameters = {bare_name(name): p for name, p in given["model"].named_parameters()}
+        parameters = hf_lora.named(given["model"])
         optimizer = _optimizer(state, given)
         if self._job.scenario.sharding.strategy != "none":
             engine = SimpleNamespace(optimizer=optimizer)

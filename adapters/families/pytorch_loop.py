@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from adapters.contract import Job, Scenario
+from adapters.contract import IGNORED_LABEL, Job, Scenario
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
@@ -49,13 +49,14 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     model.to(scenario.device).train()
     recorder.watch(model)
     wrapped, synchronised = wrap(scenario, model, world)
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    every = dict(model.named_parameters())
+    named = {name: p for name, p in every.items() if p.requires_grad}
     optimizer = adamw(scenario, named)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: scenario.learning_rate_at(step) / scenario.optimizer.learning_rate
     )
     rows = load_rows(job)
-    recorder.begin(whole(named))
+    recorder.begin(whole(every))
     for step in range(scenario.window.steps):
         if scenario.loss.auxiliary:
             # The model adds this times the load-balancing loss to every micro-batch's loss, whatever divides that one.
@@ -67,7 +68,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        recorder.step(loss, float(norm), rate, *state(named, optimizer))
+        _, *moments = state(named, optimizer)
+        recorder.step(loss, float(norm), rate, whole(every), *moments)
     recorder.end()
     torch.distributed.destroy_process_group()
 
@@ -107,12 +109,26 @@ def accumulate(
         with synchronised(index == scenario.micro_batches(step) - 1):
             with autocast(scenario, model):
                 given = {name: tensor.to(scenario.device) for name, tensor in batch.items()}
-                loss = model(**given, num_items_in_batch=divisor).loss
+                loss = mean_loss(scenario, model, given, divisor)
             loss.backward()
         total += loss.detach().double().cpu() / world
     total = total.to(scenario.device)
     torch.distributed.all_reduce(total)
     return float(total)
+
+
+def mean_loss(scenario: Scenario, model: torch.nn.Module, batch: dict[str, Tensor], divisor: float) -> Tensor:
+    """The loss of a micro-batch's tokens over `divisor`: the model's own, or torch's of its logits with smoothing, for
+    which transformers' models have no option."""
+    if not scenario.loss.label_smoothing:
+        loss: Tensor = model(**batch, num_items_in_batch=divisor).loss
+        return loss
+    labels = batch.pop("labels")[:, 1:].flatten()
+    logits = model(**batch).logits[:, :-1].flatten(0, 1).float()
+    summed = torch.nn.functional.cross_entropy(
+        logits, labels, reduction="sum", ignore_index=IGNORED_LABEL, label_smoothing=scenario.loss.label_smoothing
+    )
+    return summed / divisor
 
 
 def autocast(scenario: Scenario, model: torch.nn.Module) -> contextlib.AbstractContextManager[Any]:

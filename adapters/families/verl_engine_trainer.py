@@ -19,7 +19,7 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngine, FSDPEngineWith
 from verl.workers.engine_workers import TrainingWorker
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import verl_data
+from adapters.families import hf_lora, verl_data
 from adapters.families.verl_shims import (
     LOG_SOFTMAX,
     MEMORY,
@@ -92,7 +92,14 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f" micro_batch_size={scenario.window.micro_batch_size} with"
             f" rows_per_sequence={scenario.data.rows_per_sequence}"
         )
-    return None
+    return _unsupported_lora(scenario, name)
+
+
+def _unsupported_lora(scenario: Scenario, name: str) -> str | None:
+    lora = scenario.model.lora
+    if lora is None or "embed_tokens" not in lora.targets:
+        return None
+    return f"{name} shards embeddings by themselves, which torch cannot with peft's: no model.lora of embed_tokens"
 
 
 def shims(job: Job) -> Sequence[Shim]:
@@ -132,14 +139,19 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 def overrides(job: Job, file: str) -> list[str]:
     """The scenario as verl's command line; what it does not say stays at verl's defaults."""
     scenario = job.scenario
-    rule = scenario.optimizer
+    rule, lora = scenario.optimizer, scenario.model.lora
     packed = scenario.data.rows_per_sequence
     # bf16, fp32, fp32 where it is not said; 0.7.1 takes it and computes in bf16 all the same (issue 5932)
     full = "{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"
     return [
         f"model.path={verl_data.quoted(job.checkpoint)}",
         f"+model.override_config.attn_implementation={modeling.attention_of(scenario)}",  # flash attention otherwise
-        "model.enable_gradient_checkpointing=False",
+        *(
+            [f"+model.lora_adapter_path={verl_data.quoted(hf_lora.folder(job))}", f"model.lora_rank={lora.rank}"]
+            if lora
+            else []
+        ),
+        f"model.enable_gradient_checkpointing={scenario.model.gradient_checkpointing}",
         # with it, each micro-batch is one sequence without padding, its positions restarting with each row
         f"model.use_remove_padding={packed > 1}",
         "engine=fsdp",
@@ -221,7 +233,7 @@ def observe(job: Job, recorder: Recorder) -> None:
     def initialize_and_watch(engine: Any) -> None:
         initialize(engine)
         recorder.watch(engine.module)
-        recorder.begin(whole(dict(engine.module.named_parameters())) if job.record else {})
+        recorder.begin(whole(hf_lora.named(engine.module)) if job.record else {})
 
     def train_batch_and_record(worker: Any, data: Any) -> Any:
         output = train_batch(worker, data)
@@ -230,7 +242,7 @@ def observe(job: Job, recorder: Recorder) -> None:
         # the learning rate after the schedule has moved on (FSDPEngine.lr_scheduler_step).
         metrics: Mapping[str, float] = tensordict_utils.get(output, "metrics")
         engine = worker.engine
-        held = state(dict(engine.module.named_parameters()), engine.optimizer) if job.record else ({}, {}, {})
+        held = state(hf_lora.named(engine.module), engine.optimizer) if job.record else ({}, {}, {})
         recorder.step(metrics["loss"], metrics["grad_norm"], metrics["lr"], *held)
         return output
 

@@ -97,7 +97,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if scenario.data.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.data.rows):
         return f"{name} has one prompt and one answer in a row: no row_format={scenario.data.row_format!r} of more"
-    return None
+    return _unsupported_lora(scenario, name)
+
+
+def _unsupported_lora(scenario: Scenario, name: str) -> str | None:
+    return None if scenario.model.lora is None else f"{name} with model.lora in this trainer: not yet"
 
 
 def shims(job: Job) -> Sequence[Shim]:
@@ -162,7 +166,7 @@ def overrides(job: Job, file: str) -> list[str]:
     later = Version(job.version) >= Version("0.6.1")
     return [
         f"model.partial_pretrain={verl_data.quoted(job.checkpoint)}",
-        "model.enable_gradient_checkpointing=False",
+        f"model.enable_gradient_checkpointing={scenario.model.gradient_checkpointing}",
         f"data.train_files={verl_data.quoted(file)}",
         f"data.val_files={verl_data.quoted(file)}",  # read after the last step, whether one wants to or not
         f"data.train_batch_size={scenario.rows_per_step}",

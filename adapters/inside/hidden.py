@@ -7,7 +7,7 @@ in pieces, from the head's matrix alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,10 @@ from torch import Tensor
 class HiddenStates:
     """Watches a model for what feeds its head. Where that cannot be told it keeps nothing, for the rest of the run."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(
+        self, model: torch.nn.Module, hidden: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda hook: hook
+    ) -> None:
+        """hidden: what every hook is put into, such as what keeps it from being compiled."""
         self._head = _head(model)
         self._kept: dict[int, Tensor] = {}
         self._shape: tuple[int, ...] | None = None
@@ -29,8 +32,8 @@ class HiddenStates:
         if self._head is not None:
             # All of them in the first forward pass, from then on the one that was found in it.
             for module in _before(model, self._head):
-                self._hooks[module] = module.register_forward_hook(self._after)
-            self._hooks[self._head] = self._head.register_forward_pre_hook(self._before_head)
+                self._hooks[module] = module.register_forward_hook(hidden(self._after))
+            self._hooks[self._head] = self._head.register_forward_pre_hook(hidden(self._before_head))
 
     def begin(self, ids: Tensor) -> None:
         """A forward pass of these token ids, [batch, length], begins."""

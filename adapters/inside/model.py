@@ -10,19 +10,27 @@ from packaging.version import Version
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from adapters.contract import Job, Unsupported
-from adapters.inside import modeling
+from adapters.inside import lora, modeling
 
 DTYPE = "dtype" if Version(version("transformers")) >= Version("4.56") else "torch_dtype"
 """What `from_pretrained` calls it."""
 
 
 def load_float32(job: Job) -> PreTrainedModel:
-    """The model in float32, on the CPU.
+    """The model in float32, on the CPU, with its low-rank updates; what is not to be trained is frozen.
 
     Eager attention adds the 4-D mask of packed rows as it is, whatever the model's dtype.
     """
     attention = "eager" if job.scenario.data.rows_per_sequence > 1 else modeling.attention_of(job.scenario)
-    return AutoModelForCausalLM.from_pretrained(job.checkpoint, attn_implementation=attention, **{DTYPE: torch.float32})
+    model = AutoModelForCausalLM.from_pretrained(
+        job.checkpoint, attn_implementation=attention, **{DTYPE: torch.float32}
+    )
+    lora.prepare(model, job)
+    if job.scenario.model.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if job.scenario.model.compiled != "none":
+        model.compile(backend=job.scenario.model.compiled)
+    return model
 
 
 def load_counting(job: Job) -> PreTrainedModel:

@@ -56,6 +56,8 @@ class Recorder:
         self._folder = Path(job.trace)
         self._rank = rank
         self._record = job.record
+        self._trains = job.scenario.model.trains
+        self._compiled = job.scenario.model.compiled != "none"
         self._step = 0
         self._micro_batch = 0
         self._pending: Callable[[Tensor | None], None] | None = None
@@ -75,13 +77,15 @@ class Recorder:
             signature = inspect.signature(model.forward)
             pad = getattr(getattr(model, "config", None), "pad_token_id", None)
             attention = next((m for m in model.modules() if type(m).__name__.endswith("Attention")), None)
+            # Not to be compiled with the model; that costs an import of seconds, so that others do without.
+            hidden = torch.compiler.disable if self._compiled else _as_it_is
             hook = functools.partial(self._on_forward, signature, pad, attention is not None)
-            self._hidden = HiddenStates(model)
-            model.register_forward_pre_hook(hook, with_kwargs=True)
-            model.register_forward_hook(self._after_forward)
+            self._hidden = HiddenStates(model, hidden)
+            model.register_forward_pre_hook(hidden(hook), with_kwargs=True)
+            model.register_forward_hook(hidden(self._after_forward))
             if attention is not None:
                 inner = functools.partial(self._on_attention, inspect.signature(attention.forward))
-                attention.register_forward_pre_hook(inner, with_kwargs=True)
+                attention.register_forward_pre_hook(hidden(inner), with_kwargs=True)
 
     def begin(self, parameters: Mapping[str, Tensor]) -> None:
         """Record the parameters before the first optimizer step."""
@@ -111,9 +115,18 @@ class Recorder:
         self._micro_batch = 0
         groups = {"param": parameters}
         if self._rank == 0:
-            groups |= {"exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
+            groups |= {
+                "exp_avg": self._moments(parameters, exp_avg),
+                "exp_avg_sq": self._moments(parameters, exp_avg_sq),
+            }
         self._write_tensors({f"{group}/{n}": t for group, tensors in groups.items() for n, t in tensors.items()})
         _append_line(self._folder / steps_file(self._rank), line)
+
+    def _moments(self, parameters: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of what is to be trained. What the optimizer holds none of, though it does of others, never had a
+        gradient: zeros."""
+        wanted = [name for name in parameters if self._trains(name)] if held else []
+        return {name: held[name] if name in held else torch.zeros_like(parameters[name]) for name in wanted}
 
     def end(self) -> None:
         """Wait for the other ranks, then let rank 0 seal the trace with the digest of every file."""
@@ -134,7 +147,7 @@ class Recorder:
     ) -> None:
         """Record a batch, or have it recorded when it gets to the attention layer if `wait`."""
         self._pending, self._starts = None, None
-        if not model.training:
+        if not (model.training and torch.is_grad_enabled()):
             return
         given = signature.bind_partial(*args, **kwargs).arguments
         received: dict[str, Any] = {**given.get("kwargs", {}), **given}
@@ -200,6 +213,10 @@ class Recorder:
         # Cloned, because optimizers hand out views of one flat buffer and safetensors refuses shared storage.
         save_file({n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}, partial, {"format": "pt"})
         os.replace(partial, target)
+
+
+def _as_it_is(hook: Callable[..., Any]) -> Callable[..., Any]:
+    return hook
 
 
 def attention_start(ids: Tensor, mask: Tensor | None, pad: int | None) -> Tensor:

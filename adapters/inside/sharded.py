@@ -15,6 +15,10 @@ def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def state(parameters: Mapping[str, Tensor], optimizer: Any) -> tuple[dict[str, Tensor], ...]:
-    """Parameters and AdamW's two moments of each, unsharded, as `Recorder.step` takes them. Collective."""
-    moments = ({n: optimizer.state[p][key] for n, p in parameters.items()} for key in ("exp_avg", "exp_avg_sq"))
+    """Parameters, and AdamW's two moments of those that it holds any of, unsharded, as `Recorder.step` takes them.
+
+    Collective.
+    """
+    held = {n: optimizer.state[p] for n, p in parameters.items() if p in optimizer.state}
+    moments = ({n: of[key] for n, of in held.items()} for key in ("exp_avg", "exp_avg_sq"))
     return (whole(parameters), *map(whole, moments))

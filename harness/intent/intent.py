@@ -29,6 +29,17 @@ Trained = Literal["responses", "everything", "no-eos", "no-first", "with-tag", "
 Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
 """What is averaged by itself before the mean over all of them is taken; for `token`, nothing is."""
 
+
+@dataclass(frozen=True, config=_STRICT)
+class TokenLoss:
+    """The loss of one token, whose gradient its weight multiplies: its negative log-likelihood, unless changed."""
+
+    label_smoothing: Share = 0.0
+    """Share of the mean of -log p over the whole vocabulary, which takes the place of as much of the target's."""
+    by_probability: bool = False
+    """Whether it is multiplied by the target's own probability, through which nothing is differentiated (DFT)."""
+
+
 Rows = Many[Annotated[int, Field(ge=0, le=MOST)]]
 """Indices into the scenario's rows."""
 Window = Many[Many[Rows]]
@@ -138,6 +149,7 @@ class Intent:
     precision: Compute = "fp32"
     auxiliary: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     """Coefficient of the load-balancing loss of a router, the mean over the forward passes of a step."""
+    token_loss: TokenLoss = field(default_factory=TokenLoss)
 
     def __post_init__(self) -> None:
         if not any(self.schedule_rate(step) for step in range(self.steps)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from adapters.contract import Scenario
-from harness.intent.intent import Drawn, Group, Intent, Rule, Window
+from harness.intent.intent import Drawn, Group, Intent, Rule, TokenLoss, Window
 from harness.intent.schedule import Schedule
 from scenarios import weights
 
@@ -26,6 +26,7 @@ def of_scenario(scenario: Scenario) -> Intent:
         schedule=_schedule(scenario),
         precision=scenario.precision.compute,
         auxiliary=scenario.loss.auxiliary,
+        token_loss=TokenLoss(scenario.loss.label_smoothing, scenario.loss.token_weight == "probability"),
     )
 
 

@@ -59,7 +59,7 @@ class StepEvidence:
     tokens: TokenWeights
     update: UpdateRule
     other_model: OtherModel | None
-    """The model that was trained instead, where only by another one the tokens explain the gradient."""
+    """What was trained instead, where only by that the tokens explain the gradient."""
     open: tuple[str, ...] = ()
     """Keys of `harness.verdicts.questions.OPEN`: what could not be asked of this step."""
 
@@ -228,7 +228,8 @@ def _weighed(
     pad = scenario.tokenizer.vocabulary.index(text.PAD)
     right, observed, other = _observed(plain, recorded, pad, used.beta1, noise, by)
     weighed = right if other is None else other.right
-    fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, observed.terms)
+    terms = observed.terms if other is None else other.observed.terms
+    fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, terms)
     tokens = token_weights(weighed, observed.weights, floor.told(weighed, noise))
     short = () if bool(tokens.told.all()) else (questions.TOKENS,)
     rates = {tensor: right.intent.learning_rate(right.number, tensor) for tensor in recorded.states}

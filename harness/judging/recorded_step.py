@@ -31,7 +31,9 @@ class RecordedStep:
     before: State
     """Parameters and moments before the step."""
     states: dict[str, TensorState]
-    """By tensor: parameters before and after the step, moments after it."""
+    """By tensor that is trained: parameters before and after the step, moments after it."""
+    frozen_moved: Mapping[str, Tensor]
+    """By tensor that is not to be trained and is another after the step: by how much, float64."""
     moments: Moments
     """Adam's moments around the step, all tensors flattened into one."""
     told: tuple[Reported, ...]
@@ -58,6 +60,7 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
             number=number,
             before=_before(trace, number),
             states=_states(trace, number),
+            frozen_moved=_frozen_moved(trace, number),
             moments=_moments(trace, number),
             told=tuple(lines[number] for lines in trace.reported),
             rank_distance=_rank_distance(trace, number + 1),
@@ -108,14 +111,14 @@ def _not_initial(trace: Trace) -> str | None:
 
 def _before(trace: Trace, step: int) -> State:
     parameters = trace.state(step, "param")
-    zeros = {n: torch.zeros_like(p) for n, p in parameters.items()}
+    zeros = {n: torch.zeros_like(p) for n, p in parameters.items() if trace.scenario.model.trains(n)}
     return State(parameters, trace.state(step, "exp_avg") or zeros, trace.state(step, "exp_avg_sq") or zeros)
 
 
 def _moments(trace: Trace, step: int) -> Moments:
     def flat(at: int, kind: str) -> Tensor:
         state = trace.state(at, kind)
-        return flatten(state) if state else torch.zeros_like(flatten(trace.state(at, "param")))
+        return flatten(state or _before(trace, 0).first)
 
     return Moments(*(flat(at, kind) for kind in ("exp_avg", "exp_avg_sq") for at in (step, step + 1)))
 
@@ -125,8 +128,14 @@ def _states(trace: Trace, step: int) -> dict[str, TensorState]:
     first, second = trace.state(step + 1, "exp_avg"), trace.state(step + 1, "exp_avg_sq")
     return {
         n: TensorState(before[n].double(), after[n].double(), first[n].double(), second[n].double())
-        for n in sorted(before)
+        for n in sorted(first)
     }
+
+
+def _frozen_moved(trace: Trace, step: int) -> dict[str, Tensor]:
+    before, after = trace.state(step, "param"), trace.state(step + 1, "param")
+    fixed = [name for name in before if not trace.scenario.model.trains(name)]
+    return {n: after[n].double() - before[n].double() for n in fixed if not torch.equal(before[n], after[n])}
 
 
 def _rank_distance(trace: Trace, step: int) -> dict[int, tuple[str, float]]:

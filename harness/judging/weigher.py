@@ -74,8 +74,7 @@ class ByForward:
     def other_model(
         self, right: RightStep, recorded: RecordedStep, beta1: float, allowed: float, /
     ) -> OtherModel | None:
-        before = recorded.before.parameters
-        return other_models.explaining(right, recorded.moments, beta1, before, allowed, self.bases)
+        return other_models.explaining(right, recorded.moments, beta1, recorded.before, allowed, self.bases)
 
     def memory(self, lengths: Sequence[int]) -> int:
         """All of it float64: the gradients of all tokens, and of what may come beside them in every pass; the attention

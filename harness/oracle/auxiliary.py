@@ -56,7 +56,7 @@ def terms(
     """The gradients of these losses in float64, beside a basis of the tokens; none where nobody wants any."""
     if not intent.auxiliary:
         return none(basis)
-    leaves = {name: parameters[name].detach().double().requires_grad_() for name in sorted(parameters)}
+    leaves = forward.leaves(parameters, model)
     places = tuple(passes(conversations))
     each = [_gradient(model, [c for c in conversations if c.place == place], leaves) for place in places]
     right = torch.full((len(places),), right_weight(intent, step), dtype=torch.float64)
@@ -68,5 +68,6 @@ def _gradient(model: Model, together: Sequence[Conversation], leaves: Parameters
     """The loss of one pass, and its gradient [parameters]."""
     made = forward.passed(leaves, model, *forward.joined([c.ids for c in together]))
     loss = load_balancing(made.routers, model.experts_per_token)
-    every = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
+    trained = [p for p in leaves.values() if p.requires_grad]
+    every = torch.autograd.grad(loss, trained, materialize_grads=True)
     return loss.detach(), torch.cat([gradient.reshape(-1) for gradient in every])

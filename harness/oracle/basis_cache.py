@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from adapters.contract import Model
+from harness.intent.intent import TokenLoss
 from harness.oracle import full_basis, tail_basis
 from harness.oracle.basis import Basis, Segment
 from harness.oracle.forward import Parameters
+from harness.oracle.token_loss import NLL
 
 Kind = Literal["tail", "full"]
 
-BUILD: Mapping[Kind, Callable[[Parameters, Model, Sequence[Segment]], Basis]] = {
+BUILD: Mapping[Kind, Callable[[Parameters, Model, Sequence[Segment], TokenLoss], Basis]] = {
     "tail": tail_basis.build,
     "full": full_basis.build,
 }
@@ -31,11 +33,13 @@ class BasisCache:
         self._keep = keep
         self._known: OrderedDict[str, Basis] = OrderedDict()
 
-    def get(self, kind: Kind, parameters: Parameters, model: Model, segments: Sequence[Segment]) -> Basis:
-        key = _key(kind, parameters, model, segments)
+    def get(
+        self, kind: Kind, parameters: Parameters, model: Model, segments: Sequence[Segment], loss: TokenLoss = NLL
+    ) -> Basis:
+        key = _key(kind, parameters, model, segments, loss)
         basis = self._known.pop(key, None)
         if basis is None:
-            basis = BUILD[kind](parameters, model, segments)
+            basis = BUILD[kind](parameters, model, segments, loss)
         self._known[key] = basis
         while len(self._known) > self._keep:
             self._known.popitem(last=False)
@@ -49,17 +53,17 @@ class Bases:
     kind: Kind
     cache: BasisCache
 
-    def build(self, parameters: Parameters, model: Model, segments: Sequence[Segment]) -> Basis:
+    def build(self, parameters: Parameters, model: Model, segments: Sequence[Segment], loss: TokenLoss = NLL) -> Basis:
         """One that nobody else will need."""
-        return BUILD[self.kind](parameters, model, segments)
+        return BUILD[self.kind](parameters, model, segments, loss)
 
-    def get(self, parameters: Parameters, model: Model, segments: Sequence[Segment]) -> Basis:
+    def get(self, parameters: Parameters, model: Model, segments: Sequence[Segment], loss: TokenLoss = NLL) -> Basis:
         """One that may be known."""
-        return self.cache.get(self.kind, parameters, model, segments)
+        return self.cache.get(self.kind, parameters, model, segments, loss)
 
 
-def _key(kind: Kind, parameters: Parameters, model: Model, segments: Sequence[Segment]) -> str:
-    digest = hashlib.sha256(repr((kind, model, list(segments))).encode())
+def _key(kind: Kind, parameters: Parameters, model: Model, segments: Sequence[Segment], loss: TokenLoss) -> str:
+    digest = hashlib.sha256(repr((kind, model, loss, list(segments))).encode())
     for name in sorted(parameters):
         digest.update(name.encode() + parameters[name].contiguous().numpy().tobytes())
     return digest.hexdigest()

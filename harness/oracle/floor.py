@@ -118,7 +118,7 @@ def deviations(
 
     `norm` (before clipping) and `loss` are as the step told them; `seen` is what was recovered of it, if that is known.
     """
-    intent, rule, names = right.intent, right.intent.rule, sorted(before.parameters)
+    intent, rule, names = right.intent, right.intent.rule, sorted(before.first)
     moments = _moments(before, after)
     own = right.basis.own_lengths
     seen = seen or observe(right.terms, moments, rule.beta1)

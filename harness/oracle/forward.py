@@ -6,13 +6,16 @@ In any floating dtype, of every family in `architectures`; attention may be cut 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from adapters.contract import Model
-from harness.oracle.architectures import FORWARD
+from harness.intent.intent import TokenLoss
+from harness.oracle.architectures import FORWARD, lora
 from harness.oracle.architectures.passed import Parameters, Passed
+from harness.oracle.token_loss import NLL, of_logits
 
 __all__ = ["Parameters", "Passed", "joined", "logits", "losses", "passed", "token_losses"]
 
@@ -22,7 +25,11 @@ def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
 
     ids, positions, first_key: int64 [T]; token s attends to tokens first_key[s]..s.
     """
-    return FORWARD[model.architecture](parameters, model, ids, positions, first_key)
+    if model.lora is None:
+        return FORWARD[model.architecture](parameters, model, ids, positions, first_key)
+    made = FORWARD[model.architecture](lora.merged(parameters, model.lora), model, ids, positions, first_key)
+    linears = tuple(part for linear in made.linears for part in lora.factors(linear, parameters, model.lora))
+    return replace(made, linears=linears)
 
 
 def logits(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Tensor:
@@ -31,9 +38,14 @@ def logits(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
 
 
 def losses(
-    parameters: Parameters, model: Model, ids: Tensor, positions: Tensor | None = None, first_key: Tensor | None = None
+    parameters: Parameters,
+    model: Model,
+    ids: Tensor,
+    positions: Tensor | None = None,
+    first_key: Tensor | None = None,
+    kind: TokenLoss = NLL,
 ) -> Tensor:
-    """Negative log-likelihood of every token but the first, given those before it: [T - 1], in nats.
+    """Loss of every token but the first, given those before it: [T - 1], in nats.
 
     Positions count from 0 and attention reaches back to the start unless given.
     """
@@ -41,14 +53,12 @@ def losses(
         positions = torch.arange(len(ids))
     if first_key is None:
         first_key = torch.zeros_like(ids)
-    return token_losses(logits(parameters, model, ids, positions, first_key), ids)
+    return token_losses(logits(parameters, model, ids, positions, first_key), ids, kind)
 
 
-def token_losses(scores: Tensor, ids: Tensor) -> Tensor:
-    """Negative log-likelihood [T - 1] of every token but the first, from logits [T, vocabulary] and ids [T]."""
-    # In float32 at least, as every framework does it, and with it what goes back to the logits.
-    wide = scores[:-1].to(torch.promote_types(scores.dtype, torch.float32))
-    return wide.logsumexp(-1) - wide.gather(1, ids[1:, None]).squeeze(1)
+def token_losses(scores: Tensor, ids: Tensor, kind: TokenLoss = NLL) -> Tensor:
+    """Loss [T - 1] of every token but the first, from logits [T, vocabulary] and ids [T]."""
+    return of_logits(scores[:-1], ids[1:], kind)
 
 
 def joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,3 +71,8 @@ def joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
         positions += range(len(row))
         ids += row
     return torch.tensor(ids), torch.tensor(positions), torch.tensor(first)
+
+
+def leaves(parameters: Parameters, model: Model) -> dict[str, Tensor]:
+    """The parameters in float64, in the order of their names; those that the model trains take gradients."""
+    return {name: parameters[name].detach().double().requires_grad_(model.trains(name)) for name in sorted(parameters)}

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Model
+from harness.intent.intent import TokenLoss
 from harness.oracle import forward
 from harness.oracle.basis import Prefix, Segment, fresh, invert
+from harness.oracle.token_loss import NLL
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,13 @@ class FullBasis:
 
 
 def _fill(
-    parameters: dict[str, Tensor], model: Model, segment: Segment, tokens: Sequence[int], losses: Tensor, matrix: Tensor
+    parameters: dict[str, Tensor],
+    model: Model,
+    segment: Segment,
+    tokens: Sequence[int],
+    losses: Tensor,
+    matrix: Tensor,
+    kind: TokenLoss,
 ) -> None:
     """Write the losses [tokens] and gradients [tokens, parameters] of these positions (from 1) of a segment.
 
@@ -59,11 +67,12 @@ def _fill(
     ids = torch.tensor(segment.ids)
     positions = None if segment.positions is None else torch.tensor(segment.positions)
     first_key = None if segment.first_key is None else torch.tensor(segment.first_key)
-    every = forward.losses(parameters, model, ids, positions, first_key)
+    every = forward.losses(parameters, model, ids, positions, first_key, kind)
     chosen = torch.tensor([t - 1 for t in tokens])
     losses.copy_(every.detach()[chosen])
     wanted = torch.eye(len(every), dtype=torch.float64)[chosen]
-    each = torch.autograd.grad(every, list(parameters.values()), wanted, is_grads_batched=True)
+    trained = [p for p in parameters.values() if p.requires_grad]
+    each = torch.autograd.grad(every, trained, wanted, is_grads_batched=True)
     at = 0
     for gradient in each:
         flat = gradient.reshape(len(tokens), -1)
@@ -71,18 +80,20 @@ def _fill(
         at += flat.shape[1]
 
 
-def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segment]) -> FullBasis:
-    """The basis of these segments at these parameters (converted to float64)."""
-    leaves = {name: parameters[name].detach().double().requires_grad_() for name in sorted(parameters)}
+def build(
+    parameters: forward.Parameters, model: Model, segments: Sequence[Segment], kind: TokenLoss = NLL
+) -> FullBasis:
+    """The basis of these segments at these parameters (converted to float64), of those that the model trains."""
+    leaves = forward.leaves(parameters, model)
     columns: dict[Prefix, int] = {}
     pieces = fresh(segments, columns)
     losses = torch.empty(len(columns), dtype=torch.float64)
     # Written in place: it has hundreds of megabytes, of which every copy takes as long as its computation.
-    matrix = torch.empty(len(columns), sum(p.numel() for p in leaves.values()), dtype=torch.float64)
+    matrix = torch.empty(len(columns), sum(p.numel() for p in leaves.values() if p.requires_grad), dtype=torch.float64)
     at = 0
     for segment, tokens in pieces:
         here = slice(at, at + len(tokens))
-        _fill(leaves, model, segment, tokens, losses[here], matrix[here])
+        _fill(leaves, model, segment, tokens, losses[here], matrix[here], kind)
         at += len(tokens)
     gram = matrix @ matrix.T
     found = invert(gram)

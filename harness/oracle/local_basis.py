@@ -17,7 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.intent.intent import TokenLoss
 from harness.oracle.basis import invert
+from harness.oracle.token_loss import NLL, slopes
 
 TOKENS_AT_ONCE = 1024
 """Of a product of tokens with tokens, and of tokens with the vocabulary: what is held in memory at a time."""
@@ -225,8 +227,10 @@ def head(
     rows: Tensor | None = None,
     dtype: torch.dtype | None = None,
     softcap: float | None = None,
+    kind: TokenLoss = NLL,
 ) -> Layer:
-    """The output head as such a layer: delta_t = softmax(z_t) - onehot(target_t), at the chosen rows.
+    """The output head as such a layer: delta_t = softmax(z_t) - onehot(target_t), at the chosen rows, but for another
+    `kind` of loss.
 
     hidden: [T, d], the final norm's output that predicts each target. weight: [vocabulary, d]. targets: int64 [T].
     rows: int64 [n], distinct vocabulary entries; all without it. dtype: what logits were computed in; with it the
@@ -242,7 +246,7 @@ def head(
         capped = bent(logits, softcap)
         shares = capped.softmax(-1)
         slope = torch.ones_like(logits) if softcap is None else 1.0 - (capped / softcap).square()
-        deltas[here] = (shares[:, chosen] - (chosen == targets[here, None]).double()) * slope[:, chosen]
+        deltas[here] = slopes(shares, targets[here], chosen, kind) * slope[:, chosen]
         if variances is not None and dtype is not None:
             spread = _spread(logits, inputs[here], matrix, dtype) * slope.square()
             shared = (shares.square() * spread).sum(-1, keepdim=True)

@@ -1,28 +1,39 @@
-"""Models that a framework may train in the place of the scenario's: what a family has and code for it may leave out."""
+"""What a framework may train in the place of what it should: another model, another loss of a token, or a part of it.
+
+Each is a step that would be right otherwise. The tokens explain a gradient by it that they do not explain by the right
+one, and their weights are told by it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from adapters.contract import Model
+import torch
+from torch import Tensor
+
+from adapters.contract import Lora, Model
+from harness.intent.intent import TokenLoss
+from harness.oracle import other_losses
 from harness.oracle.basis import Segment
 from harness.oracle.basis_cache import Bases
-from harness.oracle.forward import Parameters
+from harness.oracle.floor import State
 from harness.oracle.observe import Moments, Observed, observe
 from harness.oracle.step import RightStep, as_computed
 
 
 @dataclass(frozen=True)
 class OtherModel:
-    """A model by which the batch's tokens explain a gradient that they do not explain by the scenario's."""
+    """A step by which the batch's tokens explain a gradient that they do not explain by the right one."""
 
-    left_out: str
-    """What it has no soft cap on, such as `scores`."""
+    cause: str
+    what: str
+    """By that cause: what has no soft cap, what low-rank updates are multiplied by, how labels are smoothed,
+    or which tensors are not trained."""
     right: RightStep
-    """What the step should have done with such a model."""
+    """What the step should have done if that were right."""
     observed: Observed
-    """The gradient that the optimizer consumed, and the weights that explain it with such a model."""
+    """The gradient that the optimizer consumed, and the weights that explain it then."""
 
 
 LACKING: Mapping[str, Callable[[Model], Model]] = {
@@ -32,20 +43,74 @@ LACKING: Mapping[str, Callable[[Model], Model]] = {
 }
 """A model without the soft cap that the name says, which is the model itself where it has none."""
 
+SCALED: Mapping[str, Callable[[Lora], Lora]] = {
+    "the scale twice": lambda lora: replace(lora, alpha=lora.alpha * lora.scale),
+    "alpha / rank": lambda lora: replace(lora, stabilized=False),
+    "alpha / sqrt(rank)": lambda lora: replace(lora, stabilized=True),
+    "1": lambda lora: replace(lora, alpha=lora.alpha / lora.scale),
+    "alpha": lambda lora: replace(lora, alpha=lora.alpha * lora.alpha / lora.scale),
+}
+"""Low-rank updates that are multiplied by something else than their scale."""
+
 
 def explaining(
-    right: RightStep, moments: Moments, beta1: float, before: Parameters, allowed: float, bases: Bases
+    right: RightStep, moments: Moments, beta1: float, before: State, allowed: float, bases: Bases
 ) -> OtherModel | None:
-    """The first other model by which the tokens leave no more than `allowed` of what a step consumed."""
+    """The first other step by which the tokens leave no more than `allowed` of what a step consumed."""
+    seen = as_computed(before.parameters, right.intent.precision)
     segments = [Segment(c.ids) for c in right.conversations]
-    seen = as_computed(before, right.intent.precision)
-    for left_out, lacking in LACKING.items():
-        model = lacking(right.model)
-        if model == right.model:
-            continue
-        basis = bases.build(seen, model, segments)
+
+    def build(model: Model, kind: TokenLoss) -> RightStep:
+        basis = bases.build(seen, model, segments, kind)
         terms = replace(right.terms, basis=basis)
-        observed = observe(terms, moments, beta1)
+        return replace(right, model=model, basis=basis, terms=terms)
+
+    for cause, what, other in (*_models(right, build), *other_losses.candidates(right, moments, beta1, build)):
+        observed = observe(other.terms, moments, beta1)
         if observed.residual <= allowed:
-            return OtherModel(left_out, replace(right, basis=basis, terms=terms), observed)
-    return None
+            return OtherModel(cause, what, other, observed)
+    return _untrained(right, moments, beta1, before, allowed, build)
+
+
+Build = Callable[[Model, TokenLoss], RightStep]
+
+
+def _models(right: RightStep, build: Build) -> Iterator[tuple[str, str, RightStep]]:
+    for what, lacking in LACKING.items():
+        if (model := lacking(right.model)) != right.model:
+            yield "soft-cap", what, build(model, right.intent.token_loss)
+    if (lora := right.model.lora) is not None:
+        scales = {lora.scale}
+        for what, scaled in SCALED.items():
+            if (other := scaled(lora)).scale not in scales:
+                scales.add(other.scale)
+                yield "lora-scale", what, build(replace(right.model, lora=other), right.intent.token_loss)
+
+
+def _untrained(
+    right: RightStep, moments: Moments, beta1: float, before: State, allowed: float, build: Build
+) -> OtherModel | None:
+    """By the tensors that have any moment, if some have none: as if the others were not to be trained."""
+    names = sorted(before.first)
+    sizes = [before.first[name].numel() for name in names]
+    each = torch.split(moments.first, sizes)
+    still = [name for name, part in zip(names, each, strict=True) if not bool(part.any())]
+    if not still or len(still) == len(names):
+        return None
+    model = replace(right.model, frozen=(*right.model.frozen, *still))
+    kept = torch.cat([torch.full((size,), name not in still) for name, size in zip(names, sizes, strict=True)])
+    if right.terms.names:
+        return None  # their gradients are those of all tensors
+    other = build(model, right.intent.token_loss)
+    observed = observe(other.terms, _cut(moments, kept), beta1)
+    return OtherModel("untrained-part", ", ".join(still), other, observed) if observed.residual <= allowed else None
+
+
+def _cut(moments: Moments, kept: Tensor) -> Moments:
+    """The moments [parameters] where `kept`, bool [parameters], holds."""
+    return Moments(*(m[kept] for m in (moments.first_before, moments.first, moments.second_before, moments.second)))
+
+
+def tensors(other: OtherModel) -> Sequence[str]:
+    """The names of the tensors that are not trained, of such a cause."""
+    return other.what.split(", ") if other.cause == "untrained-part" else ()

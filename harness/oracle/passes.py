@@ -16,6 +16,7 @@ from harness.oracle.local_basis import bent
 from harness.oracle.recorded_basis import RecordedBasis
 from harness.oracle.rounding import BFloat16, Draws, rounded
 from harness.oracle.step import RightStep
+from harness.oracle.token_loss import of_logits
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,14 @@ def simulated(right: RightStep, parameters: Parameters, dtype: torch.dtype, draw
 
 
 def _of_model(right: RightStep, parameters: Parameters, dtype: torch.dtype, draws: Draws) -> Pass:
-    leaves = {name: p.detach().float().requires_grad_() for name, p in parameters.items()}
+    leaves = {name: p.detach().float().requires_grad_(right.model.trains(name)) for name, p in parameters.items()}
+    trained = {name: p for name, p in leaves.items() if p.requires_grad}
     losses, beside = _losses(right, leaves, dtype, draws)
     predicted = torch.tensor([t > 0 for c in right.conversations for t in range(len(c.ids))])[1:]
     loss = _aggregated(right, losses[predicted]) + beside
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    gradients = torch.autograd.grad(loss, list(trained.values()))
     return Pass(
-        dict(zip(leaves, gradients, strict=True)),
+        dict(zip(trained, gradients, strict=True)),
         losses.detach()[predicted],
         float(loss.detach()),
         float(torch.stack([g.norm() for g in gradients]).norm()),
@@ -73,7 +75,7 @@ def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Dra
     beside = torch.zeros(())
     if right.terms.names:
         beside = (right.terms.right * auxiliary.losses(model, right.conversations, made.routers)).sum().float()
-    return forward.token_losses(made.logits, ids), beside
+    return forward.token_losses(made.logits, ids, right.intent.token_loss), beside
 
 
 def _of_head(right: RightStep, basis: RecordedBasis, parameters: Parameters, dtype: torch.dtype, draws: Draws) -> Pass:
@@ -87,7 +89,7 @@ def _of_head(right: RightStep, basis: RecordedBasis, parameters: Parameters, dty
         with BFloat16(draws):
             scores = states @ start.T
     scores = bent(scores, right.model.final_softcap)
-    losses = scores.logsumexp(-1) - scores.gather(1, basis.targets[:, None])[:, 0]
+    losses = of_logits(scores, basis.targets, right.intent.token_loss)
     loss = _aggregated(right, losses)
     (gradient,) = torch.autograd.grad(loss, leaf)
     whole = {name: part.float() for name, part in basis.by_tensor(right.gradient).items()}

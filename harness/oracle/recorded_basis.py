@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Model
-from harness.intent.intent import Intent
+from harness.intent.intent import Intent, TokenLoss
 from harness.oracle import local_basis, terms
 from harness.oracle.basis import Basis, Prefix
 from harness.oracle.forward import Parameters
 from harness.oracle.local_basis import LocalBasis
 from harness.oracle.step import RightStep, Slot, as_computed
+from harness.oracle.token_loss import of_logits
 from harness.traces.batch import Conversation
 from harness.traces.reader import IncompleteTrace
 from scenarios import weights as model_weights
@@ -182,7 +183,9 @@ def right_step(
     columns = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     column = torch.tensor([columns[key] for key in keys])
     seen = as_computed({name: parameters[name], "states": states}, intent.precision)
-    layer = local_basis.head(seen["states"], seen[name], targets, rows, softcap=model.final_softcap)
+    layer = local_basis.head(
+        seen["states"], seen[name], targets, rows, softcap=model.final_softcap, kind=intent.token_loss
+    )
     local = local_basis.build([layer], column)
     basis = RecordedBasis(
         name=name,
@@ -202,7 +205,8 @@ def right_step(
         Slot(i, t, columns[key], conversations[i].trained[t]) for (i, t), key in zip(places, keys, strict=True)
     )
     right = RightStep(intent, model, number, conversations, basis, slots, terms.none(basis))
-    losses = _by_column(_losses(layer.inputs, seen[name], targets, model.final_softcap), right.slot_weights, column)
+    each = _losses(layer.inputs, seen[name], targets, model.final_softcap, intent.token_loss)
+    losses = _by_column(each, right.slot_weights, column)
     return consuming(_by(right, replace(basis, losses=losses)), gradient)
 
 
@@ -244,6 +248,6 @@ def _by_column(losses: Tensor, weights: Tensor, column: Tensor) -> Tensor:
     return zeros.index_add(0, column, losses * share) / zeros.index_add(0, column, share)
 
 
-def _losses(states: Tensor, matrix: Tensor, targets: Tensor, softcap: float | None) -> Tensor:
+def _losses(states: Tensor, matrix: Tensor, targets: Tensor, softcap: float | None, kind: TokenLoss) -> Tensor:
     scores = local_basis.bent(states @ matrix.double().T, softcap)
-    return scores.logsumexp(-1) - scores.gather(1, targets[:, None])[:, 0]
+    return of_logits(scores, targets, kind)

@@ -161,7 +161,7 @@ def right_step(
     seen = as_computed(parameters, intent.precision)
     # Cells of a scenario start alike; after a step their parameters differ, if only by rounding.
     build = bases.build if number else bases.get
-    basis = build(seen, model, segments)
+    basis = build(seen, model, segments, intent.token_loss)
     slots = tuple(
         Slot(i, t, basis.columns[c.ids[: t + 1]], c.trained[t])
         for i, c in enumerate(conversations)

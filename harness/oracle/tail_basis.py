@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Model
-from harness.oracle import forward, local_basis
+from harness.intent.intent import TokenLoss
+from harness.oracle import forward, full_basis, local_basis
 from harness.oracle.architectures.passed import Linear
-from harness.oracle.basis import Prefix, Segment, fresh
+from harness.oracle.basis import Basis, Prefix, Segment, fresh
 from harness.oracle.local_basis import Layer, LocalBasis
+from harness.oracle.token_loss import NLL, of_logits
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,11 @@ class TailBasis:
     """A `Basis` that solves by some of the equations: those of the tensors in `local`."""
 
     parameters: dict[str, Tensor]
-    """float64 leaves of the graph that `graph` stands on, in the order of their names."""
+    """float64 leaves of the graph that `graph` stands on, in the order of their names: what is trained."""
+    fixed: dict[str, Tensor]
+    """float64: what is not."""
     model: Model
+    kind: TokenLoss
     graph: Tensor
     """float64 [columns]: the losses, for backward passes."""
     batch: _Batch
@@ -64,7 +69,8 @@ class TailBasis:
         along = self._by_tensor(self.gradient(weights))
 
         def every(parameters: dict[str, Tensor]) -> Tensor:
-            return _losses(_passed(parameters, self.model, self.batch).logits, self.batch)
+            made = _passed({**self.fixed, **parameters}, self.model, self.batch)
+            return _losses(made.logits, self.batch, self.kind)
 
         result: Tensor = torch.func.jvp(every, ({n: p.detach() for n, p in self.parameters.items()},), (along,))[1]
         return result
@@ -108,25 +114,42 @@ def _passed(parameters: forward.Parameters, model: Model, batch: _Batch) -> forw
     return forward.passed(parameters, model, batch.ids, batch.positions, batch.first_key)
 
 
-def _losses(logits: Tensor, batch: _Batch) -> Tensor:
-    chosen = logits[batch.places]
-    return chosen.logsumexp(-1) - chosen.gather(1, batch.targets[:, None])[:, 0]
+def _losses(logits: Tensor, batch: _Batch, kind: TokenLoss) -> Tensor:
+    return of_logits(logits[batch.places], batch.targets, kind)
 
 
-def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segment]) -> TailBasis:
-    """The basis of these segments, single conversations with positions from 0, at these parameters, in float64."""
-    leaves = {name: parameters[name].detach().double().requires_grad_() for name in sorted(parameters)}
+def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segment], kind: TokenLoss = NLL) -> Basis:
+    """The basis of these segments, single conversations with positions from 0, at these parameters, in float64.
+
+    The full one where nothing behind the last attention is trained, so that no column is known there.
+    """
+    leaves = forward.leaves(parameters, model)
     columns: dict[Prefix, int] = {}
     batch = _batch(fresh(segments, columns))
     made = _passed(leaves, model, batch)
-    losses = _losses(made.logits, batch)
-    deltas = torch.autograd.grad(losses.sum(), [linear.outputs for linear in made.linears], retain_graph=True)
-    layers = [_layer(linear, delta, batch) for linear, delta in zip(made.linears, deltas, strict=True)]
-    solved = tuple(linear.name for linear in made.linears)
-    return TailBasis(leaves, model, losses, batch, local_basis.build(layers), solved, columns)
+    losses = _losses(made.logits, batch, kind)
+    trained = {name: p for name, p in leaves.items() if p.requires_grad}
+    linears = [linear for linear in made.linears if linear.name in trained]
+    if not linears:
+        return full_basis.build(parameters, model, segments, kind)
+    deltas = torch.autograd.grad(losses.sum(), [linear.outputs for linear in linears], retain_graph=True)
+    layers = [_layer(linear, delta, batch) for linear, delta in zip(linears, deltas, strict=True)]
+    return TailBasis(
+        parameters=trained,
+        fixed={name: p for name, p in leaves.items() if name not in trained},
+        model=model,
+        kind=kind,
+        graph=losses,
+        batch=batch,
+        local=local_basis.build(layers),
+        solved=tuple(linear.name for linear in linears),
+        columns=columns,
+    )
 
 
 def _layer(linear: Linear, deltas: Tensor, batch: _Batch) -> Layer:
     """A matrix that is stored transposed has the transposed gradient, so that inputs and deltas change places."""
     inputs, deltas = linear.inputs.detach()[batch.places], deltas[batch.places]
+    if linear.back is not None:
+        deltas = deltas @ linear.back.detach()
     return Layer(inputs, deltas) if linear.stored_transposed else Layer(deltas, inputs)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from harness.oracle.basis import Basis
 
-Kind = Literal["auxiliary"]
+Kind = Literal["auxiliary", "smoothing"]
 
 
 @dataclass(frozen=True)

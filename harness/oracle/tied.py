@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Model
+from harness.intent.intent import TokenLoss
 from harness.oracle import tail_basis
 from harness.oracle.architectures import EMBEDDING
 from harness.oracle.architectures.passed import HEAD
 from harness.oracle.basis import Segment
 from harness.oracle.forward import Parameters
+from harness.oracle.token_loss import NLL
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,17 @@ class Parts:
     """From its place at the head."""
 
 
-def parts(parameters: Parameters, model: Model, segments: Sequence[Segment], gradient: Tensor) -> Parts:
+def parts(
+    parameters: Parameters, model: Model, segments: Sequence[Segment], gradient: Tensor, kind: TokenLoss = NLL
+) -> Parts:
     """Of `gradient`, float64 [parameters], by a model whose head is a copy of its embedding."""
-    weights, rest = tail_basis.build(parameters, model, segments).solve(gradient)
+    weights, rest = tail_basis.build(parameters, model, segments, kind).solve(gradient)
     name = EMBEDDING.get(model.architecture, "model.embed_tokens.weight")
     copied = {**parameters, HEAD: parameters[name]}
-    apart = tail_basis.build(copied, replace(model, tied_embeddings=False), segments)
-    sizes = [p.numel() for p in apart.parameters.values()]
-    split = dict(zip(apart.parameters, torch.split(apart.gradient(weights), sizes), strict=True))
+    apart = tail_basis.build(copied, replace(model, tied_embeddings=False), segments, kind)
+    trained = [name for name in sorted(copied) if model.trains(name)]
+    sizes = [copied[name].numel() for name in trained]
+    split = dict(zip(trained, torch.split(apart.gradient(weights), sizes), strict=True))
     return Parts(rest, *(_alone(parameters, name, split[part]) for part in (name, HEAD)))
 
 

@@ -121,6 +121,7 @@ def _evidence(recording: Recording, step: WeighedStep, intent: Intent, followed:
     moments, none = weighing.sampled_moments(parts), torch.zeros(0, dtype=torch.float64)
     states = effective.telling(recording, parts, used, step.number)
     recorded = RecordedStep(
+        frozen_moved={},
         number=step.number,
         before=State({}, {}, {}),
         states=states,

@@ -107,19 +107,22 @@ class Trace:
 
 def _tensors(scenario: Scenario, step: int, rank: int) -> Mapping[str, tuple[int, ...]]:
     """Name and shape of every tensor in a file. Moments are rank 0's alone, and none before the first step."""
-    return _of_all_kinds(weights.shapes(scenario.model), step, rank)
+    return _of_all_kinds(weights.shapes(scenario.model), scenario.model, step, rank)
 
 
-def _of_all_kinds(shapes: tensor_file.Names, step: int, rank: int) -> Mapping[str, tuple[int, ...]]:
-    kinds = ("param", "exp_avg", "exp_avg_sq") if rank == 0 and step > 0 else ("param",)
-    return {f"{kind}/{name}": shape for kind in kinds for name, shape in shapes.items()}
+def _of_all_kinds(shapes: tensor_file.Names, model: Model, step: int, rank: int) -> Mapping[str, tuple[int, ...]]:
+    """Moments only of what is trained."""
+    moments = ("exp_avg", "exp_avg_sq") if rank == 0 and step > 0 else ()
+    return {f"param/{name}": shape for name, shape in shapes.items()} | {
+        f"{kind}/{name}": shape for kind in moments for name, shape in shapes.items() if model.trains(name)
+    }
 
 
 def _layouts(scenario: Scenario, step: int, rank: int) -> list[tensor_file.Names]:
     """The ways in which a file may hold the tensors: as the checkpoint does, or stacked as some releases hold them."""
     shapes, stacked = weights.shapes(scenario.model), weights.stacked(scenario.model)
     ways = [shapes, held(shapes, stacked)] if stacked else [shapes]
-    return [_of_all_kinds(way, step, rank) for way in ways]
+    return [_of_all_kinds(way, scenario.model, step, rank) for way in ways]
 
 
 def _apart(tensors: dict[str, Tensor], model: Model) -> dict[str, Tensor]:

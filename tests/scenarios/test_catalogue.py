@@ -46,6 +46,11 @@ HASHES = {
     "sft-ragged-gemma": "25188a7a8a2267fc",
     "sft-ragged-epochs": "0fc8dfbac16ab2e2",
     "sft-ragged-shuffled": "41cb6217430b879e",
+    "sft-ragged-smoothed": "cc90f9d1d590df6a",
+    "sft-ragged-lora": "ac0724ad5a7f9a3e",
+    "sft-ragged-rslora": "9e533295ed6436ae",
+    "sft-ragged-checkpointed": "b55ed3af3f0e0f53",
+    "sft-ragged-dft": "94f2b65f93b0accf",
 }
 NAMES = tuple(scenarios.CATALOGUE)
 

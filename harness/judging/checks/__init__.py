@@ -26,5 +26,6 @@ CHECKS: tuple[Check, ...] = (
     update.weight_decay,
     update.moments,
     state.ranks_agree,
+    state.frozen_stay,
 )
 """In the order in which data flows through a step."""

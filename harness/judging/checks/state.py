@@ -17,6 +17,29 @@ def ranks_agree(evidence: StepEvidence) -> list[Finding]:
     ]
 
 
+def frozen_stay(evidence: StepEvidence) -> list[Finding]:
+    """`state.frozen`, one finding for all tensors: what is not trained is the same to the bit after a step."""
+    moved = {name: float(by.norm()) for name, by in evidence.recorded.frozen_moved.items()}
+    if not moved:
+        return []
+    tensor = max(moved, key=lambda name: moved[name])
+    who = tensor if len(moved) == 1 else f"{len(moved)} tensors, most of them {tensor},"
+    return [
+        Finding(
+            "state.frozen",
+            f"{who} moved by {moved[tensor]:.3g} (L2) at step {evidence.step}, though not to be trained: expected equal"
+            " bits",
+            step=evidence.step,
+            tensor=tensor,
+            observed=moved[tensor],
+            expected=0.0,
+            tolerance=0.0,
+            tolerance_source="nothing may change it",
+            detail={"tensors": sorted(moved)},
+        )
+    ]
+
+
 def _apart(evidence: StepEvidence, distances: Mapping[int, tuple[str, float]], when: str) -> list[Finding]:
     return [
         Finding(

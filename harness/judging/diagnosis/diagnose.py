@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.judging.diagnosis import auxiliary, epochs, inputs, reported, residual, update, upstream, weights
+from harness.judging.diagnosis import (
+    auxiliary,
+    epochs,
+    inputs,
+    reported,
+    residual,
+    token_weight,
+    untrained,
+    update,
+    upstream,
+    weights,
+)
 from harness.judging.evidence import StepEvidence
 from harness.traces.text_files import Header
 from harness.verdicts.findings import Diagnosis, Finding
@@ -13,6 +24,7 @@ from harness.verdicts.findings import Diagnosis, Finding
 
 def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
     """Causes in the order in which a step applies them; every finding belongs to at least one."""
+    taken = untrained.explained(evidence, findings)
     at_end = epochs.at_end(evidence, findings)
     if at_end is not None and at_end.kind == epochs.CARRIED:
         # What is found of weights and reports follows from two windows in one step.
@@ -21,7 +33,8 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
         *([] if at_end is None else [at_end]),
         *epochs.of_order(findings),
         *inputs.diagnoses([f for f in findings if at_end is None or f.code not in at_end.codes]),
-        *weights.diagnoses(evidence, {f.code for f in findings}),
+        *untrained.diagnoses(evidence, findings),
+        *token_weight.renamed(_without(taken, weights.diagnoses(evidence, {f.code for f in findings})), evidence),
         *auxiliary.diagnoses(evidence, findings),
         *residual.diagnoses(evidence, findings),
         *update.diagnoses(evidence, findings),
@@ -29,6 +42,11 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
     ]
     found = reported.with_reported(_once(found), evidence, findings)
     return tuple(_with_upstream(d, header, evidence) for d in found)
+
+
+def _without(taken: frozenset[str], found: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """Those that explain more than findings of these codes, which another cause explains."""
+    return [d for d in found if not taken.issuperset(d.codes)]
 
 
 def _once(found: Sequence[Diagnosis]) -> list[Diagnosis]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 
+from harness.judging.diagnosis.instead import Cause, instead
 from harness.judging.diagnosis.wording import at_steps, of_codes
 from harness.judging.evidence import StepEvidence
 from harness.oracle import full_basis, tied
@@ -15,20 +15,6 @@ from harness.oracle.step import as_computed
 from harness.traces.batch import Conversation
 from harness.verdicts import questions
 from harness.verdicts.findings import Diagnosis, Finding
-
-
-@dataclass(frozen=True)
-class Cause:
-    """What would explain a residual, and what is left of it then."""
-
-    name: str
-    summary: str
-    evidence: str
-    left: float
-    """Residual with this cause allowed for, relative to the gradient."""
-    kind: str = ""
-    """As `Diagnosis.kind`."""
-
 
 UNEXPLAINED = "unexplained-gradient"
 
@@ -60,7 +46,8 @@ def _stale(evidence: StepEvidence, previous: StepEvidence | None) -> Cause | Non
 
 
 def _coupled_decay(evidence: StepEvidence) -> Cause:
-    left, factor = _left_beside(evidence, flatten(evidence.recorded.before.parameters))
+    trained = {n: p for n, p in evidence.recorded.before.parameters.items() if n in evidence.recorded.states}
+    left, factor = _left_beside(evidence, flatten(trained))
     return Cause(
         "coupled-decay",
         "weight decay is added to the gradient (L2 regularisation), not to the update as AdamW has it",
@@ -77,7 +64,7 @@ def _tied(evidence: StepEvidence) -> list[Cause]:
         return []
     parameters = as_computed(evidence.recorded.before.parameters, right.intent.precision)
     segments = [Segment(c.ids) for c in right.conversations]
-    found = tied.parts(parameters, model, segments, evidence.observed.gradient)
+    found = tied.parts(parameters, model, segments, evidence.observed.gradient, right.intent.token_loss)
     causes = []
     for name, part in (("input", found.by_input), ("head", found.by_head)):
         left, factor = _left(evidence, found.rest, part)
@@ -104,7 +91,7 @@ def _leak(evidence: StepEvidence) -> Cause | None:
     right = evidence.right
     segments = [_joined(s) for s in sequences.values()]
     seen = as_computed(evidence.recorded.before.parameters, right.intent.precision)
-    leaking = full_basis.build(seen, right.model, segments)
+    leaking = full_basis.build(seen, right.model, segments, right.intent.token_loss)
     left = float(leaking.solve(evidence.observed.gradient)[1].norm()) / evidence.norm_used
     return Cause(
         "attention-leak",
@@ -117,13 +104,7 @@ def _leak(evidence: StepEvidence) -> Cause | None:
 def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
     """The cause that leaves least, if it explains nine tenths of the residual; else that nothing known does."""
     if (other := evidence.other_model) is not None:
-        return Cause(
-            "soft-cap",
-            f"another model is trained than the checkpoint's: its soft cap on {other.left_out} is left out",
-            f"per-token gradients of a model without it leave a residual of {other.observed.residual:.2g}",
-            other.observed.residual,
-            f"soft-cap: {other.left_out}",
-        )
+        return instead(other)
     enough = max(0.1 * evidence.residual, evidence.floor.tolerance("residual"))
     tried = [c for c in (_stale(evidence, previous), _coupled_decay(evidence), *_tied(evidence)) if c is not None]
     if all(c.left > enough for c in tried) and (leak := _leak(evidence)) is not None:
@@ -159,5 +140,6 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
     cause, share = named[0], sum(c.name == named[0].name for c in causes) / len(causes)
     explained = 0.0 if cause.name == UNEXPLAINED else share
     line = f"{cause.evidence}; {at_steps(steps, len(evidence))}"
-    result.append(Diagnosis(cause.name, cause.summary, explained, ("weights.residual",), line, kind=cause.kind))
+    codes = ["weights.residual", *(["update.learning-rate"] if cause.name == "untrained-part" else [])]
+    result.append(Diagnosis(cause.name, cause.summary, explained, tuple(codes), line, kind=cause.kind))
     return result

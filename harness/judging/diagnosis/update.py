@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.judging.diagnosis import schedules
+from harness.judging.diagnosis import schedules, untrained
 from harness.judging.diagnosis.schedules import Followed
 from harness.judging.diagnosis.wording import of_codes
 from harness.judging.evidence import StepEvidence
@@ -14,7 +14,9 @@ from harness.verdicts.findings import Diagnosis, Finding
 def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
     """Learning rate, weight decay, and what the moments tell."""
     result = []
-    if own := of_codes(findings, "update.learning-rate"):
+    still = untrained.still(evidence)
+    rates = of_codes(findings, "update.learning-rate")
+    if own := [f for f in rates if not (still and still.issuperset(f.detail["tensors"]))]:
         result.append(_learning_rate(evidence, own))
     if own := of_codes(findings, "update.weight-decay"):
         result.append(_weight_decay(evidence, own[0]))

@@ -43,6 +43,8 @@ class UpstreamCause(BaseModel):
     processor: bool | None = None
     moving_rate: bool | None = None
     """Whether the learning rate differs by step."""
+    smoothed: bool | None = None
+    """Whether labels are smoothed."""
     architecture: tuple[Architecture, ...] | None = None
     beside: dict[str, str] = Field(default_factory=dict)
     """Version ranges of other packages that it takes, by package."""
@@ -68,6 +70,7 @@ class UpstreamCause(BaseModel):
             and self.row_format in (None, scenario.data.row_format)
             and self.processor in (None, scenario.tokenizer.processor)
             and self.moving_rate in (None, not scenario.optimizer.schedule.constant)
+            and self.smoothed in (None, scenario.loss.label_smoothing > 0)
             and (self.architecture is None or scenario.model.architecture in self.architecture)
         )
 

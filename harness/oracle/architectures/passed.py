@@ -23,6 +23,9 @@ class Linear:
     """[T, rows of W]: y, a part of the graph that the logits come from."""
     stored_transposed: bool = False
     """Whether the parameter is W^T."""
+    back: Tensor | None = None
+    """[rows of W', rows]: what takes the gradient at `outputs` to that at this layer's own, where another linear layer
+    W' comes between the two."""
 
 
 HEAD = "lm_head.weight"

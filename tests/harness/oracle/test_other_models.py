@@ -15,6 +15,7 @@ from harness.intent.of_scenario import of_scenario
 from harness.oracle import other_models
 from harness.oracle.basis import Segment
 from harness.oracle.basis_cache import Bases, BasisCache
+from harness.oracle.floor import State
 from harness.oracle.observe import Moments
 from harness.oracle.step import RightStep, right_step
 from harness.traces.batch import Conversation
@@ -50,28 +51,35 @@ def consumed(right: RightStep, parameters: Mapping[str, Tensor], **changed: obje
 
 
 @pytest.mark.parametrize(
-    ("changed", "left_out"),
+    ("changed", "what"),
     [
         ({"attention_softcap": None}, "scores"),
         ({"final_softcap": None}, "logits"),
         ({"attention_softcap": None, "final_softcap": None}, "scores and logits"),
     ],
 )
-def test_what_is_left_out_is_named(scenario: Scenario, changed: dict[str, object], left_out: str) -> None:
+def test_what_is_left_out_is_named(scenario: Scenario, changed: dict[str, object], what: str) -> None:
     right, parameters = step(scenario)
-    found = other_models.explaining(right, consumed(right, parameters, **changed), 0.9, parameters, ALLOWED, BASES)
+    found = other_models.explaining(
+        right, consumed(right, parameters, **changed), 0.9, before(parameters), ALLOWED, BASES
+    )
     assert found is not None
-    assert found.left_out == left_out
+    assert found.what == what
     assert torch.allclose(found.observed.weights, right.weights, rtol=0, atol=1e-8)
 
 
 def test_another_model_is_none_of_them(scenario: Scenario) -> None:
     right, parameters = step(scenario)
     moments = consumed(right, parameters, attention_softcap=1.0)
-    assert other_models.explaining(right, moments, 0.9, parameters, ALLOWED, BASES) is None
+    assert other_models.explaining(right, moments, 0.9, before(parameters), ALLOWED, BASES) is None
 
 
 def test_a_model_without_caps_has_no_other() -> None:
     right, parameters = step(scenarios.get("sft-ragged"))
     moments = consumed(right, parameters, rope_theta=500.0)
-    assert other_models.explaining(right, moments, 0.9, parameters, ALLOWED, BASES) is None
+    assert other_models.explaining(right, moments, 0.9, before(parameters), ALLOWED, BASES) is None
+
+
+def before(parameters):
+    zeros = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    return State(parameters, zeros, zeros)

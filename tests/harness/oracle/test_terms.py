@@ -58,7 +58,7 @@ def test_both_are_given_back(terms: Terms, tokens: list[float], beside: list[flo
 
 def test_there_is_one_for_each_forward_pass_and_they_are_a_mean(terms: Terms) -> None:
     assert [term.place for term in terms.names] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert float(terms.right.sum()) == pytest.approx(SCENARIO.auxiliary)
+    assert float(terms.right.sum()) == pytest.approx(SCENARIO.loss.auxiliary)
     assert len(set(terms.right.tolist())) == 1
 
 

@@ -1,0 +1,52 @@
+"""What a plan makes of the reference's model: tied gradients, soft caps, low-rank updates, what is trained of it."""
+
+from __future__ import annotations
+
+import fnmatch
+
+import torch
+import torch.nn.functional as F
+from transformers import PreTrainedModel
+
+from adapters.contract import Scenario
+from adapters.faults import Plan
+from adapters.inside import lora
+
+
+def before(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
+    """The model as planned, before the training."""
+    _tied(model, how)
+    for module in model.modules():
+        if not how.softcap and hasattr(module, "attn_logit_softcapping"):
+            module.attn_logit_softcapping = None
+    for name, parameter in model.named_parameters():
+        stuck = how.stuck is not None and fnmatch.fnmatchcase(name, how.stuck)
+        parameter.requires_grad_((parameter.requires_grad or how.thawed) and not stuck)
+    if how.cut:
+        last = next(m for n, m in model.named_modules() if n.endswith(f"layers.{scenario.model.layers - 1}"))
+        last.register_forward_pre_hook(lambda _, given: (given[0].detach().requires_grad_(), *given[1:]))
+    if scenario.model.lora is not None:
+        right = scenario.model.lora
+        plain = right.alpha / right.rank
+        factor = {"right": right.scale, "twice": right.scale**2, "plain": plain, "none": 0.0}[how.lora_scale]
+        for module in lora.targets(model):
+            lora.scale(module, factor)
+
+
+def after_step(model: PreTrainedModel, scenario: Scenario, how: Plan, step: int) -> None:
+    """What happens to the parameters behind the optimizer's back."""
+    if how.left_merged and step == 0 and scenario.model.lora is not None:
+        with torch.no_grad():
+            for module in lora.targets(model):
+                module.weight += scenario.model.lora.scale * lora.update(module)
+
+
+def _tied(model: PreTrainedModel, how: Plan) -> None:
+    """A part of a tied embedding's gradient lost."""
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    tied = head.weight is embedding.weight
+    if tied and how.tied_part == "input":
+        head.forward = lambda hidden: F.linear(hidden, head.weight.detach())
+    if tied and how.tied_part == "head":
+        looked_up = embedding.forward
+        embedding.forward = lambda ids: looked_up(ids).detach()

@@ -1,0 +1,62 @@
+"""What a cause of an unexplained gradient is, and those where something else was trained instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from harness.oracle.other_models import OtherModel
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What would explain a residual, and what is left of it then."""
+
+    name: str
+    summary: str
+    evidence: str
+    left: float
+    """Residual with this cause allowed for, relative to the gradient."""
+    kind: str = ""
+    """As `Diagnosis.kind`."""
+
+
+def _few(names: str) -> str:
+    first, *more = names.split(", ")
+    return f"{first} and {len(more)} more" if more else first
+
+
+def _smoothing(what: str) -> str:
+    if what == "none":
+        return "labels are not smoothed, though they should be"
+    if what.startswith("over"):
+        return f"the smoothed part of the loss is averaged {what}, not as the rest of the loss is"
+    return f"labels are smoothed {what}" if what == "twice" else f"labels are smoothed by {what}"
+
+
+_SUMMARY: Mapping[str, Callable[[str], str]] = {
+    "soft-cap": lambda what: f"another model is trained than the checkpoint's: its soft cap on {what} is left out",
+    "lora-scale": lambda what: f"low-rank updates are multiplied by {what}, which is not their scale",
+    "label-smoothing": _smoothing,
+    "untrained-part": lambda what: f"what should be trained has no gradient and stays as it is: {_few(what)}",
+}
+_BY: Mapping[str, str] = {
+    "soft-cap": "of a model without it",
+    "lora-scale": "of a model so scaled",
+    "label-smoothing": "of a loss so smoothed",
+    "untrained-part": "of all other tensors",
+}
+
+_TELLING: Mapping[str, Callable[[str], str]] = {
+    "untrained-part": lambda _: "",
+    "label-smoothing": lambda what: "another share" if what[0].isdigit() else what,
+}
+"""What tells one from another of its cause, with no measured number in it."""
+
+
+def instead(other: OtherModel) -> Cause:
+    """The cause that a step is explained by."""
+    left = other.observed.residual
+    kind = f"{other.cause}: {_TELLING.get(other.cause, str)(other.what)}".removesuffix(": ")
+    line = f"per-token gradients {_BY[other.cause]} leave a residual of {left:.2g}"
+    return Cause(other.cause, _SUMMARY[other.cause](other.what), line, left, kind)
