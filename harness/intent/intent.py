@@ -30,7 +30,7 @@ Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
 """What is averaged by itself before the mean over all of them is taken; for `token`, nothing is."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class TokenLoss:
     """The loss of one token, whose gradient its weight multiplies: its negative log-likelihood, unless changed."""
 
