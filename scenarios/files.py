@@ -34,7 +34,7 @@ def load(path: Path, seed: int | None = None) -> Scenario:
     """The scenario of a file, named as it says, or by the file. seed: instead of the file's own. Raises BadScenario."""
     told = _read(path)
     try:
-        scenario = _scenario(told, path, seed)
+        scenario = made(told, path.stem, seed)
     except ValueError as error:
         raise BadScenario(f"{path}: {str(error).replace('scenario.', '', 1)}") from None
     known = catalogue.CATALOGUE.get(scenario.name)
@@ -53,15 +53,17 @@ def _read(path: Path) -> dict[str, Any]:
         raise BadScenario(f"{path} cannot be read: {reason}") from None
 
 
-def _scenario(told: dict[str, Any], path: Path, seed: int | None) -> Scenario:
+def made(content: Mapping[str, Any], name: str, seed: int | None = None) -> Scenario:
+    """The scenario that a file of that content has; `name` if it says none. Raises ValueError, in one line."""
+    told = dict(content)
     base, responses, own = told.pop("base", BASE), told.pop("responses", None), told.pop("seed", 0)
     if base not in catalogue.CATALOGUE:
         raise ValueError(f"base is {ascii(base)[:60]}, which `lockstep list scenarios` does not name")
     seed = own if seed is None else seed
     if type(seed) is not int or seed < 0:
         raise ValueError(f"seed is {ascii(seed)[:60]}, not a whole number of at least 0")
-    content = _merged(Scenario, to_dict(catalogue.get(base, seed)), {"name": path.stem, **told})
-    scenario = build(Scenario, content, "scenario")
+    whole = _merged(Scenario, to_dict(catalogue.get(base, seed)), {"name": name, **told})
+    scenario = build(Scenario, whole, "scenario")
     if "rows" not in told.get("data", {}):
         scenario = _fitted(scenario, _lengths(responses))
     scenario.check()

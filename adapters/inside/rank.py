@@ -54,7 +54,7 @@ def run(job: Job) -> int:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
         prepare(job.adapter)
         patch = patched.apply()
-        if reason := _unsupported(adapter, job):
+        if reason := unsupported(adapter, job.scenario, job.framework, job.version):
             raise Unsupported(reason)
         recorder = Recorder(job, rank, world, [*adapter.shims(job), *patch])
         adapter.train(job, recorder, rank, world)
@@ -71,12 +71,11 @@ def run(job: Job) -> int:
     return 0
 
 
-def _unsupported(adapter: Adapter, job: Job) -> str | None:
-    """What the adapter says of its release comes first, for it knows more."""
+def unsupported(adapter: Adapter, scenario: Scenario, framework: str, version: str) -> str | None:
+    """Why a release cannot express the scenario; None if it can. What the adapter says of it comes first, for it knows
+    more."""
     return (
-        adapter.unsupported(job.scenario, job.version)
-        or expressed.refused(job.scenario, job.framework)
-        or modeling.unknown(job.scenario)
+        adapter.unsupported(scenario, version) or expressed.refused(scenario, framework) or modeling.unknown(scenario)
     )
 
 

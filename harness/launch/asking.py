@@ -1,0 +1,54 @@
+"""Asking a framework's environment what it can express, without running anything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from adapters.contract import Scenario, to_dict
+from harness.environments.environment import Environment
+from harness.launch.pythonpath import adapters_alone
+from harness.launch.variables import child_environment
+
+Ask = Callable[[Scenario], str | None]
+"""Why the framework cannot express a scenario; None if it can."""
+
+
+class NoAnswer(Exception):
+    """The environment's process ended before it had answered."""
+
+
+@contextmanager
+def asking(environment: Environment) -> Iterator[Ask]:
+    """One process of the environment answers all questions. Raises NoAnswer."""
+    words = ("-m", "adapters.inside.asked", environment.adapter, environment.framework, environment.version)
+    variables = {**environment.variables, **environment.cpu_variables}
+    with (
+        adapters_alone() as pythonpath,
+        subprocess.Popen(
+            [environment.python, *words],
+            env=child_environment(environment.python, variables, pythonpath),
+            cwd=pythonpath,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(scenario: Scenario) -> str | None:
+            print(json.dumps(to_dict(scenario)), file=process.stdin, flush=True)
+            answer = process.stdout.readline() if process.stdout else ""
+            if not answer:
+                raise NoAnswer(f"{environment.framework} {environment.version} does not say what it can express")
+            reason: str | None = json.loads(answer)
+            return reason
+
+        try:
+            yield ask
+        finally:
+            process.kill()

@@ -1,0 +1,75 @@
+"""A covering array by allpairspy: few scenarios that hold every pair of values that a framework can express."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from allpairspy import AllPairs
+
+from harness.matrices.axes import Axes
+
+Row = Mapping[str, Any]
+"""Values by path."""
+Refuse = Callable[[Row], str | None]
+"""Why a framework, or the scenario itself, cannot have these values; None if it can."""
+Pair = tuple[tuple[str, int], tuple[str, int]]
+"""Two axes, and the place of a value on each."""
+
+
+@dataclass(frozen=True)
+class Covering:
+    """Rows of one framework, and what they do not hold."""
+
+    rows: tuple[Row, ...]
+    pairs: int
+    """That the framework can express."""
+    missed: int
+    """Of these, in no row."""
+    refused: Mapping[str, str]
+    """`path=value` that it cannot express at all, and why."""
+    refused_pairs: int
+    """Of values that it can express, each by itself."""
+
+
+def cover(axes: Axes, refuse: Refuse) -> Covering:
+    """The same on every run: allpairspy draws nothing."""
+    refused = {f"{p}={v!r}": why for p, vs in axes.items() for v in vs if (why := refuse({p: v})) is not None}
+    able = {p: [v for v in vs if f"{p}={v!r}" not in refused] for p, vs in axes.items()}
+    fixed = {path: values[0] for path, values in able.items() if len(values) == 1}
+    free = {path: values for path, values in able.items() if len(values) > 1}
+    rows = [{**fixed, **row} for row in _rows(free, refuse)]
+    every = _pairs(able)
+    possible = [pair for pair in every if refuse(_of(pair, able)) is None]
+    held = [pair for pair in possible if any(_holds(row, pair, able) for row in rows)]
+    return Covering(tuple(rows), len(possible), len(possible) - len(held), refused, len(every) - len(possible))
+
+
+def _rows(free: Axes, refuse: Refuse) -> list[dict[str, Any]]:
+    """Values are handed over by their places, since a value may be a dictionary."""
+    paths = list(free)
+
+    def valid(places: Sequence[int]) -> bool:
+        return refuse({path: free[path][at] for path, at in zip(paths, places, strict=False)}) is None
+
+    every = AllPairs([range(len(free[path])) for path in paths], filter_func=valid)
+    return [{path: free[path][at] for path, at in zip(paths, places, strict=True)} for places in every]
+
+
+def _pairs(axes: Axes) -> list[Pair]:
+    return [
+        ((one, a), (other, b))
+        for one, other in combinations(axes, 2)
+        for a in range(len(axes[one]))
+        for b in range(len(axes[other]))
+    ]
+
+
+def _of(pair: Pair, axes: Axes) -> Row:
+    return {path: axes[path][at] for path, at in pair}
+
+
+def _holds(row: Row, pair: Pair, axes: Axes) -> bool:
+    return all(row[path] == axes[path][at] for path, at in pair)
