@@ -47,8 +47,17 @@ _BY: Mapping[str, str] = {
     "untrained-part": "of all other tensors",
 }
 
+
+def _part(names: str) -> str:
+    each = names.split(", ")
+    if all("lora_" in name for name in each):
+        return "one factor of low-rank updates"
+    lower = any("embed" in name for name in each) and any(".layers." in name for name in each)
+    return "lower layers" if lower else "some tensors"
+
+
 _TELLING: Mapping[str, Callable[[str], str]] = {
-    "untrained-part": lambda _: "",
+    "untrained-part": _part,
     "label-smoothing": lambda what: "another share" if what[0].isdigit() else what,
 }
 """What tells one from another of its cause, with no measured number in it."""
@@ -57,6 +66,6 @@ _TELLING: Mapping[str, Callable[[str], str]] = {
 def instead(other: OtherModel) -> Cause:
     """The cause that a step is explained by."""
     left = other.observed.residual
-    kind = f"{other.cause}: {_TELLING.get(other.cause, str)(other.what)}".removesuffix(": ")
+    kind = f"{other.cause}: {_TELLING.get(other.cause, str)(other.what)}"
     line = f"per-token gradients {_BY[other.cause]} leave a residual of {left:.2g}"
     return Cause(other.cause, _SUMMARY[other.cause](other.what), line, left, kind)
