@@ -22,7 +22,22 @@ class Plan:
     keep: Literal["all", "first-and-last", "first", "last"] = "all"
     level: Literal["token", "micro-batch", "rank", "micro-step", "row"] = "token"
     scale: Literal["1", "GA", "1/GA", "world"] = "1"
-    mask: Literal["responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag"] = "responses"
+    mask: Literal[
+        "right",
+        "responses",
+        "last-answer",
+        "everything",
+        "no-eos",
+        "no-first",
+        "shifted",
+        "late",
+        "with-tag",
+        "no-padding-id",
+    ] = "right"
+    """Which tokens are trained. `no-padding-id`: the right ones whose id is not that of padding; the others are made of
+    the responses, whatever the scenario asks for."""
+    tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
+    """How rows become tokens."""
     clip: Literal["right", "none", "per-rank", "before-averaging"] = "right"
     decay: Literal["matrices", "all"] = "matrices"
     schedule_shift: int = 0
@@ -65,6 +80,8 @@ class Plan:
     """A shell pattern of names of parameters that are not trained, though they should be."""
     tied_part: Literal["both", "input", "head"] = "both"
     """Where the gradient of an embedding that is also the head comes from."""
+    padding_row: Literal["learns", "frozen"] = "learns"
+    """Of the embedding, that of the token that rows are padded with."""
     softcap: bool = True
     """Whether scores of attention are capped as the model has it."""
     auxiliary: Literal["1", "0", "GA", "world"] = "1"
@@ -174,6 +191,11 @@ def _packs(scenario: Scenario) -> str | None:
     return None if scenario.data.rows_per_sequence > 1 else "nothing is packed"
 
 
+def _restarts(scenario: Scenario) -> str | None:
+    left = scenario.tokenizer.padding_side == "left" and scenario.window.micro_batch_size > 1
+    return None if left else _packs(scenario)
+
+
 def _tied(scenario: Scenario) -> str | None:
     return None if scenario.model.tied_embeddings else "the head is not tied to the embedding"
 
@@ -244,6 +266,28 @@ def _several_steps(scenario: Scenario) -> str | None:
     return None if scenario.window.steps > 1 else "the first step has nothing before it"
 
 
+def _own_pad(scenario: Scenario) -> str | None:
+    return "padding has a token of its own" if scenario.tokenizer.pad_token == "own" else None
+
+
+def _no_bos(scenario: Scenario) -> str | None:
+    return None if scenario.tokenizer.bos else "the tokenizer has no BOS"
+
+
+def _no_system(scenario: Scenario) -> str | None:
+    return None if scenario.tokenizer.system else "the template has no default system message"
+
+
+def _one_answer(scenario: Scenario) -> str | None:
+    """Whether no row has a second answer, so that the last one is all."""
+    several = any(sum(message.role == "assistant" for message in row) > 1 for row in scenario.data.rows)
+    return None if several else "every row has one answer"
+
+
+def _unless(trained: str) -> Hidden:
+    return lambda scenario: f"{trained} is what is meant to be trained" if scenario.data.trained == trained else None
+
+
 def _both(*reasons: Hidden) -> Hidden:
     return lambda scenario: next((why for reason in reasons if (why := reason(scenario))), None)
 
@@ -283,7 +327,7 @@ _FAULTS = (
     Fault("scaled-by-world-size", "gradients are summed over the ranks instead of averaged",
           Plan(scale="world"), _SCALE, "gradient-scale", _many_ranks),
     Fault("prompt-trained", "the loss mask covers the prompts too",
-          Plan(mask="everything"), ("weights.mask",), "loss-mask"),
+          Plan(mask="everything"), ("weights.mask",), "loss-mask", _unless("everything")),
     Fault("eos-untrained", "the token that ends a response is not trained",
           Plan(mask="no-eos"), ("weights.mask",), "loss-mask"),
     Fault("first-token-untrained", "the first token of every response is not trained",
@@ -294,6 +338,18 @@ _FAULTS = (
           " behind its EOS is, where there is any", Plan(mask="late"), ("weights.mask",), "loss-mask"),
     Fault("tag-trained", "the last prompt token, the tag that opens a response, is trained with it",
           Plan(mask="with-tag"), ("weights.mask",), "loss-mask"),
+    Fault("padding-id-untrained", "no token of the padding's id is trained, which the EOS is where padding is by EOS",
+          Plan(mask="no-padding-id"), ("weights.mask",), "loss-mask", _own_pad),
+    Fault("last-answer-only", "the last answer of each row is trained, those before it are not",
+          Plan(mask="last-answer"), ("weights.mask",), "loss-mask", _both(_one_answer, _unless("last-answer"))),
+    Fault("responses-trained", "the responses are trained, and nothing else",
+          Plan(mask="responses"), ("weights.mask",), "loss-mask", _unless("responses")),
+    Fault("bos-twice", "the template and the tokenizer both write a BOS",
+          Plan(tokens="bos-twice"), ("inputs.token-ids",), "tokenization", _no_bos),
+    Fault("bos-missing", "rows do not begin with the tokenizer's BOS",
+          Plan(tokens="no-bos"), ("inputs.token-ids",), "tokenization", _no_bos),
+    Fault("system-missing", "rows do not begin with the template's default system message",
+          Plan(tokens="no-system"), ("inputs.token-ids",), "tokenization", _no_system),
     Fault("no-clipping", "the gradient is not clipped", Plan(clip="none"), ("update.clip",), "clipping", _clips),
     Fault("clipping-per-rank", "every rank clips its own gradient before they are averaged",
           Plan(clip="per-rank"), ("update.clip",), "clipping", _both(_clips, _many_ranks)),
@@ -345,9 +401,9 @@ _FAULTS = (
           ("inputs.order",), "epoch-order", _drawn_twice),
     Fault("attention-leaks", "packed conversations attend to those before them",
           Plan(attention="leaking"), ("weights.residual",), "attention-leak", _packs),
-    Fault("positions-run-on", "positions do not restart with each packed conversation; rotary embeddings see only"
-          " differences of positions, so the gradient cannot tell, but the recorded inputs do",
-          Plan(positions="running-on"), ("inputs.positions",), "positions", _packs),
+    Fault("positions-run-on", "positions do not restart with each packed conversation, or count the padding before it;"
+          " rotary embeddings see only differences of positions, so the gradient cannot tell, but recorded inputs do",
+          Plan(positions="running-on"), ("inputs.positions",), "positions", _restarts),
     Fault("bf16-accumulation", "micro-batch gradients are summed up in bfloat16",
           Plan(accumulator="bf16"), ("numerics.dtype",), "coarse-dtype", _fp32),
     Fault("gradient-not-zeroed", "every step adds to the gradient of the steps before",
@@ -358,6 +414,9 @@ _FAULTS = (
           Plan(tied_part="input"), ("weights.residual",), "tied-gradient", _tied),
     Fault("tied-input-lost", "the embedding is the head as well, but gets its gradient from the head alone",
           Plan(tied_part="head"), ("weights.residual",), "tied-gradient", _tied),
+    Fault("padding-row-frozen", "the embedding of the token that pads is frozen, which is the EOS where padding is by"
+          " EOS, and read in a row of several turns",
+          Plan(padding_row="frozen"), ("weights.residual",), "padding-embedding", _both(_own_pad, _one_answer)),
     Fault("softcap-left-out", "scores of attention are not capped, though the model says so",
           Plan(softcap=False), ("weights.residual",), "soft-cap", _caps),
     Fault("label-smoothing", "labels are smoothed by 0.1",
