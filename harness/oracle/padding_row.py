@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Model
+from harness.intent.intent import TokenLoss
 from harness.oracle import tail_basis
 from harness.oracle.architectures import EMBEDDING
 from harness.oracle.architectures.passed import HEAD
 from harness.oracle.basis import Segment
 from harness.oracle.forward import Parameters
+from harness.oracle.token_loss import NLL
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,24 @@ class Row:
     """What the row gets from the input with these weights; 0 elsewhere."""
 
 
-def row(parameters: Parameters, model: Model, segments: Sequence[Segment], gradient: Tensor, token: int) -> Row:
-    """That of `token`, of `gradient`, float64 [parameters]."""
-    weights, rest = tail_basis.build(parameters, model, segments).solve(gradient)
+def row(
+    parameters: Parameters,
+    model: Model,
+    segments: Sequence[Segment],
+    gradient: Tensor,
+    token: int,
+    kind: TokenLoss = NLL,
+) -> Row:
+    """That of `token`, of `gradient`, float64 [parameters]; the embedding has to be one that is trained."""
+    weights, rest = tail_basis.build(parameters, model, segments, kind).solve(gradient)
     name = EMBEDDING.get(model.architecture, "model.embed_tokens.weight")
     apart = parameters if not model.tied_embeddings else {**parameters, HEAD: parameters[name]}
-    basis = tail_basis.build(apart, replace(model, tied_embeddings=False), segments)
-    sizes = [p.numel() for p in basis.parameters.values()]
-    split = dict(zip(basis.parameters, torch.split(basis.gradient(weights), sizes), strict=True))
+    basis = tail_basis.build(apart, replace(model, tied_embeddings=False), segments, kind)
+    trained = [n for n in sorted(apart) if model.trains(n)]
+    sizes = [apart[n].numel() for n in trained]
+    split = dict(zip(trained, torch.split(basis.gradient(weights), sizes), strict=True))
     kept = torch.zeros(parameters[name].shape, dtype=torch.float64)
     kept[token] = split[name].view_as(kept)[token]
-    every = (kept.flatten() if n == name else kept.new_zeros(parameters[n].numel()) for n in sorted(parameters))
+    own = (n for n in sorted(parameters) if model.trains(n))
+    every = (kept.flatten() if n == name else kept.new_zeros(parameters[n].numel()) for n in own)
     return Row(rest, torch.cat(list(every)))

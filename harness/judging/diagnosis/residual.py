@@ -10,6 +10,7 @@ from harness.judging.diagnosis.instead import Cause, instead
 from harness.judging.diagnosis.wording import at_steps, of_codes
 from harness.judging.evidence import StepEvidence
 from harness.oracle import full_basis, padding_row, tied
+from harness.oracle.architectures import EMBEDDING
 from harness.oracle.basis import Segment, flatten
 from harness.oracle.step import as_computed
 from harness.traces.batch import Conversation
@@ -80,10 +81,12 @@ def _padding_row(evidence: StepEvidence) -> Cause | None:
     scenario, right = evidence.scenario, evidence.right
     if scenario is None or scenario.tokenizer.pad_token == "own" or questions.ELSEWHERE in evidence.open:
         return None
+    if not right.model.trains(EMBEDDING.get(right.model.architecture, "model.embed_tokens.weight")):
+        return None
     parameters = as_computed(evidence.recorded.before.parameters, right.intent.precision)
     segments = [Segment(c.ids) for c in right.conversations]
     eos = text.SPECIAL.index(text.EOS)
-    found = padding_row.row(parameters, right.model, segments, evidence.observed.gradient, eos)
+    found = padding_row.row(parameters, right.model, segments, evidence.observed.gradient, eos, right.intent.token_loss)
     left, factor = _left(evidence, found.rest, found.part)
     return Cause(
         "padding-embedding",
