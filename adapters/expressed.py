@@ -80,6 +80,28 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         ),
         "verl": only("dropped", because="it drops what does not fill a step (drop_last=True in its trainer)"),
     },
+    "data.trained": by(("llamafactory", "ms-swift", *LOOPS, "trl"))
+    | {
+        "openrlhf": only("last-answer", because="it trains prompts of plain texts only (datasets/sft_dataset.py)"),
+        "verl": no("it trains every answer and nothing else (utils/dataset/multiturn_sft_dataset.py)"),
+    },
+    "data.max_length": by((*LOOPS, "trl", "ms-swift", "openrlhf", "verl"))
+    | {
+        "llamafactory": no(
+            "it cuts question and answer in proportion (infer_seqlen in data/processor/processor_utils.py)"
+        )
+    },
+    "tokenizer.pad_token": by(FRAMEWORKS),
+    "tokenizer.bos": by(FRAMEWORKS),
+    "tokenizer.system": by(FRAMEWORKS),
+    "tokenizer.trailing_space": by(FRAMEWORKS),
+    "tokenizer.padding_side": by((*LOOPS, "ms-swift"))
+    | {
+        "trl": no("it pads on the right (DataCollatorForLanguageModeling in trainer/sft_trainer.py)"),
+        "llamafactory": no("it trains with padding on the right (model/loader.py)"),
+        "openrlhf": no("it pads on the right (collate_fn in datasets/sft_dataset.py)"),
+        "verl": no("it pads on the right, or not at all (utils/dataset/dataset_utils.py)"),
+    },
     "tokenizer.processor": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf", "verl")),
     "model.architecture": by(FRAMEWORKS),
     "model.lora": by(("torch", "ddp", "fsdp2", *TRAINERS, "verl"))

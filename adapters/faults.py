@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from adapters import unseen
 from adapters.contract import LastWindow, Scenario
 
 Hidden = Callable[[Scenario], str | None]
@@ -22,7 +23,22 @@ class Plan:
     keep: Literal["all", "first-and-last", "first", "last"] = "all"
     level: Literal["token", "micro-batch", "rank", "micro-step", "row"] = "token"
     scale: Literal["1", "GA", "1/GA", "world"] = "1"
-    mask: Literal["responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag"] = "responses"
+    mask: Literal[
+        "right",
+        "responses",
+        "last-answer",
+        "everything",
+        "no-eos",
+        "no-first",
+        "shifted",
+        "late",
+        "with-tag",
+        "no-padding-id",
+    ] = "right"
+    """Which tokens are trained. `no-padding-id`: the right ones whose id is not that of padding; the others are made of
+    the responses, whatever the scenario asks for."""
+    tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
+    """How rows become tokens."""
     clip: Literal["right", "none", "per-rank", "before-averaging"] = "right"
     decay: Literal["matrices", "all"] = "matrices"
     schedule_shift: int = 0
@@ -65,6 +81,8 @@ class Plan:
     """A shell pattern of names of parameters that are not trained, though they should be."""
     tied_part: Literal["both", "input", "head"] = "both"
     """Where the gradient of an embedding that is also the head comes from."""
+    padding_row: Literal["learns", "frozen"] = "learns"
+    """Of the embedding, that of the token that rows are padded with."""
     softcap: bool = True
     """Whether scores of attention are capped as the model has it."""
     auxiliary: Literal["1", "0", "GA", "world"] = "1"
@@ -170,20 +188,12 @@ def _other_rates(**planned: Any) -> Hidden:
     return hidden
 
 
-def _packs(scenario: Scenario) -> str | None:
-    return None if scenario.data.rows_per_sequence > 1 else "nothing is packed"
-
-
 def _tied(scenario: Scenario) -> str | None:
     return None if scenario.model.tied_embeddings else "the head is not tied to the embedding"
 
 
 def _caps(scenario: Scenario) -> str | None:
     return "the model has no soft cap on its scores" if scenario.model.attention_softcap is None else None
-
-
-def _balances(scenario: Scenario) -> str | None:
-    return None if scenario.loss.auxiliary else "the scenario has no load-balancing loss"
 
 
 def _smooths(scenario: Scenario) -> str | None:
@@ -210,38 +220,6 @@ def _freezes(scenario: Scenario) -> str | None:
 
 def _checkpoints(scenario: Scenario) -> str | None:
     return None if scenario.model.gradient_checkpointing else "no layer is computed again"
-
-
-def _fp32(scenario: Scenario) -> str | None:
-    return None if scenario.precision.compute == "fp32" else "the scenario computes in bf16 anyway"
-
-
-def _smoothing_rounds_off(scenario: Scenario) -> str | None:
-    if scenario.loss.label_smoothing:
-        return "labels are smoothed by 0.1 as it is"
-    coarse = scenario.precision.compute == "bf16"
-    return "the 2 % of the gradient that smoothing adds are within the rounding of bf16" if coarse else None
-
-
-def _partial(scenario: Scenario) -> str | None:
-    full = all(scenario.micro_batches(step) == scenario.window.accumulation for step in range(scenario.window.steps))
-    return "every window is full" if full else None
-
-
-def _another_behind(scenario: Scenario) -> str | None:
-    """A partial window, and another one behind it."""
-    ends = scenario.window.steps <= scenario.dealing.steps(1)
-    return _partial(scenario) or ("training ends with the first partial window" if ends else None)
-
-
-def _drawn_twice(scenario: Scenario) -> str | None:
-    if scenario.data.order == "given":
-        return "no order is drawn"
-    return None if scenario.epochs_begun > 1 else "there is one epoch"
-
-
-def _several_steps(scenario: Scenario) -> str | None:
-    return None if scenario.window.steps > 1 else "the first step has nothing before it"
 
 
 def _both(*reasons: Hidden) -> Hidden:
@@ -283,7 +261,7 @@ _FAULTS = (
     Fault("scaled-by-world-size", "gradients are summed over the ranks instead of averaged",
           Plan(scale="world"), _SCALE, "gradient-scale", _many_ranks),
     Fault("prompt-trained", "the loss mask covers the prompts too",
-          Plan(mask="everything"), ("weights.mask",), "loss-mask"),
+          Plan(mask="everything"), ("weights.mask",), "loss-mask", unseen.unless("everything")),
     Fault("eos-untrained", "the token that ends a response is not trained",
           Plan(mask="no-eos"), ("weights.mask",), "loss-mask"),
     Fault("first-token-untrained", "the first token of every response is not trained",
@@ -294,6 +272,19 @@ _FAULTS = (
           " behind its EOS is, where there is any", Plan(mask="late"), ("weights.mask",), "loss-mask"),
     Fault("tag-trained", "the last prompt token, the tag that opens a response, is trained with it",
           Plan(mask="with-tag"), ("weights.mask",), "loss-mask"),
+    Fault("padding-id-untrained", "no token of the padding's id is trained, which the EOS is where padding is by EOS",
+          Plan(mask="no-padding-id"), ("weights.mask",), "loss-mask", unseen.own_pad),
+    Fault("last-answer-only", "the last answer of each row is trained, those before it are not",
+          Plan(mask="last-answer"), ("weights.mask",), "loss-mask", _both(unseen.one_answer,
+          unseen.unless("last-answer"))),
+    Fault("responses-trained", "the responses are trained, and nothing else",
+          Plan(mask="responses"), ("weights.mask",), "loss-mask", unseen.unless("responses")),
+    Fault("bos-twice", "the template and the tokenizer both write a BOS",
+          Plan(tokens="bos-twice"), ("inputs.token-ids",), "tokenization", unseen.no_bos),
+    Fault("bos-missing", "rows do not begin with the tokenizer's BOS",
+          Plan(tokens="no-bos"), ("inputs.token-ids",), "tokenization", unseen.no_bos),
+    Fault("system-missing", "rows do not begin with the template's default system message",
+          Plan(tokens="no-system"), ("inputs.token-ids",), "tokenization", unseen.no_system),
     Fault("no-clipping", "the gradient is not clipped", Plan(clip="none"), ("update.clip",), "clipping", _clips),
     Fault("clipping-per-rank", "every rank clips its own gradient before they are averaged",
           Plan(clip="per-rank"), ("update.clip",), "clipping", _both(_clips, _many_ranks)),
@@ -332,36 +323,40 @@ _FAULTS = (
     Fault("row-repeated", "the second micro-batch repeats the first, whose place it takes",
           Plan(repeat_row=True), ("inputs.batch",), "batch-composition", _at_least(2)),
     Fault("partial-window-divided-by-full", "the last window of an epoch is divided as if it had as many micro-batches"
-          " as the others", Plan(full_divisor=True), _SCALE, "gradient-scale", _partial),
+          " as the others", Plan(full_divisor=True), _SCALE, "gradient-scale", unseen.partial),
     Fault("partial-window-carried", "there is no optimizer step at the end of an epoch: the gradient of its partial"
-          " window goes into the next step", Plan(carry_gradient=True), _BATCH, "epoch-end", _another_behind),
+          " window goes into the next step", Plan(carry_gradient=True), _BATCH, "epoch-end", unseen.another_behind),
     Fault("windows-misaligned", "micro-batches are counted over epochs, so that a window takes the end of one and"
-          " the begin of the next", Plan(last_window="carried"), _BATCH, "epoch-end", _another_behind),
+          " the begin of the next", Plan(last_window="carried"), _BATCH, "epoch-end", unseen.another_behind),
     Fault("last-rows-lost", "the rows at the end of an epoch that do not fill a window are not trained",
-          Plan(last_window="dropped"), _BATCH, "epoch-end", _another_behind),
+          Plan(last_window="dropped"), _BATCH, "epoch-end", unseen.another_behind),
     Fault("rows-doubled", "the first rows of an epoch are trained again at its end, to fill the last window",
-          Plan(last_window="filled"), _BATCH, "epoch-end", _another_behind),
+          Plan(last_window="filled"), _BATCH, "epoch-end", unseen.another_behind),
     Fault("order-repeated", "every epoch has the order that was drawn for the first", Plan(one_order=True),
-          ("inputs.order",), "epoch-order", _drawn_twice),
+          ("inputs.order",), "epoch-order", unseen.drawn_twice),
     Fault("attention-leaks", "packed conversations attend to those before them",
-          Plan(attention="leaking"), ("weights.residual",), "attention-leak", _packs),
-    Fault("positions-run-on", "positions do not restart with each packed conversation; rotary embeddings see only"
-          " differences of positions, so the gradient cannot tell, but the recorded inputs do",
-          Plan(positions="running-on"), ("inputs.positions",), "positions", _packs),
+          Plan(attention="leaking"), ("weights.residual",), "attention-leak", unseen.packs),
+    Fault("positions-run-on", "positions do not restart with each packed conversation, or count the padding before it;"
+          " rotary embeddings see only differences of positions, so the gradient cannot tell, but recorded inputs do",
+          Plan(positions="running-on"), ("inputs.positions",), "positions", unseen.restarts),
     Fault("bf16-accumulation", "micro-batch gradients are summed up in bfloat16",
-          Plan(accumulator="bf16"), ("numerics.dtype",), "coarse-dtype", _fp32),
+          Plan(accumulator="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.fp32),
     Fault("gradient-not-zeroed", "every step adds to the gradient of the steps before",
-          Plan(zero_grad=False), ("weights.residual",), "stale-gradient", _several_steps),
+          Plan(zero_grad=False), ("weights.residual",), "stale-gradient", unseen.several_steps),
     Fault("decay-in-gradient", "weight decay 0.1 is added to the gradient instead of the update",
           Plan(l2=0.1), ("weights.residual",), "coupled-decay"),
     Fault("tied-head-lost", "the embedding is the head as well, but gets its gradient from the input alone",
           Plan(tied_part="input"), ("weights.residual",), "tied-gradient", _tied),
     Fault("tied-input-lost", "the embedding is the head as well, but gets its gradient from the head alone",
           Plan(tied_part="head"), ("weights.residual",), "tied-gradient", _tied),
+    Fault("padding-row-frozen", "the embedding of the token that pads is frozen, which is the EOS where padding is by"
+          " EOS, and read in a row of several turns",
+          Plan(padding_row="frozen"), ("weights.residual",), "padding-embedding", _both(unseen.own_pad,
+          unseen.one_answer)),
     Fault("softcap-left-out", "scores of attention are not capped, though the model says so",
           Plan(softcap=False), ("weights.residual",), "soft-cap", _caps),
     Fault("label-smoothing", "labels are smoothed by 0.1",
-          Plan(smoothing="unasked"), ("weights.residual",), "unexplained-gradient", _smoothing_rounds_off),
+          Plan(smoothing="unasked"), ("weights.residual",), "unexplained-gradient", unseen.smoothing_rounds_off),
     Fault("smoothing-missing", "labels are not smoothed",
           Plan(smoothing="none"), ("weights.residual",), "label-smoothing", _smooths),
     Fault("smoothing-applied-twice", "labels that are smoothed are smoothed again",
@@ -385,11 +380,11 @@ _FAULTS = (
     Fault("gradient-cut-by-checkpointing", "gradients end at the last layer that is computed again, and reach nothing"
           " below it", Plan(cut=True), ("weights.residual",), "untrained-part", _checkpoints),
     Fault("auxiliary-scaled-by-accumulation", "the router's load-balancing loss is added up over the micro-batches,"
-          " not averaged", Plan(auxiliary="GA"), _AUXILIARY, "auxiliary-loss", _both(_balances, _at_least(2))),
+          " not averaged", Plan(auxiliary="GA"), _AUXILIARY, "auxiliary-loss", _both(unseen.balances, _at_least(2))),
     Fault("auxiliary-scaled-by-world-size", "the router's load-balancing loss is added up over the ranks, not averaged",
-          Plan(auxiliary="world"), _AUXILIARY, "auxiliary-loss", _both(_balances, _many_ranks)),
+          Plan(auxiliary="world"), _AUXILIARY, "auxiliary-loss", _both(unseen.balances, _many_ranks)),
     Fault("auxiliary-missing", "the router's load-balancing loss is not added to the loss",
-          Plan(auxiliary="0"), _AUXILIARY, "auxiliary-loss", _balances),
+          Plan(auxiliary="0"), _AUXILIARY, "auxiliary-loss", unseen.balances),
 )  # fmt: skip
 
 CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in _FAULTS}

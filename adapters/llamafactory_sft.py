@@ -57,6 +57,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             " train without those of the frozen layers (_setup_freeze_tuning in model/adapter.py), so it has no"
             f" model.frozen={wanted.frozen}"
         )
+    if scenario.data.trained == "everything" and scenario.data.row_format == "prompt-completion":
+        return (
+            f"llamafactory {version} has train_on_prompt or mask_history (hparams/data_args.py), so it has no"
+            " trained='everything' with row_format='prompt-completion'"
+        )
     return hf_trainer.unsupported(scenario, f"llamafactory {version}")
 
 
@@ -78,7 +83,7 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
 
     Without a `template` it reads the tokenizer's own chat template.
     """
-    given = hf_trainer.arguments(job.scenario, KNOWN)
+    given, data = hf_trainer.arguments(job.scenario, KNOWN), job.scenario.data
     del given["gradient_checkpointing"]  # on by default all the same, and switched off by an option of its own
     return {
         **given,
@@ -91,9 +96,10 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         "dataset_dir": str(folder),
         "cutoff_len": job.scenario.model.max_positions,
         "disable_gradient_checkpointing": not job.scenario.model.gradient_checkpointing,
-        "disable_shuffling": job.scenario.data.order == "given",
-        # in Alpaca's format, what the assistant said before is trained as well unless it is masked
-        "mask_history": job.scenario.data.row_format == "prompt-completion",
+        "disable_shuffling": data.order == "given",
+        # in either format, what the assistant said before is trained as well unless it is masked
+        "mask_history": data.row_format == "prompt-completion" or data.trained == "last-answer",
+        "train_on_prompt": data.trained == "everything",
         **({"moe_aux_loss_coef": job.scenario.loss.auxiliary} if job.scenario.loss.auxiliary else {}),
     }
 

@@ -193,7 +193,7 @@ def arguments(job: Job, rows: Path) -> list[str]:
         "pretrain": [job.checkpoint],
         "save_path": [Path.cwd() / "saved"],
         "dataset": [rows],
-        "max_len": [scenario.model.max_positions],
+        "max_len": [scenario.data.max_length or scenario.model.max_positions],
         "seed": [scenario.seed],
         "max_epochs": [scenario.data.epochs],
         "train_batch_size": [scenario.window.sequences_per_step],
@@ -224,11 +224,13 @@ def text(scenario: Scenario) -> dict[str, Sequence[str]]:
     OpenRLHF adds the EOS to a text that does not end in it.
     """
     if scenario.data.row_format == "conversation":
-        return {"input_key": ["messages"], "apply_chat_template": [], "multiturn": []}
+        several: dict[str, Sequence[str]] = {"multiturn": []} if scenario.data.trained == "responses" else {}
+        return {"input_key": ["messages"], "apply_chat_template": [], **several}
+    system = f"<|system|> {scenario.tokenizer.system} " if scenario.tokenizer.system else ""
     return {
         "input_key": ["prompt"],
         "output_key": ["completion"],
-        "input_template": ["<|user|> {} <|assistant|> "],
+        "input_template": [f"{'<bos> ' if scenario.tokenizer.bos else ''}{system}<|user|> {{}} <|assistant|> "],
     }
 
 

@@ -10,12 +10,14 @@ from transformers import PreTrainedModel
 
 from adapters.contract import Scenario
 from adapters.faults import Plan
-from adapters.inside import lora
+from adapters.inside import data, lora
 
 
 def before(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
     """The model as planned, before the training."""
     _tied(model, how)
+    if how.padding_row == "frozen":
+        model.get_input_embeddings().padding_idx = data.pad_id(scenario)
     for module in model.modules():
         if not how.softcap and hasattr(module, "attn_logit_softcapping"):
             module.attn_logit_softcapping = None

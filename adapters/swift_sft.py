@@ -20,7 +20,7 @@ from adapters.inside.recorder import Recorder
 NAME = "lockstep"
 """Of the template and of the callback."""
 
-USER, ASSISTANT = "<|user|>", "<|assistant|>"
+USER, ASSISTANT, SYSTEM = "<|user|>", "<|assistant|>", "<|system|>"
 """What opens a message in the scenario's chat template."""
 
 KNOWN = hf_trainer.names(SftArguments)
@@ -80,7 +80,17 @@ def template(job: Job) -> TemplateMeta:
     config = json.loads((Path(job.checkpoint) / "tokenizer_config.json").read_text())
     space = " " if f"{ASSISTANT} " in config["chat_template"] else ""
     prompt = space.join([USER, "{{QUERY}}", f"{ASSISTANT}{space}"])
-    return TemplateMeta(NAME, prefix=[], prompt=[prompt], chat_sep=[["eos_token_id"], *([space] if space else [])])
+    bos = [["bos_token_id"]] if job.scenario.tokenizer.bos else []
+    # A list of tokens and a text are put together as tokens; a default system message is the template's to have.
+    said = job.scenario.tokenizer.system
+    system = {"system_prefix": [*bos, f"{SYSTEM}{space}{{{{SYSTEM}}}}{space}"], "default_system": said}
+    return TemplateMeta(
+        NAME,
+        prefix=bos,
+        prompt=[prompt],
+        chat_sep=[["eos_token_id"], *([space] if space else [])],
+        **(system if said else {}),
+    )
 
 
 def arguments(job: Job, dataset: Path) -> dict[str, Any]:
@@ -97,7 +107,9 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         # ms-swift trains a float32 checkpoint in fp16, unless it is told otherwise (arguments/base_args/model_args.py)
         "torch_dtype": "float32",
         "fp16": False,
-        "max_length": scenario.model.max_positions,
+        "max_length": scenario.data.max_length or scenario.model.max_positions,
+        **({"truncation_strategy": "right"} if scenario.data.max_length else {}),
+        **({"padding_side": "left"} if scenario.tokenizer.padding_side == "left" else {}),
         "dataset_shuffle": False,
         "train_dataloader_shuffle": scenario.data.order != "given",
         "dataloader_num_workers": 0,
@@ -108,8 +120,15 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         "check_model": False,
         **({"router_aux_loss_coef": scenario.loss.auxiliary} if scenario.loss.auxiliary else {}),
     }
-    # by default, responses of the history are trained as well
-    return given if scenario.data.row_format == "conversation" else {**given, "loss_scale": "last_round"}
+    return {**given, "loss_scale": loss_scale(scenario)}
+
+
+def loss_scale(scenario: Scenario) -> str:
+    """By default responses of the history are trained as well, whatever format a row has."""
+    if scenario.data.trained == "everything":
+        return "all"
+    last = scenario.data.trained == "last-answer" or scenario.data.row_format == "prompt-completion"
+    return "last_round" if last else "default"
 
 
 def tuning(job: Job) -> dict[str, Any]:

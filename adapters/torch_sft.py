@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from adapters import spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
+from adapters.families import planned_tokens
 from adapters.faults import Plan, plan, rates
 from adapters.inside import data, modeling, rank
 from adapters.inside.data import Tokens
@@ -108,7 +109,7 @@ def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> tor
 
 def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Recorder) -> None:
     """The training loop of one rank."""
-    scenario, rows = job.scenario, data.load_rows(job)
+    scenario, rows = job.scenario, planned_tokens.rows(data.load_rows(job), job.scenario, how.tokens)
     if how.one_order and scenario.data.order == "shuffled":
         rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
     spoiled.before(model, scenario, how)
@@ -219,7 +220,8 @@ def _loss(
     source = (0, 0) if how.repeat_row and number == 1 and ranks.rank == 0 else (number, ranks.rank)
     batch = data.micro_batch(scenario, rows, step, *source)
     batch = {name: tensor.to(scenario.device) for name, tensor in _tampered(batch, how).items()}
-    labels = _labels(batch.pop("labels"), batch["input_ids"], how)
+    del batch["labels"]
+    labels = planned_tokens.labels(scenario, rows, step, *source, how.mask).to(scenario.device)
     autocast = torch.autocast(scenario.device, torch.bfloat16, enabled=scenario.precision.compute == "bf16")
     with autocast:
         made = model(**batch)
@@ -232,7 +234,7 @@ def _loss(
     if how.row_factor is not None:
         chosen, factor = how.row_factor
         shares = shares * _by_row(scenario, rows, step, number, ranks, shares, lambda r: factor if r == chosen else 1.0)
-    smoothed = _smoothed_shares(scenario, rows, step, number, shares, batch["input_ids"], targets, how, ranks)
+    smoothed = _smoothed_shares(scenario, rows, step, number, shares, targets, how, ranks)
     total = (losses.own * shares + losses.smoothed * smoothed).sum()
     return total + _auxiliary(scenario, step, how) * made.aux_loss if scenario.loss.auxiliary else total
 
@@ -243,7 +245,6 @@ def _smoothed_shares(
     step: int,
     number: int,
     shares: Tensor,
-    ids: Tensor,
     targets: Tensor,
     how: Plan,
     ranks: Ranks,
@@ -254,8 +255,8 @@ def _smoothed_shares(
     if how.smoothed_over == "micro-batch":
         return _shares(scenario, rows, step, number, targets, replace(how, level="micro-batch"), ranks)
     every = replace(how, mask="everything")
-    labels = torch.cat((torch.full_like(ids[:, :1], IGNORED_LABEL), targets), dim=1)
-    return _shares(scenario, rows, step, number, _labels(labels, ids, every)[:, 1:], every, ranks)
+    labels = planned_tokens.labels(scenario, rows, step, number, ranks.rank, every.mask).to(targets.device)
+    return _shares(scenario, rows, step, number, labels[:, 1:], every, ranks)
 
 
 def _auxiliary(scenario: Scenario, step: int, how: Plan) -> float:
@@ -269,40 +270,14 @@ def _tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:
     """The batch as planned: packed conversations may see each other, positions may run on."""
     changed = dict(batch)
     if "position_ids" not in batch:
-        return changed  # nothing is packed
-    if how.attention == "leaking":
+        return changed  # nothing is packed or padded on the left
+    if how.attention == "leaking" and batch["attention_mask"].dim() == 4:
         mask = batch["attention_mask"]
         blocked = torch.ones(mask.shape[-2:], dtype=torch.bool).triu(1)
         changed["attention_mask"] = torch.zeros_like(mask).masked_fill(blocked, torch.finfo(mask.dtype).min)
     if how.positions == "running-on":
         changed["position_ids"] = torch.arange(batch["input_ids"].shape[1]).expand_as(batch["input_ids"])
     return changed
-
-
-def _labels(labels: Tensor, ids: Tensor, how: Plan) -> Tensor:
-    """Labels [batch, length] as planned; the right ones are those of the responses."""
-    trained = labels != IGNORED_LABEL
-    edge = torch.zeros_like(trained[:, :1])
-    following = torch.cat((trained[:, 1:], edge), dim=1)
-    preceding = torch.cat((edge, trained[:, :-1]), dim=1)
-    # A conversation starts at its first token of role; nothing before it predicts that one.
-    opening = _openings(trained, ids)
-    mask = {
-        "responses": trained,
-        "everything": (ids != 0) & ~opening,
-        "no-eos": trained & following,
-        "no-first": trained & preceding,
-        "shifted": following,
-        "late": preceding & ~opening,
-        "with-tag": trained | following,
-    }[how.mask]
-    return torch.where(mask, ids, IGNORED_LABEL)
-
-
-def _openings(trained: Tensor, ids: Tensor) -> Tensor:
-    """Bool [batch, length]: where a conversation begins, at the start or right after a response."""
-    before = torch.cat((torch.ones_like(trained[:, :1]), trained[:, :-1]), dim=1)
-    return before & ~trained & (ids != 0)
 
 
 def _shares(
@@ -328,8 +303,8 @@ def _counts(scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan) ->
     for r in range(scenario.window.ranks):
         for m in range(scenario.micro_batches(step)):
             source = (0, 0) if how.repeat_row and m == 1 and r == 0 else (m, r)
-            batch = data.micro_batch(scenario, rows, step, *source)
-            result[r, m] = (_labels(batch["labels"], batch["input_ids"], how)[:, 1:] != IGNORED_LABEL).sum()
+            labels = planned_tokens.labels(scenario, rows, step, *source, how.mask)
+            result[r, m] = (labels[:, 1:] != IGNORED_LABEL).sum()
     return result
 
 
@@ -345,7 +320,8 @@ def _by_row(
     """For each target of `like`, [batch, length - 1], the value of the row that it belongs to; 1 for padding."""
     result = torch.ones_like(like)
     for i, sequence in enumerate(data.dealt(scenario, step, number, ranks.rank)):
-        at = 0
+        filled = sum(len(rows[row].ids) for row in sequence)
+        at = like.shape[1] + 1 - filled if scenario.tokenizer.padding_side == "left" else 0
         for row in sequence:
             length = len(rows[row].ids)
             result[i, max(at - 1, 0) : at + length - 1] = value(row)

@@ -46,6 +46,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"trl {version} makes one prompt and one completion of a row with row_format='prompt-completion'"
     if "train_sampling_strategy" not in KNOWN and scenario.data.order == "given" and scenario.epochs_begun > 1:
         return f"trl {version} has no order='given' in several epochs: its sampler shuffles each of them"
+    if scenario.data.trained == "last-answer" and scenario.data.row_format == "conversation":
+        return (
+            f"trl {version} trains every answer of a conversation (assistant_only_loss), so it has"
+            " trained='last-answer' only with row_format='prompt-completion'"
+        )
     if scenario.tokenizer.processor and not LOADS_PROCESSORS:
         return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
     if scenario.loss.token_weight == "probability" and "loss_type" not in KNOWN:
@@ -98,9 +103,11 @@ def config(scenario: Scenario) -> SFTConfig:
         given["model_init_kwargs"] = FLOAT32
     if scenario.loss.token_weight == "probability":
         given["loss_type"] = "dft"
-    given["max_length" if "max_length" in KNOWN else "max_seq_length"] = scenario.model.max_positions
+    given["max_length" if "max_length" in KNOWN else "max_seq_length"] = (
+        scenario.data.max_length or scenario.model.max_positions
+    )
     if mask(scenario) in KNOWN:
-        given[mask(scenario)] = True
+        given[mask(scenario)] = scenario.data.trained != "everything"
     if scenario.loss.auxiliary and "router_aux_loss_coef" in KNOWN:
         given["router_aux_loss_coef"] = scenario.loss.auxiliary  # what the checkpoint's config.json says, too
     return SFTConfig(**given)
@@ -116,7 +123,7 @@ def collator(job: Job) -> dict[str, Any]:
 
     It trains every answer if it is told what opens a question, and else the last one alone.
     """
-    if mask(job.scenario) in KNOWN:
+    if mask(job.scenario) in KNOWN or job.scenario.data.trained == "everything":
         return {}
     from trl import DataCollatorForCompletionOnlyLM  # later releases have it no more
 

@@ -21,10 +21,10 @@ def _scenario(build: Build) -> Build:
     return build
 
 
-def compose(response_lengths: tuple[int, ...], steps: int, seed: int) -> Scenario:
+def compose(response_lengths: tuple[int, ...], steps: int, seed: int, words: tuple[str, ...] | None = None) -> Scenario:
     """The base with given response lengths for each row of a step; later steps rotate them, with other words."""
     model = Model()
-    words = text.vocabulary(model.vocab_size)
+    words = words or text.vocabulary(model.vocab_size)
     return Scenario(
         name="base",
         data=Data(conversations(words, response_lengths, len(response_lengths), steps, seed)),
@@ -136,6 +136,21 @@ def sft_ragged_shuffled(seed: int) -> Scenario:
     """The framework shuffles the 16 rows of an epoch, and anew those of the next: two epochs, 4 steps."""
     base = sft_ragged(seed)
     return vary(base, rows=base.data.rows[:16], epochs=2, steps=4, order="shuffled")
+
+
+@_scenario
+def sft_ragged_pad_eos(seed: int) -> Scenario:
+    """Two turns in every row, micro-batches of 2 rows, padded with the token that ends a response."""
+    base = compose((5, 2, 8, 14, 17, 3, 2, 11, 6, 3, 4, 2), 6, seed)
+    rows = tuple(a + b for a, b in zip(base.data.rows[::2], base.data.rows[1::2], strict=True))
+    return vary(base, rows=rows, steps=3, micro_batch_size=2, accumulation=3, pad_token="eos")
+
+
+@_scenario
+def sft_ragged_bos(seed: int) -> Scenario:
+    """A tokenizer with a BOS, a template with a default system message and a space behind the last EOS."""
+    words = text.with_bos(text.vocabulary(Model().vocab_size))
+    return vary(compose(RAGGED, 3, seed, words), bos=True, system="babe babi baba", trailing_space=True)
 
 
 @_scenario

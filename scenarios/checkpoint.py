@@ -8,13 +8,14 @@ from typing import Any
 
 from safetensors.numpy import save_file
 
-from adapters.contract import ROUTED, Model, Scenario, to_dict
-from scenarios import lora, pieces, text, weights
+from adapters.contract import BOS, ROUTED, Model, Scenario, to_dict
+from scenarios import lora, rendering, text, tokenizers, weights
 from scenarios.architectures import FAMILIES
 
 
-def config(model: Model, auxiliary: float = 0.0) -> dict[str, Any]:
-    """`config.json` as transformers reads it. auxiliary: the coefficient of the router's load-balancing loss."""
+def config(model: Model, auxiliary: float = 0.0, pad: int | None = 0, bos: int | None = None) -> dict[str, Any]:
+    """`config.json` as transformers reads it. auxiliary: the coefficient of the router's load-balancing loss; pad and
+    bos: ids, None where the tokenizer has no such token."""
     routed = {"output_router_logits": auxiliary > 0, "router_aux_loss_coef": auxiliary}
     return {
         "model_type": model.architecture,
@@ -24,9 +25,9 @@ def config(model: Model, auxiliary: float = 0.0) -> dict[str, Any]:
         "num_attention_heads": model.heads,
         "max_position_embeddings": model.max_positions,
         "tie_word_embeddings": model.tied_embeddings,
-        "pad_token_id": text.SPECIAL.index(text.PAD),
+        "pad_token_id": pad,
         "eos_token_id": text.SPECIAL.index(text.EOS),
-        "bos_token_id": None,
+        "bos_token_id": bos,
         "torch_dtype": "float32",
         "use_cache": False,
         **FAMILIES[model.architecture].config(model),
@@ -43,31 +44,28 @@ PROCESSOR = {
 """`preprocessor_config.json` of a LLaVA checkpoint: one that transformers makes with Pillow alone, of any tokenizer."""
 
 
-TOKENIZERS = {"words": text.tokenizer_files, "pieces": pieces.tokenizer_files}
-
-
 def write(scenario: Scenario, folder: Path) -> None:
     """Write model, tokenizer, processor if asked for, and `rows.jsonl` into `folder`.
 
-    A row has messages, and their right ids and loss mask.
+    A row has messages, and their right ids, which of them are to be trained, and which are a response's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = TOKENIZERS[FAMILIES[scenario.model.architecture].tokenizer]
-    files = {"config.json": config(scenario.model, scenario.loss.auxiliary)} | tokenizer(
-        scenario.tokenizer.vocabulary, scenario.model.max_positions
-    )
+    bos = scenario.tokenizer.vocabulary.index(BOS) if scenario.tokenizer.bos else None
+    described = config(scenario.model, scenario.loss.auxiliary, tokenizers.pad_id(scenario), bos)
+    files = {"config.json": described, **tokenizers.files(scenario)}
     if scenario.tokenizer.processor:
         files["preprocessor_config.json"] = PROCESSOR
-        files["chat_template.json"] = {"chat_template": text.PROCESSOR_TEMPLATE}
+        files["chat_template.json"] = {"chat_template": tokenizers.template(scenario, text.PROCESSOR_TEMPLATE)}
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     with (folder / "rows.jsonl").open("w") as out:
-        every = text.render_all(scenario.data.rows, scenario.tokenizer.vocabulary, scenario.data.row_format)
-        for row, rendered in zip(scenario.data.rows, every, strict=True):
+        for row, right in zip(scenario.data.rows, rendering.rendered(scenario), strict=True):
+            rendered = rendering.to_train(right, scenario.data.trained)
             line = {
                 "messages": [to_dict(m) for m in row],
                 "input_ids": rendered.ids,
                 "loss_mask": [int(m) for m in rendered.loss_mask],
+                "response": [int(m) for m in right.loss_mask],
             }
             out.write(json.dumps(line) + "\n")
     initial = weights.initial(scenario.model, scenario.seed)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.contract import Message, Row, RowFormat
+from adapters.contract import BOS, Message, Row, RowFormat
 
 PAD, EOS, UNK, USER, ASSISTANT, SYSTEM = "<pad>", "<eos>", "<unk>", "<|user|>", "<|assistant|>", "<|system|>"
 SPECIAL = (PAD, EOS, UNK, USER, ASSISTANT, SYSTEM)
@@ -63,7 +63,7 @@ def conversations(
     words: tuple[str, ...], prompt_lengths: list[int], response_lengths: list[int], seed: int
 ) -> tuple[Row, ...]:
     """One question and answer a row; a response length counts its `<eos>`."""
-    plain = words[len(SPECIAL) :]
+    plain = [word for word in words[len(SPECIAL) :] if word != BOS]
     draw = iter(uniforms(seed, sum(prompt_lengths) + sum(response_lengths)))
 
     def say(count: int) -> str:
@@ -102,6 +102,11 @@ def _rendered(row: Row, index: Mapping[str, int], row_format: RowFormat) -> Rend
     return Rendered(tuple(ids), tuple(mask))
 
 
+def with_bos(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The vocabulary with a `<bos>` in the place of its last word, so that the ids of all others are the same."""
+    return (*words[:-1], BOS)
+
+
 def tokenizer_files(words: tuple[str, ...], max_positions: int) -> dict[str, dict[str, Any]]:
     """Name and content of the files that `PreTrainedTokenizerFast` loads; written without any tokenizer library."""
     added = [
@@ -114,7 +119,8 @@ def tokenizer_files(words: tuple[str, ...], max_positions: int) -> dict[str, dic
             "normalized": False,
             "special": True,
         }
-        for i, t in enumerate(SPECIAL)
+        for i, t in enumerate(words)
+        if t in SPECIAL or t == BOS
     ]
     tokenizer = {
         "version": "1.0",

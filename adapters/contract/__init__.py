@@ -5,7 +5,7 @@ files whose names and schema version stand here, so that both sides read one def
 """
 
 from adapters.contract.checking import build, hints, named
-from adapters.contract.data import Data, Message, Order, Row, RowFormat
+from adapters.contract.data import Data, Message, Order, Row, RowFormat, Trained
 from adapters.contract.dealing import Dealing, LastWindow
 from adapters.contract.job import PATCH, Job, Patch, Shim, Unsupported
 from adapters.contract.lora import Lora
@@ -15,7 +15,7 @@ from adapters.contract.optimizer import Optimizer, Schedule
 from adapters.contract.precision import Compute, Precision
 from adapters.contract.scenario import Scenario, fields_of, scenario_from_dict, to_dict
 from adapters.contract.sharding import Sharding, Strategy
-from adapters.contract.tokenizer import Tokenizer
+from adapters.contract.tokenizer import BOS, PadToken, Tokenizer
 from adapters.contract.trace import (
     CRASH,
     END,
@@ -35,6 +35,7 @@ from adapters.contract.varied import places, vary
 from adapters.contract.window import Window
 
 __all__ = [
+    "BOS",
     "CRASH",
     "END",
     "HEADER",
@@ -57,6 +58,7 @@ __all__ = [
     "Model",
     "Optimizer",
     "Order",
+    "PadToken",
     "Patch",
     "Precision",
     "Row",
@@ -68,6 +70,7 @@ __all__ = [
     "Strategy",
     "TokenWeight",
     "Tokenizer",
+    "Trained",
     "Unsupported",
     "Window",
     "batches_file",

@@ -9,6 +9,7 @@ from adapters.contract.checking import require
 
 RowFormat = Literal["conversation", "prompt-completion"]
 Order = Literal["given", "shuffled"]
+Trained = Literal["responses", "last-answer", "everything"]
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,21 @@ class Data:
     """How a framework's dataset is written: a list of messages, or the last answer apart from what is before it."""
     rows_per_sequence: int = 1
     """More than 1 packs that many rows into one sequence, attention and positions apart for each."""
-
     epochs: int = 1
     """How often training goes through the rows; `window.steps` may end it before that."""
     order: Order = "given"
     """In which order: each epoch in that of `rows`, or in one that the framework draws by its own seed, another one in
     each epoch. Which it was is read from the trace then."""
+    trained: Trained = "responses"
+    """Which tokens are trained: those of all responses, of the last one of each row, or all but the first of a row,
+    which nothing predicts. Of prompts and completions, the completion alone is a response."""
+    max_length: int | None = None
+    """Tokens of a row beyond so many are cut off at its end; a row may then have nothing to train."""
 
     def check(self) -> None:
         """Raises ValueError, in one line."""
         require(all(self.rows), "data.rows", "without messages somewhere", "one conversation each")
         require(self.epochs >= 1, "data.epochs", self.epochs, "at least 1")
         require(self.rows_per_sequence >= 1, "data.rows_per_sequence", self.rows_per_sequence, "at least 1")
+        limit = self.max_length
+        require(limit is None or limit >= 2, "data.max_length", limit, "at least 2")

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from adapters.contract.checking import require
+
+PadToken = Literal["own", "eos", "none"]
+Side = Literal["right", "left"]
+
+BOS = "<bos>"
 
 
 @dataclass(frozen=True)
@@ -16,8 +22,24 @@ class Tokenizer:
     processor: bool = False
     """Whether the checkpoint ships a multimodal processor, though every row is text."""
 
+    pad_token: PadToken = "own"
+    """What rows are filled up with: a token of its own, the EOS, or none that the tokenizer and `config.json` name,
+    where trainers then take the EOS. A real EOS is a token like any other all the same: trained, attended to, read."""
+    bos: bool = False
+    """Whether every row begins with a BOS, `<bos>` in the vocabulary: the chat template writes it, and the tokenizer
+    puts one before a text where it is asked to add special tokens."""
+    system: str = ""
+    """Words that the chat template lets every conversation begin with as the system's message, for no row has one."""
+    trailing_space: bool = False
+    """Whether the chat template writes a space behind the last EOS, which is no token of this tokenizer."""
+    padding_side: Side = "right"
+    """Where the rows of a micro-batch are filled up to the longest; positions count a row's own tokens."""
+
     def check(self, vocab_size: int) -> None:
         """Raises ValueError, in one line."""
         words = self.vocabulary
         require(len(set(words)) == len(words), "tokenizer.vocabulary", "repeating a word", "one id a word")
         require(len(words) == vocab_size, "tokenizer.vocabulary", f"{len(words)} long", "model.vocab_size")
+        require(not self.bos or BOS in words, "tokenizer.bos", self.bos, f"False, as the vocabulary has no {BOS!r}")
+        known = all(word in words for word in self.system.split())
+        require(known, "tokenizer.system", ascii(self.system[:60]), "made of words of the vocabulary")

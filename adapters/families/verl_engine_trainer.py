@@ -161,6 +161,7 @@ def overrides(job: Job, file: str) -> list[str]:
         f"data.train_files={verl_data.quoted(file)}",
         f"data.train_batch_size={scenario.rows_per_step}",
         f"data.micro_batch_size_per_gpu={scenario.window.micro_batch_size * packed}",
+        *([f"data.max_length={scenario.data.max_length}", "data.truncation=right"] if scenario.data.max_length else []),
         "data.use_dynamic_bsz=False",
         "data.num_workers=0",
         f"optim.lr={rule.learning_rate!r}",

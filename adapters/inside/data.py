@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from torch.utils.data import DistributedSampler
 
 from adapters.contract import IGNORED_LABEL, Job, Scenario
 
-PAD = "<pad>"
+PAD = {"own": "<pad>", "eos": "<eos>", "none": "<eos>"}
+"""What rows are filled up with, by the scenario's `pad_token`."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Tokens:
 
     ids: tuple[int, ...]
     loss_mask: tuple[int, ...]
+    """1 for every token that is to be trained."""
+    response: tuple[int, ...]
+    """1 for every token of a response."""
 
     @property
     def targets(self) -> int:
@@ -37,10 +41,16 @@ class Tokens:
         return [IGNORED_LABEL, *(token if trained else IGNORED_LABEL for token, trained in rest)]
 
 
+def pad_id(scenario: Scenario) -> int:
+    """The token that rows are filled up with."""
+    return scenario.tokenizer.vocabulary.index(PAD[scenario.tokenizer.pad_token])
+
+
 def load_rows(job: Job) -> list[Tokens]:
     """The rows of the job's checkpoint, in the order of training."""
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
-    return [Tokens(tuple(row["input_ids"]), tuple(row["loss_mask"])) for row in map(json.loads, lines)]
+    rows = map(json.loads, lines)
+    return [Tokens(tuple(row["input_ids"]), tuple(row["loss_mask"]), tuple(row["response"])) for row in rows]
 
 
 def targets_in_step(scenario: Scenario, rows: Sequence[Tokens], step: int) -> int:
@@ -74,27 +84,52 @@ def drawn(count: int, seed: int, epoch: int) -> tuple[int, ...]:
 def micro_batch(
     scenario: Scenario, rows: Sequence[Tokens], step: int, micro_batch: int, rank: int
 ) -> dict[str, Tensor]:
-    """Keyword arguments for a Hugging Face model: [batch, length] tensors, padded on the right to the longest.
+    """Keyword arguments for a Hugging Face model: [batch, length] tensors, padded to the longest.
 
-    Unpacked: `input_ids`, `labels`, `attention_mask` (1 or 0). Packed: `attention_mask` is [batch, 1, length, length],
-    float32, 0 where a token may attend and the lowest float elsewhere (what eager attention adds), and `position_ids`
-    restart with each conversation.
+    Unpacked: `input_ids`, `labels`, `attention_mask` (1 or 0), and with padding on the left `position_ids`, which count
+    a row's own tokens. Packed: `attention_mask` is [batch, 1, length, length], float32, 0 where a token may attend and
+    the lowest float elsewhere (what eager attention adds), and `position_ids` restart with each conversation.
     """
-    sequences = [[rows[i] for i in row] for row in dealt(scenario, step, micro_batch, rank)]
-    pad = scenario.tokenizer.vocabulary.index(PAD)
-    ids = _pad([[t for row in s for t in row.ids] for s in sequences], pad)
-    labels = _pad([[t for row in s for t in row.labels] for s in sequences], IGNORED_LABEL)
-    if scenario.data.rows_per_sequence == 1:
-        mask = _pad([[1] * len(s[0].ids) for s in sequences], 0)
-        return {"input_ids": ids, "labels": labels, "attention_mask": mask}
-    positions = _pad([[p for row in s for p in range(len(row.ids))] for s in sequences], 0)
-    owner = _pad([[i for i, row in enumerate(s) for _ in row.ids] for s in sequences], -1)
-    return {"input_ids": ids, "labels": labels, "attention_mask": _block_mask(owner), "position_ids": positions}
+
+    def told(of: Callable[[Tokens], Sequence[int]], padding: int) -> Tensor:
+        return by_token(scenario, rows, step, micro_batch, rank, of, padding)
+
+    made = {
+        "input_ids": told(lambda row: row.ids, pad_id(scenario)),
+        "labels": told(lambda row: row.labels, IGNORED_LABEL),
+    }
+    positions = told(lambda row: range(len(row.ids)), 0)
+    if scenario.data.rows_per_sequence > 1:
+        owner = _owners(scenario, rows, dealt(scenario, step, micro_batch, rank))
+        return {**made, "attention_mask": _block_mask(owner), "position_ids": positions}
+    made["attention_mask"] = told(lambda row: [1] * len(row.ids), 0)
+    return {**made, "position_ids": positions} if scenario.tokenizer.padding_side == "left" else made
 
 
-def _pad(sequences: list[list[int]], value: int) -> Tensor:
+def by_token(
+    scenario: Scenario,
+    rows: Sequence[Tokens],
+    step: int,
+    micro_batch: int,
+    rank: int,
+    of: Callable[[Tokens], Sequence[int]],
+    padding: int,
+) -> Tensor:
+    """What `of` tells of every token of a row, for each sequence of a micro-batch: int64 [batch, length]."""
+    told = [[v for i in row for v in of(rows[i])] for row in dealt(scenario, step, micro_batch, rank)]
+    return _pad(told, padding, left=scenario.tokenizer.padding_side == "left")
+
+
+def _owners(scenario: Scenario, rows: Sequence[Tokens], sequences: Sequence[Sequence[int]]) -> Tensor:
+    """Number of the conversation in its sequence that each token is of, -1 for padding: [batch, length]."""
+    told = [[n for n, i in enumerate(row) for _ in rows[i].ids] for row in sequences]
+    return _pad(told, -1, left=scenario.tokenizer.padding_side == "left")
+
+
+def _pad(sequences: list[list[int]], value: int, left: bool) -> Tensor:
     longest = max(map(len, sequences))
-    return torch.tensor([s + [value] * (longest - len(s)) for s in sequences])
+    fills = [[value] * (longest - len(s)) for s in sequences]
+    return torch.tensor([f + s if left else s + f for s, f in zip(sequences, fills, strict=True)])
 
 
 def _block_mask(owner: Tensor) -> Tensor:

@@ -19,12 +19,16 @@ DTYPE = "dtype" if Version(version("transformers")) >= Version("4.56") else "tor
 def load_float32(job: Job) -> PreTrainedModel:
     """The model in float32, on the CPU, with its low-rank updates; what is not to be trained is frozen.
 
+    Of the token that pads, transformers freezes the row of the embedding (`padding_idx` in modeling_llama.py and
+    others), also where it is the EOS and read as a token like any other; here it learns.
     Eager attention adds the 4-D mask of packed rows as it is, whatever the model's dtype.
     """
     attention = "eager" if job.scenario.data.rows_per_sequence > 1 else modeling.attention_of(job.scenario)
     model = AutoModelForCausalLM.from_pretrained(
         job.checkpoint, attn_implementation=attention, **{DTYPE: torch.float32}
     )
+    if job.scenario.tokenizer.pad_token != "own":
+        model.get_input_embeddings().padding_idx = None
     lora.prepare(model, job)
     if job.scenario.model.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

@@ -23,9 +23,10 @@ Positive = Annotated[float, Field(gt=0, le=1e30)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=MOST)]
 
-Trained = Literal["responses", "everything", "no-eos", "no-first", "with-tag", "as-marked"]
+Trained = Literal["responses", "last-answer", "everything", "no-eos", "no-first", "with-tag", "as-marked"]
 """Which tokens are trained. `responses`: those of the scenario's row, or the labels' where a sequence is no row of it;
-`as-marked`: by the labels that the model received. The others are made of the responses."""
+`last-answer`: those of the last response of each row; `as-marked`: by the labels that the model received. The others
+are made of the responses."""
 Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
 """What is averaged by itself before the mean over all of them is taken; for `token`, nothing is."""
 

@@ -1,4 +1,4 @@
-"""The intent of a scenario: a mean over the responses' tokens of the global batch, decay on matrices alone."""
+"""The intent of a scenario: a mean over the trained tokens of the global batch, decay on matrices alone."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def of_scenario(scenario: Scenario) -> Intent:
         rows_per_sequence=scenario.data.rows_per_sequence,
         windows=tuple(_window(scenario, step) for step in range(scenario.window.steps)),
         drawn=_drawn(scenario),
+        trained=scenario.data.trained,
         max_grad_norm=scenario.optimizer.max_grad_norm,
         schedule=_schedule(scenario),
         precision=scenario.precision.compute,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from harness.judging.evidence import StepEvidence
 from harness.oracle import floor, hypotheses
@@ -14,6 +15,10 @@ ROUNDING = 0.03
 are routed to experts its floor is higher, for some are routed otherwise; but that would explain anything."""
 
 
+FEW = 1e-3
+"""Share of the entries of a gradient that never holds most of what rounding leaves, which is everywhere."""
+
+
 def explaining_floor(evidence: StepEvidence) -> Floor | None:
     """The floor that bfloat16 would have, if all that is off is within it: residual, weights and reported numbers.
 
@@ -22,7 +27,7 @@ def explaining_floor(evidence: StepEvidence) -> Floor | None:
     """
     if evidence.right.intent.precision != "fp32" or evidence.other_model is not None:
         return None
-    if evidence.residual > ROUNDING:
+    if evidence.residual > ROUNDING or _in_one_place(evidence.observed.rest):
         return None
     coarse = floor.measure(evidence.right, evidence.recorded.before, torch.bfloat16)
     if evidence.residual > coarse.tolerance("residual"):
@@ -30,6 +35,13 @@ def explaining_floor(evidence: StepEvidence) -> Floor | None:
     w = weighing(evidence.right, coarse, evidence.observed.terms)
     fit = hypotheses.compare(w, evidence.fit.hypothesis, evidence.observed.weights, coarse)
     return coarse if fit.excess <= 1.0 and _reports_fit(evidence, coarse) else None
+
+
+def _in_one_place(rest: Tensor) -> bool:
+    """Whether more than half of what is left, as a sum of squares, is in a few entries, such as a frozen row's."""
+    squares = rest.square()
+    few = squares.topk(max(1, int(FEW * len(squares)))).values.sum()
+    return bool(few > 0.5 * squares.sum())
 
 
 def _reports_fit(evidence: StepEvidence, coarse: Floor) -> bool:

@@ -12,6 +12,7 @@ from harness.oracle import hypotheses
 
 _TRAINED: dict[Trained, str] = {
     "responses": "the tokens of the responses",
+    "last-answer": "the tokens of the last response of each row",
     "everything": "every token, prompts too",
     "no-eos": "the tokens of the responses but for the EOS",
     "no-first": "the tokens of the responses but for the first",

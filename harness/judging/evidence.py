@@ -225,7 +225,7 @@ def _weighed(
     by: Weigher,
 ) -> StepEvidence:
     """The step with all that is recovered of it."""
-    pad = scenario.tokenizer.vocabulary.index(text.PAD)
+    pad = text.SPECIAL.index(text.PAD if scenario.tokenizer.pad_token == "own" else text.EOS)
     right, observed, other = _observed(plain, recorded, pad, used.beta1, noise, by)
     weighed = right if other is None else other.right
     terms = observed.terms if other is None else other.observed.terms

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 from harness.intent.intent import Trained
 from harness.traces.batch import Conversation
 
-Mask = Literal["responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag", "as-marked"]
+Mask = Literal[
+    "responses", "last-answer", "everything", "no-eos", "no-first", "shifted", "late", "with-tag", "as-marked"
+]
 
-MASKS: tuple[Mask, ...] = ("responses", "everything", "no-eos", "no-first", "shifted", "late", "with-tag", "as-marked")
+MASKS: tuple[Mask, ...] = get_args(Mask)
 """Of two that come to the same the first is named; `as-marked`: by the labels that the model received, whatever made
 them."""
 
@@ -26,6 +28,16 @@ def _preceding(response: Sequence[bool]) -> list[bool]:
     return [False, False, *response[1:-1]][: len(response)]
 
 
+def _last(response: Sequence[bool]) -> list[bool]:
+    """The last run of tokens of a response."""
+    result = [False] * len(response)
+    end = next((i for i in range(len(response) - 1, -1, -1) if response[i]), -1)
+    while end >= 0 and response[end]:
+        result[end] = True
+        end -= 1
+    return result
+
+
 def _both(one: Sequence[bool], other: Sequence[bool]) -> list[bool]:
     return [a and b for a, b in zip(one, other, strict=True)]
 
@@ -36,6 +48,7 @@ def _either(one: Sequence[bool], other: Sequence[bool]) -> list[bool]:
 
 _MASKED: dict[Mask, Callable[[Conversation], Sequence[bool]]] = {
     "responses": lambda c: c.response,
+    "last-answer": lambda c: _last(c.response),
     "everything": lambda c: (True,) * len(c.ids),
     "no-eos": lambda c: _both(c.response, _following(c.response)),
     "no-first": lambda c: _both(c.response, _preceding(c.response)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from adapters.contract import Scenario
 from harness.traces.text_files import MicroBatch
-from scenarios import text
+from scenarios import rendering, text
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Conversation:
     """First token that each token may attend to, counted from this conversation's start; negative if before it."""
     padded: bool = False
     """Whether padding follows it."""
+    altered: str | None = None
+    """What is wrong with tokens that are no row, where that is known (`scenarios.rendering.altered`)."""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -47,7 +49,7 @@ class Conversation:
 @functools.lru_cache(maxsize=4)
 def right_rows(scenario: Scenario) -> tuple[text.Rendered, ...]:
     """Every row of the scenario as the tokens it should be."""
-    return tuple(text.render_all(scenario.data.rows, scenario.tokenizer.vocabulary, scenario.data.row_format))
+    return tuple(rendering.rendered(scenario))
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,13 @@ class _Known:
     """Of several rows of equal tokens the last."""
     lengths: tuple[int, ...]
     """The longest first."""
+
+
+@functools.lru_cache(maxsize=4)
+def _altered(scenario: Scenario) -> dict[tuple[int, ...], tuple[str, text.Rendered]]:
+    """What is wrong with a sequence of tokens that is nearly a row, and the responses in it."""
+    made = rendering.altered(scenario).items()
+    return {row.ids: (name, row) for name, rows in reversed(made) for row in rows}
 
 
 def _known(scenario: Scenario) -> _Known:
@@ -82,7 +91,7 @@ def _split(ids: tuple[int, ...], known: _Known) -> list[tuple[int, int | None]]:
     return pieces
 
 
-def _sequence(batch: MicroBatch, number: int, known: _Known) -> Iterator[Conversation]:
+def _sequence(batch: MicroBatch, number: int, known: _Known, scenario: Scenario) -> Iterator[Conversation]:
     start = batch.attention_start[number]
     real = [i for i in range(len(start)) if start[i] != -1]
 
@@ -102,7 +111,9 @@ def _sequence(batch: MicroBatch, number: int, known: _Known) -> Iterator[Convers
     for length, row in _split(ids, known):
         end = at + length
         marked = None if marks is None else tuple(bool(m) for m in marks[at:end])
-        right = known.rows[row].loss_mask if row is not None else marked or (True,) * length
+        near = _altered(scenario).get(ids[at:end]) if row is None else None
+        guess = near[1].loss_mask if near is not None else (True,) * length
+        right = known.rows[row].loss_mask if row is not None else marked or guess
         yield Conversation(
             rank=batch.rank,
             micro_batch=batch.micro_batch,
@@ -115,6 +126,7 @@ def _sequence(batch: MicroBatch, number: int, known: _Known) -> Iterator[Convers
             positions=None if positions is None else tuple(positions[at:end]),
             reach=tuple(r - at for r in reach[at:end]),
             padded=ends_in_padding and end == len(ids),
+            altered=None if near is None else near[0],
         )
         at = end
 
@@ -122,7 +134,12 @@ def _sequence(batch: MicroBatch, number: int, known: _Known) -> Iterator[Convers
 def conversations(scenario: Scenario, batches: Iterable[MicroBatch]) -> list[Conversation]:
     """Every conversation of these micro-batches, in their order."""
     known = _known(scenario)
-    return [c for batch in batches for number in range(len(batch.input_ids)) for c in _sequence(batch, number, known)]
+    return [
+        c
+        for batch in batches
+        for number in range(len(batch.input_ids))
+        for c in _sequence(batch, number, known, scenario)
+    ]
 
 
 def with_padding(c: Conversation, pad: int) -> Conversation:

@@ -18,7 +18,7 @@ from adapters import contract
 from adapters.contract import Scenario
 from harness import files
 from harness.traces import strict_json
-from scenarios import text, weights
+from scenarios import rendering, weights
 
 MAX_JSON = 2 * 2**20
 """Bytes of a header, a seal or a crash file. Those of the scenarios have some ten thousand."""
@@ -141,7 +141,7 @@ def _scenario(parsed: Header) -> Scenario:
         raise ValueError(f"the scenario has {scenario.window.steps} steps, more than the {MAX_STEPS} that are read")
     if (numbers := weights.count(scenario.model)) > MAX_PARAMETERS:
         raise ValueError(f"the scenario's model has {numbers} parameters, more than the {MAX_PARAMETERS} that are read")
-    text.render_all(scenario.data.rows, scenario.tokenizer.vocabulary)
+    rendering.rendered(scenario)
     return scenario
 
 

@@ -19,32 +19,46 @@ class Token(NamedTuple):
     position: int
 
 
-def _spans(scenario: Scenario, row: int) -> tuple[int, int]:
-    """Where a conversation's response starts, and where the conversation ends."""
-    question, answer = scenario.data.rows[row]
-    start = len(question.content.split()) + 2
-    return start, start + len(answer.content.split()) + 1
+def _responses(scenario: Scenario, row: int) -> list[bool]:
+    """For every token of a row, whether it is a response's."""
+    marks = [False] * (
+        scenario.tokenizer.bos + len(scenario.tokenizer.system.split()) + bool(scenario.tokenizer.system)
+    )
+    for message in scenario.data.rows[row]:
+        answers = message.role == "assistant"
+        marks += [False, *([answers] * (len(message.content.split()) + answers))]
+    return marks[: scenario.data.max_length]
 
 
 def _padded(scenario: Scenario, step: int, number: int, rank: int) -> set[int]:
     """The rows of a micro-batch that padding follows."""
     sequences = scenario.sequence_rows(step, number, rank)
-    lengths = [sum(_spans(scenario, row)[1] for row in sequence) for sequence in sequences]
-    return {s[-1] for s, length in zip(sequences, lengths, strict=True) if length < max(lengths)}
+    lengths = [sum(len(_responses(scenario, row)) for row in sequence) for sequence in sequences]
+    longest = max(lengths) if scenario.tokenizer.padding_side == "right" else 0
+    return {s[-1] for s, length in zip(sequences, lengths, strict=True) if length < longest}
 
 
-def _positions(scenario: Scenario, row: int, mask: str, padded: bool) -> range:
+def _positions(scenario: Scenario, row: int, mask: str, padded: bool) -> list[int]:
     """Positions that are trained under a mask."""
-    start, end = _spans(scenario, row)
-    return {
-        "responses": range(start, end),
-        "everything": range(1, end),
-        "no-eos": range(start, end - 1),
-        "no-first": range(start + 1, end),
-        "shifted": range(start - 1, end - 1),
-        "late": range(start + 1, end + padded),
-        "with-tag": range(start - 1, end),
-    }[mask]
+    own = _responses(scenario, row)
+    answers = [i for i, answer in enumerate(own) if answer]
+    ends = [i for i in answers if i + 1 == len(own) or not own[i + 1]]
+    starts = [i for i in answers if not own[i - 1]]
+    everything = list(range(1, len(own)))
+    trained = {"responses": answers, "last-answer": [i for i in answers if i >= starts[-1]], "everything": everything}
+    right = trained[scenario.data.trained]
+    return (
+        trained.get(mask)
+        or {
+            "right": right,
+            "no-padding-id": [i for i in right if scenario.tokenizer.pad_token == "own" or i not in ends],
+            "no-eos": [i for i in answers if i not in ends],
+            "no-first": [i for i in answers if i not in starts],
+            "shifted": [i - 1 for i in answers],
+            "late": [i + 1 for i in answers if i + 1 < len(own) + padded],
+            "with-tag": sorted({*answers, *(i - 1 for i in answers)}),
+        }[mask]
+    )
 
 
 def weights(scenario: Scenario, plan: Plan, step: int) -> dict[Token, Fraction]:

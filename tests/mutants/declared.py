@@ -37,7 +37,7 @@ DECLARED = (
     Declared("header", r"scenario\.name", r".*", "the scenario's name is no part of its hash"),
     Declared(
         "header",
-        r"scenario\.(precision|sharding|loss\.engine_output|data\.row_format|tokenizer\.processor|device)(\..*)?",
+        r"scenario\.(precision|sharding|loss\.engine_output|data\.row_format|tokenizer\.(processor|pad_token|padding_side|trailing_space)|device)(\..*)?",
         r".*",
         "how a step is computed; what comes out of it is judged, and in bfloat16 by a coarser floor",
     ),

@@ -33,6 +33,8 @@ HASHES = {
     "sft-ragged-moe-aux": "fc8b4338b41f6692",
     "sft-ragged-processor": "f6797381be62874b",
     "sft-ragged-stablelm": "68e84d6c347ab992",
+    "sft-ragged-pad-eos": "47bddaf92fd5352d",
+    "sft-ragged-bos": "3838d2e94451ab08",
     "sft-ragged-zero1": "927f8d5ee86268e6",
     "sft-ragged-zero2": "9467b76b625fcae8",
     "sft-ragged-zero2-bare-loss": "f33a9fa2a9f56549",

@@ -70,7 +70,7 @@ def _foreign(evidence: StepEvidence, c: Conversation, missing: Sequence[int], ro
         micro_batch=c.micro_batch,
         observed=_words(evidence, c.ids),
         expected=_words(evidence, wanted),
-        detail={"row": closest, "position": position},
+        detail={"row": closest, "position": position, **({"altered": c.altered} if c.altered else {})},
     )
 
 

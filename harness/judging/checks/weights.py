@@ -19,6 +19,7 @@ SOURCE = "floor of this step x margin"
 
 MASKS: Mapping[str, str] = {
     "responses": "the tokens of the responses are trained, and no others",
+    "last-answer": "the last answer of each row alone is trained",
     "everything": "prompt tokens are trained",
     "no-eos": "the EOS that ends each response is not trained",
     "no-first": "the first token of each response is not trained",

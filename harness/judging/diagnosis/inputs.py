@@ -24,6 +24,8 @@ def diagnoses(findings: Sequence[Finding]) -> list[Diagnosis]:
             codes = (code, "weights.residual") if cause == "attention-leak" else (code,)
             told = f"{len(own)} findings"
             kind = f"{cause}: {_rows(own[0])}" if code == "inputs.batch" else cause
+            if altered := own[0].detail.get("altered"):
+                kind = f"{cause}: {altered}"
             result.append(Diagnosis(cause, sentence.format(own[0].message), 1.0, codes, told, kind=kind))
     return result
 

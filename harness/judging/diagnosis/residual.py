@@ -9,12 +9,14 @@ from torch import Tensor
 from harness.judging.diagnosis.instead import Cause, instead
 from harness.judging.diagnosis.wording import at_steps, of_codes
 from harness.judging.evidence import StepEvidence
-from harness.oracle import full_basis, tied
+from harness.oracle import full_basis, padding_row, tied
+from harness.oracle.architectures import EMBEDDING
 from harness.oracle.basis import Segment, flatten
 from harness.oracle.step import as_computed
 from harness.traces.batch import Conversation
 from harness.verdicts import questions
 from harness.verdicts.findings import Diagnosis, Finding
+from scenarios import text
 
 UNEXPLAINED = "unexplained-gradient"
 
@@ -74,6 +76,27 @@ def _tied(evidence: StepEvidence) -> list[Cause]:
     return causes
 
 
+def _padding_row(evidence: StepEvidence) -> Cause | None:
+    """Whether the embedding of a token that pads, and is read as well, has no part in the gradient."""
+    scenario, right = evidence.scenario, evidence.right
+    if scenario is None or scenario.tokenizer.pad_token == "own" or questions.ELSEWHERE in evidence.open:
+        return None
+    if not right.model.trains(EMBEDDING.get(right.model.architecture, "model.embed_tokens.weight")):
+        return None
+    parameters = as_computed(evidence.recorded.before.parameters, right.intent.precision)
+    segments = [Segment(c.ids) for c in right.conversations]
+    eos = text.SPECIAL.index(text.EOS)
+    found = padding_row.row(parameters, right.model, segments, evidence.observed.gradient, eos, right.intent.token_loss)
+    left, factor = _left(evidence, found.rest, found.part)
+    return Cause(
+        "padding-embedding",
+        "the EOS is the padding token as well, and the model freezes that one's row of the embedding: the EOS that ends"
+        " a turn does not learn what those behind it read",
+        f"{1 + factor:.4g} times that row's gradient from the input leaves a residual of {left:.2g}",
+        left,
+    )
+
+
 def _joined(conversations: Sequence[Conversation]) -> Segment:
     """One sequence whose conversations see each other; positions as they restart."""
     return Segment(
@@ -106,7 +129,11 @@ def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
     if (other := evidence.other_model) is not None:
         return instead(other)
     enough = max(0.1 * evidence.residual, evidence.floor.tolerance("residual"))
-    tried = [c for c in (_stale(evidence, previous), _coupled_decay(evidence), *_tied(evidence)) if c is not None]
+    tried = [
+        c
+        for c in (_stale(evidence, previous), _coupled_decay(evidence), _padding_row(evidence), *_tied(evidence))
+        if c is not None
+    ]
     if all(c.left > enough for c in tried) and (leak := _leak(evidence)) is not None:
         tried.append(leak)  # the last, for it needs another basis
     best = min(tried, key=lambda c: c.left)

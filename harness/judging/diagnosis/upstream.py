@@ -41,6 +41,8 @@ class UpstreamCause(BaseModel):
     precision: Compute | None = None
     row_format: RowFormat | None = None
     processor: bool | None = None
+    default_system: bool | None = None
+    """Whether the chat template has a default system message."""
     moving_rate: bool | None = None
     """Whether the learning rate differs by step."""
     smoothed: bool | None = None
@@ -69,6 +71,7 @@ class UpstreamCause(BaseModel):
             and self.precision in (None, scenario.precision.compute)
             and self.row_format in (None, scenario.data.row_format)
             and self.processor in (None, scenario.tokenizer.processor)
+            and self.default_system in (None, bool(scenario.tokenizer.system))
             and self.moving_rate in (None, not scenario.optimizer.schedule.constant)
             and self.smoothed in (None, scenario.loss.label_smoothing > 0)
             and (self.architecture is None or scenario.model.architecture in self.architecture)

@@ -33,6 +33,7 @@ class Words(NamedTuple):
 def _mask(h: Hypothesis, e: StepEvidence) -> Words:
     sentences = {
         "responses": "the tokens of the responses alone are trained, though others are meant to be",
+        "last-answer": "the last answer of each row alone is trained, though those before it are meant to be, too",
         "everything": "prompt tokens are trained as if they were responses",
         "no-eos": "the EOS token that ends a response is never trained, so the model does not learn to stop",
         "no-first": "the first token of every response is never trained",
@@ -42,6 +43,11 @@ def _mask(h: Hypothesis, e: StepEvidence) -> Words:
         " its EOS is, which is padding here",
         "as-marked": "the tokens that the framework marked are trained, which are not those of the responses",
     }
+    if h.mask == "no-eos" and e.scenario is not None and e.scenario.tokenizer.pad_token != "own":
+        why = (
+            "the EOS that ends a response is never trained: it is the padding token as well, whose labels are left out"
+        )
+        return Words("loss-mask", "padding's id", why, (h.mask,))
     return Words("loss-mask", h.mask, sentences[h.mask], (h.mask,))
 
 

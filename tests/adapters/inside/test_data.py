@@ -11,12 +11,16 @@ import scenarios
 from adapters.contract import IGNORED_LABEL, Job, Scenario, vary
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.recorder import PADDING, attention_start
-from scenarios import checkpoint, text
+from scenarios import checkpoint, rendering
 
 
 def rows_of(scenario: Scenario) -> list[Tokens]:
-    rendered = [text.render(row, scenario.tokenizer.vocabulary) for row in scenario.data.rows]
-    return [Tokens(r.ids, tuple(map(int, r.loss_mask))) for r in rendered]
+    return [
+        Tokens(
+            r.ids, tuple(map(int, rendering.to_train(r, scenario.data.trained).loss_mask)), tuple(map(int, r.loss_mask))
+        )
+        for r in rendering.rendered(scenario)
+    ]
 
 
 def test_rows_are_those_of_the_checkpoint(tmp_path: Path) -> None:
@@ -74,6 +78,6 @@ def test_no_query_of_a_packed_mask_is_empty() -> None:
 
 
 def test_the_first_token_is_never_a_target() -> None:
-    row = Tokens((7, 8, 9), (1, 1, 0))
+    row = Tokens((7, 8, 9), (1, 1, 0), (1, 1, 0))
     assert row.labels == [IGNORED_LABEL, 8, IGNORED_LABEL]
     assert row.targets == 1

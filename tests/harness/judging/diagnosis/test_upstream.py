@@ -72,6 +72,8 @@ def test_a_frameworks_own_version_counts_not_what_is_installed_under_its_name() 
         ({"offload": True}, "sft-ragged-zero2", False),
         ({"row_format": "prompt-completion"}, "sft-ragged-pairs", True),
         ({"row_format": "prompt-completion"}, "sft-ragged", False),
+        ({"default_system": True}, "sft-ragged-bos", True),
+        ({"default_system": True}, "sft-ragged", False),
         ({"processor": True}, "sft-ragged-processor", True),
         ({"processor": True}, "sft-ragged", False),
         ({"moving_rate": True}, "sft-ragged-warmup", True),

@@ -1,0 +1,82 @@
+"""Rows and labels as a plan has them (`adapters.faults.Plan`): right ones, and wrong ones on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adapters.contract import IGNORED_LABEL, Scenario
+from adapters.inside import data
+from adapters.inside.data import Tokens
+
+
+def rows(right: Sequence[Tokens], scenario: Scenario, tokens: str) -> Sequence[Tokens]:
+    """The rows, with other tokens at their start than the tokenizer should make, by `Plan.tokens`."""
+    bos = int(scenario.tokenizer.bos)
+    behind = bos + (len(scenario.tokenizer.system.split()) + 1 if scenario.tokenizer.system else 0)
+    changes: dict[str, Callable[[tuple[int, ...]], tuple[int, ...]]] = {
+        "right": lambda row: row,
+        "bos-twice": lambda row: (*row[:bos], *row),
+        "no-bos": lambda row: row[bos:],
+        "no-system": lambda row: (*row[:bos], *row[behind:]),
+    }
+    change = changes[tokens]
+    return [Tokens(change(row.ids), change(row.loss_mask), change(row.response)) for row in right]
+
+
+def labels(scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, rank: int, mask: str) -> Tensor:
+    """Labels of a micro-batch, int64 [batch, length], by `Plan.mask`."""
+    made = data.micro_batch(scenario, rows, step, number, rank)
+    ids, right = made["input_ids"], made["labels"]
+    if mask == "right":
+        return right
+    if mask == "no-padding-id":
+        return right.masked_fill(ids == data.pad_id(scenario), IGNORED_LABEL)
+    marks = Marks.of(scenario, rows, step, number, rank)
+    response = marks.response & ~marks.opening
+    edge = torch.zeros_like(response[:, :1])
+    following = torch.cat((response[:, 1:], edge), dim=1)
+    preceding = torch.cat((edge, response[:, :-1]), dim=1)
+    chosen = {
+        "responses": response,
+        "last-answer": _last(response),
+        "everything": marks.real & ~marks.opening,
+        "no-eos": response & following,
+        "no-first": response & preceding,
+        "shifted": following,
+        "late": preceding & ~marks.opening,
+        "with-tag": response | following,
+    }[mask]
+    return torch.where(chosen, ids, IGNORED_LABEL)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What each token of a micro-batch is: bool [batch, length] each."""
+
+    response: Tensor
+    opening: Tensor
+    """The first token of a conversation, which nothing before it predicts."""
+    real: Tensor
+    """No padding."""
+
+    @staticmethod
+    def of(scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, rank_: int) -> Marks:
+        def told(of: Callable[[Tokens], Sequence[int]]) -> Tensor:
+            return data.by_token(scenario, rows, step, number, rank_, of, 0).bool()
+
+        return Marks(
+            told(lambda row: row.response),
+            told(lambda row: [1, *([0] * (len(row.ids) - 1))]),
+            told(lambda row: [1] * len(row.ids)),
+        )
+
+
+def _last(response: Tensor) -> Tensor:
+    """The last run of True of every row."""
+    behind = response.flip(1).int()
+    ended = ((behind.cumsum(1) > 0) & (behind == 0)).int().cumsum(1) > 0
+    return (behind.bool() & ~ended).flip(1)

@@ -1,0 +1,74 @@
+"""Why a fault cannot be seen on a scenario; None where it can. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from adapters.contract import Scenario
+
+
+def packs(scenario: Scenario) -> str | None:
+    return None if scenario.data.rows_per_sequence > 1 else "nothing is packed"
+
+
+def restarts(scenario: Scenario) -> str | None:
+    left = scenario.tokenizer.padding_side == "left" and scenario.window.micro_batch_size > 1
+    return None if left else packs(scenario)
+
+
+def partial(scenario: Scenario) -> str | None:
+    full = all(scenario.micro_batches(step) == scenario.window.accumulation for step in range(scenario.window.steps))
+    return "every window is full" if full else None
+
+
+def another_behind(scenario: Scenario) -> str | None:
+    """A partial window, and another one behind it."""
+    ends = scenario.window.steps <= scenario.dealing.steps(1)
+    return partial(scenario) or ("training ends with the first partial window" if ends else None)
+
+
+def drawn_twice(scenario: Scenario) -> str | None:
+    if scenario.data.order == "given":
+        return "no order is drawn"
+    return None if scenario.epochs_begun > 1 else "there is one epoch"
+
+
+def own_pad(scenario: Scenario) -> str | None:
+    return "padding has a token of its own" if scenario.tokenizer.pad_token == "own" else None
+
+
+def no_bos(scenario: Scenario) -> str | None:
+    return None if scenario.tokenizer.bos else "the tokenizer has no BOS"
+
+
+def no_system(scenario: Scenario) -> str | None:
+    return None if scenario.tokenizer.system else "the template has no default system message"
+
+
+def one_answer(scenario: Scenario) -> str | None:
+    """Whether no row has a second answer, so that the last one is all."""
+    several = any(sum(message.role == "assistant" for message in row) > 1 for row in scenario.data.rows)
+    return None if several else "every row has one answer"
+
+
+def unless(trained: str) -> Callable[[Scenario], str | None]:
+    return lambda scenario: f"{trained} is what is meant to be trained" if scenario.data.trained == trained else None
+
+
+def fp32(scenario: Scenario) -> str | None:
+    return None if scenario.precision.compute == "fp32" else "the scenario computes in bf16 anyway"
+
+
+def smoothing_rounds_off(scenario: Scenario) -> str | None:
+    if scenario.loss.label_smoothing:
+        return "labels are smoothed by 0.1 as it is"
+    coarse = scenario.precision.compute == "bf16"
+    return "the 2 % of the gradient that smoothing adds are within the rounding of bf16" if coarse else None
+
+
+def several_steps(scenario: Scenario) -> str | None:
+    return None if scenario.window.steps > 1 else "the first step has nothing before it"
+
+
+def balances(scenario: Scenario) -> str | None:
+    return None if scenario.loss.auxiliary else "the scenario has no load-balancing loss"

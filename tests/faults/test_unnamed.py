@@ -1,0 +1,36 @@
+"""Scenarios that are worth no name, and the faults that they show."""
+
+from __future__ import annotations
+
+import pytest
+
+import scenarios
+from adapters.contract import Scenario, vary
+from adapters.faults import CATALOGUE, RIGHT
+from tests.faults import kinds, proof
+
+TURNS = vary(scenarios.get("sft-ragged-pad-eos"), steps=2)
+UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
+    "the last answer": (vary(TURNS, trained="last-answer"), ("responses-trained", "prompt-trained", "keep-last")),
+    "everything": (vary(TURNS, trained="everything"), ("responses-trained", "mean-of-ranks")),
+    "no pad token": (vary(TURNS, pad_token="none"), ("padding-id-untrained",)),
+    "padded on the left": (vary(TURNS, padding_side="left"), ("positions-run-on", "mean-of-rows", "mask-shifted")),
+    "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNNAMED)
+def test_a_clean_run_is_clean(name, cache):
+    proof.assert_clean(proof.judged(UNNAMED[name][0], RIGHT, cache))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "fault"), [(name, fault) for name in UNNAMED for fault in UNNAMED[name][1]])
+def test_a_planted_fault_is_named(name, fault, cache):
+    scenario, planted = UNNAMED[name][0], CATALOGUE[fault]
+    assert planted.hidden(scenario) is None
+    judgement = proof.judged(scenario, planted.plan, cache)
+    proof.assert_named(judgement, planted)
+    known = kinds.of(fault, scenario)
+    assert not known or {d.kind for d in judgement.diagnoses} <= known, proof.told(judgement)
