@@ -1,5 +1,6 @@
 """Named scenarios: functions that return a frozen `adapters.contract.Scenario`, and what they are made from."""
 
-from scenarios.catalogue import CATALOGUE, get, matching
+from scenarios.catalogue import CATALOGUE, matching
+from scenarios.named import get, knows, told
 
-__all__ = ["CATALOGUE", "get", "matching"]
+__all__ = ["CATALOGUE", "get", "knows", "matching", "told"]

@@ -40,6 +40,12 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Matrix(StrEnum):
+    smoke = "smoke"
+    nightly = "nightly"
+    full = "full"
+
+
 def run(
     frameworks: Annotated[
         list[str] | None,
@@ -68,6 +74,14 @@ def run(
             "--scenario",
             metavar="GLOB[@SEED]|FILE.toml",
             help="Scenarios by shell pattern, or one of yours in a file; may be repeated. Default: all.",
+        ),
+    ] = None,
+    matrix: Annotated[
+        Matrix | None,
+        typer.Option(
+            help="Run every framework's scenarios of a standard matrix, which hold each pair of values that it can "
+            "express; of the named ones, those of --scenario.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[
@@ -120,7 +134,7 @@ def run(
     """
     from harness.judging import accepted
     from harness.session.folder import RunFolder, unused
-    from harness.session.plan import Plan, choose
+    from harness.session.plan import Plan, choose, with_matrix
 
     if resume and out is None:
         raise Stop("--resume goes on with the run in a folder; name it with --out")
@@ -129,7 +143,7 @@ def run(
     _check_fault(fault, requests)
     plan = Plan(
         requests=requests,
-        choices=choose(patterns or ["*"], seeds),
+        choices=choose(patterns or ([] if matrix else ["*"]), seeds),
         jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
         timeout=timeout,
         device=device.value,
@@ -138,6 +152,7 @@ def run(
         ranks=ranks,
         confinement=confinement(pass_env, sandbox),
     )
+    plan = with_matrix(plan, matrix.value, seeds) if matrix else plan
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     with RunFolder.claim(out or unused(Path(".runs")), resume) as folder:
         verdict = _run(plan, folder, envs, entries)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import scenarios
 from adapters.contract import Scenario, vary
 from harness.environments.request import Request
-from scenarios import files
+from scenarios import files, matrices
 
 Device = Literal["cpu", "cuda"]
 
@@ -47,9 +47,8 @@ class Choice:
 
     @property
     def told(self) -> str:
-        """What the catalogue says of it, in one line."""
-        known = None if self.given else scenarios.CATALOGUE[self.name].__doc__
-        return " ".join((known or "").split())
+        """What it is, in one line; nothing of a file."""
+        return "" if self.given else scenarios.told(self.name)
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def choose(patterns: Sequence[str], seeds: int) -> tuple[Choice, ...]:
             chosen |= dict.fromkeys(_filed(pattern, seeds))
             continue
         glob, numbers = _seeds(pattern, seeds)
-        names = scenarios.matching(glob)
+        names = [glob] if scenarios.knows(glob) else scenarios.matching(glob)
         if not names:
             raise BadPlan(_no_match(glob))
         chosen |= dict.fromkeys(Choice(name, seed) for name in names for seed in numbers)
@@ -155,6 +154,17 @@ def choose(patterns: Sequence[str], seeds: int) -> tuple[Choice, ...]:
         raise BadPlan(f"two scenarios are called {twice!r}; give one of the files another `name`")
     order = {name: i for i, name in enumerate(scenarios.CATALOGUE)}
     return tuple(sorted(chosen, key=lambda c: (order.get(c.name, len(order)), c.name, c.seed)))
+
+
+def with_matrix(plan: Plan, size: str, seeds: int) -> Plan:
+    """The plan, and for each framework its scenarios of a standard matrix."""
+    own = {
+        request: [Choice(name, seed) for name in matrices.names(size, request.framework) for seed in range(seeds)]
+        for request in plan.requests
+    }
+    pairs = {(request, choice) for request in plan.requests for choice in [*plan.choices, *own[request]]}
+    every = dict.fromkeys(choice for choices in [plan.choices, *own.values()] for choice in choices)
+    return replace(plan, choices=tuple(every), pairs=frozenset(pairs))
 
 
 def _filed(path: str, seeds: int) -> list[Choice]:

@@ -63,6 +63,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--also": RELEASES,
         "--patch": FILES,
         "--scenario": SCENARIOS,
+        "--matrix": CHOICES,
         "--out": PLACES,
         "--jobs": COUNTS,
         "--launcher": CHOICES,

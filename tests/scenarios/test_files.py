@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scenarios
-from adapters.contract import Schedule, vary
+from adapters.contract import Scenario, Schedule, vary
 from scenarios import files, rows, text
 from tests.fuzzing import examples
 
@@ -24,7 +24,7 @@ def written(folder: Path, content: str, name: str = "mine.toml") -> Path:
     return path
 
 
-def loaded(folder: Path, content: str, seed: int | None = None) -> scenarios.catalogue.Scenario:
+def loaded(folder: Path, content: str, seed: int | None = None) -> Scenario:
     return files.load(written(folder, content), seed)
 
 
