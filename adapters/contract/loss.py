@@ -29,7 +29,7 @@ class Loss:
     constant (`probability`: DFT, Wu et al. 2025)."""
 
     implementation: Implementation = "own"
-    """How it is computed: as the framework has it, or from the head's input by torch's linear_cross_entropy, which holds
+    """How it is computed: as the framework has it, or from the head's input by torch's linear_cross_entropy, that keeps
     no logits."""
 
     def check(self, model: Model) -> None:

@@ -137,14 +137,18 @@ def mean_loss(scenario: Scenario, model: torch.nn.Module, batch: dict[str, Tenso
         loss: Tensor = model(**batch, num_items_in_batch=divisor).loss
         return loss
     labels = batch.pop("labels")[:, 1:].flatten()
-    given = {"reduction": "sum", "ignore_index": IGNORED_LABEL, "label_smoothing": scenario.loss.label_smoothing}
+    given: dict[str, Any] = {
+        "reduction": "sum",
+        "ignore_index": IGNORED_LABEL,
+        "label_smoothing": scenario.loss.label_smoothing,
+    }
     if scenario.loss.implementation == "own":
         logits = model(**batch).logits[:, :-1].flatten(0, 1).float()
         return torch.nn.functional.cross_entropy(logits, labels, **given) / divisor
     states = model(**batch, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
     head = model.module.get_output_embeddings().weight  # type: ignore[union-attr, operator]
-    loss: Tensor = torch.nn.functional.linear_cross_entropy(states[:, :-1].flatten(0, 1), head, labels, **given)
-    return loss / divisor
+    summed: Tensor = torch.nn.functional.linear_cross_entropy(states[:, :-1].flatten(0, 1), head, labels, **given)
+    return summed / divisor
 
 
 def autocast(scenario: Scenario, model: torch.nn.Module) -> contextlib.AbstractContextManager[Any]:
