@@ -150,6 +150,10 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "loss.label_smoothing": by(("torch", "ddp", "fsdp2", *TRAINERS))
     | {"openrlhf": no("its SFTLoss has no smoothing (models/loss.py)")}
     | {"verl": no("its sft_loss has no smoothing (workers/utils/losses.py)")},
+    "loss.implementation": by(("ddp",))
+    | by(("torch", "fsdp2", "deepspeed"), no("its loop has one way to compute its loss"))
+    | {"trl": no("it computes its loss in pieces from the head's matrix as it is (fused_lm_head)")}
+    | by(("llamafactory", "ms-swift", "openrlhf", "verl"), no("it has no option for torch's linear_cross_entropy")),
     "loss.token_weight": by(("torch", *TRAINERS))
     | by(("ddp", "fsdp2"), no("its loss is the model's own, or torch's, which have no such weight"))
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}

@@ -9,6 +9,7 @@ from adapters.contract.checking import require
 from adapters.contract.model import ROUTED, Model
 
 EngineOutput = Literal["model", "loss"]
+Implementation = Literal["own", "linear-cross-entropy"]
 TokenWeight = Literal["one", "probability"]
 
 
@@ -26,6 +27,10 @@ class Loss:
     token_weight: TokenWeight = "one"
     """What the loss of each token is multiplied by: one, or the probability that the model gives it, which counts as a
     constant (`probability`: DFT, Wu et al. 2025)."""
+
+    implementation: Implementation = "own"
+    """How it is computed: as the framework has it, or from the head's input by torch's linear_cross_entropy, that keeps
+    no logits."""
 
     def check(self, model: Model) -> None:
         """Raises ValueError, in one line."""

@@ -36,8 +36,21 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"torch {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
     if scenario.loss.engine_output == "loss":
         return f"torch {version} has no engine that could be given engine_output='loss'"
+    if (why := _unsupported_loss(scenario)) is not None:
+        return f"torch {version} {why}"
     if scenario.sharding.offload_optimizer:
         return f"torch {version} keeps parameters and their optimizer on one device: no offload_optimizer=True"
+    return None
+
+
+def _unsupported_loss(scenario: Scenario) -> str | None:
+    wanted = scenario.loss
+    if wanted.auxiliary and (wanted.label_smoothing or wanted.implementation != "own"):
+        return "adds the router's loss in the model alone, so there is no auxiliary with a loss of torch's own"
+    if wanted.implementation != "own" and scenario.model.final_softcap is not None:
+        return (
+            f"takes the head's matrix as it is, so there is no implementation={wanted.implementation!r} with soft caps"
+        )
     return None
 
 
@@ -118,16 +131,23 @@ def accumulate(
 
 
 def mean_loss(scenario: Scenario, model: torch.nn.Module, batch: dict[str, Tensor], divisor: float) -> Tensor:
-    """The loss of a micro-batch's tokens over `divisor`: the model's own, or torch's of its logits with smoothing, for
-    which transformers' models have no option."""
-    if not scenario.loss.label_smoothing:
+    """The loss of a micro-batch's tokens over `divisor`: the model's own, or torch's with smoothing, for which
+    transformers' models have no option, of its logits or of what its head is given."""
+    if not scenario.loss.label_smoothing and scenario.loss.implementation == "own":
         loss: Tensor = model(**batch, num_items_in_batch=divisor).loss
         return loss
     labels = batch.pop("labels")[:, 1:].flatten()
-    logits = model(**batch).logits[:, :-1].flatten(0, 1).float()
-    summed = torch.nn.functional.cross_entropy(
-        logits, labels, reduction="sum", ignore_index=IGNORED_LABEL, label_smoothing=scenario.loss.label_smoothing
-    )
+    given: dict[str, Any] = {
+        "reduction": "sum",
+        "ignore_index": IGNORED_LABEL,
+        "label_smoothing": scenario.loss.label_smoothing,
+    }
+    if scenario.loss.implementation == "own":
+        logits = model(**batch).logits[:, :-1].flatten(0, 1).float()
+        return torch.nn.functional.cross_entropy(logits, labels, **given) / divisor
+    states = model(**batch, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
+    head = model.module.get_output_embeddings().weight  # type: ignore[union-attr, operator]
+    summed: Tensor = torch.nn.functional.linear_cross_entropy(states[:, :-1].flatten(0, 1), head, labels, **given)
     return summed / divisor
 
 

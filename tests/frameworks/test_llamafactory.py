@@ -33,6 +33,14 @@ def test_a_processor_makes_it_a_mean_of_means(newest: Run) -> None:
     assert found.diagnoses[0].remedy
 
 
+def test_smoothed_labels_make_it_a_mean_of_means_and_eight_times_too_long(newest: Run) -> None:
+    """LabelSmoother of transformers 5.6.0 divides by the tokens of its own micro-batch."""
+    found = newest.cell(f"{NEWEST}/sft-ragged-smoothed")
+    assert found.verdict == "accepted"  # scenarios/accepted.toml
+    assert [d.kind for d in found.diagnoses] == ["mean-of-means: micro-batch", "gradient-scale: GA x world size"]
+    assert all("transformers 5.6.0" in (d.upstream or "") for d in found.diagnoses)
+
+
 def test_the_auxiliary_loss_of_a_router_is_added_up(newest: Run) -> None:
     """Over micro-batches and ranks, where its coefficient asks for the mean."""
     found = newest.cell(f"{NEWEST}/sft-ragged-moe-aux")

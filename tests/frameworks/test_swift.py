@@ -52,6 +52,14 @@ def test_the_logged_rate_is_that_of_the_next_step(newest: Run) -> None:
     assert "ms-swift 4.0.0" in (found.diagnoses[0].upstream or "")
 
 
+def test_smoothed_labels_make_it_a_mean_of_means_and_eight_times_too_long(newest: Run) -> None:
+    """Its trainer calls transformers' LabelSmoother without num_items_in_batch."""
+    found = newest.cell(f"{NEWEST}/sft-ragged-smoothed")
+    assert found.verdict == "accepted"  # scenarios/accepted.toml
+    assert [d.kind for d in found.diagnoses] == ["mean-of-means: micro-batch", "gradient-scale: GA x world size"]
+    assert all("ms-swift 4.6.0" in (d.upstream or "") for d in found.diagnoses)
+
+
 def test_what_it_has_not_is_refused_by_name(newest: Run) -> None:
     assert "packing" in (newest.cell(f"{NEWEST}/sft-ragged-packed").reason or "")
     unsupported = {c.scenario for c in newest.verdict.cells if c.framework == "ms-swift" and c.verdict == "unsupported"}
