@@ -21,6 +21,7 @@ from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import SAVED
 
 
 def prepare() -> None:
@@ -70,14 +71,18 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     engine = initialize(scenario, model)
     parameters = dict(model.named_parameters())
     rows = load_rows(job)
+    if job.part == "after":
+        engine.load_checkpoint(str(SAVED))
     recorder.begin(read_parameters(engine, parameters, rank) if job.record else {})
-    for step in range(scenario.window.steps):
+    for step in job.steps:
         learning_rate = engine.get_lr()[0]
         loss = train_step(scenario, engine, rows, step, rank, world)
-        if deepspeed_shims.RELINK_MOMENTS in applied and step == 0:
+        if deepspeed_shims.RELINK_MOMENTS in applied and step == job.steps.start:
             relink_moments(engine.optimizer)
         state = read(engine, parameters, rank) if job.record else State({}, {}, {})
         recorder.step(loss, number(engine.get_global_grad_norm()), learning_rate, *state)
+    if job.part == "before":
+        engine.save_checkpoint(str(SAVED))
     recorder.end()
 
 

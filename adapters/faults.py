@@ -97,6 +97,10 @@ class Plan:
     """What becomes of an epoch's last rows, instead of what should."""
     one_order: bool = False
     """Every epoch has the order that was drawn for the first."""
+    forgets: Literal["nothing", "schedule", "moments", "masters"] = "nothing"
+    """What a run that goes on from a checkpoint does not take from it; of masters, all but what bfloat16 holds."""
+    resumed_rows: Literal["right", "anew", "skipping"] = "right"
+    """Which rows a run that goes on has: those of the first step on, or those of a step too far."""
     divisor: float | None = None
     """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
 
@@ -192,30 +196,12 @@ def _tied(scenario: Scenario) -> str | None:
     return None if scenario.model.tied_embeddings else "the head is not tied to the embedding"
 
 
-def _caps(scenario: Scenario) -> str | None:
-    return "the model has no soft cap on its scores" if scenario.model.attention_softcap is None else None
-
-
 def _smooths(scenario: Scenario) -> str | None:
     return None if scenario.loss.label_smoothing else "the scenario smooths no labels"
 
 
 def _weighs(scenario: Scenario) -> str | None:
     return None if scenario.loss.token_weight != "one" else "the scenario multiplies no token's loss by anything"
-
-
-def _updates(scenario: Scenario) -> str | None:
-    return None if scenario.model.lora is not None else "the model has no low-rank updates"
-
-
-def _stabilizes(scenario: Scenario) -> str | None:
-    lora = scenario.model.lora
-    return None if lora is not None and lora.stabilized else "the model has no low-rank updates as rsLoRA has them"
-
-
-def _freezes(scenario: Scenario) -> str | None:
-    whole = scenario.model.lora is None and not scenario.model.frozen
-    return "every parameter is to be trained" if whole else None
 
 
 def _checkpoints(scenario: Scenario) -> str | None:
@@ -334,6 +320,16 @@ _FAULTS = (
           Plan(last_window="filled"), _BATCH, "epoch-end", unseen.another_behind),
     Fault("order-repeated", "every epoch has the order that was drawn for the first", Plan(one_order=True),
           ("inputs.order",), "epoch-order", unseen.drawn_twice),
+    Fault("resume-repeats-rows", "a run that goes on from a checkpoint begins with the first rows again",
+          Plan(resumed_rows="anew"), _BATCH, "resume", unseen.resumed_at(lambda first: -first)),
+    Fault("resume-skips-rows", "a run that goes on from a checkpoint skips the rows of a step",
+          Plan(resumed_rows="skipping"), _BATCH, "resume", unseen.resumed_at(lambda _: 1)),
+    Fault("resume-forgets-schedule", "a run that goes on from a checkpoint begins its schedule anew",
+          Plan(forgets="schedule"), ("update.learning-rate",), "resume", _both(unseen.resumes, _warms_up)),
+    Fault("resume-forgets-moments", "a run that goes on from a checkpoint begins with a new optimizer",
+          Plan(forgets="moments"), ("update.moments", "weights.residual"), "resume", unseen.resumes),
+    Fault("resume-forgets-masters", "a run that goes on from a checkpoint begins with parameters rounded to bfloat16",
+          Plan(forgets="masters"), ("update.moments",), "resume", unseen.resumes),
     Fault("attention-leaks", "packed conversations attend to those before them",
           Plan(attention="leaking"), ("weights.residual",), "attention-leak", unseen.packs),
     Fault("positions-run-on", "positions do not restart with each packed conversation, or count the padding before it;"
@@ -354,7 +350,7 @@ _FAULTS = (
           Plan(padding_row="frozen"), ("weights.residual",), "padding-embedding", _both(unseen.own_pad,
           unseen.one_answer)),
     Fault("softcap-left-out", "scores of attention are not capped, though the model says so",
-          Plan(softcap=False), ("weights.residual",), "soft-cap", _caps),
+          Plan(softcap=False), ("weights.residual",), "soft-cap", unseen.caps),
     Fault("label-smoothing", "labels are smoothed by 0.1",
           Plan(smoothing="unasked"), ("weights.residual",), "unexplained-gradient", unseen.smoothing_rounds_off),
     Fault("smoothing-missing", "labels are not smoothed",
@@ -368,15 +364,15 @@ _FAULTS = (
     Fault("probability-left-out", "the loss of a token is not multiplied by its probability",
           Plan(token_weight="one"), ("weights.uneven",), "token-weight", _weighs),
     Fault("lora-scaled-twice", "low-rank updates are multiplied by their scale twice",
-          Plan(lora_scale="twice"), ("weights.residual",), "lora-scale", _updates),
+          Plan(lora_scale="twice"), ("weights.residual",), "lora-scale", unseen.updates),
     Fault("rslora-ignored", "low-rank updates are multiplied by alpha / rank instead of alpha / sqrt(rank)",
-          Plan(lora_scale="plain"), ("weights.residual",), "lora-scale", _stabilizes),
+          Plan(lora_scale="plain"), ("weights.residual",), "lora-scale", unseen.stabilizes),
     Fault("lora-left-merged", "low-rank updates are added to the matrices after the first step, and left there",
-          Plan(left_merged=True), ("state.frozen",), "frozen-moved", _updates),
+          Plan(left_merged=True), ("state.frozen",), "frozen-moved", unseen.updates),
     Fault("frozen-trained", "what is not to be trained is trained with the rest, and counts in its norm",
-          Plan(thawed=True), ("state.frozen",), "frozen-moved", _freezes),
+          Plan(thawed=True), ("state.frozen",), "frozen-moved", unseen.freezes),
     Fault("lora-half-trained", "the first of the two matrices of low-rank updates has no gradient",
-          Plan(stuck="*lora*_A*"), ("weights.residual",), "untrained-part", _updates),
+          Plan(stuck="*lora*_A*"), ("weights.residual",), "untrained-part", unseen.updates),
     Fault("gradient-cut-by-checkpointing", "gradients end at the last layer that is computed again, and reach nothing"
           " below it", Plan(cut=True), ("weights.residual",), "untrained-part", _checkpoints),
     Fault("auxiliary-scaled-by-accumulation", "the router's load-balancing loss is added up over the micro-batches,"

@@ -88,6 +88,7 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
     return {
         **given,
         "model_name_or_path": job.checkpoint,
+        "resume_from_checkpoint": hf_trainer.saved(job),
         "cache_dir": str(folder / "cache"),
         "stage": "sft",
         "do_train": True,
@@ -131,7 +132,7 @@ def lowest(wanted: Model) -> int:
 
 def write_dataset(job: Job, folder: Path) -> None:
     """A dataset and its `dataset_info.json`: messages as in OpenAI's format, or Alpaca's instruction and output."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # where a run goes on, it is there
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     conversations = [json.loads(line)["messages"] for line in lines]
     if job.scenario.data.row_format == "conversation":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -24,6 +25,7 @@ from adapters.families.hf_schedules import named
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import SAVED, Saved
 from adapters.inside.stubs import stand_in
 
 FLASH_ATTENTION = stand_in(
@@ -93,6 +95,9 @@ FLAGS = {
     "l2": "adam.weight_decay",
     "aux_loss_coef": "model.aux_loss_coef",
     "gradient_checkpointing": "model.gradient_checkpointing_enable",
+    "save_steps": "ckpt.save_steps",
+    "load_checkpoint": "ckpt.load_enable",
+    "ckpt_path": "ckpt.path",
 }
 """The flags of 0.9 by what they are called since `DOTTED`; others kept their names."""
 
@@ -143,7 +148,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     observe(job, recorder, rank, deepspeed_shims.RELINK_MOMENTS in applied)
     datasets.config.HF_DATASETS_CACHE = Path.cwd() / f"datasets-r{rank}"  # or it grows in the user's home
     sys.argv = ["train_sft", *arguments(job, write_rows(job, rank, world))]
-    runpy.run_module("openrlhf.cli.train_sft", run_name="__main__", alter_sys=True)
+    with contextlib.suppress(Saved):
+        runpy.run_module("openrlhf.cli.train_sft", run_name="__main__", alter_sys=True)
     recorder.end()
 
 
@@ -192,6 +198,7 @@ def arguments(job: Job, rows: Path) -> list[str]:
     said: dict[str, Sequence[Any]] = {
         "pretrain": [job.checkpoint],
         "save_path": [Path.cwd() / "saved"],
+        "ckpt_path": [Path.cwd() / SAVED],
         "dataset": [rows],
         "max_len": [scenario.data.max_length or scenario.model.max_positions],
         "seed": [scenario.seed],
@@ -211,6 +218,10 @@ def arguments(job: Job, rows: Path) -> list[str]:
         said["gradient_checkpointing"] = []
     if scenario.loss.auxiliary:
         said["aux_loss_coef"] = [scenario.loss.auxiliary]
+    if job.part == "before":
+        said["save_steps"] = [job.steps.stop]
+    if job.part == "after":
+        said["load_checkpoint"] = []
     if dotted:
         said["adam.eps"] = [rule.eps]
     said |= text(scenario) | schedule(scenario, dotted)
@@ -351,7 +362,8 @@ def observe(job: Job, recorder: Recorder, rank: int, relink: bool) -> None:
         engine = result[0].model
         recorder.watch(engine.module)
         parameters = dict(engine.module.named_parameters())
-        recorder.begin(read_parameters(engine, parameters, rank) if job.record else {})
+        fresh = job.record and job.part != "after"
+        recorder.begin(read_parameters(engine, parameters, rank) if fresh else {})
         return result
 
     def save_logs_and_checkpoints(
@@ -365,7 +377,10 @@ def observe(job: Job, recorder: Recorder, rank: int, relink: bool) -> None:
         if job.record:
             state = read(engine, dict(engine.module.named_parameters()), rank)
         recorder.step(None, grad_norm(engine, logs), logs["lr"], *state)
-        return logged(self, args, step, bar, logs, *rest)
+        result = logged(self, args, step, bar, logs, *rest)
+        if job.part == "before" and step == job.steps.stop:
+            raise Saved
+        return result
 
     strategy.DeepspeedStrategy.prepare = prepare
     SFTTrainer.save_logs_and_checkpoints = save_logs_and_checkpoints

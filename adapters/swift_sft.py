@@ -99,6 +99,7 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
     given = {
         **hf_trainer.arguments(scenario, KNOWN),
         "model": job.checkpoint,
+        "resume_from_checkpoint": hf_trainer.saved(job),
         "model_type": scenario.model.architecture,
         "template": NAME,
         "dataset": [str(dataset)],
@@ -144,7 +145,7 @@ def tuning(job: Job) -> dict[str, Any]:
 
 def write_dataset(job: Job, folder: Path) -> Path:
     """A file of rows as JSON lines: messages, or queries and responses with what came before them as their history."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # where a run goes on, it is there
     file = folder / "rows.jsonl"
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     rows = [row(json.loads(line)["messages"], job.scenario) for line in lines]

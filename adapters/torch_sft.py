@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -19,7 +20,7 @@ from adapters import spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
 from adapters.families import planned_tokens
 from adapters.faults import Plan, plan, rates
-from adapters.inside import data, modeling, rank
+from adapters.inside import data, modeling, rank, resumed
 from adapters.inside.data import Tokens
 from adapters.inside.model import load_float32
 from adapters.inside.recorder import Recorder
@@ -107,8 +108,10 @@ def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> tor
     )
 
 
-def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Recorder) -> None:
-    """The training loop of one rank."""
+def run(
+    job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Recorder, saved: Path = Path("resumed.pt")
+) -> None:
+    """The training loop of one rank. `saved`: the checkpoint of a run in two parts."""
     scenario, rows = job.scenario, planned_tokens.rows(data.load_rows(job), job.scenario, how.tokens)
     if how.one_order and scenario.data.order == "shuffled":
         rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
@@ -116,19 +119,22 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
     optimizer, planned = make_optimizer(model, scenario, how), rates(scenario, how)
     if how.idle_first_step:
         _step_idly(model, optimizer)
+    if job.part == "after":
+        resumed.load(model, None if how.forgets == "moments" else optimizer, saved)
+        _forget_masters(model, how)
     wrapped = model if how.averages_by_hand else ranks.wrap(model)
     recorder.watch(model)
     recorder.begin(dict(model.named_parameters()))
-    for step in range(scenario.window.steps):
+    for step in job.steps:
         if how.zero_grad:
             optimizer.zero_grad()
         loss = torch.zeros((), dtype=torch.float64)
-        for window in _windows(scenario, step, how):
+        for window in _windows(scenario, step + _moved(job, how.resumed_rows), how):
             loss += _accumulate(wrapped, _as_dealt(scenario, how), rows, window, how, ranks)
         trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
         gradients = [gradient for _, gradient in trained]
         norm = _average_and_clip(gradients, scenario, how, ranks, averaged=isinstance(wrapped, DistributedDataParallel))
-        rate = planned[step]
+        rate = planned[step + _moved(job, "anew" if how.forgets == "schedule" else "right")]
         for group in optimizer.param_groups:
             group["lr"] = rate
         if how.l2:
@@ -145,7 +151,22 @@ def run(job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Rec
             {name: s["exp_avg"] for name, s in state.items()},
             {name: s["exp_avg_sq"] for name, s in state.items()},
         )
+    if job.part == "before" and ranks.rank == 0:
+        resumed.save(model, optimizer, saved)
     recorder.end()
+
+
+def _moved(job: Job, how: str) -> int:
+    """By how many steps a run that goes on is off: none if it is right, back to the first one, or one too far."""
+    first = job.steps.start
+    return {"right": 0, "anew": -first, "skipping": 1}[how] if first else 0
+
+
+def _forget_masters(model: torch.nn.Module, how: Plan) -> None:
+    if how.forgets == "masters":
+        with torch.no_grad():
+            for p in model.parameters():
+                p.copy_(p.bfloat16())
 
 
 def _step_idly(model: torch.nn.Module, optimizer: torch.optim.AdamW) -> None:

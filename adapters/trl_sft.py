@@ -79,7 +79,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         if scenario.tokenizer.processor and "not yet supported for vision-language" in str(error):
             raise Unsupported(f"trl {job.version} cannot have processor=True here: {error}") from None
         raise
-    trainer.train()
+    trainer.train(resume_from_checkpoint=hf_trainer.saved(job))
 
 
 def model(job: Job) -> Any:

@@ -72,3 +72,40 @@ def several_steps(scenario: Scenario) -> str | None:
 
 def balances(scenario: Scenario) -> str | None:
     return None if scenario.loss.auxiliary else "the scenario has no load-balancing loss"
+
+
+def resumes(scenario: Scenario) -> str | None:
+    return None if scenario.window.resume_after else "the run is in one piece"
+
+
+def resumed_at(moved: Callable[[int], int]) -> Callable[[Scenario], str | None]:
+    """Hidden where every step after the checkpoint has the rows that it would have, moved from its own place."""
+
+    def why(scenario: Scenario) -> str | None:
+        if (piece := resumes(scenario)) is not None:
+            return piece
+        first = scenario.window.resume_after
+        steps = range(first, scenario.window.steps)
+        if all(sorted(scenario.step_rows(s)) == sorted(scenario.step_rows(s + moved(first))) for s in steps):
+            return "the step after the checkpoint has the same rows as the one whose it takes"
+        return "the order is drawn, so that no step has rows of its own" if scenario.data.order != "given" else None
+
+    return why
+
+
+def updates(scenario: Scenario) -> str | None:
+    return None if scenario.model.lora is not None else "the model has no low-rank updates"
+
+
+def stabilizes(scenario: Scenario) -> str | None:
+    lora = scenario.model.lora
+    return None if lora is not None and lora.stabilized else "the model has no low-rank updates as rsLoRA has them"
+
+
+def freezes(scenario: Scenario) -> str | None:
+    whole = scenario.model.lora is None and not scenario.model.frozen
+    return "every parameter is to be trained" if whole else None
+
+
+def caps(scenario: Scenario) -> str | None:
+    return "the model has no soft cap on its scores" if scenario.model.attention_softcap is None else None

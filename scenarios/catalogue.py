@@ -154,6 +154,12 @@ def sft_ragged_bos(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_resume(seed: int) -> Scenario:
+    """Saved by the framework's own checkpoint after the first of 3 steps, and gone on with; the learning rate rises."""
+    return vary(sft_ragged_warmup(seed), resume_after=1)
+
+
+@_scenario
 def sft_ragged_zero1(seed: int) -> Scenario:
     """Optimizer state sharded over the ranks (ZeRO stage 1)."""
     return vary(sft_ragged(seed), strategy="zero1")

@@ -7,7 +7,7 @@ files whose names and schema version stand here, so that both sides read one def
 from adapters.contract.checking import build, hints, named
 from adapters.contract.data import Data, Message, Order, Row, RowFormat, Trained
 from adapters.contract.dealing import Dealing, LastWindow
-from adapters.contract.job import PATCH, Job, Patch, Shim, Unsupported
+from adapters.contract.job import PATCH, Job, Part, Patch, Shim, Unsupported
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Model
@@ -59,6 +59,7 @@ __all__ = [
     "Optimizer",
     "Order",
     "PadToken",
+    "Part",
     "Patch",
     "Precision",
     "Row",

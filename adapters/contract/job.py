@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 from adapters.contract.scenario import Scenario, scenario_from_dict, to_dict
 
 PATCH = "LOCKSTEP_PATCH"
 """Environment variable of a framework that a user's patch changes: a `Patch`, as JSON."""
+
+
+Part = Literal["whole", "before", "after"]
+"""Of a run: all of it, or what comes before it is saved, or what comes after it goes on from there."""
 
 
 class Unsupported(Exception):
@@ -59,6 +64,15 @@ class Job:
     """Name in `adapters.faults`, for the torch reference only."""
     record: bool = True
     """False runs the same steps without writing tensors: the yardstick of the recorder's own cost."""
+
+    part: Part = "whole"
+
+    @property
+    def steps(self) -> range:
+        """Optimizer steps of this part, from 0."""
+        window = self.scenario.window
+        first = window.resume_after if self.part == "after" else 0
+        return range(first, window.resume_after if self.part == "before" else window.steps)
 
     def dumps(self) -> str:
         return json.dumps(to_dict(self))

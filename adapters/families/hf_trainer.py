@@ -26,6 +26,9 @@ from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
 
+OUTPUT = "output"
+"""Folder of the Trainer's checkpoints, in the current one."""
+
 LAZY = ("torch._dynamo", "torch.distributed.fsdp")
 """Modules that are imported only when they are used, so that every rank would do it anew."""
 
@@ -121,7 +124,7 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
     """The scenario as TrainingArguments, and all that this machine asks for. `known`: those that the release has."""
     rule = scenario.optimizer
     wanted: dict[str, Any] = {
-        "output_dir": "output",
+        "output_dir": OUTPUT,
         # the horizon of the schedule; `Recording` stops a run that is shorter
         "max_steps": scenario.optimizer.schedule.span(scenario.window.steps),
         "per_device_train_batch_size": scenario.window.micro_batch_size,
@@ -226,6 +229,11 @@ def shuffled_back(rows: Sequence[Any], seed: int) -> list[Any]:
     return placed
 
 
+def saved(job: Job) -> str | None:
+    """The Trainer's checkpoint that this part of a run goes on from, in the current folder."""
+    return f"{OUTPUT}/checkpoint-{job.steps.start}" if job.part == "after" else None
+
+
 class Recording(TrainerCallback):
     """Tells the recorder of every optimizer step: what the optimizer holds, and what the Trainer logs, if it logs.
 
@@ -243,7 +251,8 @@ class Recording(TrainerCallback):
 
     def on_train_begin(self, _: Any, state: Any, __: Any, **given: Any) -> None:
         self._recorder.watch(given["model"])
-        self._recorder.begin(self._read(state, given)[0] if self._job.record else {})
+        fresh = self._job.record and self._job.part != "after"
+        self._recorder.begin(self._read(state, given)[0] if fresh else {})
 
     def on_step_begin(self, _: Any, state: Any, __: Any, **given: Any) -> None:
         self._record(state, given, {})
@@ -253,6 +262,8 @@ class Recording(TrainerCallback):
         self._unlogged += 1
         if state.global_step >= self._job.scenario.window.steps:
             control.should_training_stop = True
+        if self._job.part == "before" and state.global_step == self._job.steps.stop:
+            control.should_save = control.should_training_stop = True
 
     def on_log(self, _: Any, state: Any, __: Any, logs: Mapping[str, Any] | None = None, **given: Any) -> None:
         if logs is None or "loss" not in logs:  # the summary at the end

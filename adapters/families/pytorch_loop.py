@@ -12,7 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save as write
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
 from adapters.contract import IGNORED_LABEL, Job, Scenario
@@ -20,6 +24,7 @@ from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import SAVED
 from adapters.inside.sharded import state, whole
 
 Rows = Sequence[Tokens]
@@ -69,8 +74,10 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
         optimizer, lambda step: scenario.learning_rate_at(step) / scenario.optimizer.learning_rate
     )
     rows = load_rows(job)
+    if job.part == "after":
+        resume(wrapped, optimizer, schedule)
     recorder.begin(whole(every))
-    for step in range(scenario.window.steps):
+    for step in job.steps:
         if scenario.loss.auxiliary:
             # The model adds this times the load-balancing loss to every micro-batch's loss, whatever divides that one.
             model.router_aux_loss_coef = scenario.loss.auxiliary / scenario.micro_batches(step)
@@ -83,8 +90,25 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
         optimizer.zero_grad()
         _, *moments = state(named, optimizer)
         recorder.step(loss, float(norm), rate, whole(every), *moments)
+    if job.part == "before":
+        save(wrapped, optimizer, schedule)
     recorder.end()
     torch.distributed.destroy_process_group()
+
+
+def save(model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> None:
+    """A checkpoint as PyTorch's tutorial of torch.distributed.checkpoint has it: each rank its own shards."""
+    held, moments = get_state_dict(model, optimizer)
+    write({"model": held, "optimizer": moments, "schedule": schedule.state_dict()}, checkpoint_id=SAVED)
+
+
+def resume(model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> None:
+    """The inverse of `save`."""
+    held, moments = get_state_dict(model, optimizer)
+    state: dict[str, Any] = {"model": held, "optimizer": moments, "schedule": schedule.state_dict()}
+    load(state, checkpoint_id=SAVED)
+    set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
 
 
 def adamw(scenario: Scenario, named: Mapping[str, Tensor]) -> torch.optim.AdamW:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from packaging.version import Version
 from transformers import LlamaConfig
 from verl.trainer import sft_trainer
 from verl.utils import tensordict_utils
+from verl.utils.checkpoint import CheckpointHandler
 from verl.utils.model import get_hf_auto_model_class
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngine, FSDPEngineWithLMHead
@@ -23,12 +25,15 @@ from adapters.families import hf_lora, verl_data
 from adapters.families.verl_shims import (
     LOG_SOFTMAX,
     MEMORY,
+    RANDOM_STATE,
     autocast_log_softmax_as_on_cuda,
     give_the_cpu_memory_figures,
+    give_the_cpu_random_state,
 )
 from adapters.inside import modeling
 from adapters.inside.rank import answer_init_process_group
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import SAVED, Saved
 from adapters.inside.sharded import state, whole
 
 PLATFORM = Shim(
@@ -107,7 +112,8 @@ def shims(job: Job) -> Sequence[Shim]:
     if job.scenario.device == "cuda":
         return []
     device = PLATFORM if Version(job.version) >= Version("0.9") else ENGINE
-    return [device, MEMORY, PROCESS_GROUP, LOG_SOFTMAX]
+    saves = [RANDOM_STATE] if job.scenario.window.resume_after else []
+    return [device, MEMORY, PROCESS_GROUP, LOG_SOFTMAX, *saves]
 
 
 def prepare() -> None:
@@ -126,6 +132,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         EngineRegistry.register(model_type="language_model", backend="fsdp2", device="cpu")(FSDPEngineWithLMHead)
     if MEMORY in applied:
         give_the_cpu_memory_figures()
+    if RANDOM_STATE in applied:
+        give_the_cpu_random_state()
     if LOG_SOFTMAX in applied:
         autocast_log_softmax_as_on_cuda()
     if PROCESS_GROUP in applied:
@@ -175,7 +183,9 @@ def overrides(job: Job, file: str) -> list[str]:
         f"trainer.total_training_steps={rule.schedule.horizon or scenario.window.steps}",
         f"trainer.device={scenario.device}",
         "trainer.logger=[console]",
-        "trainer.resume_mode=disable",
+        f"trainer.resume_mode={'auto' if job.part == 'after' else 'disable'}",
+        *([f"trainer.save_freq={job.steps.stop}"] if job.part == "before" else []),
+        f"trainer.default_local_dir={SAVED}",
         f"trainer.n_gpus_per_node={scenario.window.ranks}",
         "hydra.output_subdir=null",
         "hydra.run.dir=.",
@@ -229,6 +239,7 @@ def schedule(scenario: Scenario) -> list[str]:
 
 def observe(job: Job, recorder: Recorder) -> None:
     """Let the recorder see the model once it is built, and the state and metrics after each batch."""
+    save = CheckpointHandler.save_checkpoint
     initialize, train_batch, fit = FSDPEngine.initialize, TrainingWorker.train_batch, sft_trainer.SFTTrainer.fit
 
     def initialize_and_watch(engine: Any) -> None:
@@ -248,9 +259,16 @@ def observe(job: Job, recorder: Recorder) -> None:
         return output
 
     def fit_and_end(trainer: Any) -> None:
-        fit(trainer)
+        with contextlib.suppress(Saved):
+            fit(trainer)
         recorder.end()  # before run_sft destroys the process group
 
+    def save_and_end(handler: Any, step: int) -> None:
+        save(handler, step)
+        if job.part == "before" and step == job.steps.stop:
+            raise Saved
+
+    CheckpointHandler.save_checkpoint = save_and_end
     FSDPEngine.initialize = initialize_and_watch
     TrainingWorker.train_batch = train_batch_and_record
     sft_trainer.SFTTrainer.fit = fit_and_end

@@ -64,8 +64,13 @@ LATER = (
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why this trainer cannot run this scenario; None if it can."""
     name = f"verl {version}"
-    if scenario.data.order != "given" or scenario.epochs_begun > 1 or scenario.meets_last_window:
-        return f"{name} is not yet driven beyond one epoch of whole windows, in the given order"
+    if (
+        scenario.data.order != "given"
+        or scenario.epochs_begun > 1
+        or scenario.meets_last_window
+        or scenario.window.resume_after
+    ):
+        return f"{name} is not yet driven beyond one epoch of whole windows, in the given order and in one piece"
     if scenario.device == "cuda" and scenario.precision.compute == "fp32":
         return f"{name} asks for flash attention by name ({HERE}), which has no precision='fp32' on device='cuda'"
     rule = scenario.optimizer

@@ -13,6 +13,11 @@ MEMORY = Shim(
     " (utils/memory_utils.py, utils/debug/performance.py in 0.5.0, workers/engine_workers.py): they are added, do"
     " nothing and say 0",
 )
+RANDOM_STATE = Shim(
+    "cpu-random-state",
+    "verl saves the state of the device's random numbers and loads it again, which torch.cpu has no functions for"
+    " (utils/checkpoint/checkpoint_manager.py): they are torch's own for the CPU",
+)
 LOG_SOFTMAX = Shim(
     "autocast-log-softmax",
     "without flash attention, verl's log-probabilities are F.log_softmax (utils/torch_functional.py), which torch's"
@@ -27,6 +32,12 @@ def give_the_cpu_memory_figures() -> None:
     for name in figures:
         setattr(torch.cpu, name, lambda: 0)
     torch.cpu.mem_get_info = lambda: (0, 0)  # type: ignore[attr-defined]  # free, total
+
+
+def give_the_cpu_random_state() -> None:
+    """Do what `RANDOM_STATE` says, in this process."""
+    torch.cpu.get_rng_state = torch.get_rng_state  # type: ignore[attr-defined]
+    torch.cpu.set_rng_state = torch.set_rng_state  # type: ignore[attr-defined]
 
 
 def autocast_log_softmax_as_on_cuda() -> None:

@@ -18,7 +18,7 @@ from torch._C._distributed_c10d import FileStore
 
 from adapters import expressed
 from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file
-from adapters.inside import modeling, patched
+from adapters.inside import modeling, patched, resumed
 from adapters.inside.prepare import prepare
 from adapters.inside.recorder import Recorder
 
@@ -49,6 +49,8 @@ def run(job: Job) -> int:
     """Run this process's rank of `job` and return an exit status. What goes wrong is written to `contract.CRASH`."""
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     scratch = Path(tempfile.gettempdir())  # now: a framework may choose another one
+    if job.scenario.window.resume_after and job.part == "whole":
+        return resumed.run(job, run)
     torch.set_num_threads(1)
     try:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
@@ -66,14 +68,17 @@ def run(job: Job) -> int:
         lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
         write_crash(Path(job.trace), {"kind": "crashed", "rank": rank, "reason": lines[-1]})
         return 1
-    with contextlib.suppress(OSError):  # whatever became of that folder, the steps are done
-        (scratch / done_file(rank)).touch()
+    if job.part != "before":
+        with contextlib.suppress(OSError):  # whatever became of that folder, the steps are done
+            (scratch / done_file(rank)).touch()
     return 0
 
 
 def unsupported(adapter: Adapter, scenario: Scenario, framework: str, version: str) -> str | None:
     """Why a release cannot express the scenario; None if it can. What the adapter says of it comes first, for it knows
     more."""
+    if scenario.window.resume_after and RENDEZVOUS not in os.environ and "TORCHELASTIC_RUN_ID" in os.environ:
+        return "torchrun's ranks meet once, so they have no resume_after: run it by the template"
     return (
         adapter.unsupported(scenario, version) or expressed.refused(scenario, framework) or modeling.unknown(scenario)
     )
@@ -93,7 +98,7 @@ def init_distributed(job: Job) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     backend = "nccl" if job.scenario.device == "cuda" else "gloo"
     if folder := os.environ.get(RENDEZVOUS):
-        store = FileStore(str(Path(folder) / "store"), world)
+        store = FileStore(str(Path(folder) / f"store-{job.part}"), world)
         join(backend, store=store, rank=rank, world_size=world)
     else:
         join(backend)

@@ -58,13 +58,14 @@ class Recorder:
         self._record = job.record
         self._trains = job.scenario.model.trains
         self._compiled = job.scenario.model.compiled != "none"
-        self._step = 0
+        self._part = job.part
+        self._step = job.steps.start
         self._micro_batch = 0
         self._pending: Callable[[Tensor | None], None] | None = None
         self._hidden: HiddenStates | None = None
         self._starts: list[list[int]] | None = None
         (self._folder / "tensors").mkdir(exist_ok=True)
-        if rank == 0:
+        if rank == 0 and job.part != "after":
             _write_json(self._folder / HEADER, header(job, world, shims))
 
     def watch(self, model: torch.nn.Module) -> None:
@@ -88,7 +89,10 @@ class Recorder:
                 attention.register_forward_pre_hook(hidden(inner), with_kwargs=True)
 
     def begin(self, parameters: Mapping[str, Tensor]) -> None:
-        """Record the parameters before the first optimizer step."""
+        """Record the parameters before the first optimizer step. What goes on with a run has them already: as they were
+        saved."""
+        if self._part == "after":
+            return
         self._write_tensors({f"param/{name}": value for name, value in parameters.items()})
 
     def step(
@@ -129,10 +133,11 @@ class Recorder:
         return {name: held[name] if name in held else torch.zeros_like(parameters[name]) for name in wanted}
 
     def end(self) -> None:
-        """Wait for the other ranks, then let rank 0 seal the trace with the digest of every file."""
+        """Wait for the other ranks, then let rank 0 seal the trace with the digest of every file, unless others go on
+        with the run."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.barrier()
-        if self._rank == 0:
+        if self._rank == 0 and self._part != "before":
             seal = {"schema": TRACE_SCHEMA, "steps": self._step, "files": digests(self._folder)}
             _write_json(self._folder / END, seal)
 

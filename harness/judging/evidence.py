@@ -19,6 +19,7 @@ from harness.oracle.observe import (
     Betas,
     Moments,
     Observed,
+    begun_anew,
     betas,
     first_ratio,
     gradient,
@@ -120,6 +121,14 @@ def followed_rule(rule: Rule, found: Sequence[Betas], noise: Floor) -> Rule:
     return used
 
 
+def _betas(step: RecordedStep, rule: Rule, noise: Floor) -> Betas:
+    """As the moments around a step tell them. Those of an optimizer that begins with it do not follow from the moments
+    before, as where a run goes on from a checkpoint and forgets them."""
+    allowed = noise.tolerance("second")
+    anew = step.number > 0 and begun_anew(step.moments, rule, allowed)
+    return Betas(None, None) if anew else betas(step.moments, allowed)
+
+
 def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
     """The betas of a run of one step, whose moments only tell how beta1 and beta2 go together.
 
@@ -186,7 +195,7 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
     noise = floor.worst(
         [floor.measure(right, step.before, draws=draws) for right, step in zip(rights, steps, strict=True)]
     )
-    found = [betas(step.moments, noise.tolerance("second")) for step in steps]
+    found = [_betas(step, intent.rule, noise) for step in steps]
     if len(steps) == 1:
         found = [_first_betas(rights[0], steps[0].moments, noise)]
     used = followed_rule(intent.rule, found, noise)

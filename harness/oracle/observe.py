@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.intent.intent import Rule
 from harness.oracle.terms import Terms
 
 
@@ -103,3 +104,13 @@ def first_ratio(moments: Moments) -> float | None:
     ratio = float(moments.second @ square) / size
     left = float((moments.second - ratio * square).norm() / moments.second.norm().clamp_min(1e-300))
     return ratio if left < 1e-3 else None
+
+
+def begun_anew(moments: Moments, rule: Rule, allowed: float) -> bool:
+    """Whether both moments after a step are those of one gradient alone, as after the first step of a new optimizer.
+
+    allowed: relative distance of the second moment from what it should be then.
+    """
+    alone = (1.0 - rule.beta2) * (moments.first / (1.0 - rule.beta1)).square()
+    size = float(moments.second.norm())
+    return size > 0 and float((moments.second - alone).norm()) <= allowed * size

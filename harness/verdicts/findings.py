@@ -41,6 +41,7 @@ CODES: Mapping[str, str] = {
 CAUSES: Mapping[str, str] = {
     "batch-composition": "the optimizer step was made of other rows than it should be",
     "epoch-end": "the end of an epoch is not made of the rows that it should be, or not a step of its own",
+    "resume": "a run that goes on from a checkpoint did not take all of it",
     "epoch-order": "rows that are to be shuffled anew in each epoch are not",
     "tokenization": "the framework made other tokens of the text",
     "loss-mask": "other tokens are trained than the responses",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from adapters import torch_sft
-from adapters.contract import Job, Scenario
+from adapters.contract import Job, Part, Scenario
 from adapters.faults import Plan
 from adapters.inside.recorder import Recorder
 from scenarios import checkpoint
@@ -65,7 +65,15 @@ def run(scenario: Scenario, plan: Plan, folder: Path, job_version: str = "simula
     trace = folder / "trace"
     trace.mkdir(parents=True)
     checkpoint.write(scenario, folder / "checkpoint")
-    job = Job("adapters.torch_sft", "torch", job_version, scenario, str(folder / "checkpoint"), str(trace))
+    whole = Job("adapters.torch_sft", "torch", job_version, scenario, str(folder / "checkpoint"), str(trace))
+    parts: tuple[Part, ...] = ("before", "after") if scenario.window.resume_after else ("whole",)
+    for part in parts:
+        _run(replace(whole, part=part), plan, folder / "resumed.pt")
+    return trace
+
+
+def _run(job: Job, plan: Plan, saved: Path) -> None:
+    scenario = job.scenario
     meeting = Meeting(scenario.window.ranks)
     # Loaded one after the other: transformers' loading is not safe in threads.
     models = [torch_sft.load_model(job) for _ in range(scenario.window.ranks)]
@@ -74,7 +82,7 @@ def run(scenario: Scenario, plan: Plan, folder: Path, job_version: str = "simula
     def one(rank: int) -> None:
         try:
             recorder = ThreadRecorder(job, rank, meeting)
-            torch_sft.run(job, models[rank], plan, Threads(rank, scenario.window.ranks, meeting), recorder)
+            torch_sft.run(job, models[rank], plan, Threads(rank, scenario.window.ranks, meeting), recorder, saved)
         except BaseException as error:  # noqa: BLE001  told by the main thread
             failures.append(error)
             meeting.barrier.abort()
@@ -86,4 +94,3 @@ def run(scenario: Scenario, plan: Plan, folder: Path, job_version: str = "simula
         thread.join()
     if failures:
         raise next((f for f in failures if not isinstance(f, threading.BrokenBarrierError)), failures[0])
-    return trace

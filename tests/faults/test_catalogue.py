@@ -16,8 +16,8 @@ RUNNABLE = [name for name in scenarios.CATALOGUE if torch_sft.unsupported(scenar
 
 WHOLE = "sft-ragged"
 """Runs with all of its steps; the others make two, since the third is like the second."""
-EPOCHS = ("sft-ragged-epochs", "sft-ragged-shuffled")
-"""And these, which get to a second epoch later."""
+EPOCHS = ("sft-ragged-epochs", "sft-ragged-shuffled", "sft-ragged-resume")
+"""And these, which get to a second epoch later, or go on from a checkpoint."""
 UNCUT = (WHOLE, "sft-ragged-cosine")
 """Of a schedule that falls over its run, two steps are another schedule."""
 FAMILIES = tuple(name for name in RUNNABLE if scenarios.get(name).model.architecture not in ("llama", "mixtral"))

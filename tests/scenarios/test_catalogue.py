@@ -53,6 +53,7 @@ HASHES = {
     "sft-ragged-rslora": "9e533295ed6436ae",
     "sft-ragged-checkpointed": "b55ed3af3f0e0f53",
     "sft-ragged-dft": "94f2b65f93b0accf",
+    "sft-ragged-resume": "ed6aa0e7942c4e77",
 }
 NAMES = tuple(scenarios.CATALOGUE)
 

@@ -11,6 +11,7 @@ from harness.judging.diagnosis import (
     inputs,
     reported,
     residual,
+    resume,
     token_weight,
     untrained,
     update,
@@ -24,6 +25,16 @@ from harness.verdicts.findings import Diagnosis, Finding
 
 def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
     """Causes in the order in which a step applies them; every finding belongs to at least one."""
+    resumed = resume.found(evidence, findings)
+    if resumed is not None:
+        first = evidence[0].scenario.window.resume_after if evidence[0].scenario else 0
+        rest = [f for f in findings if not resumed.claims(f, first)]
+        others = [e for e in evidence if e.step not in resumed.steps]
+        return (resumed.diagnosis, *(_of_steps(header, others, rest) if rest and others else ()))
+    return _of_steps(header, evidence, findings)
+
+
+def _of_steps(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
     taken = untrained.explained(evidence, findings)
     at_end = epochs.at_end(evidence, findings)
     if at_end is not None and at_end.kind == epochs.CARRIED:

@@ -1,0 +1,139 @@
+"""What a run that goes on from a checkpoint did not take from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from adapters.contract import Scenario
+from harness.judging.diagnosis.wording import of_codes
+from harness.judging.evidence import StepEvidence
+from harness.oracle.observe import begun_anew
+from harness.oracle.update import recover
+from harness.verdicts.findings import Diagnosis, Finding
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A cause, and what follows from it."""
+
+    diagnosis: Diagnosis
+    codes: frozenset[str]
+    """Of findings from the first step after the checkpoint on."""
+    steps: frozenset[int]
+    """Steps of which nothing else can be told."""
+
+    def claims(self, finding: Finding, first: int) -> bool:
+        """Whether a finding follows from it; `first` is the step after the checkpoint."""
+        at = finding.step
+        return at is not None and at >= first and (finding.code in self.codes or at in self.steps)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    name: str
+    sentence: str
+    codes: frozenset[str]
+    holds: Callable[[Scenario, Sequence[StepEvidence]], bool]
+    """Of the steps after the checkpoint."""
+    spoils: Callable[[Sequence[StepEvidence]], frozenset[int]] = lambda _: frozenset()
+
+
+def found(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Resumed | None:
+    """The first cause that holds, where all went well up to the checkpoint; None if there is none."""
+    scenario = evidence[0].scenario if evidence else None
+    first = 0 if scenario is None else scenario.window.resume_after
+    after = [e for e in evidence if e.step >= first]
+    if scenario is None or not first or not after or any(f.step is not None and f.step < first for f in findings):
+        return None
+    for kind in _KINDS:
+        own = of_codes(findings, *kind.codes)
+        if own and kind.holds(scenario, after):
+            sentence = f"the run that goes on after step {first - 1} {kind.sentence}"
+            codes = tuple(dict.fromkeys(f.code for f in own))
+            told = Diagnosis("resume", sentence, 1.0, codes, own[0].message, kind=f"resume: {kind.name}")
+            return Resumed(told, kind.codes, kind.spoils(after))
+    return None
+
+
+def _has_rows(scenario: Scenario, after: Sequence[StepEvidence], moved: int) -> bool:
+    """Whether every step has the rows of the one that is so many steps from it."""
+    if scenario.data.order != "given":
+        return False
+    had = [Counter(c.row for c in e.right.conversations) for e in after]
+    return all(Counter(_rows(scenario, e.step + moved)) == rows for e, rows in zip(after, had, strict=True))
+
+
+def _rows(scenario: Scenario, step: int) -> list[int]:
+    return scenario.step_rows(step) if step >= 0 else []
+
+
+def _repeated(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
+    return any(_has_rows(scenario, after, -moved) for moved in range(1, scenario.window.resume_after + 1))
+
+
+def _skipped(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
+    return any(_has_rows(scenario, after, moved) for moved in range(1, scenario.window.steps + 1))
+
+
+def _schedule_anew(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
+    intent, first = after[0].right.intent, scenario.window.resume_after
+
+    def follows(e: StepEvidence) -> bool:
+        allowed = e.floor.tolerance("learning_rate") * intent.rule.learning_rate
+        return abs(e.update.as_asked[0].learning_rate - intent.schedule_rate(e.step - first)) <= allowed
+
+    return all(map(follows, after))
+
+
+def _moments_anew(_: Scenario, after: Sequence[StepEvidence]) -> bool:
+    e = after[0]
+    return begun_anew(e.recorded.moments, e.right.intent.rule, e.floor.tolerance("second"))
+
+
+def _masters_rounded(_: Scenario, after: Sequence[StepEvidence]) -> bool:
+    """The first step's updates follow the rule from parameters that bfloat16 holds, and not from those before it."""
+    e = after[0]
+    rounded = {n: replace(s, before=s.before.bfloat16().double()) for n, s in e.recorded.states.items()}
+    if all(bool((s.before == rounded[n].before).all()) for n, s in e.recorded.states.items()):
+        return False
+    found = [recover(n, s, e.used, e.step + 1) for n, s in rounded.items()]
+    return all(map(e.update.follows, found)) and not all(map(e.update.follows, e.update.as_asked))
+
+
+_KINDS = (
+    _Kind(
+        "optimizer",
+        "began with a new optimizer: its moments and its count of steps are not those of the checkpoint",
+        frozenset({"update.moments", "weights.residual", "update.learning-rate"}),
+        _moments_anew,
+        lambda after: frozenset(e.step for e in after),
+    ),
+    _Kind(
+        "masters",
+        "began with parameters rounded to bfloat16: the float32 masters are not those of the checkpoint",
+        frozenset({"update.moments", "weights.residual", "numerics.dtype"}),
+        _masters_rounded,
+        lambda after: frozenset({after[0].step}),
+    ),
+    _Kind(
+        "rows repeated",
+        "trained rows again that came before the checkpoint, and not those that come next",
+        frozenset({"inputs.batch"}),
+        _repeated,
+    ),
+    _Kind(
+        "rows skipped",
+        "skipped the rows that come next",
+        frozenset({"inputs.batch"}),
+        _skipped,
+    ),
+    _Kind(
+        "schedule",
+        "began its learning-rate schedule anew",
+        frozenset({"update.learning-rate"}),
+        _schedule_anew,
+    ),
+)
+"""In the order in which they are tried."""
