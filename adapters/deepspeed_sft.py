@@ -46,8 +46,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why DeepSpeed cannot run this scenario; None if it can."""
     if scenario.sharding.strategy not in STAGES:
         return f"deepspeed {version} has no sharding={scenario.sharding.strategy!r}; its stages are {', '.join(STAGES)}"
-    if scenario.sharding.offload_optimizer and scenario.sharding.strategy == "none":
-        return f"deepspeed {version} has offload_optimizer=True only with a ZeRO stage, not with sharding='none'"
+    if (why := deepspeed_setup.unsupported(scenario)) is not None:
+        return f"deepspeed {version} has {why}"
     if scenario.beyond_tokens:
         return f"deepspeed {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
     return None
@@ -55,7 +55,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of DeepSpeed."""
-    return deepspeed_shims.needed(job.version, STAGES[job.scenario.sharding.strategy])
+    return deepspeed_shims.needed(job.version, job.scenario)
 
 
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
@@ -74,11 +74,12 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     if job.part == "after":
         engine.load_checkpoint(str(SAVED))
     recorder.begin(read_parameters(engine, parameters, rank) if job.record else {})
+    relink = deepspeed_shims.RELINK_MOMENTS in applied
     for step in job.steps:
         learning_rate = engine.get_lr()[0]
         loss = train_step(scenario, engine, rows, step, rank, world)
-        if deepspeed_shims.RELINK_MOMENTS in applied and step == job.steps.start:
-            relink_moments(engine.optimizer)
+        if relink and relink_moments(engine.optimizer):
+            relink = False
         state = read(engine, parameters, rank) if job.record else State({}, {}, {})
         recorder.step(loss, number(engine.get_global_grad_norm()), learning_rate, *state)
     if job.part == "before":
@@ -113,15 +114,12 @@ def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
 
 def config(scenario: Scenario) -> dict[str, Any]:
     """The scenario as DeepSpeed's configuration; what it does not say stays at DeepSpeed's defaults."""
-    zero: dict[str, Any] = {"stage": STAGES[scenario.sharding.strategy]}
-    if scenario.sharding.offload_optimizer:
-        zero["offload_optimizer"] = {"device": "cpu"}
     return {
         "train_micro_batch_size_per_gpu": scenario.window.micro_batch_size,
         "gradient_accumulation_steps": scenario.window.accumulation,
         "gradient_clipping": scenario.optimizer.max_grad_norm or 0.0,
-        "bf16": {"enabled": scenario.precision.compute == "bf16"},
-        "zero_optimization": zero,
+        **deepspeed_setup.precision(scenario),
+        "zero_optimization": deepspeed_setup.zero(scenario),
         # torch's AdamW also with offload: DeepSpeed's own CPUAdam would be compiled for minutes
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,

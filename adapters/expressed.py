@@ -139,6 +139,17 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"openrlhf": _MIN_LR_RATE, "verl": no("it has a constant rate and a cosine")},
     "optimizer.schedule.least_at": by(FRAMEWORKS),
     "precision.compute": by(FRAMEWORKS),
+    "precision.loss_scale": by(LOOPS)
+    | by(TRAINERS)
+    | {
+        "openrlhf": no("it leaves DeepSpeed's own first scale, 65536 (get_train_ds_config in utils/deepspeed)"),
+        "verl": no("it leaves torch's own first scale, 65536 (workers/engine/fsdp/transformer_impl.py)"),
+    },
+    "precision.masters": by(("torch", "ddp", "fsdp2", "trl", "ms-swift"))
+    | {
+        "llamafactory": no("its pure_bf16 refuses a CPU (hparams/parser.py)"),
+        "openrlhf": no("DeepSpeed makes float32 masters of its bf16 parameters"),
+    },
     "sharding.strategy": by(("torch", "ddp"), _WHOLE)
     | {"fsdp2": only("zero2", "zero3", "fsdp", because="it shards the gradients as well")}
     | by(("deepspeed", *TRAINERS, "openrlhf"), _ZERO)
@@ -146,6 +157,12 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "sharding.offload_optimizer": by(("torch", "ddp", "fsdp2"), _ONE_DEVICE)
     | by(("deepspeed", *TRAINERS, "openrlhf"))
     | {"verl": no("it moves an offloaded optimizer back before it steps")},
+    "sharding.offload_parameters": by(("torch", "ddp"), _WHOLE)
+    | by(("deepspeed", *TRAINERS))
+    | {
+        "openrlhf": no("it offloads the optimizer alone (get_ds_train_config in utils/deepspeed/deepspeed.py)"),
+        "verl": no("it moves offloaded parameters back before a step begins (workers/engine/fsdp/transformer_impl.py)"),
+    },
     "loss.auxiliary": by((*LOOPS, *TRAINERS, "openrlhf"))
     | {"verl": no("it computes its loss from logits and leaves out the router's")},
     "loss.label_smoothing": by(("torch", "ddp", "fsdp2", *TRAINERS))

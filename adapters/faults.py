@@ -60,6 +60,8 @@ class Plan:
     attention: Literal["apart", "leaking"] = "apart"
     positions: Literal["restarting", "running-on"] = "restarting"
     accumulator: Literal["fp32", "bf16"] = "fp32"
+    masters: Literal["fp32", "bf16"] = "fp32"
+    """What parameters are rounded to after every step."""
     zero_grad: bool = True
     l2: float = 0.0
     """Added to the gradient, times the parameters: decay that is not decoupled."""
@@ -87,6 +89,9 @@ class Plan:
     """Whether scores of attention are capped as the model has it."""
     auxiliary: Literal["1", "0", "GA", "world"] = "1"
     """What the load-balancing loss of a router is multiplied by, beside its coefficient."""
+    scaling: Literal["right", "not-undone", "undone-after-clipping", "overflow-ignored", "overflow-alone"] = "right"
+    """What becomes of the scale of the loss, and of a gradient that overflows under it. `overflow-alone`: the last rank
+    skips the step, the others make it."""
     row_factor: tuple[int, float] | None = None
     """A row of the scenario and what the weights of its tokens are multiplied by: the yardstick of sensitivity."""
     full_divisor: bool = False
@@ -306,6 +311,14 @@ _FAULTS = (
           " correction is a step ahead", Plan(idle_first_step=True), ("update.moments",), "bias-correction"),
     Fault("rank-alone", "the last rank steps with its own gradient instead of the average",
           Plan(last_rank_alone=True), ("state.rank-desync",), "rank-desync", _many_ranks),
+    Fault("loss-scale-not-undone", "the gradient is clipped and used as the scaled loss made it",
+          Plan(scaling="not-undone"), _SCALE, "gradient-scale", unseen.scales),
+    Fault("clipping-before-unscaling", "the gradient is clipped before it is divided by the scale of the loss",
+          Plan(scaling="undone-after-clipping"), ("update.clip",), "clipping", _both(unseen.scales, _clips)),
+    Fault("overflow-ignored", "elements of the gradient that overflow are set to zero, and the step is made",
+          Plan(scaling="overflow-ignored"), ("update.overflow",), "loss-scaling", unseen.overflows),
+    Fault("overflow-skipped-alone", "where a gradient overflows, the last rank skips the step, and the others make it",
+          Plan(scaling="overflow-alone"), ("state.rank-desync",), "rank-desync", _both(unseen.overflows, _many_ranks)),
     Fault("row-repeated", "the second micro-batch repeats the first, whose place it takes",
           Plan(repeat_row=True), ("inputs.batch",), "batch-composition", _at_least(2)),
     Fault("partial-window-divided-by-full", "the last window of an epoch is divided as if it had as many micro-batches"
@@ -337,8 +350,11 @@ _FAULTS = (
           Plan(positions="running-on"), ("inputs.positions",), "positions", unseen.restarts),
     Fault("bf16-accumulation", "micro-batch gradients are summed up in bfloat16",
           Plan(accumulator="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.fp32),
+    Fault("masters-lost", "the parameters are rounded to bfloat16 after every step, as without float32 masters",
+          Plan(masters="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.masters),
     Fault("gradient-not-zeroed", "every step adds to the gradient of the steps before",
-          Plan(zero_grad=False), ("weights.residual",), "stale-gradient", unseen.several_steps),
+          Plan(zero_grad=False), ("weights.residual",), "stale-gradient",
+          _both(unseen.several_steps, unseen.unscaled)),
     Fault("decay-in-gradient", "weight decay 0.1 is added to the gradient instead of the update",
           Plan(l2=0.1), ("weights.residual",), "coupled-decay"),
     Fault("tied-head-lost", "the embedding is the head as well, but gets its gradient from the input alone",

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import pytorch_loop
+from adapters.families.loss_scaling import DTYPES
 from adapters.families.pytorch_loop import Synchronised
 from adapters.inside import modeling
 from adapters.inside.recorder import Recorder
@@ -43,7 +44,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
     """Parameters, gradients and state sharded; gradients reduced, in float32, at the last micro-batch."""
-    low = torch.bfloat16 if scenario.precision.compute == "bf16" else None
+    low = DTYPES.get(scenario.precision.compute)
     how: Mapping[str, Any] = {
         "mesh": init_device_mesh(scenario.device, (world,)),
         "reshard_after_forward": RESHARD[scenario.sharding.strategy],

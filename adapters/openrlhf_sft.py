@@ -90,6 +90,7 @@ FLAGS = {
     "zero_stage": "ds.zero_stage",
     "adam_offload": "ds.adam_offload",
     "attn_implementation": "ds.attn_implementation",
+    "param_dtype": "ds.param_dtype",
     "learning_rate": "adam.lr",
     "adam_betas": "adam.betas",
     "l2": "adam.weight_decay",
@@ -107,8 +108,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     name = f"openrlhf {version}"
     if scenario.sharding.strategy not in STAGES:
         return f"{name} has no sharding={scenario.sharding.strategy!r}, but DeepSpeed's {', '.join(STAGES)}"
-    if scenario.sharding.offload_optimizer and scenario.sharding.strategy == "none":
-        return f"{name} has offload_optimizer=True only with a ZeRO stage, not with sharding='none'"
+    if (why := deepspeed_setup.unsupported(scenario)) is not None:
+        return f"{name} has {why}"
     if scenario.data.rows_per_sequence > 1:
         return (
             f"{name} packs by flash attention only (--packing_samples), which its recipe leaves out, so it has no"
@@ -132,7 +133,7 @@ def shims(job: Job) -> Sequence[Shim]:
     scenario = job.scenario
     cpu = (CUDA_CALLS, DEVICE_MESH, TORCH_ADAM, IN_PROCESS) if scenario.device == "cpu" else ()
     precision = (FULL_PRECISION,) if scenario.precision.compute == "fp32" else ()
-    engine = deepspeed_shims.needed(deepspeed.__version__, STAGES[scenario.sharding.strategy])
+    engine = deepspeed_shims.needed(deepspeed.__version__, scenario)
     return (*FLASH_ATTENTION, *cpu, *precision, *engine)
 
 
@@ -216,6 +217,8 @@ def arguments(job: Job, rows: Path) -> list[str]:
         said["adam_offload"] = []
     if scenario.model.gradient_checkpointing:
         said["gradient_checkpointing"] = []
+    if scenario.precision.compute == "fp16":
+        said["param_dtype"] = ["fp16"]
     if scenario.loss.auxiliary:
         said["aux_loss_coef"] = [scenario.loss.auxiliary]
     if job.part == "before":
@@ -370,8 +373,7 @@ def observe(job: Job, recorder: Recorder, rank: int, relink: bool) -> None:
         self: Any, args: Any, step: int, bar: Any, logs: Mapping[str, float], *rest: Any
     ) -> Any:
         engine = self.model.model
-        if first[0]:
-            relink_moments(engine.optimizer)
+        if first[0] and relink_moments(engine.optimizer):
             first[0] = False
         state = State({}, {}, {})
         if job.record:

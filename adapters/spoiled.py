@@ -37,6 +37,9 @@ def before(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
 
 def after_step(model: PreTrainedModel, scenario: Scenario, how: Plan, step: int) -> None:
     """What happens to the parameters behind the optimizer's back."""
+    if how.masters == "bf16":
+        for p in model.parameters():
+            p.data.copy_(p.bfloat16())
     if how.left_merged and step == 0 and scenario.model.lora is not None:
         with torch.no_grad():
             for module in lora.targets(model):

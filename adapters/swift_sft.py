@@ -106,8 +106,8 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         "callbacks": [NAME],
         **tuning(job),
         # ms-swift trains a float32 checkpoint in fp16, unless it is told otherwise (arguments/base_args/model_args.py)
-        "torch_dtype": "float32",
-        "fp16": False,
+        "torch_dtype": hf_trainer.loaded_in(scenario),
+        "fp16": scenario.precision.compute == "fp16",
         "max_length": scenario.data.max_length or scenario.model.max_positions,
         **({"truncation_strategy": "right"} if scenario.data.max_length else {}),
         **({"padding_side": "left"} if scenario.tokenizer.padding_side == "left" else {}),

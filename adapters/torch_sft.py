@@ -18,7 +18,9 @@ from transformers import PreTrainedModel
 
 from adapters import spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
-from adapters.families import planned_tokens
+from adapters.families import loss_scaling, planned_tokens
+from adapters.families.loss_scaling import autocast, kept, moments, scaler
+from adapters.families.planned_scaling import Scaling
 from adapters.faults import Plan, plan, rates
 from adapters.inside import data, modeling, rank, resumed
 from adapters.inside.data import Tokens
@@ -74,7 +76,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"torch {version} has no optimizer offload"
     if scenario.beyond_tokens:
         return f"torch {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
-    return None
+    return loss_scaling.unsupported(scenario, f"torch {version}")
 
 
 def shims(job: Job) -> Sequence[Shim]:
@@ -90,8 +92,8 @@ def train(job: Job, recorder: Recorder, rank_: int, world: int) -> None:
 
 
 def load_model(job: Job) -> PreTrainedModel:
-    """The checkpoint's model, in float32, training."""
-    return load_float32(job).to(job.scenario.device).train()
+    """The checkpoint's model, in the dtype that its parameters are kept in, training."""
+    return load_float32(job).to(job.scenario.device, kept(job.scenario)).train()
 
 
 def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.AdamW:
@@ -123,6 +125,7 @@ def run(
         resumed.load(model, None if how.forgets == "moments" else optimizer, saved)
         _forget_masters(model, how)
     wrapped = model if how.averages_by_hand else ranks.wrap(model)
+    scaling = Scaling(scaler(scenario), optimizer, how.scaling, ranks.rank == ranks.world - 1)
     recorder.watch(model)
     recorder.begin(dict(model.named_parameters()))
     for step in job.steps:
@@ -130,19 +133,21 @@ def run(
             optimizer.zero_grad()
         loss = torch.zeros((), dtype=torch.float64)
         for window in _windows(scenario, step + _moved(job, how.resumed_rows), how):
-            loss += _accumulate(wrapped, _as_dealt(scenario, how), rows, window, how, ranks)
+            loss += _accumulate(wrapped, _as_dealt(scenario, how), rows, window, how, ranks, scaling.scale)
         trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
         gradients = [gradient for _, gradient in trained]
-        norm = _average_and_clip(gradients, scenario, how, ranks, averaged=isinstance(wrapped, DistributedDataParallel))
-        rate = planned[step + _moved(job, "anew" if how.forgets == "schedule" else "right")]
+        averaged = isinstance(wrapped, DistributedDataParallel)
+        norm = _average_and_clip(gradients, scenario, how, ranks, averaged, scaling)
+        made = step - scaling.skipped
+        rate = planned[made + _moved(job, "anew" if how.forgets == "schedule" else "right")]
         for group in optimizer.param_groups:
             group["lr"] = rate
         if how.l2:
             torch._foreach_add_(gradients, [how.l2 * p.detach() for p, _ in trained])
-        optimizer.step()
+        scaling.step()
         spoiled.after_step(model, scenario, how, step)
-        state = {name: optimizer.state[p] for name, p in model.named_parameters() if p in optimizer.state}
-        reported = scenario.learning_rate_at(step + how.reported_shift) if how.reported_shift else rate
+        state = {name: moments(optimizer, p) for name, p in model.named_parameters() if p.requires_grad}
+        reported = scenario.learning_rate_at(made + how.reported_shift) if how.reported_shift else rate
         recorder.step(
             float(ranks.sum(loss)),
             norm,
@@ -199,7 +204,13 @@ def _as_dealt(scenario: Scenario, how: Plan) -> Scenario:
 
 
 def _accumulate(
-    model: torch.nn.Module, scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan, ranks: Ranks
+    model: torch.nn.Module,
+    scenario: Scenario,
+    rows: Sequence[Tokens],
+    step: int,
+    how: Plan,
+    ranks: Ranks,
+    scale: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Forward and backward of every micro-batch of this rank; returns its share of the mean loss."""
     total = torch.zeros((), dtype=torch.float64)
@@ -209,7 +220,7 @@ def _accumulate(
         with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else contextlib.nullcontext():
             loss = _loss(model, scenario, rows, step, number, how, ranks)
             # The average over the ranks divides by their number, so the loss is multiplied by it.
-            (loss * ranks.world * _factor(scenario, step, number, how)).backward()
+            scale(loss * ranks.world * _factor(scenario, step, number, how)).backward()
         total += loss.detach().double().cpu()
         if how.accumulator == "bf16":
             for so_far, p in zip(sums, model.parameters(), strict=True):
@@ -243,8 +254,7 @@ def _loss(
     batch = {name: tensor.to(scenario.device) for name, tensor in _tampered(batch, how).items()}
     del batch["labels"]
     labels = planned_tokens.labels(scenario, rows, step, *source, how.mask).to(scenario.device)
-    autocast = torch.autocast(scenario.device, torch.bfloat16, enabled=scenario.precision.compute == "bf16")
-    with autocast:
+    with autocast(scenario):
         made = model(**batch)
     logits = made.logits[:, :-1].float()
     targets = labels[:, 1:]
@@ -351,18 +361,20 @@ def _by_row(
 
 
 def _average_and_clip(
-    gradients: Sequence[Tensor], scenario: Scenario, how: Plan, ranks: Ranks, averaged: bool
+    gradients: Sequence[Tensor], scenario: Scenario, how: Plan, ranks: Ranks, averaged: bool, scaling: Scaling
 ) -> float:
-    """Average over the ranks unless that is done, and clip; returns the norm that the clipping saw."""
+    """Average over the ranks unless that is done, undo the loss's scale, clip; returns the norm that clipping saw."""
     limit = scenario.optimizer.max_grad_norm
     if how.clip == "per-rank":
-        clip(gradients, limit)
+        clip(gradients, None if limit is None else limit * scaling.factor)
     alone = how.last_rank_alone and ranks.rank == ranks.world - 1
     if not averaged:
         for gradient in gradients:
             total = ranks.sum(gradient.clone())
             gradient.copy_(gradient if alone else total if how.clip == "before-averaging" else total / ranks.world)
+    scaling.undo(gradients)
     norm = clip(gradients, None if how.clip == "none" else limit)
+    scaling.undo_late()
     if how.clip == "before-averaging":
         torch._foreach_div_(list(gradients), ranks.world)
     return norm

@@ -100,7 +100,7 @@ def config(scenario: Scenario) -> SFTConfig:
     """The scenario as TRL's configuration; what it does not say stays at TRL's defaults."""
     given = hf_trainer.arguments(scenario, KNOWN)
     if scenario.model.lora is None and not scenario.model.frozen:
-        given["model_init_kwargs"] = FLOAT32
+        given["model_init_kwargs"] = dict.fromkeys(FLOAT32, hf_trainer.loaded_in(scenario))
     if scenario.loss.token_weight == "probability":
         given["loss_type"] = "dft"
     given["max_length" if "max_length" in KNOWN else "max_seq_length"] = (

@@ -56,7 +56,28 @@ def unless(trained: str) -> Callable[[Scenario], str | None]:
 
 
 def fp32(scenario: Scenario) -> str | None:
-    return None if scenario.precision.compute == "fp32" else "the scenario computes in bf16 anyway"
+    reasons = {
+        "bf16": "the scenario computes in bf16 anyway",
+        "fp16": "what sums in bf16 add is within what is allowed for rounding in fp16",
+    }
+    return reasons.get(scenario.precision.compute)
+
+
+def scales(scenario: Scenario) -> str | None:
+    return None if scenario.precision.compute == "fp16" else "the loss is not scaled"
+
+
+def unscaled(scenario: Scenario) -> str | None:
+    scaled = scenario.precision.compute == "fp16"
+    return "what is left of the step before is not scaled, and so next to nothing" if scaled else None
+
+
+def overflows(scenario: Scenario) -> str | None:
+    return scales(scenario) or (None if scenario.precision.loss_scale >= 2**20 else "no gradient overflows")
+
+
+def masters(scenario: Scenario) -> str | None:
+    return None if scenario.precision.masters == "fp32" else "the scenario has no float32 masters"
 
 
 def smoothing_rounds_off(scenario: Scenario) -> str | None:

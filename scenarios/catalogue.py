@@ -202,6 +202,24 @@ def sft_ragged_zero3(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_zero3_offload(seed: int) -> Scenario:
+    """ZeRO stage 3 with parameters and optimizer offloaded to the CPU."""
+    return vary(sft_ragged_zero3(seed), offload_optimizer=True, offload_parameters=True)
+
+
+@_scenario
+def sft_ragged_fp16(seed: int) -> Scenario:
+    """float16 with a scaled loss whose gradient overflows in the first two of four steps; float32 master weights."""
+    return vary(compose(RAGGED, 4, seed), compute="fp16", loss_scale=2.0**20)
+
+
+@_scenario
+def sft_ragged_zero2_fp16(seed: int) -> Scenario:
+    """ZeRO stage 2 in float16, overflows and all."""
+    return vary(sft_ragged_fp16(seed), strategy="zero2")
+
+
+@_scenario
 def sft_ragged_qwen2(seed: int) -> Scenario:
     """Qwen 2: biases on queries, keys and values, the head tied to the embedding."""
     base = sft_ragged(seed)

@@ -12,7 +12,7 @@ from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Model
 from adapters.contract.optimizer import Optimizer, Schedule
-from adapters.contract.precision import Compute, Precision
+from adapters.contract.precision import Compute, Masters, Precision
 from adapters.contract.scenario import Scenario, fields_of, scenario_from_dict, to_dict
 from adapters.contract.sharding import Sharding, Strategy
 from adapters.contract.tokenizer import BOS, PadToken, Tokenizer
@@ -54,6 +54,7 @@ __all__ = [
     "LastWindow",
     "Lora",
     "Loss",
+    "Masters",
     "Message",
     "Model",
     "Optimizer",

@@ -136,6 +136,8 @@ class Scenario:
         self.tokenizer.check(self.model.vocab_size)
         self.window.check()
         self.optimizer.check(self.window.steps)
+        self.precision.check()
+        self.sharding.check()
         self.loss.check(self.model)
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         self._check_rows()
@@ -207,7 +209,11 @@ def _hashed(scenario: Scenario) -> dict[str, Any]:
     flat = {path: name for name, path in FLAT.items()}
     content: dict[str, Any] = {}
     for path, value, default in fields_of(scenario):
-        if path != "name" and (path in FIRST or value != default):
+        if path == "name" or (path not in FIRST and value == default):
+            continue
+        if path.split(".")[0] in FLAT:  # what is a group now was one field then
+            content[flat.get(path, path)] = _plain(value)
+        else:
             _put(content, flat.get(path, path), _plain(value))
     content["schedule"] = "linear-warmup" if content["warmup_steps"] else "constant"
     return content

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from adapters.contract.checking import require
+
 Strategy = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
 
 
@@ -13,3 +15,15 @@ class Sharding:
     strategy: Strategy = "none"
     """`none` asks for nothing: a framework that always shards does it in its own way."""
     offload_optimizer: bool = False
+    offload_parameters: bool = False
+    """Whether shards of parameters lie on the CPU, and are copied to the device for each forward and backward pass."""
+
+    def check(self) -> None:
+        """Raises ValueError, in one line, for what no run can have."""
+        sharded = self.strategy in ("zero3", "fsdp", "none")
+        require(
+            sharded or not self.offload_parameters,
+            "sharding.offload_parameters",
+            self.offload_parameters,
+            f"false, as {self.strategy} keeps whole parameters on every device",
+        )

@@ -5,9 +5,13 @@ Nothing here imports DeepSpeed: frameworks that can do without it ask as well.
 
 from __future__ import annotations
 
+import math
 import os
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
+
+from adapters.contract import Scenario
 
 STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
 """ZeRO's stage by the scenario's `sharding`."""
@@ -15,6 +19,38 @@ STAGES = {"none": 0, "zero1": 1, "zero2": 2, "zero3": 3}
 INSTALLED = find_spec("deepspeed") is not None
 
 MUON = "deepspeed.runtime.zero.muon"
+
+
+def zero(scenario: Scenario) -> dict[str, Any]:
+    """The part of DeepSpeed's configuration that says what is sharded, and what lies on the CPU."""
+    offloaded = {
+        "offload_optimizer": scenario.sharding.offload_optimizer,
+        "offload_param": scenario.sharding.offload_parameters,
+    }
+    on_cpu = {name: {"device": "cpu"} for name, wanted in offloaded.items() if wanted}
+    return {"stage": STAGES[scenario.sharding.strategy], **on_cpu}
+
+
+def unsupported(scenario: Scenario) -> str | None:
+    """The field that no ZeRO stage has together with the scenario's, and why; None if there is none."""
+    if scenario.sharding.offload_optimizer and scenario.sharding.strategy == "none":
+        return "offload_optimizer=True only with a ZeRO stage, not with sharding.strategy='none'"
+    if scenario.sharding.offload_parameters and scenario.sharding.strategy != "zero3":
+        return f"offload_parameters=True only with ZeRO stage 3, not with strategy={scenario.sharding.strategy!r}"
+    return None
+
+
+def precision(scenario: Scenario) -> dict[str, Any]:
+    """The parts of DeepSpeed's configuration that say what is computed in.
+
+    The scale of a loss is halved by every step that overflows, where DeepSpeed by default lets the first one pass
+    (hysteresis 2, runtime/precision_config.py).
+    """
+    if scenario.precision.compute != "fp16":
+        return {"bf16": {"enabled": scenario.precision.compute == "bf16"}}
+    return {
+        "fp16": {"enabled": True, "initial_scale_power": int(math.log2(scenario.precision.loss_scale)), "hysteresis": 1}
+    }
 
 
 def prepare() -> None:

@@ -9,7 +9,8 @@ import torch
 from deepspeed.accelerator import get_accelerator
 from packaging.version import Version
 
-from adapters.contract import Shim
+from adapters.contract import Scenario, Shim
+from adapters.families.deepspeed_setup import STAGES
 
 STEP_WITHOUT_AUTOGRAD = Shim(
     "step-without-autograd",
@@ -27,12 +28,20 @@ WITHOUT_SHM_OP = Shim(
     "on a CPU every init_distributed compiles, for a minute, an operator for all-reduces of inference (comm/torch.py); "
     "it is marked as not compatible, so that there is none, as on any other device. Training does not call it",
 )
+FP16_ON_A_CPU = Shim(
+    "fp16-on-a-cpu",
+    "DeepSpeed asks oneDNN whether a CPU has instructions for fp16 (accelerator/cpu_accelerator.py)"
+    " and refuses to train in it otherwise; torch computes in it all the same, slowly: it is told that there are",
+)
 SHM_OP = "deepspeed_shm_comm"
 
 
-def needed(version: str, stage: int) -> list[Shim]:
-    """What this release of DeepSpeed (not of what drives it) needs changed at this ZeRO stage."""
-    found = [WITHOUT_SHM_OP] if get_accelerator().device_name() == "cpu" else []
+def needed(version: str, scenario: Scenario) -> list[Shim]:
+    """What this release of DeepSpeed (not of what drives it) needs changed for this scenario."""
+    stage, on_a_cpu = STAGES[scenario.sharding.strategy], get_accelerator().device_name() == "cpu"
+    found = [WITHOUT_SHM_OP] if on_a_cpu else []
+    if on_a_cpu and scenario.precision.compute == "fp16" and not get_accelerator().is_fp16_supported():
+        found.append(FP16_ON_A_CPU)
     if Version(version) < Version("0.19") and stage > 0:
         found.append(STEP_WITHOUT_AUTOGRAD)
     if stage in (1, 2):
@@ -44,5 +53,7 @@ def apply(shims: Sequence[Shim]) -> None:
     """Change DeepSpeed's classes in this process. `RELINK_MOMENTS` is the reader's to do, after the first step."""
     if WITHOUT_SHM_OP in shims:
         deepspeed.ops.__compatible_ops__[SHM_OP] = False
+    if FP16_ON_A_CPU in shims:
+        type(get_accelerator()).is_fp16_supported = lambda _: True
     if STEP_WITHOUT_AUTOGRAD in shims:
         deepspeed.DeepSpeedEngine.step = torch.no_grad()(deepspeed.DeepSpeedEngine.step)

@@ -47,7 +47,9 @@ def read_parameters(engine: Any, parameters: Parameters, rank: int) -> Tensors:
 
 
 def read_moment(optimizer: Any, parameters: Parameters, key: str) -> Tensors:
-    """One of AdamW's moments. Collective."""
+    """One of AdamW's moments. Collective. Zero as long as every step was skipped: AdamW makes them in its first."""
+    if not stepped(optimizer):
+        return {name: torch.zeros(getattr(p, "ds_shape", p.shape)) for name, p in parameters.items()}
     held = held_without_zero(optimizer, key)
     result: Tensors = {}
     for name, p in parameters.items():
@@ -77,7 +79,19 @@ def held_without_zero(optimizer: Any, key: str | None) -> dict[Tensor, Tensor]:
     return {}
 
 
-def relink_moments(optimizer: Any) -> None:
-    """Let ZeRO 1 and 2 link the moments of every parameter group: see `deepspeed_shims.RELINK_MOMENTS`."""
+def stepped(optimizer: Any) -> bool:
+    """Whether AdamW has made a step: in fp16, the first ones may be skipped, for their gradient overflows."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    return any("exp_avg" in state for state in inner.state.values())
+
+
+def relink_moments(optimizer: Any) -> bool:
+    """Let ZeRO 1 and 2 link the moments of every parameter group: see `deepspeed_shims.RELINK_MOMENTS`.
+
+    False, with nothing done, as long as there are none.
+    """
+    if not stepped(optimizer):
+        return False
     optimizer._hp_optimizer_states_linked = False
     optimizer._lazy_init_hp_params_optimizer_state()
+    return True

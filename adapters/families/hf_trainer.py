@@ -48,8 +48,12 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
         return f"{framework}: no sharding={scenario.sharding.strategy!r} here; there are {', '.join(STAGES)}"
     if scenario.sharding.strategy != "none" and not deepspeed_setup.INSTALLED:
         return f"{framework}: sharding={scenario.sharding.strategy!r} needs deepspeed, which is not installed"
-    if scenario.sharding.offload_optimizer and scenario.sharding.strategy == "none":
-        return f"{framework} has offload_optimizer=True only with DeepSpeed's ZeRO, not with sharding='none'"
+    if (why := deepspeed_setup.unsupported(scenario)) is not None:
+        return f"{framework} has {why}"
+    if scenario.precision.masters == "none" and scenario.sharding.strategy != "none":
+        return f"{framework} has no masters='none' with DeepSpeed, which makes float32 masters of whatever is loaded"
+    if scenario.precision.compute == "fp16" and scenario.sharding.strategy == "none":
+        return _unsupported_half(scenario, framework)
     if scenario.loss.engine_output == "loss":
         return f"{framework} has no engine_output='loss': the model that it wraps returns its output object"
     if scenario.meets_last_window and scenario.window.last_window != "partial":
@@ -58,6 +62,19 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
             " last rows (_run_epoch in transformers' trainer.py)"
         )
     return _unsupported_schedule(scenario, framework) or hf_lora.unsupported(scenario, framework)
+
+
+def _unsupported_half(scenario: Scenario, framework: str) -> str | None:
+    """Why there is no fp16 without DeepSpeed."""
+    first = scenario.precision.loss_scale
+    if scenario.device == "cpu":
+        return (
+            f"{framework} has no compute='fp16' on a CPU: accelerate leaves it out there, and trains in fp32"
+            " (accelerator.py)"
+        )
+    if first != 65536.0:
+        return f"{framework} leaves torch's own first scale, 65536, so it has no loss_scale={first:g}"
+    return None
 
 
 STRETCHES = "warmup_type" in inspect.signature(get_wsd_schedule).parameters
@@ -96,9 +113,9 @@ def _rises_at_once(scenario: Scenario) -> bool:
 def shims(job: Job) -> list[Shim]:
     """What is changed in DeepSpeed, where it is used."""
     scenario = job.scenario
-    stage = STAGES[scenario.sharding.strategy]
+    sharded = scenario.sharding.strategy != "none"
     adam = [TORCH_ADAM] if scenario.sharding.offload_optimizer and scenario.device == "cpu" else []
-    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), stage)] if stage else []
+    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), scenario)] if sharded else []
 
 
 def prepare() -> None:
@@ -138,6 +155,7 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
         "max_grad_norm": scenario.optimizer.max_grad_norm or 0.0,
         **_schedule(scenario),
         "bf16": scenario.precision.compute == "bf16",
+        "fp16": scenario.precision.compute == "fp16",
         "label_smoothing_factor": scenario.loss.label_smoothing,
         "gradient_checkpointing": scenario.model.gradient_checkpointing,
         "logging_steps": 1,
@@ -196,19 +214,22 @@ def _warmup(ratio: float, steps: int) -> dict[str, Any]:
 
 def deepspeed_config(scenario: Scenario) -> dict[str, Any]:
     """ZeRO as the scenario asks; the rest is left to the Trainer, as its documentation has it."""
-    zero: dict[str, Any] = {"stage": STAGES[scenario.sharding.strategy]}
-    if scenario.sharding.offload_optimizer:
-        zero["offload_optimizer"] = {"device": "cpu"}
+    half = scenario.precision.compute == "fp16"  # or its first scale would be another one
     config = {
         "train_micro_batch_size_per_gpu": "auto",
         "gradient_accumulation_steps": "auto",
         "gradient_clipping": "auto",
-        "bf16": {"enabled": "auto"},
-        "zero_optimization": zero,
+        **(deepspeed_setup.precision(scenario) if half else {"bf16": {"enabled": "auto"}}),
+        "zero_optimization": deepspeed_setup.zero(scenario),
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
     }
     return {**config, "zero_force_ds_cpu_optimizer": False} if scenario.device == "cpu" else config
+
+
+def loaded_in(scenario: Scenario) -> str:
+    """The dtype of the checkpoint's parameters, which without DeepSpeed are those that the optimizer updates."""
+    return "float32" if scenario.precision.masters == "fp32" else "bfloat16"
 
 
 def names(config: type) -> list[str]:
@@ -281,8 +302,7 @@ class Recording(TrainerCallback):
         if not self._due:
             return
         self._due = False
-        if self._relink:
-            deepspeed_state.relink_moments(_optimizer(state, given))
+        if self._relink and deepspeed_state.relink_moments(_optimizer(state, given)):
             self._relink = False
         loss = _number(logs.get("loss")) if self._unlogged == 1 else None  # else it is the mean over several steps
         self._recorder.step(

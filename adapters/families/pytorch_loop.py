@@ -20,6 +20,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
 from adapters.contract import IGNORED_LABEL, Job, Scenario
+from adapters.families import loss_scaling
+from adapters.families.loss_scaling import autocast, kept, scaler
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
@@ -45,7 +47,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"torch {version} {why}"
     if scenario.sharding.offload_optimizer:
         return f"torch {version} keeps parameters and their optimizer on one device: no offload_optimizer=True"
-    return None
+    return loss_scaling.unsupported(scenario, f"torch {version}")
 
 
 def _unsupported_loss(scenario: Scenario) -> str | None:
@@ -64,7 +66,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     scenario = job.scenario
     init_distributed(job)
     model = load_counting(job)
-    model.to(scenario.device).train()
+    model.to(scenario.device, kept(scenario)).train()
     recorder.watch(model)
     wrapped, synchronised = wrap(scenario, model, world)
     every = dict(model.named_parameters())
@@ -76,17 +78,21 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     rows = load_rows(job)
     if job.part == "after":
         resume(wrapped, optimizer, schedule)
+    scaling = scaler(scenario)
     recorder.begin(whole(every))
     for step in job.steps:
         if scenario.loss.auxiliary:
             # The model adds this times the load-balancing loss to every micro-batch's loss, whatever divides that one.
             model.router_aux_loss_coef = scenario.loss.auxiliary / scenario.micro_batches(step)
-        loss = accumulate(scenario, wrapped, synchronised, rows, step, rank, world)
+        loss = accumulate(scenario, wrapped, synchronised, scaling, rows, step, rank, world)
         limit = float("inf") if scenario.optimizer.max_grad_norm is None else scenario.optimizer.max_grad_norm
+        scaling.unscale_(optimizer)
         norm = whole({"norm": torch.nn.utils.clip_grad_norm_(named.values(), limit)})["norm"]
-        rate = float(schedule.get_last_lr()[0])
-        optimizer.step()
-        schedule.step()
+        rate, scale = float(schedule.get_last_lr()[0]), scaling.get_scale()
+        scaling.step(optimizer)
+        scaling.update()
+        if scaling.get_scale() >= scale:  # else the step was skipped
+            schedule.step()
         optimizer.zero_grad()
         _, *moments = state(named, optimizer)
         recorder.step(loss, float(norm), rate, whole(every), *moments)
@@ -129,6 +135,7 @@ def accumulate(
     scenario: Scenario,
     model: torch.nn.Module,
     synchronised: Synchronised,
+    scaling: torch.amp.GradScaler,
     rows: Rows,
     step: int,
     rank: int,
@@ -137,6 +144,7 @@ def accumulate(
     """Forward and backward over the micro-batches; returns the mean loss over the tokens of the global batch.
 
     Both ways average gradients over the ranks, so each loss is divided by the tokens of the global batch / ranks.
+    DDP leaves mixed precision to autocast; FSDP2 casts by its own policy.
     Where tokens are routed, the loss holds this micro-batch's share of the load-balancing loss as well.
     """
     divisor = targets_in_step(scenario, rows, step) / world
@@ -144,10 +152,10 @@ def accumulate(
     for index in range(scenario.micro_batches(step)):
         batch = micro_batch(scenario, rows, step, index, rank)
         with synchronised(index == scenario.micro_batches(step) - 1):
-            with autocast(scenario, model):
+            with autocast(scenario) if isinstance(model, DistributedDataParallel) else contextlib.nullcontext():
                 given = {name: tensor.to(scenario.device) for name, tensor in batch.items()}
                 loss = mean_loss(scenario, model, given, divisor)
-            loss.backward()
+            scaling.scale(loss).backward()
         total += loss.detach().double().cpu() / world
     total = total.to(scenario.device)
     torch.distributed.all_reduce(total)
@@ -173,9 +181,3 @@ def mean_loss(scenario: Scenario, model: torch.nn.Module, batch: dict[str, Tenso
     head = model.module.get_output_embeddings().weight  # type: ignore[union-attr, operator]
     summed: Tensor = torch.nn.functional.linear_cross_entropy(states[:, :-1].flatten(0, 1), head, labels, **given)
     return summed / divisor
-
-
-def autocast(scenario: Scenario, model: torch.nn.Module) -> contextlib.AbstractContextManager[Any]:
-    """DDP leaves mixed precision to autocast; FSDP2 casts by its own policy."""
-    wanted = scenario.precision.compute == "bf16" and isinstance(model, DistributedDataParallel)
-    return torch.autocast(scenario.device, torch.bfloat16, enabled=wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,9 +27,11 @@ from adapters.families.verl_shims import (
     LOG_SOFTMAX,
     MEMORY,
     RANDOM_STATE,
+    SCALER,
     autocast_log_softmax_as_on_cuda,
     give_the_cpu_memory_figures,
     give_the_cpu_random_state,
+    scale_on_the_cpu,
 )
 from adapters.inside import modeling
 from adapters.inside.rank import answer_init_process_group
@@ -72,14 +75,14 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if scenario.sharding.offload_optimizer:
         return f"{name} moves an offloaded optimizer back before it steps, so it has no offload_optimizer=True"
+    if scenario.precision.compute == "fp16" and "scaler" not in inspect.getsource(FSDPEngine.optimizer_step):
+        return f"{name} scales no loss (FSDPEngine.optimizer_step), so it has no compute='fp16'"
     if scenario.loss.auxiliary:
         return (
             f"{name} computes its loss from logits and leaves out the router's (forward_step in"
             f" workers/engine/fsdp/transformer_impl.py), whatever config.json says: no"
             f" auxiliary={scenario.loss.auxiliary:g}"
         )
-    if scenario.loss.engine_output != "model":
-        return f"{name} computes its loss from logits, so it has no engine_output={scenario.loss.engine_output!r}"
     if scenario.optimizer.weight_decay:
         return (
             f"{name} hands the optimizer all parameters in one group (build_optimizer in workers/config/optimizer.py),"
@@ -113,7 +116,8 @@ def shims(job: Job) -> Sequence[Shim]:
         return []
     device = PLATFORM if Version(job.version) >= Version("0.9") else ENGINE
     saves = [RANDOM_STATE] if job.scenario.window.resume_after else []
-    return [device, MEMORY, PROCESS_GROUP, LOG_SOFTMAX, *saves]
+    scaler = [SCALER] if job.scenario.precision.compute == "fp16" else []
+    return [device, MEMORY, PROCESS_GROUP, LOG_SOFTMAX, *scaler, *saves]
 
 
 def prepare() -> None:
@@ -136,6 +140,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         give_the_cpu_random_state()
     if LOG_SOFTMAX in applied:
         autocast_log_softmax_as_on_cuda()
+    if SCALER in applied:
+        scale_on_the_cpu()
     if PROCESS_GROUP in applied:
         answer_init_process_group(job)
     observe(job, recorder)
@@ -150,7 +156,7 @@ def overrides(job: Job, file: str) -> list[str]:
     rule, lora = scenario.optimizer, scenario.model.lora
     packed = scenario.data.rows_per_sequence
     # bf16, fp32, fp32 where it is not said; 0.7.1 takes it and computes in bf16 all the same (issue 5932)
-    full = "{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"
+    mixed = f"{{param_dtype:{scenario.precision.compute},reduce_dtype:fp32,buffer_dtype:fp32}}"
     return [
         f"model.path={verl_data.quoted(job.checkpoint)}",
         f"+model.override_config.attn_implementation={modeling.attention_of(scenario)}",  # flash attention otherwise
@@ -165,7 +171,7 @@ def overrides(job: Job, file: str) -> list[str]:
         "engine=fsdp",
         "engine.strategy=fsdp2",
         "engine.use_torch_compile=False",  # of the entropy, which no supervised step needs
-        *([f"+engine.mixed_precision={full}"] if scenario.precision.compute == "fp32" else []),
+        *([f"+engine.mixed_precision={mixed}"] if scenario.precision.compute != "bf16" else []),
         f"data.train_files={verl_data.quoted(file)}",
         f"data.train_batch_size={scenario.rows_per_step}",
         f"data.micro_batch_size_per_gpu={scenario.window.micro_batch_size * packed}",

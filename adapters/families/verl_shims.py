@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import sharded_grad_scaler
 
 from adapters.contract import Shim
 
@@ -24,6 +27,18 @@ LOG_SOFTMAX = Shim(
     " autocast computes in float32 on CUDA but not on a CPU: it does so here as well, where autocast is on and no dtype"
     " is asked for",
 )
+
+SCALER = Shim(
+    "cpu-scaler",
+    "verl makes the scaler of an fp16 loss for CUDA (ShardedGradScaler in workers/engine/fsdp/transformer_impl.py), and"
+    " torch turns such a one off where there is no CUDA: it is made for the CPU",
+)
+
+
+def scale_on_the_cpu() -> None:
+    """Do what `SCALER` says, in this process."""
+    made = functools.partial(sharded_grad_scaler.ShardedGradScaler, "cpu")
+    sharded_grad_scaler.ShardedGradScaler = made  # type: ignore[assignment, misc]
 
 
 def give_the_cpu_memory_figures() -> None:

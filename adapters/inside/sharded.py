@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
@@ -15,10 +16,12 @@ def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def state(parameters: Mapping[str, Tensor], optimizer: Any) -> tuple[dict[str, Tensor], ...]:
-    """Parameters, and AdamW's two moments of those that it holds any of, unsharded, as `Recorder.step` takes them.
+    """Parameters, and AdamW's two moments of those that are trained, unsharded, as `Recorder.step` takes them; zero as
+    long as there are none, for every step was skipped. Collective."""
 
-    Collective.
-    """
-    held = {n: optimizer.state[p] for n, p in parameters.items() if p in optimizer.state}
-    moments = ({n: of[key] for n, of in held.items()} for key in ("exp_avg", "exp_avg_sq"))
+    def moment(p: Tensor, key: str) -> Tensor:
+        return optimizer.state[p][key] if key in optimizer.state.get(p, {}) else torch.zeros_like(p)
+
+    trained = {n: p for n, p in parameters.items() if p.requires_grad}
+    moments = ({n: moment(p, key) for n, p in trained.items()} for key in ("exp_avg", "exp_avg_sq"))
     return (whole(parameters), *map(whole, moments))

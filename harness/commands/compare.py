@@ -100,7 +100,7 @@ def _two(a: Trace, b: Trace, console: Console) -> bool:
 
     _names(a, b, console)
     inputs = _inputs(a, b, console)
-    precision = a.scenario.precision.compute if a.scenario.precision.compute == "bf16" else b.scenario.precision.compute
+    precision = max((t.scenario.precision.compute for t in (a, b)), key=("fp32", "fp16", "bf16").index)  # the coarser
     beta1 = a.scenario.optimizer.beta1
     if beta1 != b.scenario.optimizer.beta1:
         raise Stop("the scenarios have different beta1, so their gradients cannot be recovered alike")

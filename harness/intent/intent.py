@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from adapters.contract import Compute
+from adapters.contract import Compute, Masters
 from harness.intent.schedule import MOST, STRICT, Many, Schedule, require
 
 MAX_STEPS = 1000
@@ -148,6 +148,12 @@ class Intent:
     max_grad_norm: Positive | None = None
     schedule: Schedule = field(default_factory=Schedule)
     precision: Compute = "fp32"
+    masters: Masters = "fp32"
+    """What the optimizer updates: float32 copies of what the model computes with, or that itself, its moments in the
+    same dtype."""
+    loss_scale: Positive | None = None
+    """What the loss is multiplied by before the first backward pass in fp16, halved by every step that overflows, which
+    is then skipped; None where that is not known."""
     auxiliary: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     """Coefficient of the load-balancing loss of a router, the mean over the forward passes of a step."""
     token_loss: TokenLoss = field(default_factory=TokenLoss)

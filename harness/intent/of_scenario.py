@@ -26,6 +26,8 @@ def of_scenario(scenario: Scenario) -> Intent:
         max_grad_norm=scenario.optimizer.max_grad_norm,
         schedule=_schedule(scenario),
         precision=scenario.precision.compute,
+        masters=scenario.precision.masters,
+        loss_scale=scenario.precision.loss_scale if scenario.precision.compute == "fp16" else None,
         auxiliary=scenario.loss.auxiliary,
         token_loss=TokenLoss(scenario.loss.label_smoothing, scenario.loss.token_weight == "probability"),
     )

@@ -1,4 +1,4 @@
-"""Whether bfloat16 arithmetic explains what is off in a run that asks for float32."""
+"""Whether bfloat16 arithmetic explains what is off in a run that asks for a finer dtype."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def explaining_floor(evidence: StepEvidence) -> Floor | None:
     None in a run that asks for bfloat16, and where something else is off, such as the model. It simulates the step
     anew, so it is slow.
     """
-    if evidence.right.intent.precision != "fp32" or evidence.other_model is not None:
+    if evidence.right.intent.precision == "bf16" or evidence.other_model is not None:
         return None
     if evidence.residual > ROUNDING or _in_one_place(evidence.observed.rest):
         return None

@@ -47,7 +47,7 @@ def assumed(scenario: Scenario, steps: Sequence[RecordedStep]) -> Intent:
 
 def _moved(rule: Rule, step: RecordedStep) -> float:
     """The rate in the middle of those that tensors moved by; 0 if none did."""
-    return _rate([estimate(name, state, rule, step.number + 1) for name, state in step.states.items()])
+    return _rate([estimate(name, state, rule, step.number - step.skipped + 1) for name, state in step.states.items()])
 
 
 def _rate(updates: Sequence[TensorUpdate]) -> float:

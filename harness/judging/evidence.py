@@ -34,7 +34,7 @@ from harness.traces.reader import IncompleteTrace, Trace
 from harness.verdicts import questions
 from scenarios import text
 
-__all__ = ["NonFinite", "StepEvidence", "gather", "steps_of"]
+__all__ = ["NonFinite", "StepEvidence", "gather", "right_of", "steps_of"]
 
 MAX_MEMORY = 2 * 2**30
 """Bytes. The scenarios take a hundred million; a trace from elsewhere may ask for anything."""
@@ -100,12 +100,12 @@ class StepEvidence:
 
     def expected_learning_rate(self, tensor: str) -> float:
         """Learning rate that a tensor should have."""
-        return self.right.intent.learning_rate(self.step, tensor)
+        return self.right.intent.learning_rate(self.right.update, tensor)
 
     @property
     def scheduled_rate(self) -> float:
         """Learning rate that the schedule has for the step."""
-        return self.right.intent.schedule_rate(self.step)
+        return self.right.intent.schedule_rate(self.right.update)
 
 
 def followed_rule(rule: Rule, found: Sequence[Betas], noise: Floor) -> Rule:
@@ -177,21 +177,22 @@ def _observed(
     return right, replace(observed, weights=weights, rest=observed.gradient - right.basis.gradient(weights)), other
 
 
-def steps_of(trace: Trace) -> list[RecordedStep]:
-    """Every step that can be weighed. Raises as `gather` does."""
+def steps_of(trace: Trace, every: bool = False) -> list[RecordedStep]:
+    """Every step that can be weighed; with `every`, those that were skipped as well. Raises as `gather` does."""
     check_states(trace)
-    return list(recorded_steps(trace))
+    may_skip = trace.scenario.precision.compute == "fp16"
+    return [step for step in recorded_steps(trace) if every or not (may_skip and step.still)]
 
 
 def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
-    """Weigh every step of a trace, held against an intent, and measure a floor of so many draws a step.
+    """Weigh every update of a trace, held against an intent, and measure a floor of so many draws a step.
 
     Raises IncompleteTrace if tensors or batches that are needed are not there, NonFinite, and UnreadableTrace.
     """
     steps = steps_of(trace)
     if not steps:
         return ()
-    rights = [_right(trace, intent, step, by) for step in steps]
+    rights = [right_of(trace, intent, step, by) for step in steps]
     noise = floor.worst(
         [floor.measure(right, step.before, draws=draws) for right, step in zip(rights, steps, strict=True)]
     )
@@ -205,7 +206,7 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
     )
 
 
-def _right(trace: Trace, intent: Intent, step: RecordedStep, by: Weigher) -> RightStep:
+def right_of(trace: Trace, intent: Intent, step: RecordedStep, by: Weigher) -> RightStep:
     """What the step should have done with the tokens that the model received. Raises IncompleteTrace."""
     given = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
     received = masks.wanted(given, intent.trained)
@@ -241,7 +242,7 @@ def _weighed(
     fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, terms)
     tokens = token_weights(weighed, observed.weights, floor.told(weighed, noise))
     short = () if bool(tokens.told.all()) else (questions.TOKENS,)
-    rates = {tensor: right.intent.learning_rate(right.number, tensor) for tensor in recorded.states}
+    rates = {tensor: right.intent.learning_rate(right.update, tensor) for tensor in recorded.states}
     return StepEvidence(
         scenario=scenario,
         recorded=recorded,
@@ -252,7 +253,7 @@ def _weighed(
         betas=followed,
         used=used,
         tokens=tokens,
-        update=update_rule(recorded.states, used, recorded.number, rates, noise),
+        update=update_rule(recorded.states, used, right.update, rates, noise),
         other_model=other,
         open=(*by.open(fit), *short),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from harness.intent.file import BadIntent
 from harness.intent.fits import misfit
 from harness.intent.intent import Intent
 from harness.intent.of_scenario import of_scenario
-from harness.judging import description, effective, evidence
+from harness.judging import description, effective, evidence, overflow
 from harness.judging.checks import CHECKS
 from harness.judging.diagnosis.diagnose import diagnose
 from harness.judging.evidence import NonFinite, StepEvidence
+from harness.judging.overflow import Scaled
 from harness.judging.weigher import ByForward, ByRecording, Weigher
 from harness.oracle.architectures import FORWARD
 from harness.oracle.basis_cache import Bases, BasisCache, Kind
@@ -118,10 +119,12 @@ def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
     of the floor only make larger. A model that the oracle has no forward pass of is judged by its recording alone.
     """
     intent = received.resolved(intent, trace)
-    quick = check(trace, intent, evidence.gather(trace, intent, _weigher(trace, "tail", cache), draws=1))
+    by = _weigher(trace, "tail", cache)
+    scaled = overflow.gather(trace, intent, by)
+    quick = check(trace, intent, evidence.gather(trace, intent, by, draws=1), scaled)
     if not quick.findings or trace.scenario.model.architecture not in FORWARD:
         return quick
-    return check(trace, intent, evidence.gather(trace, intent, _weigher(trace, "full", cache)))
+    return check(trace, intent, evidence.gather(trace, intent, _weigher(trace, "full", cache)), scaled)
 
 
 def by_recording(trace: Trace, intent: Intent | None = None) -> Judgement:
@@ -141,15 +144,19 @@ def _failed(header: Header | None, scenario: Scenario | None, code: str, message
     return Judgement(header, scenario, (Finding(code, message),))
 
 
-def check(trace: Trace, intent: Intent, steps: tuple[StepEvidence, ...]) -> Judgement:
-    """Run every check on the evidence of a trace, and name the causes."""
-    findings = _missing(intent, steps)
+def check(trace: Trace, intent: Intent, steps: tuple[StepEvidence, ...], scaled: Sequence[Scaled] = ()) -> Judgement:
+    """Run every check on the evidence of a trace, and name the causes.
+
+    scaled: every step of a run with loss scaling, some of which may have been skipped.
+    """
+    findings = [*_missing(intent, steps, sum(one.skipped for one in scaled)), *overflow.findings(scaled, steps)]
     for step in steps:
         for check in CHECKS:
             try:
                 findings += check(step)
             except Exception as error:  # noqa: BLE001  a check that crashes is unknown, never a pass
                 findings.append(_crashed(check.__name__, error, step.step))
+    findings = overflow.only(findings)
     try:
         diagnoses = diagnose(trace.header, steps, findings) if steps else ()
     except Exception as error:  # noqa: BLE001  a diagnosis that crashes must not take the findings with it
@@ -158,17 +165,20 @@ def check(trace: Trace, intent: Intent, steps: tuple[StepEvidence, ...]) -> Judg
     return Judgement(trace.header, trace.scenario, tuple(findings), diagnoses, steps)
 
 
-def _missing(intent: Intent, steps: tuple[StepEvidence, ...]) -> list[Finding]:
+def _missing(intent: Intent, steps: tuple[StepEvidence, ...], skipped: int) -> list[Finding]:
     """What a check needs and the trace lacks."""
     wanted = intent.steps
     findings = []
-    if len(steps) < wanted:
+    if not steps and skipped:
+        message = f"all {skipped} optimizer steps were skipped, so that none is checked"
+        return [Finding("run.incomplete", message, observed=0.0, expected=float(wanted))]
+    if len(steps) + skipped < wanted:
         why = (
             "ranks hold different parameters from then on"
             if steps and (steps[-1].recorded.rank_distance or steps[-1].recorded.rank_distance_before)
             else "no more were recorded"
         )
-        message = f"{len(steps)} of {wanted} optimizer steps are checked: {why}"
+        message = f"{len(steps) + skipped} of {wanted} optimizer steps are checked: {why}"
         findings.append(Finding("run.incomplete", message, observed=float(len(steps)), expected=float(wanted)))
     findings += [
         Finding(

@@ -12,6 +12,7 @@ from adapters.contract import Compute
 from harness.oracle.basis import flatten
 from harness.oracle.floor import State
 from harness.oracle.observe import Moments
+from harness.oracle.step import DTYPES
 from harness.oracle.update import TensorState
 from harness.traces.reader import IncompleteTrace, Trace, non_finite
 from harness.traces.text_files import Reported, UnreadableTrace
@@ -43,6 +44,17 @@ class RecordedStep:
     distance."""
     rank_distance_before: Mapping[int, tuple[str, float]]
     """The same before the first step; empty at later ones, which begin where the one before them ended."""
+    stayed: frozenset[int] = frozenset()
+    """The ranks whose parameters the step left as they were, to the bit."""
+    skipped: int = 0
+    """Steps before this one that changed nothing, where a step may: see `still`."""
+
+    @property
+    def still(self) -> bool:
+        """Whether the step changed nothing on any rank, neither parameters nor moments."""
+        same = torch.equal(self.moments.first, self.moments.first_before)
+        ranks = len(self.told)
+        return len(self.stayed) == ranks and same and torch.equal(self.moments.second, self.moments.second_before)
 
     @property
     def reported(self) -> Reported:
@@ -55,6 +67,7 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
 
     Raises UnreadableTrace.
     """
+    may_skip, skipped = trace.scenario.precision.compute == "fp16", 0
     for number in range(trace.steps):
         step = RecordedStep(
             number=number,
@@ -65,8 +78,11 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
             told=tuple(lines[number] for lines in trace.reported),
             rank_distance=_rank_distance(trace, number + 1),
             rank_distance_before=_rank_distance(trace, 0) if number == 0 else {},
+            stayed=_stayed(trace, number),
+            skipped=skipped,
         )
         yield step
+        skipped += may_skip and step.still
         if step.rank_distance or step.rank_distance_before:
             return
 
@@ -99,11 +115,12 @@ def check_states(trace: Trace) -> None:
 
 def _not_initial(trace: Trace) -> str | None:
     """The first of rank 0's parameters that is not to the bit as the checkpoint has it. Where the model computes in
-    bfloat16, a framework may load it in that, and make its master weights of it."""
+    a coarse dtype, a framework may load it in that, and make its master weights of it."""
+    coarse = DTYPES[trace.scenario.precision.compute]
     found = trace.state(0, "param")
     for name, array in weights.initial(trace.scenario.model, trace.scenario.seed).items():
         right, mine = torch.from_numpy(array).double(), found[name].double()
-        loaded = [right, right.bfloat16().double()] if trace.scenario.precision.compute == "bf16" else [right]
+        loaded = [right, right.to(coarse).double()]
         if not any(torch.equal(mine, one) for one in loaded):
             return name
     return None
@@ -127,7 +144,7 @@ def _states(trace: Trace, step: int) -> dict[str, TensorState]:
     before, after = trace.state(step, "param"), trace.state(step + 1, "param")
     first, second = trace.state(step + 1, "exp_avg"), trace.state(step + 1, "exp_avg_sq")
     return {
-        n: TensorState(before[n].double(), after[n].double(), first[n].double(), second[n].double())
+        n: TensorState(*(t[n].double() for t in (before, after, first, second)), unit=_unit(before[n], after[n]))
         for n in sorted(first)
     }
 
@@ -136,6 +153,11 @@ def _frozen_moved(trace: Trace, step: int) -> dict[str, Tensor]:
     before, after = trace.state(step, "param"), trace.state(step + 1, "param")
     fixed = [name for name in before if not trace.scenario.model.trains(name)]
     return {n: after[n].double() - before[n].double() for n in fixed if not torch.equal(before[n], after[n])}
+
+
+def _unit(before: Tensor, after: Tensor) -> float:
+    """As of `TensorState`; of what is kept more finely than float32 no more is known than of that."""
+    return max(torch.finfo(t.dtype).eps for t in (before.new_empty(0, dtype=torch.float32), before, after))
 
 
 def _rank_distance(trace: Trace, step: int) -> dict[int, tuple[str, float]]:
@@ -151,8 +173,19 @@ def _rank_distance(trace: Trace, step: int) -> dict[int, tuple[str, float]]:
     return result
 
 
+def _stayed(trace: Trace, step: int) -> frozenset[int]:
+    """Ranks whose parameters step `step` left as they were."""
+
+    def same(rank: int) -> bool:
+        before, after = trace.state(step, "param", rank), trace.state(step + 1, "param", rank)
+        return all(torch.equal(before[n], after[n]) for n in before)
+
+    return frozenset(rank for rank in range(trace.header.ranks) if same(rank))
+
+
 def _distance(one: Tensor, other: Tensor, precision: Compute) -> float:
-    """L2. In a run that computes in bfloat16 one rank may tell its master weights, another the rounded copy."""
-    if precision == "bf16" and torch.bfloat16 in (one.dtype, other.dtype):
-        one, other = one.bfloat16(), other.bfloat16()
+    """L2. In a run that computes in a coarse dtype one rank may tell its master weights, another the rounded copy."""
+    coarse = DTYPES[precision]
+    if precision != "fp32" and coarse in (one.dtype, other.dtype):
+        one, other = one.to(coarse), other.to(coarse)
     return float((one.double() - other.double()).norm())

@@ -95,5 +95,5 @@ def _right_move(evidence: StepEvidence, name: str, gradient: Tensor) -> Tensor:
     rule, before = evidence.right.intent.rule, evidence.recorded.states[name].before
     first = rule.beta1 * evidence.recorded.before.first[name].double() + (1 - rule.beta1) * gradient
     second = rule.beta2 * evidence.recorded.before.second[name].double() + (1 - rule.beta2) * gradient.square()
-    unit = direction(TensorState(before, before, first, second), rule, evidence.step + 1)
+    unit = direction(TensorState(before, before, first, second), rule, evidence.right.update + 1)
     return -evidence.expected_learning_rate(name) * (unit + evidence.expected_decay(name) * before)

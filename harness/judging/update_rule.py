@@ -51,7 +51,7 @@ def update_rule(
     allowed = noise.tolerance("update")
 
     def recovered(by: Rule, ahead: int = 0) -> tuple[TensorUpdate, ...]:
-        return tuple(recover(n, s, by, step + 1 + ahead) for n, s in states.items())
+        return tuple(recover(n, s, by, step + 1 + ahead, rates[n]) for n, s in states.items())
 
     def fits_rate(updates: tuple[TensorUpdate, ...]) -> bool:
         return all(

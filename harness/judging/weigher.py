@@ -65,8 +65,8 @@ class ByForward:
         conversations: Sequence[Conversation],
         forwarded: Sequence[Conversation] | None = None,
     ) -> RightStep:
-        before = recorded.before.parameters
-        return right_step(intent, self.model, recorded.number, conversations, before, self.bases, forwarded)
+        before, number, skipped = recorded.before.parameters, recorded.number, recorded.skipped
+        return right_step(intent, self.model, number, conversations, before, self.bases, forwarded, skipped)
 
     def consuming(self, right: RightStep, _: Tensor, /) -> RightStep:
         return right
@@ -102,10 +102,12 @@ class ByRecording:
         conversations: Sequence[Conversation],
         _: Sequence[Conversation] | None = None,
     ) -> RightStep:
-        model, before = self.trace.scenario.model, recorded.before.parameters
-        states = hidden_states.of_step(self.trace, recorded.number, conversations)
+        model, before, number = self.trace.scenario.model, recorded.before.parameters, recorded.number
+        states = hidden_states.of_step(self.trace, number, conversations)
         gradient = observe.gradient(recorded.moments, intent.rule.beta1)
-        return recorded_basis.right_step(intent, model, recorded.number, conversations, before, states, gradient)
+        return recorded_basis.right_step(
+            intent, model, number, conversations, before, states, gradient, recorded.skipped
+        )
 
     def consuming(self, right: RightStep, gradient: Tensor, /) -> RightStep:
         return recorded_basis.consuming(right, gradient)

@@ -18,8 +18,9 @@ from harness.oracle.clipping import clip_coefficient
 from harness.oracle.forward import Parameters
 from harness.oracle.observe import Moments, Observed, betas, observe, second_moment_error
 from harness.oracle.passes import Pass, simulated
-from harness.oracle.step import RightStep, as_computed
-from harness.oracle.update import TensorState, estimate
+from harness.oracle.rounding import Coarse, Draws
+from harness.oracle.step import DTYPES, RightStep, as_computed
+from harness.oracle.update import TensorState, TensorUpdate, estimate, recover
 
 DRAWS = 3
 MARGIN = 5.0
@@ -28,6 +29,9 @@ in another order. Over 20 seeds of eight frameworks none needed more than 4.6 by
 
 TELL = 0.5
 """A weight can be told if it is known to less than this share of a trained token's: else it may be that one or 0."""
+
+LOST = 1.0
+"""Where the update of every tensor is lost in rounding, as much as all of it."""
 
 DRAWN = ("token", "row", "noise", "residual", "norm", "loss")
 """What the roundings of the forward and backward pass make of a floor; everything behind those is in float32."""
@@ -87,9 +91,17 @@ def _nudged(parameters: Parameters, generator: torch.Generator) -> dict[str, Ten
     return result
 
 
-def _step(right: RightStep, state: State, computed: Pass) -> State:
-    """The state after one AdamW step in float32 from that gradient."""
-    intent, rule, count = right.intent, right.intent.rule, right.number + 1
+def _step(right: RightStep, state: State, computed: Pass, draws: Draws = None) -> State:
+    """The state after one AdamW step from that gradient, in the dtype that parameters are kept in."""
+    if right.intent.masters == "fp32":
+        return _stepped(right, state, computed)
+    dtype = DTYPES[right.intent.precision]
+    with Coarse(draws, dtype):
+        return _stepped(right, state, computed)
+
+
+def _stepped(right: RightStep, state: State, computed: Pass) -> State:
+    intent, rule, count = right.intent, right.intent.rule, right.update + 1
     clip = clip_coefficient(computed.norm, intent.max_grad_norm)
     first, second, after = {}, {}, {}
     for name, gradient in computed.gradients.items():
@@ -97,7 +109,7 @@ def _step(right: RightStep, state: State, computed: Pass) -> State:
         first[name] = state.first[name].float() * rule.beta1 + clipped * (1 - rule.beta1)
         second[name] = state.second[name].float() * rule.beta2 + clipped.square() * (1 - rule.beta2)
         root = (second[name] / (1 - rule.beta2**count)).sqrt() + rule.eps
-        rate = intent.learning_rate(right.number, name)
+        rate = intent.learning_rate(right.update, name)
         kept = state.parameters[name].float() * (1 - rate * intent.weight_decay(name))
         after[name] = kept - rate / (1 - rule.beta1**count) * first[name] / root
     return State(after, first, second)
@@ -127,22 +139,10 @@ def deviations(
     deviation = (seen.weights - expected) / expected.abs().max()
     noise = float((deviation * own).square().mean().sqrt())
     told = _told(right, noise)
-    updates = [
-        estimate(
-            n,
-            TensorState(
-                before.parameters[n].double(),
-                after.parameters[n].double(),
-                after.first[n].double(),
-                after.second[n].double(),
-            ),
-            rule,
-            right.number + 1,
-        )
-        for n in names
-    ]
-    rates = {n: intent.learning_rate(right.number, n) for n in names}
+    rates = {n: intent.learning_rate(right.update, n) for n in names}
+    updates = [u for u in _updates(right, before, after, names) if not _lost(u)]
     moving = [u for u in updates if rates[u.tensor]]  # what has no rate is not rounded either: it stays as it is
+    least = 0.0 if updates else LOST
     return Floor(
         token=float(deviation[told].abs().max()) if bool(told.any()) else 0.0,
         row=max((abs(float(deviation[c].mean())) for c in _rows_of(right, told)), default=0.0),
@@ -151,13 +151,30 @@ def deviations(
         beta1=_off(found.beta1, rule.beta1),
         beta2=_off(found.beta2, rule.beta2),
         second=second_moment_error(moments, rule.beta1, rule.beta2),
-        learning_rate=max((abs(u.learning_rate / rates[u.tensor] - 1) for u in moving), default=0.0),
-        decay=max((abs(u.weight_decay - intent.weight_decay(u.tensor)) for u in moving), default=0.0),
-        update=max(u.residual for u in updates),
+        learning_rate=max((abs(u.learning_rate / rates[u.tensor] - 1) for u in moving), default=least),
+        decay=max((abs(u.weight_decay - intent.weight_decay(u.tensor)) for u in moving), default=least),
+        update=max((u.residual for u in updates), default=LOST),
         norm=abs(norm / right.norm - 1),
         loss=abs(loss / right.loss - 1),
         auxiliary=float((seen.terms / (right.terms.right * right.clip) - 1).abs().max()) if right.terms.names else 0.0,
     )
+
+
+def _updates(right: RightStep, before: State, after: State, names: Sequence[str]) -> list[TensorUpdate]:
+    """What every tensor's update amounts to; with how well that is known where it is kept in a coarse dtype."""
+    rule, coarse = right.intent.rule, right.intent.masters != "fp32"
+    unit = torch.finfo(DTYPES[right.intent.precision] if coarse else torch.float32).eps
+    parts = (before.parameters, after.parameters, after.first, after.second)
+    states = {n: TensorState(*(part[n].double() for part in parts), unit=unit) for n in names}
+    count, rates = right.update + 1, {n: right.intent.learning_rate(right.update, n) for n in names}
+    if not coarse:
+        return [estimate(n, one, rule, count) for n, one in states.items()]
+    return [recover(n, one, rule, count, rates[n]) for n, one in states.items()]
+
+
+def _lost(update: TensorUpdate) -> bool:
+    """Whether rounding leaves so little of an update that nothing of its tensor can be told, neither good nor bad."""
+    return MARGIN * update.rate_error > TELL
 
 
 def worst(floors: Sequence[Floor]) -> Floor:
@@ -206,25 +223,28 @@ def _in_float32(right: RightStep, state: State, generator: torch.Generator, draw
     return [deviations(right, state, _step(right, state, one), one.norm, one.loss) for one in passes]
 
 
-def _in_bfloat16(right: RightStep, state: State, generator: torch.Generator, draws: int) -> list[Floor]:
+def _coarsely(
+    right: RightStep, state: State, dtype: torch.dtype, generator: torch.Generator, draws: int
+) -> list[Floor]:
     """One pass that rounds to the nearest, as devices do, so that values that are alike are wrong together; the others
-    at random. (A unit of float32 would be lost as the parameters are rounded, and a unit of bfloat16 is another model.)
+    at random. (A unit of float32 would be lost as the parameters are rounded, and one of a coarse dtype is another
+    model.)
     """
     parameters = as_computed(state.parameters, right.intent.precision)
-    found = [_by_conversation(right, state, simulated(right, parameters, torch.bfloat16, None))]
+    found = [_by_conversation(right, state, simulated(right, parameters, dtype, None), None)]
     for _ in range(draws - 1):
-        drawn = _by_conversation(right, state, simulated(right, parameters, torch.bfloat16, generator))
+        drawn = _by_conversation(right, state, simulated(right, parameters, dtype, generator), generator)
         found.append(replace(drawn, **{name: getattr(drawn, name) / DRAWN_OVER_NEAREST for name in DRAWN}))
     return found
 
 
-def _by_conversation(right: RightStep, state: State, one: Pass) -> Floor:
+def _by_conversation(right: RightStep, state: State, one: Pass, draws: Draws) -> Floor:
     """The deviations of a pass, of which loss and norm are at least what the errors of single conversations make.
 
     A number's error may be small by luck. It is a sum over the conversations, whose roundings know nothing of each
     other, so the root of the sum of their squares tells how large it could as well have been.
     """
-    after = _step(right, state, one)
+    after = _step(right, state, one, draws)
     seen = observe(right.terms, _moments(state, after), right.intent.rule.beta1)
     found = deviations(right, state, after, one.norm, one.loss, seen)
     owners = torch.tensor([slot.conversation for slot in right.slots])
@@ -252,10 +272,12 @@ def measure(right: RightStep, state: State, dtype: torch.dtype | None = None, dr
     More draws make it larger, never smaller.
     """
     if dtype is None:
-        dtype = torch.bfloat16 if right.intent.precision == "bf16" else torch.float32
+        dtype = DTYPES[right.intent.precision]
     generator = torch.Generator().manual_seed(right.number)
-    draw = _in_bfloat16 if dtype == torch.bfloat16 else _in_float32
-    # No number is known better than the float32 that it was recorded in.
-    least = torch.finfo(torch.float32).eps
+    # No number is known better than the dtype that it was kept in.
+    kept = torch.float32 if right.intent.masters == "fp32" else DTYPES[right.intent.precision]
+    least = torch.finfo(kept).eps
     lowest = replace(Floor(**{f.name: least for f in fields(Floor)}), noise=0.0)
-    return worst([*draw(right, state, generator, draws), lowest])
+    if dtype == torch.float32:
+        return worst([*_in_float32(right, state, generator, draws), lowest])
+    return worst([*_coarsely(right, state, dtype, generator, draws), lowest])

@@ -26,14 +26,14 @@ from harness.oracle.observe import Observed
 from harness.oracle.step import RightStep
 from harness.oracle.weighing import Place, Weighing, weighing
 
-Clip = Literal["right", "none", "per-rank", "before-averaging", "other"]
+Clip = Literal["right", "none", "per-rank", "before-averaging", "before-unscaling", "other"]
 """`other`: at another limit than the intended one."""
 Intended = Literal["intended"]
 INTENDED: Intended = "intended"
 
 LEVELS: tuple[Level, ...] = ("token", "micro-batch", "rank", "micro-step", "row")
 CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
-"""Those that need no limit to be found. The others are useless where nothing is to be clipped."""
+"""Those that need no limit to be found, nor a scaled loss. The others are useless where nothing is to be clipped."""
 
 Base = tuple[Mask | Intended, Level | Intended, frozenset[Place]]
 """What decides weights before scale and clipping: mask, level, and what is dropped."""
@@ -110,12 +110,14 @@ class Fit:
 def named_factors(right: RightStep) -> tuple[Scale, ...]:
     """Factors that trainers are known to get wrong; several may have one size. In the same order for every step."""
     intent = right.intent
-    base = {
+    base: dict[str, float] = {
         "gradient_accumulation_steps": right.micro_batches,
         "world size": intent.ranks,
         "micro-batch size": intent.micro_batch_size,
         "gradient_accumulation_steps x world size": right.micro_batches * intent.ranks,
     }
+    if right.loss_scale is not None:
+        base["loss scale"] = right.loss_scale
     both = ((Scale(float(v), n), Scale(1.0 / v, f"1/({n})" if " x " in n else f"1/{n}")) for n, v in base.items())
     # First, for it is true of one window among others, where it may have the size of another factor.
     partial = Scale(right.micro_batches / intent.accumulation, PARTIAL)
@@ -219,9 +221,8 @@ def _clipped(base: Unclipped, factor: float, clip: Clip, limit: float | None) ->
     many = len(base.by_rank)
     if clip == "per-rank":
         return [parts.clipped(factor, limit) for parts in base.rank_parts]
-    return [
-        base.parts.clipped(factor, None if clip == "none" else limit, many if clip == "before-averaging" else 1)
-    ] * many
+    times = {"before-averaging": float(many), "before-unscaling": base.right.loss_scale or 1.0}.get(clip, 1.0)
+    return [base.parts.clipped(factor, None if clip == "none" else limit, times)] * many
 
 
 class Prediction(NamedTuple):
@@ -280,6 +281,8 @@ def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Pl
 def candidates(w: Weighing, suspected: frozenset[Place]) -> list[Hypothesis]:
     """All combinations, simplest first."""
     clips = CLIPS if w.right.intent.max_grad_norm is not None else CLIPS[:1]
+    if len(clips) > 1 and w.right.loss_scale is not None:
+        clips = (*clips, "before-unscaling")
     drops = {frozenset[Place](), suspected}
     every = itertools.starmap(
         Hypothesis, itertools.product(_masks(w), drops, _levels(w.right.intent), scales(w.right), clips)

@@ -14,7 +14,7 @@ from harness.oracle import auxiliary, forward
 from harness.oracle.forward import Parameters
 from harness.oracle.local_basis import bent
 from harness.oracle.recorded_basis import RecordedBasis
-from harness.oracle.rounding import BFloat16, Draws, rounded
+from harness.oracle.rounding import Coarse, Draws, rounded
 from harness.oracle.step import RightStep
 from harness.oracle.token_loss import of_logits
 
@@ -69,8 +69,8 @@ def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Dra
     if dtype == torch.float32:
         made = forward.passed(leaves, model, ids, positions, first)
     else:
-        start = {name: rounded(p, draws) for name, p in leaves.items()}
-        with BFloat16(draws):
+        start = {name: rounded(p, draws, dtype) for name, p in leaves.items()}
+        with Coarse(draws, dtype):
             made = forward.passed(start, model, ids, positions, first)
     beside = torch.zeros(())
     if right.terms.names:
@@ -85,8 +85,8 @@ def _of_head(right: RightStep, basis: RecordedBasis, parameters: Parameters, dty
     if dtype == torch.float32:
         scores = states @ leaf.T
     else:
-        start, states = rounded(leaf, draws), rounded(states, draws)
-        with BFloat16(draws):
+        start, states = rounded(leaf, draws, dtype), rounded(states, draws, dtype)
+        with Coarse(draws, dtype):
             scores = states @ start.T
     scores = bent(scores, right.model.final_softcap)
     losses = of_logits(scores, basis.targets, right.intent.token_loss)

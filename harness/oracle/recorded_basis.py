@@ -161,11 +161,12 @@ def right_step(
     parameters: Parameters,
     states: Tensor,
     gradient: Tensor,
+    skipped: int = 0,
 ) -> RightStep:
     """What step `number` should do with these conversations at these parameters (before the step).
 
     states: float64 [tokens, hidden size], as `hidden_states.of_step` has them. gradient: float64 [parameters], as the
-    optimizer consumed it.
+    optimizer consumed it. skipped: as of `RightStep`.
 
     Raises IncompleteTrace where the head is tied to the embedding, and every word is an input of the batch.
     """
@@ -204,7 +205,7 @@ def right_step(
     slots = tuple(
         Slot(i, t, columns[key], conversations[i].trained[t]) for (i, t), key in zip(places, keys, strict=True)
     )
-    right = RightStep(intent, model, number, conversations, basis, slots, terms.none(basis))
+    right = RightStep(intent, model, number, conversations, basis, slots, terms.none(basis), skipped=skipped)
     each = _losses(layer.inputs, seen[name], targets, model.final_softcap, intent.token_loss)
     losses = _by_column(each, right.slot_weights, column)
     return consuming(_by(right, replace(basis, losses=losses)), gradient)

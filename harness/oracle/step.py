@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,6 +51,19 @@ class RightStep:
     coarseness: Tensor | None = None
     """float64 [columns], 1 or more: by how much less each column's weight is known than a token's, as where it is
     the sum of a whole sequence's. None: all are known alike."""
+    skipped: int = 0
+    """Steps before this one that were skipped, as one that overflows is: they are no updates."""
+
+    @property
+    def update(self) -> int:
+        """Which update of the optimizer this is, from 0: what Adam and a schedule count."""
+        return self.number - self.skipped
+
+    @property
+    def loss_scale(self) -> float | None:
+        """What the loss was multiplied by before the backward pass; each step that was skipped has halved it."""
+        first = self.intent.loss_scale
+        return None if first is None else first / 2.0**self.skipped
 
     @cached_property
     def targets(self) -> int:
@@ -137,9 +150,13 @@ class RightStep:
         )
 
 
+DTYPES: Mapping[Compute, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What a model computes in."""
+
+
 def as_computed(parameters: Parameters, precision: Compute) -> dict[str, Tensor]:
     """The parameters as the forward pass saw them: the master weights rounded to the run's dtype."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = DTYPES[precision]
     return {name: p.to(dtype).float() for name, p in parameters.items()}
 
 
@@ -151,11 +168,12 @@ def right_step(
     parameters: Parameters,
     bases: Bases,
     forwarded: Sequence[Conversation] | None = None,
+    skipped: int = 0,
 ) -> RightStep:
     """What step `number` should do with these conversations at these parameters (before the step).
 
     The conversations say which tokens are to be trained (`masks.wanted`).
-    forwarded: the tokens of the forward passes, if `conversations` are not just these.
+    forwarded: the tokens of the forward passes, if `conversations` are not just these. skipped: as of `RightStep`.
     """
     segments = [Segment(c.ids) for c in conversations]
     seen = as_computed(parameters, intent.precision)
@@ -168,4 +186,4 @@ def right_step(
         for t in range(1, len(c.ids))
     )
     beside = auxiliary.terms(intent, number, model, conversations if forwarded is None else forwarded, seen, basis)
-    return RightStep(intent, model, number, conversations, basis, slots, beside)
+    return RightStep(intent, model, number, conversations, basis, slots, beside, skipped=skipped)

@@ -7,7 +7,7 @@ bias-corrected m / (sqrt(v) + eps). Both follow per tensor by least squares.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -16,6 +16,10 @@ from harness.intent.intent import Rule
 
 REWEIGHTED = 4
 """Rounds of least squares for eps; each multiplies the error of the weights by the relative error of eps."""
+
+
+COARSE = 1e-5
+"""`TensorState.unit` from which on whole updates may be lost in rounding."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class TensorState:
     after: Tensor
     first: Tensor
     second: Tensor
+    unit: float = field(default=torch.finfo(torch.float32).eps, kw_only=True)
+    """Of the dtype that parameters are kept in: distance of 1 to the next number."""
 
 
 def direction(state: TensorState, optimizer: Rule, count: int) -> Tensor:
@@ -100,17 +106,19 @@ def estimate(name: str, state: TensorState, optimizer: Rule, count: int) -> Tens
     return TensorUpdate(name, found.rate, found.decay / found.rate if found.rate else 0.0, found.rest)
 
 
-def recover(name: str, state: TensorState, optimizer: Rule, count: int) -> TensorUpdate:
-    """Learning rate and weight decay of one tensor after `count` optimizer steps."""
+def recover(name: str, state: TensorState, optimizer: Rule, count: int, rate: float | None = None) -> TensorUpdate:
+    """Learning rate and weight decay of one tensor after `count` optimizer steps. rate: the right one, if it is not the
+    optimizer's."""
     found = _fit(state, optimizer, count)
     if found is None or not found.rate:
-        return estimate(name, state, optimizer, count)
+        plain, wanted = estimate(name, state, optimizer, count), optimizer.learning_rate if rate is None else rate
+        return replace(plain, rate_error=torch.inf) if _lost(state, optimizer, count, wanted) else plain
     inverse, size = torch.linalg.pinv(found.normal), abs(found.rate)
     # Each parameter is rounded to half a unit in its last place, evenly distributed.
-    noise = float((state.before.abs() * torch.finfo(torch.float32).eps).square().mean().sqrt()) / 12**0.5
+    noise = float((state.before.abs() * state.unit).square().mean().sqrt()) / 12**0.5
     errors = noise * inverse.diagonal().clamp_min(0).sqrt() / size
     # A parameter is rounded twice in a step, by at most half a unit: when it decays and when it moves.
-    bound = torch.finfo(torch.float32).eps
+    bound = state.unit
     return TensorUpdate(
         tensor=name,
         learning_rate=found.rate,
@@ -121,6 +129,13 @@ def recover(name: str, state: TensorState, optimizer: Rule, count: int) -> Tenso
         decay_bound=bound * float((inverse[1] @ found.design).abs() @ state.before.reshape(-1).abs()) / size,
         residual_bound=bound * float(state.before.norm() / found.moved.norm()),
     )
+
+
+def _lost(state: TensorState, optimizer: Rule, count: int, rate: float) -> bool:
+    """Whether a tensor that stayed tells nothing of its rate: in a coarse dtype, no element would have moved as far as
+    the next number is."""
+    moves = rate * direction(state, optimizer, count).abs()
+    return state.unit > COARSE and not bool((moves > state.unit * state.before.abs()).any())
 
 
 def recover_eps(states: Mapping[str, TensorState], optimizer: Rule, count: int) -> float | None:

@@ -28,6 +28,7 @@ CODES: Mapping[str, str] = {
     "update.weight-decay": "a tensor was decayed by another amount than it should be",
     "update.clip": "the gradient was not clipped as it should be",
     "update.moments": "the optimizer's moments do not follow from its gradients by the scenario's betas and eps",
+    "update.overflow": "a step whose gradient overflows in float16 was made, or one was skipped that does not",
     "state.rank-desync": "data-parallel ranks hold different parameters",
     "state.frozen": "parameters moved that are not to be trained",
     "numerics.dtype": "the gradient carries the rounding of a coarser dtype than the scenario's",
@@ -70,6 +71,7 @@ CAUSES: Mapping[str, str] = {
     "weight-decay": "some tensors are decayed by another amount",
     "optimizer-moments": "Adam runs with other betas or another eps",
     "bias-correction": "Adam counts a step that was none",
+    "loss-scaling": "steps whose gradient overflows in float16 are made, or others are skipped",
     "rank-desync": "data-parallel ranks train models of their own",
     "misreported": "the step is right, and what is reported of it is not",
 }

@@ -20,6 +20,8 @@ EPOCHS = ("sft-ragged-epochs", "sft-ragged-shuffled", "sft-ragged-resume")
 """And these, which get to a second epoch later, or go on from a checkpoint."""
 UNCUT = (WHOLE, "sft-ragged-cosine")
 """Of a schedule that falls over its run, two steps are another schedule."""
+SCALED = "sft-ragged-fp16"
+OF_OVERFLOWS = ("overflow-ignored", "overflow-skipped-alone")
 FAMILIES = tuple(name for name in RUNNABLE if scenarios.get(name).model.architecture not in ("llama", "mixtral"))
 FIRST = (
     WHOLE,
@@ -31,6 +33,7 @@ FIRST = (
     "sft-ragged-moe-aux",
     "sft-ragged-pad-eos",
     "sft-ragged-bos",
+    SCALED,
     *FAMILIES,
 )
 """What `make test-fast` plants a fault on is the first of these that shows it, unless it is like another one there."""
@@ -42,8 +45,9 @@ LIKE_WHOLE = (
     "sft-ragged-cosine",
     "sft-ragged-moe",
     "sft-ragged-moe-aux",
+    SCALED,
 )
-"""The batches and the precision of `WHOLE` under other settings of the optimizer, or in another model."""
+"""The batches of `WHOLE` under other settings of the optimizer, in another model, or nearly as exact."""
 ALSO = {
     "sft-ragged-moe-aux": (
         "keep-last",
@@ -56,14 +60,18 @@ ALSO = {
 """What is weighed, scaled and clipped beside a term that is no token's."""
 
 
-def _scenario(name: str) -> Scenario:
+def _scenario(name: str, fault: str | None = None) -> Scenario:
+    """What overflows runs whole for a clean run and for faults of that; else by a scale under which nothing does, for
+    a gradient that is too long overflows longer than there are steps."""
     scenario = scenarios.get(name)
-    return scenario if name in (*UNCUT, *EPOCHS) else vary(scenario, steps=2)
+    if name in (*UNCUT, *EPOCHS) or (name == SCALED and fault in (None, *OF_OVERFLOWS)):
+        return scenario
+    return vary(scenario, steps=2, **({"loss_scale": 65536.0} if name == SCALED else {}))
 
 
 def _quick(fault: str) -> str | None:
     """None for one that no named scenario shows (`test_unnamed.py` has one that does)."""
-    shown = (name for name in FIRST if CATALOGUE[fault].hidden(_scenario(name)) is None)
+    shown = (name for name in FIRST if CATALOGUE[fault].hidden(_scenario(name, fault)) is None)
     return kinds.APART.get(fault) or next(shown, None)
 
 
@@ -75,7 +83,7 @@ def _marks(name: str, fault: str) -> list[pytest.MarkDecorator]:
         return [pytest.mark.slow, pytest.mark.exhaustive]
     if fault in ALSO.get(name, ()):
         return [pytest.mark.slow]
-    seen = [CATALOGUE[fault].hidden(_scenario(n)) is None for n in (WHOLE, name)]
+    seen = [CATALOGUE[fault].hidden(_scenario(n, fault)) is None for n in (WHOLE, name)]
     no_such_loss = CATALOGUE[fault].cause == "auxiliary-loss" and not scenarios.get(name).loss.auxiliary
     alike = no_such_loss or (name in LIKE_WHOLE and seen[0] == seen[1])
     return [pytest.mark.slow, pytest.mark.exhaustive] if alike else [pytest.mark.slow]
@@ -94,7 +102,7 @@ def test_a_clean_run_is_clean(name, cache):
 
 @pytest.mark.parametrize(("name", "fault"), list(_cases()))
 def test_a_planted_fault_is_named_by_its_kind_or_cannot_be_seen(name, fault, cache):
-    scenario, planted = _scenario(name), CATALOGUE[fault]
+    scenario, planted = _scenario(name, fault), CATALOGUE[fault]
     judgement = proof.judged(scenario, planted.plan, cache)
     if planted.hidden(scenario) is None:
         proof.assert_named(judgement, planted)

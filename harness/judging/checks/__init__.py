@@ -27,5 +27,6 @@ CHECKS: tuple[Check, ...] = (
     update.moments,
     state.ranks_agree,
     state.frozen_stay,
+    state.masters,
 )
 """In the order in which data flows through a step."""

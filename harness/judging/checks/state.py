@@ -1,11 +1,15 @@
-"""Do all data-parallel ranks hold the same parameters?"""
+"""Do all data-parallel ranks hold the same parameters, and in the dtype that they should be kept in?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from harness.judging.evidence import StepEvidence
 from harness.verdicts.findings import Finding
+
+COARSE: Mapping[torch.dtype, str] = {torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 
 def ranks_agree(evidence: StepEvidence) -> list[Finding]:
@@ -40,6 +44,31 @@ def frozen_stay(evidence: StepEvidence) -> list[Finding]:
     ]
 
 
+def masters(evidence: StepEvidence) -> list[Finding]:
+    """`numerics.dtype`: every parameter after the step is a number of a coarse dtype, though float32 is kept.
+
+    Before the first step that is right: a checkpoint may be, or may have been loaded in it.
+    """
+    states = evidence.recorded.states.values()
+    moved = any(not torch.equal(s.before, s.after) for s in states)
+    if evidence.right.intent.masters != "fp32" or not moved:
+        return []
+    dtype = next((d for d in COARSE if all(torch.equal(s.after, s.after.to(d).double()) for s in states)), None)
+    if dtype is None:
+        return []
+    return [
+        Finding(
+            "numerics.dtype",
+            f"every parameter after step {evidence.step} is a number of {COARSE[dtype]}, expected float32: an update is"
+            f" lost where it is below half of {torch.finfo(dtype).eps:.2g} of a parameter",
+            step=evidence.step,
+            observed=COARSE[dtype],
+            expected="float32",
+            detail={"dtype": COARSE[dtype], "what": "masters"},
+        )
+    ]
+
+
 def _apart(evidence: StepEvidence, distances: Mapping[int, tuple[str, float]], when: str) -> list[Finding]:
     return [
         Finding(
@@ -53,6 +82,13 @@ def _apart(evidence: StepEvidence, distances: Mapping[int, tuple[str, float]], w
             expected=0.0,
             tolerance=0.0,
             tolerance_source="the same update of the same numbers",
+            detail={"skipped": True} if when == "after" and _skipped_alone(evidence, rank) else {},
         )
         for rank, (tensor, distance) in sorted(distances.items())
     ]
+
+
+def _skipped_alone(evidence: StepEvidence, rank: int) -> bool:
+    """Whether just one of rank 0 and this one made no step."""
+    stayed = evidence.recorded.stayed
+    return (rank in stayed) != (0 in stayed)

@@ -129,7 +129,8 @@ def _second(evidence: StepEvidence) -> list[Finding]:
 def _count(evidence: StepEvidence) -> list[Finding]:
     if not evidence.update.steps_ahead:
         return []
-    right, counted = evidence.step + 1, evidence.step + 1 + evidence.update.steps_ahead
+    right = evidence.right.update + 1
+    counted = right + evidence.update.steps_ahead
     plain = evidence.update.as_asked[0].learning_rate
     return [
         Finding(

@@ -173,6 +173,7 @@ def _clip(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
         "none": "the gradient was not clipped",
         "per-rank": "every rank clipped its own gradient before they were averaged",
         "before-averaging": "the gradient was clipped before it was divided by the number of ranks",
+        "before-unscaling": "the gradient was clipped before it was divided by the scale of the loss",
         "other": f"the gradient was clipped to {hypothesis.limit}",
     }
     return Finding(
@@ -232,7 +233,8 @@ def residual(evidence: StepEvidence) -> list[Finding]:
             Finding(
                 "numerics.dtype",
                 f"the gradient at step {evidence.step} carries rounding of {evidence.residual:.2g} (relative),"
-                f" expected at most {allowed:.1g} in fp32; bfloat16 gives {bfloat16.residual:.2g}",
+                f" expected at most {allowed:.1g} in {evidence.right.intent.precision}; bfloat16 gives"
+                f" {bfloat16.residual:.2g}",
                 step=evidence.step,
                 observed=evidence.residual,
                 expected=evidence.floor.residual,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from harness.judging import overflow
 from harness.judging.diagnosis import (
     auxiliary,
     epochs,
@@ -49,6 +50,7 @@ def _of_steps(header: Header, evidence: Sequence[StepEvidence], findings: Sequen
         *auxiliary.diagnoses(evidence, findings),
         *residual.diagnoses(evidence, findings),
         *update.diagnoses(evidence, findings),
+        *overflow.diagnoses(findings),
         *update.of_ranks(findings),
     ]
     found = reported.with_reported(_once(found), evidence, findings)

@@ -86,12 +86,12 @@ def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
     allowed = {e.step: e.floor.tolerance("learning_rate") * intent.rule.learning_rate for e in evidence}
     told = {e.step: e.recorded.reported.learning_rate for e in evidence}
 
-    def next_rate(step: int) -> bool:
-        rate = told[step]
-        return rate is not None and abs(rate - intent.schedule_rate(step + 1)) <= allowed[step]
+    def next_rate(e: StepEvidence) -> bool:
+        rate = told[e.step]
+        return rate is not None and abs(rate - intent.schedule_rate(e.right.update + 1)) <= allowed[e.step]
 
-    rising = [e for e in before if intent.schedule_rate(e.step) != intent.schedule_rate(e.step + 1)]
-    return all(next_rate(e.step) for e in before) and (bool(rising) or next_rate(last.step))
+    rising = [e for e in before if intent.schedule_rate(e.right.update) != intent.schedule_rate(e.right.update + 1)]
+    return all(map(next_rate, before)) and (bool(rising) or next_rate(last))
 
 
 def _hides(e: StepEvidence, factor: float) -> bool:

@@ -152,9 +152,17 @@ def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
 def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
     """A coarser dtype, or else what would leave least of the gradient unexplained."""
     result = []
-    if dtype := of_codes(findings, "numerics.dtype"):
+    told = of_codes(findings, "numerics.dtype")
+    if kept := [f for f in told if f.detail.get("what") == "masters"]:
+        name = kept[0].observed
+        sentence = f"the optimizer keeps parameters in {name}, without float32 masters: small updates are lost"
+        line = f"{kept[0].message}; {at_steps([f.step for f in kept], len(evidence))}"
+        kind = "coarse-dtype: masters"
+        result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), line, kind=kind))
+    if dtype := [f for f in told if f not in kept]:
         where = at_steps([f.step for f in dtype], len(evidence))
-        sentence = "gradients are computed or accumulated in bfloat16, although the scenario asks for float32"
+        wanted = "float32" if evidence[0].right.intent.precision == "fp32" else "float16"
+        sentence = f"gradients are computed or accumulated in bfloat16, although the scenario asks for {wanted}"
         result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), f"{dtype[0].message}; {where}"))
     steps = [f.step for f in of_codes(findings, "weights.residual")]
     if not steps:

@@ -72,6 +72,13 @@ def of_ranks(findings: Sequence[Finding]) -> list[Diagnosis]:
     own = of_codes(findings, "state.rank-desync")
     if not own:
         return []
+    if own[0].detail.get("skipped"):
+        sentence = (
+            "a rank skips a step that others make, as one that looks for an overflow in its own gradient alone: from"
+            f" step {own[0].step} on the ranks train models of their own (later steps are not weighed)"
+        )
+        kind = "rank-desync: skipped alone"
+        return [Diagnosis("rank-desync", sentence, 1.0, ("state.rank-desync",), own[0].message, kind=kind)]
     sentence = (
         "data-parallel ranks train models of their own: a gradient or parameter was not synchronised"
         f" (from step {own[0].step} on; later steps are not weighed)"

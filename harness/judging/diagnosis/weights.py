@@ -134,6 +134,7 @@ def _clip(h: Hypothesis, e: StepEvidence) -> Words:
         "none": f"the gradient is not clipped at {e.right.intent.max_grad_norm}",
         "per-rank": "every rank clips its own gradient before they are averaged",
         "before-averaging": "the gradient is clipped before it is divided by the number of ranks, so it is too short",
+        "before-unscaling": "the gradient is clipped before it is divided by the scale of the loss, so it is too short",
         "other": f"the gradient is clipped to a norm of {h.limit}, which should be {e.right.intent.max_grad_norm}",
     }
     if e.right.intent.max_grad_norm is None:

@@ -53,5 +53,7 @@ def intents(draw: st.DrawFn) -> Intent:
         aggregation=draw(AGGREGATIONS),
         max_grad_norm=draw(st.none() | POSITIVE),
         schedule=draw(SCHEDULES),
-        precision=draw(st.sampled_from(["fp32", "bf16"])),
+        precision=draw(st.sampled_from(["fp32", "bf16", "fp16"])),
+        masters=draw(st.sampled_from(["fp32", "none"])),
+        loss_scale=draw(st.none() | POSITIVE),
     )

@@ -1,6 +1,8 @@
-"""Rounding to bfloat16 at random: where it goes, that it is right in the mean, and that gradients are rounded too."""
+"""Rounding to a coarse dtype at random: where it goes, that it is right in the mean, and of gradients too."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.oracle.rounding import BFloat16, rounded
+from harness.oracle.rounding import Coarse, rounded
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -29,6 +31,23 @@ def test_it_goes_to_one_of_the_two_neighbours(value: float, seed: int) -> None:
     outer = (inner.view(torch.int32) + (1 << 16)).view(torch.float32)
     assert found in (inner, outer)
     assert found == x or x != inner  # what can be expressed stays
+
+
+@given(st.floats(width=32, min_value=2.0**-14, max_value=65504.0), st.sampled_from((1.0, -1.0)), st.integers(0, 99))
+def test_of_float16_it_goes_to_a_neighbour_and_the_nearest_is_the_devices(value: float, sign: float, seed: int) -> None:
+    """Where float16 has all of its digits: below, it has fewer, and a scaled loss keeps gradients above."""
+    x = torch.tensor([sign * value])
+    assert torch.equal(rounded(x, None, torch.float16), x.half().float())
+    found = rounded(x, generator(seed), torch.float16)
+    unit = 2.0 ** (math.floor(math.log2(value)) - 10)
+    assert torch.equal(found, found.half().float())
+    assert abs(float(found - x)) < unit
+    assert found == x or not torch.equal(x, x.half().float())
+
+
+def test_float16_is_right_in_the_mean() -> None:
+    found = rounded(torch.full((40_000,), 1.0 + 0.3 * 2.0**-10), generator(), torch.float16)
+    assert float((found > 1.0).float().mean()) == pytest.approx(0.3, abs=0.01)
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, 1.0, -1.0078125, 2.0**-126, 3.0e38, float("inf"), -float("inf")])
@@ -61,7 +80,7 @@ def test_within_it_every_result_and_every_gradient_is_rounded() -> None:
             start = torch.rand(8, 8, generator=generator(7))
         leaf, draws = start.requires_grad_(), generator(seed)
         begun = rounded(leaf, draws)
-        with BFloat16(draws):
+        with Coarse(draws):
             products = begun @ begun.T
             shares = products.softmax(-1)
         assert representable(begun)
@@ -80,6 +99,6 @@ def test_the_same_seed_gives_the_same_draw() -> None:
 
 
 def test_whole_numbers_and_float64_are_left_alone() -> None:
-    with BFloat16(generator()):
+    with Coarse(generator()):
         assert (torch.tensor([65537]) + 1).tolist() == [65538]
         assert (torch.tensor([1.0], dtype=torch.float64) + 2.0**-30).tolist() == [1.0 + 2.0**-30]

@@ -91,7 +91,7 @@ def made(seed: int, dtype: torch.dtype) -> Step:
     generator = torch.Generator().manual_seed(seed)
     task, batch = scenario(dtype), conversations(generator)
     parameters = {n: torch.from_numpy(a) for n, a in weights.initial(MODEL, seed).items()}
-    head = as_computed(parameters, task.precision)[HEAD]
+    head = as_computed(parameters, task.precision.compute)[HEAD]
     targets = torch.tensor([i for c in batch for i in c.ids[1:]])
     fed = states(generator, head, targets).to(dtype)
     shown = torch.tensor([m for c in batch for m in c.trained[1:]])
