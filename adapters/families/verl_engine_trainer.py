@@ -75,7 +75,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if scenario.loss.engine_output != "model":
         return f"{name} computes its loss from logits, so it has no engine_output={scenario.loss.engine_output!r}"
-    if scenario.optimizer.weight_decay:
+    if scenario.optimizer.weight_decay and scenario.optimizer.decayed != "all":
         return (
             f"{name} hands the optimizer all parameters in one group (build_optimizer in workers/config/optimizer.py),"
             f" so it has no optimizer.weight_decay={scenario.optimizer.weight_decay:g} that exempts norms"
