@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from adapters import unseen
-from adapters.contract import LastWindow, Scenario
+from adapters.contract import Group, LastWindow, Optimizer, Scenario
 
 Hidden = Callable[[Scenario], str | None]
 
@@ -40,7 +40,10 @@ class Plan:
     tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
     """How rows become tokens."""
     clip: Literal["right", "none", "per-rank", "before-averaging"] = "right"
-    decay: Literal["matrices", "all"] = "matrices"
+    decay: Literal["right", "all", "matrices", "others"] = "right"
+    """What decays; `others` is all but the matrices."""
+    one_rate: bool = False
+    """Groups with a rate of their own have that of the rest."""
     schedule_shift: int = 0
     schedule_speed: Literal["1", "GA", "world"] = "1"
     """How often the schedule moves in an optimizer step."""
@@ -159,6 +162,19 @@ def _decays(scenario: Scenario) -> str | None:
     return None if scenario.optimizer.weight_decay else "the scenario has no weight decay"
 
 
+def _exempts(scenario: Scenario) -> str | None:
+    return "norms are meant to decay" if scenario.optimizer.decayed == "all" else None
+
+
+def _exempts_nothing(scenario: Scenario) -> str | None:
+    return None if scenario.optimizer.decayed == "all" else "norms are meant not to decay"
+
+
+def _apart(scenario: Scenario) -> str | None:
+    own = any(group.rate != 1.0 for group in scenario.optimizer.groups)
+    return None if own else "no group has a rate of its own"
+
+
 def _warms_up(scenario: Scenario) -> str | None:
     return None if not scenario.optimizer.schedule.constant else "a constant learning rate is the same a step later"
 
@@ -185,6 +201,16 @@ def rates(scenario: Scenario, plan: Plan) -> list[float]:
     if plan.zero_first_step:
         factors[0] = 0.0
     return [scenario.optimizer.learning_rate * factor for factor in factors]
+
+
+def planned_rule(rule: Optimizer, plan: Plan) -> Optimizer:
+    """The optimizer with rates and decay of its groups as planned."""
+    if plan.one_rate:
+        rule = replace(rule, groups=tuple(replace(group, rate=1.0) for group in rule.groups))
+    if plan.decay == "others":
+        swapped = Group(("*norm*", "*.ln_*", "*bias"), weight_decay=rule.weight_decay)
+        return replace(rule, weight_decay=0.0, groups=(*rule.groups, swapped))
+    return rule if plan.decay == "right" else replace(rule, decayed=plan.decay)
 
 
 def _other_rates(**planned: Any) -> Hidden:
@@ -282,7 +308,13 @@ _FAULTS = (
     Fault("clipping-before-averaging", "the gradient is summed over the ranks, clipped, and only then divided",
           Plan(clip="before-averaging"), ("update.clip",), "clipping", _both(_clips, _many_ranks)),
     Fault("decay-on-norms", "weight decay applies to norms as well",
-          Plan(decay="all"), ("update.weight-decay",), "weight-decay", _decays),
+          Plan(decay="all"), ("update.weight-decay",), "weight-decay", _both(_decays, _exempts)),
+    Fault("decay-not-on-norms", "weight decay leaves norms and biases out, which are meant to decay",
+          Plan(decay="matrices"), ("update.weight-decay",), "weight-decay", _both(_decays, _exempts_nothing)),
+    Fault("decay-on-the-wrong-group", "norms and biases decay, and the matrices do not",
+          Plan(decay="others"), ("update.weight-decay",), "weight-decay", _both(_decays, _exempts)),
+    Fault("groups-collapsed", "parameters with a learning rate of their own have that of the rest",
+          Plan(one_rate=True), _RATE, _SCHEDULE, _apart),
     Fault("learning-rate-late", "every step has the learning rate of the step before",
           Plan(schedule_shift=-1), ("update.learning-rate",), "learning-rate-schedule", _warms_up),
     Fault("learning-rate-early", "every step has the learning rate of the step after",

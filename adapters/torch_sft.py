@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from adapters import spoiled, token_loss
+from adapters import faults, spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
 from adapters.families import loss_scaling, planned_tokens
 from adapters.families.loss_scaling import autocast, kept, moments, scaler
@@ -24,6 +24,7 @@ from adapters.families.planned_scaling import Scaling
 from adapters.faults import Plan, plan, rates
 from adapters.inside import data, modeling, rank, resumed
 from adapters.inside.data import Tokens
+from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_float32
 from adapters.inside.recorder import Recorder
 
@@ -97,13 +98,10 @@ def load_model(job: Job) -> PreTrainedModel:
 
 
 def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only."""
-    rule = scenario.optimizer
-    trained = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in trained if p.ndim > 1 or how.decay == "all"]
-    exempt = [p for p in trained if not (p.ndim > 1 or how.decay == "all")]
+    """AdamW on the scenario's groups, or on those that are planned."""
+    rule = faults.planned_rule(scenario.optimizer, how)
     return torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": rule.weight_decay}, {"params": exempt, "weight_decay": 0.0}],
+        parameter_groups(rule, {name: p for name, p in model.named_parameters() if p.requires_grad}),
         lr=rule.learning_rate,
         betas=(how.beta1 or rule.beta1, how.beta2 or rule.beta2),
         eps=how.eps or rule.eps,
@@ -141,7 +139,7 @@ def run(
         made = step - scaling.skipped
         rate = planned[made + _moved(job, "anew" if how.forgets == "schedule" else "right")]
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         if how.l2:
             torch._foreach_add_(gradients, [how.l2 * p.detach() for p, _ in trained])
         scaling.step()
