@@ -86,11 +86,14 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "openrlhf": only("last-answer", because="it trains prompts of plain texts only (datasets/sft_dataset.py)"),
         "verl": no("it trains every answer and nothing else (utils/dataset/multiturn_sft_dataset.py)"),
     },
-    "data.max_length": by((*LOOPS, "trl", "ms-swift", "openrlhf", "verl"))
+    "data.max_length": by((*LOOPS, "trl", "ms-swift", "verl"))
     | {
+        "openrlhf": no(
+            "it drops rows whose prompt leaves no room, and ends what it cuts in an EOS (datasets/sft_dataset.py)"
+        ),
         "llamafactory": no(
             "it cuts question and answer in proportion (infer_seqlen in data/processor/processor_utils.py)"
-        )
+        ),
     },
     "tokenizer.pad_token": by(FRAMEWORKS),
     "tokenizer.bos": by(FRAMEWORKS),

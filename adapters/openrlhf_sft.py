@@ -201,7 +201,7 @@ def arguments(job: Job, rows: Path) -> list[str]:
         "save_path": [Path.cwd() / "saved"],
         "ckpt_path": [Path.cwd() / SAVED],
         "dataset": [rows],
-        "max_len": [scenario.data.max_length or scenario.model.max_positions],
+        "max_len": [scenario.model.max_positions],
         "seed": [scenario.seed],
         "max_epochs": [scenario.data.epochs],
         "train_batch_size": [scenario.window.sequences_per_step],
