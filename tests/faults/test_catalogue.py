@@ -21,6 +21,14 @@ EPOCHS = ("sft-ragged-epochs", "sft-ragged-shuffled")
 UNCUT = (WHOLE, "sft-ragged-cosine")
 """Of a schedule that falls over its run, two steps are another schedule."""
 FAMILIES = tuple(name for name in RUNNABLE if scenarios.get(name).model.architecture not in ("llama", "mixtral"))
+TRAINED = (
+    "sft-ragged-smoothed",
+    "sft-ragged-lora",
+    "sft-ragged-rslora",
+    "sft-ragged-dft",
+    "sft-ragged-checkpointed",
+)
+"""Of another loss of a token, of another part of the model, and of layers that are computed again."""
 FIRST = (
     WHOLE,
     *EPOCHS,
@@ -31,6 +39,7 @@ FIRST = (
     "sft-ragged-moe-aux",
     "sft-ragged-pad-eos",
     "sft-ragged-bos",
+    *TRAINED,
     *FAMILIES,
 )
 """What `make test-fast` plants a fault on is the first of these that shows it, unless it is like another one there."""
@@ -42,6 +51,7 @@ LIKE_WHOLE = (
     "sft-ragged-cosine",
     "sft-ragged-moe",
     "sft-ragged-moe-aux",
+    *TRAINED,
 )
 """The batches and the precision of `WHOLE` under other settings of the optimizer, or in another model."""
 ALSO = {
