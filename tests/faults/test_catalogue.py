@@ -23,6 +23,14 @@ UNCUT = (WHOLE, "sft-ragged-cosine")
 SCALED = "sft-ragged-fp16"
 OF_OVERFLOWS = ("overflow-ignored", "overflow-skipped-alone")
 FAMILIES = tuple(name for name in RUNNABLE if scenarios.get(name).model.architecture not in ("llama", "mixtral"))
+TRAINED = (
+    "sft-ragged-smoothed",
+    "sft-ragged-lora",
+    "sft-ragged-rslora",
+    "sft-ragged-dft",
+    "sft-ragged-checkpointed",
+)
+"""Of another loss of a token, of another part of the model, and of layers that are computed again."""
 FIRST = (
     WHOLE,
     *EPOCHS,
@@ -34,6 +42,7 @@ FIRST = (
     "sft-ragged-pad-eos",
     "sft-ragged-bos",
     SCALED,
+    *TRAINED,
     *FAMILIES,
 )
 """What `make test-fast` plants a fault on is the first of these that shows it, unless it is like another one there."""
@@ -46,6 +55,7 @@ LIKE_WHOLE = (
     "sft-ragged-moe",
     "sft-ragged-moe-aux",
     SCALED,
+    *TRAINED,
 )
 """The batches of `WHOLE` under other settings of the optimizer, in another model, or nearly as exact."""
 ALSO = {
