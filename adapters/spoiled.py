@@ -24,7 +24,7 @@ def before(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
     for name, parameter in model.named_parameters():
         stuck = how.stuck is not None and fnmatch.fnmatchcase(name, how.stuck)
         parameter.requires_grad_((parameter.requires_grad or how.thawed) and not stuck)
-    if how.cut:
+    if how.cut and scenario.model.gradient_checkpointing:
         last = next(m for n, m in model.named_modules() if n.endswith(f"layers.{scenario.model.layers - 1}"))
         last.register_forward_pre_hook(lambda _, given: (given[0].detach().requires_grad_(), *given[1:]))
     if scenario.model.lora is not None:
