@@ -18,6 +18,7 @@ from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
 from adapters.inside import modeling
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
+from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -91,10 +92,7 @@ def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
     """DeepSpeed's engine around the model, with the client's own AdamW and learning-rate schedule."""
     wanted = scenario.optimizer
     optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": wanted.weight_decay},
-            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ],
+        parameter_groups(wanted, dict(model.named_parameters())),
         lr=wanted.learning_rate,
         betas=(wanted.beta1, wanted.beta2),
         eps=wanted.eps,

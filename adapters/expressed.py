@@ -119,8 +119,18 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "optimizer.beta1": by(FRAMEWORKS),
     "optimizer.beta2": by(FRAMEWORKS),
     "optimizer.eps": by(FRAMEWORKS),
-    "optimizer.weight_decay": by((*LOOPS, *TRAINERS, "openrlhf"))
-    | {"verl": no("it hands the optimizer all parameters in one group, norms too")},
+    "optimizer.weight_decay": by((*LOOPS, *TRAINERS, "openrlhf")) | {"verl": Expressed()},
+    "optimizer.decayed": by((*LOOPS, "verl"))
+    | by(TRAINERS, no("the Trainer exempts norms and biases (get_decay_parameter_names in transformers/trainer.py)"))
+    | {"openrlhf": no("it exempts norms and biases by name (get_optimizer_grouped_parameters)")},
+    "optimizer.groups": by(LOOPS)
+    | by(
+        TRAINERS, no("the Trainer has two groups, with decay and without (create_optimizer in transformers/trainer.py)")
+    )
+    | {
+        "openrlhf": no("it has two groups, with decay and without (utils/deepspeed/deepspeed_utils.py)"),
+        "verl": no("it hands the optimizer all parameters in one group (build_optimizer)"),
+    },
     "optimizer.max_grad_norm": by(FRAMEWORKS),
     "optimizer.schedule.decay": by((*LOOPS, *TRAINERS))
     | {

@@ -16,14 +16,15 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from adapters import spoiled, token_loss
+from adapters import planned, spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
 from adapters.families import loss_scaling, planned_tokens
 from adapters.families.loss_scaling import autocast, kept, moments, scaler
 from adapters.families.planned_scaling import Scaling
-from adapters.faults import Plan, plan, rates
+from adapters.faults import Plan, plan
 from adapters.inside import data, modeling, rank, resumed
 from adapters.inside.data import Tokens
+from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_float32
 from adapters.inside.recorder import Recorder
 
@@ -97,13 +98,10 @@ def load_model(job: Job) -> PreTrainedModel:
 
 
 def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only."""
-    rule = scenario.optimizer
-    trained = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in trained if p.ndim > 1 or how.decay == "all"]
-    exempt = [p for p in trained if not (p.ndim > 1 or how.decay == "all")]
+    """AdamW on the scenario's groups, or on those that are planned."""
+    rule = planned.rule(scenario.optimizer, how)
     return torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": rule.weight_decay}, {"params": exempt, "weight_decay": 0.0}],
+        parameter_groups(rule, {name: p for name, p in model.named_parameters() if p.requires_grad}),
         lr=rule.learning_rate,
         betas=(how.beta1 or rule.beta1, how.beta2 or rule.beta2),
         eps=how.eps or rule.eps,
@@ -118,7 +116,7 @@ def run(
     if how.one_order and scenario.data.order == "shuffled":
         rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
     spoiled.before(model, scenario, how)
-    optimizer, planned = make_optimizer(model, scenario, how), rates(scenario, how)
+    optimizer, wanted = make_optimizer(model, scenario, how), planned.rates(scenario, how)
     if how.idle_first_step:
         _step_idly(model, optimizer)
     if job.part == "after":
@@ -139,9 +137,9 @@ def run(
         averaged = isinstance(wrapped, DistributedDataParallel)
         norm = _average_and_clip(gradients, scenario, how, ranks, averaged, scaling)
         made = step - scaling.skipped
-        rate = planned[made + _moved(job, "anew" if how.forgets == "schedule" else "right")]
+        rate = wanted[made + _moved(job, "anew" if how.forgets == "schedule" else "right")]
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         if how.l2:
             torch._foreach_add_(gradients, [how.l2 * p.detach() for p, _ in trained])
         scaling.step()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable
 
-from adapters.contract import Data, Lora, Model, Scenario, Schedule, Tokenizer, Window, vary
+from adapters.contract import Data, Group, Lora, Model, Scenario, Schedule, Tokenizer, Window, vary
 from scenarios import pieces, text
 from scenarios.rows import RAGGED, conversations
 
@@ -57,6 +57,19 @@ def sft_ragged_noclip(seed: int) -> Scenario:
 def sft_ragged_decay(seed: int) -> Scenario:
     """Weight decay 0.1 on matrices, none on norms."""
     return vary(sft_ragged(seed), weight_decay=0.1)
+
+
+@_scenario
+def sft_ragged_decay_all(seed: int) -> Scenario:
+    """Weight decay 0.1 on every parameter, norms as well."""
+    return vary(sft_ragged(seed), weight_decay=0.1, decayed="all")
+
+
+@_scenario
+def sft_ragged_groups(seed: int) -> Scenario:
+    """The embedding and the head have a fifth of the learning rate and no weight decay; the other matrices, 0.1."""
+    own = Group(("model.embed_tokens.weight", "lm_head.weight"), rate=0.2, weight_decay=0.0)
+    return vary(sft_ragged(seed), weight_decay=0.1, groups=(own,))
 
 
 @_scenario

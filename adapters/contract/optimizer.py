@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,7 @@ from adapters.contract.checking import require
 Decay = Literal["none", "linear", "cosine", "polynomial", "one-minus-sqrt"]
 WarmupFrom = Literal["first", "zero", "least"]
 LeastAt = Literal["after", "last"]
+Decayed = Literal["matrices", "all"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,21 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Parameters with a rate or a decay of their own."""
+
+    tensors: tuple[str, ...]
+    """Shell patterns of their names in the checkpoint."""
+    rate: float = 1.0
+    """Multiple of the learning rate."""
+    weight_decay: float | None = None
+    """None: as the rest have it."""
+
+    def holds(self, tensor: str) -> bool:
+        return any(fnmatch.fnmatchcase(tensor, pattern) for pattern in self.tensors)
+
+
+@dataclass(frozen=True)
 class Optimizer:
     """AdamW as in Loshchilov & Hutter 2019, bias-corrected."""
 
@@ -99,13 +116,32 @@ class Optimizer:
     beta2: float = 0.999
     eps: float = 1e-8
     weight_decay: float = 0.0
-    """Applied to matrices only; norms and biases are exempt, as the common trainers have it."""
+    """Of what `decayed` says."""
+    decayed: Decayed = "matrices"
+    """Matrices alone, norms and biases being exempt, as the common trainers have it; or all parameters."""
+    groups: tuple[Group, ...] = ()
+    """A tensor is in the first that holds it, if any does."""
     max_grad_norm: float | None = 1.0
     """None clips nothing."""
     schedule: Schedule = field(default_factory=Schedule)
 
+    def rate_of(self, tensor: str) -> float:
+        """Multiple of the learning rate that a tensor has."""
+        return next((group.rate for group in self.groups if group.holds(tensor)), 1.0)
+
+    def decay_of(self, tensor: str, dimensions: int) -> float:
+        """Weight decay that a tensor of so many dimensions has."""
+        own = next((group.weight_decay for group in self.groups if group.holds(tensor)), None)
+        rest = self.weight_decay if self.decayed == "all" or dimensions > 1 else 0.0
+        return rest if own is None else own
+
     def check(self, steps: int) -> None:
         """Raises ValueError, in one line, for what a run of so many steps cannot have."""
+        for number, group in enumerate(self.groups):
+            at, own = f"optimizer.groups[{number}]", group.weight_decay
+            require(bool(group.tensors), f"{at}.tensors", "empty", "a pattern or more")
+            require(0 < group.rate <= 1e6, f"{at}.rate", group.rate, "above 0, and a million at most")
+            require(own is None or own >= 0, f"{at}.weight_decay", own, "at least 0")
         require(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "above 0")
         for name in ("beta1", "beta2"):
             value = getattr(self, name)

@@ -23,6 +23,7 @@ from adapters.contract import IGNORED_LABEL, Job, Scenario
 from adapters.families import loss_scaling
 from adapters.families.loss_scaling import autocast, kept, scaler
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
+from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -118,13 +119,10 @@ def resume(model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: L
 
 
 def adamw(scenario: Scenario, named: Mapping[str, Tensor]) -> torch.optim.AdamW:
-    """torch's AdamW, weight decay on matrices only."""
+    """torch's AdamW on the scenario's groups."""
     wanted = scenario.optimizer
     return torch.optim.AdamW(
-        [
-            {"params": [p for p in named.values() if p.ndim > 1], "weight_decay": wanted.weight_decay},
-            {"params": [p for p in named.values() if p.ndim <= 1], "weight_decay": 0.0},
-        ],
+        parameter_groups(wanted, named),
         lr=wanted.learning_rate,
         betas=(wanted.beta1, wanted.beta2),
         eps=wanted.eps,

@@ -83,7 +83,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f" workers/engine/fsdp/transformer_impl.py), whatever config.json says: no"
             f" auxiliary={scenario.loss.auxiliary:g}"
         )
-    if scenario.optimizer.weight_decay:
+    if scenario.optimizer.weight_decay and scenario.optimizer.decayed != "all":
         return (
             f"{name} hands the optimizer all parameters in one group (build_optimizer in workers/config/optimizer.py),"
             f" so it has no optimizer.weight_decay={scenario.optimizer.weight_decay:g} that exempts norms"

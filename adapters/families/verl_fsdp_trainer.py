@@ -86,7 +86,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if scenario.loss.auxiliary:
         return f"{name} computes its loss from logits ({HERE}), so it has no auxiliary={scenario.loss.auxiliary:g}"
-    if rule.weight_decay:
+    if rule.weight_decay and rule.decayed != "all":
         return (
             f"{name} hands the optimizer all parameters in one group ({HERE}), so it has no"
             f" optimizer.weight_decay={rule.weight_decay:g} that exempts norms"

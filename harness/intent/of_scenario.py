@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from adapters.contract import Scenario
+from adapters.contract import Optimizer, Scenario
 from harness.intent.intent import Drawn, Group, Intent, Rule, TokenLoss, Window
 from harness.intent.schedule import Schedule
 from scenarios import weights
@@ -35,11 +35,20 @@ def of_scenario(scenario: Scenario) -> Intent:
 
 def _rule(scenario: Scenario) -> Rule:
     wanted, shapes = scenario.optimizer, weights.shapes(scenario.model)
-    groups = (
-        Group(tuple(name for name, shape in shapes.items() if len(shape) > 1), wanted.weight_decay),
-        Group(tuple(name for name, shape in shapes.items() if len(shape) <= 1), 0.0),
-    )
+    found: dict[tuple[float, float], list[str]] = {}
+    for name, shape in shapes.items():
+        found.setdefault(_own(wanted, name, len(shape) > 1), []).append(name)
+    groups = tuple(Group(tuple(names), decay, rate) for (rate, decay), names in found.items())
     return Rule(groups, wanted.learning_rate, wanted.beta1, wanted.beta2, wanted.eps)
+
+
+def _own(wanted: Optimizer, name: str, matrix: bool) -> tuple[float, float]:
+    """Multiple of the learning rate, and weight decay, of a tensor."""
+    decay = wanted.weight_decay if matrix or wanted.decayed == "all" else 0.0
+    for group in wanted.groups:
+        if Group(group.tensors).holds(name):
+            return group.rate, decay if group.weight_decay is None else group.weight_decay
+    return 1.0, decay
 
 
 def _schedule(scenario: Scenario) -> Schedule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters import faults
+from adapters import planned
 from adapters.contract import Scenario
 from adapters.faults import CATALOGUE
 from tests.faults import expected
@@ -35,6 +35,9 @@ KINDS = {
     "clipping-per-rank": "clipping: per-rank",
     "clipping-before-averaging": "clipping: before-averaging",
     "decay-on-norms": "weight-decay: more on norms",
+    "decay-not-on-norms": "weight-decay: less on norms",
+    "decay-on-the-wrong-group": "weight-decay: other groups",
+    "groups-collapsed": "learning-rate-schedule: groups collapsed",
     "learning-rate-late": "learning-rate-schedule: late",
     "learning-rate-early": "learning-rate-schedule: early",
     "learning-rate-misreported": "misreported: learning-rate of the next step",
@@ -103,10 +106,10 @@ def of(fault: str, scenario: Scenario) -> set[str]:
     own = CATALOGUE[fault]
     if own.cause == "dropped-micro-batches" and scenario.window.accumulation != 4:
         return set()
-    if own.cause == "learning-rate-schedule":
-        planned = faults.rates(scenario, own.plan)
+    if own.cause == "learning-rate-schedule" and not own.plan.one_rate:
+        own_rates = planned.rates(scenario, own.plan)
         alike = (n for n, other in CATALOGUE.items() if other.cause == own.cause)
-        return {KINDS[n] for n in alike if faults.rates(scenario, CATALOGUE[n].plan) == planned}
+        return {KINDS[n] for n in alike if planned.rates(scenario, CATALOGUE[n].plan) == own_rates}
     if own.cause not in ("mean-of-means", "loss-mask"):
         return {KINDS[fault]}
     others = (name for name, other in CATALOGUE.items() if other.cause == own.cause)

@@ -27,6 +27,8 @@ FIRST = (
     WHOLE,
     *EPOCHS,
     "sft-ragged-decay",
+    "sft-ragged-decay-all",
+    "sft-ragged-groups",
     "sft-ragged-warmup",
     "sft-ragged-cosine",
     "sft-ragged-packed",
@@ -41,6 +43,8 @@ FIRST = (
 LIKE_WHOLE = (
     "sft-ragged-noclip",
     "sft-ragged-decay",
+    "sft-ragged-decay-all",
+    "sft-ragged-groups",
     "sft-ragged-warmup",
     "sft-ragged-cosine",
     "sft-ragged-moe",

@@ -30,16 +30,44 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
 def _learning_rate(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> Diagnosis:
     line = ", ".join(f"{e.update.as_asked[0].learning_rate:.6g} (right {e.scheduled_rate:.6g})" for e in evidence)
     alike = any(f.detail.get("all") for f in own)
-    how = schedules.followed(evidence) if alike else Followed("groups", f"parameter groups differ: {own[0].message}")
+    how = schedules.followed(evidence) if alike else _groups(evidence, own)
     cause = "learning-rate-schedule"
     return Diagnosis(cause, how.summary, 1.0, ("update.learning-rate",), f"by step: {line}", kind=f"{cause}: {how.key}")
+
+
+def _groups(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> Followed:
+    """Some tensors have another rate than they should: that of the others, or one of their own."""
+    if all(map(_one_rate, evidence)):
+        tensors = own[0].detail["tensors"]
+        who = tensors[0] if len(tensors) == 1 else f"{len(tensors)} tensors ({tensors[0]}, ...)"
+        return Followed(
+            "groups collapsed", f"{who} should have a learning rate of their own, but have that of the rest"
+        )
+    return Followed("groups", f"parameter groups differ: {own[0].message}")
+
+
+def _one_rate(e: StepEvidence) -> bool:
+    """Whether every tensor moved with the schedule's rate."""
+    allowed = e.floor.tolerance("learning_rate") * e.scheduled_rate
+    return all(abs(u.learning_rate - e.scheduled_rate) <= allowed for u in e.update.explained)
+
+
+def _directions(e: StepEvidence, tensors: Sequence[str]) -> set[bool]:
+    """Whether tensors decayed by more than they should, or by less."""
+    return {u.weight_decay > e.expected_decay(u.tensor) for u in e.update.explained if u.tensor in tensors}
 
 
 def _weight_decay(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
     tensors = finding.detail["tensors"]
     norms = all(evidence[0].recorded.before.parameters[t].ndim == 1 for t in tensors)
-    what = "norms and biases, which should be exempt" if norms else f"{len(tensors)} tensors, {tensors[0]} first"
+    exempt = ", which should be exempt" * (finding.expected == 0.0)
+    what = f"norms and biases{exempt}" if norms else f"{len(tensors)} tensors, {tensors[0]} first"
     summary = f"weight decay of {finding.observed:.4g} instead of {finding.expected:.4g} applies to {what}"
+    at = next(e for e in evidence if e.step == finding.step)
+    if len(_directions(at, tensors)) > 1:
+        summary = f"weight decay is on other parameters than it should be: {finding.message}"
+        kind = "weight-decay: other groups"
+        return Diagnosis("weight-decay", summary, 1.0, ("update.weight-decay",), finding.message, kind=kind)
     more = float(finding.observed or 0.0) > float(finding.expected or 0.0)
     kind = f"weight-decay: {'more' if more else 'less'} on {'norms' if norms else 'other tensors'}"
     return Diagnosis("weight-decay", summary, 1.0, ("update.weight-decay",), finding.message, kind=kind)

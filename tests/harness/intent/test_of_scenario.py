@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import scenarios
+from adapters.contract import Group, vary
 from harness.intent.intent import Mean
 from harness.intent.of_scenario import of_scenario
 from scenarios import weights
@@ -29,10 +30,11 @@ def test_every_tensor_has_the_rate_of_the_schedule_and_matrices_alone_decay(name
     scenario = scenarios.get(name)
     intent = of_scenario(scenario)
     for tensor, shape in weights.shapes(scenario.model).items():
-        decay = scenario.optimizer.weight_decay if len(shape) > 1 else 0.0
-        assert intent.weight_decay(tensor) == decay
+        rule = scenario.optimizer
+        assert intent.weight_decay(tensor) == rule.decay_of(tensor, len(shape))
         for step in range(-1, scenario.window.steps + 2):
-            assert intent.learning_rate(step, tensor) == pytest.approx(scenario.learning_rate_at(step), rel=1e-15)
+            wanted = scenario.learning_rate_at(step) * rule.rate_of(tensor)
+            assert intent.learning_rate(step, tensor) == pytest.approx(wanted, rel=1e-15)
 
 
 def test_the_rest_is_as_the_scenario_has_it() -> None:
@@ -46,3 +48,14 @@ def test_the_rest_is_as_the_scenario_has_it() -> None:
 def test_a_tensor_in_no_group_is_named() -> None:
     with pytest.raises(ValueError, match=r"no group of the intent holds the tensor lm_head\.bias"):
         of_scenario(scenarios.get("sft-ragged")).weight_decay("lm_head.bias")
+
+
+def test_a_group_has_its_own_rate_and_decay_and_the_first_that_holds_a_tensor_counts() -> None:
+    own = (Group(("*.bias", "lm_head.weight"), rate=0.5), Group(("lm_head.*", "model.norm.*"), weight_decay=0.2))
+    scenario = vary(scenarios.get("sft-ragged"), weight_decay=0.1, groups=own)
+    found = of_scenario(scenario)
+    said = {n: (found.rate_factor(n), found.weight_decay(n)) for n in ("lm_head.weight", "model.norm.weight")}
+    assert said == {"lm_head.weight": (0.5, 0.1), "model.norm.weight": (1.0, 0.2)}
+    assert found.weight_decay("model.layers.0.input_layernorm.weight") == 0.0
+    every = of_scenario(vary(scenario, decayed="all"))
+    assert every.weight_decay("model.layers.0.input_layernorm.weight") == 0.1
