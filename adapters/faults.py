@@ -7,11 +7,12 @@ come out is written beside each fault, and where a scenario hides it, and why.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from adapters import unseen
-from adapters.contract import Group, LastWindow, Optimizer, Scenario
+from adapters.contract import LastWindow, Scenario
+from adapters.planned import rates
 
 Hidden = Callable[[Scenario], str | None]
 
@@ -179,40 +180,6 @@ def _warms_up(scenario: Scenario) -> str | None:
     return None if not scenario.optimizer.schedule.constant else "a constant learning rate is the same a step later"
 
 
-def rates(scenario: Scenario, plan: Plan) -> list[float]:
-    """The learning rate of every step as planned."""
-    told = scenario.optimizer.schedule
-    others: dict[str, dict[str, Any]] = {
-        "right": {},
-        "no-least": {"least": 0.0},
-        "no-warmup": {"warmup_steps": 0, "warmup_ratio": 0.0},
-        "from-first": {"warmup_from": "first"},
-        "horizon-in-micro-batches": {
-            "horizon": told.span(scenario.window.steps) * scenario.window.accumulation,
-            "warmup_steps": told.warmup(scenario.window.steps),
-            "warmup_ratio": 0.0,
-        },
-    }
-    speed = {"1": 1, "GA": scenario.window.accumulation, "world": scenario.window.ranks}[plan.schedule_speed]
-    used = replace(told, **others[plan.schedule])
-    factors = [
-        used.factor(step * speed + plan.schedule_shift, scenario.window.steps) for step in range(scenario.window.steps)
-    ]
-    if plan.zero_first_step:
-        factors[0] = 0.0
-    return [scenario.optimizer.learning_rate * factor for factor in factors]
-
-
-def planned_rule(rule: Optimizer, plan: Plan) -> Optimizer:
-    """The optimizer with rates and decay of its groups as planned."""
-    if plan.one_rate:
-        rule = replace(rule, groups=tuple(replace(group, rate=1.0) for group in rule.groups))
-    if plan.decay == "others":
-        swapped = Group(("*norm*", "*.ln_*", "*bias"), weight_decay=rule.weight_decay)
-        return replace(rule, weight_decay=0.0, groups=(*rule.groups, swapped))
-    return rule if plan.decay == "right" else replace(rule, decayed=plan.decay)
-
-
 def _other_rates(**planned: Any) -> Hidden:
     """For a plan of another schedule."""
 
@@ -308,13 +275,13 @@ _FAULTS = (
     Fault("clipping-before-averaging", "the gradient is summed over the ranks, clipped, and only then divided",
           Plan(clip="before-averaging"), ("update.clip",), "clipping", _both(_clips, _many_ranks)),
     Fault("decay-on-norms", "weight decay applies to norms as well",
-          Plan(decay="all"), ("update.weight-decay",), "weight-decay", _both(_decays, _exempts)),
+          Plan(decay="all"), ("update.weight-decay",), "weight-decay", _both(_decays, unseen.exempts)),
     Fault("decay-not-on-norms", "weight decay leaves norms and biases out, which are meant to decay",
-          Plan(decay="matrices"), ("update.weight-decay",), "weight-decay", _both(_decays, _exempts_nothing)),
+          Plan(decay="matrices"), ("update.weight-decay",), "weight-decay", _both(_decays, unseen.exempts_nothing)),
     Fault("decay-on-the-wrong-group", "norms and biases decay, and the matrices do not",
-          Plan(decay="others"), ("update.weight-decay",), "weight-decay", _both(_decays, _exempts)),
+          Plan(decay="others"), ("update.weight-decay",), "weight-decay", _both(_decays, unseen.exempts)),
     Fault("groups-collapsed", "parameters with a learning rate of their own have that of the rest",
-          Plan(one_rate=True), _RATE, _SCHEDULE, _apart),
+          Plan(one_rate=True), _RATE, _SCHEDULE, unseen.apart),
     Fault("learning-rate-late", "every step has the learning rate of the step before",
           Plan(schedule_shift=-1), ("update.learning-rate",), "learning-rate-schedule", _warms_up),
     Fault("learning-rate-early", "every step has the learning rate of the step after",

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from adapters import faults, spoiled, token_loss
+from adapters import planned, spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
 from adapters.families import loss_scaling, planned_tokens
 from adapters.families.loss_scaling import autocast, kept, moments, scaler
 from adapters.families.planned_scaling import Scaling
-from adapters.faults import Plan, plan, rates
+from adapters.faults import Plan, plan
 from adapters.inside import data, modeling, rank, resumed
 from adapters.inside.data import Tokens
 from adapters.inside.groups import parameter_groups
@@ -99,7 +99,7 @@ def load_model(job: Job) -> PreTrainedModel:
 
 def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.AdamW:
     """AdamW on the scenario's groups, or on those that are planned."""
-    rule = faults.planned_rule(scenario.optimizer, how)
+    rule = planned.rule(scenario.optimizer, how)
     return torch.optim.AdamW(
         parameter_groups(rule, {name: p for name, p in model.named_parameters() if p.requires_grad}),
         lr=rule.learning_rate,
@@ -116,7 +116,7 @@ def run(
     if how.one_order and scenario.data.order == "shuffled":
         rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
     spoiled.before(model, scenario, how)
-    optimizer, planned = make_optimizer(model, scenario, how), rates(scenario, how)
+    optimizer, wanted = make_optimizer(model, scenario, how), planned.rates(scenario, how)
     if how.idle_first_step:
         _step_idly(model, optimizer)
     if job.part == "after":
@@ -137,7 +137,7 @@ def run(
         averaged = isinstance(wrapped, DistributedDataParallel)
         norm = _average_and_clip(gradients, scenario, how, ranks, averaged, scaling)
         made = step - scaling.skipped
-        rate = planned[made + _moved(job, "anew" if how.forgets == "schedule" else "right")]
+        rate = wanted[made + _moved(job, "anew" if how.forgets == "schedule" else "right")]
         for group in optimizer.param_groups:
             group["lr"] = rate * group["rate"]
         if how.l2:

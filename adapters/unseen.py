@@ -130,3 +130,16 @@ def freezes(scenario: Scenario) -> str | None:
 
 def caps(scenario: Scenario) -> str | None:
     return "the model has no soft cap on its scores" if scenario.model.attention_softcap is None else None
+
+
+def exempts(scenario: Scenario) -> str | None:
+    return "norms are meant to decay" if scenario.optimizer.decayed == "all" else None
+
+
+def exempts_nothing(scenario: Scenario) -> str | None:
+    return None if scenario.optimizer.decayed == "all" else "norms are meant not to decay"
+
+
+def apart(scenario: Scenario) -> str | None:
+    own = any(group.rate != 1.0 for group in scenario.optimizer.groups)
+    return None if own else "no group has a rate of its own"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters import faults
+from adapters import planned
 from adapters.contract import Scenario
 from adapters.faults import CATALOGUE
 from tests.faults import expected
@@ -107,9 +107,9 @@ def of(fault: str, scenario: Scenario) -> set[str]:
     if own.cause == "dropped-micro-batches" and scenario.window.accumulation != 4:
         return set()
     if own.cause == "learning-rate-schedule" and not own.plan.one_rate:
-        planned = faults.rates(scenario, own.plan)
+        own_rates = planned.rates(scenario, own.plan)
         alike = (n for n, other in CATALOGUE.items() if other.cause == own.cause)
-        return {KINDS[n] for n in alike if faults.rates(scenario, CATALOGUE[n].plan) == planned}
+        return {KINDS[n] for n in alike if planned.rates(scenario, CATALOGUE[n].plan) == own_rates}
     if own.cause not in ("mean-of-means", "loss-mask"):
         return {KINDS[fault]}
     others = (name for name, other in CATALOGUE.items() if other.cause == own.cause)
