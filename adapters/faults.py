@@ -163,19 +163,6 @@ def _decays(scenario: Scenario) -> str | None:
     return None if scenario.optimizer.weight_decay else "the scenario has no weight decay"
 
 
-def _exempts(scenario: Scenario) -> str | None:
-    return "norms are meant to decay" if scenario.optimizer.decayed == "all" else None
-
-
-def _exempts_nothing(scenario: Scenario) -> str | None:
-    return None if scenario.optimizer.decayed == "all" else "norms are meant not to decay"
-
-
-def _apart(scenario: Scenario) -> str | None:
-    own = any(group.rate != 1.0 for group in scenario.optimizer.groups)
-    return None if own else "no group has a rate of its own"
-
-
 def _warms_up(scenario: Scenario) -> str | None:
     return None if not scenario.optimizer.schedule.constant else "a constant learning rate is the same a step later"
 

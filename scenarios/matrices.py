@@ -6,6 +6,7 @@ that one which several frameworks have is held against each other.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 from collections.abc import Mapping
@@ -54,6 +55,11 @@ def name(size: str, row: Row) -> str:
 @cache
 def _rows() -> Mapping[str, Row]:
     return {name(size, row): row for size in _content() for of in covering(size).values() for row in of["rows"]}
+
+
+def matching(pattern: str) -> list[str]:
+    """Names that match a shell pattern."""
+    return [scenario for scenario in _rows() if fnmatch.fnmatchcase(scenario, pattern)]
 
 
 def knows(scenario: str) -> bool:
