@@ -20,7 +20,7 @@ endif
 GPU_FRAMEWORKS ?= torch ddp fsdp2 deepspeed trl
 GPU_PYTHON ?=
 
-.PHONY: help setup run test test-all test-fast clean-cells fuzz kills check bench pictures gpu-check clean
+.PHONY: help setup run test test-all test-fast clean-cells fuzz kills matrices check bench pictures gpu-check clean
 
 help:
 	@echo "make setup      the development environment in $(VENV)"
@@ -31,6 +31,7 @@ help:
 	@echo "make clean-cells  a thousand cells that are right, over 20 seeds: is one found wrong?"
 	@echo "make fuzz       look for inputs that nobody thought of, for MINUTES=10"
 	@echo "make kills      a hundred kills of commands at random points: is anything left, or lost?"
+	@echo "make matrices   the standard matrices anew, as the newest frameworks can express them"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make bench      how long the parts take"
 	@echo "make pictures   those of the docs, from the pages of a run: make pictures RUN=DIR"
@@ -47,7 +48,7 @@ $(STAMP): pyproject.toml Makefile $(RECIPES)
 
 # Divergence between releases is what this run is there to find: status 1 is its expected end.
 run: setup
-	@$(BIN)/lockstep run --also deepspeed==0.18.9 --also openrlhf==0.9.10; status=$$?; \
+	@$(BIN)/lockstep run --scenario '*' --matrix smoke --also deepspeed==0.18.9 --also openrlhf==0.9.10; status=$$?; \
 	case $$status in \
 	0) echo "lockstep: exit status 0: every cell passes, or fails as it is accepted to" ;; \
 	1) echo "lockstep: exit status 1: a divergence was found; deepspeed 0.18.9 and openrlhf 0.9.10 are here to show some" ;; \
@@ -80,6 +81,10 @@ fuzz: setup
 # An hour; with KILLS=20 a fifth of it.
 kills: setup
 	$(BIN)/python -m tests.kills --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+
+# Which scenarios hold every pair of values, by asking each newest framework what it can express: some minutes.
+matrices: setup
+	$(BIN)/python -m harness.matrices
 
 check: setup
 	$(BIN)/ruff check .

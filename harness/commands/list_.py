@@ -16,6 +16,7 @@ class Subject(StrEnum):
     scenarios = "scenarios"
     frameworks = "frameworks"
     dimensions = "dimensions"
+    matrices = "matrices"
     faults = "faults"
     findings = "findings"
     fixes = "fixes"
@@ -26,7 +27,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page: faults, dimensions.")] = False,
 ) -> None:
-    """List scenarios, their dimensions, frameworks, faults for the torch reference, codes of findings, or fixes."""
+    """List scenarios, dimensions, standard matrices, frameworks, faults for the reference, findings, or fixes."""
     if as_markdown:
         _markdown(subject)
         return
@@ -83,6 +84,28 @@ def _dimensions() -> list[dict[str, Any]]:
     return dimensions.entries()
 
 
+def _matrices() -> list[dict[str, Any]]:
+    from scenarios import matrices
+
+    return [
+        {
+            "name": size,
+            "what": "; ".join(_covered(name, told) for name, told in matrices.covering(size).items()),
+            "frameworks": {
+                name: {**told, "rows": matrices.names(size, name)} for name, told in matrices.covering(size).items()
+            },
+        }
+        for size in matrices.sizes()
+    ]
+
+
+def _covered(framework: str, told: Mapping[str, Any]) -> str:
+    refused = len(told["refused"])
+    left = f", {refused} values and {told['refused_pairs']} pairs refused" if refused or told["refused_pairs"] else ""
+    missed = f", {told['missed']} pairs missed" if told["missed"] else ""
+    return f"{framework}: {len(told['rows'])} scenarios hold {told['pairs'] - told['missed']} pairs{missed}{left}"
+
+
 def _faults() -> list[dict[str, Any]]:
     from adapters import faults
 
@@ -108,6 +131,7 @@ _READ: Mapping[Subject, Callable[[], list[dict[str, Any]]]] = {
     Subject.scenarios: _scenarios,
     Subject.frameworks: _frameworks,
     Subject.dimensions: _dimensions,
+    Subject.matrices: _matrices,
     Subject.faults: _faults,
     Subject.findings: _findings,
     Subject.fixes: _fixes,

@@ -27,6 +27,7 @@ STOCK = "tests/frameworks/test_stock.py::test_days_on_which_a_stock_install_was_
 SANDBOX = "tests/frameworks/test_isolation.py::test_a_run_in_the_sandbox_gives_the_same_bits"
 RECORD = "tests/frameworks/test_record.py"
 JUDGE = "tests/harness/commands/test_judge.py"
+SCENARIOS = "tests/frameworks/test_scenarios.py"
 NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 
 ELSEWHERE = {
@@ -99,6 +100,10 @@ ELSEWHERE = {
     ),
     "lockstep stock --framework openrlhf --dir DIR": STOCK,
     "lockstep stock --write docs/releases.md": STOCK,
+    "lockstep run --scenario mine.toml --framework trl": f"{SCENARIOS}::test_a_scenario_in_a_file",
+    "lockstep run --scenario FILE.toml": f"{SCENARIOS}::test_a_scenario_in_a_file",
+    "lockstep run --matrix smoke": f"{SCENARIOS}::test_the_smoke_matrix_of_the_reference",
+    "make matrices": "tests/harness/matrices/test_covering.py::test_without_refusals_every_pair_is_held",
     "make run": NEWEST,
     "make check": ".ci/run::make check",
     "make test": ".ci/run::make test",

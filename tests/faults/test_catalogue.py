@@ -49,6 +49,9 @@ FIRST = (
 )
 """What `make test-fast` plants a fault on is the first of these that shows it, unless it is like another one there."""
 
+ONCE = frozenset((*EPOCHS, SCALED, *TRAINED, "sft-ragged-pad-eos", "sft-ragged-bos", "sft-ragged-groups"))
+"""Here `make test` plants what is first seen here; `make test-all` plants the rest."""
+
 LIKE_WHOLE = (
     "sft-ragged-noclip",
     "sft-ragged-decay",
@@ -94,6 +97,8 @@ def _marks(name: str, fault: str) -> list[pytest.MarkDecorator]:
     if name == _quick(fault):
         return []
     if name in FAMILIES:
+        return [pytest.mark.slow, pytest.mark.exhaustive]
+    if name in ONCE:
         return [pytest.mark.slow, pytest.mark.exhaustive]
     if fault in ALSO.get(name, ()):
         return [pytest.mark.slow]

@@ -1,0 +1,57 @@
+"""Scenarios that stand in no catalogue: files of a user's own, and the standard matrices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adapters.expressed import FRAMEWORKS
+from scenarios import matrices
+from tests.frameworks import command
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(1800)]
+
+MINE = """
+name = "my-baseline"
+responses = [9, 4, 14]
+
+[window]
+ranks = 1
+accumulation = 2
+
+[optimizer]
+max_grad_norm = "none"
+
+[optimizer.schedule]
+decay = "cosine"
+warmup_steps = 1
+warmup_from = "zero"
+"""
+
+
+def test_a_scenario_in_a_file(tmp_path: Path, environments: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(MINE)
+    run = command.run(tmp_path / "run", environments, "--framework", "torch==2.13.0", "--scenario", str(mine))
+    assert run.status == 0, run.said
+    (cell,) = run.verdict.cells
+    assert (cell.scenario, cell.verdict) == ("my-baseline", "pass")
+    assert cell.command == f"lockstep run --framework torch==2.13.0 --scenario {mine}"
+
+
+def test_the_smoke_matrix_of_the_reference(tmp_path: Path, environments: Path) -> None:
+    run = command.run(tmp_path, environments, "--framework", "torch==2.13.0", "--matrix", "smoke")
+    assert run.status == 0, run.said
+    assert {c.scenario: c.verdict for c in run.verdict.cells} == dict.fromkeys(matrices.names("smoke", "torch"), "pass")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("size", ["smoke", "nightly"])
+def test_a_matrix_of_a_newest_release(size: str, framework: str, tmp_path: Path, environments: Path) -> None:
+    """Nothing is refused, for the adapter itself was asked; nothing is wrong that is not known."""
+    run = command.run(tmp_path, environments, "--framework", framework, "--matrix", size)
+    assert run.status == 0, run.said
+    assert len(run.verdict.cells) == len(matrices.names(size, framework))
+    assert {c.verdict for c in run.verdict.cells} <= {"pass", "accepted"}
