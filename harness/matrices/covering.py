@@ -40,9 +40,12 @@ def cover(axes: Axes, refuse: Refuse) -> Covering:
     able = {p: [v for v in vs if f"{p}={v!r}" not in refused] for p, vs in axes.items()}
     fixed = {path: values[0] for path, values in able.items() if len(values) == 1}
     free = {path: values for path, values in able.items() if len(values) > 1}
-    rows = [{**fixed, **row} for row in _rows(free, refuse)]
+    rows: list[Row] = [{**fixed, **row} for row in _rows(free, refuse)]
     every = _pairs(able)
     possible = [pair for pair in every if refuse(_of(pair, able)) is None]
+    for pair in possible:
+        if not any(_holds(row, pair, able) for row in rows):
+            rows += _row_for(pair, able, refuse)
     held = [pair for pair in possible if any(_holds(row, pair, able) for row in rows)]
     return Covering(tuple(rows), len(possible), len(possible) - len(held), refused, len(every) - len(possible))
 
@@ -58,6 +61,12 @@ def _rows(free: Axes, refuse: Refuse) -> list[dict[str, Any]]:
     return [{path: free[path][at] for path, at in zip(paths, places, strict=True)} for places in every]
 
 
+def _row_for(pair: Pair, able: Axes, refuse: Refuse) -> list[Row]:
+    """A row of defaults with a pair that no row of allpairspy has, which goes on without it where it meets refusals."""
+    row = {path: values[0] for path, values in able.items()} | _of(pair, able)
+    return [row] if refuse(row) is None else []
+
+
 def _pairs(axes: Axes) -> list[Pair]:
     return [
         ((one, a), (other, b))
@@ -67,7 +76,7 @@ def _pairs(axes: Axes) -> list[Pair]:
     ]
 
 
-def _of(pair: Pair, axes: Axes) -> Row:
+def _of(pair: Pair, axes: Axes) -> dict[str, Any]:
     return {path: axes[path][at] for path, at in pair}
 
 
