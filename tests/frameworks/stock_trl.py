@@ -78,4 +78,4 @@ trainer = SFTTrainer(
 trainer.train()
 if trainer.is_world_process_zero():
     whole = b"".join(p.detach().float().numpy().tobytes() for p in trainer.model.parameters())
-    print("parameters", hashlib.sha256(whole).hexdigest())
+    print(f"parameters {hashlib.sha256(whole).hexdigest()}\n", end="")
