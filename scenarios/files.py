@@ -7,6 +7,7 @@ others, of such lengths.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
@@ -14,11 +15,12 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from adapters.contract import Scenario, build, hints, to_dict
+from adapters.contract import BOS, Scenario, build, hints, to_dict
 from scenarios import catalogue, rows
 
 SUFFIX = ".toml"
 BASE = "sft-ragged"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 LARGEST = 2**20
 """Bytes of a file."""
 MOST_ROWS = 4096
@@ -37,8 +39,12 @@ def load(path: Path, seed: int | None = None) -> Scenario:
         scenario = made(told, path.stem, seed)
     except ValueError as error:
         raise BadScenario(f"{path}: {str(error).replace('scenario.', '', 1)}") from None
+    if not NAME.fullmatch(scenario.name):
+        raise BadScenario(
+            f"{path}: name is {ascii(scenario.name)[:60]}, not letters, digits, '.', '_' and '-'; it names folders"
+        )
     known = catalogue.CATALOGUE.get(scenario.name)
-    if known is not None and known(scenario.seed).hash != scenario.hash:
+    if known is not None and known(scenario.seed) != scenario:
         raise BadScenario(f"{path}: {scenario.name!r} is a scenario of the catalogue; give this one another name")
     return scenario
 
@@ -57,7 +63,7 @@ def made(content: Mapping[str, Any], name: str, seed: int | None = None) -> Scen
     """The scenario that a file of that content has; `name` if it says none. Raises ValueError, in one line."""
     told = dict(content)
     base, responses, own = told.pop("base", BASE), told.pop("responses", None), told.pop("seed", 0)
-    if base not in catalogue.CATALOGUE:
+    if not isinstance(base, str) or base not in catalogue.CATALOGUE:
         raise ValueError(f"base is {ascii(base)[:60]}, which `lockstep list scenarios` does not name")
     seed = own if seed is None else seed
     if type(seed) is not int or seed < 0:
@@ -75,13 +81,19 @@ def _fitted(scenario: Scenario, responses: Sequence[int] | None) -> Scenario:
     scenario.window.check()
     scenario.model.check()
     scenario.data.check()
-    needed = scenario.rows_per_step * scenario.window.steps
+    if scenario.model.vocab_size > rows.MOST_WORDS:
+        raise ValueError(
+            f"model.vocab_size is {scenario.model.vocab_size}, and at most {rows.MOST_WORDS} words are made"
+        )
+    needed = rows.needed(scenario)
     if needed > MOST_ROWS:
         raise ValueError(
             f"window needs {needed} rows, and {MOST_ROWS} are made at most; take fewer steps, or smaller ones"
         )
-    same_words = len(scenario.tokenizer.vocabulary) == scenario.model.vocab_size
-    if responses is None and same_words and needed <= len(scenario.data.rows):
+    words = scenario.tokenizer.vocabulary
+    spoken = len(words) == scenario.model.vocab_size and (BOS in words) == scenario.tokenizer.bos
+    kept = responses is None and spoken
+    if kept and scenario.dealing.steps(scenario.data.epochs) >= scenario.window.steps:
         return scenario
     return rows.fit(scenario, responses or rows.RAGGED)
 

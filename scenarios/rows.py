@@ -12,6 +12,8 @@ from scenarios.architectures import FAMILIES
 # between micro-batches and ranks, so that every level of averaging gives weights of its own.
 RAGGED = (9, 4, 14, 41, 38, 6, 2, 26)
 PROMPTS = (5, 3, 7, 4, 6, 8, 3, 5)
+MOST_WORDS = 4096
+"""Of a vocabulary that is made, fewer than there are words of two syllables."""
 
 
 def conversations(
@@ -25,13 +27,21 @@ def conversations(
     return text.conversations(words, prompts, lengths, seed)
 
 
+def needed(scenario: Scenario) -> int:
+    """Rows of whole steps that fill the scenario's epochs."""
+    return scenario.rows_per_step * -(-scenario.window.steps // scenario.data.epochs)
+
+
 def fit(scenario: Scenario, responses: Sequence[int] = RAGGED) -> Scenario:
     """The scenario with a vocabulary as its model needs it, and rows as its window needs them.
 
     responses: tokens of each response, `<eos>` counted; at least 1 each.
     """
     words = text.vocabulary(scenario.model.vocab_size)
-    rows = conversations(words, responses, scenario.rows_per_step, scenario.window.steps, scenario.seed)
+    if scenario.tokenizer.bos:
+        words = text.with_bos(words)
+    count = -(-scenario.window.steps // scenario.data.epochs)
+    rows = conversations(words, responses, scenario.rows_per_step, count, scenario.seed)
     if FAMILIES[scenario.model.architecture].tokenizer == "pieces":
         words = pieces.vocabulary(words)
     return vary(scenario, rows=rows, vocabulary=words, vocab_size=len(words))

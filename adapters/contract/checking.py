@@ -55,7 +55,7 @@ def _read(kind: Any, value: Any, at: str) -> Any:
     if origin is UnionType:
         return None if value is None and NoneType in inner else _read(_other(inner), value, at)
     _check(_is(value, kind), value, kind, at)
-    return value
+    return float(value) if kind is float else value  # or 1 and 1.0 had two hashes
 
 
 def _other(inner: tuple[Any, ...]) -> Any:

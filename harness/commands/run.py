@@ -72,7 +72,7 @@ def run(
         list[str] | None,
         typer.Option(
             "--scenario",
-            metavar="GLOB[@SEED]|FILE.toml",
+            metavar="GLOB|FILE.toml[@SEED]",
             help="Scenarios by shell pattern, or one of yours in a file; may be repeated. Default: all.",
         ),
     ] = None,

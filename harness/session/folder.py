@@ -156,6 +156,8 @@ def inside(root: Path, path: Path) -> Path:
     place = root
     for part in path.relative_to(root).parts:
         place /= part
+        if part == "..":
+            raise BadFolder(f"{place} leads out of {root}", "give the scenario another name")
         if place.is_symlink():
             raise BadFolder(f"{place} is a symbolic link, and nothing is written through it", "remove the link")
     return path

@@ -141,7 +141,7 @@ def choose(patterns: Sequence[str], seeds: int) -> tuple[Choice, ...]:
     """
     chosen: dict[Choice, None] = {}
     for pattern in patterns:
-        if pattern.endswith(files.SUFFIX):
+        if files.SUFFIX in pattern:
             chosen |= dict.fromkeys(_filed(pattern, seeds))
             continue
         glob, numbers = _seeds(pattern, seeds)
@@ -168,16 +168,19 @@ def with_matrix(plan: Plan, size: str, seeds: int) -> Plan:
 
 
 def _filed(path: str, seeds: int) -> list[Choice]:
-    """The scenario of a file: with its own seed, or with seeds 0 to `seeds` - 1 where several are asked for."""
+    """The scenario of a file: with the seed behind its `@`, with seeds 0 to `seeds` - 1 where several are asked for, or
+    with its own."""
+    file, numbers = (path, range(seeds)) if path.endswith(files.SUFFIX) else _seeds(path, seeds)
+    own = path.endswith(files.SUFFIX) and seeds == 1
     try:
-        read = [files.load(Path(path), seed) for seed in (range(seeds) if seeds > 1 else [None])]
+        read = [files.load(Path(file), seed) for seed in ([None] if own else numbers)]
     except files.BadScenario as error:
         raise BadPlan(str(error)) from None
-    return [Choice(scenario.name, scenario.seed, scenario, path) for scenario in read]
+    return [Choice(s.name, s.seed, s, file if own else f"{file}@{s.seed}") for s in read]
 
 
 def _seeds(pattern: str, seeds: int) -> tuple[str, Iterable[int]]:
-    glob, at, seed = pattern.partition("@")
+    glob, at, seed = pattern.rpartition("@") if "@" in pattern else (pattern, "", "")
     if not at:
         return glob, range(seeds)
     if not (seed.isascii() and seed.isdecimal() and len(seed) < 10):

@@ -81,6 +81,28 @@ def test_rows_as_they_are_written(tmp_path: Path) -> None:
     assert len(loaded(tmp_path, content).data.rows) == 2
 
 
+@pytest.mark.parametrize("base", scenarios.CATALOGUE)
+def test_a_base_that_is_named_and_nothing_else_is_that_scenario(base: str, tmp_path: Path) -> None:
+    assert loaded(tmp_path, f"base = '{base}'") == dataclasses.replace(scenarios.get(base), name="mine")
+
+
+def test_several_epochs_of_rows_that_are_made(tmp_path: Path) -> None:
+    scenario = loaded(tmp_path, "[data]\nepochs = 4\n[window]\nsteps = 12")
+    assert scenario.epochs_begun == 4
+    assert len(scenario.data.rows) == 3 * scenario.rows_per_step
+
+
+def test_a_tokenizer_with_a_bos(tmp_path: Path) -> None:
+    scenario = loaded(tmp_path, "responses = [9, 4]\n[tokenizer]\nbos = true")
+    assert scenario.tokenizer.vocabulary[-1] == "<bos>"
+    assert loaded(tmp_path, "base = 'sft-ragged-bos'\n[window]\nsteps = 4").window.steps == 4
+
+
+def test_a_whole_number_is_as_good_as_a_float(tmp_path: Path) -> None:
+    scenario = loaded(tmp_path, "[optimizer]\nweight_decay = 0\nmax_grad_norm = 1")
+    assert scenario.hash == BASE.hash
+
+
 def test_a_seed_of_ones_own(tmp_path: Path) -> None:
     assert loaded(tmp_path, "seed = 3").data == scenarios.get("sft-ragged", 3).data
     assert loaded(tmp_path, "seed = 3", seed=4).data == scenarios.get("sft-ragged", 4).data
@@ -98,6 +120,12 @@ def test_a_seed_of_ones_own(tmp_path: Path) -> None:
         ("[precision]\ncompute = 'fp8'", "precision.compute is 'fp8', not Literal"),
         ("base = 'sft-raged'", "`lockstep list scenarios`"),
         ("base = 7", "base is 7"),
+        ("base = ['x']", "base is ['x']"),
+        ("name = '../up'", "it names folders"),
+        ("name = '.'", "it names folders"),
+        ("name = ''", "it names folders"),
+        ("name = 'a@3'", "it names folders"),
+        ("[model]\nvocab_size = 100000000", "at most 4096 words are made"),
         ("responses = []", "responses is []"),
         ("responses = [0]", "responses is [0]"),
         ("responses = 'long'", "responses is 'long'"),

@@ -119,3 +119,11 @@ def test_no_place_of_a_run_leads_elsewhere(tmp_path: Path, place: str) -> None:
         }
         with pytest.raises(BadFolder, match="is a symbolic link"):
             makers[place.partition("/")[0]]()
+
+
+def test_a_name_that_leads_out_of_the_run_is_refused(tmp_path: Path) -> None:
+    with RunFolder.claim(tmp_path / "out") as folder:
+        with pytest.raises(BadFolder, match="leads out of"):
+            folder.trace("trl", "1.0", Choice("../../../precious"))
+        with pytest.raises(BadFolder, match="leads out of"):
+            folder.checkpoint(Choice("../precious"))

@@ -55,3 +55,21 @@ def test_the_command_of_a_cell_has_what_it_was_kept_from_and_given() -> None:
     command = plan.command(TORCH, Choice("sft-ragged"))
     words = "lockstep run --framework torch==2.13.0 --scenario sft-ragged --pass-env ONE --pass-env TWO --sandbox"
     assert command == words
+
+
+def test_a_file_with_its_own_seed_or_with_others(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text("seed = 2")
+    (own,) = choose([str(mine)], 1)
+    assert (own.name, own.seed, own.pattern) == ("mine", 2, str(mine))
+    several = choose([str(mine)], 3)
+    assert [(c.seed, c.pattern) for c in several] == [(n, f"{mine}@{n}") for n in range(3)]
+    assert [choose([c.pattern], 1)[0].scenario for c in several] == [c.scenario for c in several]
+    assert Plan((), several).command(TORCH, several[1]).endswith(f"--scenario {mine}@1")
+
+
+def test_two_files_of_one_name(tmp_path: Path) -> None:
+    for place in ("a.toml", "b.toml"):
+        (tmp_path / place).write_text("name = 'same'\nseed = 1")
+    with pytest.raises(BadPlan, match="two scenarios are called 'same@1'"):
+        choose([str(tmp_path / "a.toml"), str(tmp_path / "b.toml")], 1)
