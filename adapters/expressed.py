@@ -64,9 +64,7 @@ _ZERO = only("zero1", "zero2", "zero3", because="it shards by DeepSpeed's ZeRO h
 _MIN_LR_RATE = no("it hands transformers' schedules no argument but min_lr_rate (utils/deepspeed/deepspeed.py)")
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
-    "data.row_format": by(LOOPS, _TOKEN_IDS)
-    | by((*TRAINERS, "openrlhf"))
-    | {"verl": no("it reads conversations only (MultiTurnSFTDataset)")},
+    "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
     "data.rows_per_sequence": by(LOOPS)
     | by(TRAINERS, _CHOOSES)
     | {"openrlhf": no("it packs by flash attention only (--packing_samples)"), "verl": Expressed()},

@@ -203,7 +203,7 @@ def arguments(job: Job, rows: Path) -> list[str]:
         "dataset": [rows],
         "max_len": [scenario.model.max_positions],
         "seed": [scenario.seed],
-        "max_epochs": [scenario.data.epochs],
+        "max_epochs": [scenario.epochs_begun if scenario.data.order == "given" else scenario.data.epochs],
         "train_batch_size": [scenario.window.sequences_per_step],
         "micro_train_batch_size": [scenario.window.micro_batch_size],
         "zero_stage": [STAGES[scenario.sharding.strategy]],

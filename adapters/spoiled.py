@@ -25,7 +25,8 @@ def before(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
         stuck = how.stuck is not None and fnmatch.fnmatchcase(name, how.stuck)
         parameter.requires_grad_((parameter.requires_grad or how.thawed) and not stuck)
     if how.cut and scenario.model.gradient_checkpointing:
-        last = next(m for n, m in model.named_modules() if n.endswith(f"layers.{scenario.model.layers - 1}"))
+        layers = [m for m in model.modules() if type(m).__name__ in (model._no_split_modules or ())]
+        last = layers[scenario.model.layers - 1]
         last.register_forward_pre_hook(lambda _, given: (given[0].detach().requires_grad_(), *given[1:]))
     if scenario.model.lora is not None:
         right = scenario.model.lora

@@ -15,7 +15,8 @@ from trl.trainer import sft_trainer
 
 from adapters.contract import Job, Scenario, Shim, Unsupported
 from adapters.families import hf_lora, hf_trainer
-from adapters.inside.model import DTYPE, load_float32
+from adapters.inside import lora
+from adapters.inside.model import DTYPE
 from adapters.inside.recorder import Recorder
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
@@ -50,6 +51,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return (
             f"trl {version} trains every answer of a conversation (assistant_only_loss), so it has"
             " trained='last-answer' only with row_format='prompt-completion'"
+        )
+    if any(map(scenario.cuts_all, scenario.data.rows)):
+        return (
+            f"trl {version} drops a row that has nothing to train within max_length={scenario.data.max_length}"
+            " (trainer/sft_trainer.py)"
         )
     if scenario.tokenizer.processor and not LOADS_PROCESSORS:
         return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
@@ -88,7 +94,8 @@ def model(job: Job) -> Any:
     wanted = job.scenario.model
     if wanted.lora is None and not wanted.frozen:
         return job.checkpoint
-    made = load_float32(job) if wanted.lora is None else AutoModelForCausalLM.from_pretrained(job.checkpoint, **FLOAT32)
+    made = AutoModelForCausalLM.from_pretrained(job.checkpoint, **FLOAT32)
+    lora.freeze(made, wanted)
     if wanted.lora is not None:
         from peft import PeftModel  # no part of TRL's environment unless it is asked for
 

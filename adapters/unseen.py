@@ -81,7 +81,7 @@ def masters(scenario: Scenario) -> str | None:
 
 
 def smoothing_rounds_off(scenario: Scenario) -> str | None:
-    if scenario.loss.label_smoothing:
+    if scenario.loss.label_smoothing == 0.1:
         return "labels are smoothed by 0.1 as it is"
     coarse = scenario.precision.compute == "bf16"
     return "the 2 % of the gradient that smoothing adds are within the rounding of bf16" if coarse else None

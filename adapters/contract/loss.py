@@ -26,7 +26,7 @@ class Loss:
     (1 - e) nll + e mean. Both parts are averaged over the trained tokens."""
     token_weight: TokenWeight = "one"
     """What the loss of each token is multiplied by: one, or the probability that the model gives it, which counts as a
-    constant (`probability`: DFT, Wu et al. 2025)."""
+    constant (`probability`: DFT, Wu and others 2025)."""
 
     implementation: Implementation = "own"
     """How it is computed: as the framework has it, or from the head's input by torch's linear_cross_entropy, that keeps

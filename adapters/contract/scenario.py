@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from adapters.contract.checking import build, require
-from adapters.contract.data import Data
+from adapters.contract.data import Data, Row
 from adapters.contract.dealing import Dealing
 from adapters.contract.loss import Loss
 from adapters.contract.model import Model
@@ -72,6 +72,15 @@ class Scenario:
     @property
     def rows_per_step(self) -> int:
         return self.window.sequences_per_step * self.data.rows_per_sequence
+
+    def cuts_all(self, row: Row) -> bool:
+        """Whether no answer of the row begins within `data.max_length` tokens. A tag is a token, and so is a word."""
+        before = self.tokenizer.bos + (1 + len(self.tokenizer.system.split()) if self.tokenizer.system else 0)
+        for message in row:
+            if message.role == "assistant":
+                break
+            before += 1 + len(message.content.split())
+        return self.data.max_length is not None and before + 1 >= self.data.max_length
 
     @property
     def beyond_tokens(self) -> str | None:

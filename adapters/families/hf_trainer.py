@@ -50,6 +50,11 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
         return f"{framework}: sharding={scenario.sharding.strategy!r} needs deepspeed, which is not installed"
     if (why := deepspeed_setup.unsupported(scenario)) is not None:
         return f"{framework} has {why}"
+    parts = scenario.model.lora is not None or bool(scenario.model.frozen)
+    if parts and scenario.sharding.strategy != "none":
+        return f"{framework} has parts of a model that are not trained not with ZeRO yet: its state is not read so here"
+    if parts and scenario.precision.masters == "none":
+        return f"{framework} has no masters='none' with model.lora or model.frozen yet"
     if scenario.precision.masters == "none" and scenario.sharding.strategy != "none":
         return f"{framework} has no masters='none' with DeepSpeed, which makes float32 masters of whatever is loaded"
     if scenario.precision.compute == "fp16" and scenario.sharding.strategy == "none":

@@ -55,6 +55,12 @@ def _unsupported_loss(scenario: Scenario) -> str | None:
     wanted = scenario.loss
     if wanted.auxiliary and (wanted.label_smoothing or wanted.implementation != "own"):
         return "adds the router's loss in the model alone, so there is no auxiliary with a loss of torch's own"
+    if wanted.implementation != "own" and not hasattr(torch.nn.functional, "linear_cross_entropy"):
+        return f"has no linear_cross_entropy yet, so it has no implementation={wanted.implementation!r}"
+    if wanted.implementation != "own" and scenario.model.lora is not None:
+        return (
+            f"takes the head's matrix as it is, so there is no implementation={wanted.implementation!r} with model.lora"
+        )
     if wanted.implementation != "own" and scenario.model.final_softcap is not None:
         return (
             f"takes the head's matrix as it is, so there is no implementation={wanted.implementation!r} with soft caps"
@@ -176,6 +182,6 @@ def mean_loss(scenario: Scenario, model: torch.nn.Module, batch: dict[str, Tenso
         logits = model(**batch).logits[:, :-1].flatten(0, 1).float()
         return torch.nn.functional.cross_entropy(logits, labels, **given) / divisor
     states = model(**batch, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
-    head = model.module.get_output_embeddings().weight  # type: ignore[union-attr, operator]
+    head = model.module.get_output_embeddings().weight  # type: ignore[union-attr, operator]  # transformers' own model
     summed: Tensor = torch.nn.functional.linear_cross_entropy(states[:, :-1].flatten(0, 1), head, labels, **given)
     return summed / divisor

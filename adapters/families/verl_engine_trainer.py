@@ -90,6 +90,9 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if (why := verl_data.unsupported(scenario, name)) is not None:
         return why
+    horizon, more = scenario.optimizer.schedule.horizon, scenario.dealing.steps(scenario.epochs_begun)
+    if horizon > scenario.window.steps and more > scenario.window.steps:
+        return f"{name} trains to the end of its schedule: no schedule.horizon={horizon} with rows for more steps"
     if (why := _unsupported_schedule(scenario)) is not None:
         return f"{name} {why} (_build_lr_scheduler in workers/engine/fsdp/transformer_impl.py)"
     if scenario.data.row_format != "conversation":
@@ -185,7 +188,7 @@ def overrides(job: Job, file: str) -> list[str]:
         # None is refused (FSDPEngine.optimizer_step); no norm is above infinity
         f"optim.clip_grad={'inf' if rule.max_grad_norm is None else repr(rule.max_grad_norm)}",
         *schedule(scenario),
-        f"trainer.total_epochs={scenario.data.epochs}",
+        f"trainer.total_epochs={scenario.epochs_begun}",
         f"trainer.total_training_steps={rule.schedule.horizon or scenario.window.steps}",
         f"trainer.device={scenario.device}",
         "trainer.logger=[console]",

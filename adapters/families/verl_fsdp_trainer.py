@@ -13,7 +13,7 @@ import torch
 from hydra.core.plugins import Plugins
 from packaging.version import Version
 
-from adapters.contract import ROUTED, Job, Scenario, Shim
+from adapters.contract import ROUTED, Job, Scenario, Shim, fields_of
 from adapters.families import verl_data
 from adapters.families.verl_shims import MEMORY, give_the_cpu_memory_figures
 from adapters.inside import modeling
@@ -60,17 +60,15 @@ LATER = (
     "verl.utils.checkpoint.fsdp_checkpoint_manager",
 )
 
+NOT_YET = ("data.max_length", "precision.masters")
+"""Fields that the newer trainer's adapter honours, and this one does not."""
+
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why this trainer cannot run this scenario; None if it can."""
     name = f"verl {version}"
-    if (
-        scenario.data.order != "given"
-        or scenario.epochs_begun > 1
-        or scenario.meets_last_window
-        or scenario.window.resume_after
-    ):
-        return f"{name} is not yet driven beyond one epoch of whole windows, in the given order and in one piece"
+    if (why := _not_yet(scenario)) is not None:
+        return f"{name} is not yet driven {why}"
     if scenario.device == "cuda" and scenario.precision.compute == "fp32":
         return f"{name} asks for flash attention by name ({HERE}), which has no precision='fp32' on device='cuda'"
     rule = scenario.optimizer
@@ -103,6 +101,17 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     if scenario.data.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.data.rows):
         return f"{name} has one prompt and one answer in a row: no row_format={scenario.data.row_format!r} of more"
     return _unsupported_lora(scenario, name)
+
+
+def _not_yet(scenario: Scenario) -> str | None:
+    """What the newer trainer's adapter honours, and this one does not."""
+    uneven = scenario.epochs_begun > 1 or scenario.meets_last_window
+    if uneven or scenario.data.order != "given" or scenario.window.resume_after:
+        return "beyond one epoch of whole windows, in the given order and in one piece"
+    for path, value, default in fields_of(scenario):
+        if path in NOT_YET and value != default:
+            return f"with {path}={value!r}"
+    return None
 
 
 def _unsupported_lora(scenario: Scenario, name: str) -> str | None:

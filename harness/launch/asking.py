@@ -39,10 +39,12 @@ def asking(environment: Environment) -> Iterator[Ask]:
     ):
         assert process.stdin is not None
         assert process.stdout is not None
+        questions, answers = process.stdin, process.stdout
 
         def ask(scenario: Scenario) -> str | None:
-            print(json.dumps(to_dict(scenario)), file=process.stdin, flush=True)
-            answer = process.stdout.readline() if process.stdout else ""
+            questions.write(json.dumps(to_dict(scenario)) + "\n")
+            questions.flush()
+            answer = answers.readline()
             if not answer:
                 raise NoAnswer(f"{environment.framework} {environment.version} does not say what it can express")
             reason: str | None = json.loads(answer)
