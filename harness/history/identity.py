@@ -12,9 +12,9 @@ import scenarios
 from adapters import contract
 from harness.version import own_version
 
-ROOTS = tuple(Path(file).parent for file in (contract.__file__, harness.__file__, scenarios.__file__))
+ROOTS = (Path(contract.__file__).parents[1], *(Path(file).parent for file in (harness.__file__, scenarios.__file__)))
 SUFFIXES = (".py", ".toml")
-NOT_DECIDING = ("commands", "bisection", "nightly", "stock")
+NOT_DECIDING = ("commands", "bisection", "matrices", "nightly", "stock")
 """Folders of the harness that only ask for outcomes and show them."""
 
 
