@@ -59,8 +59,8 @@ def write(scenario: Scenario, folder: Path) -> None:
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     with (folder / "rows.jsonl").open("w") as out:
-        for row, right in zip(scenario.data.rows, rendering.rendered(scenario), strict=True):
-            rendered = rendering.to_train(right, scenario.data.trained)
+        every = zip(scenario.data.rows, rendering.rendered(scenario), rendering.trained(scenario), strict=True)
+        for row, right, rendered in every:
             line = {
                 "messages": [to_dict(m) for m in row],
                 "input_ids": rendered.ids,

@@ -16,7 +16,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from adapters.contract import BOS, Scenario, build, hints, to_dict
-from scenarios import catalogue, rows
+from scenarios import catalogue, patterns, rows
 
 SUFFIX = ".toml"
 BASE = "sft-ragged"
@@ -73,6 +73,7 @@ def made(content: Mapping[str, Any], name: str, seed: int | None = None) -> Scen
     if "rows" not in told.get("data", {}):
         scenario = _fitted(scenario, _lengths(responses))
     scenario.check()
+    patterns.check(scenario)
     return scenario
 
 

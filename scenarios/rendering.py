@@ -34,6 +34,20 @@ def opening(scenario: Scenario) -> list[str]:
     return [*first, *([text.SYSTEM, *scenario.tokenizer.system.split()] if scenario.tokenizer.system else [])]
 
 
+def trained(scenario: Scenario) -> list[Rendered]:
+    """Every row as `rendered` has it, its loss mask that of the tokens to be trained: chosen of the whole row, so that
+    a row whose last answer is cut off has none of it in the place of another."""
+    every = (to_train(row, scenario.data.trained) for row in whole(scenario, opening(scenario)))
+    return _cut(list(every), slice(scenario.data.max_length))
+
+
+def without_last(scenario: Scenario) -> list[bool]:
+    """Of every row, whether nothing is left of its last answer once it is cut off."""
+    limit = scenario.data.max_length
+    masks = [to_train(row, "last-answer").loss_mask for row in whole(scenario, opening(scenario))]
+    return [limit is not None and any(mask) and not any(mask[:limit]) for mask in masks]
+
+
 def to_train(row: Rendered, trained: Trained) -> Rendered:
     """The row, its loss mask that of the tokens to be trained."""
     return replace(row, loss_mask=tuple(_mask(row.loss_mask, trained)))

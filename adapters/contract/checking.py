@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import sys
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -13,6 +14,9 @@ T = TypeVar("T")
 
 SHOWN = 60
 """Letters of a wrong value that a message repeats."""
+
+LARGEST = 2**31
+"""Whole number that a scenario may have."""
 
 
 @functools.cache
@@ -55,6 +59,8 @@ def _read(kind: Any, value: Any, at: str) -> Any:
     if origin is UnionType:
         return None if value is None and NoneType in inner else _read(_other(inner), value, at)
     _check(_is(value, kind), value, kind, at)
+    if kind is int and abs(value) > LARGEST:
+        raise ValueError(f"{at} is {_shown(value)}, and no whole number of a scenario is beyond {LARGEST}")
     return float(value) if kind is float else value  # or 1 and 1.0 had two hashes
 
 
@@ -68,7 +74,10 @@ def _is(value: Any, kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return type(value) in (str, int, bool) and value in get_args(kind)
     if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)
+        # A whole number beyond all floats overflows where it is made one.
+        return (type(value) is int and abs(value) <= sys.float_info.max) or (
+            type(value) is float and math.isfinite(value)
+        )
     return type(value) is kind
 
 

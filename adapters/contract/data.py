@@ -11,6 +11,8 @@ RowFormat = Literal["conversation", "prompt-completion"]
 Order = Literal["given", "shuffled"]
 Trained = Literal["responses", "last-answer", "everything"]
 
+MOST_EPOCHS = 2**20
+
 
 @dataclass(frozen=True)
 class Message:
@@ -45,7 +47,7 @@ class Data:
     def check(self) -> None:
         """Raises ValueError, in one line."""
         require(all(self.rows), "data.rows", "without messages somewhere", "one conversation each")
-        require(self.epochs >= 1, "data.epochs", self.epochs, "at least 1")
+        require(1 <= self.epochs <= MOST_EPOCHS, "data.epochs", self.epochs, f"1 to {MOST_EPOCHS}")
         require(self.rows_per_sequence >= 1, "data.rows_per_sequence", self.rows_per_sequence, "at least 1")
         limit = self.max_length
         require(limit is None or limit >= 2, "data.max_length", limit, "at least 2")

@@ -54,6 +54,14 @@ class Dealing:
             return epochs * -(-self.rounds // self.accumulation)
         return epochs * self.rounds // self.accumulation
 
+    def needed(self, steps: int, epochs: int) -> int:
+        """The fewest sequences of an epoch with which so many epochs have so many steps."""
+        each = self.ranks * self.micro_batch_size
+        if self.last_window == "carried":
+            return -(-steps * self.accumulation // epochs) * each
+        whole, window = -(-steps // epochs), each * self.accumulation
+        return whole * window if self.last_window == "dropped" else (whole - 1) * window + 1
+
     def window(self, step: int) -> tuple[int, int, int]:
         """The epoch in which a step begins, its first round in that epoch, and how many rounds it has."""
         if self.last_window == "partial":

@@ -14,6 +14,10 @@ WarmupFrom = Literal["first", "zero", "least"]
 LeastAt = Literal["after", "last"]
 Decayed = Literal["matrices", "all"]
 
+LARGEST = 1e30
+"""Learning rate, or longest gradient."""
+LARGEST_DECAY = 1e6
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -142,13 +146,16 @@ class Optimizer:
             require(bool(group.tensors), f"{at}.tensors", "empty", "a pattern or more")
             require(0 < group.rate <= 1e6, f"{at}.rate", group.rate, "above 0, and a million at most")
             require(own is None or own >= 0, f"{at}.weight_decay", own, "at least 0")
-        require(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "above 0")
+            require(own is None or own <= LARGEST_DECAY, f"{at}.weight_decay", own, f"at most {LARGEST_DECAY:g}")
+        rate, limit = self.learning_rate, self.max_grad_norm
+        require(0 < rate <= LARGEST, "optimizer.learning_rate", rate, f"above 0, and {LARGEST:g} at most")
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(0 <= value < 1, f"optimizer.{name}", value, "in [0, 1)")
         for name in ("eps", "weight_decay"):
             value = getattr(self, name)
             require(value >= 0, f"optimizer.{name}", value, "at least 0")
-        limit = self.max_grad_norm
-        require(limit is None or limit > 0, "optimizer.max_grad_norm", limit, "above 0")
+            require(value <= LARGEST_DECAY, f"optimizer.{name}", value, f"at most {LARGEST_DECAY:g}")
+        fits = limit is None or 0 < limit <= LARGEST
+        require(fits, "optimizer.max_grad_norm", limit, f"above 0, and {LARGEST:g} at most")
         self.schedule.check(steps)

@@ -18,7 +18,7 @@ from adapters.contract.optimizer import Optimizer
 from adapters.contract.precision import Precision
 from adapters.contract.sharding import Sharding
 from adapters.contract.tokenizer import Tokenizer
-from adapters.contract.window import Window
+from adapters.contract.window import MOST_SEQUENCES, Window
 
 FLAT = {
     "rows": "data.rows",
@@ -159,8 +159,11 @@ class Scenario:
             self.data.epochs,
         )
         needed = self.rows_per_step * steps
+        require(needed <= MOST_SEQUENCES, "window", f"of {needed} rows", f"of {MOST_SEQUENCES} at most in all steps")
         enough = self.dealing.steps(epochs) >= steps
-        require(enough, "data.rows", f"{rows} long", f"as many as {steps} steps need in {epochs} epochs")
+        fewest = self.dealing.needed(steps, epochs) * packed
+        said = f"{steps} step{'s' * (steps > 1)} in {epochs} epoch{'s' * (epochs > 1)}"
+        require(enough, "data.rows", f"{rows} long", f"at least {fewest}, which {said} need{'s' * (steps == 1)}")
         whole = rows % packed == 0 or rows >= needed
         require(whole, "data.rows", f"{rows} long", f"a multiple of the {packed} that a sequence has")
 

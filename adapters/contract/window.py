@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from adapters.contract.checking import require
 from adapters.contract.dealing import LastWindow
 
+LIMITS = {"ranks": 1024, "micro_batch_size": 2**16, "accumulation": 2**16, "steps": 2**20}
+MOST_SEQUENCES = 2**20
+"""Of all steps together: what a run is held against is made of every one of them."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -27,8 +31,11 @@ class Window:
 
     def check(self) -> None:
         """Raises ValueError, in one line."""
-        for name in ("ranks", "micro_batch_size", "accumulation", "steps"):
+        for name, most in LIMITS.items():
             value = getattr(self, name)
             require(value >= 1, f"window.{name}", value, "at least 1")
+            require(value <= most, f"window.{name}", value, f"at most {most}")
+        every = self.sequences_per_step * self.steps
+        require(every <= MOST_SEQUENCES, "window", f"of {every} sequences", f"of {MOST_SEQUENCES} at most in all steps")
         at = self.resume_after
         require(0 <= at < self.steps, "window.resume_after", at, f"0 to {self.steps - 1}")

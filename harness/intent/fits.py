@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adapters.contract import Scenario
-from harness.intent.intent import Given, Intent
+from harness.intent.intent import Drawn, Given, Intent
 from harness.traces import batch
 from scenarios import weights
 
@@ -17,10 +17,22 @@ def misfit(intent: Intent, scenario: Scenario, steps: int) -> str | None:
     rows = len(scenario.data.rows)
     if (beyond := next((r for s in range(intent.steps) for r in intent.rows(s) or () if r >= rows), None)) is not None:
         return f"the intent has a row {beyond} in its windows, and there are {rows}"
+    if intent.drawn is not None and (why := _misdrawn(intent.drawn, scenario)) is not None:
+        return why
     for tensor in weights.shapes(scenario.model):
         if not any(group.holds(tensor) for group in intent.rule.groups):
             return f"no group of the intent holds the tensor {tensor}"
     return _misgiven(intent, scenario)
+
+
+def _misdrawn(drawn: Drawn, scenario: Scenario) -> str | None:
+    rows = len(scenario.data.rows)
+    if drawn.rows != rows:
+        return f"the intent has an order of {drawn.rows} rows, and there are {rows}"
+    most = 2 * max(rows, scenario.rows_per_step)
+    if drawn.epoch > most:
+        return f"the intent has epochs of {drawn.epoch} rows, and none of {rows} has more than {most}"
+    return None
 
 
 def _misgiven(intent: Intent, scenario: Scenario) -> str | None:

@@ -7,9 +7,10 @@ received ones, mended: a row that comes twice in an epoch gives its second place
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import cycle, islice
 
 from harness.intent.intent import Drawn, Intent, Window
 from harness.traces import batch
@@ -22,21 +23,47 @@ Rows = Sequence[int | None]
 def resolved(intent: Intent, trace: Trace) -> Intent:
     """The same intent, its windows the rows of every step, also where the framework chooses these.
 
-    Windows that are given keep their shape; else a step is told as one micro-batch of rank 0 that holds all its rows.
+    Windows that are given keep their shape; others have the micro-batches and ranks that were received.
     """
     if intent.drawn is None:
         return intent
     received = [_rows(trace, step) for step in range(intent.steps)]
-    nobody = ((),) * (intent.ranks - 1)
-    shapes = intent.windows or tuple(((tuple(range(len(rows))), *nobody),) for rows in received)
+    shapes = intent.windows or tuple(_shape(intent, trace, step) for step in range(intent.steps))
     places = [sum(len(rows) for ranks in window for rows in ranks) for window in shapes]
     chosen = mended(intent.drawn, places, received)
     return replace(intent, windows=tuple(_filled(w, iter(rows)) for w, rows in zip(shapes, chosen, strict=True)))
 
 
+def unfinished(intent: Intent, trace: Trace) -> str | None:
+    """Why rows may be lost of which nothing tells, if they may: without windows, a last epoch that is not whole is one
+    that the run ends before, or one that lacks some."""
+    if intent.drawn is None or intent.windows is not None:
+        return None
+    begun = sum(len(_rows(trace, step)) for step in range(intent.steps)) % intent.drawn.epoch
+    if not begun:
+        return None
+    return (
+        f"the run ends with {begun} of the {intent.drawn.epoch} rows of an epoch: whether others are lost cannot be"
+        " told without windows"
+    )
+
+
 def _rows(trace: Trace, step: int) -> Rows:
-    batches = [b for b in trace.batches if b.step == step]  # by micro-batch, then by rank
-    return [c.row for c in batch.conversations(trace.scenario, batches)]
+    return [c.row for c in _conversations(trace, step)]
+
+
+def _conversations(trace: Trace, step: int) -> list[batch.Conversation]:
+    """By micro-batch, then by rank."""
+    return batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step])
+
+
+def _shape(intent: Intent, trace: Trace, step: int) -> Window:
+    """Places for what was received; those of micro-batches beyond the accumulation are the last one's."""
+    last, ranks = intent.accumulation - 1, range(intent.ranks)
+    end = (last, ranks[-1])
+    counts = Counter(min((c.micro_batch, c.rank), end) for c in _conversations(trace, step))
+    begun = max((b.micro_batch for b in trace.batches if b.step == step), default=0)
+    return tuple(tuple(tuple(range(counts[m, r])) for r in ranks) for m in range(min(begun, last) + 1))
 
 
 def _filled(window: Window, rows: Iterator[int]) -> Window:
@@ -57,10 +84,10 @@ def mended(drawn: Drawn, places: Sequence[int], received: Sequence[Rows]) -> lis
 
 
 def _epoch(drawn: Drawn, received: Rows) -> list[int]:
-    """Every row once, the first ones again where there are more places than rows."""
+    """Every row once, then the same again in that order for as long as there are more places."""
     kept: list[int | None] = []
     for row in received[: drawn.rows]:
         kept.append(None if row is None or row >= drawn.rows or row in kept else row)
     lost = iter(sorted(set(range(drawn.rows)) - set(kept)))
     order = [next(lost) if row is None else row for row in kept]
-    return order + order[: max(0, len(received) - drawn.rows)]
+    return list(islice(cycle(order), len(received)))

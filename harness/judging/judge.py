@@ -118,20 +118,22 @@ def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
     What passes quickly is right: the same equations, a residual over every parameter, and tolerances that more draws
     of the floor only make larger. A model that the oracle has no forward pass of is judged by its recording alone.
     """
-    intent = received.resolved(intent, trace)
+    ends, intent = received.unfinished(intent, trace), received.resolved(intent, trace)
     by = _weigher(trace, "tail", cache)
     scaled = overflow.gather(trace, intent, by)
-    quick = check(trace, intent, evidence.gather(trace, intent, by, draws=1), scaled)
+    quick = check(trace, intent, evidence.gather(trace, intent, by, draws=1), scaled, ends)
     if not quick.findings or trace.scenario.model.architecture not in FORWARD:
         return quick
-    return check(trace, intent, evidence.gather(trace, intent, _weigher(trace, "full", cache)), scaled)
+    return check(trace, intent, evidence.gather(trace, intent, _weigher(trace, "full", cache)), scaled, ends)
 
 
 def by_recording(trace: Trace, intent: Intent | None = None) -> Judgement:
     """By what was recorded alone, whatever forward pass the oracle has; against the scenario's intent unless another is
     given. Raises what `evidence.gather` does."""
-    wanted = received.resolved(intent or of_scenario(trace.scenario), trace)
-    return check(trace, wanted, evidence.gather(trace, wanted, ByRecording(trace)))
+    given = intent or of_scenario(trace.scenario)
+    wanted = received.resolved(given, trace)
+    steps = evidence.gather(trace, wanted, ByRecording(trace))
+    return check(trace, wanted, steps, ends=received.unfinished(given, trace))
 
 
 def _weigher(trace: Trace, kind: Kind, cache: BasisCache) -> Weigher:
@@ -144,12 +146,20 @@ def _failed(header: Header | None, scenario: Scenario | None, code: str, message
     return Judgement(header, scenario, (Finding(code, message),))
 
 
-def check(trace: Trace, intent: Intent, steps: tuple[StepEvidence, ...], scaled: Sequence[Scaled] = ()) -> Judgement:
+def check(
+    trace: Trace,
+    intent: Intent,
+    steps: tuple[StepEvidence, ...],
+    scaled: Sequence[Scaled] = (),
+    ends: str | None = None,
+) -> Judgement:
     """Run every check on the evidence of a trace, and name the causes.
 
     scaled: every step of a run with loss scaling, some of which may have been skipped.
+    ends: why rows may be lost at the end of the run (`received.unfinished`).
     """
     findings = [*_missing(intent, steps, sum(one.skipped for one in scaled)), *overflow.findings(scaled, steps)]
+    findings += [Finding("run.incomplete", ends)] if ends else []
     for step in steps:
         for check in CHECKS:
             try:

@@ -73,11 +73,10 @@ def _largest(right: RightStep, intent: Intent) -> float:
     embeddings, which are not multiplied with anything."""
     places, matrices = right.places, _matrices(right)
     result = 0.0
-    for rank in range(intent.ranks):
-        for number in range(intent.accumulation):
-            there = (places.rank == rank) & (places.micro_batch == number)
-            local = right.basis.gradient(right.by_column(right.slot_weights * there * intent.ranks))
-            result = max(result, float(local[matrices].abs().max()))
+    for rank, number in sorted(set(zip(places.rank.tolist(), places.micro_batch.tolist(), strict=True))):
+        there = (places.rank == rank) & (places.micro_batch == number)
+        local = right.basis.gradient(right.by_column(right.slot_weights * there * intent.ranks))
+        result = max(result, float(local[matrices].abs().max()))
     return result
 
 

@@ -48,7 +48,7 @@ def _either(one: Sequence[bool], other: Sequence[bool]) -> list[bool]:
 
 _MASKED: dict[Mask, Callable[[Conversation], Sequence[bool]]] = {
     "responses": lambda c: c.response,
-    "last-answer": lambda c: _last(c.response),
+    "last-answer": lambda c: (False,) * len(c.ids) if c.last_lost else _last(c.response),
     "everything": lambda c: (True,) * len(c.ids),
     "no-eos": lambda c: _both(c.response, _following(c.response)),
     "no-first": lambda c: _both(c.response, _preceding(c.response)),

@@ -12,7 +12,7 @@ from typing import Literal
 import scenarios
 from adapters.contract import Scenario, vary
 from harness.environments.request import Request
-from scenarios import files, matrices
+from scenarios import files, matrices, patterns
 
 Device = Literal["cpu", "cuda"]
 
@@ -83,10 +83,26 @@ class Plan:
     """The cells to run; None: every request on every choice."""
     confinement: Confinement = UNCONFINED
 
+    def __post_init__(self) -> None:
+        """Raises BadPlan, before anything starts."""
+        for choice in self.choices:
+            self.scenario(choice)
+
     def scenario(self, choice: Choice) -> Scenario:
-        """The scenario of that choice as this plan runs it. Fewer ranks make smaller global batches of its rows."""
-        scenario = choice.scenario
-        return vary(scenario, device=self.device, ranks=self.ranks or scenario.window.ranks)
+        """The scenario of that choice as this plan runs it. Fewer ranks make smaller global batches of its rows.
+
+        Raises BadPlan where that is none which can run, as one of too few rows for so many ranks.
+        """
+        own = choice.scenario
+        scenario = vary(own, device=self.device, ranks=self.ranks or own.window.ranks)
+        try:
+            scenario.check()
+            patterns.check(scenario)
+        except ValueError as error:
+            ranks = "" if scenario.window.ranks == own.window.ranks else f" with --ranks {self.ranks}"
+            said = str(error).replace("scenario.", "", 1)
+            raise BadPlan(f"{choice.label} cannot run{ranks}: {said}") from None
+        return scenario
 
     def wants(self, request: Request, choice: Choice) -> bool:
         return self.pairs is None or (request, choice) in self.pairs

@@ -36,6 +36,9 @@ class Conversation:
     altered: str | None = None
     """What is wrong with tokens that are no row, where that is known (`scenarios.rendering.altered`)."""
 
+    last_lost: bool = False
+    """Whether its row is cut off before its last answer."""
+
     @property
     def place(self) -> tuple[int, int]:
         return self.rank, self.micro_batch
@@ -50,6 +53,11 @@ class Conversation:
 def right_rows(scenario: Scenario) -> tuple[text.Rendered, ...]:
     """Every row of the scenario as the tokens it should be."""
     return tuple(rendering.rendered(scenario))
+
+
+@functools.lru_cache(maxsize=4)
+def _lost(scenario: Scenario) -> tuple[bool, ...]:
+    return tuple(rendering.without_last(scenario))
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def _sequence(batch: MicroBatch, number: int, known: _Known, scenario: Scenario)
     ends_in_padding = bool(real) and real[-1] + 1 < len(start)
     offset = {token: i for i, token in enumerate(real)}
     reach = [offset.get(start[i], -1) for i in real]
-    at = 0
+    at, lost = 0, _lost(scenario)
     for length, row in _split(ids, known):
         end = at + length
         marked = None if marks is None else tuple(bool(m) for m in marks[at:end])
@@ -127,6 +135,7 @@ def _sequence(batch: MicroBatch, number: int, known: _Known, scenario: Scenario)
             reach=tuple(r - at for r in reach[at:end]),
             padded=ends_in_padding and end == len(ids),
             altered=None if near is None else near[0],
+            last_lost=row is not None and lost[row],
         )
         at = end
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -277,7 +278,7 @@ def _verify(folder: Path, sums: Mapping[str, Any], scenario: Scenario, steps: in
     """Every file is there and as it was written, and there is no other. Raises UnreadableTrace."""
     total, names = 0, set()
     more = (pair for pair in _may_be_sealed(scenario, steps) if pair[0] in sums)
-    for name, limit in (*_sealed(scenario, steps), *more):
+    for name, limit in itertools.chain(_sealed(scenario, steps), more):
         names.add(name)
         with told(folder, name, limit), files.opened(folder / name, follow=False) as file:
             size = os.fstat(file.fileno()).st_size

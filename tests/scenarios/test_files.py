@@ -135,6 +135,8 @@ def test_a_seed_of_ones_own(tmp_path: Path) -> None:
         ("[data]\nrows = []", "data.rows is 0 long"),
         ("[data]\nrows = [[{role = 'tool', content = 'x'}]]", "role is 'tool'"),
         ("[optimizer]\nlearning_rate = 'none'", "optimizer.learning_rate is 'none', not float"),
+        ("[[optimizer.groups]]\ntensors = ['nothing.*']", "tensors has 'nothing.*', and no parameter is called so"),
+        ("[model.lora]\ntargets = ['q']", "model.lora.targets has 'q', and no matrix"),
         ("name = ", "cannot be read"),
         ("x" * (files.LARGEST + 1), "no scenario is as long"),
     ],

@@ -47,6 +47,22 @@ def test_rows_are_cut_at_their_end() -> None:
     assert any(not any(row.loss_mask) for row in rendering.rendered(vary(BOS, max_length=10)))
 
 
+def test_a_last_answer_that_is_cut_off_leaves_nothing_to_train() -> None:
+    """Not the answer before it."""
+    said = [Message(role, word) for word in ("baba", "babe") for role in ("user", "assistant")]
+    two = vary(BASE, rows=(tuple(said), *BASE.data.rows[1:]), trained="last-answer")
+    for length in range(2, 12):
+        cut = vary(two, max_length=length)
+        first, right = rendering.trained(cut)[0], rendering.rendered(cut)[0]
+        assert first.ids == right.ids
+        assert [i for i, own in enumerate(first.loss_mask) if own] == [i for i in (8, 9) if i < length]
+        lost = rendering.without_last(cut)[0]
+        assert lost == (length <= 8)
+        own = Conversation(0, 0, 0, 0, right.ids, *[right.loss_mask] * 2, None, None, right.ids, last_lost=lost)
+        assert masks.masked(own, "last-answer") == first.loss_mask
+    assert not any(rendering.without_last(two))
+
+
 def test_an_empty_answer_is_its_end() -> None:
     empty = vary(BASE, rows=((Message("user", "baba"), Message("assistant", "")), *BASE.data.rows[1:]))
     first = rendering.rendered(empty)[0]

@@ -45,13 +45,20 @@ def batch_composition(evidence: StepEvidence) -> list[Finding]:
         findings.append(
             Finding(
                 "inputs.batch",
-                f"the global batch of step {evidence.step} {' and '.join(parts)} (expected each of its"
-                f" {wanted.total()} rows once)",
+                f"the global batch of step {evidence.step} {' and '.join(parts)} (expected {_times(wanted)})",
                 step=evidence.step,
                 detail={"missing": missing, "extra": extra},
             )
         )
     return findings
+
+
+def _times(wanted: Counter[int]) -> str:
+    """How often each row is to be in a batch; some come again where an epoch ends with a window that is not full."""
+    if max(wanted.values(), default=1) == 1:
+        return f"each of its {wanted.total()} rows once"
+    again = ", ".join(f"row {row} {count} times" for row, count in sorted(wanted.items()) if count > 1)
+    return f"{again}, and of its {wanted.total()} rows every other once"
 
 
 def _foreign(evidence: StepEvidence, c: Conversation, missing: Sequence[int], rows: Sequence[text.Rendered]) -> Finding:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import scenarios
 from adapters.contract import scenario_from_dict, to_dict, vary
+from adapters.contract.dealing import Dealing
 from adapters.contract.scenario import FIRST, FLAT, fields_of
 
 EVERY = [scenarios.get(name) for name in scenarios.CATALOGUE]
@@ -51,3 +57,59 @@ def test_a_later_field_counts_where_it_is_not_at_its_default() -> None:
     assert vary(one, decay="cosine").hash != one.hash
     assert vary(one, decay="cosine").hash != vary(one, decay="linear").hash
     assert vary(one, decay="none").hash == one.hash
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("window.ranks", 1025, "window.ranks is 1025, not at most 1024"),
+        ("window.micro_batch_size", 10**9, "window.micro_batch_size is 1000000000, not at most 65536"),
+        ("window.accumulation", 10**9, "window.accumulation is 1000000000, not at most 65536"),
+        ("window.steps", 10**9, "window.steps is 1000000000, not at most 1048576"),
+        ("window.steps", 2**20, "scenario.window is of 8388608 sequences, not of 1048576 at most"),
+        ("data.epochs", 10**9, "data.epochs is 1000000000, not 1 to 1048576"),
+        ("data.rows_per_sequence", 10**9, "scenario.window is of 24000000000 rows, not of 1048576"),
+        ("data.epochs", 10**400, "data.epochs is 1000"),
+        ("seed", 2**31 + 1, "seed is 2147483649, and no whole number of a scenario is beyond 2147483648"),
+        ("optimizer.learning_rate", 10**400, "optimizer.learning_rate is 1000"),
+        ("optimizer.learning_rate", 10**300, "above 0, and 1e+30 at most"),
+        ("optimizer.weight_decay", 1e300, "optimizer.weight_decay is 1e+300, not at most 1e+06"),
+        ("optimizer.max_grad_norm", float("inf"), "optimizer.max_grad_norm is inf, not float"),
+        ("optimizer.schedule.warmup_steps", 10**400, "optimizer.schedule.warmup_steps is 1000"),
+        ("optimizer.schedule.warmup_ratio", 10**400, "optimizer.schedule.warmup_ratio is 1000"),
+    ],
+)
+def test_numbers_have_limits(path: str, value: Any, said: str) -> None:
+    told: Any = to_dict(scenarios.get("sft-ragged"))
+    *groups, name = path.split(".")
+    group = told
+    for part in groups:
+        group = group[part]
+    group[name] = value
+    with pytest.raises(ValueError, match=re.escape(said)) as raised:
+        scenario_from_dict(told)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "said"),
+    [
+        (4, 1, "data.rows is 24 long, not at least 25, which 4 steps in 1 epoch need"),
+        (7, 2, "data.rows is 24 long, not at least 25, which 7 steps in 2 epochs need"),
+    ],
+)
+def test_it_is_said_how_many_rows_are_needed(steps: int, epochs: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        vary(scenarios.get("sft-ragged"), steps=steps, epochs=epochs).check()
+
+
+@given(
+    st.builds(
+        Dealing, st.just(1), *[st.integers(1, 3)] * 3, st.sampled_from(["partial", "filled", "dropped", "carried"])
+    ),
+    st.integers(1, 7),
+    st.integers(1, 4),
+)
+def test_the_fewest_sequences(dealing: Dealing, steps: int, epochs: int) -> None:
+    enough = (n for n in itertools.count(1) if dataclasses.replace(dealing, sequences=n).steps(epochs) >= steps)
+    assert dealing.needed(steps, epochs) == next(enough)

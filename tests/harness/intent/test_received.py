@@ -31,9 +31,9 @@ def cut(rows: list[int | None], *places: int) -> list[list[int | None]]:
 @given(st.data())
 def test_orders_that_keep_every_row_once_are_taken_as_they_are(data: st.DataObject) -> None:
     rows = data.draw(st.integers(1, 9))
-    epoch = data.draw(st.integers(1, 2 * rows))
+    epoch = data.draw(st.integers(1, 4 * rows))
     orders = [data.draw(st.permutations(range(rows))) for _ in range(3)]
-    dealt = [row for order in orders for row in (order + order)[:epoch]]
+    dealt = [row for order in orders for row in (order * 4)[:epoch]]
     steps = batched(dealt, data.draw(st.integers(1, 5)))
     assert mended(Drawn(rows, epoch), [len(step) for step in steps], steps) == steps
 
@@ -60,6 +60,8 @@ def test_whatever_was_received_each_epoch_has_every_row_once(data: st.DataObject
         # the last round is filled by the rows that came first
         (6, [*ORDER, 3, *AGAIN, 1], (6, 6), [*ORDER, 3, *AGAIN, 1]),
         (6, [*ORDER, 4], (6,), [*ORDER, 3]),
+        # the rows fill a window several times
+        (12, [*ORDER, *ORDER, 3, 0], (12,), [*ORDER, *ORDER, 3, 0]),
         # the last row of the order is dropped
         (4, [3, 0, 4, 1, 1, 4, 2, 0], (4, 4), [3, 0, 4, 1, 1, 4, 2, 0]),
         # something that is no row, or a row that is none of the scenario's

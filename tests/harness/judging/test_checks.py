@@ -89,6 +89,14 @@ def test_a_repeated_row_and_the_one_missed(right: StepEvidence) -> None:
     assert "lacks rows 5 and repeats or adds rows 4 (expected each of its 4 rows once)" in found.message
 
 
+def test_rows_that_are_to_come_again(right: StepEvidence) -> None:
+    intent = replace(right.right.intent, windows=((((4, 5), (6, 4)),),) * right.right.intent.steps)
+    again = replace(right, right=replace(right.right, intent=intent))
+    (found,) = inputs.batch_composition(again)
+    assert found.detail == {"missing": [4], "extra": [7]}
+    assert "(expected row 4 2 times, and of its 4 rows every other once)" in found.message
+
+
 def test_a_row_of_another_step(right: StepEvidence) -> None:
     (found,) = inputs.batch_composition(altered(right, 0, lambda c: replace(c, row=0)))
     assert found.detail == {"missing": [4], "extra": [0]}

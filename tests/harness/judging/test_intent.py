@@ -17,11 +17,12 @@ from adapters.contract import INTENT
 from adapters.faults import CATALOGUE, RIGHT, Plan
 from harness.intent import file
 from harness.intent.file import BadIntent
-from harness.intent.intent import Given, Group, Intent, Mean, Sum
+from harness.intent.intent import Drawn, Given, Group, Intent, Mean, Sum
 from harness.intent.schedule import Schedule
 from harness.judging import judge
 from harness.oracle.basis_cache import BasisCache
 from harness.verdicts import verdict
+from scenarios import text
 from tests.faults.proof import assert_clean, told
 from tests.fuzzing import examples
 from tests.harness import breaking
@@ -46,6 +47,24 @@ def test_the_right_intent_passes(right: Path, bases: BasisCache) -> None:
     assert_clean(judge.judge(right, bases, wanted.intent()))
     assert_clean(judge.judge(right, bases, wanted.intent(windows=None)))
     assert_clean(judge.judge(right, bases, wanted.intent(aggregation=wanted.given(0, 1.0))))
+
+
+def test_windows_that_a_framework_chooses_have_its_micro_batches(tmp_path: Path, bases: BasisCache) -> None:
+    trace = wanted.made(Plan(level="micro-batch"), tmp_path, order="shuffled")
+    intent = wanted.intent(windows=None, drawn=Drawn(16, 16), aggregation=Mean("micro-batch"))
+    judged = judge.judge(trace, bases, intent)
+    assert_clean(judged)
+    assert [step.right.micro_batches for step in judged.steps] == [2, 2]
+
+
+def test_rows_may_be_lost_where_the_last_epoch_is_not_whole(tmp_path: Path, bases: BasisCache) -> None:
+    words = text.vocabulary(64)
+    more = text.conversations(words, [*[4, 3, 5, 2] * 4, 3], [*wanted.RESPONSES, 3], 0)
+    trace = wanted.made(RIGHT, tmp_path, order="shuffled", rows=more)
+    judged = judge.judge(trace, bases, wanted.intent(windows=None, drawn=Drawn(17, 17)))
+    assert [f.code for f in judged.findings] == ["run.incomplete"]
+    assert "ends with 16 of the 17 rows of an epoch" in judged.findings[0].message
+    assert_clean(judge.judge(trace, bases, wanted.intent(drawn=Drawn(17, 17))))
 
 
 @pytest.mark.parametrize("name", wanted.WRONG)
@@ -137,6 +156,8 @@ def test_one_that_was_changed_after_it_was_written_is_refused(copy: Path, bases:
         (wanted.intent(ranks=3, windows=None), "the intent is of 3 ranks, and 2 ran"),
         (wanted.intent(steps=1, windows=None), "the intent is of 1 optimizer steps, and 2 were made"),
         (wanted.intent(windows=((((99,), ()), ((), ())),) * 2), "a row 99 in its windows, and there are 16"),
+        (wanted.intent(drawn=Drawn(2**20, 1), windows=None), "an order of 1048576 rows, and there are 16"),
+        (wanted.intent(drawn=Drawn(16, 2**20)), "epochs of 1048576 rows, and none of 16 has more than 32"),
         (wanted.intent(aggregation=Given(((1.0,),))), "gives weights for 1 rows, and there are 16"),
         (wanted.intent(aggregation=Given(((1.0,),) * 16)), "gives 1 weights for row 0, which has"),
         (

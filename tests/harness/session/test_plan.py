@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import scenarios
+from adapters.contract import vary
 from harness.environments.patch import load
 from harness.environments.request import Request
 from harness.session.plan import BadPlan, Choice, Confinement, Plan, check_fault, choose, release
@@ -73,3 +75,20 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
         (tmp_path / place).write_text("name = 'same'\nseed = 1")
     with pytest.raises(BadPlan, match="two scenarios are called 'same@1'"):
         choose([str(tmp_path / "a.toml"), str(tmp_path / "b.toml")], 1)
+
+
+def test_more_ranks_than_there_are_rows_for() -> None:
+    with pytest.raises(BadPlan) as told:
+        Plan((TORCH,), (Choice("sft-ragged"),), ranks=4)
+    said = "data.rows is 24 long, not at least 33, which 3 steps in 1 epoch need"
+    assert str(told.value) == f"sft-ragged cannot run with --ranks 4: {said}"
+
+
+def test_a_scenario_whose_names_no_parameter_has() -> None:
+    own = vary(scenarios.get("sft-ragged"), name="own", frozen=("typo*",))
+    with pytest.raises(BadPlan, match=r"own cannot run: model\.frozen has 'typo"):
+        Plan((TORCH,), (Choice("own", 0, own),))
+
+
+def test_every_named_scenario_runs_on_one_rank() -> None:
+    Plan((TORCH,), tuple(map(Choice, scenarios.CATALOGUE)), ranks=1)

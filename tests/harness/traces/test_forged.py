@@ -111,7 +111,7 @@ def test_an_edited_header(trace: Path, bases: BasisCache, change: breaking.Chang
     [
         (lambda s: s["window"].update(steps=0), "steps"),
         (lambda s: s["window"].update(steps=-3), "steps"),
-        (lambda s: s["window"].update(steps=10**15), "rows"),
+        (lambda s: s["window"].update(steps=10**15), "steps"),
         (lambda s: s["window"].update(ranks=1), "ranks"),
         (lambda s: s["window"].update(ranks=4, micro_batch_size=1, accumulation=1), "ranks"),
         (lambda s: s["model"].update(layers=2), "record it again"),
