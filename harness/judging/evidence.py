@@ -189,7 +189,8 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
 
     Raises IncompleteTrace if tensors or batches that are needed are not there, NonFinite, and UnreadableTrace.
     """
-    steps = steps_of(trace)
+    # By the intent, not by the recorded dtype: else what is kept too coarsely would excuse itself.
+    steps = [step.kept(floor.unit(intent)) for step in steps_of(trace)]
     if not steps:
         return ()
     rights = [right_of(trace, intent, step, by) for step in steps]
