@@ -279,9 +279,9 @@ def measure(right: RightStep, state: State, dtype: torch.dtype | None = None, dr
     if dtype is None:
         dtype = DTYPES[right.intent.precision]
     generator = torch.Generator().manual_seed(right.number)
-    # No number is known better than the dtype that it was kept in.
-    least = unit(right.intent)
-    lowest = replace(Floor(**{f.name: least for f in fields(Floor)}), noise=0.0)
+    # No number is known better than the dtype that it was kept in. Loss and norm are told in float32 in any case.
+    least, told = unit(right.intent), torch.finfo(torch.float32).eps
+    lowest = replace(Floor(**{f.name: least for f in fields(Floor)}), noise=0.0, norm=told, loss=told)
     if dtype == torch.float32:
         return worst([*_in_float32(right, state, generator, draws), lowest])
     return worst([*_coarsely(right, state, dtype, generator, draws), lowest])
