@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from harness.judging.evidence import StepEvidence
+from harness.judging.evidence import Received, StepEvidence
 from harness.verdicts.findings import Finding
 
 COARSE: Mapping[torch.dtype, str] = {torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 
-def ranks_agree(evidence: StepEvidence) -> list[Finding]:
+def ranks_agree(evidence: Received) -> list[Finding]:
     """`state.rank-desync`: ranks apply the same update to the same numbers, so they must agree to the bit."""
     recorded = evidence.recorded
     return [
@@ -88,7 +88,7 @@ def _coarse_masters(evidence: StepEvidence, dtype: torch.dtype, tensors: Sequenc
     )
 
 
-def _apart(evidence: StepEvidence, distances: Mapping[int, tuple[str, float]], when: str) -> list[Finding]:
+def _apart(evidence: Received, distances: Mapping[int, tuple[str, float]], when: str) -> list[Finding]:
     return [
         Finding(
             "state.rank-desync",
@@ -107,7 +107,7 @@ def _apart(evidence: StepEvidence, distances: Mapping[int, tuple[str, float]], w
     ]
 
 
-def _skipped_alone(evidence: StepEvidence, rank: int) -> bool:
+def _skipped_alone(evidence: Received, rank: int) -> bool:
     """Whether just one of rank 0 and this one made no step."""
     stayed = evidence.recorded.stayed
     return (rank in stayed) != (0 in stayed)
