@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from adapters.contract import Scenario
 from harness.intent.intent import Intent, Rule
@@ -30,14 +31,44 @@ from harness.oracle.other_models import OtherModel
 from harness.oracle.step import RightStep
 from harness.oracle.weighing import weighing
 from harness.traces import batch
+from harness.traces.batch import Conversation
 from harness.traces.reader import IncompleteTrace, Trace
 from harness.verdicts import questions
 from scenarios import text
 
-__all__ = ["NonFinite", "StepEvidence", "gather", "right_of", "steps_of"]
+__all__ = ["NonFinite", "Received", "Skipped", "StepEvidence", "gather", "right_of", "skipped", "steps_of"]
 
 MAX_MEMORY = 2 * 2**30
 """Bytes. The scenarios take a hundred million; a trace from elsewhere may ask for anything."""
+
+
+class Received(Protocol):
+    """What is known of every step, also of one that was skipped."""
+
+    @property
+    def scenario(self) -> Scenario | None: ...
+    @property
+    def recorded(self) -> RecordedStep: ...
+    @property
+    def intent(self) -> Intent: ...
+    @property
+    def conversations(self) -> Sequence[Conversation]: ...
+    @property
+    def step(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A step that changed nothing where it may: what it received is told, and nothing is weighed."""
+
+    scenario: Scenario
+    recorded: RecordedStep
+    intent: Intent
+    conversations: Sequence[Conversation]
+
+    @property
+    def step(self) -> int:
+        return self.recorded.number
 
 
 @dataclass(frozen=True)
@@ -67,6 +98,14 @@ class StepEvidence:
     @property
     def step(self) -> int:
         return self.right.number
+
+    @property
+    def intent(self) -> Intent:
+        return self.right.intent
+
+    @property
+    def conversations(self) -> Sequence[Conversation]:
+        return self.right.conversations
 
     @property
     def residual(self) -> float:
@@ -184,12 +223,21 @@ def steps_of(trace: Trace, every: bool = False) -> list[RecordedStep]:
     return [step for step in recorded_steps(trace) if every or not (may_skip and step.still)]
 
 
+def skipped(trace: Trace, intent: Intent) -> tuple[Skipped, ...]:
+    """Every step that was skipped. Raises as `gather` does."""
+    if trace.scenario.precision.compute != "fp16":
+        return ()
+    still = [step for step in steps_of(trace, every=True) if step.still]
+    return tuple(Skipped(trace.scenario, step, intent, _conversations(trace, intent, step)) for step in still)
+
+
 def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) -> tuple[StepEvidence, ...]:
     """Weigh every update of a trace, held against an intent, and measure a floor of so many draws a step.
 
     Raises IncompleteTrace if tensors or batches that are needed are not there, NonFinite, and UnreadableTrace.
     """
-    steps = steps_of(trace)
+    # By the intent, not by the recorded dtype: else what is kept too coarsely would excuse itself.
+    steps = [step.kept(floor.unit(intent)) for step in steps_of(trace)]
     if not steps:
         return ()
     rights = [right_of(trace, intent, step, by) for step in steps]
@@ -208,8 +256,7 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
 
 def right_of(trace: Trace, intent: Intent, step: RecordedStep, by: Weigher) -> RightStep:
     """What the step should have done with the tokens that the model received. Raises IncompleteTrace."""
-    given = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
-    received = masks.wanted(given, intent.trained)
+    received = _conversations(trace, intent, step)
     if not any(c.targets for c in received):
         raise IncompleteTrace(f"no trained token was recorded for step {step.number}")
     if (needed := by.memory([len(c.ids) for c in received])) > MAX_MEMORY:
@@ -223,6 +270,12 @@ def right_of(trace: Trace, intent: Intent, step: RecordedStep, by: Weigher) -> R
             f"no token of step {step.number} has a weight by the intent, so that nothing can be weighed"
         )
     return right
+
+
+def _conversations(trace: Trace, intent: Intent, step: RecordedStep) -> Sequence[Conversation]:
+    """What the model received in a step, with the mask that the intent wants."""
+    given = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
+    return masks.wanted(given, intent.trained)
 
 
 def _weighed(

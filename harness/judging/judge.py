@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from adapters.contract import END, INTENT, Scenario
 from harness.intent import file as intent_file
@@ -15,9 +16,9 @@ from harness.intent.fits import misfit
 from harness.intent.intent import Intent
 from harness.intent.of_scenario import of_scenario
 from harness.judging import description, effective, evidence, overflow
-from harness.judging.checks import CHECKS
+from harness.judging.checks import CHECKS, OF_SKIPPED
 from harness.judging.diagnosis.diagnose import diagnose
-from harness.judging.evidence import NonFinite, StepEvidence
+from harness.judging.evidence import NonFinite, Received, Skipped, StepEvidence
 from harness.judging.overflow import Scaled
 from harness.judging.weigher import ByForward, ByRecording, Weigher
 from harness.oracle.architectures import FORWARD
@@ -158,14 +159,13 @@ def check(
     scaled: every step of a run with loss scaling, some of which may have been skipped.
     ends: why rows may be lost at the end of the run (`received.unfinished`).
     """
-    findings = [*_missing(intent, steps, sum(one.skipped for one in scaled)), *overflow.findings(scaled, steps)]
+    skipped = evidence.skipped(trace, intent)
+    findings = [*_missing(intent, steps, skipped, scaled), *overflow.findings(scaled, steps)]
     findings += [Finding("run.incomplete", ends)] if ends else []
+    for still in skipped:
+        findings += _asked(OF_SKIPPED, still)
     for step in steps:
-        for check in CHECKS:
-            try:
-                findings += check(step)
-            except Exception as error:  # noqa: BLE001  a check that crashes is unknown, never a pass
-                findings.append(_crashed(check.__name__, error, step.step))
+        findings += _asked(CHECKS, step)
     findings = overflow.only(findings)
     try:
         diagnoses = diagnose(trace.header, steps, findings) if steps else ()
@@ -175,20 +175,38 @@ def check(
     return Judgement(trace.header, trace.scenario, tuple(findings), diagnoses, steps)
 
 
-def _missing(intent: Intent, steps: tuple[StepEvidence, ...], skipped: int) -> list[Finding]:
+S = TypeVar("S", bound=Received)
+
+
+def _asked(checks: Sequence[Callable[[S], Sequence[Finding]]], step: S) -> list[Finding]:
+    findings: list[Finding] = []
+    for check in checks:
+        try:
+            findings += check(step)
+        except Exception as error:  # noqa: BLE001  a check that crashes is unknown, never a pass
+            findings.append(_crashed(getattr(check, "__name__", "check"), error, step.step))
+    return findings
+
+
+def _missing(
+    intent: Intent, steps: Sequence[StepEvidence], skipped: Sequence[Skipped], scaled: Sequence[Scaled]
+) -> list[Finding]:
     """What a check needs and the trace lacks."""
-    wanted = intent.steps
+    wanted, known = intent.steps, len(steps) + len(skipped)
+    recorded = [*(one.recorded for one in steps), *(one.recorded for one in skipped)]
+    apart = any(one.rank_distance or one.rank_distance_before for one in recorded)
+    why = "ranks hold different parameters from then on" if apart else "no more were recorded"
     findings = []
-    if not steps and skipped:
-        message = f"all {skipped} optimizer steps were skipped, so that none is checked"
-        return [Finding("run.incomplete", message, observed=0.0, expected=float(wanted))]
-    if len(steps) + skipped < wanted:
-        why = (
-            "ranks hold different parameters from then on"
-            if steps and (steps[-1].recorded.rank_distance or steps[-1].recorded.rank_distance_before)
-            else "no more were recorded"
+    if skipped and not steps:
+        message = (
+            f"all {known} of {wanted} optimizer steps that can be checked were skipped, so that nothing is weighed"
         )
-        message = f"{len(steps) + skipped} of {wanted} optimizer steps are checked: {why}"
+        return [Finding("run.incomplete", message, observed=0.0, expected=float(wanted))]
+    if skipped and not scaled:
+        message = f"{len(skipped)} of {wanted} optimizer steps were skipped: whether rightly cannot be told"
+        findings.append(Finding("run.incomplete", message, observed=float(len(steps)), expected=float(wanted)))
+    if known < wanted:
+        message = f"{known} of {wanted} optimizer steps are checked: {why}"
         findings.append(Finding("run.incomplete", message, observed=float(len(steps)), expected=float(wanted)))
     findings += [
         Finding(

@@ -117,14 +117,22 @@ def _finding(s: Scaled) -> Finding:
 def only(findings: Sequence[Finding]) -> list[Finding]:
     """Without what follows of a gradient that had overflowed, for it is none of any tokens; where a rank skipped such a
     step alone, that says all. Nor with what is said of an update that was rounded."""
-    rounded = {f.step for f in findings if f.code == "numerics.dtype" and f.detail.get("what") == "masters"}
+    masters = [f for f in findings if f.code == "numerics.dtype" and f.detail.get("what") == "masters"]
+    rounded = {f.step for f in masters if f.detail["all"]}
+    in_part = {f.step: f.detail["tensors"] for f in masters}
     alone = {f.step for f in findings if f.code == "state.rank-desync" and f.detail.get("skipped")}
     void = {f.step for f in findings if f.code == "update.overflow" and not f.detail["skipped"]}
 
     def follows(f: Finding) -> bool:
         if f.code == "update.overflow":
             return f.step in alone
-        return (f.step in void and f.code.startswith(_FOLLOWS)) or (f.step in rounded and f.code in _OF_ROUNDING)
+        if f.code in _OF_ROUNDING:
+            told = f.detail.get("tensors") or ([f.tensor] if f.tensor else [])
+            return f.step in rounded or bool(told and set(in_part.get(f.step, ())).issuperset(told)) or of_void(f)
+        return of_void(f)
+
+    def of_void(f: Finding) -> bool:
+        return f.step in void and f.code.startswith(_FOLLOWS)
 
     return [f for f in findings if not follows(f)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -48,6 +48,10 @@ class RecordedStep:
     """The ranks whose parameters the step left as they were, to the bit."""
     skipped: int = 0
     """Steps before this one that changed nothing, where a step may: see `still`."""
+
+    def kept(self, unit: float) -> RecordedStep:
+        """The same step, of parameters that should be kept in a dtype of that unit: see `TensorState`."""
+        return replace(self, states={n: replace(state, unit=unit) for n, state in self.states.items()})
 
     @property
     def still(self) -> bool:
@@ -143,21 +147,13 @@ def _moments(trace: Trace, step: int) -> Moments:
 def _states(trace: Trace, step: int) -> dict[str, TensorState]:
     before, after = trace.state(step, "param"), trace.state(step + 1, "param")
     first, second = trace.state(step + 1, "exp_avg"), trace.state(step + 1, "exp_avg_sq")
-    return {
-        n: TensorState(*(t[n].double() for t in (before, after, first, second)), unit=_unit(before[n], after[n]))
-        for n in sorted(first)
-    }
+    return {n: TensorState(*(t[n].double() for t in (before, after, first, second))) for n in sorted(first)}
 
 
 def _frozen_moved(trace: Trace, step: int) -> dict[str, Tensor]:
     before, after = trace.state(step, "param"), trace.state(step + 1, "param")
     fixed = [name for name in before if not trace.scenario.model.trains(name)]
     return {n: after[n].double() - before[n].double() for n in fixed if not torch.equal(before[n], after[n])}
-
-
-def _unit(before: Tensor, after: Tensor) -> float:
-    """As of `TensorState`; of what is kept more finely than float32 no more is known than of that."""
-    return max(torch.finfo(t.dtype).eps for t in (before.new_empty(0, dtype=torch.float32), before, after))
 
 
 def _rank_distance(trace: Trace, step: int) -> dict[int, tuple[str, float]]:

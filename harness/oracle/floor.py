@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from harness.intent.intent import Intent
 from harness.oracle.basis import flatten
 from harness.oracle.clipping import clip_coefficient
 from harness.oracle.forward import Parameters
@@ -160,12 +161,16 @@ def deviations(
     )
 
 
+def unit(intent: Intent) -> float:
+    """Of the dtype that parameters should be kept in: distance of 1 to the next number."""
+    return torch.finfo(torch.float32 if intent.masters == "fp32" else DTYPES[intent.precision]).eps
+
+
 def _updates(right: RightStep, before: State, after: State, names: Sequence[str]) -> list[TensorUpdate]:
     """What every tensor's update amounts to; with how well that is known where it is kept in a coarse dtype."""
     rule, coarse = right.intent.rule, right.intent.masters != "fp32"
-    unit = torch.finfo(DTYPES[right.intent.precision] if coarse else torch.float32).eps
     parts = (before.parameters, after.parameters, after.first, after.second)
-    states = {n: TensorState(*(part[n].double() for part in parts), unit=unit) for n in names}
+    states = {n: TensorState(*(part[n].double() for part in parts), unit=unit(right.intent)) for n in names}
     count, rates = right.update + 1, {n: right.intent.learning_rate(right.update, n) for n in names}
     if not coarse:
         return [estimate(n, one, rule, count) for n, one in states.items()]
@@ -274,10 +279,9 @@ def measure(right: RightStep, state: State, dtype: torch.dtype | None = None, dr
     if dtype is None:
         dtype = DTYPES[right.intent.precision]
     generator = torch.Generator().manual_seed(right.number)
-    # No number is known better than the dtype that it was kept in.
-    kept = torch.float32 if right.intent.masters == "fp32" else DTYPES[right.intent.precision]
-    least = torch.finfo(kept).eps
-    lowest = replace(Floor(**{f.name: least for f in fields(Floor)}), noise=0.0)
+    # No number is known better than the dtype that it was kept in. Loss and norm are told in float32 in any case.
+    least, told = unit(right.intent), torch.finfo(torch.float32).eps
+    lowest = replace(Floor(**{f.name: least for f in fields(Floor)}), noise=0.0, norm=told, loss=told)
     if dtype == torch.float32:
         return worst([*_in_float32(right, state, generator, draws), lowest])
     return worst([*_coarsely(right, state, dtype, generator, draws), lowest])

@@ -133,9 +133,10 @@ def recover(name: str, state: TensorState, optimizer: Rule, count: int, rate: fl
 
 def _lost(state: TensorState, optimizer: Rule, count: int, rate: float) -> bool:
     """Whether a tensor that stayed tells nothing of its rate: in a coarse dtype, no element would have moved as far as
-    the next number is."""
+    the next number is. Not where none should move, or where its moments are 0, as if it were never trained."""
     moves = rate * direction(state, optimizer, count).abs()
-    return state.unit > COARSE and not bool((moves > state.unit * state.before.abs()).any())
+    coarse, far = state.unit > COARSE, moves > state.unit * state.before.abs()
+    return coarse and bool(moves.any()) and not bool(far.any())
 
 
 def recover_eps(states: Mapping[str, TensorState], optimizer: Rule, count: int) -> float | None:

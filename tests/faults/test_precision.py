@@ -43,3 +43,11 @@ def test_a_right_run_without_masters_is_wrong_where_they_are_wanted(cache: Basis
     """As a trainer does that loads in bfloat16 what it is asked to keep in float32."""
     judgement = judge(simulate.run(PURE, RIGHT, tmp_path), cache, replace(of_scenario(PURE), masters="fp32"))
     assert "coarse-dtype: masters" in {d.kind for d in judgement.diagnoses}, proof.told(judgement)
+
+
+def test_a_step_without_a_rate_is_right_without_masters(cache: BasisCache) -> None:
+    """The first step of a warm-up from 0 moves nothing, which is not lost in rounding."""
+    warm = vary(PURE, warmup_steps=1, warmup_from="zero")
+    judgement = proof.judged(warm, RIGHT, cache)
+    proof.assert_clean(judgement)
+    assert judgement.steps[0].floor.learning_rate < 1.0

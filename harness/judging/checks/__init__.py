@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.judging.checks import auxiliary, inputs, order, reported, state, update, weights
-from harness.judging.evidence import StepEvidence
+from harness.judging.evidence import Received, StepEvidence
 from harness.verdicts.findings import Finding
 
 Check = Callable[[StepEvidence], Sequence[Finding]]
@@ -30,3 +30,13 @@ CHECKS: tuple[Check, ...] = (
     state.masters,
 )
 """In the order in which data flows through a step."""
+
+OF_SKIPPED: tuple[Callable[[Received], Sequence[Finding]], ...] = (
+    inputs.batch_composition,
+    order.order,
+    inputs.loss_mask,
+    inputs.positions,
+    inputs.attention,
+    state.ranks_agree,
+)
+"""Those that a step can be asked which changed nothing: what it received, and whether ranks were one model."""

@@ -6,14 +6,14 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from harness.judging.evidence import StepEvidence
+from harness.judging.evidence import Received
 from harness.traces import batch
 from harness.traces.batch import Conversation
 from harness.verdicts.findings import Finding
 from scenarios import text
 
 
-def _words(evidence: StepEvidence, ids: Sequence[int]) -> str:
+def _words(evidence: Received, ids: Sequence[int]) -> str:
     vocabulary = () if evidence.scenario is None else evidence.scenario.tokenizer.vocabulary
     return " ".join(vocabulary[i] if 0 <= i < len(vocabulary) else f"#{i}" for i in ids)
 
@@ -23,18 +23,18 @@ def _at(c: Conversation) -> str:
     return f"{row} (rank {c.rank}, micro-batch {c.micro_batch})"
 
 
-def batch_composition(evidence: StepEvidence) -> list[Finding]:
+def batch_composition(evidence: Received) -> list[Finding]:
     """`inputs.batch` for missing and repeated rows, `inputs.token-ids` for tokens that are no row of this step."""
-    expected = evidence.right.intent.rows(evidence.step)
+    expected = evidence.intent.rows(evidence.step)
     if expected is None or evidence.scenario is None:
         return []
     rows = batch.right_rows(evidence.scenario)
     # Rows of equal tokens cannot be told apart: the last of them stands for all, as in `batch.conversations`.
     known = {row.ids: i for i, row in enumerate(rows)}
-    seen = Counter(c.row for c in evidence.right.conversations if c.row is not None)
+    seen = Counter(c.row for c in evidence.conversations if c.row is not None)
     wanted = Counter(known[rows[r].ids] for r in expected)
     missing, extra = sorted((wanted - seen).elements()), sorted((seen - wanted).elements())
-    foreign = [c for c in evidence.right.conversations if c.row is None]
+    foreign = [c for c in evidence.conversations if c.row is None]
     findings = [_foreign(evidence, c, missing, rows) for c in foreign]
     if not foreign and (missing or extra):
         parts = [
@@ -61,7 +61,7 @@ def _times(wanted: Counter[int]) -> str:
     return f"{again}, and of its {wanted.total()} rows every other once"
 
 
-def _foreign(evidence: StepEvidence, c: Conversation, missing: Sequence[int], rows: Sequence[text.Rendered]) -> Finding:
+def _foreign(evidence: Received, c: Conversation, missing: Sequence[int], rows: Sequence[text.Rendered]) -> Finding:
     closest = max(missing, key=lambda r: difflib.SequenceMatcher(None, rows[r].ids, c.ids).ratio(), default=None)
     wanted = rows[closest].ids if closest is not None else ()
     position = next(
@@ -81,7 +81,7 @@ def _foreign(evidence: StepEvidence, c: Conversation, missing: Sequence[int], ro
     )
 
 
-def _marked(evidence: StepEvidence, c: Conversation, mask: Sequence[bool]) -> str:
+def _marked(evidence: Received, c: Conversation, mask: Sequence[bool]) -> str:
     """The conversation in words, those that are to be trained in brackets."""
     words = _words(evidence, c.ids).split(" ")
     return " ".join(f"[{word}]" if trained else word for word, trained in zip(words, mask, strict=True))
@@ -92,14 +92,14 @@ def _numbers(values: Sequence[int]) -> str:
 
 
 def _first_wrong(
-    evidence: StepEvidence,
+    evidence: Received,
     code: str,
     what: str,
     wrong: Callable[[Conversation], list[int]],
     renderings: Callable[[Conversation], tuple[str, str]],
 ) -> list[Finding]:
     """One finding for all conversations where `wrong` gives positions, told by the first: as received, as expected."""
-    places = [(c, at) for c in evidence.right.conversations if (at := wrong(c))]
+    places = [(c, at) for c in evidence.conversations if (at := wrong(c))]
     if not places:
         return []
     c, at = places[0]
@@ -109,7 +109,7 @@ def _first_wrong(
             code,
             f"{what} at step {evidence.step}: first in {_at(c)}, position {at[0]}"
             f" '{_words(evidence, c.ids[at[0] : at[0] + 1])}' ({len(at)} of its {len(c.ids)} tokens; {len(places)} of"
-            f" {len(evidence.right.conversations)} conversations)",
+            f" {len(evidence.conversations)} conversations)",
             step=evidence.step,
             rank=c.rank,
             micro_batch=c.micro_batch,
@@ -120,7 +120,7 @@ def _first_wrong(
     ]
 
 
-def loss_mask(evidence: StepEvidence) -> list[Finding]:
+def loss_mask(evidence: Received) -> list[Finding]:
     """`inputs.loss-mask`: the labels that the model received mark other tokens than are to be trained."""
 
     def wrong(c: Conversation) -> list[int]:
@@ -130,12 +130,12 @@ def loss_mask(evidence: StepEvidence) -> list[Finding]:
     def renderings(c: Conversation) -> tuple[str, str]:
         return _marked(evidence, c, c.marked or c.trained), _marked(evidence, c, c.trained)
 
-    wanted = evidence.right.intent.trained
+    wanted = evidence.intent.trained
     what = "the loss mask differs from the responses" if wanted == "responses" else f"the loss mask is not {wanted!r}"
     return _first_wrong(evidence, "inputs.loss-mask", what, wrong, renderings)
 
 
-def positions(evidence: StepEvidence) -> list[Finding]:
+def positions(evidence: Received) -> list[Finding]:
     """`inputs.positions`: positions do not count from 0 in each conversation."""
 
     def wrong(c: Conversation) -> list[int]:
@@ -148,7 +148,7 @@ def positions(evidence: StepEvidence) -> list[Finding]:
     return _first_wrong(evidence, "inputs.positions", what, wrong, renderings)
 
 
-def attention(evidence: StepEvidence) -> list[Finding]:
+def attention(evidence: Received) -> list[Finding]:
     """`inputs.attention`: a token may attend beyond its conversation, or not to all of it before itself."""
 
     def wrong(c: Conversation) -> list[int]:

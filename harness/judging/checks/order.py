@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 
 from harness.intent.intent import Drawn
-from harness.judging.evidence import StepEvidence
+from harness.judging.evidence import Received
 from harness.verdicts.findings import Finding
 
 UNLIKELY = 10_000
 """Orders of which one must be drawn before another one of them means anything."""
 
 
-def order(evidence: StepEvidence) -> list[Finding]:
+def order(evidence: Received) -> list[Finding]:
     """`inputs.order`: an order that is to be drawn is the given one, or that of the epoch before."""
-    intent = evidence.right.intent
+    intent = evidence.intent
     if intent.drawn is None or intent.windows is None:
         return []
     rows = [row for step in range(evidence.step + 1) for row in intent.rows(step) or ()]
@@ -34,7 +34,7 @@ def _telling(drawn: Drawn, rows: list[int]) -> bool:
     return math.perm(drawn.rows, min(len(rows), drawn.rows)) >= UNLIKELY
 
 
-def _finding(evidence: StepEvidence, how: str, said: str) -> Finding:
-    rows = ", ".join(map(str, evidence.right.intent.rows(evidence.step) or ()))
+def _finding(evidence: Received, how: str, said: str) -> Finding:
+    rows = ", ".join(map(str, evidence.intent.rows(evidence.step) or ()))
     message = f"the rows of step {evidence.step} come {said}: {rows}"
     return Finding("inputs.order", message, step=evidence.step, detail={"order": how})

@@ -155,7 +155,9 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
     told = of_codes(findings, "numerics.dtype")
     if kept := [f for f in told if f.detail.get("what") == "masters"]:
         name = kept[0].observed
-        sentence = f"the optimizer keeps parameters in {name}, without float32 masters: small updates are lost"
+        several = len(kept[0].detail["tensors"])
+        who = "parameters" if kept[0].detail["all"] else kept[0].tensor or f"{several} tensors"
+        sentence = f"the optimizer keeps {who} in {name}, without float32 masters: small updates are lost"
         line = f"{kept[0].message}; {at_steps([f.step for f in kept], len(evidence))}"
         kind = "coarse-dtype: masters"
         result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), line, kind=kind))

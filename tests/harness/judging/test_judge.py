@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from adapters.contract import END, steps_file, tensors_file
 from adapters.faults import Plan
@@ -230,3 +231,18 @@ def test_another_cells_trace_is_unknown(
         verdict.write(Verdict(cells=[CellRecord.model_validate({**fields, **cell})]), tmp_path)
         assert cli.call(["judge", str(tmp_path)]) == status
     assert "is of another cell" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_is_kept_in_bfloat16_does_not_excuse_itself(trace: Path, bases: BasisCache) -> None:
+    """A norm is rounded in the first step; the update of the second is lost. The trace has it in that dtype."""
+    name = "param/model.norm.weight"
+    rounded = load_file(trace / tensors_file(1, 0))[name].bfloat16()
+    for step in (1, 2):
+        for rank in (0, 1):
+            breaking.tensors(trace, lambda tensors: tensors.update({name: rounded}), step, rank)
+    findings = judge.judge(trace, bases).findings
+    (masters,) = (f for f in findings if f.detail.get("what") == "masters")
+    assert (masters.code, masters.step, masters.tensor) == ("numerics.dtype", 0, "model.norm.weight")
+    assert masters.message.startswith("every element of model.norm.weight after step 0 is a number of bfloat16")
+    (rate,) = (f for f in findings if f.code == "update.learning-rate")
+    assert (rate.step, rate.tensor, rate.observed) == (1, "model.norm.weight", 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from harness.judging.overflow import CERTAIN, LARGEST, SAFE, Scaled
 from harness.oracle.basis_cache import BasisCache
 from harness.verdicts.findings import Finding
 from tests.faults import proof, simulate
+from tests.harness import breaking
 
 SCENARIO = scenarios.get("sft-ragged-fp16")
 CACHE = BasisCache()
@@ -47,12 +49,37 @@ def test_a_run_that_skips_every_step_is_unknown(tmp_path: Path) -> None:
     run = simulate.run(vary(SCENARIO, steps=1), RIGHT, tmp_path)
     (finding,) = judge(run, CACHE).findings
     assert finding.code == "run.incomplete"
-    assert "all 1 optimizer steps were skipped" in finding.message
+    assert finding.message.startswith("all 1 of 1 optimizer steps that can be checked were skipped")
 
 
 def test_without_a_scale_nothing_is_asked(trace: Path) -> None:
     judgement = judge(trace, CACHE, replace(of_scenario(SCENARIO), loss_scale=None))
-    assert {f.code for f in judgement.findings} == {"run.incomplete"}  # two of four steps were made, and none knows why
+    (finding,) = judgement.findings
+    assert finding.code == "run.incomplete"
+    assert finding.message == "2 of 4 optimizer steps were skipped: whether rightly cannot be told"
+
+
+def test_what_a_skipped_step_received_is_asked(trace: Path, tmp_path: Path) -> None:
+    """A rank whose second micro-batch is its first one again, in a step that overflows."""
+    copy = Path(shutil.copytree(trace, tmp_path / "trace"))
+
+    def repeat(lines: list[dict[str, object]]) -> None:
+        first, second, *_ = (line for line in lines if line["step"] == 0)
+        second.update({**first, "micro_batch": second["micro_batch"]})
+
+    breaking.batches(copy, repeat)
+    found = [f for f in judge(copy, CACHE).findings if f.code.startswith("inputs.")]
+    assert {(f.code, f.step) for f in found} == {("inputs.batch", 0)}
+
+
+def test_ranks_that_are_apart_before_a_skipped_step_are_told(trace: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(trace, tmp_path / "trace"))
+    name = "param/model.norm.weight"
+    for step in range(5):
+        breaking.tensors(copy, lambda tensors: tensors.update({name: 1.5 * tensors[name]}), step, rank=1)
+    findings = judge(copy, CACHE).findings
+    assert ("state.rank-desync", 0) in {(f.code, f.step) for f in findings}
+    assert any("all 1 of 4 optimizer steps" in f.message for f in findings)
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,13 @@ def test_the_worst_of_several_steps() -> None:
     one = floor.measure(*first_step(small("bf16")))
     other = replace(one, loss=2 * one.loss, norm=one.norm / 2)
     assert floor.worst([one, other]) == replace(one, loss=2 * one.loss)
+
+
+def test_loss_and_norm_are_told_as_finely_without_masters() -> None:
+    """What is recovered from parameters and moments is known no better than the dtype that those are kept in."""
+    right, state = first_step(vary(small("bf16"), masters="none"))
+    with_masters, _ = first_step(small("bf16"))
+    kept, finer = floor.measure(right, state, draws=1), floor.measure(with_masters, state, draws=1)
+    assert kept.loss == finer.loss < 2.0**-7
+    for name in ("learning_rate", "decay", "update", "second", "beta1", "beta2", "token"):
+        assert getattr(kept, name) >= 2.0**-7

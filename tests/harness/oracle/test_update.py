@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -108,3 +110,14 @@ def test_no_eps_is_told_where_none_explains() -> None:
         state.before, state.before - 1e-3 * state.first * state.second.sqrt(), state.first, state.second
     )
     assert recover_eps({"w": grown}, Optimizer(), 3) is None
+
+
+def test_an_update_is_lost_only_where_there_is_one() -> None:
+    """In bfloat16 a small step moves nothing; a rate of 0 moves nothing either, and so does what is never trained."""
+    state = steps(Optimizer(learning_rate=1e-6), 1, 0)
+    still = replace(state, before=state.before.sign(), after=state.before.sign(), unit=2.0**-7)
+    untrained = replace(still, first=0 * still.first, second=0 * still.second)
+    rule = Optimizer(learning_rate=1e-6)
+    assert recover("w", still, rule, 1).rate_error == torch.inf
+    assert recover("w", still, rule, 1, rate=0.0).rate_error == 0.0
+    assert recover("w", untrained, rule, 1).rate_error == 0.0
