@@ -226,7 +226,7 @@ def _without(field: str) -> Callable[[dict[str, Any]], Any]:
         (lambda d: d["window"].update(steps=0), "steps"),
         (lambda d: d["window"].update(steps=1e3), "steps"),
         (lambda d: d["window"].update(steps=True), "steps"),
-        (lambda d: d["window"].update(steps=10**12), "rows"),
+        (lambda d: d["window"].update(steps=10**12), "steps"),
         (lambda d: d["window"].update(ranks=0), "ranks"),
         (lambda d: d["window"].update(accumulation="4"), "accumulation"),
         (lambda d: d["window"].update(micro_batch_size=0), "micro_batch_size"),
