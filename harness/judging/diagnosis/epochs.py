@@ -77,7 +77,7 @@ CARRIED = "epoch-end: gradient carried over"
 def at_end(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Diagnosis | None:
     """The way to go about the end of an epoch that gives just the rows that every step had; None if none does."""
     own, scenario = of_codes(findings, "inputs.batch"), evidence[0].scenario
-    had = [[c.row for c in e.right.conversations] for e in evidence]
+    had = {e.step: [c.row for c in e.right.conversations] for e in evidence}
     if not own or scenario is None or (scenario.window.last_window == "partial" and not scenario.dealing.uneven):
         return None
     for name, way in WAYS.items():
@@ -87,16 +87,17 @@ def at_end(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Dia
     return None
 
 
-def _gives(way: Way, scenario: Scenario, had: Sequence[Rows]) -> bool:
-    """Whether a way gives the rows that the steps had; where the order is drawn, whether some order does."""
+def _gives(way: Way, scenario: Scenario, had: Mapping[int, Rows]) -> bool:
+    """Whether a way gives the rows that the steps had, by number; where the order is drawn, whether some order does."""
     other = way.scenario(scenario)
-    windows = way.windows(other)[: len(had)]
-    if len(windows) < len(had):
+    steps = max(had) + 1
+    windows = way.windows(other)[:steps]
+    if len(windows) < steps:
         return False
     if scenario.data.order != "given":
         drawn = Drawn(len(scenario.data.rows), other.dealing.trained * scenario.data.rows_per_sequence)
-        windows = mended(drawn, [len(window) for window in windows], had)
-    return all(Counter(window) == Counter(rows) for window, rows in zip(windows, had, strict=True))
+        windows = mended(drawn, [len(window) for window in windows], [had.get(step, []) for step in range(steps)])
+    return all(Counter(windows[step]) == Counter(rows) for step, rows in had.items())
 
 
 _ORDERS = {

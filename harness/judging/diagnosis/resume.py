@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.contract import Scenario
+from harness.judging.diagnosis import schedules
 from harness.judging.diagnosis.wording import of_codes
 from harness.judging.evidence import StepEvidence
 from harness.oracle.observe import begun_anew
@@ -77,14 +78,10 @@ def _skipped(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
     return any(_has_rows(scenario, after, moved) for moved in range(1, scenario.window.steps + 1))
 
 
-def _schedule_anew(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
-    intent, first = after[0].right.intent, scenario.window.resume_after
-
-    def follows(e: StepEvidence) -> bool:
-        allowed = e.floor.tolerance("learning_rate") * intent.rule.learning_rate
-        return abs(e.update.as_asked[0].learning_rate - intent.schedule_rate(e.step - first)) <= allowed
-
-    return all(map(follows, after))
+def _schedule_anew(_: Scenario, after: Sequence[StepEvidence]) -> bool:
+    intent, first = after[0].right.intent, after[0].right.update
+    rates = [schedules.measured(e) for e in after]
+    return all(abs(one.rate - intent.schedule_rate(one.update - first)) <= one.allowed for one in rates)
 
 
 def _moments_anew(_: Scenario, after: Sequence[StepEvidence]) -> bool:
@@ -98,7 +95,7 @@ def _masters_rounded(_: Scenario, after: Sequence[StepEvidence]) -> bool:
     rounded = {n: replace(s, before=s.before.bfloat16().double()) for n, s in e.recorded.states.items()}
     if all(bool((s.before == rounded[n].before).all()) for n, s in e.recorded.states.items()):
         return False
-    found = [recover(n, s, e.used, e.step + 1) for n, s in rounded.items()]
+    found = [recover(n, s, e.used, e.right.update + 1) for n, s in rounded.items()]
     return all(map(e.update.follows, found)) and not all(map(e.update.follows, e.update.as_asked))
 
 

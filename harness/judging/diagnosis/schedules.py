@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,24 +35,46 @@ class _Other:
     moved: Callable[[int], int] = lambda step: step
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The rate of one update."""
+
+    update: int
+    """From 0. Skipped steps are none."""
+    rate: float
+    allowed: float
+    """How far another rate may be from it, absolute."""
+
+
 def followed(evidence: Sequence[StepEvidence]) -> Followed:
     """The first of the other schedules that the rates follow within their floor."""
     intent = evidence[0].right.intent
-    got = [rate(e) for e in evidence]
-    allowed = [e.floor.tolerance("learning_rate") * intent.rule.learning_rate for e in evidence]
+    return explaining(intent, [measured(e) for e in evidence])
+
+
+def measured(e: StepEvidence) -> Measured:
+    """The rate of a step."""
+    base = e.right.intent.rule.learning_rate
+    return Measured(e.right.update, rate(e), e.floor.tolerance("learning_rate") * base)
+
+
+def explaining(intent: Intent, rates: Sequence[Measured]) -> Followed:
+    """The first of the schedules other than the intended one that gives these rates."""
 
     def follows(other: _Other) -> bool:
         end = other.schedule.horizon
-        at = [other.moved(e.step) for e in evidence]
+        at = [(other.moved(one.update), one) for one in rates]
         # Behind the horizon a cosine may rise again: what a schedule has there is its own matter.
-        told = [i for i, step in enumerate(at) if not end or step <= end]
-        wanted = [other.schedule.rate(intent.rule.learning_rate, step) for step in at]
-        return len(told) >= min(2, len(at)) and all(abs(got[i] - wanted[i]) <= allowed[i] for i in told)
+        told = [(step, one) for step, one in at if not end or step <= end]
+        near = (
+            abs(one.rate - other.schedule.rate(intent.rule.learning_rate, step)) <= one.allowed for step, one in told
+        )
+        return len(told) >= min(2, len(at)) and all(near)
 
-    found = next((other for other in _others(intent) if follows(other)), None)
+    found = next((other for other in _others(intent, rates) if follows(other)), None)
     if found is not None:
         return Followed(found.key, found.summary)
-    if got[0] == 0.0 and len(got) > 1 and got[1]:
+    if rates[0].rate == 0.0 and len(rates) > 1 and rates[1].rate:
         return Followed("zero-first", "the learning rate is zero in the first step, which therefore changes nothing")
     return Followed(OTHER, "the learning rate does not follow the schedule")
 
@@ -62,7 +85,7 @@ def rate(evidence: StepEvidence) -> float:
     return update.learning_rate / evidence.right.intent.rate_factor(update.tensor)
 
 
-def _others(intent: Intent) -> Iterator[_Other]:
+def _others(intent: Intent, rates: Sequence[Measured]) -> Iterator[_Other]:
     told = intent.schedule
     yield _Other(
         "late", "the learning rate is late: every step has the rate of the step before", told, lambda step: step - 1
@@ -76,7 +99,7 @@ def _others(intent: Intent) -> Iterator[_Other]:
         yield from _other_phases(replace(told, kind="phases"))
     yield from _fast(intent, 1)
     if phases and told.decay != "none":
-        yield from _other_horizons(told)
+        yield from _other_horizons(intent, rates)
 
 
 def _fast(intent: Intent, before: int) -> Iterator[_Other]:
@@ -112,10 +135,30 @@ def _other_phases(told: Schedule) -> Iterator[_Other]:
         yield _Other("end", "the learning rate reaches its least at another step than it is meant to", end)
 
 
-def _other_horizons(told: Schedule) -> Iterator[_Other]:
+def _other_horizons(intent: Intent, rates: Sequence[Measured]) -> Iterator[_Other]:
     """The nearest first."""
-    before = told.warmup_steps + told.stable_steps
-    spans = range(before + 1, LONGEST * told.horizon + 1)
-    for span in sorted(spans, key=lambda span: abs(span - told.horizon)):
+    told = intent.schedule
+    for span in sorted(_spans(intent, rates), key=lambda span: abs(span - told.horizon)):
         sentence = f"the learning rate falls over {span} steps instead of {told.horizon}"
         yield _Other("horizon", sentence, replace(told, horizon=span))
+
+
+def _spans(intent: Intent, rates: Sequence[Measured]) -> set[int]:
+    """The nearest horizons that give the rates of the first updates, each with all that are behind such a horizon.
+
+    The longer a fall takes, the higher is each rate. So each measured rate has the horizons between two as its own.
+    """
+    told, base = intent.schedule, intent.rule.learning_rate
+    every = range(told.warmup_steps + told.stable_steps + 1, LONGEST * told.horizon + 1)
+    low, high, found = every.start, every.stop - 1, set()
+    for number, one in enumerate(rates):
+
+        def rate_by(span: int, update: int = one.update) -> float:
+            return replace(told, horizon=span).rate(base, update)
+
+        low = max(low, every.start + bisect.bisect_left(every, one.rate - one.allowed, key=rate_by))
+        high = min(high, every.start - 1 + bisect.bisect_right(every, one.rate + one.allowed, key=rate_by))
+        last = high if number + 1 == len(rates) else min(high, rates[number + 1].update - 1)
+        if low <= last:
+            found.add(min(max(told.horizon, low), last))
+    return found
