@@ -6,13 +6,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import scenarios
-from adapters.contract import Job
+from adapters.contract import Job, vary
 from harness.launch.template import Template
 
 ADAPTER = "misbehaving_sft"
@@ -161,7 +160,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
     def make(how: str | None = None, **changes: object) -> Job:
         trace = tmp_path / f"cell-{len(list(tmp_path.iterdir()))}" / "trace"
         trace.mkdir(parents=True)
-        scenario = replace(scenarios.get("sft-ragged"), **changes)  # type: ignore[arg-type]
+        scenario = vary(scenarios.get("sft-ragged"), **changes)
         return Job(ADAPTER, "misbehaving", "1", scenario, str(tmp_path), str(trace), fault=how)
 
     return make

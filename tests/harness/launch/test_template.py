@@ -139,7 +139,7 @@ def test_much_output_does_not_block(template: Template, job: Make) -> None:
 
 
 def test_what_cannot_be_expressed_is_unsupported(template: Template, job: Make) -> None:
-    outcome = template.run(job(sharding="fsdp"), 60)
+    outcome = template.run(job(strategy="fsdp"), 60)
     assert (outcome.status, outcome.reason) == ("unsupported", "misbehaving 1 has no sharding")
 
 

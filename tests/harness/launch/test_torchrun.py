@@ -71,7 +71,7 @@ def test_closing_ends_what_runs(variables: dict[str, str], job: Make, survivors:
 def test_preparing_comes_first_and_once(variables: dict[str, str], job: Make, tmp_path: Path) -> None:
     extensions = tmp_path / "extensions"
     own = {**variables, "TORCH_EXTENSIONS_DIR": str(extensions)}
-    first, second = job(sharding="fsdp"), job(sharding="fsdp")
+    first, second = job(strategy="fsdp"), job(strategy="fsdp")
     for cell in (first, second):
         assert run(PYTHON, own, cell, 60).status == "unsupported"
     assert (extensions / f"prepared-{first.adapter}").exists()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapters.contract import vary
 from harness.recordings import making, reader, telling
 from harness.recordings.reader import OfRank
 from harness.traces.text_files import UnreadableTrace
@@ -141,6 +141,6 @@ def test_a_rank_that_had_no_batch(whole: Path) -> None:
     (part,) = recording.steps[0]
     without = {name: tensor for name, tensor in part.tensors.items() if not name.startswith("token/")}
     idle = OfRank(part.line.model_copy(update={"passes": 0, "texts": []}), without)
-    told = telling.tell(vary(recording, steps={0: (part, idle)}))
+    told = telling.tell(replace(recording, steps={0: (part, idle)}))
     assert not told.unknown
     assert "of 4 micro-batches on 2 ranks weighs" in told.sentences[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.contract import END, Job, vary
+from adapters.contract import END, Job
 from harness.environments.request import Request
 from harness.session.plan import Plan
 from harness.verdicts import verdict
@@ -41,7 +41,7 @@ PLAN = Plan((TORCH,), CHOICES[:1])
     [
         (replace(PLAN, fault="every-token-alike"), "other options"),
         (replace(PLAN, launcher="torchrun"), "other options"),
-        (vary(PLAN, ranks=1), "another scenario"),
+        (replace(PLAN, ranks=1), "another scenario"),
         (replace(PLAN, device="cuda"), "another scenario"),
     ],
     ids=["fault", "launcher", "ranks", "device"],
