@@ -33,7 +33,7 @@ warmup_from = "zero"
 def test_a_scenario_in_a_file(tmp_path: Path, environments: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text(MINE)
-    run = command.run(tmp_path / "run", environments, "--framework", "torch==2.13.0", "--scenario", str(mine))
+    run = command.run(tmp_path, environments, "--framework", "torch==2.13.0", "--scenario", str(mine))
     assert run.status == 0, run.said
     (cell,) = run.verdict.cells
     assert (cell.scenario, cell.verdict) == ("my-baseline", "pass")

@@ -29,10 +29,16 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
 
 def _learning_rate(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> Diagnosis:
     line = ", ".join(f"{e.update.as_asked[0].learning_rate:.6g} (right {e.scheduled_rate:.6g})" for e in evidence)
-    alike = any(f.detail.get("all") for f in own)
+    alike = any(_alike(e, [f for f in own if f.step == e.step]) for e in evidence)
     how = schedules.followed(evidence) if alike else _groups(evidence, own)
     cause = "learning-rate-schedule"
     return Diagnosis(cause, how.summary, 1.0, ("update.learning-rate",), f"by step: {line}", kind=f"{cause}: {how.key}")
+
+
+def _alike(e: StepEvidence, own: Sequence[Finding]) -> bool:
+    """Whether all tensors of a step are off by one factor, whatever rates their groups have."""
+    off = {f"{float(f.observed or 0.0) / float(f.expected):.3g}" if f.expected else "moved" for f in own}
+    return len(off) == 1 and sum(len(f.detail["tensors"]) for f in own) == len(e.update.as_asked)
 
 
 def _groups(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> Followed:
