@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from importlib import import_module
@@ -110,7 +111,7 @@ def tuning(job: Job) -> dict[str, Any]:
     wanted, scenario = job.scenario.model, job.scenario
     given: dict[str, Any] = {"use_dft_loss": True} if scenario.loss.token_weight == "probability" else {}
     if wanted.lora is not None:
-        return {**given, "finetuning_type": "lora", "adapter_name_or_path": hf_lora.folder(job)}
+        return {**given, "finetuning_type": "lora", "adapter_name_or_path": _here(hf_lora.folder(job))}
     if wanted.frozen:
         layers = wanted.layers - lowest(wanted)
         return {
@@ -155,3 +156,10 @@ def alpaca(texts: Sequence[str]) -> dict[str, Any]:
         "history": [list(turn) for turn in zip(before[::2], before[1::2], strict=True)],
         "output": answer,
     }
+
+
+def _here(folder: str) -> str:
+    """The folder by a name without a comma, at which LLaMA-Factory would split it (hparams/model_args.py)."""
+    with contextlib.suppress(FileExistsError):  # the other rank was first
+        Path("adapter").symlink_to(folder)
+    return "adapter"
