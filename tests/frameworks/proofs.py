@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from scenarios import CATALOGUE
 
 DEEPSPEED = ("0.15.1", "0.15.2", "0.18.2", "0.18.9")
 """On each side of what was brought and mended; the newest is run with everybody else's."""
@@ -39,6 +43,23 @@ OF_OPENRLHF = (
     "sft-ragged-zero2-offload",
 )
 """The scenarios that tell those releases apart: of each kind of outcome, one."""
+
+
+def _otherwise() -> dict[str, dict[str, str]]:
+    told = tomllib.loads(Path(__file__).with_name("otherwise.toml").read_text())
+    return {
+        framework: {f"sft-ragged-{name}": verdict for verdict, names in of.items() for name in names}
+        for framework, of in told.items()
+    }
+
+
+OTHERWISE = _otherwise()
+"""What the newest release of each framework does not pass, and what comes out instead: by framework and scenario."""
+
+
+def right(framework: str) -> list[str]:
+    """The scenarios that the newest release of a framework passes."""
+    return [name for name in CATALOGUE if name not in OTHERWISE[framework]]
 
 
 def words(option: str, values: Iterable[str]) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-import scenarios
 from harness.judging.diagnosis import upstream
 from harness.verdicts.verdict import CellRecord
 from tests.frameworks import proofs
@@ -16,13 +15,11 @@ from tests.frameworks.reading import applies, causes, details, diagnosis
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]  # the first may have to build a dozen environments
 
 NAMED = ("sft-ragged", "sft-equal", "sft-ragged-zero2", "sft-ragged-zero2-offload", "sft-ragged-noclip")
-# It is fed with token ids: no dataset, no processor.
-EXPRESSED = [name for name in scenarios.CATALOGUE if not scenarios.get(name).beyond_tokens]
 OLD_TRANSFORMERS = {"sft-ragged-qwen3": "model_type 'qwen3'", "sft-ragged-gpt2": "num_items_in_batch"}
 """What 4.46.2, under the oldest releases, has not."""
 RIGHT = [
-    *(("0.15.1", name) for name in EXPRESSED if name not in OLD_TRANSFORMERS),
-    *(("0.19.8", name) for name in EXPRESSED if name != "sft-ragged-bf16"),
+    *(("0.15.1", name) for name in proofs.right("deepspeed") if name not in OLD_TRANSFORMERS),
+    *(("0.19.8", name) for name in proofs.right("deepspeed")),
 ]
 
 
@@ -45,10 +42,6 @@ def test_a_divergence_was_found(older_deepspeed: Run) -> None:
 
 def test_no_cell_is_unknown(deepspeed: Joined) -> None:
     assert [(c.name, c.reason) for c in deepspeed.verdict.cells if c.verdict == "unknown"] == []
-
-
-def test_deepspeed_expresses_every_scenario_that_is_tokens(deepspeed: Joined) -> None:
-    assert {c.scenario for c in cells(deepspeed) if c.verdict != "unsupported"} == set(EXPRESSED)
 
 
 @pytest.mark.parametrize(("version", "scenario"), proofs.cases(RIGHT, telling))

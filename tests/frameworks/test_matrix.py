@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import scenarios
 from harness import cli
 from harness.environments import recipes
 from harness.verdicts.verdict import ViewRecord
+from tests.frameworks import proofs
 from tests.frameworks.command import Joined, Run, distance
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]  # the first may have to build nine environments
@@ -28,6 +30,12 @@ def test_nothing_is_red_that_is_not_known(newest: Run) -> None:
     assert newest.status == 0, newest.printed
     assert {c.verdict for c in newest.verdict.cells} == {"pass", "accepted", "unsupported"}
     assert newest.verdict.complete
+
+
+@pytest.mark.parametrize("framework", proofs.OTHERWISE)
+def test_what_comes_out_is_what_is_said(newest: Run, framework: str) -> None:
+    found = {c.scenario: c.verdict for c in newest.verdict.cells if c.framework == framework}
+    assert found == dict.fromkeys(scenarios.CATALOGUE, "pass") | dict(proofs.OTHERWISE[framework])
 
 
 def test_nothing_is_left_behind(newest: Run) -> None:

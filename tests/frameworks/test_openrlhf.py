@@ -24,8 +24,8 @@ KNOWN = {
     "sft-ragged-bf16": ("update.moments", "bias-correction"),
     "sft-ragged-warmup": ("learning-rate.value", "misreported"),
 }
-RIGHT = [name for name in scenarios.CATALOGUE if name not in UNSUPPORTED.keys() | KNOWN.keys()]
-RAGGED = [name for name in scenarios.CATALOGUE if name not in UNSUPPORTED and name != "sft-equal"]
+RIGHT = [name for name in proofs.right("openrlhf") if name not in KNOWN]
+RAGGED = [name for name in [*proofs.right("openrlhf"), *KNOWN] if name != "sft-equal"]
 
 
 def cell(run: Joined, version: str, scenario: str) -> CellRecord:

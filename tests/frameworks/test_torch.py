@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 import scenarios
+from tests.frameworks import proofs
 from tests.frameworks.command import Run
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
 TORCH = "torch==2.13.0"
-EVERY = map(scenarios.get, scenarios.CATALOGUE)
-SUPPORTED = [s.name for s in EVERY if s.sharding.strategy == "none" and not s.beyond_tokens]
+SUPPORTED = proofs.right("torch")
 
 
 @pytest.mark.parametrize("name", SUPPORTED)

@@ -8,7 +8,7 @@ import pytest
 
 import scenarios
 from harness.traces import reader
-from tests.frameworks import command, uncatalogued
+from tests.frameworks import command, proofs, uncatalogued
 from tests.frameworks.command import Run, distance
 from tests.frameworks.conftest import BUILDING
 from tests.frameworks.reading import details
@@ -21,14 +21,7 @@ UNSUPPORTED = {"sft-ragged-packed": "rows_per_sequence", "sft-ragged-zero2-bare-
 
 
 TRAINERS = (NEWEST, "llamafactory==0.9.5")
-WRONG = {
-    (NEWEST, "sft-ragged-gemma"),
-    ("llamafactory==0.9.5", "sft-ragged-moe-aux"),
-    ("llamafactory==0.9.5", "sft-ragged-processor"),
-    ("llamafactory==0.9.5", "sft-ragged-zero2-offload"),
-}
-"""See below, and test_llamafactory.py."""
-EXPRESSED = [(r, n) for r in TRAINERS for n in scenarios.CATALOGUE if n not in UNSUPPORTED and (r, n) not in WRONG]
+EXPRESSED = [(release, name) for release in TRAINERS for name in proofs.right(release.partition("==")[0])]
 
 
 @pytest.mark.parametrize(("release", "name"), EXPRESSED)
