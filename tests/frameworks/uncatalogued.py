@@ -17,7 +17,7 @@ from scenarios import checkpoint
 def turns(row_format: RowFormat) -> Scenario:
     """One step of `sft-ragged` whose rows are two questions and two answers each."""
     base = scenarios.get("sft-ragged")
-    count = base.data.rows_per_step
+    count = base.rows_per_step
     rows = tuple(
         one + other for one, other in zip(base.data.rows[:count], base.data.rows[count : 2 * count], strict=True)
     )
