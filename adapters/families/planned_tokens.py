@@ -42,7 +42,7 @@ def labels(scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, r
     preceding = torch.cat((edge, response[:, :-1]), dim=1)
     chosen = {
         "responses": response,
-        "last-answer": _last(response),
+        "last-answer": marks.last & ~marks.opening,
         "everything": marks.real & ~marks.opening,
         "no-eos": response & following,
         "no-first": response & preceding,
@@ -62,6 +62,8 @@ class Marks:
     """The first token of a conversation, which nothing before it predicts."""
     real: Tensor
     """No padding."""
+    last: Tensor
+    """The last answer of its row."""
 
     @staticmethod
     def of(scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, rank_: int) -> Marks:
@@ -72,11 +74,12 @@ class Marks:
             told(lambda row: row.response),
             told(lambda row: [1, *([0] * (len(row.ids) - 1))]),
             told(lambda row: [1] * len(row.ids)),
+            told(lambda row: _last(row.response)),
         )
 
 
-def _last(response: Tensor) -> Tensor:
-    """The last run of True of every row."""
-    behind = response.flip(1).int()
-    ended = ((behind.cumsum(1) > 0) & (behind == 0)).int().cumsum(1) > 0
-    return (behind.bool() & ~ended).flip(1)
+def _last(response: Sequence[int]) -> list[int]:
+    """Of one row, its last run of ones."""
+    end = next((at for at in reversed(range(len(response))) if response[at]), -1)
+    begin = next((at for at in reversed(range(end + 1)) if not response[at]), -1)
+    return [int(begin < at <= end) for at in range(len(response))]
