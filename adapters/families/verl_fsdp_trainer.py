@@ -60,7 +60,7 @@ LATER = (
     "verl.utils.checkpoint.fsdp_checkpoint_manager",
 )
 
-NOT_YET = ("data.max_length", "precision.masters")
+NOT_YET = ("data.max_length", "precision.masters", "tokenizer.pad_token")
 """Fields that the newer trainer's adapter honours, and this one does not."""
 
 

@@ -53,6 +53,8 @@ PROOFS = {
     "process-group": [ENGINE, TRAINER],
     "sdpa-attention": [TRAINER],
     "loader-in-process": [TRAINER],
+    "fp16-on-a-cpu": [Proof("newest", "deepspeed==0.19.8/sft-ragged-fp16", "gradient-scale")],
+    "cpu-random-state": [Proof("newest", "verl==0.9.1/sft-ragged-resume", "misreported")],
     "stub-torchaudio": [Proof("newest", "llamafactory==0.9.5/sft-ragged-processor", MEANS)],
 }
 

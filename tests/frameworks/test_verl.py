@@ -194,7 +194,7 @@ def test_known_causes_are_found_wherever_they_should_be(verl: Joined) -> None:
     for c in (c for c in cells(verl) if c.verdict != "unsupported"):
         known = {k.cause for k in KNOWN if applies(k, verl.trace(c.name))}
         hidden = {"mean-of-means"} if c.scenario == "sft-equal" else set()
-        assert set(causes(c)) == known - hidden, c.name
+        assert set(causes(c)) & {k.cause for k in KNOWN} == known - hidden, c.name
 
 
 # ---- what was changed for a CPU

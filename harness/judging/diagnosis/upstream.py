@@ -43,6 +43,8 @@ class UpstreamCause(BaseModel):
     processor: bool | None = None
     default_system: bool | None = None
     """Whether the chat template has a default system message."""
+    trailing_space: bool | None = None
+    """Whether the chat template ends in a space."""
     moving_rate: bool | None = None
     """Whether the learning rate differs by step."""
     smoothed: bool | None = None
@@ -72,6 +74,7 @@ class UpstreamCause(BaseModel):
             and self.row_format in (None, scenario.data.row_format)
             and self.processor in (None, scenario.tokenizer.processor)
             and self.default_system in (None, bool(scenario.tokenizer.system))
+            and self.trailing_space in (None, scenario.tokenizer.trailing_space)
             and self.moving_rate in (None, not scenario.optimizer.schedule.constant)
             and self.smoothed in (None, scenario.loss.label_smoothing > 0)
             and (self.architecture is None or scenario.model.architecture in self.architecture)
