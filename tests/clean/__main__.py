@@ -107,7 +107,7 @@ def _alarms(cells: Sequence[CellRecord]) -> list[str]:
 def show(verdict: Verdict, folder: Path, scenario: Callable[[str], Scenario], console: Console) -> None:
     """Tables of what was found, and a line for each finding in a cell that should be clean."""
     console.print(counts(verdict.cells))
-    precisions = {cell.scenario: scenario(cell.scenario).precision for cell in verdict.cells}
+    precisions = {cell.scenario: scenario(cell.scenario).precision.compute for cell in verdict.cells}
     for table in needed(verdict, folder, precisions):
         console.print(table)
     for line in _alarms(verdict.cells):
