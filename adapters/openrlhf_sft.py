@@ -21,7 +21,7 @@ from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
-from adapters.families.hf_schedules import named
+from adapters.families.hf_schedules import named, rises_at_once
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -270,7 +270,7 @@ def _unsupported_schedule(scenario: Scenario, version: Version) -> str | None:
     )
     if told.span(scenario.window.steps) != scenario.window.steps:
         return f"takes the steps that it trains for the horizon (cli/train_sft.py): no schedule.horizon={told.horizon}"
-    if _rises_at_once(scenario):
+    if rises_at_once(scenario):
         short = told.warmup(scenario.window.steps) < scenario.window.steps
         return "has no warm-up from 1/W with a rate that stays after it" if short and version < DOTTED else None
     if found is None or not found.kwargs.keys() <= {"min_lr_rate"}:
@@ -283,12 +283,6 @@ def _unsupported_schedule(scenario: Scenario, version: Version) -> str | None:
     return None
 
 
-def _rises_at_once(scenario: Scenario) -> bool:
-    """A warm-up from 1/W with nothing behind it: see `schedule`."""
-    told = scenario.optimizer.schedule
-    return told.decay == "none" and told.warmup(scenario.window.steps) > 0 and told.warmup_from == "first"
-
-
 def schedule(scenario: Scenario, dotted: bool) -> dict[str, Sequence[Any]]:
     """The learning rate's schedule, by transformers' names.
 
@@ -298,7 +292,7 @@ def schedule(scenario: Scenario, dotted: bool) -> dict[str, Sequence[Any]]:
     told, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup(scenario.window.steps)
     # the number of warm-up steps is this times the number of steps, rounded up
     ratio = told.warmup_ratio or ((steps - 0.5) / scenario.window.steps if steps else 0.0)
-    if _rises_at_once(scenario):
+    if rises_at_once(scenario):
         least = {"min_lr_ratio": [1.0]} if dotted else {}
         return {"lr_scheduler": ["cosine_warmup_with_min_lr"], "lr_warmup_ratio": [ratio], **least}
     found = named(told, scenario.optimizer, scenario.window.steps)

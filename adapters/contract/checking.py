@@ -8,9 +8,12 @@ import math
 import sys
 from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 SHOWN = 60
 """Letters of a wrong value that a message repeats."""
@@ -19,9 +22,13 @@ LARGEST = 2**31
 """Whole number that a scenario may have."""
 
 
-@functools.cache
-def hints(kind: Any) -> dict[str, Any]:
+def hints(kind: type) -> dict[str, Any]:
     """Annotations by field; worked out once, for a report reads hundreds of scenarios."""
+    return _hints(kind)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
@@ -32,14 +39,14 @@ def build(kind: type[T], data: Any, at: str) -> T:
     """
     if not isinstance(data, Mapping):
         raise ValueError(f"{at} is {_shown(data)}, not a {kind.__name__}")
-    wanted = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]  # every kind is a dataclass
+    wanted = {f.name: f for f in dataclasses.fields(kind)}
     for name in data:
         if name not in wanted:
             raise ValueError(f"{at} has no field {_shown(name)}, but {', '.join(wanted)}")
     for name, one in wanted.items():
         if name not in data and one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
             raise ValueError(f"{at} lacks {name!r}")
-    types: dict[str, Any] = hints(kind)  # type: ignore[arg-type]  # a class can be hashed
+    types = hints(kind)
     return kind(**{name: _read(types[name], value, f"{at}.{name}") for name, value in data.items()})
 
 

@@ -11,7 +11,6 @@ from adapters.contract.scenario import Scenario, scenario_from_dict, to_dict
 PATCH = "LOCKSTEP_PATCH"
 """Environment variable of a framework that a user's patch changes: a `Patch`, as JSON."""
 
-
 Part = Literal["whole", "before", "after"]
 """Of a run: all of it, or what comes before it is saved, or what comes after it goes on from there."""
 
@@ -64,7 +63,6 @@ class Job:
     """Name in `adapters.faults`, for the torch reference only."""
     record: bool = True
     """False runs the same steps without writing tensors: the yardstick of the recorder's own cost."""
-
     part: Part = "whole"
 
     @property

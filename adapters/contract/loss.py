@@ -20,14 +20,12 @@ class Loss:
     rank, micro-batch by micro-batch) times this is added to the mean over the tokens."""
     engine_output: EngineOutput = "model"
     """What the model hands to a wrapping engine: its output object (loss and logits), or the bare loss."""
-
     label_smoothing: float = 0.0
     """Share of the mean of -log p over the whole vocabulary in the loss of a token, in the place of as much of its own:
     (1 - e) nll + e mean. Both parts are averaged over the trained tokens."""
     token_weight: TokenWeight = "one"
     """What the loss of each token is multiplied by: one, or the probability that the model gives it, which counts as a
     constant (`probability`: DFT, Wu and others 2025)."""
-
     implementation: Implementation = "own"
     """How it is computed: as the framework has it, or from the head's input by torch's linear_cross_entropy, that keeps
     no logits."""

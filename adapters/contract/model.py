@@ -49,7 +49,6 @@ class Model:
     """Scores of attention s become c tanh(s / c); None leaves them as they are."""
     final_softcap: float | None = None
     """Of the logits, likewise."""
-
     lora: Lora | None = None
     """Low-rank updates, in the place of training the parameters themselves."""
     frozen: tuple[str, ...] = ()

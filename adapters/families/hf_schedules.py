@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from adapters.contract import Optimizer, Schedule
+from adapters.contract import Optimizer, Scenario, Schedule
 
 _STRETCHED = {"linear": "linear", "cosine": "cosine", "one-minus-sqrt": "1-sqrt"}
 """Shapes of `warmup_stable_decay`."""
@@ -15,6 +15,12 @@ class Named(NamedTuple):
 
     name: str
     kwargs: dict[str, Any]
+
+
+def rises_at_once(scenario: Scenario) -> bool:
+    """Whether there is a warm-up from 1/W with nothing behind it, which adapters ask for in ways of their own."""
+    told = scenario.optimizer.schedule
+    return told.decay == "none" and told.warmup(scenario.window.steps) > 0 and told.warmup_from == "first"
 
 
 def named(told: Schedule, rule: Optimizer, steps: int) -> Named | None:

@@ -21,7 +21,7 @@ from transformers.trainer_utils import SchedulerType
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup, hf_lora
 from adapters.families.deepspeed_setup import STAGES
-from adapters.families.hf_schedules import named
+from adapters.families.hf_schedules import named, rises_at_once
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -52,7 +52,7 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
         return f"{framework} has {why}"
     parts = scenario.model.lora is not None or bool(scenario.model.frozen)
     if parts and scenario.sharding.strategy != "none":
-        return f"{framework} has parts of a model that are not trained not with ZeRO yet: its state is not read so here"
+        return f"{framework} has model.lora and model.frozen without ZeRO only: its sharded state is not read yet"
     if parts and scenario.precision.masters == "none":
         return f"{framework} has no masters='none' with model.lora or model.frozen yet"
     if scenario.precision.masters == "none" and scenario.sharding.strategy != "none":
@@ -90,7 +90,7 @@ def _unsupported_schedule(scenario: Scenario, framework: str) -> str | None:
     told = scenario.optimizer.schedule
     release = f"transformers {installed('transformers')}, optimization.py"
     found = named(told, scenario.optimizer, scenario.window.steps)
-    if _rises_at_once(scenario):
+    if rises_at_once(scenario):
         if not STRETCHES:
             return f"{framework} has no schedule.warmup_from='first' ({release}): its first step would not move"
         if told.warmup_ratio:
@@ -107,12 +107,6 @@ def _unsupported_schedule(scenario: Scenario, framework: str) -> str | None:
     if found.name not in [kind.value for kind in SchedulerType]:
         return f"{framework} has no schedule {found.name} yet ({release})"
     return None
-
-
-def _rises_at_once(scenario: Scenario) -> bool:
-    """A warm-up from 1/W with nothing behind it: see `_schedule`."""
-    told = scenario.optimizer.schedule
-    return told.decay == "none" and told.warmup(scenario.window.steps) > 0 and told.warmup_from == "first"
 
 
 def shims(job: Job) -> list[Shim]:
@@ -188,7 +182,7 @@ def _schedule(scenario: Scenario) -> dict[str, Any]:
     (`create_custom_scheduler` in train/trainer_utils.py).
     """
     told, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup(scenario.window.steps)
-    if not _rises_at_once(scenario):
+    if not rises_at_once(scenario):
         found = named(told, scenario.optimizer, scenario.window.steps)
         if found is None:
             raise ValueError(f"no schedule of transformers is {told}")

@@ -182,6 +182,7 @@ def mean_loss(scenario: Scenario, model: torch.nn.Module, batch: dict[str, Tenso
         logits = model(**batch).logits[:, :-1].flatten(0, 1).float()
         return torch.nn.functional.cross_entropy(logits, labels, **given) / divisor
     states = model(**batch, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
-    head = model.module.get_output_embeddings().weight  # type: ignore[union-attr, operator]  # transformers' own model
+    wrapped: Any = model.module  # transformers' own model
+    head = wrapped.get_output_embeddings().weight
     summed: Tensor = torch.nn.functional.linear_cross_entropy(states[:, :-1].flatten(0, 1), head, labels, **given)
     return summed / divisor

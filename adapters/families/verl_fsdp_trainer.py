@@ -60,7 +60,7 @@ LATER = (
     "verl.utils.checkpoint.fsdp_checkpoint_manager",
 )
 
-NOT_YET = ("data.max_length", "precision.masters", "tokenizer.pad_token")
+NOT_YET = ("data.max_length", "model.lora", "precision.masters", "tokenizer.pad_token")
 """Fields that the newer trainer's adapter honours, and this one does not."""
 
 
@@ -100,7 +100,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if scenario.data.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.data.rows):
         return f"{name} has one prompt and one answer in a row: no row_format={scenario.data.row_format!r} of more"
-    return _unsupported_lora(scenario, name)
+    return None
 
 
 def _not_yet(scenario: Scenario) -> str | None:
@@ -112,10 +112,6 @@ def _not_yet(scenario: Scenario) -> str | None:
         if path in NOT_YET and value != default:
             return f"with {path}={value!r}"
     return None
-
-
-def _unsupported_lora(scenario: Scenario, name: str) -> str | None:
-    return None if scenario.model.lora is None else f"{name} with model.lora in this trainer: not yet"
 
 
 def shims(job: Job) -> Sequence[Shim]:

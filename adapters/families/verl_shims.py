@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,8 +38,8 @@ SCALER = Shim(
 
 def scale_on_the_cpu() -> None:
     """Do what `SCALER` says, in this process."""
-    made = functools.partial(sharded_grad_scaler.ShardedGradScaler, "cpu")
-    sharded_grad_scaler.ShardedGradScaler = made  # type: ignore[assignment, misc]
+    module: Any = sharded_grad_scaler
+    module.ShardedGradScaler = functools.partial(module.ShardedGradScaler, "cpu")
 
 
 def give_the_cpu_memory_figures() -> None:
@@ -51,8 +52,8 @@ def give_the_cpu_memory_figures() -> None:
 
 def give_the_cpu_random_state() -> None:
     """Do what `RANDOM_STATE` says, in this process."""
-    torch.cpu.get_rng_state = torch.get_rng_state  # type: ignore[attr-defined]
-    torch.cpu.set_rng_state = torch.set_rng_state  # type: ignore[attr-defined]
+    for name in ("get_rng_state", "set_rng_state"):
+        setattr(torch.cpu, name, getattr(torch, name))
 
 
 def autocast_log_softmax_as_on_cuda() -> None:

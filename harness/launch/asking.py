@@ -33,7 +33,7 @@ def asking(environment: Environment) -> Iterator[Ask]:
             cwd=pythonpath,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
         ) as process,
     ):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -45,7 +46,9 @@ def main() -> int:
 def _ordered(content: Mapping[str, Any]) -> str:
     sizes = {size: content[size] for size in SIZES if size in content}
     by_name = {size: {name: of[name] for name in FRAMEWORKS if name in of} for size, of in sizes.items()}
-    return json.dumps(by_name, indent=1) + "\n"
+    # A row a line, so that a reader sees one change as one.
+    text = json.dumps(by_name, indent=1)
+    return re.sub(r"\n {5,}|\n {4}(?=\})", " ", text) + "\n"
 
 
 def refusing(ask: Ask, framework: str) -> Refuse:

@@ -30,7 +30,7 @@ def rounded(x: Tensor, draws: Draws, dtype: torch.dtype = torch.bfloat16) -> Ten
 
     So is the gradient that comes back through it.
     """
-    result: Tensor = _Rounded.apply(x, draws, dtype)  # type: ignore[no-untyped-call]
+    result: Tensor = _Rounded.apply(x, draws, dtype)  # type: ignore[no-untyped-call]  # torch gives apply no types
     return result
 
 

@@ -61,7 +61,7 @@ def test_a_bos_comes_before_a_text_where_special_tokens_are_asked_for(tmp_path: 
 
 @pytest.mark.parametrize(("pad_token", "id_"), [("own", 0), ("eos", 1), ("none", None)])
 def test_tokenizer_and_model_name_one_padding_token(pad_token: str, id_: int | None, tmp_path: Path) -> None:
-    scenario = vary(PAD_EOS, pad_token=pad_token)  # type: ignore[arg-type]
+    scenario = vary(PAD_EOS, pad_token=pad_token)
     assert loaded(scenario, tmp_path).pad_token_id == id_
     assert json.loads((tmp_path / "config.json").read_text())["pad_token_id"] == id_
     assert tokenizers.pad_id(scenario) == id_
