@@ -120,7 +120,7 @@ def updates(scenario: Scenario) -> str | None:
 
 def stabilizes(scenario: Scenario) -> str | None:
     lora = scenario.model.lora
-    return None if lora is not None and lora.stabilized else "the model has no low-rank updates as rsLoRA has them"
+    return None if lora is not None and lora.rslora else "the model has no low-rank updates as rsLoRA has them"
 
 
 def freezes(scenario: Scenario) -> str | None:

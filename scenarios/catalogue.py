@@ -275,7 +275,7 @@ def sft_ragged_lora(seed: int) -> Scenario:
 def sft_ragged_rslora(seed: int) -> Scenario:
     """Low-rank updates of all linear layers and the embedding, scaled as rsLoRA has it, and the head trained whole."""
     every = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens")
-    return vary(sft_ragged(seed), lora=Lora(stabilized=True, targets=every, saved=("lm_head",)))
+    return vary(sft_ragged(seed), lora=Lora(rslora=True, targets=every, modules_to_save=("lm_head",)))
 
 
 @_scenario

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 from adapters.contract import Scenario, hints, named
 
@@ -50,8 +50,11 @@ def _of(kind: type, at: str) -> Iterator[Dimension]:
 
 
 def _values(kind: Any) -> str:
-    """`'none' | 'linear'` of a Literal; else the annotation."""
+    """`'none' | 'linear'` of a Literal; else the annotation, a group in it with its fields."""
     text = named(kind)
+    for group in (part for part in get_args(kind) if isinstance(part, type) and dataclasses.is_dataclass(part)):
+        fields = ", ".join(one.name for one in dataclasses.fields(group))
+        text = text.replace(f"{group.__module__}.{group.__qualname__}", f"{group.__name__}({fields})")
     return text[len("Literal[") : -1].replace(", ", " | ") if text.startswith("Literal[") else text
 
 

@@ -57,11 +57,11 @@ def config(lora: Lora) -> dict[str, Any]:
         "base_model_name_or_path": None,
         "r": lora.rank,
         "lora_alpha": lora.alpha,
-        "use_rslora": lora.stabilized,
+        "use_rslora": lora.rslora,
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": list(lora.targets),
-        "modules_to_save": list(lora.saved) or None,
+        "modules_to_save": list(lora.modules_to_save) or None,
         "inference_mode": False,
     }
 

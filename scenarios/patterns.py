@@ -18,7 +18,7 @@ def check(scenario: Scenario) -> None:
     modules = {part for name in base for part in name.split(".")[:-1]}
     if model.lora is not None:
         _require(model.lora.targets, matrices, "model.lora.targets", "matrix is called so")
-        _require(model.lora.saved, modules, "model.lora.saved", "module is called so")
+        _require(model.lora.modules_to_save, modules, "model.lora.modules_to_save", "module is called so")
     names = weights.shapes(model)
     for at, pattern in _patterns(scenario):
         if not fnmatch.filter(names, pattern):

@@ -20,25 +20,25 @@ class Lora:
 
     rank: int = 4
     alpha: float = 8.0
-    stabilized: bool = False
+    rslora: bool = False
     """Whether the scale is alpha / sqrt(rank), as in rsLoRA (Kalajdzievski 2023), instead of alpha / rank."""
     targets: tuple[str, ...] = ("q_proj", "v_proj")
     """Last parts of modules' names: of linear layers, or `embed_tokens`."""
-    saved: tuple[str, ...] = ()
-    """Likewise: modules that are trained whole beside them (`modules_to_save`)."""
+    modules_to_save: tuple[str, ...] = ()
+    """Likewise: modules that are trained whole beside them."""
 
     @property
     def scale(self) -> float:
-        return self.alpha / (math.sqrt(self.rank) if self.stabilized else self.rank)
+        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
     def trains(self, parts: list[str]) -> bool:
         """Whether the parameter whose name has these parts is trained."""
-        return any(part in PARTS or part in self.saved for part in parts)
+        return any(part in PARTS or part in self.modules_to_save for part in parts)
 
     def check(self) -> None:
         """Raises ValueError, in one line."""
         require(0 < self.rank <= MAX_RANK, "model.lora.rank", self.rank, f"1 to {MAX_RANK}")
         require(0 < self.alpha < 2**31, "model.lora.alpha", self.alpha, "above 0")
         require(bool(self.targets), "model.lora.targets", "empty", "the names of some modules")
-        both = sorted(set(self.targets) & set(self.saved))
-        require(not both, "model.lora.saved", both, "others than model.lora.targets")
+        both = sorted(set(self.targets) & set(self.modules_to_save))
+        require(not both, "model.lora.modules_to_save", both, "others than model.lora.targets")

@@ -89,7 +89,7 @@ class Model:
         self.lora.check()
         fits = self.architecture in TRANSPOSES_NOTHING
         require(fits, "model.lora", f"of a {self.architecture}", f"of one of {', '.join(TRANSPOSES_NOTHING)}")
-        embedded = {"embed_tokens", "lm_head"} & {*self.lora.targets, *self.lora.saved}
+        embedded = {"embed_tokens", "lm_head"} & {*self.lora.targets, *self.lora.modules_to_save}
         require(not (embedded and self.tied_embeddings), "model.lora", sorted(embedded), "of an embedding that is tied")
 
     def _check_experts(self) -> None:

@@ -45,8 +45,8 @@ LACKING: Mapping[str, Callable[[Model], Model]] = {
 
 SCALED: Mapping[str, Callable[[Lora], Lora]] = {
     "the scale twice": lambda lora: replace(lora, alpha=lora.alpha * lora.scale),
-    "alpha / rank": lambda lora: replace(lora, stabilized=False),
-    "alpha / sqrt(rank)": lambda lora: replace(lora, stabilized=True),
+    "alpha / rank": lambda lora: replace(lora, rslora=False),
+    "alpha / sqrt(rank)": lambda lora: replace(lora, rslora=True),
     "1": lambda lora: replace(lora, alpha=lora.alpha / lora.scale),
     "alpha": lambda lora: replace(lora, alpha=lora.alpha * lora.alpha / lora.scale),
 }

@@ -55,7 +55,7 @@ HASHES = {
     "sft-ragged-shuffled": "41cb6217430b879e",
     "sft-ragged-smoothed": "cc90f9d1d590df6a",
     "sft-ragged-lora": "ac0724ad5a7f9a3e",
-    "sft-ragged-rslora": "9e533295ed6436ae",
+    "sft-ragged-rslora": "3f2e427d5ecd9099",
     "sft-ragged-checkpointed": "b55ed3af3f0e0f53",
     "sft-ragged-dft": "94f2b65f93b0accf",
     "sft-ragged-resume": "ed6aa0e7942c4e77",

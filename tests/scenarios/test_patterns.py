@@ -27,7 +27,10 @@ def test_those_of_named_scenarios_are_there(name: str) -> None:
         ({"lora": Lora(), "frozen": ("*lora*",)}, r"model\.frozen leaves no parameter to train"),
         ({"lora": Lora(targets=("q",))}, r"model\.lora\.targets has 'q', and no matrix is called so, but down_proj"),
         ({"lora": Lora(targets=("input_layernorm",))}, r"model\.lora\.targets has 'input_layernorm', and no matrix"),
-        ({"lora": Lora(saved=("head",))}, r"model\.lora\.saved has 'head', and no module is called so"),
+        (
+            {"lora": Lora(modules_to_save=("head",))},
+            r"model\.lora\.modules_to_save has 'head', and no module",
+        ),
     ],
 )
 def test_those_that_no_parameter_has_are_told_in_one_line(changed: dict[str, Any], said: str) -> None:
@@ -38,5 +41,5 @@ def test_those_that_no_parameter_has_are_told_in_one_line(changed: dict[str, Any
 
 def test_patterns_are_of_names_in_the_checkpoint() -> None:
     patterns.check(vary(BASE, frozen=("model.layers.0.*",), groups=(Group(("lm_head.weight",)),)))
-    patterns.check(vary(BASE, lora=Lora(saved=("lm_head",)), groups=(Group(("*lora_A*",)),)))
+    patterns.check(vary(BASE, lora=Lora(modules_to_save=("lm_head",)), groups=(Group(("*lora_A*",)),)))
     patterns.check(vary(BASE, model=Model(architecture="gpt2", kv_heads=4), frozen=("*.bias",)))

@@ -13,7 +13,7 @@ from scenarios import weights
 
 EVERY = ("q_proj", "v_proj", "down_proj", "embed_tokens")
 PLAIN = Lora(targets=EVERY)
-STABLE = Lora(rank=3, alpha=6.0, stabilized=True, targets=EVERY, saved=("lm_head",))
+STABLE = Lora(rank=3, alpha=6.0, rslora=True, targets=EVERY, modules_to_save=("lm_head",))
 SEGMENTS = [Segment((3, 9, 4, 7)), Segment((5, 2, 8))]
 
 
@@ -25,12 +25,12 @@ def parameters(wanted: Model) -> dict[str, Tensor]:
     return {name: torch.from_numpy(value).double() for name, value in weights.initial(wanted, 1).items()}
 
 
-@pytest.mark.parametrize("lora", [PLAIN, STABLE], ids=["plain", "stabilized"])
+@pytest.mark.parametrize("lora", [PLAIN, STABLE], ids=["plain", "rslora"])
 def test_a_pass_is_that_of_the_matrices_written_out(lora: Lora) -> None:
     wanted = model(lora)
     given = parameters(wanted)
     written = {name: value for name, value in given.items() if "lora" not in name}
-    scale = lora.alpha / (lora.rank**0.5 if lora.stabilized else lora.rank)
+    scale = lora.alpha / (lora.rank**0.5 if lora.rslora else lora.rank)
     for name, value in given.items():
         at = name.removesuffix("weight")
         if f"{at}lora_A.weight" in given:
@@ -43,7 +43,7 @@ def test_a_pass_is_that_of_the_matrices_written_out(lora: Lora) -> None:
     torch.testing.assert_close(forward.losses(given, wanted, ids), forward.losses(written, plain, ids))
 
 
-@pytest.mark.parametrize("lora", [PLAIN, STABLE], ids=["plain", "stabilized"])
+@pytest.mark.parametrize("lora", [PLAIN, STABLE], ids=["plain", "rslora"])
 def test_the_tail_tells_what_the_full_basis_tells(lora: Lora) -> None:
     wanted = model(lora)
     full = full_basis.build(parameters(wanted), wanted, SEGMENTS)
