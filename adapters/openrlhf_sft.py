@@ -72,6 +72,8 @@ def prepare() -> None:
 
 DOTTED = Version("0.10.2")
 """The first release with flags such as --train.batch_size, and with an optimizer made by DeepSpeed."""
+ASKS_FIRST = Version("0.10.4")
+"""The first release that hands a least rate only to schedules that take one (utils/deepspeed/deepspeed.py)."""
 
 FLAGS = {
     "pretrain": "model.model_name_or_path",
@@ -278,6 +280,8 @@ def _unsupported_schedule(scenario: Scenario, version: Version) -> str | None:
             f"hands transformers' schedules no argument but min_lr_rate (utils/deepspeed/deepspeed.py), so it has no"
             f" schedule.decay={told.decay!r} that falls or counts as this one does"
         )
+    if version < ASKS_FIRST and told.decay != "none" and not found.kwargs:
+        return f"hands every schedule that falls a least rate, which {found.name} does not take"
     if version < DOTTED and found.kwargs.get("min_lr_rate", 0.1) != 0.1:
         return f"has a least rate of 0.1 times the rate, not schedule.least={told.least:g}"
     return None
