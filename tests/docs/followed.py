@@ -9,7 +9,7 @@ RUN = {
     "lockstep list scenarios": 0,
     "lockstep list frameworks": 0,
     "lockstep list dimensions": 0,
-    "lockstep list matrices --json": 0,
+    "lockstep list matrices": 0,
     "lockstep list faults": 0,
     "lockstep list findings": 0,
     "lockstep list fixes": 0,

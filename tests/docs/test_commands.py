@@ -101,7 +101,6 @@ ELSEWHERE = {
     "lockstep stock --framework openrlhf --dir DIR": STOCK,
     "lockstep stock --write docs/releases.md": STOCK,
     "lockstep run --scenario mine.toml --framework trl": f"{SCENARIOS}::test_a_scenario_in_a_file",
-    "lockstep run --scenario FILE.toml": f"{SCENARIOS}::test_a_scenario_in_a_file",
     "lockstep run --matrix smoke": f"{SCENARIOS}::test_the_smoke_matrix_of_the_reference",
     "make matrices": "tests/harness/matrices/test_covering.py::test_without_refusals_every_pair_is_held",
     "make run": NEWEST,
