@@ -234,6 +234,10 @@ def arguments(job: Job, rows: Path) -> list[str]:
     return [word for name, values in named.items() for word in (f"--{name}", *map(str, values))]
 
 
+BYTE_LEVEL_SPACE = "Ġ"
+"""In a vocabulary that has it, a space before a special token would be a token of its own."""
+
+
 def text(scenario: Scenario) -> dict[str, Sequence[str]]:
     """How rows become text: by the tokenizer's chat template, or by OpenRLHF's own template around a question.
 
@@ -242,12 +246,12 @@ def text(scenario: Scenario) -> dict[str, Sequence[str]]:
     if scenario.data.row_format == "conversation":
         several: dict[str, Sequence[str]] = {"multiturn": []} if scenario.data.trained == "responses" else {}
         return {"input_key": ["messages"], "apply_chat_template": [], **several}
-    system = f"<|system|> {scenario.tokenizer.system} " if scenario.tokenizer.system else ""
-    return {
-        "input_key": ["prompt"],
-        "output_key": ["completion"],
-        "input_template": [f"{'<bos> ' if scenario.tokenizer.bos else ''}{system}<|user|> {{}} <|assistant|> "],
-    }
+    told = scenario.tokenizer
+    space = "" if BYTE_LEVEL_SPACE in told.vocabulary else " "
+    bos = f"<bos>{space}" if told.bos else ""
+    system = f"<|system|>{space}{told.system}{space}" if told.system else ""
+    template = f"{bos}{system}<|user|>{space}{{}}{space}<|assistant|>{space}"
+    return {"input_key": ["prompt"], "output_key": ["completion"], "input_template": [template]}
 
 
 def _unsupported_epochs(scenario: Scenario) -> str | None:

@@ -64,6 +64,9 @@ FULL: Axes = {
     "optimizer.eps": (1e-8, 1e-6),
 }
 
+RARE = frozenset({"loss.label_smoothing", "loss.token_weight"})
+"""Few have these: no more rows than the pairs need. What is wrong with them also hides what else is wrong in a row."""
+
 LEFT_OUT: Mapping[str, Sequence[Mapping[str, Any]]] = dict.fromkeys(
     ("deepspeed", "openrlhf"),
     ({"precision.compute": "bf16", "sharding.strategy": "none", "optimizer.weight_decay": 0.1},),
