@@ -15,7 +15,8 @@ Axes = Mapping[str, Sequence[Any]]
 """Values, as in a scenario's file, by the dotted path of a field or of a group."""
 
 COSINE = {"decay": "cosine", "warmup_steps": 1, "warmup_from": "zero"}
-LORA = {"rank": 4}
+LORA = {"rank": 8}
+"""With fewer numbers to learn, those of a large window do not tell the weights of its tokens apart."""
 
 SMOKE: Axes = {
     "window.ranks": (2, 1),

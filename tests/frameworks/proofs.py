@@ -41,6 +41,7 @@ OF_OPENRLHF = (
     "sft-ragged-bf16",
     "sft-ragged-zero2-bare-loss",
     "sft-ragged-zero2-offload",
+    "sft-ragged-zero3",
 )
 """The scenarios that tell those releases apart: of each kind of outcome, one."""
 

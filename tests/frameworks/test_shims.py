@@ -45,6 +45,7 @@ PROOFS = {
     "cpu-mesh": [OPENRLHF],
     "dataset-in-process": [OPENRLHF],
     "stub-flash-attn": [OPENRLHF],
+    "gathers-are-waited-for": [Proof("openrlhf", "openrlhf==0.9.10/sft-ragged-zero3", MEANS)],
     "fp32": [OPENRLHF, TRAINER],
     "cpu-platform": [Proof("verl", "verl==0.9.1/sft-ragged-warmup", "misreported")],
     "cpu-engine": [ENGINE],
