@@ -70,7 +70,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"openrlhf": no("it packs by flash attention only (--packing_samples)"), "verl": Expressed()},
     "data.epochs": by(FRAMEWORKS),
     "data.order": by(FRAMEWORKS),
-    "window.resume_after": by((*LOOPS, "trl", "ms-swift", "openrlhf", "verl")),
+    "window.resume_after": by(FRAMEWORKS),
     "window.last_window": by(LOOPS)
     | by(TRAINERS, no("the Trainer makes a step of an epoch's last rows (_run_epoch in transformers' trainer.py)"))
     | {

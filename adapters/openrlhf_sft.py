@@ -21,7 +21,7 @@ from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
-from adapters.families.openrlhf_flags import DOTTED, arguments, unsupported_schedule
+from adapters.families.openrlhf_flags import DOTTED, DTYPE_BY_NAME, arguments, unsupported_schedule
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -84,6 +84,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if scenario.loss.engine_output != "model":
         return f"{name} computes its loss from logits, so it has no engine_output={scenario.loss.engine_output!r}"
+    if Version(version) < DTYPE_BY_NAME and scenario.precision.compute == "fp16":
+        return f"{name} trains in bf16 or in fp32 (--bf16), so it has no compute='fp16'"
     if Version(version) < DOTTED and scenario.optimizer.eps != 1e-8:
         return f"{name} has no flag for optimizer.eps={scenario.optimizer.eps:g}"
     if (why := _unsupported_epochs(scenario)) is not None:
@@ -98,8 +100,10 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of OpenRLHF, and of the DeepSpeed underneath."""
     scenario = job.scenario
-    cpu = (CUDA_CALLS, DEVICE_MESH, TORCH_ADAM, IN_PROCESS) if scenario.device == "cpu" else ()
-    precision = (FULL_PRECISION,) if scenario.precision.compute == "fp32" else ()
+    mesh = (DEVICE_MESH,) if hasattr(strategy, "init_device_mesh") else ()  # since 0.7.4
+    cpu = (CUDA_CALLS, *mesh, TORCH_ADAM, IN_PROCESS) if scenario.device == "cpu" else ()
+    asks = scenario.precision.compute == "fp32" and Version(job.version) >= DTYPE_BY_NAME
+    precision = (FULL_PRECISION,) if asks else ()
     engine = deepspeed_shims.needed(deepspeed.__version__, scenario)
     return (*FLASH_ATTENTION, *cpu, *precision, *engine)
 
@@ -254,5 +258,9 @@ def observe(job: Job, recorder: Recorder, rank: int, relink: bool) -> None:
 
 
 def grad_norm(engine: Any, logs: Mapping[str, float]) -> float | None:
-    """The norm that OpenRLHF logs; it writes 0 where the engine has none, which is fp32 without ZeRO."""
-    return None if engine.get_global_grad_norm() is None else logs["grad_norm"]
+    """The norm that OpenRLHF logs, which it does since 0.9.6, or that its engine tells.
+
+    It writes 0 where the engine has none, which is fp32 without ZeRO.
+    """
+    norm = engine.get_global_grad_norm()
+    return None if norm is None else float(logs.get("grad_norm", norm))

@@ -19,7 +19,7 @@ from transformers.optimization import get_wsd_schedule
 from transformers.trainer_utils import SchedulerType
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_setup, hf_lora
+from adapters.families import deepspeed_setup, hf_lora, hf_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.hf_schedules import named, rises_at_once
 from adapters.inside import modeling
@@ -110,11 +110,11 @@ def _unsupported_schedule(scenario: Scenario, framework: str) -> str | None:
 
 
 def shims(job: Job) -> list[Shim]:
-    """What is changed in DeepSpeed, where it is used."""
+    """What is changed in DeepSpeed, where it is used, and else in transformers."""
     scenario = job.scenario
     sharded = scenario.sharding.strategy != "none"
     adam = [TORCH_ADAM] if scenario.sharding.offload_optimizer and scenario.device == "cpu" else []
-    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), scenario)] if sharded else []
+    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), scenario)] if sharded else hf_shims.needed(scenario)
 
 
 def prepare() -> None:
@@ -132,6 +132,7 @@ def begin(job: Job) -> None:
     """What comes before the framework: shims, and torch.distributed, which accelerate and DeepSpeed then go on with."""
     if job.scenario.sharding.strategy != "none":
         deepspeed_shims.apply(shims(job))
+    hf_shims.apply(shims(job))
     init_distributed(job)
     deepspeed_setup.set_local_size()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
+from transformers.trainer_utils import SchedulerType
 
 from adapters.contract import Job, Scenario
 from adapters.families.deepspeed_setup import STAGES
@@ -18,6 +20,18 @@ DOTTED = Version("0.10.2")
 """The first release with flags such as --train.batch_size, and with an optimizer made by DeepSpeed."""
 ASKS_FIRST = Version("0.10.4")
 """The first release that hands a least rate only to schedules that take one (utils/deepspeed/deepspeed.py)."""
+
+DTYPE_BY_NAME = Version("0.9.2")
+"""The first release with --param_dtype; before it --bf16, and without that whatever dtype the checkpoint has."""
+ATTENTION_BY_NAME = Version("0.8.10")
+"""The first release with --attn_implementation; before it --flash_attn, and without that `eager`."""
+EVALUATES_ONLY_IF_TOLD = Version("0.7.0")
+"""The first release with --eval_dataset; before it 3 % of the rows are set apart, unless a split is named."""
+COUNTS_FROM_1 = "cosine_warmup_with_min_lr"
+KNOWN = [kind.value for kind in SchedulerType]
+"""Schedules of the transformers that is installed."""
+NEVER = 1_000_000
+"""Steps between evaluations."""
 
 FLAGS = {
     "pretrain": "model.model_name_or_path",
@@ -65,7 +79,6 @@ def arguments(job: Job, rows: Path) -> list[str]:
         "train_batch_size": [scenario.window.sequences_per_step],
         "micro_train_batch_size": [scenario.window.micro_batch_size],
         "zero_stage": [STAGES[scenario.sharding.strategy]],
-        "attn_implementation": [modeling.attention_of(scenario)],  # flash attention otherwise
         "learning_rate": [rule.learning_rate],
         "adam_betas": [rule.beta1, rule.beta2],
         "l2": [rule.weight_decay],
@@ -75,8 +88,7 @@ def arguments(job: Job, rows: Path) -> list[str]:
         said["adam_offload"] = []
     if scenario.model.gradient_checkpointing:
         said["gradient_checkpointing"] = []
-    if scenario.precision.compute == "fp16":
-        said["param_dtype"] = ["fp16"]
+    said |= _by_release(scenario, Version(job.version))
     if scenario.loss.auxiliary:
         said["aux_loss_coef"] = [scenario.loss.auxiliary]
     if job.part == "before":
@@ -88,6 +100,20 @@ def arguments(job: Job, rows: Path) -> list[str]:
     said |= text(scenario) | schedule(scenario, dotted)
     named = {FLAGS.get(name, name) if dotted else name: values for name, values in said.items()}
     return [word for name, values in named.items() for word in (f"--{name}", *map(str, values))]
+
+
+def _by_release(scenario: Scenario, version: Version) -> dict[str, Sequence[Any]]:
+    """What older releases have other flags for."""
+    said: dict[str, Sequence[Any]] = {}
+    if version >= ATTENTION_BY_NAME:
+        said["attn_implementation"] = [modeling.attention_of(scenario)]  # flash attention otherwise
+    if version < DTYPE_BY_NAME and scenario.precision.compute == "bf16":
+        said["bf16"] = []
+    if scenario.precision.compute == "fp16":
+        said["param_dtype"] = ["fp16"]
+    if version < EVALUATES_ONLY_IF_TOLD:
+        said |= {"eval_split": ["train"], "eval_steps": [NEVER]}
+    return said
 
 
 BYTE_LEVEL_SPACE = "Ġ"
@@ -121,7 +147,7 @@ def schedule(scenario: Scenario, dotted: bool) -> dict[str, Sequence[Any]]:
     ratio = told.warmup_ratio or ((steps - 0.5) / scenario.window.steps if steps else 0.0)
     if rises_at_once(scenario):
         least = {"min_lr_ratio": [1.0]} if dotted else {}
-        return {"lr_scheduler": ["cosine_warmup_with_min_lr"], "lr_warmup_ratio": [ratio], **least}
+        return {"lr_scheduler": [COUNTS_FROM_1], "lr_warmup_ratio": [ratio], **least}
     found = named(told, scenario.optimizer, scenario.window.steps)
     if found is None:
         raise ValueError(f"no schedule of transformers is {told}")
@@ -137,6 +163,11 @@ def unsupported_schedule(scenario: Scenario, version: Version) -> str | None:
     )
     if told.span(scenario.window.steps) != scenario.window.steps:
         return f"takes the steps that it trains for the horizon (cli/train_sft.py): no schedule.horizon={told.horizon}"
+    if rises_at_once(scenario) and told.warmup(scenario.window.steps) and COUNTS_FROM_1 not in KNOWN:
+        return (
+            "has no schedule that warms up from 1/W (cosine_warmup_with_min_lr, which transformers"
+            f" {installed('transformers')} does not have)"
+        )
     if rises_at_once(scenario):
         short = told.warmup(scenario.window.steps) < scenario.window.steps
         return "has no warm-up from 1/W with a rate that stays after it" if short and version < DOTTED else None
