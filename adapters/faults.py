@@ -275,6 +275,9 @@ _FAULTS = (
           Plan(stuck="*lora*_A*"), ("weights.residual",), "untrained-part", unseen.updates),
     Fault("gradient-cut-by-checkpointing", "gradients end at the last layer that is computed again, and reach nothing"
           " below it", Plan(cut=True), ("weights.residual",), "untrained-part", _checkpoints),
+    Fault("device-copy-stale", "forward and backward passes have the parameters of the step before, as from a copy on"
+          " the device that an offloaded update does not reach in time",
+          Plan(device_copy="stale"), ("weights.residual",), "stale-parameters", unseen.moves),
     Fault("auxiliary-scaled-by-accumulation", "the router's load-balancing loss is added up over the micro-batches,"
           " not averaged", Plan(auxiliary="GA"), _AUXILIARY, "auxiliary-loss", _both(unseen.balances, _at_least(2))),
     Fault("auxiliary-scaled-by-world-size", "the router's load-balancing loss is added up over the ranks, not averaged",

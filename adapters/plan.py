@@ -103,6 +103,8 @@ class Plan:
     """Which rows a run that goes on has: those of the first step on, or those of a step too far."""
     divisor: float | None = None
     """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
+    device_copy: Literal["fresh", "stale"] = "fresh"
+    """What forward and backward passes compute with: the parameters, or those of the step before."""
 
     @property
     def averages_by_hand(self) -> bool:

@@ -124,14 +124,16 @@ def run(
         _forget_masters(model, how)
     wrapped = model if how.averages_by_hand else ranks.wrap(model)
     scaling = Scaling(scaler(scenario), optimizer, how.scaling, ranks.rank == ranks.world - 1)
+    copy = spoiled.DeviceCopy(model, how)
     recorder.watch(model)
     recorder.begin(dict(model.named_parameters()))
     for step in job.steps:
         if how.zero_grad:
             optimizer.zero_grad()
         loss = torch.zeros((), dtype=torch.float64)
-        for window in _windows(scenario, step + _moved(job, how.resumed_rows), how):
-            loss += _accumulate(wrapped, _as_dealt(scenario, how), rows, window, how, ranks, scaling.scale)
+        with copy.used():
+            for window in _windows(scenario, step + _moved(job, how.resumed_rows), how):
+                loss += _accumulate(wrapped, _as_dealt(scenario, how), rows, window, how, ranks, scaling.scale)
         trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
         gradients = [gradient for _, gradient in trained]
         averaged = isinstance(wrapped, DistributedDataParallel)

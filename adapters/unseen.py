@@ -91,6 +91,13 @@ def several_steps(scenario: Scenario) -> str | None:
     return None if scenario.window.steps > 1 else "the first step has nothing before it"
 
 
+def moves(scenario: Scenario) -> str | None:
+    """A step that moves something, and another one behind it in the same processes."""
+    last, apart = scenario.window.steps - 1, scenario.window.resume_after - 1
+    moving = (scenario.learning_rate_at(step) != 0 and step != apart for step in range(last))
+    return None if any(moving) else "no step comes after one that moves anything"
+
+
 def balances(scenario: Scenario) -> str | None:
     return None if scenario.loss.auxiliary else "the scenario has no load-balancing loss"
 

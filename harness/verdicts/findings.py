@@ -64,6 +64,7 @@ CAUSES: Mapping[str, str] = {
     "token-weight": "the loss of each token is multiplied by its probability, or is not, and should be otherwise",
     "label-smoothing": "labels are smoothed otherwise than they should be",
     "lora-scale": "low-rank updates are multiplied by something else than their scale",
+    "stale-parameters": "forward and backward passes have the parameters of the step before",
     "untrained-part": "a part that should be trained has no gradient",
     "frozen-moved": "parameters that are not to be trained moved",
     "unexplained-gradient": "a part of the gradient comes from something other than the tokens of the batch",

@@ -90,6 +90,7 @@ KINDS = {
     "frozen-trained": "frozen-moved: trained",
     "lora-half-trained": "untrained-part: one factor of low-rank updates",
     "gradient-cut-by-checkpointing": "untrained-part: lower layers",
+    "device-copy-stale": "stale-parameters: the step before",
     "auxiliary-scaled-by-accumulation": "auxiliary-loss: GA",
     "auxiliary-scaled-by-world-size": "auxiliary-loss: world size",
     "auxiliary-missing": "auxiliary-loss: missing",
