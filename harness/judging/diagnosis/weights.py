@@ -9,7 +9,8 @@ from harness.intent.words import told
 from harness.judging.diagnosis.wording import at_steps, fraction, listed
 from harness.judging.evidence import StepEvidence
 from harness.oracle import hypotheses
-from harness.oracle.hypotheses import Hypothesis, Scale
+from harness.oracle.factors import UNNAMED, Scale, named_factors
+from harness.oracle.hypotheses import Hypothesis
 from harness.verdicts.findings import Diagnosis
 
 
@@ -112,21 +113,21 @@ def _level(h: Hypothesis, e: StepEvidence) -> Words:
 
 def short(scale: Scale) -> str:
     """A factor's name in short; whether it is above 1 where it has none, for its size is measured."""
-    if scale.name == hypotheses.UNNAMED:
+    if scale.name == UNNAMED:
         return "too long" if scale.factor > 1 else "too short"
     return scale.name.replace("gradient_accumulation_steps", "GA")
 
 
-def factors(e: StepEvidence, scale: Scale) -> tuple[str, ...]:
+def names(e: StepEvidence, scale: Scale) -> tuple[str, ...]:
     """Every name that a factor has in these windows, in short."""
-    named = [short(s) for s in hypotheses.named_factors(e.right) if s.factor == scale.factor]
+    named = [short(s) for s in named_factors(e.right) if s.factor == scale.factor]
     return tuple(named) or (short(scale),)
 
 
 def _scale(h: Hypothesis, e: StepEvidence) -> Words:
     s = h.scale
     size = f"{fraction(s.factor)} times" if s.factor > 1 else f"{fraction(s.factor)} of"
-    return Words("gradient-scale", short(s), f"the gradient is {size} what it should be: {s.name}", factors(e, s))
+    return Words("gradient-scale", short(s), f"the gradient is {size} what it should be: {s.name}", names(e, s))
 
 
 def _clip(h: Hypothesis, e: StepEvidence) -> Words:
