@@ -179,8 +179,8 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "loss.label_smoothing": by(("torch", "ddp", "fsdp2", *TRAINERS))
     | {"openrlhf": no("its SFTLoss has no smoothing (models/loss.py)")}
     | {"verl": no("its sft_loss has no smoothing (workers/utils/losses.py)")},
-    "loss.implementation": by(("ddp",))
-    | by(("torch", "fsdp2", "deepspeed"), no("its loop has one way to compute its loss"))
+    "loss.implementation": by(("torch", "ddp"))
+    | by(("fsdp2", "deepspeed"), no("its loop has one way to compute its loss"))
     | {"trl": no("it computes its loss in pieces from the head's matrix as it is (fused_lm_head)")}
     | by(("llamafactory", "ms-swift", "openrlhf", "verl"), no("it has no option for torch's linear_cross_entropy")),
     "loss.token_weight": by(("torch", *TRAINERS))

@@ -278,6 +278,16 @@ _FAULTS = (
     Fault("device-copy-stale", "forward and backward passes have the parameters of the step before, as from a copy on"
           " the device that an offloaded update does not reach in time",
           Plan(device_copy="stale"), ("weights.residual",), "stale-parameters", unseen.moves),
+    Fault("chunks-averaged", "the loss is computed in chunks of 16 positions, each averaged by itself",
+          Plan(level="chunk"), (_MEANS,), "loss-in-pieces", _both(unseen.fused, _uneven)),
+    Fault("ignored-positions-counted", "the loss of a micro-batch is divided by all of its positions, those that are"
+          " ignored as well", Plan(level="position"), (_MEANS,), "loss-in-pieces", _both(unseen.fused, _uneven)),
+    Fault("graph-of-first-shape", "a graph that was compiled for the length of the first micro-batch leaves out what"
+          " lies behind it in others", Plan(graph="first-shape"), ("weights.mask",), "first-shape",
+          _both(unseen.compiles, unseen.longer)),
+    Fault("gradient-lost-at-recompile", "the first micro-batch of another length, at which the model is compiled again,"
+          " leaves no gradient", Plan(graph="lost-at-recompile"), (_DROPPED,), "dropped-micro-batches",
+          _both(unseen.compiles, unseen.longer)),
     Fault("auxiliary-scaled-by-accumulation", "the router's load-balancing loss is added up over the micro-batches,"
           " not averaged", Plan(auxiliary="GA"), _AUXILIARY, "auxiliary-loss", _both(unseen.balances, _at_least(2))),
     Fault("auxiliary-scaled-by-world-size", "the router's load-balancing loss is added up over the ranks, not averaged",

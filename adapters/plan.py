@@ -105,6 +105,9 @@ class Plan:
     """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
     device_copy: Literal["fresh", "stale"] = "fresh"
     """What forward and backward passes compute with: the parameters, or those of the step before."""
+    graph: Literal["right", "first-shape", "lost-at-recompile"] = "right"
+    """What a compiled graph does with other lengths than those of the first micro-batch: what lies behind that one's
+    has no loss, or the first micro-batch of another length leaves no gradient."""
 
     @property
     def averages_by_hand(self) -> bool:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from adapters import planned, spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
-from adapters.families import loss_scaling, planned_tokens
+from adapters.families import loss_scaling, planned_pieces, planned_tokens
 from adapters.families.loss_scaling import autocast, kept, moments, scaler
 from adapters.families.planned_scaling import Scaling
 from adapters.faults import Plan, plan
@@ -77,6 +77,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"torch {version} has no optimizer offload"
     if scenario.beyond_tokens:
         return f"torch {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
+    if (why := token_loss.unsupported(scenario)) is not None:
+        return f"torch {version} {why}"
     return loss_scaling.unsupported(scenario, f"torch {version}")
 
 
@@ -254,12 +256,13 @@ def _loss(
     batch = {name: tensor.to(scenario.device) for name, tensor in _tampered(batch, how).items()}
     del batch["labels"]
     labels = planned_tokens.labels(scenario, rows, step, *source, how.mask).to(scenario.device)
-    with autocast(scenario):
-        made = model(**batch)
-    logits = made.logits[:, :-1].float()
     targets = labels[:, 1:]
-    losses = token_loss.of_logits(logits, targets, scenario.loss, how)
+    with autocast(scenario):
+        made = model(**batch, output_hidden_states=token_loss.fused(scenario.loss))
+    losses = token_loss.of_output(made, model, targets, scenario, how)
     shares = _shares(scenario, rows, step, number, targets, how, ranks)
+    if how.graph != "right":
+        shares = shares * planned_pieces.kept(scenario, rows, step, number, ranks.rank, how.graph)
     if how.divisor is not None:
         shares = (targets != IGNORED_LABEL) / how.divisor
     if how.row_factor is not None:
@@ -318,6 +321,9 @@ def _shares(
     trained = (targets != IGNORED_LABEL).double()
     if how.level == "micro-batch":
         return trained / (trained.sum().clamp_min(1) * scenario.window.ranks * scenario.micro_batches(step))
+    if how.level in ("chunk", "position"):
+        parts = scenario.window.ranks * scenario.micro_batches(step)
+        return planned_pieces.averaged(trained, how.level) / parts
     if how.level == "row":
         each = len(scenario.step_rows(step))
         return trained / _by_row(scenario, rows, step, number, ranks, trained, lambda r: rows[r].targets * each)

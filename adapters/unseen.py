@@ -98,6 +98,30 @@ def moves(scenario: Scenario) -> str | None:
     return None if any(moving) else "no step comes after one that moves anything"
 
 
+def fused(scenario: Scenario) -> str | None:
+    own = scenario.loss.implementation == "own"
+    return "the loss is not computed from the head's input" if own else None
+
+
+def compiles(scenario: Scenario) -> str | None:
+    return "nothing is compiled" if scenario.model.compiled == "none" else None
+
+
+def longer(scenario: Scenario) -> str | None:
+    """On every rank, a micro-batch of the first step that is longer than its first one."""
+    every = range(scenario.micro_batches(0))
+    widths = [[_width(scenario, number, rank) for number in every] for rank in range(scenario.window.ranks)]
+    there = all(max(width) > width[0] for width in widths)
+    return None if there else "no micro-batch is longer than the first one"
+
+
+def _width(scenario: Scenario, number: int, rank: int) -> int:
+    """Of a micro-batch of the first step, words of the longest sequence."""
+    sequences = scenario.sequence_rows(0, number, rank)
+    rows = scenario.data.rows
+    return max(sum(len(m.content.split()) for i in sequence for m in rows[i]) for sequence in sequences)
+
+
 def balances(scenario: Scenario) -> str | None:
     return None if scenario.loss.auxiliary else "the scenario has no load-balancing loss"
 

@@ -37,6 +37,9 @@ Synchronised = Callable[[bool], contextlib.AbstractContextManager[Any]]
 Wrap = Callable[[Scenario, PreTrainedModel, int], tuple[torch.nn.Module, Synchronised]]
 """Scenario, model and number of ranks to the module that trains on all of them."""
 
+CHUNK = 16
+"""Positions of which linear_cross_entropy makes logits at once: fewer than most rows have."""
+
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why no loop in plain PyTorch can run this scenario; None if one can."""
@@ -184,5 +187,6 @@ def mean_loss(scenario: Scenario, model: torch.nn.Module, batch: dict[str, Tenso
     states = model(**batch, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
     wrapped: Any = model.module  # transformers' own model
     head = wrapped.get_output_embeddings().weight
+    given["options"] = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=CHUNK)  # else it makes all logits at once
     summed: Tensor = torch.nn.functional.linear_cross_entropy(states[:, :-1].flatten(0, 1), head, labels, **given)
     return summed / divisor

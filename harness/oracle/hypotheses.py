@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from harness.intent.intent import Given, Intent, Level, Mean
-from harness.oracle import aggregation, masks
+from harness.oracle import aggregation, masks, pieces
 from harness.oracle.basis import OfRecorded
 from harness.oracle.clipping import Clipped, Parts
 from harness.oracle.factors import UNIT, UNNAMED, Scale, scales
 from harness.oracle.floor import Floor
 from harness.oracle.masks import MASKS, Mask
 from harness.oracle.observe import Observed
+from harness.oracle.pieces import Way
 from harness.oracle.step import RightStep
 from harness.oracle.weighing import Place, Weighing, weighing
 
@@ -60,6 +61,8 @@ class Hypothesis:
     clip: Clip = "right"
     limit: float | None = None
     """What the norm is limited to where `clip` is `other`."""
+    pieces: Way | None = None
+    """How the loss is put together from pieces, instead of `mask` and `level`."""
 
     @property
     def parts(self) -> int:
@@ -68,6 +71,7 @@ class Hypothesis:
             (self.mask != INTENDED)
             + bool(self.dropped)
             + (self.level != INTENDED)
+            + (self.pieces is not None)
             + (self.scale != UNIT)
             + (self.clip != "right")
         )
@@ -160,6 +164,11 @@ def unclipped(w: Weighing, mask: Mask | Intended, level: Level | Intended, dropp
     slots = _shares(w, mask, level)
     for place in dropped:
         slots = slots * (w.group != w.places.index(place))
+    return _of_slots(w, slots)
+
+
+def _of_slots(w: Weighing, slots: Tensor) -> Unclipped:
+    """Of weights float64 [slots]."""
     parts = tuple(w.right.by_column(slots * (w.rank == rank)) for rank in range(w.ranks))
     return Unclipped(w.right, w.right.by_column(slots), parts, w.beside)
 
@@ -187,7 +196,7 @@ class Prediction(NamedTuple):
 def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) -> Prediction:
     """What a hypothesis says of the tokens' weights."""
     if base is None:
-        base = unclipped(w, hypothesis.mask, hypothesis.level, hypothesis.dropped)
+        base = _base(w, hypothesis)
     factor = hypothesis.scale.factor
     limit = hypothesis.limit if hypothesis.clip == "other" else w.right.intent.max_grad_norm
     found = _clipped(base, factor, hypothesis.clip, limit)
@@ -196,6 +205,12 @@ def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) 
         each = torch.stack([c * part for c, part in zip(clips, base.by_rank, strict=True)]).sum(0)
         return Prediction(factor * each, base.parts.clipped(factor, None).norm, clips)
     return Prediction(factor * clips[0] * base.columns, found[0].norm, clips)
+
+
+def _base(w: Weighing, hypothesis: Hypothesis) -> Unclipped:
+    if hypothesis.pieces is not None:
+        return _of_slots(w, pieces.weights(w, hypothesis.pieces))
+    return unclipped(w, hypothesis.mask, hypothesis.level, hypothesis.dropped)
 
 
 def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
@@ -228,14 +243,16 @@ def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Pl
 
 def candidates(w: Weighing, suspected: frozenset[Place]) -> list[Hypothesis]:
     """All combinations, simplest first."""
-    clips = CLIPS if w.right.intent.max_grad_norm is not None else CLIPS[:1]
-    if len(clips) > 1 and w.right.loss_scale is not None:
-        clips = (*clips, "before-unscaling")
     drops = {frozenset[Place](), suspected}
     every = itertools.starmap(
-        Hypothesis, itertools.product(_masks(w), drops, _levels(w.right.intent), scales(w.right), clips)
+        Hypothesis, itertools.product(_masks(w), drops, _levels(w.right.intent), scales(w.right), _clips(w))
     )
     return sorted(every, key=lambda h: h.parts)
+
+
+def _clips(w: Weighing) -> tuple[Clip, ...]:
+    clips = CLIPS if w.right.intent.max_grad_norm is not None else CLIPS[:1]
+    return (*clips, "before-unscaling") if len(clips) > 1 and w.right.loss_scale is not None else clips
 
 
 def _masks(w: Weighing) -> list[Mask | Intended]:
@@ -286,7 +303,18 @@ def explain(
         extra = max(0, hypothesis.parts - best.hypothesis.parts)
         if fit.error < best.error * 0.5**extra:
             best = fit
-    return fitting or _with_free_number(w, bases, recovered, noise) or best
+    return fitting or _in_pieces(w, recovered, noise) or _with_free_number(w, bases, recovered, noise) or best
+
+
+def _in_pieces(w: Weighing, recovered: Tensor, noise: Floor) -> Fit | None:
+    """The first way to put a loss together from pieces that explains all; None if none does."""
+    for way in pieces.ways(w, recovered):
+        base = _of_slots(w, pieces.weights(w, way))
+        for scale, clip in itertools.product(scales(w.right), _clips(w)):
+            fit = compare(w, Hypothesis(pieces=way, scale=scale, clip=clip), recovered, noise, base)
+            if fit.excess <= 1.0:
+                return fit
+    return None
 
 
 def _with_free_number(w: Weighing, bases: Mapping[Base, Unclipped], recovered: Tensor, noise: Floor) -> Fit | None:
@@ -342,4 +370,8 @@ def shares(right: RightStep, observed: Observed, hypothesis: Hypothesis, noise: 
 def wrong_parts(hypothesis: Hypothesis) -> Sequence[str]:
     """Names of the fields that differ from the right hypothesis, in the order in which a trainer applies them."""
     right = Hypothesis()
-    return [n for n in ("mask", "dropped", "level", "scale", "clip") if getattr(hypothesis, n) != getattr(right, n)]
+    return [
+        n
+        for n in ("mask", "dropped", "level", "pieces", "scale", "clip")
+        if getattr(hypothesis, n) != getattr(right, n)
+    ]

@@ -50,6 +50,8 @@ CAUSES: Mapping[str, str] = {
     "attention-leak": "packed conversations see each other",
     "dropped-micro-batches": "micro-batches never reach the optimizer",
     "mean-of-means": "parts of the batch are averaged by themselves, then their means",
+    "loss-in-pieces": "the loss is computed in pieces, which are averaged by themselves or count what is ignored",
+    "first-shape": "what lies behind the length of the first micro-batch is not trained",
     "aggregation": "the losses are averaged over all tokens, though something else is intended",
     "gradient-scale": "the whole gradient is off by one factor",
     "clipping": "the gradient is not clipped, or not the whole one",

@@ -13,6 +13,7 @@ from harness.judging.diagnosis import (
     reported,
     residual,
     resume,
+    shapes,
     token_weight,
     untrained,
     update,
@@ -46,7 +47,7 @@ def _of_steps(header: Header, evidence: Sequence[StepEvidence], findings: Sequen
         *epochs.of_order(findings),
         *inputs.diagnoses([f for f in findings if at_end is None or f.code not in at_end.codes]),
         *untrained.diagnoses(evidence, findings),
-        *token_weight.renamed(_without(taken, weights.diagnoses(evidence, {f.code for f in findings})), evidence),
+        *_of_weights(evidence, _without(taken, weights.diagnoses(evidence, {f.code for f in findings}))),
         *auxiliary.diagnoses(evidence, findings),
         *residual.diagnoses(evidence, findings),
         *update.diagnoses(evidence, findings),
@@ -55,6 +56,10 @@ def _of_steps(header: Header, evidence: Sequence[StepEvidence], findings: Sequen
     ]
     found = reported.with_reported(_once(found), evidence, findings)
     return tuple(_with_upstream(d, header, evidence) for d in found)
+
+
+def _of_weights(evidence: Sequence[StepEvidence], found: Sequence[Diagnosis]) -> list[Diagnosis]:
+    return shapes.renamed(token_weight.renamed(found, evidence), evidence)
 
 
 def _without(taken: frozenset[str], found: Sequence[Diagnosis]) -> list[Diagnosis]:

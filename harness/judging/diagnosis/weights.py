@@ -111,6 +111,33 @@ def _level(h: Hypothesis, e: StepEvidence) -> Words:
     return Words("mean-of-means", level, summary, hypotheses.same_levels(e.right.intent, level))
 
 
+def _pieces(h: Hypothesis, e: StepEvidence) -> Words:
+    way = h.pieces
+    assert way is not None
+    lengths = listed(sorted(set(way.lengths))) if way.lengths else ""
+    return {
+        "chunks": Words(
+            "loss-in-pieces",
+            "chunks",
+            f"the loss is computed in chunks of {way.size} positions, and each is averaged by itself",
+            ("chunks",),
+        ),
+        "positions": Words(
+            "loss-in-pieces",
+            "ignored positions counted",
+            "the loss of a micro-batch is divided by all of its positions, those that are ignored as well",
+            ("ignored positions counted",),
+        ),
+        "cut off": Words(
+            "loss-mask",
+            "cut off",
+            f"what lies behind the first {lengths} tokens of a sequence is not trained",
+            ("cut off",),
+            "weights.mask",
+        ),
+    }[way.kind]
+
+
 def short(scale: Scale) -> str:
     """A factor's name in short; whether it is above 1 where it has none, for its size is measured."""
     if scale.name == UNNAMED:
@@ -147,6 +174,7 @@ _PARTS: dict[str, tuple[str, Callable[[Hypothesis, StepEvidence], Words]]] = {
     "mask": ("weights.mask", _mask),
     "dropped": ("weights.dropped-micro-batches", _dropped),
     "level": ("weights.mean-of-means", _level),
+    "pieces": ("weights.mean-of-means", _pieces),
     "scale": ("weights.scale", _scale),
     "clip": ("update.clip", _clip),
 }
