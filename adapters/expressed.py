@@ -162,9 +162,10 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "openrlhf": no("DeepSpeed makes float32 masters of its bf16 parameters"),
     },
     "sharding.strategy": by(("torch", "ddp"), _WHOLE)
-    | {"fsdp2": only("zero2", "zero3", "fsdp", because="it shards the gradients as well")}
-    | by(("deepspeed", *TRAINERS, "openrlhf"), _ZERO)
-    | {"verl": only("fsdp", because="its trainer for supervised training shards by FSDP")},
+    | {"fsdp2": only("zero2", "zero3", "fsdp", "fsdp1", because="it shards the gradients as well")}
+    | by(("deepspeed", "openrlhf"), _ZERO)
+    | by(TRAINERS)
+    | {"verl": only("fsdp", "fsdp1", because="its trainer for supervised training shards by FSDP")},
     "sharding.offload_optimizer": by(("torch", "ddp", "fsdp2"), _ONE_DEVICE)
     | by(("deepspeed", *TRAINERS, "openrlhf"))
     | {"verl": no("it moves an offloaded optimizer back before it steps")},

@@ -1,4 +1,4 @@
-"""PyTorch's FSDP2, `fully_shard`, on every layer and on the whole Hugging Face model."""
+"""PyTorch's FSDP2, `fully_shard`, on every layer and on the whole Hugging Face model; or FSDP1, which came before it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 import torch
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, MixedPrecision, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 from transformers import PreTrainedModel
 
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import pytorch_loop
 from adapters.families.loss_scaling import DTYPES
 from adapters.families.pytorch_loop import Synchronised
-from adapters.inside import modeling
+from adapters.inside import flat, modeling
 from adapters.inside.recorder import Recorder
 
 RESHARD = {"none": True, "fsdp": True, "zero3": True, "zero2": False}
@@ -27,7 +28,10 @@ prepare = modeling.import_all
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why FSDP2 cannot run this scenario; None if it can."""
-    if scenario.sharding.strategy not in RESHARD:
+    if scenario.sharding.strategy == "fsdp1":
+        if scenario.window.resume_after and flat.cannot_save(scenario):
+            return f"torch {version} has no resume_after with FSDP1 on a CPU: it frees what a checkpoint is made of"
+    elif scenario.sharding.strategy not in RESHARD:
         return f"torch {version} with FSDP2 shards the gradients as well: no sharding={scenario.sharding.strategy!r}"
     return pytorch_loop.unsupported(scenario, version)
 
@@ -44,6 +48,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
     """Parameters, gradients and state sharded; gradients reduced, in float32, at the last micro-batch."""
+    if scenario.sharding.strategy == "fsdp1":
+        return _flat(scenario, model)
     low = DTYPES.get(scenario.precision.compute)
     how: Mapping[str, Any] = {
         "mesh": init_device_mesh(scenario.device, (world,)),
@@ -51,7 +57,7 @@ def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.
         "mp_policy": MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32),
     }
     for module in model.modules():
-        if type(module).__name__ in model._no_split_modules:  # the family's layers
+        if type(module) in _layers(model):
             fully_shard(module, **how)
     sharded = fully_shard(model, **how)
 
@@ -61,3 +67,21 @@ def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.
         yield
 
     return sharded, synchronised
+
+
+def _flat(scenario: Scenario, model: PreTrainedModel) -> tuple[torch.nn.Module, Synchronised]:
+    """The same by FSDP1."""
+    low = DTYPES.get(scenario.precision.compute)
+    wrapped = FullyShardedDataParallel(
+        model,
+        auto_wrap_policy=ModuleWrapPolicy(_layers(model)),
+        mixed_precision=MixedPrecision(param_dtype=low, reduce_dtype=torch.float32),
+        device_id=torch.device(scenario.device),
+        use_orig_params=True,
+    )
+    return wrapped, lambda last: contextlib.nullcontext() if last else wrapped.no_sync()
+
+
+def _layers(model: PreTrainedModel) -> set[type[torch.nn.Module]]:
+    """Classes of the family's layers."""
+    return {type(module) for module in model.modules() if type(module).__name__ in model._no_split_modules}

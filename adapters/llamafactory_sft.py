@@ -12,6 +12,7 @@ from typing import Any
 from adapters.contract import Job, Model, Scenario, Shim
 from adapters.families import hf_lora, hf_trainer
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import Saved
 from adapters.inside.stubs import stand_in
 
 TORCHAUDIO = stand_in(
@@ -92,7 +93,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     write_dataset(job, folder)
     if not READS_CHAT_TEMPLATES:
         register_template(job)
-    run_exp(config(job, folder), callbacks=[hf_trainer.Recording(job, recorder, rank)])
+    with contextlib.suppress(Saved):
+        run_exp(config(job, folder), callbacks=[hf_trainer.Recording(job, recorder, rank)])
 
 
 def config(job: Job, folder: Path) -> dict[str, Any]:

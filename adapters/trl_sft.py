@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from adapters.families import hf_lora, hf_trainer
 from adapters.inside import lora
 from adapters.inside.model import DTYPE
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import Saved
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 """What opens a message in the scenario's chat template."""
@@ -85,7 +87,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         if scenario.tokenizer.processor and "not yet supported for vision-language" in str(error):
             raise Unsupported(f"trl {job.version} cannot have processor=True here: {error}") from None
         raise
-    trainer.train(resume_from_checkpoint=hf_trainer.saved(job))
+    with contextlib.suppress(Saved):
+        trainer.train(resume_from_checkpoint=hf_trainer.saved(job))
 
 
 def model(job: Job) -> Any:

@@ -19,12 +19,13 @@ from transformers.optimization import get_wsd_schedule
 from transformers.trainer_utils import SchedulerType
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_setup, hf_lora, hf_shims
+from adapters.families import deepspeed_setup, hf_fsdp, hf_lora, hf_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.hf_schedules import named, rises_at_once
-from adapters.inside import modeling
+from adapters.inside import flat, modeling, sharded
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import Saved
 
 OUTPUT = "output"
 """Folder of the Trainer's checkpoints, in the current one."""
@@ -44,9 +45,7 @@ if deepspeed_setup.INSTALLED:
 
 def unsupported(scenario: Scenario, framework: str) -> str | None:
     """What no framework on the Trainer of this environment can express; `framework` names it for the message."""
-    if scenario.sharding.strategy not in STAGES:
-        return f"{framework}: no sharding={scenario.sharding.strategy!r} here; there are {', '.join(STAGES)}"
-    if scenario.sharding.strategy != "none" and not deepspeed_setup.INSTALLED:
+    if uses_deepspeed(scenario) and not deepspeed_setup.INSTALLED:
         return f"{framework}: sharding={scenario.sharding.strategy!r} needs deepspeed, which is not installed"
     if (why := deepspeed_setup.unsupported(scenario)) is not None:
         return f"{framework} has {why}"
@@ -110,11 +109,17 @@ def _unsupported_schedule(scenario: Scenario, framework: str) -> str | None:
 
 
 def shims(job: Job) -> list[Shim]:
-    """What is changed in DeepSpeed, where it is used, and else in transformers."""
+    """What is changed in DeepSpeed or accelerate, where they shard, and else in transformers."""
     scenario = job.scenario
-    sharded = scenario.sharding.strategy != "none"
+    if not uses_deepspeed(scenario):
+        return [*hf_shims.needed(scenario), *hf_fsdp.shims(scenario)]
     adam = [TORCH_ADAM] if scenario.sharding.offload_optimizer and scenario.device == "cpu" else []
-    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), scenario)] if sharded else hf_shims.needed(scenario)
+    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), scenario)]
+
+
+def uses_deepspeed(scenario: Scenario) -> bool:
+    """Whether it is DeepSpeed that shards."""
+    return STAGES.get(scenario.sharding.strategy, 0) > 0
 
 
 def prepare() -> None:
@@ -130,9 +135,11 @@ def prepare() -> None:
 
 def begin(job: Job) -> None:
     """What comes before the framework: shims, and torch.distributed, which accelerate and DeepSpeed then go on with."""
-    if job.scenario.sharding.strategy != "none":
+    if uses_deepspeed(job.scenario):
         deepspeed_shims.apply(shims(job))
     hf_shims.apply(shims(job))
+    if hf_fsdp.ON_A_CPU in shims(job):
+        hf_fsdp.apply()
     init_distributed(job)
     deepspeed_setup.set_local_size()
 
@@ -168,8 +175,7 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
         wanted |= {"use_cpu": True, "ddp_backend": "gloo"}
     if scenario.model.compiled != "none":
         wanted |= {"torch_compile": True, "torch_compile_backend": scenario.model.compiled}
-    if scenario.sharding.strategy != "none":
-        wanted["deepspeed"] = deepspeed_config(scenario)
+    wanted |= {"deepspeed": deepspeed_config(scenario)} if uses_deepspeed(scenario) else hf_fsdp.arguments(scenario)
     if "train_sampling_strategy" in known and scenario.data.order == "given":
         wanted["train_sampling_strategy"] = "sequential"
     return wanted
@@ -271,7 +277,7 @@ class Recording(TrainerCallback):
         self._unlogged = 0
 
     def on_train_begin(self, _: Any, state: Any, __: Any, **given: Any) -> None:
-        self._recorder.watch(given["model"])
+        self._recorder.watch(flat.inner(given["model"]))
         fresh = self._job.record and self._job.part != "after"
         self._recorder.begin(self._read(state, given)[0] if fresh else {})
 
@@ -296,6 +302,8 @@ class Recording(TrainerCallback):
         """LLaMA-Factory leaves torch.distributed when it is done, so that the trace is sealed before."""
         self._record(state, given, {})
         self._recorder.end()
+        if self._job.scenario.sharding.strategy in hf_fsdp.VERSIONS and flat.cannot_save(self._job.scenario):
+            raise Saved  # LLaMA-Factory and ms-swift save the model next
 
     def _record(self, state: Any, given: Mapping[str, Any], logs: Mapping[str, Any]) -> None:
         """Record the step that is over, unless that is done."""
@@ -316,9 +324,11 @@ class Recording(TrainerCallback):
         self, state: Any, given: Mapping[str, Any]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
         """Parameters and moments, by the names of the Hugging Face model; no moments before the first step."""
-        parameters = hf_lora.named(given["model"])
         optimizer = _optimizer(state, given)
-        if self._job.scenario.sharding.strategy != "none":
+        if self._job.scenario.sharding.strategy in hf_fsdp.VERSIONS:
+            return sharded.of_model(given["model"], optimizer, hf_lora.named)
+        parameters = hf_lora.named(given["model"])
+        if uses_deepspeed(self._job.scenario):
             engine = SimpleNamespace(optimizer=optimizer)
             if state.global_step == 0:
                 return deepspeed_state.read_parameters(engine, parameters, self._rank), {}, {}

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as write
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
@@ -22,13 +23,14 @@ from transformers import PreTrainedModel
 from adapters.contract import IGNORED_LABEL, Job, Scenario
 from adapters.families import loss_scaling
 from adapters.families.loss_scaling import autocast, kept, scaler
+from adapters.inside import sharded
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
-from adapters.inside.recorder import Recorder
+from adapters.inside.recorder import Recorder, bare_name
 from adapters.inside.resumed import SAVED
-from adapters.inside.sharded import state, whole
+from adapters.inside.sharded import whole
 
 Rows = Sequence[Tokens]
 
@@ -78,10 +80,10 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     model = load_counting(job)
     model.to(scenario.device, kept(scenario)).train()
     recorder.watch(model)
+    dimensions = {name: p.ndim for name, p in model.named_parameters()}
     wrapped, synchronised = wrap(scenario, model, world)
-    every = dict(model.named_parameters())
-    named = {name: p for name, p in every.items() if p.requires_grad}
-    optimizer = adamw(scenario, named)
+    named = {name: p for name, p in parameters_of(wrapped).items() if p.requires_grad}
+    optimizer = adamw(scenario, named, dimensions)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: scenario.learning_rate_at(step) / scenario.optimizer.learning_rate
     )
@@ -89,7 +91,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     if job.part == "after":
         resume(wrapped, optimizer, schedule)
     scaling = scaler(scenario)
-    recorder.begin(whole(every))
+    recorder.begin(sharded.parameters(wrapped, parameters_of))
     for step in job.steps:
         if scenario.loss.auxiliary:
             # The model adds this times the load-balancing loss to every micro-batch's loss, whatever divides that one.
@@ -97,19 +99,30 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
         loss = accumulate(scenario, wrapped, synchronised, scaling, rows, step, rank, world)
         limit = float("inf") if scenario.optimizer.max_grad_norm is None else scenario.optimizer.max_grad_norm
         scaling.unscale_(optimizer)
-        norm = whole({"norm": torch.nn.utils.clip_grad_norm_(named.values(), limit)})["norm"]
+        norm = clip(wrapped, named, limit)
         rate, scale = float(schedule.get_last_lr()[0]), scaling.get_scale()
         scaling.step(optimizer)
         scaling.update()
         if scaling.get_scale() >= scale:  # else the step was skipped
             schedule.step()
         optimizer.zero_grad()
-        _, *moments = state(named, optimizer)
-        recorder.step(loss, float(norm), rate, whole(every), *moments)
+        recorder.step(loss, norm, rate, *sharded.of_model(wrapped, optimizer, parameters_of))
     if job.part == "before":
         save(wrapped, optimizer, schedule)
     recorder.end()
     torch.distributed.destroy_process_group()
+
+
+def parameters_of(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Every parameter by its name in the Hugging Face model."""
+    return {bare_name(name): p for name, p in model.named_parameters()}
+
+
+def clip(model: torch.nn.Module, named: Mapping[str, Tensor], limit: float) -> float:
+    """Clips the gradient to a norm of `limit`; returns the norm before."""
+    if isinstance(model, FullyShardedDataParallel):
+        return float(model.clip_grad_norm_(limit))
+    return float(whole({"norm": torch.nn.utils.clip_grad_norm_(named.values(), limit)})["norm"])
 
 
 def save(model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> None:
@@ -127,11 +140,11 @@ def resume(model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: L
     schedule.load_state_dict(state["schedule"])
 
 
-def adamw(scenario: Scenario, named: Mapping[str, Tensor]) -> torch.optim.AdamW:
-    """torch's AdamW on the scenario's groups."""
+def adamw(scenario: Scenario, named: Mapping[str, Tensor], dimensions: Mapping[str, int]) -> torch.optim.AdamW:
+    """torch's AdamW on the scenario's groups. `dimensions`: of each parameter, unsharded."""
     wanted = scenario.optimizer
     return torch.optim.AdamW(
-        parameter_groups(wanted, named),
+        parameter_groups(wanted, named, dimensions),
         lr=wanted.learning_rate,
         betas=(wanted.beta1, wanted.beta2),
         eps=wanted.eps,

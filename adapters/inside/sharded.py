@@ -1,4 +1,4 @@
-"""Whole tensors out of what FSDP2 shards over the ranks."""
+"""Whole tensors out of what FSDP2 shards over the ranks, or FSDP1 (`flat`)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+
+from adapters.inside import flat
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -15,7 +17,9 @@ def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: t.full_tensor() if isinstance(t, DTensor) else t for name, t in tensors.items()}
 
 
-def state(parameters: Mapping[str, Tensor], optimizer: Any) -> tuple[dict[str, Tensor], ...]:
+def state(
+    parameters: Mapping[str, Tensor], optimizer: Any
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
     """Parameters, and AdamW's two moments of those that are trained, unsharded, as `Recorder.step` takes them; zero as
     long as there are none, for every step was skipped. Collective."""
 
@@ -23,5 +27,19 @@ def state(parameters: Mapping[str, Tensor], optimizer: Any) -> tuple[dict[str, T
         return optimizer.state[p][key] if key in optimizer.state.get(p, {}) else torch.zeros_like(p)
 
     trained = {n: p for n, p in parameters.items() if p.requires_grad}
-    moments = ({n: moment(p, key) for n, p in trained.items()} for key in ("exp_avg", "exp_avg_sq"))
-    return (whole(parameters), *map(whole, moments))
+    first, second = (whole({n: moment(p, key) for n, p in trained.items()}) for key in ("exp_avg", "exp_avg_sq"))
+    return whole(parameters), first, second
+
+
+def parameters(model: nn.Module, named: flat.Named) -> dict[str, Tensor]:
+    """Those of a model that either of the two shards, unsharded. Collective."""
+    return flat.parameters(model, named) if isinstance(model, flat.FullyShardedDataParallel) else whole(named(model))
+
+
+def of_model(
+    model: nn.Module, optimizer: Any, named: flat.Named
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """`state` of a model that either of the two shards. Collective."""
+    if isinstance(model, flat.FullyShardedDataParallel):
+        return flat.state(model, optimizer, named)
+    return state(named(model), optimizer)
