@@ -1,4 +1,4 @@
-"""PyTorch's FSDP2, `fully_shard`, on every layer and on the whole Hugging Face model; or FSDP1, which came before it."""
+"""PyTorch's FSDP2, `fully_shard`, on every layer and on the whole Hugging Face model; or FSDP1, which was before it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,11 @@ class Plan:
     """How the reference loop goes about a step. The defaults are right."""
 
     keep: Literal["all", "first-and-last", "first", "last"] = "all"
-    level: Literal["token", "micro-batch", "rank", "micro-step", "row"] = "token"
+    level: Literal["token", "micro-batch", "rank", "micro-step", "row", "chunk", "position"] = "token"
+    """Of what averages are averaged; `position`: micro-batches, each over all of its positions, ignored ones too."""
+    graph: Literal["right", "first-shape", "lost-at-recompile"] = "right"
+    """What a compiled graph does with other lengths than those of the first micro-batch: what lies behind that one's
+    has no loss, or the first micro-batch of another length leaves no gradient."""
     scale: Literal["1", "GA", "1/GA", "world"] = "1"
     mask: Literal[
         "right",
@@ -105,9 +109,6 @@ class Plan:
     """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
     device_copy: Literal["fresh", "stale"] = "fresh"
     """What forward and backward passes compute with: the parameters, or those of the step before."""
-    graph: Literal["right", "first-shape", "lost-at-recompile"] = "right"
-    """What a compiled graph does with other lengths than those of the first micro-batch: what lies behind that one's
-    has no loss, or the first micro-batch of another length leaves no gradient."""
 
     @property
     def averages_by_hand(self) -> bool:

@@ -13,8 +13,8 @@ Strategy = Literal["none", "zero1", "zero2", "zero3", "fsdp", "fsdp1"]
 @dataclass(frozen=True)
 class Sharding:
     strategy: Strategy = "none"
-    """`none` asks for nothing: a framework that always shards does it in its own way. `fsdp` is FSDP2 (fully_shard) where
-    a framework has both, `fsdp1` FullyShardedDataParallel."""
+    """`none` asks for nothing: a framework that always shards does it in its own way. `fsdp` is FSDP2 (fully_shard)
+    where a framework has both, `fsdp1` FullyShardedDataParallel."""
     offload_optimizer: bool = False
     offload_parameters: bool = False
     """Whether shards of parameters lie on the CPU, and are copied to the device for each forward and backward pass."""

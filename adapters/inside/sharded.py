@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
 from adapters.inside import flat
@@ -33,13 +34,13 @@ def state(
 
 def parameters(model: nn.Module, named: flat.Named) -> dict[str, Tensor]:
     """Those of a model that either of the two shards, unsharded. Collective."""
-    return flat.parameters(model, named) if isinstance(model, flat.FullyShardedDataParallel) else whole(named(model))
+    return flat.parameters(model, named) if isinstance(model, FullyShardedDataParallel) else whole(named(model))
 
 
 def of_model(
     model: nn.Module, optimizer: Any, named: flat.Named
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
     """`state` of a model that either of the two shards. Collective."""
-    if isinstance(model, flat.FullyShardedDataParallel):
+    if isinstance(model, FullyShardedDataParallel):
         return flat.state(model, optimizer, named)
     return state(named(model), optimizer)
