@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from accelerate.state import PartialState
-from accelerate.utils import DistributedType
-
 from adapters.contract import Scenario, Shim
 
 VERSIONS = {"fsdp": 2, "fsdp1": 1}
@@ -27,6 +24,9 @@ def shims(scenario: Scenario) -> list[Shim]:
 
 def apply() -> None:
     """Do what `ON_A_CPU` says, in this process. The device is told by a variable of accelerate's own."""
+    from accelerate.state import PartialState
+    from accelerate.utils import DistributedType
+
     os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
 
