@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import re
 from collections.abc import Sequence
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from packaging.version import Version
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import sft_trainer
@@ -23,6 +26,11 @@ from adapters.inside.resumed import Saved
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 """What opens a message in the scenario's chat template."""
+
+MARKS = re.compile(r"{%-? *(end)?generation *-?%}")
+"""What marks an answer in a chat template."""
+MARKS_ANSWERS = Version(installed("transformers")) >= Version("4.44")
+"""Whether a chat template can; before, it is no template with them."""
 
 KNOWN = hf_trainer.names(SFTConfig)
 
@@ -133,16 +141,22 @@ def collator(job: Job) -> dict[str, Any]:
 
     It trains every answer if it is told what opens a question, and else the last one alone.
     """
-    if mask(job.scenario) in KNOWN or job.scenario.data.trained == "everything":
+    every = job.scenario.data.trained == "everything"
+    if mask(job.scenario) in KNOWN or (every and MARKS_ANSWERS):
         return {}
     from trl import DataCollatorForCompletionOnlyLM  # later releases have it no more
 
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
+    if not MARKS_ANSWERS:
+        tokenizer.chat_template = MARKS.sub("", tokenizer.chat_template)
     turns = {"instruction_template": USER} if job.scenario.data.row_format == "conversation" else {}
     name = (
         "processing_class" if "processing_class" in inspect.signature(SFTTrainer.__init__).parameters else "tokenizer"
     )
-    return {"data_collator": DataCollatorForCompletionOnlyLM(ASSISTANT, tokenizer=tokenizer, **turns), name: tokenizer}
+    masking = (
+        {} if every else {"data_collator": DataCollatorForCompletionOnlyLM(ASSISTANT, tokenizer=tokenizer, **turns)}
+    )
+    return {**masking, name: tokenizer}
 
 
 def dataset(job: Job) -> Dataset:
