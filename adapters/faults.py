@@ -227,6 +227,8 @@ _FAULTS = (
           Plan(forgets="moments"), ("update.moments", "weights.residual"), "resume", unseen.resumes),
     Fault("resume-forgets-masters", "a run that goes on from a checkpoint begins with parameters rounded to bfloat16",
           Plan(forgets="masters"), ("update.moments",), "resume", unseen.resumes),
+    Fault("resume-loses-epoch", "a run that goes on from a checkpoint at the end of an epoch leaves out the next one",
+          Plan(resumed_rows="an-epoch-on"), ("inputs.epoch",), "resume", unseen.resumed_at_an_end),
     Fault("attention-leaks", "packed conversations attend to those before them",
           Plan(attention="leaking"), ("weights.residual",), "attention-leak", unseen.packs),
     Fault("positions-run-on", "positions do not restart with each packed conversation, or count the padding before it;"

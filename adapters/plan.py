@@ -103,8 +103,9 @@ class Plan:
     """Every epoch has the order that was drawn for the first."""
     forgets: Literal["nothing", "schedule", "moments", "masters"] = "nothing"
     """What a run that goes on from a checkpoint does not take from it; of masters, all but what bfloat16 holds."""
-    resumed_rows: Literal["right", "anew", "skipping"] = "right"
-    """Which rows a run that goes on has: those of the first step on, or those of a step too far."""
+    resumed_rows: Literal["right", "anew", "skipping", "an-epoch-on"] = "right"
+    """Which rows a run that goes on has: those of the first step on, those of a step too far, or those of an epoch too
+    far, so that it ends too early."""
     divisor: float | None = None
     """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
     device_copy: Literal["fresh", "stale"] = "fresh"

@@ -129,7 +129,7 @@ def run(
     copy = spoiled.DeviceCopy(model, how)
     recorder.watch(model)
     recorder.begin(dict(model.named_parameters()))
-    for step in job.steps:
+    for step in _steps(job, how):
         if how.zero_grad:
             optimizer.zero_grad()
         loss = torch.zeros((), dtype=torch.float64)
@@ -164,9 +164,15 @@ def run(
 
 
 def _moved(job: Job, how: str) -> int:
-    """By how many steps a run that goes on is off: none if it is right, back to the first one, or one too far."""
-    first = job.steps.start
-    return {"right": 0, "anew": -first, "skipping": 1}[how] if first else 0
+    """By how many steps a run that goes on is off: none if it is right, back to the first one, or too far."""
+    first, epoch = job.steps.start, job.scenario.dealing.steps(1)
+    return {"right": 0, "anew": -first, "skipping": 1, "an-epoch-on": epoch}[how] if first else 0
+
+
+def _steps(job: Job, how: Plan) -> range:
+    """Those of this part; a run that is an epoch too far does not come to the last ones."""
+    lost = _moved(job, how.resumed_rows) if how.resumed_rows == "an-epoch-on" else 0
+    return job.steps[: max(len(job.steps) - lost, 0)]
 
 
 def _forget_masters(model: torch.nn.Module, how: Plan) -> None:

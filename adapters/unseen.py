@@ -130,6 +130,13 @@ def resumes(scenario: Scenario) -> str | None:
     return None if scenario.window.resume_after else "the run is in one piece"
 
 
+def resumed_at_an_end(scenario: Scenario) -> str | None:
+    if (piece := resumes(scenario)) is not None:
+        return piece
+    within = scenario.dealing.window(scenario.window.resume_after)[1]
+    return "the checkpoint is not at the end of an epoch" if within else None
+
+
 def resumed_at(moved: Callable[[int], int]) -> Callable[[Scenario], str | None]:
     """Hidden where every step after the checkpoint has the rows that it would have, moved from its own place."""
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from packaging.version import Version
 from torch import Tensor
 from transformers import TrainerCallback
@@ -342,13 +343,13 @@ class Recording(TrainerCallback):
 
 
 def _optimizer(state: Any, given: Mapping[str, Any]) -> Any:
-    """The optimizer in accelerate's wrapper.
+    """The optimizer in accelerate's wrapper, if it is in one: not DeepSpeed's before accelerate 1.0.
 
     transformers 4.49.0 leaves that with the Trainer's state and tells callbacks of none (`init_training_references` in
     trainer_callback.py).
     """
-    wrapper = given["optimizer"] if given["optimizer"] is not None else state.optimizer
-    return wrapper.optimizer
+    optimizer = given["optimizer"] if given["optimizer"] is not None else state.optimizer
+    return optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
 
 
 def unrounded(loss: float) -> float | None:

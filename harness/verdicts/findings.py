@@ -12,6 +12,7 @@ CODES: Mapping[str, str] = {
     "inputs.positions": "positions do not restart with each conversation",
     "inputs.attention": "a conversation can attend to another one, or not to all of itself",
     "inputs.batch": "the global batch of a step does not hold the rows it should: missing, repeated or foreign",
+    "inputs.epoch": "a run that goes on from a checkpoint ended without training the epoch that comes next",
     "inputs.order": "rows that are to be shuffled come in the given order, or in that of the epoch before",
     "loss.value": "the reported loss is not the loss of the global batch",
     "grad-norm.value": "the reported gradient norm is not that of the right gradient before clipping",

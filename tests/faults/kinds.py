@@ -69,6 +69,7 @@ KINDS = {
     "resume-forgets-schedule": "resume: schedule",
     "resume-forgets-moments": "resume: optimizer",
     "resume-forgets-masters": "resume: masters",
+    "resume-loses-epoch": "resume: epoch lost",
     "attention-leaks": "attention-leak",
     "positions-run-on": "positions",
     "bf16-accumulation": "coarse-dtype",

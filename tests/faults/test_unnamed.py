@@ -12,11 +12,20 @@ from tests.faults import kinds, proof
 TURNS = vary(scenarios.get("sft-ragged-pad-eos"), steps=2)
 FUSED = vary(scenarios.get("sft-ragged-batch2"), steps=1, implementation="linear-cross-entropy")
 COMPILED = vary(scenarios.get("sft-ragged"), steps=2, compiled="aot_eager")
+END = scenarios.get("sft-ragged-epochs").dealing.steps(1)
 UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "the last answer": (vary(TURNS, trained="last-answer"), ("responses-trained", "prompt-trained", "keep-last")),
     "everything": (vary(TURNS, trained="everything"), ("responses-trained", "mean-of-ranks")),
     "no pad token": (vary(TURNS, pad_token="none"), ("padding-id-untrained",)),
     "padded on the left": (vary(TURNS, padding_side="left"), ("positions-run-on", "mean-of-rows", "mask-shifted")),
+    "saved at the end of an epoch": (
+        vary(scenarios.get("sft-ragged-epochs"), resume_after=END),
+        ("resume-loses-epoch",),
+    ),
+    "saved at the end of an epoch, shuffled": (
+        vary(scenarios.get("sft-ragged-shuffled"), resume_after=2),
+        ("resume-loses-epoch", "resume-forgets-moments"),
+    ),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
     "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),

@@ -32,7 +32,10 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
         first = evidence[0].scenario.window.resume_after if evidence[0].scenario else 0
         rest = [f for f in findings if not resumed.claims(f, first)]
         others = [e for e in evidence if e.step not in resumed.steps]
-        return (resumed.diagnosis, *(_of_steps(header, others, rest) if rest and others else ()))
+        return (
+            _with_upstream(resumed.diagnosis, header, evidence),
+            *(_of_steps(header, others, rest) if rest and others else ()),
+        )
     return _of_steps(header, evidence, findings)
 
 
