@@ -292,7 +292,7 @@ def _weighed(
     right, observed, other = _observed(plain, recorded, pad, used.beta1, noise, by)
     weighed = right if other is None else other.right
     terms = observed.terms if other is None else other.observed.terms
-    fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, terms)
+    fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, terms, in_pieces=True)
     tokens = token_weights(weighed, observed.weights, floor.told(weighed, noise))
     short = () if bool(tokens.told.all()) else (questions.TOKENS,)
     rates = {tensor: right.intent.learning_rate(right.update, tensor) for tensor in recorded.states}

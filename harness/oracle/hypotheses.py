@@ -271,11 +271,17 @@ def _levels(intent: Intent) -> list[Level | Intended]:
 
 
 def explain(
-    right: RightStep, recovered: Tensor, noise: Floor, told: float | None = None, terms: Tensor | None = None
+    right: RightStep,
+    recovered: Tensor,
+    noise: Floor,
+    told: float | None = None,
+    terms: Tensor | None = None,
+    in_pieces: bool = False,
 ) -> Fit:
     """The simplest hypothesis that fits the recovered weights [columns], else the closest one.
 
-    terms: recovered weights [terms]; those of the right step without.
+    terms: recovered weights [terms]; those of the right step without. in_pieces: whether it may be one of a loss that
+    is put together from pieces (`harness.oracle.pieces`).
 
     Among those that do not fit, a more complicated one must halve the error to be preferred. Clipping makes factors
     alike: of equally simple ones that fit, the first is taken that implies the gradient norm that was `told`, if any.
@@ -303,7 +309,8 @@ def explain(
         extra = max(0, hypothesis.parts - best.hypothesis.parts)
         if fit.error < best.error * 0.5**extra:
             best = fit
-    return fitting or _in_pieces(w, recovered, noise) or _with_free_number(w, bases, recovered, noise) or best
+    laid = _in_pieces(w, recovered, noise) if in_pieces and fitting is None else None
+    return fitting or laid or _with_free_number(w, bases, recovered, noise) or best
 
 
 def _in_pieces(w: Weighing, recovered: Tensor, noise: Floor) -> Fit | None:
