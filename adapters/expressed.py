@@ -57,6 +57,7 @@ def by(frameworks: tuple[str, ...], says: Expressed = Expressed()) -> dict[str, 
 
 _TOKEN_IDS = no("it is fed with token ids")
 _CHOOSES = no("its packing chooses by itself which rows share a sequence")
+_FLASH = "it packs by flash attention only"
 _MODEL_OUTPUT = no("the model that it wraps returns its output object")
 _WHOLE = no("it keeps the whole state on every rank")
 _ONE_DEVICE = no("it keeps parameters and their optimizer on one device")
@@ -65,9 +66,15 @@ _MIN_LR_RATE = no("it hands transformers' schedules no argument but min_lr_rate 
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
-    "data.rows_per_sequence": by(LOOPS)
-    | by(TRAINERS, _CHOOSES)
-    | {"openrlhf": no("it packs by flash attention only (--packing_samples)"), "verl": Expressed()},
+    "data.rows_per_sequence": by((*LOOPS, "trl", "verl"))
+    | by(("llamafactory", "ms-swift"), _CHOOSES)
+    | {"openrlhf": no(f"{_FLASH} (--packing_samples)")},
+    "data.packed_length": by((*LOOPS, "trl", "llamafactory"))
+    | {
+        "ms-swift": no(f"{_FLASH} (_check_padding_free in arguments/sft_args.py)"),
+        "openrlhf": no(f"{_FLASH} (cli/train_sft.py)"),
+        "verl": no("it packs rows within a step, of which the step has a number that is given (data.use_dynamic_bsz)"),
+    },
     "data.epochs": by(FRAMEWORKS),
     "data.order": by(FRAMEWORKS),
     "window.resume_after": by(FRAMEWORKS),

@@ -114,7 +114,7 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         **tuning(job),
         "dataset": NAME,
         "dataset_dir": str(folder),
-        "cutoff_len": job.scenario.model.max_positions,
+        **packing(job.scenario),
         "disable_gradient_checkpointing": not job.scenario.model.gradient_checkpointing,
         **({"disable_shuffling": data.order == "given"} if ORDERS else {}),
         **({} if READS_CHAT_TEMPLATES else {"template": NAME}),
@@ -123,6 +123,13 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         "train_on_prompt": data.trained == "everything",
         **({"moe_aux_loss_coef": job.scenario.loss.auxiliary} if job.scenario.loss.auxiliary else {}),
     }
+
+
+def packing(scenario: Scenario) -> dict[str, Any]:
+    """Of packed sequences, LLaMA-Factory takes one token off what they may have (hparams/data_args.py), and fills them
+    all up to that again."""
+    room = scenario.data.packed_length
+    return {"cutoff_len": scenario.model.max_positions} if room is None else {"cutoff_len": room + 1, "neat_packing": True}
 
 
 def tuning(job: Job) -> dict[str, Any]:

@@ -7,7 +7,9 @@ import inspect
 import json
 import re
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version as installed
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +40,22 @@ FLOAT32 = {DTYPE: "float32"}
 
 TAKES_MESSAGES = any(hasattr(sft_trainer, name) for name in ("is_conversational", "maybe_apply_chat_template"))
 LOADS_PROCESSORS = hasattr(sft_trainer, "AutoProcessor")
+APART = (
+    find_spec("transformers.masking_utils") is not None
+    and hasattr(import_module("transformers.masking_utils"), "find_packed_sequence_indices")
+    and "bfd" in inspect.getsource(SFTConfig)
+    and "return_position_ids=" not in inspect.getsource(SFTTrainer.__init__)
+)
+"""Whether rows that share a sequence are kept apart without flash attention: TRL hands on positions that restart with
+each of them, also where it warns of the attention, and of these transformers makes a mask."""
 
 prepare = hf_trainer.prepare
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why TRL cannot run this scenario; None if it can."""
-    if scenario.data.rows_per_sequence > 1:
-        return (
-            f"trl {version} has no rows_per_sequence={scenario.data.rows_per_sequence}:"
-            " its packing chooses by itself which rows share a sequence, and keeps them apart with flash attention only"
-        )
+    if (why := _unsupported_packing(scenario)) is not None:
+        return f"trl {version} {why}"
     if (
         scenario.data.row_format == "prompt-completion"
         and not TAKES_MESSAGES
@@ -72,6 +79,25 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     if scenario.loss.token_weight == "probability" and "loss_type" not in KNOWN:
         return f"trl {version} has no loss_type (trainer/sft_config.py), so it has no token_weight='probability'"
     return hf_trainer.unsupported(scenario, f"trl {version}")
+
+
+def _unsupported_packing(scenario: Scenario) -> str | None:
+    if not scenario.data.packs:
+        return None
+    if not APART:
+        return "keeps rows that share a sequence apart with flash attention only (trainer/sft_trainer.py)"
+    if scenario.data.rows_per_sequence > 1 and scenario.window.micro_batch_size > 1:
+        return (
+            "makes one sequence of a whole micro-batch (padding_free), so it has no"
+            f" micro_batch_size={scenario.window.micro_batch_size} with"
+            f" rows_per_sequence={scenario.data.rows_per_sequence}"
+        )
+    if scenario.data.rows_per_sequence > 1 and scenario.data.max_length is not None:
+        return (
+            "does not cut rows of which a micro-batch is one sequence (padding_free), so it has no"
+            f" max_length={scenario.data.max_length} with rows_per_sequence={scenario.data.rows_per_sequence}"
+        )
+    return None
 
 
 def shims(job: Job) -> Sequence[Shim]:
@@ -124,11 +150,22 @@ def config(scenario: Scenario) -> SFTConfig:
     given["max_length" if "max_length" in KNOWN else "max_seq_length"] = (
         scenario.data.max_length or scenario.model.max_positions
     )
+    given |= packing(scenario)
     if mask(scenario) in KNOWN:
         given[mask(scenario)] = scenario.data.trained != "everything"
     if scenario.loss.auxiliary and "router_aux_loss_coef" in KNOWN:
         given["router_aux_loss_coef"] = scenario.loss.auxiliary  # what the checkpoint's config.json says, too
     return SFTConfig(**given)
+
+
+def packing(scenario: Scenario) -> dict[str, Any]:
+    """How rows come to share sequences: by TRL's choice, or those of a micro-batch, in which case none may be cut."""
+    if scenario.data.packed_length is not None:
+        return {"packing": True, "max_length": scenario.data.packed_length}
+    if scenario.data.rows_per_sequence > 1:
+        rows = scenario.data.rows_per_sequence
+        return {"padding_free": True, "max_length": None, "per_device_train_batch_size": rows}
+    return {}
 
 
 def mask(scenario: Scenario) -> str:

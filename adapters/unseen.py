@@ -8,7 +8,7 @@ from adapters.contract import Scenario
 
 
 def packs(scenario: Scenario) -> str | None:
-    return None if scenario.data.rows_per_sequence > 1 else "nothing is packed"
+    return None if scenario.data.packs else "nothing is packed"
 
 
 def restarts(scenario: Scenario) -> str | None:

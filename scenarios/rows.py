@@ -12,6 +12,7 @@ from scenarios.architectures import FAMILIES
 # between micro-batches and ranks, so that every level of averaging gives weights of its own.
 RAGGED = (9, 4, 14, 41, 38, 6, 2, 26)
 PROMPTS = (5, 3, 7, 4, 6, 8, 3, 5)
+MOST_ROWS = 4096
 MOST_WORDS = 4096
 """Of a vocabulary that is made, fewer than there are words of two syllables."""
 
@@ -40,8 +41,17 @@ def fit(scenario: Scenario, responses: Sequence[int] = RAGGED) -> Scenario:
     words = text.vocabulary(scenario.model.vocab_size)
     if scenario.tokenizer.bos:
         words = text.with_bos(words)
-    count = -(-scenario.window.steps // scenario.data.epochs)
-    rows = conversations(words, responses, scenario.rows_per_step, count, scenario.seed)
+    spoken, steps = words, -(-scenario.window.steps // scenario.data.epochs)
     if FAMILIES[scenario.model.architecture].tokenizer == "pieces":
         words = pieces.vocabulary(words)
-    return vary(scenario, rows=rows, vocabulary=words, vocab_size=len(words))
+
+    def made(steps: int) -> Scenario:
+        rows = conversations(spoken, responses, scenario.rows_per_step, steps, scenario.seed)
+        return vary(scenario, rows=rows, vocabulary=words, vocab_size=len(words))
+
+    if scenario.data.packed_length is None:
+        return made(steps)
+    # How many rows fill its sequences is known when they are packed.
+    most = MOST_ROWS // scenario.rows_per_step
+    tried = (made(count) for count in range(steps, max(steps, most) + 1))
+    return next((one for one in tried if one.dealing.steps(one.data.epochs) >= one.window.steps), made(steps))
