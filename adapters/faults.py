@@ -234,6 +234,12 @@ _FAULTS = (
     Fault("positions-run-on", "positions do not restart with each packed conversation, or count the padding before it;"
           " rotary embeddings see only differences of positions, so the gradient cannot tell, but recorded inputs do",
           Plan(positions="running-on"), ("inputs.positions",), "positions", unseen.restarts),
+    Fault("packed-row-lost", "a row is left out of the sequence that it is packed into, and never trained",
+          Plan(packer="drops"), _BATCH, "packing", unseen.packed_once),
+    Fault("packed-row-doubled", "a row is packed into a sequence twice",
+          Plan(packer="doubles"), _BATCH, "packing", unseen.packed_once),
+    Fault("packed-border-trained", "the first token of a packed row is trained, predicted by the last of the row before"
+          " it", Plan(mask="into-next"), ("weights.mask",), "loss-mask", unseen.packs),
     Fault("bf16-accumulation", "micro-batch gradients are summed up in bfloat16",
           Plan(accumulator="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.fp32),
     Fault("masters-lost", "the parameters are rounded to bfloat16 after every step, as without float32 masters",

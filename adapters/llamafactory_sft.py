@@ -66,6 +66,12 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"llamafactory {version} has no order='given' in several epochs: its sampler shuffles each of them"
     if scenario.loss.token_weight == "probability" and not hasattr(FinetuningArguments, "use_dft_loss"):
         return f"llamafactory {version} has no use_dft_loss, so it has no token_weight='probability'"
+    room = scenario.data.packed_length
+    if room is not None and (room + 1) % 8:
+        return (
+            f"llamafactory {version} pads packed sequences, with one token more, to a multiple of 8, but not their"
+            f" positions (train/sft/workflow.py), so it has no packed_length={room}, but {room + 7 - room % 8}"
+        )
     wanted = scenario.model
     if wanted.frozen and (wanted.lora is not None or wanted.tied_embeddings or not lowest(wanted)):
         return (
@@ -129,7 +135,7 @@ def packing(scenario: Scenario) -> dict[str, Any]:
     """Of packed sequences, LLaMA-Factory takes one token off what they may have (hparams/data_args.py), and fills them
     all up to that again."""
     room = scenario.data.packed_length
-    return {"cutoff_len": scenario.model.max_positions} if room is None else {"cutoff_len": room + 1, "neat_packing": True}
+    return {"cutoff_len": scenario.model.max_positions if room is None else room + 1, "neat_packing": room is not None}
 
 
 def tuning(job: Job) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from adapters import planned, spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
-from adapters.families import loss_scaling, planned_pieces, planned_tokens
+from adapters.families import loss_scaling, planned_packing, planned_pieces, planned_tokens
 from adapters.families.loss_scaling import autocast, kept, moments, scaler
 from adapters.families.planned_scaling import Scaling
 from adapters.faults import Plan, plan
@@ -208,7 +208,8 @@ def _windows(scenario: Scenario, step: int, how: Plan) -> list[int]:
 def _as_dealt(scenario: Scenario, how: Plan) -> Scenario:
     """The scenario with its rows dealt as planned."""
     order = "given" if how.one_order else scenario.data.order  # the rows are in that of the first epoch already
-    return vary(scenario, order=order, last_window=how.last_window or scenario.window.last_window)
+    dealt = vary(scenario, order=order, last_window=how.last_window or scenario.window.last_window)
+    return planned_packing.repacked(dealt, how)
 
 
 def _accumulate(

@@ -11,6 +11,15 @@ def packs(scenario: Scenario) -> str | None:
     return None if scenario.data.packs else "nothing is packed"
 
 
+def packed_once(scenario: Scenario) -> str | None:
+    if scenario.data.packed_length is None:
+        return "no rows are packed by choice"
+    if max(map(len, scenario.sequences)) == 1:
+        return "no sequence has two rows"
+    # Of rows that were never received, the end of an epoch tells.
+    return None if scenario.epochs_begun > 1 else "training ends within the first epoch"
+
+
 def restarts(scenario: Scenario) -> str | None:
     left = scenario.tokenizer.padding_side == "left" and scenario.window.micro_batch_size > 1
     return None if left else packs(scenario)
@@ -147,7 +156,8 @@ def resumed_at(moved: Callable[[int], int]) -> Callable[[Scenario], str | None]:
         steps = range(first, scenario.window.steps)
         if all(sorted(scenario.step_rows(s)) == sorted(scenario.step_rows(s + moved(first))) for s in steps):
             return "the step after the checkpoint has the same rows as the one whose it takes"
-        return "the order is drawn, so that no step has rows of its own" if scenario.data.order != "given" else None
+        chosen = scenario.data.order != "given" or scenario.data.packed_length is not None
+        return "the order is drawn, so that no step has rows of its own" if chosen else None
 
     return why
 

@@ -259,7 +259,8 @@ def _masks(w: Weighing) -> list[Mask | Intended]:
     """What is intended, and every mask that may be taken for something else."""
     marks = [c.marked for c in w.right.conversations]
     told = None not in marks and not torch.equal(masked(w, "as-marked"), w.trained)
-    others = [mask for mask in MASKS if mask != w.right.intent.trained and (mask != "as-marked" or told)]
+    asked = {"as-marked": told, "into-next": any(c.into_next for c in w.right.conversations)}
+    others = [mask for mask in MASKS if mask != w.right.intent.trained and asked.get(mask, True)]
     return [INTENDED, *others]
 
 

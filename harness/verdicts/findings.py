@@ -42,6 +42,7 @@ CODES: Mapping[str, str] = {
 
 CAUSES: Mapping[str, str] = {
     "batch-composition": "the optimizer step was made of other rows than it should be",
+    "packing": "rows are lost, or come twice, where they are packed into sequences",
     "epoch-end": "the end of an epoch is not made of the rows that it should be, or not a step of its own",
     "resume": "a run that goes on from a checkpoint did not take all of it",
     "epoch-order": "rows that are to be shuffled anew in each epoch are not",

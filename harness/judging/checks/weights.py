@@ -27,6 +27,7 @@ MASKS: Mapping[str, str] = {
     "late": "the loss mask is a token late: the first token of each response is not trained, the padding behind"
     " its EOS is",
     "with-tag": "the last prompt token, the tag that opens a response, is trained with it",
+    "into-next": "the first token of packed rows is trained, predicted by the last one of the row before",
     "as-marked": "the tokens that the framework marked are trained, which are not those of the responses",
 }
 """What a mask is that is not the intended one, in words."""

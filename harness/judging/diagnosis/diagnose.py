@@ -10,6 +10,7 @@ from harness.judging.diagnosis import (
     auxiliary,
     epochs,
     inputs,
+    packing,
     reported,
     residual,
     resume,
@@ -45,10 +46,11 @@ def _of_steps(header: Header, evidence: Sequence[StepEvidence], findings: Sequen
     if at_end is not None and at_end.kind == epochs.CARRIED:
         # What is found of weights and reports follows from two windows in one step.
         return (replace(at_end, codes=tuple(dict.fromkeys(f.code for f in findings))),)
+    of_rows = at_end or packing.packed(evidence, findings)
     found = [
-        *([] if at_end is None else [at_end]),
+        *([] if of_rows is None else [of_rows]),
         *epochs.of_order(findings),
-        *inputs.diagnoses([f for f in findings if at_end is None or f.code not in at_end.codes]),
+        *inputs.diagnoses([f for f in findings if of_rows is None or f.code not in of_rows.codes]),
         *untrained.diagnoses(evidence, findings),
         *_of_weights(evidence, _without(taken, weights.diagnoses(evidence, {f.code for f in findings}))),
         *auxiliary.diagnoses(evidence, findings),

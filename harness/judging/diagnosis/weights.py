@@ -42,6 +42,8 @@ def _mask(h: Hypothesis, e: StepEvidence) -> Words:
         "shifted": "the loss mask is shifted by one: the last prompt token is trained and the EOS never is",
         "late": "the loss mask is a token late: the first token of every response is never trained, and what follows"
         " its EOS is, which is padding here",
+        "into-next": "the first token of every row that is packed behind another one is trained: it is predicted from"
+        " the last token of a row that it has nothing to do with",
         "as-marked": "the tokens that the framework marked are trained, which are not those of the responses",
     }
     if h.mask == "no-eos" and e.scenario is not None and e.scenario.tokenizer.pad_token != "own":
