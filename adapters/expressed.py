@@ -173,6 +173,9 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | by(("deepspeed", "openrlhf"), _ZERO)
     | by(TRAINERS)
     | {"verl": only("fsdp", "fsdp1", because="its trainer for supervised training shards by FSDP")},
+    "sharding.replicas": by(("fsdp2", *TRAINERS, "verl"))
+    | by(("torch", "ddp"), _WHOLE)
+    | by(("deepspeed", "openrlhf"), no("ZeRO shards over all ranks (its hpZ and MiCS replicate by other means)")),
     "sharding.offload_optimizer": by(("torch", "ddp", "fsdp2"), _ONE_DEVICE)
     | by(("deepspeed", *TRAINERS, "openrlhf"))
     | {"verl": no("it moves an offloaded optimizer back before it steps")},

@@ -53,6 +53,11 @@ def _many_ranks(scenario: Scenario) -> str | None:
     return "there is one rank" if scenario.window.ranks == 1 else None
 
 
+def _replicated(scenario: Scenario) -> str | None:
+    few = scenario.window.ranks < 4 or scenario.window.ranks % 2
+    return "there are no two groups of ranks" if few else None
+
+
 def _clips(scenario: Scenario) -> str | None:
     return "the scenario does not clip" if scenario.optimizer.max_grad_norm is None else None
 
@@ -159,6 +164,18 @@ _FAULTS = (
           Plan(clip="per-rank"), ("update.clip",), "clipping", _both(_clips, _many_ranks)),
     Fault("clipping-before-averaging", "the gradient is summed over the ranks, clipped, and only then divided",
           Plan(clip="before-averaging"), ("update.clip",), "clipping", _both(_clips, _many_ranks)),
+    Fault("clipping-per-shard", "parameters are sharded, and every rank clips its shard by the norm of that alone",
+          Plan(clip="per-shard"), ("weights.residual",), "clipping", _both(_clips, _many_ranks)),
+    Fault("replicas-apart", "sharded in two groups of ranks, gradients are averaged in each and not between them",
+          Plan(replicas="apart"), ("state.rank-desync",), "replicas-apart", _replicated),
+    Fault("replicas-averaged-twice", "sharded in two groups of ranks, averages over all ranks are halved once more",
+          Plan(replicas="twice"), _SCALE, "gradient-scale", _replicated),
+    Fault("norm-of-a-shard", "the gradient is clipped rightly, but the reported norm is that of one rank's shard",
+          Plan(reported_norm="shard"), ("grad-norm.value",), "misreported", _many_ranks),
+    Fault("optimizer-of-copies", "the optimizer holds the parameters as they were before the model was wrapped, so that"
+          " nothing moves", Plan(stepped="copies"), ("weights.scale",), "nothing-trained"),
+    Fault("labels-unshifted", "labels are not shifted: logits are held against the token that they were made from",
+          Plan(shifted=False), ("weights.residual",), "labels-unshifted", unseen.fused),
     Fault("decay-on-norms", "weight decay applies to norms as well",
           Plan(decay="all"), ("update.weight-decay",), "weight-decay", _both(_decays, unseen.exempts)),
     Fault("decay-not-on-norms", "weight decay leaves norms and biases out, which are meant to decay",

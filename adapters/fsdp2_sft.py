@@ -7,8 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FullyShardedDataParallel, MixedPrecision, MixedPrecisionPolicy, fully_shard
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import (
+    FullyShardedDataParallel,
+    MixedPrecision,
+    MixedPrecisionPolicy,
+    ShardingStrategy,
+    fully_shard,
+)
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 from transformers import PreTrainedModel
 
@@ -49,10 +55,10 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
     """Parameters, gradients and state sharded; gradients reduced, in float32, at the last micro-batch."""
     if scenario.sharding.strategy == "fsdp1":
-        return _flat(scenario, model)
+        return _flat(scenario, model, world)
     low = DTYPES.get(scenario.precision.compute)
     how: Mapping[str, Any] = {
-        "mesh": init_device_mesh(scenario.device, (world,)),
+        "mesh": _mesh(scenario, world),
         "reshard_after_forward": RESHARD[scenario.sharding.strategy],
         "mp_policy": MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32),
     }
@@ -69,14 +75,25 @@ def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.
     return sharded, synchronised
 
 
-def _flat(scenario: Scenario, model: PreTrainedModel) -> tuple[torch.nn.Module, Synchronised]:
+def _mesh(scenario: Scenario, world: int) -> DeviceMesh:
+    """The ranks in one row, or in as many as hold all shards each."""
+    replicas = scenario.sharding.replicas
+    if replicas == 1:
+        return init_device_mesh(scenario.device, (world,))
+    return init_device_mesh(scenario.device, (replicas, world // replicas), mesh_dim_names=("replicate", "shard"))
+
+
+def _flat(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
     """The same by FSDP1."""
     low = DTYPES.get(scenario.precision.compute)
+    hybrid = scenario.sharding.replicas > 1
     wrapped = FullyShardedDataParallel(
         model,
         auto_wrap_policy=ModuleWrapPolicy(_layers(model)),
         mixed_precision=MixedPrecision(param_dtype=low, reduce_dtype=torch.float32),
         device_id=torch.device(scenario.device),
+        device_mesh=_mesh(scenario, world),
+        sharding_strategy=ShardingStrategy.HYBRID_SHARD if hybrid else ShardingStrategy.FULL_SHARD,
         use_orig_params=True,
     )
     return wrapped, lambda last: contextlib.nullcontext() if last else wrapped.no_sync()

@@ -40,7 +40,14 @@ class Plan:
     comes twice."""
     tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
     """How rows become tokens."""
-    clip: Literal["right", "none", "per-rank", "before-averaging"] = "right"
+    clip: Literal["right", "none", "per-rank", "per-shard", "before-averaging"] = "right"
+    """`per-shard`: as if parameters were sharded by their first dimension, each shard by its own norm."""
+    replicas: Literal["right", "apart", "twice"] = "right"
+    """Averaging over two halves of the ranks that hold all shards each: not done between them, or done once more."""
+    reported_norm: Literal["right", "shard"] = "right"
+    """Of the whole gradient, or of the first rank's shard of it."""
+    stepped: Literal["parameters", "copies"] = "parameters"
+    """What the optimizer holds: `copies` are of before the model was wrapped, and have no gradient."""
     decay: Literal["right", "all", "matrices", "others"] = "right"
     """What decays; `others` is all but the matrices."""
     one_rate: bool = False
@@ -74,6 +81,8 @@ class Plan:
     smoothed_over: Literal["trained", "everything", "micro-batch"] = "trained"
     """What the smoothed part is averaged over: as the loss is, over prompts as well, or by micro-batch."""
     token_weight: Literal["right", "one"] = "right"
+    shifted: bool = True
+    """Whether logits are held against the token behind the one that they were made from, or that one itself."""
     lora_scale: Literal["right", "twice", "plain", "none"] = "right"
     """What low-rank updates are multiplied by: as the model has it, by that twice, by alpha / rank whatever it has, or
     by 0."""
@@ -119,7 +128,8 @@ class Plan:
     @property
     def averages_by_hand(self) -> bool:
         """Whether the average over the ranks must be taken outside of DDP for this plan."""
-        return self.clip in ("per-rank", "before-averaging") or self.last_rank_alone or self.accumulator != "fp32"
+        by_clipping, in_halves = self.clip in ("per-rank", "before-averaging"), self.replicas == "apart"
+        return by_clipping or in_halves or self.last_rank_alone or self.accumulator != "fp32"
 
 
 RIGHT = Plan()

@@ -47,7 +47,8 @@ def fused(wanted: Loss) -> bool:
 def of_output(made: Any, model: Any, targets: Tensor, scenario: Scenario, how: Plan) -> TokenLosses:
     """made: what the model returned; model: transformers', or DDP around it; targets: int64 [batch, length - 1]."""
     if not fused(scenario.loss):
-        return of_logits(made.logits[:, :-1].float(), targets, scenario.loss, how)
+        logits = made.logits[:, :-1] if how.shifted else made.logits[:, 1:]
+        return of_logits(logits.float(), targets, scenario.loss, how)
     own = getattr(model, "module", model)
     states, head = made.hidden_states[-1][:, :-1].flatten(0, 1), own.get_output_embeddings().weight
     with autocast(scenario):

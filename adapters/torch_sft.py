@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from adapters import planned, spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
-from adapters.families import loss_scaling, planned_packing, planned_pieces, planned_tokens
+from adapters.families import loss_scaling, planned_packing, planned_pieces, planned_shards, planned_tokens
 from adapters.families.loss_scaling import autocast, kept, moments, scaler
 from adapters.families.planned_scaling import Scaling
 from adapters.faults import Plan, plan
@@ -102,8 +102,11 @@ def load_model(job: Job) -> PreTrainedModel:
 def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.AdamW:
     """AdamW on the scenario's groups, or on those that are planned."""
     rule = planned.rule(scenario.optimizer, how)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if how.stepped == "copies":
+        trained = {name: torch.nn.Parameter(p.detach().clone()) for name, p in trained.items()}
     return torch.optim.AdamW(
-        parameter_groups(rule, {name: p for name, p in model.named_parameters() if p.requires_grad}),
+        parameter_groups(rule, trained),
         lr=rule.learning_rate,
         betas=(how.beta1 or rule.beta1, how.beta2 or rule.beta2),
         eps=how.eps or rule.eps,
@@ -384,13 +387,20 @@ def _average_and_clip(
     if not averaged:
         for gradient in gradients:
             total = ranks.sum(gradient.clone())
+            if how.replicas == "apart":
+                total = 2 * planned_shards.of_half(gradient, ranks.rank, ranks.world, ranks.sum)
             gradient.copy_(gradient if alone else total if how.clip == "before-averaging" else total / ranks.world)
+    if how.replicas == "twice":
+        torch._foreach_div_(list(gradients), 2)
     scaling.undo(gradients)
+    shard = planned_shards.norm(gradients, 0, ranks.world) if how.reported_norm == "shard" else None
+    if how.clip == "per-shard":
+        return planned_shards.clip_alone(gradients, limit, ranks.rank, ranks.world)
     norm = clip(gradients, None if how.clip == "none" else limit)
     scaling.undo_late()
     if how.clip == "before-averaging":
         torch._foreach_div_(list(gradients), ranks.world)
-    return norm
+    return norm if shard is None else shard
 
 
 def clip(gradients: Sequence[Tensor], limit: float | None) -> float:

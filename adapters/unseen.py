@@ -191,3 +191,8 @@ def exempts_nothing(scenario: Scenario) -> str | None:
 def apart(scenario: Scenario) -> str | None:
     own = any(group.rate != 1.0 for group in scenario.optimizer.groups)
     return None if own else "no group has a rate of its own"
+
+
+def fused(scenario: Scenario) -> str | None:
+    own = scenario.loss.implementation == "own"
+    return None if own else "the loss is made of what the head is given, and shifts its targets by itself"

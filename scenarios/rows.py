@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from adapters.contract import Row, Scenario, vary
 from scenarios import pieces, text
@@ -55,3 +57,25 @@ def fit(scenario: Scenario, responses: Sequence[int] = RAGGED) -> Scenario:
     most = MOST_ROWS // scenario.rows_per_step
     tried = (made(count) for count in range(steps, max(steps, most) + 1))
     return next((one for one in tried if one.dealing.steps(one.data.epochs) >= one.window.steps), made(steps))
+
+
+def for_ranks(scenario: Scenario, ranks: int) -> Scenario:
+    """The scenario on so many ranks. More of them have rows as long as its own, step by step, in other words: its own
+    words in another order for each."""
+    here = scenario.window.ranks
+    if ranks <= here:
+        return vary(scenario, ranks=ranks)
+    each, times = scenario.rows_per_step, -(-ranks // here)
+    steps = [scenario.data.rows[at : at + each] for at in range(0, len(scenario.data.rows), each)]
+    told = sorted({word for row in scenario.data.rows for message in row for word in message.content.split()})
+    renamed = [dict(zip(told, _shuffled(told, number), strict=True)) for number in range(1, times)]
+    rows = tuple(row for step in steps for row in (*step, *(_renamed(r, names) for names in renamed for r in step)))
+    return vary(scenario, ranks=ranks, rows=rows)
+
+
+def _shuffled(words: Sequence[str], seed: int) -> list[str]:
+    return random.Random(seed).sample(words, len(words))
+
+
+def _renamed(row: Row, names: Mapping[str, str]) -> Row:
+    return tuple(replace(m, content=" ".join(names[word] for word in m.content.split())) for m in row)

@@ -164,6 +164,9 @@ class Scenario:
         self.optimizer.check(self.window.steps)
         self.precision.check()
         self.sharding.check()
+        replicas, ranks = self.sharding.replicas, self.window.ranks
+        even = replicas == 1 or (ranks % replicas == 0 and ranks > replicas)
+        require(even, "sharding.replicas", replicas, f"a divisor of the {ranks} ranks, and fewer")
         self.loss.check(self.model)
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         self._check_rows()

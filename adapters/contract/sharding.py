@@ -15,12 +15,17 @@ class Sharding:
     strategy: Strategy = "none"
     """`none` asks for nothing: a framework that always shards does it in its own way. `fsdp` is FSDP2 (fully_shard)
     where a framework has both, `fsdp1` FullyShardedDataParallel."""
+    replicas: int = 1
+    """Groups of ranks that hold all shards each, as in hybrid sharding (HSDP); with 1 all ranks share them."""
     offload_optimizer: bool = False
     offload_parameters: bool = False
     """Whether shards of parameters lie on the CPU, and are copied to the device for each forward and backward pass."""
 
     def check(self) -> None:
         """Raises ValueError, in one line, for what no run can have."""
+        require(1 <= self.replicas <= 1024, "sharding.replicas", self.replicas, "1 to 1024")
+        hybrid = self.replicas == 1 or self.strategy in ("fsdp", "fsdp1")
+        require(hybrid, "sharding.replicas", self.replicas, f"1, as {self.strategy} shards over all ranks")
         sharded = self.strategy in ("zero3", "fsdp", "fsdp1", "none")
         require(
             sharded or not self.offload_parameters,

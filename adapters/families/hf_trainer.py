@@ -50,6 +50,8 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
         return f"{framework}: sharding={scenario.sharding.strategy!r} needs deepspeed, which is not installed"
     if (why := deepspeed_setup.unsupported(scenario)) is not None:
         return f"{framework} has {why}"
+    if (why := hf_fsdp.unsupported(scenario, framework)) is not None:
+        return why
     parts = scenario.model.lora is not None or bool(scenario.model.frozen)
     if parts and scenario.sharding.strategy != "none":
         return f"{framework} has model.lora and model.frozen without ZeRO only: its sharded state is not read yet"
@@ -139,8 +141,7 @@ def begin(job: Job) -> None:
     if uses_deepspeed(job.scenario):
         deepspeed_shims.apply(shims(job))
     hf_shims.apply(shims(job))
-    if hf_fsdp.ON_A_CPU in shims(job):
-        hf_fsdp.apply()
+    hf_fsdp.apply(job.scenario)
     init_distributed(job)
     deepspeed_setup.set_local_size()
 

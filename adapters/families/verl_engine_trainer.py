@@ -181,6 +181,7 @@ def overrides(job: Job, file: str) -> list[str]:
         f"model.use_remove_padding={packed > 1}",
         "engine=fsdp",
         f"engine.strategy={STRATEGIES[scenario.sharding.strategy]}",
+        *hybrid(scenario),
         "engine.use_torch_compile=False",  # of the entropy, which no supervised step needs
         *([f"+engine.mixed_precision={mixed}"] if scenario.precision.compute != "bf16" else []),
         f"data.train_files={verl_data.quoted(file)}",
@@ -208,6 +209,12 @@ def overrides(job: Job, file: str) -> list[str]:
         "hydra.run.dir=.",
         "hydra/job_logging=none",
     ]
+
+
+def hybrid(scenario: Scenario) -> list[str]:
+    """How many ranks share the shards, where it is not all of them."""
+    replicas = scenario.sharding.replicas
+    return [f"engine.fsdp_size={scenario.window.ranks // replicas}"] if replicas > 1 else []
 
 
 def _unsupported_schedule(scenario: Scenario) -> str | None:

@@ -35,6 +35,8 @@ def named_factors(right: RightStep) -> tuple[Scale, ...]:
         "micro-batch size": intent.micro_batch_size,
         "gradient_accumulation_steps x world size": right.micro_batches * intent.ranks,
     }
+    if intent.ranks >= 4 and intent.ranks % 2 == 0:
+        base["half the world size"] = intent.ranks / 2  # as two groups of ranks that hold all shards each make it
     if right.loss_scale is not None:
         base["loss scale"] = right.loss_scale
     both = ((Scale(float(v), n), Scale(1.0 / v, f"1/({n})" if " x " in n else f"1/{n}")) for n, v in base.items())

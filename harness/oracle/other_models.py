@@ -15,7 +15,7 @@ from torch import Tensor
 
 from adapters.contract import Lora, Model
 from harness.intent.intent import TokenLoss
-from harness.oracle import other_losses
+from harness.oracle import forward, full_basis, other_losses
 from harness.oracle.basis import Segment
 from harness.oracle.basis_cache import Bases
 from harness.oracle.floor import State
@@ -30,8 +30,8 @@ class OtherModel:
 
     cause: str
     what: str
-    """By that cause: what has no soft cap, what low-rank updates are multiplied by, how labels are smoothed,
-    or which tensors are not trained."""
+    """By that cause: what has no soft cap, what low-rank updates are multiplied by, how labels are smoothed, what a
+    label is of, or which tensors are not trained."""
     right: RightStep
     """What the step should have done if that were right."""
     observed: Observed
@@ -83,7 +83,17 @@ def explaining(
         observed = observe(other.terms, moments, beta1)
         if observed.residual <= allowed:
             return OtherModel(cause, what, other, observed)
+    unshifted = _unshifted(right, seen, segments)
+    observed = observe(unshifted.terms, moments, beta1)
+    if observed.residual <= allowed:
+        return OtherModel("labels-unshifted", "that token again", unshifted, observed)
     return _untrained(right, moments, beta1, before, allowed, build)
+
+
+def _unshifted(right: RightStep, seen: Parameters, segments: Sequence[Segment]) -> RightStep:
+    """The step whose labels are those of the tokens themselves, not of the ones behind them."""
+    basis = full_basis.build(seen, right.model, segments, right.intent.token_loss, forward.unshifted_losses)
+    return replace(right, basis=basis, terms=replace(right.terms, basis=basis))
 
 
 Build = Callable[[Model, TokenLoss], RightStep]

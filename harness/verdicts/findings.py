@@ -69,6 +69,8 @@ CAUSES: Mapping[str, str] = {
     "label-smoothing": "labels are smoothed otherwise than they should be",
     "lora-scale": "low-rank updates are multiplied by something else than their scale",
     "stale-parameters": "forward and backward passes have the parameters of the step before",
+    "labels-unshifted": "labels are not shifted: each position learns its own token, not the next one",
+    "nothing-trained": "the optimizer holds other parameters than the model, so that nothing moves",
     "untrained-part": "a part that should be trained has no gradient",
     "frozen-moved": "parameters that are not to be trained moved",
     "unexplained-gradient": "a part of the gradient comes from something other than the tokens of the batch",
@@ -77,6 +79,7 @@ CAUSES: Mapping[str, str] = {
     "optimizer-moments": "Adam runs with other betas or another eps",
     "bias-correction": "Adam counts a step that was none",
     "loss-scaling": "steps whose gradient overflows in float16 are made, or others are skipped",
+    "replicas-apart": "groups of ranks that each hold all shards are not averaged with each other",
     "rank-desync": "data-parallel ranks train models of their own",
     "misreported": "the step is right, and what is reported of it is not",
 }

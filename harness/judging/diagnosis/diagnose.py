@@ -41,6 +41,10 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
 
 
 def _of_steps(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
+    if (nothing := untrained.nothing(evidence, findings)) is not None:
+        return (_with_upstream(nothing, header, evidence),)
+    if (apart := update.replicas(evidence, findings)) is not None:
+        return (_with_upstream(apart, header, evidence),)
     taken = untrained.explained(evidence, findings)
     at_end = epochs.at_end(evidence, findings)
     if at_end is not None and at_end.kind == epochs.CARRIED:

@@ -42,6 +42,9 @@ _SUMMARY: Mapping[str, Callable[[str], str]] = {
         f"the gradient is that of the parameters of {what}: what passes compute with is a"
         " copy that the update did not reach"
     ),
+    "labels-unshifted": lambda what: (
+        f"labels are not shifted: where a token stands the model learns to say {what}, not the one behind it"
+    ),
     "untrained-part": lambda what: f"what should be trained has no gradient and stays as it is: {_few(what)}",
 }
 _BY: Mapping[str, str] = {
@@ -49,6 +52,7 @@ _BY: Mapping[str, str] = {
     "lora-scale": "of a model so scaled",
     "label-smoothing": "of a loss so smoothed",
     "stale-parameters": "at the parameters before the step before",
+    "labels-unshifted": "of a loss whose targets are the tokens themselves",
     "untrained-part": "of all other tensors",
 }
 
