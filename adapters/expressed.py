@@ -113,9 +113,9 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     },
     "tokenizer.processor": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf", "verl")),
     "model.architecture": by(FRAMEWORKS),
-    "model.lora": by(("torch", "ddp", "fsdp2", *TRAINERS, "verl"))
+    "model.lora": by((*LOOPS, *TRAINERS, "verl"))
     | {"openrlhf": no("its low-rank updates begin with B = 0 (models/actor.py), not as a checkpoint has them")},
-    "model.frozen": by(("torch", "ddp", "fsdp2", *TRAINERS))
+    "model.frozen": by((*LOOPS, *TRAINERS))
     | by(("openrlhf", "verl"), no("it has no option that freezes parameters of a model")),
     "model.gradient_checkpointing": by(FRAMEWORKS),
     "model.compiled": by((*("torch", "ddp"), *TRAINERS)),
@@ -187,14 +187,14 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     },
     "loss.auxiliary": by((*LOOPS, *TRAINERS, "openrlhf"))
     | {"verl": no("it computes its loss from logits and leaves out the router's")},
-    "loss.label_smoothing": by(("torch", "ddp", "fsdp2", *TRAINERS))
+    "loss.label_smoothing": by((*LOOPS, *TRAINERS))
     | {"openrlhf": no("its SFTLoss has no smoothing (models/loss.py)")}
     | {"verl": no("its sft_loss has no smoothing (workers/utils/losses.py)")},
     "loss.implementation": by(("torch", "ddp"))
     | by(("fsdp2", "deepspeed"), no("its loop has one way to compute its loss"))
     | {"trl": no("it computes its loss in pieces from the head's matrix as it is (fused_lm_head)")}
     | by(("llamafactory", "ms-swift", "openrlhf", "verl"), no("it has no option for torch's linear_cross_entropy")),
-    "loss.token_weight": by(("torch", *TRAINERS))
+    "loss.token_weight": by(("torch", "deepspeed", *TRAINERS))
     | by(("ddp", "fsdp2"), no("its loss is the model's own, or torch's, which have no such weight"))
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},

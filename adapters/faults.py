@@ -175,7 +175,7 @@ _FAULTS = (
     Fault("optimizer-of-copies", "the optimizer holds the parameters as they were before the model was wrapped, so that"
           " nothing moves", Plan(stepped="copies"), ("weights.scale",), "nothing-trained"),
     Fault("labels-unshifted", "labels are not shifted: logits are held against the token that they were made from",
-          Plan(shifted=False), ("weights.residual",), "labels-unshifted", unseen.fused),
+          Plan(shifted=False), ("weights.residual",), "labels-unshifted", unseen.shifts_itself),
     Fault("decay-on-norms", "weight decay applies to norms as well",
           Plan(decay="all"), ("update.weight-decay",), "weight-decay", _both(_decays, unseen.exempts)),
     Fault("decay-not-on-norms", "weight decay leaves norms and biases out, which are meant to decay",

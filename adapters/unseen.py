@@ -193,6 +193,6 @@ def apart(scenario: Scenario) -> str | None:
     return None if own else "no group has a rate of its own"
 
 
-def fused(scenario: Scenario) -> str | None:
+def shifts_itself(scenario: Scenario) -> str | None:
     own = scenario.loss.implementation == "own"
     return None if own else "the loss is made of what the head is given, and shifts its targets by itself"
