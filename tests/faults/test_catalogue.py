@@ -16,7 +16,14 @@ RUNNABLE = [name for name in scenarios.CATALOGUE if torch_sft.unsupported(scenar
 
 WHOLE = "sft-ragged"
 """Runs with all of its steps; the others make two, since the third is like the second."""
-EPOCHS = ("sft-ragged-epochs", "sft-ragged-shuffled", "sft-ragged-resume", "sft-ragged-packing")
+EPOCHS = (
+    "sft-ragged-epochs",
+    "sft-ragged-shuffled",
+    "sft-ragged-resume",
+    "sft-ragged-packing",
+    "sft-ragged-cosine-epochs",
+    "sft-ragged-paper",
+)
 """And these, which get to a second epoch later, or go on from a checkpoint."""
 UNCUT = (WHOLE, "sft-ragged-cosine")
 """Of a schedule that falls over its run, two steps are another schedule."""

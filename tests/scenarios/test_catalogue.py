@@ -53,6 +53,8 @@ HASHES = {
     "sft-ragged-gpt2": "eece1a6754fc56dd",
     "sft-ragged-gemma": "25188a7a8a2267fc",
     "sft-ragged-epochs": "0fc8dfbac16ab2e2",
+    "sft-ragged-cosine-epochs": "fb95b54d5ce8d8e9",
+    "sft-ragged-paper": "0ad40e6f0dda3e3c",
     "sft-ragged-shuffled": "41cb6217430b879e",
     "sft-ragged-smoothed": "cc90f9d1d590df6a",
     "sft-ragged-lora": "ac0724ad5a7f9a3e",
