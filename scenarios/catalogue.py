@@ -244,6 +244,12 @@ def sft_ragged_zero3_offload(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_fsdp(seed: int) -> Scenario:
+    """Parameters, gradients and optimizer state sharded by FSDP2; under the Trainer, by accelerate."""
+    return vary(sft_ragged(seed), strategy="fsdp")
+
+
+@_scenario
 def sft_ragged_fp16(seed: int) -> Scenario:
     """float16 with a scaled loss whose gradient overflows in the first two of four steps; float32 master weights."""
     return vary(compose(RAGGED, 4, seed), compute="fp16", loss_scale=2.0**20)

@@ -82,6 +82,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     recorder.watch(model)
     dimensions = {name: p.ndim for name, p in model.named_parameters()}
     wrapped, synchronised = wrap(scenario, model, world)
+    if scenario.sharding.strategy != "none":
+        sharded.check(wrapped, scenario)
     named = {name: p for name, p in parameters_of(wrapped).items() if p.requires_grad}
     optimizer = adamw(scenario, named, dimensions)
     schedule = torch.optim.lr_scheduler.LambdaLR(

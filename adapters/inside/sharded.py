@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
+from adapters.contract import Scenario
 from adapters.inside import flat
 
 
@@ -30,6 +31,23 @@ def state(
     trained = {n: p for n, p in parameters.items() if p.requires_grad}
     first, second = (whole({n: moment(p, key) for n, p in trained.items()}) for key in ("exp_avg", "exp_avg_sq"))
     return whole(parameters), first, second
+
+
+def check(model: nn.Module, scenario: Scenario) -> None:
+    """Raises RuntimeError where shards are not shared by as many ranks as the scenario asks for, as where a framework
+    takes another way without a word."""
+    wanted = scenario.window.ranks // scenario.sharding.replicas
+    found = _sharing(model)
+    if found != wanted:
+        raise RuntimeError(f"{wanted} ranks should share the shards of {type(model).__name__}, and {found} do")
+
+
+def _sharing(model: nn.Module) -> int:
+    """How many ranks share the shards of a model."""
+    if isinstance(model, flat.FullyShardedDataParallel):
+        return torch.distributed.get_world_size(model.process_group)
+    meshes = [p.device_mesh for p in model.parameters() if isinstance(p, DTensor)]
+    return meshes[0].size(meshes[0].ndim - 1) if meshes else 1
 
 
 def parameters(model: nn.Module, named: flat.Named) -> dict[str, Tensor]:

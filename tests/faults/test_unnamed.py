@@ -7,6 +7,7 @@ import pytest
 import scenarios
 from adapters.contract import Scenario, vary
 from adapters.faults import CATALOGUE, RIGHT
+from scenarios import rows
 from tests.faults import kinds, proof
 
 TURNS = vary(scenarios.get("sft-ragged-pad-eos"), steps=2)
@@ -25,6 +26,10 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "saved at the end of an epoch, shuffled": (
         vary(scenarios.get("sft-ragged-shuffled"), resume_after=2),
         ("resume-loses-epoch", "resume-forgets-moments"),
+    ),
+    "four ranks": (
+        vary(rows.for_ranks(scenarios.get("sft-ragged"), 4), steps=2),
+        ("replicas-apart", "replicas-averaged-twice", "clipping-per-shard", "rank-alone", "norm-of-a-shard"),
     ),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
     "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),

@@ -77,11 +77,13 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
         choose([str(tmp_path / "a.toml"), str(tmp_path / "b.toml")], 1)
 
 
-def test_more_ranks_than_there_are_rows_for() -> None:
+def test_ranks_that_cannot_be_shared() -> None:
+    own = vary(scenarios.get("sft-ragged"), name="own", ranks=4, strategy="fsdp", replicas=2)
+    own = vary(own, rows=own.data.rows * 2)
     with pytest.raises(BadPlan) as told:
-        Plan((TORCH,), (Choice("sft-ragged"),), ranks=4)
-    said = "data.rows is 24 long, not at least 33, which 3 steps in 1 epoch need"
-    assert str(told.value) == f"sft-ragged cannot run with --ranks 4: {said}"
+        Plan((TORCH,), (Choice("own", 0, own),), ranks=3)
+    said = "sharding.replicas is 2, not a divisor of the 3 ranks, and fewer"
+    assert str(told.value) == f"own cannot run with --ranks 3: {said}"
 
 
 def test_a_scenario_whose_names_no_parameter_has() -> None:
@@ -90,5 +92,6 @@ def test_a_scenario_whose_names_no_parameter_has() -> None:
         Plan((TORCH,), (Choice("own", 0, own),))
 
 
-def test_every_named_scenario_runs_on_one_rank() -> None:
-    Plan((TORCH,), tuple(map(Choice, scenarios.CATALOGUE)), ranks=1)
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_every_named_scenario_runs_on_as_many_ranks(ranks: int) -> None:
+    Plan((TORCH,), tuple(map(Choice, scenarios.CATALOGUE)), ranks=ranks)
