@@ -180,6 +180,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | by(("deepspeed", *TRAINERS, "openrlhf"))
     | {"verl": no("it moves an offloaded optimizer back before it steps")},
     "sharding.offload_parameters": by(("torch", "ddp"), _WHOLE)
+    | {"fsdp2": no("on a CPU its shards lie where CPUOffloadPolicy would have them, so that nothing is copied")}
     | by(("deepspeed", *TRAINERS))
     | {
         "openrlhf": no("it offloads the optimizer alone (get_ds_train_config in utils/deepspeed/deepspeed.py)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +57,9 @@ PROOFS = {
     "sdpa-attention": [TRAINER],
     "loader-in-process": [TRAINER],
     "fp16-on-a-cpu": [Proof("newest", "deepspeed==0.19.8/sft-ragged-fp16", "gradient-scale")],
+    "fsdp-on-a-cpu": [Proof("sharded", "llamafactory==0.9.5/smoothed-fsdp", "labels-unshifted")],
+    "devices-of-a-node": [Proof("sharded", "llamafactory==0.9.5/smoothed-hybrid", MEANS)],
+    "fsdp1-sync-on-a-cpu": [Proof("sharded_by_verl", "verl==0.9.1/warmup-fsdp1", "misreported")],
     "cpu-random-state": [Proof("newest", "verl==0.9.1/sft-ragged-resume", "misreported")],
     "numbered-cpu": [Proof("going_on", "llamafactory==0.9.5/going-on", MEANS)],
     "stub-torchaudio": [Proof("newest", "llamafactory==0.9.5/sft-ragged-processor", MEANS)],
@@ -72,8 +76,34 @@ def going_on(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
     return command.run(folder / "run", environments, *chosen)
 
 
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
+    """What LLaMA-Factory gets wrong where labels are smoothed, under either FSDP."""
+    smoothed = {
+        "smoothed-fsdp": 'base = "sft-ragged-smoothed"\n[window]\nsteps = 1\n[sharding]\nstrategy = "fsdp"\n',
+        "smoothed-hybrid": 'base = "sft-ragged-smoothed"\n[window]\nsteps = 1\nranks = 4\n'
+        '[sharding]\nstrategy = "fsdp1"\nreplicas = 2\n',
+    }
+    return _of_files(tmp_path_factory.mktemp("sharded"), environments, "llamafactory==0.9.5", smoothed)
+
+
+@pytest.fixture(scope="module")
+def sharded_by_verl(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
+    """A schedule, of which verl logs the next step's rate, under FSDP1."""
+    content = {"warmup-fsdp1": 'base = "sft-ragged-warmup"\n[sharding]\nstrategy = "fsdp1"\n'}
+    return _of_files(tmp_path_factory.mktemp("sharded-by-verl"), environments, "verl==0.9.1", content)
+
+
+def _of_files(folder: Path, environments: Path, framework: str, contents: Mapping[str, str]) -> Run:
+    chosen = ["--framework", framework]
+    for name, content in contents.items():
+        (folder / f"{name}.toml").write_text(content)
+        chosen += ["--scenario", str(folder / f"{name}.toml")]
+    return command.run(folder, environments, *chosen)
+
+
 def _marks(proof: Proof) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.exhaustive] if proof.run == "going_on" else []
+    return [pytest.mark.exhaustive] if proof.run in ("going_on", "sharded", "sharded_by_verl") else []
 
 
 @pytest.mark.parametrize(
