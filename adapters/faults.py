@@ -6,37 +6,15 @@ come out is written beside each fault, and where a scenario hides it, and why.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-from adapters import unseen
+from adapters import model_faults, unseen
 from adapters.contract import Scenario
+from adapters.fault import Fault, Hidden, both
 from adapters.plan import RIGHT, Plan
 from adapters.planned import rates
 
 __all__ = ["CATALOGUE", "RIGHT", "Fault", "Hidden", "Plan", "plan"]
-
-Hidden = Callable[[Scenario], str | None]
-
-
-def _nowhere(scenario: Scenario) -> str | None:
-    return None
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A planted fault and what must be said of it."""
-
-    name: str
-    what: str
-    plan: Plan
-    codes: tuple[str, ...]
-    """Findings of which one must come out."""
-    cause: str
-    """Cause that the diagnosis must name first."""
-    hidden: Hidden = field(default=_nowhere)
-    """Why this fault cannot be seen on a scenario; None where it must be found."""
 
 
 def _uneven(scenario: Scenario) -> str | None:
@@ -96,10 +74,6 @@ def _checkpoints(scenario: Scenario) -> str | None:
     return None if scenario.model.gradient_checkpointing else "no layer is computed again"
 
 
-def _both(*reasons: Hidden) -> Hidden:
-    return lambda scenario: next((why for reason in reasons if (why := reason(scenario))), None)
-
-
 def _at_least(count: int) -> Hidden:
     return lambda scenario: _accumulates(scenario, count)
 
@@ -123,9 +97,9 @@ _FAULTS = (
     Fault("mean-of-micro-batches", "every micro-batch is averaged by itself, then their means",
           Plan(level="micro-batch"), (_MEANS,), "mean-of-means", _uneven),
     Fault("mean-of-ranks", "every rank averages its own tokens, then the ranks are averaged",
-          Plan(level="rank"), (_MEANS,), "mean-of-means", _both(_uneven, _many_ranks)),
+          Plan(level="rank"), (_MEANS,), "mean-of-means", both(_uneven, _many_ranks)),
     Fault("mean-of-micro-steps", "tokens are pooled over the ranks, but every micro-step is averaged by itself",
-          Plan(level="micro-step"), (_MEANS,), "mean-of-means", _both(_uneven, _at_least(2))),
+          Plan(level="micro-step"), (_MEANS,), "mean-of-means", both(_uneven, _at_least(2))),
     Fault("mean-of-rows", "every conversation is averaged by itself, then the conversations",
           Plan(level="row"), (_MEANS,), "mean-of-means", _uneven),
     Fault("scaled-by-accumulation", "the loss is not divided by the number of micro-batches",
@@ -149,7 +123,7 @@ _FAULTS = (
     Fault("padding-id-untrained", "no token of the padding's id is trained, which the EOS is where padding is by EOS",
           Plan(mask="no-padding-id"), ("weights.mask",), "loss-mask", unseen.own_pad),
     Fault("last-answer-only", "the last answer of each row is trained, those before it are not",
-          Plan(mask="last-answer"), ("weights.mask",), "loss-mask", _both(unseen.one_answer,
+          Plan(mask="last-answer"), ("weights.mask",), "loss-mask", both(unseen.one_answer,
           unseen.unless("last-answer"))),
     Fault("responses-trained", "the responses are trained, and nothing else",
           Plan(mask="responses"), ("weights.mask",), "loss-mask", unseen.unless("responses")),
@@ -161,11 +135,11 @@ _FAULTS = (
           Plan(tokens="no-system"), ("inputs.token-ids",), "tokenization", unseen.no_system),
     Fault("no-clipping", "the gradient is not clipped", Plan(clip="none"), ("update.clip",), "clipping", _clips),
     Fault("clipping-per-rank", "every rank clips its own gradient before they are averaged",
-          Plan(clip="per-rank"), ("update.clip",), "clipping", _both(_clips, _many_ranks)),
+          Plan(clip="per-rank"), ("update.clip",), "clipping", both(_clips, _many_ranks)),
     Fault("clipping-before-averaging", "the gradient is summed over the ranks, clipped, and only then divided",
-          Plan(clip="before-averaging"), ("update.clip",), "clipping", _both(_clips, _many_ranks)),
+          Plan(clip="before-averaging"), ("update.clip",), "clipping", both(_clips, _many_ranks)),
     Fault("clipping-per-shard", "parameters are sharded, and every rank clips its shard by the norm of that alone",
-          Plan(clip="per-shard"), ("weights.residual",), "clipping", _both(_clips, _many_ranks)),
+          Plan(clip="per-shard"), ("weights.residual",), "clipping", both(_clips, _many_ranks)),
     Fault("replicas-apart", "sharded in two groups of ranks, gradients are averaged in each and not between them",
           Plan(replicas="apart"), ("state.rank-desync",), "replicas-apart", _replicated),
     Fault("replicas-averaged-twice", "sharded in two groups of ranks, averages over all ranks are halved once more",
@@ -177,11 +151,11 @@ _FAULTS = (
     Fault("labels-unshifted", "labels are not shifted: logits are held against the token that they were made from",
           Plan(shifted=False), ("weights.residual",), "labels-unshifted", unseen.shifts_itself),
     Fault("decay-on-norms", "weight decay applies to norms as well",
-          Plan(decay="all"), ("update.weight-decay",), "weight-decay", _both(_decays, unseen.exempts)),
+          Plan(decay="all"), ("update.weight-decay",), "weight-decay", both(_decays, unseen.exempts)),
     Fault("decay-not-on-norms", "weight decay leaves norms and biases out, which are meant to decay",
-          Plan(decay="matrices"), ("update.weight-decay",), "weight-decay", _both(_decays, unseen.exempts_nothing)),
+          Plan(decay="matrices"), ("update.weight-decay",), "weight-decay", both(_decays, unseen.exempts_nothing)),
     Fault("decay-on-the-wrong-group", "norms and biases decay, and the matrices do not",
-          Plan(decay="others"), ("update.weight-decay",), "weight-decay", _both(_decays, unseen.exempts)),
+          Plan(decay="others"), ("update.weight-decay",), "weight-decay", both(_decays, unseen.exempts)),
     Fault("groups-collapsed", "parameters with a learning rate of their own have that of the rest",
           Plan(one_rate=True), _RATE, _SCHEDULE, unseen.apart),
     Fault("learning-rate-late", "every step has the learning rate of the step before",
@@ -215,11 +189,11 @@ _FAULTS = (
     Fault("loss-scale-not-undone", "the gradient is clipped and used as the scaled loss made it",
           Plan(scaling="not-undone"), _SCALE, "gradient-scale", unseen.scales),
     Fault("clipping-before-unscaling", "the gradient is clipped before it is divided by the scale of the loss",
-          Plan(scaling="undone-after-clipping"), ("update.clip",), "clipping", _both(unseen.scales, _clips)),
+          Plan(scaling="undone-after-clipping"), ("update.clip",), "clipping", both(unseen.scales, _clips)),
     Fault("overflow-ignored", "elements of the gradient that overflow are set to zero, and the step is made",
           Plan(scaling="overflow-ignored"), ("update.overflow",), "loss-scaling", unseen.overflows),
     Fault("overflow-skipped-alone", "where a gradient overflows, the last rank skips the step, and the others make it",
-          Plan(scaling="overflow-alone"), ("state.rank-desync",), "rank-desync", _both(unseen.overflows, _many_ranks)),
+          Plan(scaling="overflow-alone"), ("state.rank-desync",), "rank-desync", both(unseen.overflows, _many_ranks)),
     Fault("row-repeated", "the second micro-batch repeats the first, whose place it takes",
           Plan(repeat_row=True), ("inputs.batch",), "batch-composition", _at_least(2)),
     Fault("partial-window-divided-by-full", "the last window of an epoch is divided as if it had as many micro-batches"
@@ -239,7 +213,7 @@ _FAULTS = (
     Fault("resume-skips-rows", "a run that goes on from a checkpoint skips the rows of a step",
           Plan(resumed_rows="skipping"), _BATCH, "resume", unseen.resumed_at(lambda _: 1)),
     Fault("resume-forgets-schedule", "a run that goes on from a checkpoint begins its schedule anew",
-          Plan(forgets="schedule"), ("update.learning-rate",), "resume", _both(unseen.resumes, _warms_up)),
+          Plan(forgets="schedule"), ("update.learning-rate",), "resume", both(unseen.resumes, _warms_up)),
     Fault("resume-forgets-moments", "a run that goes on from a checkpoint begins with a new optimizer",
           Plan(forgets="moments"), ("update.moments", "weights.residual"), "resume", unseen.resumes),
     Fault("resume-forgets-masters", "a run that goes on from a checkpoint begins with parameters rounded to bfloat16",
@@ -263,7 +237,7 @@ _FAULTS = (
           Plan(masters="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.masters),
     Fault("gradient-not-zeroed", "every step adds to the gradient of the steps before",
           Plan(zero_grad=False), ("weights.residual",), "stale-gradient",
-          _both(unseen.several_steps, unseen.unscaled)),
+          both(unseen.several_steps, unseen.unscaled)),
     Fault("decay-in-gradient", "weight decay 0.1 is added to the gradient instead of the update",
           Plan(l2=0.1), ("weights.residual",), "coupled-decay"),
     Fault("tied-head-lost", "the embedding is the head as well, but gets its gradient from the input alone",
@@ -272,7 +246,7 @@ _FAULTS = (
           Plan(tied_part="head"), ("weights.residual",), "tied-gradient", _tied),
     Fault("padding-row-frozen", "the embedding of the token that pads is frozen, which is the EOS where padding is by"
           " EOS, and read in a row of several turns",
-          Plan(padding_row="frozen"), ("weights.residual",), "padding-embedding", _both(unseen.own_pad,
+          Plan(padding_row="frozen"), ("weights.residual",), "padding-embedding", both(unseen.own_pad,
           unseen.one_answer)),
     Fault("softcap-left-out", "scores of attention are not capped, though the model says so",
           Plan(softcap=False), ("weights.residual",), "soft-cap", unseen.caps),
@@ -285,7 +259,7 @@ _FAULTS = (
     Fault("smoothing-over-all-tokens", "the smoothed part of the loss is averaged over prompts as well",
           Plan(smoothed_over="everything"), ("weights.residual",), "label-smoothing", _smooths),
     Fault("smoothing-of-micro-batches", "the smoothed part of the loss is averaged in every micro-batch by itself",
-          Plan(smoothed_over="micro-batch"), ("weights.residual",), "label-smoothing", _both(_smooths, _uneven)),
+          Plan(smoothed_over="micro-batch"), ("weights.residual",), "label-smoothing", both(_smooths, _uneven)),
     Fault("probability-left-out", "the loss of a token is not multiplied by its probability",
           Plan(token_weight="one"), ("weights.uneven",), "token-weight", _weighs),
     Fault("lora-scaled-twice", "low-rank updates are multiplied by their scale twice",
@@ -300,28 +274,19 @@ _FAULTS = (
           Plan(stuck="*lora*_A*"), ("weights.residual",), "untrained-part", unseen.updates),
     Fault("gradient-cut-by-checkpointing", "gradients end at the last layer that is computed again, and reach nothing"
           " below it", Plan(cut=True), ("weights.residual",), "untrained-part", _checkpoints),
-    Fault("device-copy-stale", "forward and backward passes have the parameters of the step before, as from a copy on"
-          " the device that an offloaded update does not reach in time",
-          Plan(device_copy="stale"), ("weights.residual",), "stale-parameters", unseen.moves),
     Fault("chunks-averaged", "the loss is computed in chunks of 16 positions, each averaged by itself",
-          Plan(level="chunk"), (_MEANS,), "loss-in-pieces", _both(unseen.fused, _uneven)),
+          Plan(level="chunk"), (_MEANS,), "loss-in-pieces", both(unseen.fused, _uneven)),
     Fault("ignored-positions-counted", "the loss of a micro-batch is divided by all of its positions, those that are"
-          " ignored as well", Plan(level="position"), (_MEANS,), "loss-in-pieces", _both(unseen.fused, _uneven)),
-    Fault("graph-of-first-shape", "a graph that was compiled for the length of the first micro-batch leaves out what"
-          " lies behind it in others", Plan(graph="first-shape"), ("weights.mask",), "first-shape",
-          _both(unseen.compiles, unseen.longer)),
-    Fault("gradient-lost-at-recompile", "the first micro-batch of another length, at which the model is compiled again,"
-          " leaves no gradient", Plan(graph="lost-at-recompile"), (_DROPPED,), "dropped-micro-batches",
-          _both(unseen.compiles, unseen.longer)),
+          " ignored as well", Plan(level="position"), (_MEANS,), "loss-in-pieces", both(unseen.fused, _uneven)),
     Fault("auxiliary-scaled-by-accumulation", "the router's load-balancing loss is added up over the micro-batches,"
-          " not averaged", Plan(auxiliary="GA"), _AUXILIARY, "auxiliary-loss", _both(unseen.balances, _at_least(2))),
+          " not averaged", Plan(auxiliary="GA"), _AUXILIARY, "auxiliary-loss", both(unseen.balances, _at_least(2))),
     Fault("auxiliary-scaled-by-world-size", "the router's load-balancing loss is added up over the ranks, not averaged",
-          Plan(auxiliary="world"), _AUXILIARY, "auxiliary-loss", _both(unseen.balances, _many_ranks)),
+          Plan(auxiliary="world"), _AUXILIARY, "auxiliary-loss", both(unseen.balances, _many_ranks)),
     Fault("auxiliary-missing", "the router's load-balancing loss is not added to the loss",
           Plan(auxiliary="0"), _AUXILIARY, "auxiliary-loss", unseen.balances),
 )  # fmt: skip
 
-CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in _FAULTS}
+CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in (*_FAULTS, *model_faults.FAULTS)}
 
 
 def plan(name: str | None) -> Plan:

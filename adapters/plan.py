@@ -124,6 +124,9 @@ class Plan:
     """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
     device_copy: Literal["fresh", "stale"] = "fresh"
     """What forward and backward passes compute with: the parameters, or those of the step before."""
+    loaded: Literal["right", "decayed", "head-anew", "rounded"] = "right"
+    """What the training begins with: the checkpoint's parameters, those after one decay, with another head, or rounded
+    to bfloat16."""
 
     @property
     def averages_by_hand(self) -> bool:

@@ -14,10 +14,13 @@ from transformers import PreTrainedModel
 from adapters.contract import Scenario
 from adapters.faults import Plan
 from adapters.inside import data, lora
+from adapters.inside.groups import parameter_groups
 
 
 def before(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
     """The model as planned, before the training."""
+    with torch.no_grad():
+        _loaded(model, scenario, how)
     _tied(model, how)
     if how.padding_row == "frozen":
         model.get_input_embeddings().padding_idx = data.pad_id(scenario)
@@ -37,6 +40,31 @@ def before(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
         factor = {"right": right.scale, "twice": right.scale**2, "plain": plain, "none": 0.0}[how.lora_scale]
         for module in lora.targets(model):
             lora.scale(module, factor)
+
+
+def _loaded(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
+    if how.loaded == "decayed":
+        rule = scenario.optimizer
+        for group in parameter_groups(rule, {n: p for n, p in model.named_parameters() if p.requires_grad}):
+            for p in group["params"]:
+                p.mul_(1.0 - rule.learning_rate * group["rate"] * group["weight_decay"])
+    if how.loaded == "head-anew":
+        head = model.get_output_embeddings().weight
+        head.copy_(0.02 * torch.randn(head.shape, generator=torch.Generator().manual_seed(1)))
+    if how.loaded == "rounded":
+        _round(model)
+
+
+def after_resuming(model: PreTrainedModel, how: Plan) -> None:
+    """What a run that goes on does not take from its checkpoint."""
+    if how.forgets == "masters":
+        _round(model)
+
+
+def _round(model: PreTrainedModel) -> None:
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(p.bfloat16())
 
 
 def after_step(model: PreTrainedModel, scenario: Scenario, how: Plan, step: int) -> None:

@@ -126,7 +126,7 @@ def run(
         _step_idly(model, optimizer)
     if job.part == "after":
         resumed.load(model, None if how.forgets == "moments" else optimizer, saved)
-        _forget_masters(model, how)
+        spoiled.after_resuming(model, how)
     wrapped = model if how.averages_by_hand else ranks.wrap(model)
     scaling = Scaling(scaler(scenario), optimizer, how.scaling, ranks.rank == ranks.world - 1)
     copy = spoiled.DeviceCopy(model, how)
@@ -176,13 +176,6 @@ def _steps(job: Job, how: Plan) -> range:
     """Those of this part; a run that is an epoch too far does not come to the last ones."""
     lost = _moved(job, how.resumed_rows) if how.resumed_rows == "an-epoch-on" else 0
     return job.steps[: max(len(job.steps) - lost, 0)]
-
-
-def _forget_masters(model: torch.nn.Module, how: Plan) -> None:
-    if how.forgets == "masters":
-        with torch.no_grad():
-            for p in model.parameters():
-                p.copy_(p.bfloat16())
 
 
 def _step_idly(model: torch.nn.Module, optimizer: torch.optim.AdamW) -> None:

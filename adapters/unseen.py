@@ -131,6 +131,18 @@ def _width(scenario: Scenario, number: int, rank: int) -> int:
     return max(sum(len(m.content.split()) for i in sequence for m in rows[i]) for sequence in sequences)
 
 
+def decays_visibly(scenario: Scenario) -> str | None:
+    if not scenario.optimizer.weight_decay and not any(group.weight_decay for group in scenario.optimizer.groups):
+        return "the scenario has no weight decay"
+    exact = scenario.precision.masters == "fp32"
+    return None if exact else "so small a decay is lost where parameters are kept in bf16"
+
+
+def loaded_exactly(scenario: Scenario) -> str | None:
+    coarse = scenario.precision.compute == "bf16"
+    return "a model that computes in bf16 may be loaded so" if coarse else None
+
+
 def balances(scenario: Scenario) -> str | None:
     return None if scenario.loss.auxiliary else "the scenario has no load-balancing loss"
 

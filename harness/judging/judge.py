@@ -15,7 +15,7 @@ from harness.intent.file import BadIntent
 from harness.intent.fits import misfit
 from harness.intent.intent import Intent
 from harness.intent.of_scenario import of_scenario
-from harness.judging import description, effective, evidence, lost_epoch, overflow
+from harness.judging import description, effective, evidence, initial, lost_epoch, overflow
 from harness.judging.checks import CHECKS, OF_SKIPPED
 from harness.judging.diagnosis.diagnose import diagnose
 from harness.judging.evidence import NonFinite, Received, Skipped, StepEvidence
@@ -163,6 +163,7 @@ def check(
     lost = lost_epoch.finding(trace)
     wanted = intent.steps if lost is None else trace.steps
     findings = [*_missing(wanted, steps, skipped, scaled), *overflow.findings(scaled, steps)]
+    findings = [*initial.findings(trace, intent), *findings]
     findings += [] if lost is None else [lost]
     findings += [Finding("run.incomplete", ends)] if ends else []
     for still in skipped:

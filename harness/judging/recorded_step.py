@@ -15,9 +15,8 @@ from harness.oracle.forward import Parameters
 from harness.oracle.observe import Moments
 from harness.oracle.step import DTYPES
 from harness.oracle.update import TensorState
-from harness.traces.reader import IncompleteTrace, Trace, non_finite
+from harness.traces.reader import Trace, non_finite
 from harness.traces.text_files import Reported, UnreadableTrace
-from scenarios import weights
 
 
 class NonFinite(Exception):
@@ -97,8 +96,7 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
 
 
 def check_states(trace: Trace) -> None:
-    """Raises NonFinite if a number of any rank is none, UnreadableTrace if one cannot be what it is said to be, and
-    IncompleteTrace if the run did not begin with the scenario's parameters."""
+    """Raises NonFinite if a number of any rank is none, and UnreadableTrace if one cannot be what it is said to be."""
     for rank in range(trace.header.ranks):
         for step in range(trace.steps + 1):
             if bad := non_finite(trace.tensors(step, rank)):
@@ -115,24 +113,6 @@ def check_states(trace: Trace) -> None:
                 raise NonFinite(
                     f"what the output head was given in {bad} of rank {rank} at step {step} holds a NaN or an infinity"
                 )
-    if (other := _not_initial(trace)) is not None:
-        raise IncompleteTrace(
-            f"the run did not begin with the scenario's parameters: {other} is not that of its checkpoint, so that"
-            " another model was trained"
-        )
-
-
-def _not_initial(trace: Trace) -> str | None:
-    """The first of rank 0's parameters that is not to the bit as the checkpoint has it. Where the model computes in
-    a coarse dtype, a framework may load it in that, and make its master weights of it."""
-    coarse = DTYPES[trace.scenario.precision.compute]
-    found = trace.state(0, "param")
-    for name, array in weights.initial(trace.scenario.model, trace.scenario.seed).items():
-        right, mine = torch.from_numpy(array).double(), found[name].double()
-        loaded = [right, right.to(coarse).double()]
-        if not any(torch.equal(mine, one) for one in loaded):
-            return name
-    return None
 
 
 def _before(trace: Trace, step: int) -> State:

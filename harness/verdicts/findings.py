@@ -31,6 +31,7 @@ CODES: Mapping[str, str] = {
     "update.moments": "the optimizer's moments do not follow from its gradients by the scenario's betas and eps",
     "update.overflow": "a step whose gradient overflows in float16 was made, or one was skipped that does not",
     "state.rank-desync": "data-parallel ranks hold different parameters",
+    "state.initial": "the run did not begin with the checkpoint's parameters",
     "state.frozen": "parameters moved that are not to be trained",
     "numerics.dtype": "the gradient carries the rounding of a coarser dtype than the scenario's",
     "numerics.non-finite": "a recorded number is NaN or infinite",
@@ -80,6 +81,8 @@ CAUSES: Mapping[str, str] = {
     "bias-correction": "Adam counts a step that was none",
     "loss-scaling": "steps whose gradient overflows in float16 are made, or others are skipped",
     "replicas-apart": "groups of ranks that each hold all shards are not averaged with each other",
+    "decayed-before-training": "weight decay was applied once before the training",
+    "initial-weights": "the training began with other parameters than the checkpoint's",
     "rank-desync": "data-parallel ranks train models of their own",
     "misreported": "the step is right, and what is reported of it is not",
 }

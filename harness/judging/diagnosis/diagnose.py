@@ -9,6 +9,7 @@ from harness.judging import overflow
 from harness.judging.diagnosis import (
     auxiliary,
     epochs,
+    initial,
     inputs,
     packing,
     reported,
@@ -63,7 +64,7 @@ def _of_steps(header: Header, evidence: Sequence[StepEvidence], findings: Sequen
         *overflow.diagnoses(findings),
         *update.of_ranks(findings),
     ]
-    found = reported.with_reported(_once(found), evidence, findings)
+    found = [*initial.diagnoses(findings), *reported.with_reported(_once(found), evidence, findings)]
     return tuple(_with_upstream(d, header, evidence) for d in found)
 
 

@@ -1,0 +1,29 @@
+"""Faults of the model itself: what it begins with, computes with, and is compiled to. Standard library only."""
+
+from __future__ import annotations
+
+from adapters import unseen
+from adapters.fault import Fault, both
+from adapters.plan import Plan
+
+_INITIAL = ("state.initial",)
+
+FAULTS = (
+    Fault("decayed-before-training", "every parameter that decays does so once before the training begins, as by an"
+          " optimizer step with a zero gradient", Plan(loaded="decayed"), _INITIAL, "decayed-before-training",
+          unseen.decays_visibly),
+    Fault("head-initialised-anew", "the head begins with values of its own instead of the checkpoint's",
+          Plan(loaded="head-anew"), _INITIAL, "initial-weights"),
+    Fault("loaded-in-bf16", "the checkpoint's parameters are rounded to bfloat16 as they are loaded",
+          Plan(loaded="rounded"), _INITIAL, "initial-weights", unseen.loaded_exactly),
+    Fault("device-copy-stale", "forward and backward passes have the parameters of the step before, as from a copy on"
+          " the device that an offloaded update does not reach in time",
+          Plan(device_copy="stale"), ("weights.residual",), "stale-parameters", unseen.moves),
+    Fault("graph-of-first-shape", "a graph that was compiled for the length of the first micro-batch leaves out what"
+          " lies behind it in others", Plan(graph="first-shape"), ("weights.mask",), "first-shape",
+          both(unseen.compiles, unseen.longer)),
+    Fault("gradient-lost-at-recompile", "the first micro-batch of another length, at which the model is compiled again,"
+          " leaves no gradient", Plan(graph="lost-at-recompile"), ("weights.dropped-micro-batches",),
+          "dropped-micro-batches",
+          both(unseen.compiles, unseen.longer)),
+)  # fmt: skip
