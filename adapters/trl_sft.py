@@ -134,7 +134,7 @@ def model(job: Job) -> Any:
     made = AutoModelForCausalLM.from_pretrained(job.checkpoint, **FLOAT32)
     lora.freeze(made, wanted)
     if wanted.lora is not None:
-        from peft import PeftModel  # no part of TRL's environment unless it is asked for
+        from peft import PeftModel  # before 1.16 no part of TRL's environment unless it is asked for
 
         made = PeftModel.from_pretrained(made, hf_lora.folder(job), is_trainable=True)
     return made

@@ -21,7 +21,7 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
     """Why this environment has no low-rank updates; None if it has, or if nobody wants any."""
     if scenario.model.lora is None or find_spec("peft") is not None:
         return None
-    return f"{framework}: model.lora needs peft, which is not installed; ask for it, as in trl==1.16.0,peft==0.21.0"
+    return f"{framework}: model.lora needs peft, which is not installed; ask for it, as in trl==1.0.0,peft==0.18.1"
 
 
 def folder(job: Job) -> str:
