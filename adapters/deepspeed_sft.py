@@ -68,7 +68,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     init_distributed(job)
     deepspeed.init_distributed(verbose=False)
     deepspeed_setup.set_local_size()
-    model = load_counting(job)
+    model = load_counting(job, compiled=False)
     recorder.watch(model)
     engine = initialize(scenario, model)
     parameters = dict(model.named_parameters())
@@ -108,6 +108,8 @@ def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
         config=config(scenario),
     )
     engine.train()
+    if scenario.model.compiled != "none":
+        engine.compile(backend=scenario.model.compiled)
     return engine
 
 

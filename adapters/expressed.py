@@ -118,7 +118,11 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "model.frozen": by((*LOOPS, *TRAINERS))
     | by(("openrlhf", "verl"), no("it has no option that freezes parameters of a model")),
     "model.gradient_checkpointing": by(FRAMEWORKS),
-    "model.compiled": by((*("torch", "ddp"), *TRAINERS)),
+    "model.compiled": by((*LOOPS, *TRAINERS))
+    | {
+        "openrlhf": no("it compiles by DeepSpeed's own passes alone (--ds.deepcompile), of which no backend is chosen"),
+        "verl": no("its use_torch_compile compiles the entropy alone (workers/engine/fsdp/transformer_impl.py)"),
+    },
     "window.ranks": by(FRAMEWORKS),
     "window.micro_batch_size": by(FRAMEWORKS),
     "window.accumulation": by(FRAMEWORKS),

@@ -16,8 +16,10 @@ DTYPE = "dtype" if Version(version("transformers")) >= Version("4.56") else "tor
 """What `from_pretrained` calls it."""
 
 
-def load_float32(job: Job) -> PreTrainedModel:
+def load_float32(job: Job, compiled: bool = True) -> PreTrainedModel:
     """The model in float32, on the CPU, with its low-rank updates; what is not to be trained is frozen.
+
+    compiled: whether it is compiled here, if the scenario wants it; an engine may do that itself.
 
     Of the token that pads, transformers freezes the row of the embedding (`padding_idx` in modeling_llama.py and
     others), also where it is the EOS and read as a token like any other; here it learns.
@@ -32,17 +34,17 @@ def load_float32(job: Job) -> PreTrainedModel:
     lora.prepare(model, job)
     if job.scenario.model.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if job.scenario.model.compiled != "none":
+    if compiled and job.scenario.model.compiled != "none":
         model.compile(backend=job.scenario.model.compiled)
     return model
 
 
-def load_counting(job: Job) -> PreTrainedModel:
+def load_counting(job: Job, compiled: bool = True) -> PreTrainedModel:
     """The same, for a loop that has the model divide its loss by `num_items_in_batch`.
 
     Raises Unsupported where the family's loss takes no such number, as GPT-2's does not up to transformers 4.48.2.
     """
-    model = load_float32(job)
+    model = load_float32(job, compiled)
     given = inspect.signature(model.forward).parameters.values()
     if any(p.kind is p.VAR_KEYWORD or p.name == "num_items_in_batch" for p in given):
         return model
