@@ -78,6 +78,11 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.epochs": by(FRAMEWORKS),
     "data.order": by(FRAMEWORKS),
     "window.resume_after": by(FRAMEWORKS),
+    "window.resume_ranks": by(("torch", "ddp", "fsdp2", *TRAINERS))
+    | by(
+        ("deepspeed", "openrlhf"), no("ZeRO's checkpoint is of one number of ranks; a universal one is not driven yet")
+    )
+    | {"verl": no("its checkpoint is a file for each of so many ranks (utils/checkpoint/fsdp_checkpoint_manager.py)")},
     "window.last_window": by(LOOPS)
     | by(TRAINERS, no("the Trainer makes a step of an epoch's last rows (_run_epoch in transformers' trainer.py)"))
     | {

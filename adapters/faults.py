@@ -218,6 +218,10 @@ _FAULTS = (
           Plan(forgets="moments"), ("update.moments", "weights.residual"), "resume", unseen.resumes),
     Fault("resume-forgets-masters", "a run that goes on from a checkpoint begins with parameters rounded to bfloat16",
           Plan(forgets="masters"), ("update.moments",), "resume", unseen.resumes),
+    Fault("resume-counts-by-new-ranks", "a run that goes on from a checkpoint on fewer ranks skips as many rows as its"
+          " steps would have had on those", Plan(resumed_rows="by-new-window"), _BATCH, "resume", unseen.fewer_go_on),
+    Fault("resume-scaled-by-old-ranks", "a run that goes on from a checkpoint on fewer ranks divides by them, and is"
+          " multiplied by those before", Plan(scale="old-world"), _SCALE, "gradient-scale", unseen.fewer_go_on),
     Fault("resume-loses-epoch", "a run that goes on from a checkpoint at the end of an epoch leaves out the next one",
           Plan(resumed_rows="an-epoch-on"), ("inputs.epoch",), "resume", unseen.resumed_at_an_end),
     Fault("attention-leaks", "packed conversations attend to those before them",

@@ -18,7 +18,7 @@ class Plan:
     graph: Literal["right", "first-shape", "lost-at-recompile"] = "right"
     """What a compiled graph does with other lengths than those of the first micro-batch: what lies behind that one's
     has no loss, or the first micro-batch of another length leaves no gradient."""
-    scale: Literal["1", "GA", "1/GA", "world"] = "1"
+    scale: Literal["1", "GA", "1/GA", "world", "old-world"] = "1"
     mask: Literal[
         "right",
         "responses",
@@ -117,9 +117,9 @@ class Plan:
     """Every epoch has the order that was drawn for the first."""
     forgets: Literal["nothing", "schedule", "moments", "masters"] = "nothing"
     """What a run that goes on from a checkpoint does not take from it; of masters, all but what bfloat16 holds."""
-    resumed_rows: Literal["right", "anew", "skipping", "an-epoch-on"] = "right"
-    """Which rows a run that goes on has: those of the first step on, those of a step too far, or those of an epoch too
-    far, so that it ends too early."""
+    resumed_rows: Literal["right", "anew", "skipping", "an-epoch-on", "by-new-window"] = "right"
+    """Which rows a run that goes on has: those of the first step on, those of a step too far, those of an epoch too
+    far, so that it ends too early, or those behind as many steps of the ranks that go on."""
     divisor: float | None = None
     """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
     device_copy: Literal["fresh", "stale"] = "fresh"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from adapters.contract import Group, Optimizer, Scenario
+
+Row = TypeVar("Row")
 
 
 class Plan(Protocol):
@@ -62,3 +65,11 @@ def rule(told: Optimizer, plan: Plan) -> Optimizer:
         swapped = Group(("*norm*", "*.ln_*", "*bias"), weight_decay=told.weight_decay)
         return replace(told, weight_decay=0.0, groups=(*told.groups, swapped))
     return told if plan.decay == "right" else replace(told, decayed=plan.decay)
+
+
+def moved(rows: Sequence[Row], scenario: Scenario) -> list[Row]:
+    """The rows of a run that goes on from a checkpoint on fewer ranks as if its steps had been of those alone."""
+    window = scenario.window
+    back = window.resume_after * (window.ranks - (window.resume_ranks or window.ranks))
+    back *= window.accumulation * window.micro_batch_size * scenario.data.rows_per_sequence
+    return [rows[place - back] for place in range(len(rows))]

@@ -120,6 +120,8 @@ def run(
     scenario, rows = job.scenario, planned_tokens.rows(data.load_rows(job), job.scenario, how.tokens)
     if how.one_order and scenario.data.order == "shuffled":
         rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
+    if job.part == "after" and how.resumed_rows == "by-new-window":
+        rows = planned.moved(rows, scenario)
     spoiled.before(model, scenario, how)
     optimizer, wanted = make_optimizer(model, scenario, how), planned.rates(scenario, how)
     if how.idle_first_step:
@@ -169,7 +171,7 @@ def run(
 def _moved(job: Job, how: str) -> int:
     """By how many steps a run that goes on is off: none if it is right, back to the first one, or too far."""
     first, epoch = job.steps.start, job.scenario.dealing.steps(1)
-    return {"right": 0, "anew": -first, "skipping": 1, "an-epoch-on": epoch}[how] if first else 0
+    return {"anew": -first, "skipping": 1, "an-epoch-on": epoch}.get(how, 0) if first else 0
 
 
 def _steps(job: Job, how: Plan) -> range:
@@ -239,7 +241,9 @@ def _factor(scenario: Scenario, step: int, number: int, how: Plan) -> float:
     """1, but for a plan that drops this micro-batch or scales the gradient."""
     count = scenario.micro_batches(step)
     kept = {"all": range(count), "first-and-last": (0, count - 1), "first": (0,), "last": (count - 1,)}[how.keep]
-    scale = {"1": 1.0, "GA": float(count), "1/GA": 1.0 / count, "world": float(scenario.window.ranks)}[how.scale]
+    world = float(scenario.window.ranks)
+    fewer = world / scenario.window.ranks_at(step)
+    scale = {"1": 1.0, "GA": float(count), "1/GA": 1.0 / count, "world": world, "old-world": fewer}[how.scale]
     share = count / scenario.window.accumulation if how.full_divisor else 1.0
     return scale * share * (number in kept)
 
@@ -323,15 +327,15 @@ def _shares(
     """What each target's loss is multiplied by: [batch, length - 1]. Right is 1 / N for all."""
     trained = (targets != IGNORED_LABEL).double()
     if how.level == "micro-batch":
-        return trained / (trained.sum().clamp_min(1) * scenario.window.ranks * scenario.micro_batches(step))
+        return trained / (trained.sum().clamp_min(1) * ranks.world * scenario.micro_batches(step))
     if how.level in ("chunk", "position"):
-        parts = scenario.window.ranks * scenario.micro_batches(step)
+        parts = ranks.world * scenario.micro_batches(step)
         return planned_pieces.averaged(trained, how.level) / parts
     if how.level == "row":
         each = len(scenario.step_rows(step))
         return trained / _by_row(scenario, rows, step, number, ranks, trained, lambda r: rows[r].targets * each)
     counts = _counts(scenario, rows, step, how)
-    groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), scenario.window.ranks)}
+    groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), ranks.world)}
     groups["micro-step"] = (counts[:, number].sum(), scenario.micro_batches(step))
     count, parts = groups[how.level]
     return trained / (float(count) * parts)
@@ -340,7 +344,7 @@ def _shares(
 def _counts(scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan) -> Tensor:
     """Targets of every rank and micro-batch under the plan's mask: float64 [ranks, micro-batches]."""
     result = torch.zeros(scenario.window.ranks, scenario.micro_batches(step), dtype=torch.float64)
-    for r in range(scenario.window.ranks):
+    for r in range(scenario.window.ranks_at(step)):
         for m in range(scenario.micro_batches(step)):
             source = (0, 0) if how.repeat_row and m == 1 and r == 0 else (m, r)
             labels = planned_tokens.labels(scenario, rows, step, *source, how.mask)

@@ -151,6 +151,10 @@ def resumes(scenario: Scenario) -> str | None:
     return None if scenario.window.resume_after else "the run is in one piece"
 
 
+def fewer_go_on(scenario: Scenario) -> str | None:
+    return None if scenario.window.resume_ranks else "as many ranks go on as before, if any"
+
+
 def resumed_at_an_end(scenario: Scenario) -> str | None:
     if (piece := resumes(scenario)) is not None:
         return piece

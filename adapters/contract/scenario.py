@@ -137,7 +137,21 @@ class Scenario:
     def sequence_rows(self, step: int, micro_batch: int, rank: int) -> list[list[int]]:
         """Indices into `data.rows`: one list for each sequence of this micro-batch. If the framework draws the order,
         they are places in it."""
-        return [list(self.sequences[s]) for s in self.dealing.micro_batch(step, micro_batch, rank)]
+        window = self.window
+        if window.ranks_at(step) == window.ranks:
+            dealt = self.dealing.micro_batch(step, micro_batch, rank)
+        else:
+            dealt = self._dealt_on(step, micro_batch, rank)
+        return [list(self.sequences[s]) for s in dealt]
+
+    def _dealt_on(self, step: int, micro_batch: int, rank: int) -> list[int]:
+        """The sequences of a micro-batch behind a checkpoint from which fewer ranks go on: those that come next. None
+        for a rank that is there no more."""
+        window, first = self.window, self.window.resume_after
+        rounds = (step - first) * window.accumulation + micro_batch
+        begin = first * window.sequences_per_step
+        begin += (rounds * window.resume_ranks + rank) * window.micro_batch_size
+        return list(range(begin, begin + window.micro_batch_size)) if rank < window.resume_ranks else []
 
     def step_rows(self, step: int) -> list[int]:
         """All rows of an optimizer step, as `sequence_rows` has them."""
@@ -169,7 +183,16 @@ class Scenario:
         require(even, "sharding.replicas", replicas, f"a divisor of the {ranks} ranks, and fewer")
         self.loss.check(self.model)
         require(self.seed >= 0, "seed", self.seed, "at least 0")
+        self._check_ranks()
         self._check_rows()
+
+    def _check_ranks(self) -> None:
+        """What follows on other ranks is told within one epoch, in the given order, where no step is skipped."""
+        if not (fewer := self.window.resume_ranks):
+            return
+        plain = self.data.order == "given" and len(self.data.rows) >= self.rows_per_step * self.window.steps
+        require(plain, "window.resume_ranks", fewer, "0 but within one epoch in the given order")
+        require(self.precision.compute != "fp16", "window.resume_ranks", fewer, "0 in fp16")
 
     def _check_rows(self) -> None:
         rows, packed, steps, epochs = (

@@ -24,6 +24,9 @@ class Window:
     resume_after: int = 0
     """Optimizer steps after which the run is saved by the framework's own checkpoint and its processes end, for others
     to go on from there; 0 for a run in one piece."""
+    resume_ranks: int = 0
+    """Ranks that go on from there, fewer than before; 0 for as many. Micro-batches and accumulation stay, so that a step
+    has fewer rows."""
 
     @property
     def sequences_per_step(self) -> int:
@@ -39,3 +42,14 @@ class Window:
         require(every <= MOST_SEQUENCES, "window", f"of {every} sequences", f"of {MOST_SEQUENCES} at most in all steps")
         at = self.resume_after
         require(0 <= at < self.steps, "window.resume_after", at, f"0 to {self.steps - 1}")
+        fewer = self.resume_ranks
+        require(0 <= fewer < self.ranks, "window.resume_ranks", fewer, f"0 to {self.ranks - 1}, fewer than before")
+        require(at > 0 or not fewer, "window.resume_ranks", fewer, "0 where window.resume_after is 0")
+
+    def ranks_at(self, step: int) -> int:
+        """Ranks that make an optimizer step."""
+        return self.resume_ranks if self.resume_ranks and step >= self.resume_after else self.ranks
+
+    def steps_of(self, rank: int, steps: int) -> int:
+        """How many of so many optimizer steps a rank is there for."""
+        return min(steps, self.resume_after) if 0 < self.resume_ranks <= rank else steps

@@ -50,7 +50,10 @@ def run(job: Job) -> int:
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     scratch = Path(tempfile.gettempdir())  # now: a framework may choose another one
     if job.scenario.window.resume_after and job.part == "whole":
-        return resumed.run(job, run)
+        code = resumed.run(job, run)
+        if code == 0:  # also of a rank that goes on no more
+            _done(scratch, rank)
+        return code
     torch.set_num_threads(1)
     try:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
@@ -69,9 +72,13 @@ def run(job: Job) -> int:
         write_crash(Path(job.trace), {"kind": "crashed", "rank": rank, "reason": lines[-1]})
         return 1
     if job.part != "before":
-        with contextlib.suppress(OSError):  # whatever became of that folder, the steps are done
-            (scratch / done_file(rank)).touch()
+        _done(scratch, rank)
     return 0
+
+
+def _done(scratch: Path, rank: int) -> None:
+    with contextlib.suppress(OSError):  # whatever became of that folder, the steps are done
+        (scratch / done_file(rank)).touch()
 
 
 def unsupported(adapter: Adapter, scenario: Scenario, framework: str, version: str) -> str | None:

@@ -37,6 +37,10 @@ def run(job: Job, part: Callable[[Job], int]) -> int:
         return code if code > 0 else 1
     if (Path(job.trace) / CRASH).exists():  # that of another rank
         return 1
+    if fewer := job.scenario.window.resume_ranks:
+        os.environ |= {"WORLD_SIZE": str(fewer), "LOCAL_WORLD_SIZE": str(fewer)}
+        if int(os.environ["RANK"]) >= fewer:
+            return 0
     return part(replace(job, part="after"))
 
 

@@ -81,7 +81,7 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
             states=_states(trace, number),
             frozen_moved=_frozen_moved(trace, number),
             moments=_moments(trace, number),
-            told=tuple(lines[number] for lines in trace.reported),
+            told=tuple(lines[number] for lines in trace.reported if number < len(lines)),
             rank_distance=_rank_distance(trace, number + 1),
             rank_distance_before=_rank_distance(trace, 0) if number == 0 else {},
             stayed=_stayed(trace, number),
@@ -98,7 +98,8 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
 def check_states(trace: Trace) -> None:
     """Raises NonFinite if a number of any rank is none, and UnreadableTrace if one cannot be what it is said to be."""
     for rank in range(trace.header.ranks):
-        for step in range(trace.steps + 1):
+        own = trace.scenario.window.steps_of(rank, trace.steps)
+        for step in range(own + 1):
             if bad := non_finite(trace.tensors(step, rank)):
                 of_rank = f" of rank {rank}" if rank else ""
                 raise NonFinite(f"{bad}{of_rank} holds a NaN or an infinity after step {step}")
@@ -107,7 +108,7 @@ def check_states(trace: Trace) -> None:
                 raise UnreadableTrace(
                     f"exp_avg_sq/{bad} after step {step} holds a mean of squares below 0; record it again"
                 )
-        for step in range(trace.steps):
+        for step in range(own):
             states = {f"micro-batch {number}": t for number, t in (trace.hidden(step, rank) or {}).items()}
             if bad := non_finite(states):
                 raise NonFinite(
@@ -145,7 +146,7 @@ def _rank_distance(trace: Trace, step: int) -> dict[int, tuple[str, float]]:
     """After `step` steps."""
     mine = trace.state(step, "param")
     result = {}
-    for rank in range(1, trace.header.ranks):
+    for rank in range(1, trace.scenario.window.ranks_at(max(step - 1, 0))):
         theirs = trace.state(step, "param", rank)
         far = {n: _distance(mine[n], theirs[n], trace.scenario.precision.compute) for n in mine}
         worst = max(far, key=lambda n: far[n])
@@ -161,7 +162,7 @@ def _stayed(trace: Trace, step: int) -> frozenset[int]:
         before, after = trace.state(step, "param", rank), trace.state(step + 1, "param", rank)
         return all(torch.equal(before[n], after[n]) for n in before)
 
-    return frozenset(rank for rank in range(trace.header.ranks) if same(rank))
+    return frozenset(rank for rank in range(trace.scenario.window.ranks_at(step)) if same(rank))
 
 
 def _distance(one: Tensor, other: Tensor, precision: Compute) -> float:

@@ -222,10 +222,10 @@ def _told_alike(folder: Path, batches: list[MicroBatch]) -> None:
 
 def _reported(folder: Path, scenario: Scenario, rank: int, steps: int) -> tuple[Reported, ...]:
     """A line for every step. Raises UnreadableTrace."""
-    lines = reported(folder, scenario, rank)
-    if len(lines) != steps:
+    lines, own = reported(folder, scenario, rank), scenario.window.steps_of(rank, steps)
+    if len(lines) != own:
         raise UnreadableTrace(
-            f"{folder / contract.steps_file(rank)} has {len(lines)} lines, expected one for each of {steps} steps;"
+            f"{folder / contract.steps_file(rank)} has {len(lines)} lines, expected one for each of {own} steps;"
             " it was truncated or edited: record it again"
         )
     return lines
@@ -240,16 +240,16 @@ def _sealed(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
     for rank in range(scenario.window.ranks):
         yield contract.steps_file(rank), min(MAX_LINES, MAX_STEP_LINE * scenario.window.steps)
         yield contract.batches_file(rank), _lines_limit(scenario)
-    for step in range(steps + 1):
-        for rank in range(scenario.window.ranks):
+    for rank in range(scenario.window.ranks):
+        for step in range(scenario.window.steps_of(rank, steps) + 1):
             yield contract.tensors_file(step, rank), tensor_file.limit(_tensors(scenario, step, rank))
 
 
 def _may_be_sealed(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
     """Name and largest size of every file that a trace may hold or not: what was wanted, and hidden states."""
     yield contract.INTENT, MAX_JSON
-    for step in range(steps):
-        for rank in range(scenario.window.ranks):
+    for rank in range(scenario.window.ranks):
+        for step in range(scenario.window.steps_of(rank, steps)):
             yield contract.hidden_file(step, rank), _hidden_limit(scenario)
 
 

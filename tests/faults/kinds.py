@@ -79,6 +79,8 @@ KINDS = {
     "packed-row-lost": "packing: rows lost",
     "packed-row-doubled": "packing: rows doubled",
     "packed-border-trained": "loss-mask: into-next",
+    "resume-counts-by-new-ranks": "resume: rows by the new ranks",
+    "resume-scaled-by-old-ranks": "gradient-scale: world size",
     "attention-leaks": "attention-leak",
     "positions-run-on": "positions",
     "bf16-accumulation": "coarse-dtype",

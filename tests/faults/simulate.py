@@ -74,20 +74,21 @@ def run(scenario: Scenario, plan: Plan, folder: Path, job_version: str = "simula
 
 def _run(job: Job, plan: Plan, saved: Path) -> None:
     scenario = job.scenario
-    meeting = Meeting(scenario.window.ranks)
+    count = scenario.window.ranks_at(job.steps.start)
+    meeting = Meeting(count)
     # Loaded one after the other: transformers' loading is not safe in threads.
-    models = [torch_sft.load_model(job) for _ in range(scenario.window.ranks)]
+    models = [torch_sft.load_model(job) for _ in range(count)]
     failures: list[BaseException] = []
 
     def one(rank: int) -> None:
         try:
             recorder = ThreadRecorder(job, rank, meeting)
-            torch_sft.run(job, models[rank], plan, Threads(rank, scenario.window.ranks, meeting), recorder, saved)
+            torch_sft.run(job, models[rank], plan, Threads(rank, count, meeting), recorder, saved)
         except BaseException as error:  # noqa: BLE001  told by the main thread
             failures.append(error)
             meeting.barrier.abort()
 
-    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(scenario.window.ranks)]
+    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -31,6 +31,15 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
         vary(rows.for_ranks(scenarios.get("sft-ragged"), 4), steps=2),
         ("replicas-apart", "replicas-averaged-twice", "clipping-per-shard", "rank-alone", "norm-of-a-shard"),
     ),
+    "on one rank of two from a checkpoint": (
+        vary(scenarios.get("sft-ragged-resume"), resume_ranks=1),
+        (
+            "resume-counts-by-new-ranks",
+            "resume-scaled-by-old-ranks",
+            "resume-forgets-schedule",
+            "mean-of-micro-batches",
+        ),
+    ),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
     "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),

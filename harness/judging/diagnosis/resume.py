@@ -81,6 +81,17 @@ def _repeated(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
     return any(_has_rows(scenario, after, -moved) for moved in range(1, scenario.window.resume_after + 1))
 
 
+def _by_new_ranks(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
+    """Whether every step has rows that come as many before its own as the first steps had on the ranks that are gone."""
+    window = scenario.window
+    if not window.resume_ranks:
+        return False
+    each = window.accumulation * window.micro_batch_size * scenario.data.rows_per_sequence
+    back = window.resume_after * (window.ranks - window.resume_ranks) * each
+    had = {e.step: Counter(c.row for c in e.right.conversations) for e in after}
+    return all(Counter(row - back for row in scenario.step_rows(step)) == rows for step, rows in had.items())
+
+
 def _skipped(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
     return any(_has_rows(scenario, after, moved) for moved in range(1, scenario.window.steps + 1))
 
@@ -127,6 +138,12 @@ _KINDS = (
         frozenset({"update.moments", "weights.residual", "numerics.dtype"}),
         _masters_rounded,
         lambda after: frozenset({after[0].step}),
+    ),
+    _Kind(
+        "rows by the new ranks",
+        "skipped as many rows as the steps so far would have had on the ranks that go on: some are trained twice",
+        frozenset({"inputs.batch"}),
+        _by_new_ranks,
     ),
     _Kind(
         "rows repeated",
