@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from accelerate.optimizer import AcceleratedOptimizer
 from packaging.version import Version
 from torch import Tensor
 from transformers import TrainerCallback
@@ -48,6 +47,12 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
     """What no framework on the Trainer of this environment can express; `framework` names it for the message."""
     if uses_deepspeed(scenario) and not deepspeed_setup.INSTALLED:
         return f"{framework}: sharding={scenario.sharding.strategy!r} needs deepspeed, which is not installed"
+    staged = STAGES.get(scenario.sharding.strategy, 0) > 0
+    if staged and scenario.device == "cpu" and Version(installed("accelerate")) < Version("1"):
+        return (
+            f"{framework} has no sharding={scenario.sharding.strategy!r} on a CPU: accelerate {installed('accelerate')}"
+            " leaves DeepSpeed out there, without a word (AcceleratorState in state.py)"
+        )
     if (why := deepspeed_setup.unsupported(scenario)) is not None:
         return f"{framework} has {why}"
     if (why := hf_fsdp.unsupported(scenario, framework)) is not None:
@@ -344,13 +349,13 @@ class Recording(TrainerCallback):
 
 
 def _optimizer(state: Any, given: Mapping[str, Any]) -> Any:
-    """The optimizer in accelerate's wrapper, if it is in one: not DeepSpeed's before accelerate 1.0.
+    """The optimizer in accelerate's wrapper.
 
     transformers 4.49.0 leaves that with the Trainer's state and tells callbacks of none (`init_training_references` in
     trainer_callback.py).
     """
     optimizer = given["optimizer"] if given["optimizer"] is not None else state.optimizer
-    return optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
+    return optimizer.optimizer
 
 
 def unrounded(loss: float) -> float | None:
