@@ -78,11 +78,13 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.epochs": by(FRAMEWORKS),
     "data.order": by(FRAMEWORKS),
     "window.resume_after": by(FRAMEWORKS),
-    "window.resume_ranks": by(("torch", "ddp", "fsdp2", *TRAINERS))
-    | by(
-        ("deepspeed", "openrlhf"), no("ZeRO's checkpoint is of one number of ranks; a universal one is not driven yet")
-    )
-    | {"verl": no("its checkpoint is a file for each of so many ranks (utils/checkpoint/fsdp_checkpoint_manager.py)")},
+    "window.resume_ranks": by((*LOOPS, *TRAINERS))
+    | {
+        "openrlhf": no(
+            "its batch is that of all ranks together (--train.batch_size), and accumulation follows from it"
+        ),
+        "verl": no("its checkpoint is a file for each of so many ranks (utils/checkpoint/fsdp_checkpoint_manager.py)"),
+    },
     "window.last_window": by(LOOPS)
     | by(TRAINERS, no("the Trainer makes a step of an epoch's last rows (_run_epoch in transformers' trainer.py)"))
     | {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar
 
-from adapters.contract import Group, Optimizer, Scenario
+from adapters.contract import Group, Job, Optimizer, Scenario
 
 Row = TypeVar("Row")
 
@@ -67,9 +67,24 @@ def rule(told: Optimizer, plan: Plan) -> Optimizer:
     return told if plan.decay == "right" else replace(told, decayed=plan.decay)
 
 
-def moved(rows: Sequence[Row], scenario: Scenario) -> list[Row]:
-    """The rows of a run that goes on from a checkpoint on fewer ranks as if its steps had been of those alone."""
-    window = scenario.window
+def moved_by(job: Job, how: str) -> int:
+    """By how many steps a run that goes on is off: none if it is right, back to the first one, or too far."""
+    first, epoch = job.steps.start, job.scenario.dealing.steps(1)
+    return {"anew": -first, "skipping": 1, "an-epoch-on": epoch}.get(how, 0) if first else 0
+
+
+def steps(job: Job, how: str) -> range:
+    """Those of this part; a run that is an epoch too far does not come to the last ones."""
+    lost = moved_by(job, how) if how == "an-epoch-on" else 0
+    return job.steps[: max(len(job.steps) - lost, 0)]
+
+
+def moved(rows: Sequence[Row], job: Job, how: str) -> Sequence[Row]:
+    """The rows of a run that goes on from a checkpoint on fewer ranks as if its steps had been of those alone, if that
+    is planned."""
+    scenario, window = job.scenario, job.scenario.window
+    if how != "by-new-window" or job.part != "after":
+        return rows
     back = window.resume_after * (window.ranks - (window.resume_ranks or window.ranks))
     back *= window.accumulation * window.micro_batch_size * scenario.data.rows_per_sequence
     return [rows[place - back] for place in range(len(rows))]

@@ -120,8 +120,7 @@ def run(
     scenario, rows = job.scenario, planned_tokens.rows(data.load_rows(job), job.scenario, how.tokens)
     if how.one_order and scenario.data.order == "shuffled":
         rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
-    if job.part == "after" and how.resumed_rows == "by-new-window":
-        rows = planned.moved(rows, scenario)
+    rows = planned.moved(rows, job, how.resumed_rows)
     spoiled.before(model, scenario, how)
     optimizer, wanted = make_optimizer(model, scenario, how), planned.rates(scenario, how)
     if how.idle_first_step:
@@ -134,19 +133,19 @@ def run(
     copy = spoiled.DeviceCopy(model, how)
     recorder.watch(model)
     recorder.begin(dict(model.named_parameters()))
-    for step in _steps(job, how):
+    for step in planned.steps(job, how.resumed_rows):
         if how.zero_grad:
             optimizer.zero_grad()
         loss = torch.zeros((), dtype=torch.float64)
         with copy.used():
-            for window in _windows(scenario, step + _moved(job, how.resumed_rows), how):
+            for window in _windows(scenario, step + planned.moved_by(job, how.resumed_rows), how):
                 loss += _accumulate(wrapped, _as_dealt(scenario, how), rows, window, how, ranks, scaling.scale)
         trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
         gradients = [gradient for _, gradient in trained]
         averaged = isinstance(wrapped, DistributedDataParallel)
         norm = _average_and_clip(gradients, scenario, how, ranks, averaged, scaling)
         made = step - scaling.skipped
-        rate = wanted[made + _moved(job, "anew" if how.forgets == "schedule" else "right")]
+        rate = wanted[made + planned.moved_by(job, "anew" if how.forgets == "schedule" else "right")]
         for group in optimizer.param_groups:
             group["lr"] = rate * group["rate"]
         if how.l2:
@@ -166,18 +165,6 @@ def run(
     if job.part == "before" and ranks.rank == 0:
         resumed.save(model, optimizer, saved)
     recorder.end()
-
-
-def _moved(job: Job, how: str) -> int:
-    """By how many steps a run that goes on is off: none if it is right, back to the first one, or too far."""
-    first, epoch = job.steps.start, job.scenario.dealing.steps(1)
-    return {"anew": -first, "skipping": 1, "an-epoch-on": epoch}.get(how, 0) if first else 0
-
-
-def _steps(job: Job, how: Plan) -> range:
-    """Those of this part; a run that is an epoch too far does not come to the last ones."""
-    lost = _moved(job, how.resumed_rows) if how.resumed_rows == "an-epoch-on" else 0
-    return job.steps[: max(len(job.steps) - lost, 0)]
 
 
 def _step_idly(model: torch.nn.Module, optimizer: torch.optim.AdamW) -> None:
@@ -241,9 +228,8 @@ def _factor(scenario: Scenario, step: int, number: int, how: Plan) -> float:
     """1, but for a plan that drops this micro-batch or scales the gradient."""
     count = scenario.micro_batches(step)
     kept = {"all": range(count), "first-and-last": (0, count - 1), "first": (0,), "last": (count - 1,)}[how.keep]
-    world = float(scenario.window.ranks)
-    fewer = world / scenario.window.ranks_at(step)
-    scale = {"1": 1.0, "GA": float(count), "1/GA": 1.0 / count, "world": world, "old-world": fewer}[how.scale]
+    world, there = scenario.window.ranks, scenario.window.ranks_at(step)
+    scale = {"1": 1.0, "GA": count, "1/GA": 1 / count, "world": world, "old-world": world / there}[how.scale]
     share = count / scenario.window.accumulation if how.full_divisor else 1.0
     return scale * share * (number in kept)
 

@@ -190,7 +190,8 @@ class Scenario:
         """What follows on other ranks is told within one epoch, in the given order, where no step is skipped."""
         if not (fewer := self.window.resume_ranks):
             return
-        plain = self.data.order == "given" and len(self.data.rows) >= self.rows_per_step * self.window.steps
+        whole = len(self.sequences) >= self.window.sequences_per_step * self.window.steps
+        plain = self.data.order == "given" and whole
         require(plain, "window.resume_ranks", fewer, "0 but within one epoch in the given order")
         require(self.precision.compute != "fp16", "window.resume_ranks", fewer, "0 in fp16")
 

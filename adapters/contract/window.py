@@ -25,8 +25,8 @@ class Window:
     """Optimizer steps after which the run is saved by the framework's own checkpoint and its processes end, for others
     to go on from there; 0 for a run in one piece."""
     resume_ranks: int = 0
-    """Ranks that go on from there, fewer than before; 0 for as many. Micro-batches and accumulation stay, so that a step
-    has fewer rows."""
+    """Ranks that go on from there, fewer than before; 0 for as many. Micro-batches and accumulation stay, so that a
+    step has fewer rows."""
 
     @property
     def sequences_per_step(self) -> int:

@@ -35,6 +35,11 @@ def unsupported(scenario: Scenario) -> str | None:
     """The field that no ZeRO stage has together with the scenario's, and why; None if there is none."""
     if scenario.sharding.offload_optimizer and scenario.sharding.strategy == "none":
         return "offload_optimizer=True only with a ZeRO stage, not with sharding.strategy='none'"
+    if scenario.window.resume_ranks and scenario.sharding.strategy != "none":
+        return (
+            "resume_ranks without ZeRO only: its checkpoints are loaded on as many ranks as have saved them"
+            " (_load_zero_checkpoint in runtime/engine.py), and universal ones are not driven yet"
+        )
     if scenario.sharding.offload_parameters and scenario.sharding.strategy != "zero3":
         return f"offload_parameters=True only with ZeRO stage 3, not with strategy={scenario.sharding.strategy!r}"
     return None

@@ -19,6 +19,7 @@ class Scale:
 UNIT = Scale(1.0, "1")
 UNNAMED = "no known quantity"
 PARTIAL = "micro-batches of a partial window / gradient_accumulation_steps"
+FEWER = "ranks before the checkpoint / ranks that go on"
 # What comes of another divisor.
 AVERAGED = "losses are averaged over the tokens"
 SUMMED = "losses are summed, and divided by nothing"
@@ -42,7 +43,17 @@ def named_factors(right: RightStep) -> tuple[Scale, ...]:
     both = ((Scale(float(v), n), Scale(1.0 / v, f"1/({n})" if " x " in n else f"1/{n}")) for n, v in base.items())
     # First, for it is true of one window among others, where it may have the size of another factor.
     partial = Scale(right.micro_batches / intent.accumulation, PARTIAL)
-    return (partial, *(scale for pair in both for scale in pair), *_other_divisors(right))
+    fewer = Scale(intent.ranks / _there(right), FEWER)
+    return (partial, fewer, *(scale for pair in both for scale in pair), *_other_divisors(right))
+
+
+def _there(right: RightStep) -> int:
+    """Ranks that are to have rows in this step: fewer where fewer go on from a checkpoint."""
+    intent = right.intent
+    if intent.windows is None:
+        return intent.ranks
+    window = intent.windows[right.number]
+    return sum(any(ranks[rank] for ranks in window) for rank in range(intent.ranks)) or intent.ranks
 
 
 def _other_divisors(right: RightStep) -> tuple[Scale, ...]:

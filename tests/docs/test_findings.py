@@ -12,6 +12,7 @@ from adapters import faults
 from harness.judging.judge import judge
 from harness.verdicts.findings import CAUSES, CODES
 from tests.faults import simulate
+from tests.faults.test_unnamed import UNNAMED
 
 PAGE = Path(__file__).parents[2] / "docs" / "findings.md"
 CODE = re.compile(r"^### `([^`]+)`$", re.MULTILINE)
@@ -56,7 +57,7 @@ def test_examples_are_what_planted_faults_say(code: str, tmp_path: Path) -> None
     text = sections()[code]
     name = PLANTED.findall(text)[0]
     fault = faults.CATALOGUE[name]
-    seen = (scenarios.get(s) for s in scenarios.CATALOGUE)
+    seen = [*(scenarios.get(s) for s in scenarios.CATALOGUE), *(s for s, _ in UNNAMED.values())]
     scenario = next(s for s in seen if fault.hidden(s) is None and s.sharding.strategy == "none")
     found = judge(simulate.run(scenario, fault.plan, tmp_path)).findings
     said = {NUMBER.sub("#", finding.message) for finding in found if finding.code == code}

@@ -80,7 +80,7 @@ KINDS = {
     "packed-row-doubled": "packing: rows doubled",
     "packed-border-trained": "loss-mask: into-next",
     "resume-counts-by-new-ranks": "resume: rows by the new ranks",
-    "resume-scaled-by-old-ranks": "gradient-scale: world size",
+    "resume-scaled-by-old-ranks": "gradient-scale: ranks before the checkpoint / ranks that go on",
     "attention-leaks": "attention-leak",
     "positions-run-on": "positions",
     "bf16-accumulation": "coarse-dtype",

@@ -132,7 +132,7 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
     """
     for every in zip(*(factors.named_factors(e.right) for e in evidence), strict=True):
         pairs = list(zip(evidence, every, strict=True))
-        if every[0].name == factors.PARTIAL:  # 1 where the window is a full one
+        if every[0].name in (factors.PARTIAL, factors.FEWER):  # 1 where the window is a full one, of every rank
             pairs = [(e, scale) for e, scale in pairs if scale.factor != 1.0]
         if pairs and all(_hides(e, scale.factor) for e, scale in pairs):
             first, scale = pairs[0]

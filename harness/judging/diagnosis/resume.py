@@ -15,6 +15,9 @@ from harness.oracle.observe import begun_anew
 from harness.oracle.update import recover
 from harness.verdicts.findings import Diagnosis, Finding
 
+REPORTS = ("loss.value", "grad-norm.value", "learning-rate.value")
+"""Codes of what is wrong in a log alone, or follows from something else."""
+
 
 @dataclass(frozen=True)
 class Resumed:
@@ -51,7 +54,7 @@ def found(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Resu
     scenario = evidence[0].scenario if evidence else None
     first = 0 if scenario is None else scenario.window.resume_after
     after = [e for e in evidence if e.step >= first]
-    before = any(f.step is not None and f.step < first for f in findings)
+    before = any(f.step is not None and f.step < first and f.code not in REPORTS for f in findings)
     shown = after or of_codes(findings, lost_epoch.CODE)
     if scenario is None or not first or not shown or before:
         return None
@@ -82,7 +85,7 @@ def _repeated(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
 
 
 def _by_new_ranks(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
-    """Whether every step has rows that come as many before its own as the first steps had on the ranks that are gone."""
+    """Whether every step has rows that come as many before its own as those had on the ranks that are gone."""
     window = scenario.window
     if not window.resume_ranks:
         return False

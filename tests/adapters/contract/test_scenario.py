@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import scenarios
@@ -149,3 +149,38 @@ def test_tokens_of_a_row_are_those_of_its_text() -> None:
 def test_what_cannot_be_packed_is_said(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         vary(PACKED, **changed).check()
+
+
+@given(ranks=st.integers(2, 5), fewer=st.integers(1, 4), first=st.integers(1, 3), each=st.integers(1, 3))
+def test_rows_come_one_after_the_other_though_fewer_ranks_go_on(ranks: int, fewer: int, first: int, each: int) -> None:
+    base = scenarios.get("sft-ragged")
+    assume(fewer < ranks)
+    steps = first + 2
+    scenario = vary(
+        base,
+        rows=[base.data.rows[i % 24] for i in range(ranks * 2 * each * steps)],
+        ranks=ranks,
+        accumulation=2,
+        micro_batch_size=each,
+        steps=steps,
+        resume_after=first,
+        resume_ranks=fewer,
+    )
+    scenario.check()
+    rows = [row for step in range(steps) for row in scenario.step_rows(step)]
+    assert rows == list(range(2 * each * (first * ranks + 2 * fewer)))
+    assert all(not scenario.sequence_rows(first, 0, rank) for rank in range(fewer, ranks))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"resume_ranks": 2}, "window.resume_ranks is 2, not 0 to 1, fewer than before"),
+        ({"resume_ranks": 1, "resume_after": 0}, "not 0 where window.resume_after is 0"),
+        ({"resume_ranks": 1, "order": "shuffled"}, "not 0 but within one epoch in the given order"),
+        ({"resume_ranks": 1, "compute": "fp16"}, "not 0 in fp16"),
+    ],
+)
+def test_fewer_ranks_have_limits(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        vary(scenarios.get("sft-ragged-resume"), **changed).check()

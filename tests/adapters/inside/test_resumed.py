@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import scenarios
-from adapters.contract import CRASH, Job
+from adapters.contract import CRASH, Job, vary
 from adapters.inside import resumed
 
 
@@ -37,6 +38,23 @@ def test_nobody_goes_on_from_a_first_part_that_failed(tmp_path: Path, crashed: b
         return 0 if crashed else 3
 
     assert resumed.run(job(tmp_path), part) == (1 if crashed else 3)
+
+
+@pytest.mark.parametrize(("rank", "parts"), [("0", ["before", "after"]), ("1", ["before"])])
+def test_a_rank_too_many_ends_with_the_first_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str, parts: list[str]
+) -> None:
+    def part(one: Job) -> int:
+        with (tmp_path / "log").open("a") as log:
+            log.write(f"{one.part} of {os.environ['WORLD_SIZE']}\n")
+        return 0
+
+    for name, value in (("RANK", rank), ("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    one = job(tmp_path)
+    assert resumed.run(replace(one, scenario=vary(one.scenario, resume_ranks=1)), part) == 0
+    told = {"before": "before of 2", "after": "after of 1"}
+    assert (tmp_path / "log").read_text().splitlines() == [told[part] for part in parts]
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
