@@ -229,6 +229,9 @@ _FAULTS = (
     Fault("positions-run-on", "positions do not restart with each packed conversation, or count the padding before it;"
           " rotary embeddings see only differences of positions, so the gradient cannot tell, but recorded inputs do",
           Plan(positions="running-on"), ("inputs.positions",), "positions", unseen.restarts),
+    Fault("window-lost-to-empty", "a micro-batch with nothing to train has a mean of NaN, for which the gradient of its"
+          " whole window is set to zero", Plan(empty="window-lost"), ("grad-norm.value",), "dropped-micro-batches",
+          unseen.trains_everywhere),
     Fault("packed-row-lost", "a row is left out of the sequence that it is packed into, and never trained",
           Plan(packer="drops"), _BATCH, "packing", unseen.packed_once),
     Fault("packed-row-doubled", "a row is packed into a sequence twice",

@@ -105,6 +105,9 @@ class Plan:
     scaling: Literal["right", "not-undone", "undone-after-clipping", "overflow-ignored", "overflow-alone"] = "right"
     """What becomes of the scale of the loss, and of a gradient that overflows under it. `overflow-alone`: the last rank
     skips the step, the others make it."""
+    empty: Literal["right", "window-lost"] = "right"
+    """What becomes of a window that has a micro-batch with nothing to train: `window-lost`: its mean is NaN, and the
+    gradient of the whole window is set to zero for it."""
     row_factor: tuple[int, float] | None = None
     """A row of the scenario and what the weights of its tokens are multiplied by: the yardstick of sensitivity."""
     full_divisor: bool = False

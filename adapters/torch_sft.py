@@ -209,12 +209,13 @@ def _accumulate(
     """Forward and backward of every micro-batch of this rank; returns its share of the mean loss."""
     total = torch.zeros((), dtype=torch.float64)
     sums = [torch.zeros_like(p, dtype=torch.bfloat16) for p in model.parameters()]
+    kept = how.empty == "right" or planned_tokens.trains_everywhere(scenario, rows, step)
     for number in range(scenario.micro_batches(step)):
         last = number == scenario.micro_batches(step) - 1
         with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else contextlib.nullcontext():
             loss = _loss(model, scenario, rows, step, number, how, ranks)
             # The average over the ranks divides by their number, so the loss is multiplied by it.
-            scale(loss * ranks.world * _factor(scenario, step, number, how)).backward()
+            scale(loss * ranks.world * kept * _factor(scenario, step, number, how)).backward()
         total += loss.detach().double().cpu()
         if how.accumulator == "bf16":
             for so_far, p in zip(sums, model.parameters(), strict=True):
@@ -246,7 +247,7 @@ def _loss(
     """This micro-batch's part of the global token mean."""
     source = (0, 0) if how.repeat_row and number == 1 and ranks.rank == 0 else (number, ranks.rank)
     batch = data.micro_batch(scenario, rows, step, *source)
-    batch = {name: tensor.to(scenario.device) for name, tensor in _tampered(batch, how).items()}
+    batch = {name: tensor.to(scenario.device) for name, tensor in planned_packing.tampered(batch, how).items()}
     del batch["labels"]
     labels = planned_tokens.labels(scenario, rows, step, *source, how.mask).to(scenario.device)
     targets = labels[:, 1:]
@@ -293,20 +294,6 @@ def _auxiliary(scenario: Scenario, step: int, how: Plan) -> float:
     return factor * scenario.loss.auxiliary / (count * scenario.window.ranks)
 
 
-def _tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:
-    """The batch as planned: packed conversations may see each other, positions may run on."""
-    changed = dict(batch)
-    if "position_ids" not in batch:
-        return changed  # nothing is packed or padded on the left
-    if how.attention == "leaking" and batch["attention_mask"].dim() == 4:
-        mask = batch["attention_mask"]
-        blocked = torch.ones(mask.shape[-2:], dtype=torch.bool).triu(1)
-        changed["attention_mask"] = torch.zeros_like(mask).masked_fill(blocked, torch.finfo(mask.dtype).min)
-    if how.positions == "running-on":
-        changed["position_ids"] = torch.arange(batch["input_ids"].shape[1]).expand_as(batch["input_ids"])
-    return changed
-
-
 def _shares(
     scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, targets: Tensor, how: Plan, ranks: Ranks
 ) -> Tensor:
@@ -324,7 +311,7 @@ def _shares(
     groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), ranks.world)}
     groups["micro-step"] = (counts[:, number].sum(), scenario.micro_batches(step))
     count, parts = groups[how.level]
-    return trained / (float(count) * parts)
+    return trained / (max(float(count), 1.0) * parts)
 
 
 def _counts(scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan) -> Tensor:

@@ -74,6 +74,14 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"trl {version} drops a row that has nothing to train within max_length={scenario.data.max_length}"
             " (trainer/sft_trainer.py)"
         )
+    if scenario.data.row_format == "conversation" and any(
+        not m.content.split() for row in scenario.data.rows for m in row
+    ):
+        return (
+            f"trl {version} has no marks of a response that is its EOS alone, for transformers finds no token at the"
+            " space before it (char_to_token in tokenization_utils_base.py), and ends in an error: there is none with"
+            " row_format='conversation'"
+        )
     if scenario.tokenizer.processor and not LOADS_PROCESSORS:
         return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
     if scenario.loss.token_weight == "probability" and "loss_type" not in KNOWN:

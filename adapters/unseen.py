@@ -11,6 +11,21 @@ def packs(scenario: Scenario) -> str | None:
     return None if scenario.data.packs else "nothing is packed"
 
 
+def trains_everywhere(scenario: Scenario) -> str | None:
+    """Whether every micro-batch has something to train, in the order of the rows."""
+    lost = frozenset(i for i, row in enumerate(scenario.data.rows) if scenario.cuts_all(row))
+    if scenario.data.trained == "everything" or not lost or scenario.data.order != "given":
+        return "every micro-batch has something to train"
+    window = scenario.window
+    empty = any(
+        all(row in lost for sequence in scenario.sequence_rows(step, number, rank) for row in sequence)
+        for step in range(window.steps)
+        for number in range(scenario.micro_batches(step))
+        for rank in range(window.ranks)
+    )
+    return None if empty else "every micro-batch has something to train"
+
+
 def packed_once(scenario: Scenario) -> str | None:
     if scenario.data.packed_length is None:
         return "no rows are packed by choice"

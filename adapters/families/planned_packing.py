@@ -1,8 +1,11 @@
-"""Sequences as a plan packs them (`adapters.plan.Plan`): right ones, or with a row too few or too many."""
+"""Sequences as a plan packs them (`adapters.plan.Plan`): right ones, with a row too few or too many, or mixed up."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+
+import torch
+from torch import Tensor
 
 from adapters.contract import Scenario
 from adapters.plan import Plan
@@ -19,3 +22,17 @@ def repacked(scenario: Scenario, how: Plan) -> Scenario:
     other = replace(scenario)
     vars(other)["sequences"] = tuple(sequences)  # in the place of what would be worked out
     return other
+
+
+def tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:
+    """The batch as planned: packed conversations may see each other, positions may run on."""
+    changed = dict(batch)
+    if "position_ids" not in batch:
+        return changed  # nothing is packed or padded on the left
+    if how.attention == "leaking" and batch["attention_mask"].dim() == 4:
+        mask = batch["attention_mask"]
+        blocked = torch.ones(mask.shape[-2:], dtype=torch.bool).triu(1)
+        changed["attention_mask"] = torch.zeros_like(mask).masked_fill(blocked, torch.finfo(mask.dtype).min)
+    if how.positions == "running-on":
+        changed["position_ids"] = torch.arange(batch["input_ids"].shape[1]).expand_as(batch["input_ids"])
+    return changed

@@ -56,6 +56,12 @@ def labels(scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, r
     return torch.where(chosen, ids, IGNORED_LABEL)
 
 
+def trains_everywhere(scenario: Scenario, rows: Sequence[Tokens], step: int) -> bool:
+    """Whether every micro-batch of a step, on every rank, has a token to train."""
+    places = ((m, r) for m in range(scenario.micro_batches(step)) for r in range(scenario.window.ranks))
+    return all(any(rows[i].targets for s in data.dealt(scenario, step, m, r) for i in s) for m, r in places)
+
+
 @dataclass(frozen=True)
 class Marks:
     """What each token of a micro-batch is: bool [batch, length] each."""

@@ -10,6 +10,9 @@ from torch import Tensor
 from harness.intent.intent import Rule
 from harness.oracle.terms import Terms
 
+STILL = 2.0**-22
+"""Relative size of what is added to float32 moments by rounding alone."""
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -83,6 +86,8 @@ def betas(moments: Moments, allowed: float = float("inf")) -> Betas:
     before, after = moments.first_before, moments.first
     if not bool(before.any()):
         return Betas(None, None)
+    if (decayed := _decayed(moments)) is not None:
+        return decayed
     design = torch.stack((moments.second_before, after.square(), after * before, before.square()), dim=1)
     # Columns of equal length: they differ by orders of magnitude.
     scale = design.norm(dim=0).clamp_min(1e-300)
@@ -93,6 +98,17 @@ def betas(moments: Moments, allowed: float = float("inf")) -> Betas:
         return Betas(None, None)
     beta1 = -cross / (2.0 * square)
     return Betas(beta1, 1.0 - square * (1.0 - beta1) ** 2)
+
+
+def _decayed(moments: Moments) -> Betas | None:
+    """The decay rates of moments that only decay, as by a gradient of zero; None where anything is added to them."""
+    pairs = (moments.first_before, moments.first), (moments.second_before, moments.second)
+    ratios = [float(after @ before / (before @ before).clamp_min(1e-300)) for before, after in pairs]
+    still = all(
+        0.0 < ratio < 1.0 and float((after - ratio * before).norm()) <= STILL * float(after.norm())
+        for ratio, (before, after) in zip(ratios, pairs, strict=True)
+    )
+    return Betas(*ratios) if still else None
 
 
 def first_ratio(moments: Moments) -> float | None:

@@ -76,6 +76,7 @@ KINDS = {
     "resume-forgets-moments": "resume: optimizer",
     "resume-forgets-masters": "resume: masters",
     "resume-loses-epoch": "resume: epoch lost",
+    "window-lost-to-empty": "dropped-micro-batches: whole window, of an empty one",
     "packed-row-lost": "packing: rows lost",
     "packed-row-doubled": "packing: rows doubled",
     "packed-border-trained": "loss-mask: into-next",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import scenarios
-from adapters.contract import Scenario, vary
+from adapters.contract import Message, Scenario, vary
 from adapters.faults import CATALOGUE, RIGHT
 from scenarios import rows
 from tests.faults import kinds, proof
@@ -13,6 +13,19 @@ from tests.faults import kinds, proof
 TURNS = vary(scenarios.get("sft-ragged-pad-eos"), steps=2)
 FUSED = vary(scenarios.get("sft-ragged-batch2"), steps=1, implementation="linear-cross-entropy")
 COMPILED = vary(scenarios.get("sft-ragged"), steps=2, compiled="aot_eager")
+PLAIN = scenarios.get("sft-ragged")
+
+
+def cut_off(*empty: int) -> Scenario:
+    """Rows of which these have a prompt that leaves nothing of the response within 22 tokens."""
+    rows = [
+        (Message("user", " ".join((question.content.split() * 40)[: 40 if i in empty else 4])), answer)
+        for i, (question, answer) in enumerate(PLAIN.data.rows)
+    ]
+    return vary(PLAIN, rows=tuple(rows), max_length=22)
+
+
+NOTHING = ("window-lost-to-empty", "mean-of-ranks", "mean-of-micro-batches", "drop-intermediate")
 END = scenarios.get("sft-ragged-epochs").dealing.steps(1)
 UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "the last answer": (vary(TURNS, trained="last-answer"), ("responses-trained", "prompt-trained", "keep-last")),
@@ -40,6 +53,8 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
             "mean-of-micro-batches",
         ),
     ),
+    "nothing to train on a rank": (cut_off(9, 11, 13, 15), NOTHING),
+    "nothing to train in a micro-step, nor in the first step's last row": (cut_off(7, 8, 9), NOTHING),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
     "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),

@@ -11,6 +11,7 @@ from harness.judging.diagnosis import (
     epochs,
     initial,
     inputs,
+    lost_windows,
     packing,
     reported,
     residual,
@@ -38,6 +39,11 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
             _with_upstream(resumed.diagnosis, header, evidence),
             *(_of_steps(header, others, rest) if rest and others else ()),
         )
+    lost = lost_windows.found(evidence, findings)
+    if lost is not None:
+        rest = [f for f in findings if f.step not in lost.steps]
+        others = [e for e in evidence if e.step not in lost.steps]
+        return (lost.diagnosis, *(_of_steps(header, others, rest) if rest and others else ()))
     return _of_steps(header, evidence, findings)
 
 
