@@ -76,7 +76,11 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "verl": no("it packs rows within a step, of which the step has a number that is given (data.use_dynamic_bsz)"),
     },
     "data.epochs": by(FRAMEWORKS),
-    "data.order": by(FRAMEWORKS),
+    "data.order": by((*LOOPS, *TRAINERS))
+    | {
+        "openrlhf": only("shuffled", because="it has no sampler by length (setup_dataloader in utils/deepspeed)"),
+        "verl": only("shuffled", because="its sampler is torch's DistributedSampler (trainer/sft_trainer.py)"),
+    },
     "window.resume_after": by(FRAMEWORKS),
     "window.resume_ranks": by((*LOOPS, *TRAINERS))
     | {

@@ -116,6 +116,10 @@ class Plan:
     """There is no optimizer step at the end of an epoch: a partial window's gradient stays for the next one."""
     last_window: LastWindow | None = None
     """What becomes of an epoch's last rows, instead of what should."""
+    only_shared: bool = False
+    """Rows beyond a multiple of the ranks are left out of every epoch."""
+    as_given: bool = False
+    """Rows come in the given order, whichever is to be drawn."""
     one_order: bool = False
     """Every epoch has the order that was drawn for the first."""
     forgets: Literal["nothing", "schedule", "moments", "masters"] = "nothing"

@@ -118,8 +118,8 @@ def run(
 ) -> None:
     """The training loop of one rank. `saved`: the checkpoint of a run in two parts."""
     scenario, rows = job.scenario, planned_tokens.rows(data.load_rows(job), job.scenario, how.tokens)
-    if how.one_order and scenario.data.order == "shuffled":
-        rows = [rows[i] for i in data.drawn(len(rows), scenario.seed, 0)]
+    if how.one_order and scenario.data.order != "given":
+        rows = [rows[i] for i in data.order(scenario, 0)]
     rows = planned.moved(rows, job, how.resumed_rows)
     spoiled.before(model, scenario, how)
     optimizer, wanted = make_optimizer(model, scenario, how), planned.rates(scenario, how)
@@ -192,9 +192,11 @@ def _windows(scenario: Scenario, step: int, how: Plan) -> list[int]:
 
 def _as_dealt(scenario: Scenario, how: Plan) -> Scenario:
     """The scenario with its rows dealt as planned."""
-    order = "given" if how.one_order else scenario.data.order  # the rows are in that of the first epoch already
+    # Of one order, the rows are in that of the first epoch already.
+    order = "given" if how.one_order or how.as_given else scenario.data.order
     dealt = vary(scenario, order=order, last_window=how.last_window or scenario.window.last_window)
-    return planned_packing.repacked(dealt, how)
+    rows, left = dealt.data.rows, len(dealt.data.rows) % scenario.window.ranks if how.only_shared else 0
+    return planned_packing.repacked(vary(dealt, rows=rows[: len(rows) - left]), how)
 
 
 def _accumulate(

@@ -51,9 +51,21 @@ def another_behind(scenario: Scenario) -> str | None:
     return partial(scenario) or ("training ends with the first partial window" if ends else None)
 
 
+def shares_evenly(scenario: Scenario) -> str | None:
+    if len(scenario.data.rows) % scenario.window.ranks == 0 or scenario.data.packs:
+        return "the ranks share the rows evenly"
+    return None if scenario.meets_last_window else "training ends before the last rows of an epoch"
+
+
+def in_given_order(scenario: Scenario) -> str | None:
+    return "no order is drawn" if scenario.data.order == "given" else None
+
+
 def drawn_twice(scenario: Scenario) -> str | None:
     if scenario.data.order == "given":
         return "no order is drawn"
+    if scenario.data.order == "by-length":
+        return "all orders by length may be one"
     return None if scenario.epochs_begun > 1 else "there is one epoch"
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from adapters.contract.checking import require
 
 RowFormat = Literal["conversation", "prompt-completion"]
-Order = Literal["given", "shuffled"]
+Order = Literal["given", "shuffled", "by-length"]
 Trained = Literal["responses", "last-answer", "everything"]
 
 MOST_EPOCHS = 2**20
@@ -41,7 +41,7 @@ class Data:
     """How often training goes through the rows; `window.steps` may end it before that."""
     order: Order = "given"
     """In which order: each epoch in that of `rows`, or in one that the framework draws by its own seed, another one in
-    each epoch. Which it was is read from the trace then."""
+    each epoch, `by-length` so that rows of about one length come together. Which it was is read from the trace then."""
     trained: Trained = "responses"
     """Which tokens are trained: those of all responses, of the last one of each row, or all but the first of a row,
     which nothing predicts. Of prompts and completions, the completion alone is a response."""
@@ -63,5 +63,7 @@ class Data:
         alone = room is None or (self.rows_per_sequence == 1 and self.max_length is None)
         others = "beside data.rows_per_sequence or data.max_length"
         require(alone, "data.packed_length", others, "the one that says what a sequence holds")
+        grouped = self.order == "by-length"
+        require(not (grouped and self.packs), "data.order", "by-length", "another one where rows share sequences")
         limit = self.max_length
         require(limit is None or limit >= 2, "data.max_length", limit, "at least 2")

@@ -183,6 +183,10 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
     wanted |= {"deepspeed": deepspeed_config(scenario)} if uses_deepspeed(scenario) else hf_fsdp.arguments(scenario)
     if "train_sampling_strategy" in known and scenario.data.order == "given":
         wanted["train_sampling_strategy"] = "sequential"
+    if scenario.data.order == "by-length":
+        # an option of its own before transformers 5, and in ms-swift, whose loader is its own
+        by_itself = "group_by_length" in known
+        wanted |= {"group_by_length": True} if by_itself else {"train_sampling_strategy": "group_by_length"}
     return wanted
 
 

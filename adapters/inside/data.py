@@ -69,11 +69,22 @@ def dealt(scenario: Scenario, step: int, micro_batch: int, rank: int) -> list[li
         return scenario.sequence_rows(step, micro_batch, rank)
     epoch = scenario.dealing.epoch(step, micro_batch)
     if scenario.data.packed_length is not None:  # packed once, so that whole sequences are drawn
-        order = drawn(len(scenario.sequences), scenario.seed, epoch)
+        places = drawn(len(scenario.sequences), scenario.seed, epoch)
         dealt = scenario.dealing.micro_batch(step, micro_batch, rank)
-        return [list(scenario.sequences[order[place]]) for place in dealt]
-    order = drawn(len(scenario.data.rows), scenario.seed, epoch)
-    return [[order[place] for place in sequence] for sequence in scenario.sequence_rows(step, micro_batch, rank)]
+        return [list(scenario.sequences[places[place]]) for place in dealt]
+    rows = order(scenario, epoch)
+    return [[rows[place] for place in sequence] for sequence in scenario.sequence_rows(step, micro_batch, rank)]
+
+
+def order(scenario: Scenario, epoch: int) -> Sequence[int]:
+    """The rows of an epoch in the order that is drawn for it; by length, the longest row of each step's
+    first."""
+    found = drawn(len(scenario.data.rows), scenario.seed, epoch)
+    if scenario.data.order != "by-length":
+        return found
+    lengths, together = [scenario.tokens(row) for row in scenario.data.rows], scenario.rows_per_step
+    groups = (found[at : at + together] for at in range(0, len(found), together))
+    return [row for group in groups for row in sorted(group, key=lambda row: -lengths[row])]
 
 
 @functools.lru_cache(maxsize=16)

@@ -79,7 +79,8 @@ def _drawn(scenario: Scenario) -> Drawn | None:
     if scenario.data.order == "given":
         return None
     epoch = scenario.dealing.trained * scenario.data.rows_per_sequence
-    return Drawn(rows=rows, epoch=epoch)
+    # Of few rows, all orders by length may be one.
+    return Drawn(rows=rows, epoch=epoch, anew=scenario.data.order == "shuffled")
 
 
 def _windows(scenario: Scenario) -> tuple[Window, ...] | None:

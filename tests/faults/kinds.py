@@ -69,6 +69,8 @@ KINDS = {
     "windows-misaligned": "epoch-end: misaligned",
     "last-rows-lost": "epoch-end: rows lost",
     "rows-doubled": "epoch-end: rows doubled",
+    "uneven-rows-lost": "epoch-end: uneven rows lost",
+    "order-given": "epoch-order: given",
     "order-repeated": "epoch-order: repeated",
     "resume-repeats-rows": "resume: rows repeated",
     "resume-skips-rows": "resume: rows skipped",

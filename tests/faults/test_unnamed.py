@@ -55,6 +55,12 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     ),
     "nothing to train on a rank": (cut_off(9, 11, 13, 15), NOTHING),
     "nothing to train in a micro-step, nor in the first step's last row": (cut_off(7, 8, 9), NOTHING),
+    "an odd row": (vary(PLAIN, rows=PLAIN.data.rows[:15], epochs=2, steps=4), ("uneven-rows-lost", "keep-last")),
+    "an odd row, shuffled": (
+        vary(PLAIN, rows=PLAIN.data.rows[:15], epochs=2, steps=4, order="shuffled"),
+        ("uneven-rows-lost", "order-repeated"),
+    ),
+    "by length": (vary(scenarios.get("sft-ragged-shuffled"), order="by-length"), ("order-given", "mean-of-ranks")),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
     "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),

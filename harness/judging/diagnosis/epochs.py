@@ -29,6 +29,12 @@ def _alike(last_window: LastWindow) -> Callable[[Scenario], Scenario]:
     return lambda scenario: vary(scenario, last_window=last_window)
 
 
+def _shared(scenario: Scenario) -> Scenario:
+    """Without the rows beyond a multiple of the ranks."""
+    rows = scenario.data.rows
+    return vary(scenario, rows=rows[: len(rows) - len(rows) % scenario.window.ranks])
+
+
 def _each(scenario: Scenario) -> list[list[int]]:
     return [scenario.step_rows(step) for step in range(scenario.window.steps)] if scenario.dealing.rounds else []
 
@@ -60,6 +66,11 @@ WAYS: Mapping[str, Way] = {
     ),
     "rows doubled": Way(
         "the first rows of an epoch are trained again at its end, to fill the last window", _alike("filled"), _each
+    ),
+    "uneven rows lost": Way(
+        "the last rows, which the ranks cannot share evenly, are trained in no epoch",
+        _shared,
+        _each,
     ),
     # After the others: where the order is drawn, any rows can be those of another epoch.
     "rows lost": Way(
@@ -97,7 +108,7 @@ def _gives(way: Way, scenario: Scenario, had: Mapping[int, Rows]) -> bool:
     if len(windows) < steps:
         return False
     if scenario.data.order != "given":
-        drawn = Drawn(len(scenario.data.rows), other.dealing.trained * scenario.data.rows_per_sequence)
+        drawn = Drawn(len(other.data.rows), other.dealing.trained * scenario.data.rows_per_sequence)
         windows = mended(drawn, [len(window) for window in windows], [had.get(step, []) for step in range(steps)])
     return all(Counter(windows[step]) == Counter(rows) for step, rows in had.items())
 

@@ -142,6 +142,7 @@ def test_tokens_of_a_row_are_those_of_its_text() -> None:
         ({"packed_length": 45}, "data.packed_length is 45, not at least 46, which the longest row has"),
         ({"packed_length": 513}, "data.packed_length is 513, not at most model.max_positions, 512"),
         ({"max_length": 40}, "data.packed_length is beside data.rows_per_sequence or data.max_length"),
+        ({"order": "by-length"}, "data.order is by-length, not another one where rows share sequences"),
         ({"rows_per_sequence": 2}, "data.packed_length is beside data.rows_per_sequence or data.max_length"),
         ({"steps": 9}, "data.rows is packed into 8 sequences, not into at least 17, which 9 steps in 2 epochs need"),
     ],

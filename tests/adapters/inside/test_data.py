@@ -81,3 +81,15 @@ def test_the_first_token_is_never_a_target() -> None:
     row = Tokens((7, 8, 9), (1, 1, 0), (1, 1, 0))
     assert row.labels == [IGNORED_LABEL, 8, IGNORED_LABEL]
     assert row.targets == 1
+
+
+def test_by_length_every_row_comes_once_and_the_longest_of_a_step_first() -> None:
+    scenario = vary(scenarios.get("sft-ragged-shuffled"), order="by-length")
+    lengths = [scenario.tokens(row) for row in scenario.data.rows]
+    orders = [data.order(scenario, epoch) for epoch in range(2)]
+    for order in orders:
+        assert sorted(order) == list(range(len(lengths)))
+        for at in range(0, len(order), scenario.rows_per_step):
+            own = [lengths[row] for row in order[at : at + scenario.rows_per_step]]
+            assert own == sorted(own, reverse=True)
+    assert orders[0] != orders[1]
