@@ -9,6 +9,7 @@ import torch
 
 import scenarios
 from adapters.contract import IGNORED_LABEL, Job, Scenario, vary
+from adapters.inside import data
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.recorder import PADDING, attention_start
 from scenarios import checkpoint, rendering
