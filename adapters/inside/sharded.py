@@ -44,7 +44,7 @@ def check(model: nn.Module, scenario: Scenario) -> None:
 
 def _sharing(model: nn.Module) -> int:
     """How many ranks share the shards of a model."""
-    if isinstance(model, flat.FullyShardedDataParallel):
+    if isinstance(model, FullyShardedDataParallel):
         return torch.distributed.get_world_size(model.process_group)
     meshes = [p.device_mesh for p in model.parameters() if isinstance(p, DTensor)]
     return meshes[0].size(meshes[0].ndim - 1) if meshes else 1
