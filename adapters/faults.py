@@ -8,118 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from adapters import unseen
-from adapters.contract import LastWindow, Scenario
+from adapters.contract import Scenario
+from adapters.plan import RIGHT, Plan
 from adapters.planned import rates
 
+__all__ = ["CATALOGUE", "RIGHT", "Fault", "Hidden", "Plan", "plan"]
+
 Hidden = Callable[[Scenario], str | None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the reference loop goes about a step. The defaults are right."""
-
-    keep: Literal["all", "first-and-last", "first", "last"] = "all"
-    level: Literal["token", "micro-batch", "rank", "micro-step", "row"] = "token"
-    scale: Literal["1", "GA", "1/GA", "world"] = "1"
-    mask: Literal[
-        "right",
-        "responses",
-        "last-answer",
-        "everything",
-        "no-eos",
-        "no-first",
-        "shifted",
-        "late",
-        "with-tag",
-        "no-padding-id",
-    ] = "right"
-    """Which tokens are trained. `no-padding-id`: the right ones whose id is not that of padding; the others are made of
-    the responses, whatever the scenario asks for."""
-    tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
-    """How rows become tokens."""
-    clip: Literal["right", "none", "per-rank", "before-averaging"] = "right"
-    decay: Literal["right", "all", "matrices", "others"] = "right"
-    """What decays; `others` is all but the matrices."""
-    one_rate: bool = False
-    """Groups with a rate of their own have that of the rest."""
-    schedule_shift: int = 0
-    schedule_speed: Literal["1", "GA", "world"] = "1"
-    """How often the schedule moves in an optimizer step."""
-    schedule: Literal["right", "no-least", "no-warmup", "from-first", "horizon-in-micro-batches"] = "right"
-    reported_shift: int = 0
-    """The learning rate is reported of so many steps later, whichever the step has."""
-    zero_first_step: bool = False
-    beta1: float | None = None
-    beta2: float | None = None
-    eps: float | None = None
-    idle_first_step: bool = False
-    """The optimizer steps once with a zero gradient before the training."""
-    last_rank_alone: bool = False
-    """The last rank steps with its own gradient instead of the average."""
-    repeat_row: bool = False
-    """The second micro-batch is the first one again."""
-    attention: Literal["apart", "leaking"] = "apart"
-    positions: Literal["restarting", "running-on"] = "restarting"
-    accumulator: Literal["fp32", "bf16"] = "fp32"
-    masters: Literal["fp32", "bf16"] = "fp32"
-    """What parameters are rounded to after every step."""
-    zero_grad: bool = True
-    l2: float = 0.0
-    """Added to the gradient, times the parameters: decay that is not decoupled."""
-    smoothing: Literal["right", "none", "twice", "unasked"] = "right"
-    """How much labels are smoothed; `unasked`: by 0.1, whatever is asked for."""
-    smoothed_over: Literal["trained", "everything", "micro-batch"] = "trained"
-    """What the smoothed part is averaged over: as the loss is, over prompts as well, or by micro-batch."""
-    token_weight: Literal["right", "one"] = "right"
-    lora_scale: Literal["right", "twice", "plain", "none"] = "right"
-    """What low-rank updates are multiplied by: as the model has it, by that twice, by alpha / rank whatever it has, or
-    by 0."""
-    left_merged: bool = False
-    """After the first step low-rank updates are added to the matrices that they belong to, and stay beside them."""
-    thawed: bool = False
-    """What should not be trained is trained as well."""
-    cut: bool = False
-    """Gradients end in the last layer: none reach the layers below it."""
-    stuck: str | None = None
-    """A shell pattern of names of parameters that are not trained, though they should be."""
-    tied_part: Literal["both", "input", "head"] = "both"
-    """Where the gradient of an embedding that is also the head comes from."""
-    padding_row: Literal["learns", "frozen"] = "learns"
-    """Of the embedding, that of the token that rows are padded with."""
-    softcap: bool = True
-    """Whether scores of attention are capped as the model has it."""
-    auxiliary: Literal["1", "0", "GA", "world"] = "1"
-    """What the load-balancing loss of a router is multiplied by, beside its coefficient."""
-    scaling: Literal["right", "not-undone", "undone-after-clipping", "overflow-ignored", "overflow-alone"] = "right"
-    """What becomes of the scale of the loss, and of a gradient that overflows under it. `overflow-alone`: the last rank
-    skips the step, the others make it."""
-    row_factor: tuple[int, float] | None = None
-    """A row of the scenario and what the weights of its tokens are multiplied by: the yardstick of sensitivity."""
-    full_divisor: bool = False
-    """The last window of an epoch is divided as if it had as many micro-batches as the others."""
-    carry_gradient: bool = False
-    """There is no optimizer step at the end of an epoch: a partial window's gradient stays for the next one."""
-    last_window: LastWindow | None = None
-    """What becomes of an epoch's last rows, instead of what should."""
-    one_order: bool = False
-    """Every epoch has the order that was drawn for the first."""
-    forgets: Literal["nothing", "schedule", "moments", "masters"] = "nothing"
-    """What a run that goes on from a checkpoint does not take from it; of masters, all but what bfloat16 holds."""
-    resumed_rows: Literal["right", "anew", "skipping"] = "right"
-    """Which rows a run that goes on has: those of the first step on, or those of a step too far."""
-    divisor: float | None = None
-    """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
-
-    @property
-    def averages_by_hand(self) -> bool:
-        """Whether the average over the ranks must be taken outside of DDP for this plan."""
-        return self.clip in ("per-rank", "before-averaging") or self.last_rank_alone or self.accumulator != "fp32"
-
-
-RIGHT = Plan()
 
 
 def _nowhere(scenario: Scenario) -> str | None:
