@@ -15,10 +15,9 @@ from torch import Tensor
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
-from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
-from adapters.inside import modeling
+from adapters.families.deepspeed_state import read, read_parameters, relink_moments
+from adapters.inside import modeling, optimizers
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
-from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -81,7 +80,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         loss = train_step(scenario, engine, rows, step, rank, world)
         if relink and relink_moments(engine.optimizer):
             relink = False
-        state = read(engine, parameters, rank) if job.record else State({}, {}, {})
+        state = read(engine, parameters, rank, scenario.optimizer.kind) if job.record else ({},)
         recorder.step(loss, number(engine.get_global_grad_norm()), learning_rate, *state)
     if job.part == "before":
         engine.save_checkpoint(str(SAVED))
@@ -89,14 +88,9 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 
 def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
-    """DeepSpeed's engine around the model, with the client's own AdamW and learning-rate schedule."""
+    """DeepSpeed's engine around the model, with the client's own optimizer and learning-rate schedule."""
     wanted = scenario.optimizer
-    optimizer = torch.optim.AdamW(
-        parameter_groups(wanted, dict(model.named_parameters())),
-        lr=wanted.learning_rate,
-        betas=(wanted.beta1, wanted.beta2),
-        eps=wanted.eps,
-    )
+    optimizer = optimizers.build(wanted, dict(model.named_parameters()))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: scenario.learning_rate_at(step) / wanted.learning_rate
     )

@@ -116,6 +116,9 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "window.micro_batch_size": by(FRAMEWORKS),
     "window.accumulation": by(FRAMEWORKS),
     "window.steps": by(FRAMEWORKS),
+    "optimizer.kind": by((*LOOPS, *TRAINERS, "verl"))
+    | {"openrlhf": no("it has AdamW and Muon (--optim in cli/train_sft.py), whose momentum is no sum of gradients")},
+    "optimizer.momentum": by((*LOOPS, *TRAINERS, "openrlhf", "verl")),
     "optimizer.learning_rate": by(FRAMEWORKS),
     "optimizer.beta1": by(FRAMEWORKS),
     "optimizer.beta2": by(FRAMEWORKS),

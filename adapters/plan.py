@@ -46,6 +46,10 @@ class Plan:
     beta1: float | None = None
     beta2: float | None = None
     eps: float | None = None
+    momentum: Literal["right", "forgotten", "dampened", "nesterov", "0.8"] = "right"
+    """SGD's: set to 0 before every step, or with a dampening of 0.3, or as Nesterov has it, or multiplied by 0.8."""
+    decoupled: bool = False
+    """SGD decays as AdamW does: parameters by themselves, and not by way of its momentum."""
     idle_first_step: bool = False
     """The optimizer steps once with a zero gradient before the training."""
     last_rank_alone: bool = False

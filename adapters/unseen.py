@@ -143,3 +143,15 @@ def exempts_nothing(scenario: Scenario) -> str | None:
 def apart(scenario: Scenario) -> str | None:
     own = any(group.rate != 1.0 for group in scenario.optimizer.groups)
     return None if own else "no group has a rate of its own"
+
+
+def adam(scenario: Scenario) -> str | None:
+    return None if scenario.optimizer.kind == "adamw" else "the optimizer is not AdamW"
+
+
+def sums(scenario: Scenario) -> str | None:
+    return None if scenario.optimizer.kind == "sgd" else "the optimizer is not SGD"
+
+
+def of_momentum(scenario: Scenario) -> str | None:
+    return sums(scenario) or several_steps(scenario)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +14,10 @@ Decay = Literal["none", "linear", "cosine", "polynomial", "one-minus-sqrt"]
 WarmupFrom = Literal["first", "zero", "least"]
 LeastAt = Literal["after", "last"]
 Decayed = Literal["matrices", "all"]
+OptimizerKind = Literal["adamw", "sgd"]
+
+STATE: Mapping[OptimizerKind, tuple[str, ...]] = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
+"""What an optimizer holds of every parameter, by torch's names: its first moment, and its second if it has one."""
 
 LARGEST = 1e30
 """Learning rate, or longest gradient."""
@@ -113,8 +118,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW as in Loshchilov & Hutter 2019, bias-corrected."""
+    """AdamW as in Loshchilov & Hutter 2019, bias-corrected; or SGD with momentum, as torch has it."""
 
+    kind: OptimizerKind = "adamw"
+    """`sgd` is that of torch, without dampening: its momentum is momentum * itself + gradient + decay * parameters, and
+    what moves the parameters. Without momentum nothing tells its gradient from its rate, so that it has one here."""
+    momentum: float = 0.0
+    """Of `sgd`."""
     learning_rate: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
@@ -147,6 +157,7 @@ class Optimizer:
             require(0 < group.rate <= 1e6, f"{at}.rate", group.rate, "above 0, and a million at most")
             require(own is None or own >= 0, f"{at}.weight_decay", own, "at least 0")
             require(own is None or own <= LARGEST_DECAY, f"{at}.weight_decay", own, f"at most {LARGEST_DECAY:g}")
+        self._check_kind()
         rate, limit = self.learning_rate, self.max_grad_norm
         require(0 < rate <= LARGEST, "optimizer.learning_rate", rate, f"above 0, and {LARGEST:g} at most")
         for name in ("beta1", "beta2"):
@@ -159,3 +170,13 @@ class Optimizer:
         fits = limit is None or 0 < limit <= LARGEST
         require(fits, "optimizer.max_grad_norm", limit, f"above 0, and {LARGEST:g} at most")
         self.schedule.check(steps)
+
+    def _check_kind(self) -> None:
+        """Fields of the one kind are no fields of the other."""
+        if self.kind == "adamw":
+            require(self.momentum == 0.0, "optimizer.momentum", self.momentum, "0 with adamw, which has beta1 for it")
+            return
+        require(0 < self.momentum < 1, "optimizer.momentum", self.momentum, f"above 0 and below 1 with {self.kind}")
+        for name in ("beta1", "beta2", "eps"):
+            value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+            require(value == default, f"optimizer.{name}", value, f"{default:g} with {self.kind}, which has none")

@@ -18,8 +18,8 @@ from transformers import TrainerCallback
 from transformers.optimization import get_wsd_schedule
 from transformers.trainer_utils import SchedulerType
 
-from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_setup, hf_lora
+from adapters.contract import STATE, Job, Scenario, Shim
+from adapters.families import deepspeed_setup, hf_lora, hf_optimizers
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.hf_schedules import named, rises_at_once
 from adapters.inside import modeling
@@ -66,7 +66,8 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
             f"{framework} has no last_window={scenario.window.last_window!r}: the Trainer makes a step of an epoch's"
             " last rows (_run_epoch in transformers' trainer.py)"
         )
-    return _unsupported_schedule(scenario, framework) or hf_lora.unsupported(scenario, framework)
+    why = _unsupported_schedule(scenario, framework) or hf_optimizers.unsupported(scenario, framework)
+    return why or hf_lora.unsupported(scenario, framework)
 
 
 def _unsupported_half(scenario: Scenario, framework: str) -> str | None:
@@ -146,9 +147,7 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
         "per_device_train_batch_size": scenario.window.micro_batch_size,
         "gradient_accumulation_steps": scenario.window.accumulation,
         "learning_rate": rule.learning_rate,
-        "adam_beta1": rule.beta1,
-        "adam_beta2": rule.beta2,
-        "adam_epsilon": rule.eps,
+        **hf_optimizers.options(rule),
         "weight_decay": rule.weight_decay,
         # 0 is how the Trainer is told not to clip
         "max_grad_norm": scenario.optimizer.max_grad_norm or 0.0,
@@ -308,26 +307,20 @@ class Recording(TrainerCallback):
             None if loss is None else unrounded(loss),
             _number(logs.get("grad_norm")),
             _number(logs.get("learning_rate")),
-            *(self._read(state, given) if self._job.record else ({}, {}, {})),
+            *(self._read(state, given) if self._job.record else ({},)),
         )
 
-    def _read(
-        self, state: Any, given: Mapping[str, Any]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    def _read(self, state: Any, given: Mapping[str, Any]) -> tuple[dict[str, Tensor], ...]:
         """Parameters and moments, by the names of the Hugging Face model; no moments before the first step."""
-        parameters = hf_lora.named(given["model"])
+        parameters, kind = hf_lora.named(given["model"]), self._job.scenario.optimizer.kind
         optimizer = _optimizer(state, given)
         if self._job.scenario.sharding.strategy != "none":
             engine = SimpleNamespace(optimizer=optimizer)
             if state.global_step == 0:
-                return deepspeed_state.read_parameters(engine, parameters, self._rank), {}, {}
-            return deepspeed_state.read(engine, parameters, self._rank)
+                return (deepspeed_state.read_parameters(engine, parameters, self._rank),)
+            return deepspeed_state.read(engine, parameters, self._rank, kind)
         held = {name: optimizer.state[p] for name, p in parameters.items() if p in optimizer.state}
-        return (
-            dict(parameters),
-            {name: moments["exp_avg"] for name, moments in held.items()},
-            {name: moments["exp_avg_sq"] for name, moments in held.items()},
-        )
+        return (dict(parameters), *({name: moments[key] for name, moments in held.items()} for key in STATE[kind]))
 
 
 def _optimizer(state: Any, given: Mapping[str, Any]) -> Any:

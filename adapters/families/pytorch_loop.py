@@ -7,7 +7,7 @@ over micro-batches and ranks is up to the module that wraps the model.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,8 +22,8 @@ from transformers import PreTrainedModel
 from adapters.contract import IGNORED_LABEL, Job, Scenario
 from adapters.families import loss_scaling
 from adapters.families.loss_scaling import autocast, kept, scaler
+from adapters.inside import optimizers
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
-from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -78,7 +78,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     wrapped, synchronised = wrap(scenario, model, world)
     every = dict(model.named_parameters())
     named = {name: p for name, p in every.items() if p.requires_grad}
-    optimizer = adamw(scenario, named)
+    optimizer = optimizers.build(scenario.optimizer, named)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: scenario.learning_rate_at(step) / scenario.optimizer.learning_rate
     )
@@ -101,7 +101,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
         if scaling.get_scale() >= scale:  # else the step was skipped
             schedule.step()
         optimizer.zero_grad()
-        _, *moments = state(named, optimizer)
+        _, *moments = state(named, optimizer, scenario.optimizer.kind)
         recorder.step(loss, float(norm), rate, whole(every), *moments)
     if job.part == "before":
         save(wrapped, optimizer, schedule)
@@ -122,17 +122,6 @@ def resume(model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: L
     load(state, checkpoint_id=SAVED)
     set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
     schedule.load_state_dict(state["schedule"])
-
-
-def adamw(scenario: Scenario, named: Mapping[str, Tensor]) -> torch.optim.AdamW:
-    """torch's AdamW on the scenario's groups."""
-    wanted = scenario.optimizer
-    return torch.optim.AdamW(
-        parameter_groups(wanted, named),
-        lr=wanted.learning_rate,
-        betas=(wanted.beta1, wanted.beta2),
-        eps=wanted.eps,
-    )
 
 
 def accumulate(

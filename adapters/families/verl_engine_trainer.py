@@ -21,7 +21,7 @@ from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngine, FSDPEngineWithLMHead
 from verl.workers.engine_workers import TrainingWorker
 
-from adapters.contract import Job, Scenario, Shim
+from adapters.contract import Job, Optimizer, Scenario, Shim
 from adapters.families import hf_lora, verl_data
 from adapters.families.verl_shims import (
     LOG_SOFTMAX,
@@ -182,8 +182,7 @@ def overrides(job: Job, file: str) -> list[str]:
         "data.use_dynamic_bsz=False",
         "data.num_workers=0",
         f"optim.lr={rule.learning_rate!r}",
-        f"optim.betas=[{rule.beta1!r},{rule.beta2!r}]",
-        f"+optim.override_optimizer_config.eps={rule.eps!r}",
+        *optimizer(rule),
         f"optim.weight_decay={rule.weight_decay!r}",
         # None is refused (FSDPEngine.optimizer_step); no norm is above infinity
         f"optim.clip_grad={'inf' if rule.max_grad_norm is None else repr(rule.max_grad_norm)}",
@@ -200,6 +199,13 @@ def overrides(job: Job, file: str) -> list[str]:
         "hydra.run.dir=.",
         "hydra/job_logging=none",
     ]
+
+
+def optimizer(rule: Optimizer) -> list[str]:
+    """Any of torch.optim by name, and what else it is given (`build_optimizer` in workers/config/optimizer.py)."""
+    if rule.kind == "sgd":
+        return ["optim.optimizer=SGD", f"+optim.override_optimizer_config.momentum={rule.momentum!r}"]
+    return [f"optim.betas=[{rule.beta1!r},{rule.beta2!r}]", f"+optim.override_optimizer_config.eps={rule.eps!r}"]
 
 
 def _unsupported_schedule(scenario: Scenario) -> str | None:
@@ -263,7 +269,8 @@ def observe(job: Job, recorder: Recorder) -> None:
         # the learning rate after the schedule has moved on (FSDPEngine.lr_scheduler_step).
         metrics: Mapping[str, float] = tensordict_utils.get(output, "metrics")
         engine = worker.engine
-        held = state(hf_lora.named(engine.module), engine.optimizer) if job.record else ({}, {}, {})
+        kind = job.scenario.optimizer.kind
+        held = state(hf_lora.named(engine.module), engine.optimizer, kind) if job.record else ({},)
         recorder.step(metrics["loss"], metrics["grad_norm"], metrics["lr"], *held)
         return output
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 from adapters.contract import Optimizer, Scenario
 from harness.intent.intent import Drawn, Group, Intent, Rule, TokenLoss, Window
@@ -39,7 +40,8 @@ def _rule(scenario: Scenario) -> Rule:
     for name, shape in shapes.items():
         found.setdefault(_own(wanted, name, len(shape) > 1), []).append(name)
     groups = tuple(Group(tuple(names), decay, rate) for (rate, decay), names in found.items())
-    return Rule(groups, wanted.learning_rate, wanted.beta1, wanted.beta2, wanted.eps)
+    plain = Rule(groups, wanted.learning_rate, wanted.beta1, wanted.beta2, wanted.eps)
+    return replace(plain, name=wanted.kind, momentum=wanted.momentum) if wanted.kind != "adamw" else plain
 
 
 def _own(wanted: Optimizer, name: str, matrix: bool) -> tuple[float, float]:

@@ -10,11 +10,16 @@ from adapters.faults import CATALOGUE, RIGHT
 from tests.faults import kinds, proof
 
 TURNS = vary(scenarios.get("sft-ragged-pad-eos"), steps=2)
+OF_SGD = ("momentum-forgotten", "momentum-dampened", "wrong-momentum", "nesterov", "decay-decoupled")
+SGD = vary(scenarios.get("sft-ragged-decay"), kind="sgd", momentum=0.9, learning_rate=0.05)
 UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "the last answer": (vary(TURNS, trained="last-answer"), ("responses-trained", "prompt-trained", "keep-last")),
     "everything": (vary(TURNS, trained="everything"), ("responses-trained", "mean-of-ranks")),
     "no pad token": (vary(TURNS, pad_token="none"), ("padding-id-untrained",)),
     "padded on the left": (vary(TURNS, padding_side="left"), ("positions-run-on", "mean-of-rows", "mask-shifted")),
+    "SGD": (SGD, (*OF_SGD, "keep-last", "no-clipping")),
+    "SGD that never clips": (vary(SGD, max_grad_norm=None, weight_decay=0.0), ("momentum-dampened", "mean-of-ranks")),
+    "SGD at a low rate": (vary(SGD, learning_rate=1e-3, compute="bf16"), ("momentum-forgotten",)),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
 }
 

@@ -10,6 +10,7 @@ from harness.judging.diagnosis import (
     auxiliary,
     epochs,
     inputs,
+    momentum,
     reported,
     residual,
     resume,
@@ -32,11 +33,21 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
         rest = [f for f in findings if not resumed.claims(f, first)]
         others = [e for e in evidence if e.step not in resumed.steps]
         return (resumed.diagnosis, *(_of_steps(header, others, rest) if rest and others else ()))
+    kept = momentum.found(evidence, findings)
+    if kept is not None:
+        rest = [f for f in findings if not kept.claims(f)]
+        return (kept.diagnosis, *(_of_steps(header, evidence, rest, kept.codes) if rest else ()))
     return _of_steps(header, evidence, findings)
 
 
-def _of_steps(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
-    taken = untrained.explained(evidence, findings)
+def _of_steps(
+    header: Header,
+    evidence: Sequence[StepEvidence],
+    findings: Sequence[Finding],
+    taken: frozenset[str] = frozenset(),
+) -> tuple[Diagnosis, ...]:
+    """`taken`: codes of findings that another cause explains, and that are not among these."""
+    taken = taken | untrained.explained(evidence, findings)
     at_end = epochs.at_end(evidence, findings)
     if at_end is not None and at_end.kind == epochs.CARRIED:
         # What is found of weights and reports follows from two windows in one step.

@@ -113,3 +113,17 @@ def test_it_is_said_how_many_rows_are_needed(steps: int, epochs: int, said: str)
 def test_the_fewest_sequences(dealing: Dealing, steps: int, epochs: int) -> None:
     enough = (n for n in itertools.count(1) if dataclasses.replace(dealing, sequences=n).steps(epochs) >= steps)
     assert dealing.needed(steps, epochs) == next(enough)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"momentum": 0.9}, "optimizer.momentum is 0.9, not 0 with adamw, which has beta1 for it"),
+        ({"kind": "sgd"}, "optimizer.momentum is 0.0, not above 0 and below 1 with sgd"),
+        ({"kind": "sgd", "momentum": 1.0}, "optimizer.momentum is 1.0, not above 0 and below 1 with sgd"),
+        ({"kind": "sgd", "momentum": 0.9, "beta1": 0.8}, "optimizer.beta1 is 0.8, not 0.9 with sgd, which has none"),
+    ],
+)
+def test_a_kind_of_optimizer_has_its_own_fields_alone(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        vary(scenarios.get("sft-ragged"), **fields).check()
