@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_setup, deepspeed_shims
+from adapters.families import deepspeed_given, deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import read, read_parameters, relink_moments
 from adapters.inside import modeling, optimizers
@@ -47,6 +47,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     if scenario.sharding.strategy not in STAGES:
         return f"deepspeed {version} has no sharding={scenario.sharding.strategy!r}; its stages are {', '.join(STAGES)}"
     if (why := deepspeed_setup.unsupported(scenario)) is not None:
+        return f"deepspeed {version} has {why}"
+    if (why := deepspeed_given.unsupported(scenario)) is not None:
         return f"deepspeed {version} has {why}"
     if scenario.beyond_tokens:
         return f"deepspeed {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
@@ -88,14 +90,21 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 
 def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
-    """DeepSpeed's engine around the model, with the client's own optimizer and learning-rate schedule."""
+    """DeepSpeed's engine around the model, with the client's own optimizer and schedule, or those of its
+    configuration."""
     wanted = scenario.optimizer
+    batched = BareLoss(model) if scenario.loss.engine_output == "loss" else model
+    if wanted.given_in == "engine":
+        every = [p for p in model.parameters() if p.requires_grad]
+        engine, *_ = deepspeed.initialize(model=batched, model_parameters=every, config=config(scenario))
+        engine.train()
+        return engine
     optimizer = optimizers.build(wanted, dict(model.named_parameters()))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: scenario.learning_rate_at(step) / wanted.learning_rate
     )
     engine, *_ = deepspeed.initialize(
-        model=BareLoss(model) if scenario.loss.engine_output == "loss" else model,
+        model=batched,
         optimizer=optimizer,
         lr_scheduler=schedule,
         config=config(scenario),
@@ -116,6 +125,7 @@ def config(scenario: Scenario) -> dict[str, Any]:
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
+        **deepspeed_given.sections(scenario, auto=False),
     }
 
 

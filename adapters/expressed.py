@@ -124,8 +124,15 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "optimizer.beta2": by(FRAMEWORKS),
     "optimizer.eps": by(FRAMEWORKS),
     "optimizer.weight_decay": by((*LOOPS, *TRAINERS, "openrlhf")) | {"verl": Expressed()},
-    "optimizer.decayed": by((*LOOPS, "verl"))
-    | by(TRAINERS, no("the Trainer exempts norms and biases (get_decay_parameter_names in transformers/trainer.py)"))
+    "optimizer.given_in": by(("deepspeed", "trl", "llamafactory"))
+    | {
+        "ms-swift": no(
+            "it asks the placeholder of such an optimizer for its groups (create_optimizer in trainers/mixin.py)"
+        )
+    }
+    | by(("torch", "ddp", "fsdp2", "verl"), no("it has no engine with a configuration of its own"))
+    | {"openrlhf": no("it writes the engine's sections by itself (utils/deepspeed/deepspeed.py)")},
+    "optimizer.decayed": by((*LOOPS, *TRAINERS, "verl"))
     | {"openrlhf": no("it exempts norms and biases by name (get_optimizer_grouped_parameters)")},
     "optimizer.groups": by(LOOPS)
     | by(
@@ -145,6 +152,8 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "optimizer.schedule.warmup_steps": by(FRAMEWORKS),
     "optimizer.schedule.warmup_from": by(FRAMEWORKS),
     "optimizer.schedule.warmup_ratio": by(FRAMEWORKS),
+    "optimizer.schedule.warmup_shape": by((*LOOPS, *TRAINERS))
+    | by(("openrlhf", "verl"), no("its warm-ups are linear")),
     "optimizer.schedule.stable_steps": by((*LOOPS, *TRAINERS))
     | {"openrlhf": _MIN_LR_RATE, "verl": no("its rate falls right after the warm-up")},
     "optimizer.schedule.horizon": by((*LOOPS, *TRAINERS, "verl"))

@@ -188,6 +188,9 @@ _FAULTS = (
           Plan(schedule="no-warmup"), _RATE, _SCHEDULE, _other_rates(schedule="no-warmup")),
     Fault("warm-up-from-first", "the warm-up counts steps from 1, where its first step is meant to have no rate",
           Plan(schedule="from-first"), _RATE, _SCHEDULE, _other_rates(schedule="from-first")),
+    Fault("engine-schedule", "the schedule of the engine's own configuration is taken in silence, a logarithmic warm-up"
+          " without a fall, and not the one that is asked for",
+          Plan(schedule="engine"), _RATE, _SCHEDULE, _other_rates(schedule="engine")),
     Fault("wrong-beta1", "Adam's beta1 is 0.95", Plan(beta1=0.95), ("update.moments",), "optimizer-moments",
           unseen.adam),
     Fault("wrong-beta2", "Adam's beta2 is 0.95", Plan(beta2=0.95), ("update.moments",), "optimizer-moments",

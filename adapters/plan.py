@@ -39,7 +39,8 @@ class Plan:
     schedule_shift: int = 0
     schedule_speed: Literal["1", "GA", "world"] = "1"
     """How often the schedule moves in an optimizer step."""
-    schedule: Literal["right", "no-least", "no-warmup", "from-first", "horizon-in-micro-batches"] = "right"
+    schedule: Literal["right", "no-least", "no-warmup", "from-first", "horizon-in-micro-batches", "engine"] = "right"
+    """`engine`: DeepSpeed's WarmupLR, whatever is asked for: a logarithmic warm-up, a step late, and no fall."""
     reported_shift: int = 0
     """The learning rate is reported of so many steps later, whichever the step has."""
     zero_first_step: bool = False

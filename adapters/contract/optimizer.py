@@ -12,6 +12,8 @@ from adapters.contract.checking import require
 
 Decay = Literal["none", "linear", "cosine", "polynomial", "one-minus-sqrt"]
 WarmupFrom = Literal["first", "zero", "least"]
+WarmupShape = Literal["linear", "log"]
+GivenIn = Literal["options", "engine"]
 LeastAt = Literal["after", "last"]
 Decayed = Literal["matrices", "all"]
 OptimizerKind = Literal["adamw", "sgd"]
@@ -40,6 +42,8 @@ class Schedule:
     step moves nothing; or k / W of the way from `least` to 1."""
     warmup_ratio: float = 0.0
     """Instead of steps: their share of the horizon, rounded up to whole steps."""
+    warmup_shape: WarmupShape = "linear"
+    """`log`, as DeepSpeed's own warm-ups are unless they are told otherwise: step k of W has log(k + 1) / log(W)."""
     stable_steps: int = 0
     """Between the warm-up and the fall."""
     horizon: int = 0
@@ -61,6 +65,8 @@ class Schedule:
         """Of optimizer step `step` (from 0) of a run of `steps`."""
         warmup = self.warmup(steps)
         if max(step, 0) < warmup:
+            if self.warmup_shape == "log":
+                return math.log(max(0, step) + 1) / math.log(max(2, warmup))
             low = self.least if self.warmup_from == "least" else 0.0
             return low + (1.0 - low) * max(0, step + (self.warmup_from == "first")) / warmup
         if self.decay == "none":
@@ -94,6 +100,9 @@ class Schedule:
         require(bent, f"{at}.power", self.power, "1 unless the fall is polynomial")
         both = self.warmup_steps and self.warmup_ratio
         require(not both, f"{at}.warmup_ratio", self.warmup_ratio, f"0, as {at}.warmup_steps says it already")
+        rises = self.warmup_shape == "linear" or (self.warmup_from == "zero" and self.warmup(steps) > 1)
+        said = "linear unless a warm-up from 0 has two steps or more"
+        require(rises, f"{at}.warmup_shape", self.warmup_shape, said)
         needed, falls, span = self.warmup(steps) + self.stable_steps, self.decay != "none", self.span(steps)
         require(not falls or span > needed, f"{at}.horizon", span, f"more than the {needed} steps before the fall")
         require(falls or not self.stable_steps, f"{at}.stable_steps", self.stable_steps, "0, as nothing falls after it")
@@ -125,6 +134,9 @@ class Optimizer:
     what moves the parameters. Without momentum nothing tells its gradient from its rate, so that it has one here."""
     momentum: float = 0.0
     """Of `sgd`."""
+    given_in: GivenIn = "options"
+    """Where optimizer and schedule are given: as options of the trainer, or in the configuration of the engine beneath
+    it, DeepSpeed's sections `optimizer` and `scheduler`. It changes nothing of what they should do."""
     learning_rate: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999

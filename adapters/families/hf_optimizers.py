@@ -12,7 +12,8 @@ from adapters.contract import Optimizer, Scenario
 
 def unsupported(scenario: Scenario, framework: str) -> str | None:
     """Why the transformers of this environment cannot make the scenario's optimizer; `framework` for the message."""
-    if scenario.optimizer.kind == "adamw" or _takes_momentum():
+    given = scenario.optimizer.given_in == "engine"
+    if scenario.optimizer.kind == "adamw" or given or _takes_momentum():
         return None
     return (
         f"{framework} has no optimizer.momentum: transformers {installed('transformers')} hands torch's SGD its rate"

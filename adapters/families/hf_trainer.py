@@ -19,7 +19,7 @@ from transformers.optimization import get_wsd_schedule
 from transformers.trainer_utils import SchedulerType
 
 from adapters.contract import STATE, Job, Scenario, Shim
-from adapters.families import deepspeed_setup, hf_lora, hf_optimizers
+from adapters.families import deepspeed_given, deepspeed_setup, hf_lora, hf_optimizers
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.hf_schedules import named, rises_at_once
 from adapters.inside import modeling
@@ -66,7 +66,7 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
             f"{framework} has no last_window={scenario.window.last_window!r}: the Trainer makes a step of an epoch's"
             " last rows (_run_epoch in transformers' trainer.py)"
         )
-    why = _unsupported_schedule(scenario, framework) or hf_optimizers.unsupported(scenario, framework)
+    why = _unsupported_given(scenario, framework) or hf_optimizers.unsupported(scenario, framework)
     return why or hf_lora.unsupported(scenario, framework)
 
 
@@ -81,6 +81,25 @@ def _unsupported_half(scenario: Scenario, framework: str) -> str | None:
     if first != 65536.0:
         return f"{framework} leaves torch's own first scale, 65536, so it has no loss_scale={first:g}"
     return None
+
+
+def _unsupported_given(scenario: Scenario, framework: str) -> str | None:
+    """Why optimizer and schedule cannot be given where they are to be."""
+    rule = scenario.optimizer
+    if rule.given_in == "options":
+        if rule.decayed == "all":
+            return (
+                f"{framework} has no optimizer.decayed='all' by its options: the Trainer exempts norms and biases"
+                " (get_decay_parameter_names in transformers/trainer.py)"
+            )
+        if rule.schedule.warmup_shape != "linear":
+            return f"{framework} has no schedule.warmup_shape={rule.schedule.warmup_shape!r} by its options"
+        return _unsupported_schedule(scenario, framework)
+    if scenario.sharding.strategy == "none":
+        return f"{framework} has given_in='engine' only with a ZeRO stage: there is no engine without"
+    if (why := deepspeed_given.unsupported(scenario)) is not None:
+        return f"{framework} has {why}"
+    return _unsupported_schedule(scenario, framework) if rule.schedule.constant else None
 
 
 STRETCHES = "warmup_type" in inspect.signature(get_wsd_schedule).parameters
@@ -181,6 +200,8 @@ def _schedule(scenario: Scenario) -> dict[str, Any]:
     (`create_custom_scheduler` in train/trainer_utils.py).
     """
     told, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup(scenario.window.steps)
+    if scenario.optimizer.given_in == "engine" and not told.constant:
+        return _warmup(told.warmup_ratio, steps)  # which must agree with the engine's section
     if not rises_at_once(scenario):
         found = named(told, scenario.optimizer, scenario.window.steps)
         if found is None:
@@ -222,6 +243,7 @@ def deepspeed_config(scenario: Scenario) -> dict[str, Any]:
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
     }
+    config |= deepspeed_given.sections(scenario, auto=True)
     return {**config, "zero_force_ds_cpu_optimizer": False} if scenario.device == "cpu" else config
 
 

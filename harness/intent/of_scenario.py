@@ -69,6 +69,7 @@ def _schedule(scenario: Scenario) -> Schedule:
         least=told.least,
         power=told.power,
         warmup_from=told.warmup_from,
+        warmup_shape=told.warmup_shape,
         least_at=told.least_at,
     )
 

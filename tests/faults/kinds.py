@@ -48,6 +48,7 @@ KINDS = {
     "least-rate-ignored": "learning-rate-schedule: least",
     "no-warm-up": "learning-rate-schedule: no warm-up",
     "warm-up-from-first": "learning-rate-schedule: warm-up",
+    "engine-schedule": "learning-rate-schedule: engine",
     "wrong-beta1": "optimizer-moments: beta1",
     "wrong-beta2": "optimizer-moments: beta2",
     "wrong-eps": "optimizer-moments: eps",

@@ -59,7 +59,9 @@ def _size(e: StepEvidence) -> float:
 
 def _decoupled(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Momentum | None:
     own = of_codes(findings, "update.weight-decay")
-    missing = [f for f in own if f.detail.get("coupled") and abs(float(f.observed or 0.0)) < NONE * float(f.expected or 0.0)]
+    missing = [
+        f for f in own if f.detail.get("coupled") and abs(float(f.observed or 0.0)) < NONE * float(f.expected or 0.0)
+    ]
     alone = [f for f in own if not f.detail.get("coupled") and not f.expected]
     if not missing or not alone:
         return None
