@@ -10,6 +10,7 @@ from typing import Any
 
 import deepspeed
 import torch
+from deepspeed.runtime import precision_config
 from torch import Tensor
 
 from adapters.contract import Job, Scenario, Shim
@@ -48,10 +49,24 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"deepspeed {version} has no sharding={scenario.sharding.strategy!r}; its stages are {', '.join(STAGES)}"
     if (why := deepspeed_setup.unsupported(scenario)) is not None:
         return f"deepspeed {version} has {why}"
+    if scenario.precision.masters == "none" and (why := _needs_masters(scenario)) is not None:
+        return f"deepspeed {version} {why}, so it has no masters='none' here"
     if (why := deepspeed_given.unsupported(scenario)) is not None:
         return f"deepspeed {version} has {why}"
     if scenario.beyond_tokens:
         return f"deepspeed {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
+    return None
+
+
+def _needs_masters(scenario: Scenario) -> str | None:
+    """Why float32 masters are made whatever is asked for."""
+    options = getattr(getattr(precision_config, "DeepSpeedBF16Config", None), "model_fields", {})
+    if "bf16_optimizer_states" not in options:
+        return "has no bf16_optimizer_states (runtime/precision_config.py)"
+    if scenario.sharding.strategy == "none":
+        return "has bf16_master_weights_and_grads with a ZeRO stage only (runtime/config.py)"
+    if scenario.sharding.offload_optimizer:
+        return "wants its own CPUAdam for bf16_optimizer_states with offload (runtime/base_optimizer.py)"
     return None
 
 

@@ -61,6 +61,7 @@ _MODEL_OUTPUT = no("the model that it wraps returns its output object")
 _WHOLE = no("it keeps the whole state on every rank")
 _ONE_DEVICE = no("it keeps parameters and their optimizer on one device")
 _ZERO = only("zero1", "zero2", "zero3", because="it shards by DeepSpeed's ZeRO here")
+_ROUNDS_BACK = "DeepSpeed puts what it has reduced in float32 back into bfloat16 (runtime/zero/stage_1_and_2.py)"
 _MIN_LR_RATE = no("it hands transformers' schedules no argument but min_lr_rate (utils/deepspeed/deepspeed.py)")
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
@@ -168,11 +169,15 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "openrlhf": no("it leaves DeepSpeed's own first scale, 65536 (get_train_ds_config in utils/deepspeed)"),
         "verl": no("it leaves torch's own first scale, 65536 (workers/engine/fsdp/transformer_impl.py)"),
     },
-    "precision.masters": by(("torch", "ddp", "fsdp2", "trl", "ms-swift"))
+    "precision.masters": by(("torch", "ddp", "fsdp2", "deepspeed", "trl", "ms-swift", "verl"))
     | {
         "llamafactory": no("its pure_bf16 refuses a CPU (hparams/parser.py)"),
-        "openrlhf": no("DeepSpeed makes float32 masters of its bf16 parameters"),
+        "openrlhf": no("it leaves DeepSpeed's float32 masters (get_train_ds_config in utils/deepspeed)"),
     },
+    "precision.reduction": by(("torch", "fsdp2", "verl"))
+    | by(("deepspeed", *TRAINERS), only("bf16", because=_ROUNDS_BACK))
+    | {"ddp": only("fp32", because="torch's hook for bfloat16 (bf16_compress_hook) needs NCCL or XCCL")}
+    | {"openrlhf": no("it leaves DeepSpeed's own communication_data_type (utils/deepspeed/deepspeed_utils.py)")},
     "sharding.strategy": by(("torch", "ddp"), _WHOLE)
     | {"fsdp2": only("zero2", "zero3", "fsdp", because="it shards the gradients as well")}
     | by(("deepspeed", *TRAINERS, "openrlhf"), _ZERO)

@@ -251,6 +251,8 @@ _FAULTS = (
           Plan(positions="running-on"), ("inputs.positions",), "positions", unseen.restarts),
     Fault("bf16-accumulation", "micro-batch gradients are summed up in bfloat16",
           Plan(accumulator="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.fp32),
+    Fault("bf16-reduction", "gradients are rounded to bfloat16 before they are averaged over the ranks, where float32"
+          " is asked for", Plan(reduction="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.reduces),
     Fault("masters-lost", "the parameters are rounded to bfloat16 after every step, as without float32 masters",
           Plan(masters="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.masters),
     Fault("gradient-not-zeroed", "every step adds to the gradient of the steps before",

@@ -60,6 +60,8 @@ class Plan:
     attention: Literal["apart", "leaking"] = "apart"
     positions: Literal["restarting", "running-on"] = "restarting"
     accumulator: Literal["fp32", "bf16"] = "fp32"
+    reduction: Literal["right", "bf16"] = "right"
+    """What gradients are averaged over the ranks in."""
     masters: Literal["fp32", "bf16"] = "fp32"
     """What parameters are rounded to after every step."""
     zero_grad: bool = True
@@ -112,7 +114,8 @@ class Plan:
     @property
     def averages_by_hand(self) -> bool:
         """Whether the average over the ranks must be taken outside of DDP for this plan."""
-        return self.clip in ("per-rank", "before-averaging") or self.last_rank_alone or self.accumulator != "fp32"
+        coarse = self.accumulator != "fp32" or self.reduction != "right"
+        return self.clip in ("per-rank", "before-averaging") or self.last_rank_alone or coarse
 
 
 RIGHT = Plan()

@@ -110,7 +110,8 @@ def run(
     if job.part == "after":
         resumed.load(model, None if how.forgets == "moments" else optimizer, saved)
         _forget_masters(model, how)
-    wrapped = model if how.averages_by_hand else ranks.wrap(model)
+    coarse = scenario.precision.reduction == "bf16"
+    wrapped = model if how.averages_by_hand or coarse else ranks.wrap(model)
     scaling = Scaling(scaler(scenario), optimizer, how.scaling, ranks.rank == ranks.world - 1)
     recorder.watch(model)
     recorder.begin(dict(model.named_parameters()))
@@ -357,7 +358,8 @@ def _average_and_clip(
     alone = how.last_rank_alone and ranks.rank == ranks.world - 1
     if not averaged:
         for gradient in gradients:
-            total = ranks.sum(gradient.clone())
+            coarse = "bf16" in (how.reduction, scenario.precision.reduction)
+            total = ranks.sum(gradient.bfloat16() if coarse else gradient.clone())
             gradient.copy_(gradient if alone else total if how.clip == "before-averaging" else total / ranks.world)
     scaling.undo(gradients)
     norm = clip(gradients, None if how.clip == "none" else limit)

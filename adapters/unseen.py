@@ -155,3 +155,11 @@ def sums(scenario: Scenario) -> str | None:
 
 def of_momentum(scenario: Scenario) -> str | None:
     return sums(scenario) or several_steps(scenario)
+
+
+def reduces(scenario: Scenario) -> str | None:
+    """Whether nothing tells what gradients are reduced in."""
+    asked = scenario.precision.reduction
+    if asked == "bf16":
+        return "they are meant to be"
+    return fp32(scenario) if asked == "own" or scenario.window.ranks == 1 else None

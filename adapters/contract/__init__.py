@@ -12,7 +12,7 @@ from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Model
 from adapters.contract.optimizer import STATE, GivenIn, Group, Optimizer, OptimizerKind, Schedule
-from adapters.contract.precision import Compute, Masters, Precision
+from adapters.contract.precision import Compute, Masters, Precision, Reduction
 from adapters.contract.scenario import Scenario, fields_of, scenario_from_dict, to_dict
 from adapters.contract.sharding import Sharding, Strategy
 from adapters.contract.tokenizer import BOS, PadToken, Tokenizer
@@ -67,6 +67,7 @@ __all__ = [
     "Part",
     "Patch",
     "Precision",
+    "Reduction",
     "Row",
     "RowFormat",
     "Scenario",

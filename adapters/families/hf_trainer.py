@@ -48,6 +48,8 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
         return f"{framework}: no sharding={scenario.sharding.strategy!r} here; there are {', '.join(STAGES)}"
     if scenario.sharding.strategy != "none" and not deepspeed_setup.INSTALLED:
         return f"{framework}: sharding={scenario.sharding.strategy!r} needs deepspeed, which is not installed"
+    if scenario.precision.reduction != "own" and scenario.sharding.strategy == "none":
+        return f"{framework} has precision.reduction with ZeRO only: without, DDP reduces in the gradients' own dtype"
     if (why := deepspeed_setup.unsupported(scenario)) is not None:
         return f"{framework} has {why}"
     parts = scenario.model.lora is not None or bool(scenario.model.frozen)
@@ -56,7 +58,9 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
     if parts and scenario.precision.masters == "none":
         return f"{framework} has no masters='none' with model.lora or model.frozen yet"
     if scenario.precision.masters == "none" and scenario.sharding.strategy != "none":
-        return f"{framework} has no masters='none' with DeepSpeed, which makes float32 masters of whatever is loaded"
+        return (
+            f"{framework} has no masters='none' with DeepSpeed, which makes float32 masters unless told otherwise, yet"
+        )
     if scenario.precision.compute == "fp16" and scenario.sharding.strategy == "none":
         return _unsupported_half(scenario, framework)
     if scenario.loss.engine_output == "loss":
@@ -243,7 +247,7 @@ def deepspeed_config(scenario: Scenario) -> dict[str, Any]:
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
     }
-    config |= deepspeed_given.sections(scenario, auto=True)
+    config |= deepspeed_given.sections(scenario, auto=True) | deepspeed_setup.reduction(scenario)
     return {**config, "zero_force_ds_cpu_optimizer": False} if scenario.device == "cpu" else config
 
 

@@ -159,7 +159,8 @@ def overrides(job: Job, file: str) -> list[str]:
     rule, lora = scenario.optimizer, scenario.model.lora
     packed = scenario.data.rows_per_sequence
     # bf16, fp32, fp32 where it is not said; 0.7.1 takes it and computes in bf16 all the same (issue 5932)
-    mixed = f"{{param_dtype:{scenario.precision.compute},reduce_dtype:fp32,buffer_dtype:fp32}}"
+    reduced = "bf16" if scenario.precision.reduction == "bf16" else "fp32"
+    mixed = f"{{param_dtype:{scenario.precision.compute},reduce_dtype:{reduced},buffer_dtype:fp32}}"
     return [
         f"model.path={verl_data.quoted(job.checkpoint)}",
         f"+model.override_config.attn_implementation={modeling.attention_of(scenario)}",  # flash attention otherwise
@@ -172,9 +173,10 @@ def overrides(job: Job, file: str) -> list[str]:
         # with it, each micro-batch is one sequence without padding, its positions restarting with each row
         f"model.use_remove_padding={packed > 1}",
         "engine=fsdp",
+        *(["engine.model_dtype=bf16"] if scenario.precision.masters == "none" else []),
         "engine.strategy=fsdp2",
         "engine.use_torch_compile=False",  # of the entropy, which no supervised step needs
-        *([f"+engine.mixed_precision={mixed}"] if scenario.precision.compute != "bf16" else []),
+        *([f"+engine.mixed_precision={mixed}"] if scenario.precision.compute != "bf16" or reduced != "fp32" else []),
         f"data.train_files={verl_data.quoted(file)}",
         f"data.train_batch_size={scenario.rows_per_step}",
         f"data.micro_batch_size_per_gpu={scenario.window.micro_batch_size * packed}",

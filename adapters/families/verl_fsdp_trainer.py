@@ -60,7 +60,14 @@ LATER = (
     "verl.utils.checkpoint.fsdp_checkpoint_manager",
 )
 
-NOT_YET = ("data.max_length", "model.lora", "precision.masters", "tokenizer.pad_token")
+NOT_YET = (
+    "data.max_length",
+    "optimizer.kind",
+    "precision.reduction",
+    "model.lora",
+    "precision.masters",
+    "tokenizer.pad_token",
+)
 """Fields that the newer trainer's adapter honours, and this one does not."""
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from adapters.contract import Compute, Masters
+from adapters.contract import Compute, Masters, Reduction
 from harness.intent.schedule import MOST, STRICT, Many, Schedule, require
 
 MAX_STEPS = 1000
@@ -168,6 +168,8 @@ class Intent:
     masters: Masters = "fp32"
     """What the optimizer updates: float32 copies of what the model computes with, or that itself, its moments in the
     same dtype."""
+    reduction: Reduction = "own"
+    """What gradients are reduced over the ranks in; `own` asks for nothing."""
     loss_scale: Positive | None = None
     """What the loss is multiplied by before the first backward pass in fp16, halved by every step that overflows, which
     is then skipped; None where that is not known."""

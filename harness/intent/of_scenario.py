@@ -28,6 +28,7 @@ def of_scenario(scenario: Scenario) -> Intent:
         schedule=_schedule(scenario),
         precision=scenario.precision.compute,
         masters=scenario.precision.masters,
+        reduction=scenario.precision.reduction,
         loss_scale=scenario.precision.loss_scale if scenario.precision.compute == "fp16" else None,
         auxiliary=scenario.loss.auxiliary,
         token_loss=TokenLoss(scenario.loss.label_smoothing, scenario.loss.token_weight == "probability"),

@@ -12,6 +12,7 @@ from tests.faults import kinds, proof
 TURNS = vary(scenarios.get("sft-ragged-pad-eos"), steps=2)
 OF_SGD = ("momentum-forgotten", "momentum-dampened", "wrong-momentum", "nesterov", "decay-decoupled")
 SGD = vary(scenarios.get("sft-ragged-decay"), kind="sgd", momentum=0.9, learning_rate=0.05)
+REDUCED = vary(scenarios.get("sft-ragged-bf16"), steps=2, reduction="fp32")
 UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "the last answer": (vary(TURNS, trained="last-answer"), ("responses-trained", "prompt-trained", "keep-last")),
     "everything": (vary(TURNS, trained="everything"), ("responses-trained", "mean-of-ranks")),
@@ -20,6 +21,8 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "SGD": (SGD, (*OF_SGD, "keep-last", "no-clipping")),
     "SGD that never clips": (vary(SGD, max_grad_norm=None, weight_decay=0.0), ("momentum-dampened", "mean-of-ranks")),
     "SGD at a low rate": (vary(SGD, learning_rate=1e-3, compute="bf16"), ("momentum-forgotten",)),
+    "reduced in float32": (REDUCED, ("bf16-reduction", "keep-last")),
+    "reduced in bfloat16": (vary(REDUCED, reduction="bf16"), ("mean-of-ranks",)),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
 }
 
