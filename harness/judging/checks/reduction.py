@@ -10,15 +10,15 @@ from harness.oracle.observe import gradient
 from harness.verdicts.findings import Finding
 
 NEAR = 0.02
-"""Of half a unit of bfloat16: how far an element may be from a number of it. Of any elements, so many are as near."""
+"""Of half a unit of bfloat16: how far an element may be from a number of it. Of any elements, so many are so."""
 MOST = 0.9
-"""Share of elements that are so near where all were rounded. A sum in float32 is that where just one of what it is of is
-not 0, as in an embedding's rows; those are less."""
+"""Share of elements that are so near where all were rounded. A sum in float32 is that where one part alone
+is not 0, as in an embedding's rows; those are less."""
 
 
 def reduction(evidence: StepEvidence) -> list[Finding]:
-    """`numerics.dtype`: the gradient, before it was clipped, is made of numbers of bfloat16, though it is to be a sum in
-    float32. Asked of the first step alone, whose moments are of one gradient."""
+    """`numerics.dtype`: the gradient, before it was clipped, is made of numbers of bfloat16, though it is to be a sum
+    in float32. Asked of the first step alone, whose moments are of one gradient."""
     moments, intent = evidence.recorded.moments, evidence.right.intent
     if intent.reduction != "fp32" or intent.ranks < 2 or bool(moments.first_before.any()):
         return []
@@ -32,8 +32,8 @@ def reduction(evidence: StepEvidence) -> list[Finding]:
     return [
         Finding(
             "numerics.dtype",
-            f"{share:.3g} of the gradient's elements at step {evidence.step} are numbers of bfloat16 before clipping: it"
-            " was reduced over the ranks in that, and should be in float32",
+            f"{share:.3g} of the gradient's elements at step {evidence.step} are numbers of bfloat16 before clipping:"
+            " it was reduced over the ranks in that, and should be in float32",
             step=evidence.step,
             observed=share,
             expected=NEAR,
