@@ -17,6 +17,7 @@ from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_given, deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import read, read_parameters, relink_moments
+from adapters.families.token_mean import mean_loss
 from adapters.inside import modeling, optimizers
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.model import load_counting
@@ -34,13 +35,13 @@ def prepare() -> None:
 class BareLoss(torch.nn.Module):
     """Hands the engine the loss alone, where a Hugging Face model hands it an output object with the logits."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, scenario: Scenario) -> None:
         super().__init__()
         self.model = model
+        self.scenario = scenario
 
-    def forward(self, **batch: Any) -> Tensor:
-        loss: Tensor = self.model(**batch).loss
-        return loss
+    def forward(self, num_items_in_batch: float, **batch: Tensor) -> Tensor:
+        return mean_loss(self.scenario, self.model, batch, num_items_in_batch)
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
@@ -108,13 +109,13 @@ def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
     """DeepSpeed's engine around the model, with the client's own optimizer and schedule, or those of its
     configuration."""
     wanted = scenario.optimizer
-    batched = BareLoss(model) if scenario.loss.engine_output == "loss" else model
+    batched = BareLoss(model, scenario) if scenario.loss.engine_output == "loss" else model
     if wanted.given_in == "engine":
         every = [p for p in model.parameters() if p.requires_grad]
         engine, *_ = deepspeed.initialize(model=batched, model_parameters=every, config=config(scenario))
         engine.train()
         return engine
-    optimizer = optimizers.build(wanted, dict(model.named_parameters()))
+    optimizer = optimizers.build(wanted, {name: p for name, p in model.named_parameters() if p.requires_grad})
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: scenario.learning_rate_at(step) / wanted.learning_rate
     )
@@ -160,8 +161,10 @@ def train_step(scenario: Scenario, engine: Any, rows: Sequence[Tokens], step: in
         if scenario.meets_last_window:
             engine.set_gradient_accumulation_boundary(index == count - 1)
         batch = {n: t.to(engine.device) for n, t in micro_batch(scenario, rows, step, index, rank).items()}
-        outputs = engine(**batch, num_items_in_batch=divisor)
-        loss = outputs if scenario.loss.engine_output == "loss" else outputs.loss
+        if scenario.loss.engine_output == "loss":
+            loss = engine(**batch, num_items_in_batch=divisor)
+        else:
+            loss = mean_loss(scenario, engine, batch, divisor)
         total += loss.detach().double().cpu() / share
         engine.backward(loss)
         engine.step()

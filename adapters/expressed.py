@@ -57,6 +57,7 @@ def by(frameworks: tuple[str, ...], says: Expressed = Expressed()) -> dict[str, 
 
 _TOKEN_IDS = no("it is fed with token ids")
 _CHOOSES = no("its packing chooses by itself which rows share a sequence")
+_FLASH = "it packs by flash attention only"
 _MODEL_OUTPUT = no("the model that it wraps returns its output object")
 _WHOLE = no("it keeps the whole state on every rank")
 _ONE_DEVICE = no("it keeps parameters and their optimizer on one device")
@@ -66,12 +67,18 @@ _MIN_LR_RATE = no("it hands transformers' schedules no argument but min_lr_rate 
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
-    "data.rows_per_sequence": by(LOOPS)
-    | by(TRAINERS, _CHOOSES)
-    | {"openrlhf": no("it packs by flash attention only (--packing_samples)"), "verl": Expressed()},
+    "data.rows_per_sequence": by((*LOOPS, "trl", "verl"))
+    | by(("llamafactory", "ms-swift"), _CHOOSES)
+    | {"openrlhf": no(f"{_FLASH} (--packing_samples)")},
+    "data.packed_length": by((*LOOPS, "trl", "llamafactory"))
+    | {
+        "ms-swift": no(f"{_FLASH} (_check_padding_free in arguments/sft_args.py)"),
+        "openrlhf": no(f"{_FLASH} (cli/train_sft.py)"),
+        "verl": no("it packs rows within a step, of which the step has a number that is given (data.use_dynamic_bsz)"),
+    },
     "data.epochs": by(FRAMEWORKS),
     "data.order": by(FRAMEWORKS),
-    "window.resume_after": by((*LOOPS, "trl", "ms-swift", "openrlhf", "verl")),
+    "window.resume_after": by(FRAMEWORKS),
     "window.last_window": by(LOOPS)
     | by(TRAINERS, no("the Trainer makes a step of an epoch's last rows (_run_epoch in transformers' trainer.py)"))
     | {
@@ -107,9 +114,9 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     },
     "tokenizer.processor": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf", "verl")),
     "model.architecture": by(FRAMEWORKS),
-    "model.lora": by(("torch", "ddp", "fsdp2", *TRAINERS, "verl"))
+    "model.lora": by((*LOOPS, *TRAINERS, "verl"))
     | {"openrlhf": no("its low-rank updates begin with B = 0 (models/actor.py), not as a checkpoint has them")},
-    "model.frozen": by(("torch", "ddp", "fsdp2", *TRAINERS))
+    "model.frozen": by((*LOOPS, *TRAINERS))
     | by(("openrlhf", "verl"), no("it has no option that freezes parameters of a model")),
     "model.gradient_checkpointing": by(FRAMEWORKS),
     "model.compiled": by((*("torch", "ddp"), *TRAINERS)),
@@ -179,9 +186,13 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"ddp": only("fp32", because="torch's hook for bfloat16 (bf16_compress_hook) needs NCCL or XCCL")}
     | {"openrlhf": no("it leaves DeepSpeed's own communication_data_type (utils/deepspeed/deepspeed_utils.py)")},
     "sharding.strategy": by(("torch", "ddp"), _WHOLE)
-    | {"fsdp2": only("zero2", "zero3", "fsdp", because="it shards the gradients as well")}
-    | by(("deepspeed", *TRAINERS, "openrlhf"), _ZERO)
-    | {"verl": only("fsdp", because="its trainer for supervised training shards by FSDP")},
+    | {"fsdp2": only("zero2", "zero3", "fsdp", "fsdp1", because="it shards the gradients as well")}
+    | by(("deepspeed", "openrlhf"), _ZERO)
+    | by(TRAINERS)
+    | {"verl": only("fsdp", "fsdp1", because="its trainer for supervised training shards by FSDP")},
+    "sharding.replicas": by(("fsdp2", *TRAINERS, "verl"))
+    | by(("torch", "ddp"), _WHOLE)
+    | by(("deepspeed", "openrlhf"), no("ZeRO shards over all ranks (its hpZ and MiCS replicate by other means)")),
     "sharding.offload_optimizer": by(("torch", "ddp", "fsdp2"), _ONE_DEVICE)
     | by(("deepspeed", *TRAINERS, "openrlhf"))
     | {"verl": no("it moves an offloaded optimizer back before it steps")},
@@ -193,14 +204,14 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     },
     "loss.auxiliary": by((*LOOPS, *TRAINERS, "openrlhf"))
     | {"verl": no("it computes its loss from logits and leaves out the router's")},
-    "loss.label_smoothing": by(("torch", "ddp", "fsdp2", *TRAINERS))
+    "loss.label_smoothing": by((*LOOPS, *TRAINERS))
     | {"openrlhf": no("its SFTLoss has no smoothing (models/loss.py)")}
     | {"verl": no("its sft_loss has no smoothing (workers/utils/losses.py)")},
-    "loss.implementation": by(("ddp",))
-    | by(("torch", "fsdp2", "deepspeed"), no("its loop has one way to compute its loss"))
+    "loss.implementation": by(("torch", "ddp"))
+    | by(("fsdp2", "deepspeed"), no("its loop has one way to compute its loss"))
     | {"trl": no("it computes its loss in pieces from the head's matrix as it is (fused_lm_head)")}
     | by(("llamafactory", "ms-swift", "openrlhf", "verl"), no("it has no option for torch's linear_cross_entropy")),
-    "loss.token_weight": by(("torch", *TRAINERS))
+    "loss.token_weight": by(("torch", "deepspeed", *TRAINERS))
     | by(("ddp", "fsdp2"), no("its loss is the model's own, or torch's, which have no such weight"))
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},

@@ -53,6 +53,11 @@ def _many_ranks(scenario: Scenario) -> str | None:
     return "there is one rank" if scenario.window.ranks == 1 else None
 
 
+def _replicated(scenario: Scenario) -> str | None:
+    few = scenario.window.ranks < 4 or scenario.window.ranks % 2
+    return "there are no two groups of ranks" if few else None
+
+
 def _clips(scenario: Scenario) -> str | None:
     return "the scenario does not clip" if scenario.optimizer.max_grad_norm is None else None
 
@@ -159,6 +164,18 @@ _FAULTS = (
           Plan(clip="per-rank"), ("update.clip",), "clipping", _both(_clips, _many_ranks)),
     Fault("clipping-before-averaging", "the gradient is summed over the ranks, clipped, and only then divided",
           Plan(clip="before-averaging"), ("update.clip",), "clipping", _both(_clips, _many_ranks)),
+    Fault("clipping-per-shard", "parameters are sharded, and every rank clips its shard by the norm of that alone",
+          Plan(clip="per-shard"), ("weights.residual",), "clipping", _both(_clips, _many_ranks)),
+    Fault("replicas-apart", "sharded in two groups of ranks, gradients are averaged in each and not between them",
+          Plan(replicas="apart"), ("state.rank-desync",), "replicas-apart", _replicated),
+    Fault("replicas-averaged-twice", "sharded in two groups of ranks, averages over all ranks are halved once more",
+          Plan(replicas="twice"), _SCALE, "gradient-scale", _replicated),
+    Fault("norm-of-a-shard", "the gradient is clipped rightly, but the reported norm is that of one rank's shard",
+          Plan(reported_norm="shard"), ("grad-norm.value",), "misreported", _many_ranks),
+    Fault("optimizer-of-copies", "the optimizer holds the parameters as they were before the model was wrapped, so that"
+          " nothing moves", Plan(stepped="copies"), ("weights.scale",), "nothing-trained"),
+    Fault("labels-unshifted", "labels are not shifted: logits are held against the token that they were made from",
+          Plan(shifted=False), ("weights.residual",), "labels-unshifted", unseen.shifts_itself),
     Fault("decay-on-norms", "weight decay applies to norms as well",
           Plan(decay="all"), ("update.weight-decay",), "weight-decay", _both(_decays, unseen.exempts)),
     Fault("decay-not-on-norms", "weight decay leaves norms and biases out, which are meant to decay",
@@ -244,11 +261,19 @@ _FAULTS = (
           Plan(forgets="moments"), ("update.moments", "weights.residual"), "resume", unseen.resumes),
     Fault("resume-forgets-masters", "a run that goes on from a checkpoint begins with parameters rounded to bfloat16",
           Plan(forgets="masters"), ("update.moments",), "resume", unseen.resumes),
+    Fault("resume-loses-epoch", "a run that goes on from a checkpoint at the end of an epoch leaves out the next one",
+          Plan(resumed_rows="an-epoch-on"), ("inputs.epoch",), "resume", unseen.resumed_at_an_end),
     Fault("attention-leaks", "packed conversations attend to those before them",
           Plan(attention="leaking"), ("weights.residual",), "attention-leak", unseen.packs),
     Fault("positions-run-on", "positions do not restart with each packed conversation, or count the padding before it;"
           " rotary embeddings see only differences of positions, so the gradient cannot tell, but recorded inputs do",
           Plan(positions="running-on"), ("inputs.positions",), "positions", unseen.restarts),
+    Fault("packed-row-lost", "a row is left out of the sequence that it is packed into, and never trained",
+          Plan(packer="drops"), _BATCH, "packing", unseen.packed_once),
+    Fault("packed-row-doubled", "a row is packed into a sequence twice",
+          Plan(packer="doubles"), _BATCH, "packing", unseen.packed_once),
+    Fault("packed-border-trained", "the first token of a packed row is trained, predicted by the last of the row before"
+          " it", Plan(mask="into-next"), ("weights.mask",), "loss-mask", unseen.packs),
     Fault("bf16-accumulation", "micro-batch gradients are summed up in bfloat16",
           Plan(accumulator="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.fp32),
     Fault("bf16-reduction", "gradients are rounded to bfloat16 before they are averaged over the ranks, where float32"
@@ -294,6 +319,19 @@ _FAULTS = (
           Plan(stuck="*lora*_A*"), ("weights.residual",), "untrained-part", unseen.updates),
     Fault("gradient-cut-by-checkpointing", "gradients end at the last layer that is computed again, and reach nothing"
           " below it", Plan(cut=True), ("weights.residual",), "untrained-part", _checkpoints),
+    Fault("device-copy-stale", "forward and backward passes have the parameters of the step before, as from a copy on"
+          " the device that an offloaded update does not reach in time",
+          Plan(device_copy="stale"), ("weights.residual",), "stale-parameters", unseen.moves),
+    Fault("chunks-averaged", "the loss is computed in chunks of 16 positions, each averaged by itself",
+          Plan(level="chunk"), (_MEANS,), "loss-in-pieces", _both(unseen.fused, _uneven)),
+    Fault("ignored-positions-counted", "the loss of a micro-batch is divided by all of its positions, those that are"
+          " ignored as well", Plan(level="position"), (_MEANS,), "loss-in-pieces", _both(unseen.fused, _uneven)),
+    Fault("graph-of-first-shape", "a graph that was compiled for the length of the first micro-batch leaves out what"
+          " lies behind it in others", Plan(graph="first-shape"), ("weights.mask",), "first-shape",
+          _both(unseen.compiles, unseen.longer)),
+    Fault("gradient-lost-at-recompile", "the first micro-batch of another length, at which the model is compiled again,"
+          " leaves no gradient", Plan(graph="lost-at-recompile"), (_DROPPED,), "dropped-micro-batches",
+          _both(unseen.compiles, unseen.longer)),
     Fault("auxiliary-scaled-by-accumulation", "the router's load-balancing loss is added up over the micro-batches,"
           " not averaged", Plan(auxiliary="GA"), _AUXILIARY, "auxiliary-loss", _both(unseen.balances, _at_least(2))),
     Fault("auxiliary-scaled-by-world-size", "the router's load-balancing loss is added up over the ranks, not averaged",

@@ -1,4 +1,4 @@
-"""PyTorch's FSDP2, `fully_shard`, on every layer and on the whole Hugging Face model."""
+"""PyTorch's FSDP2, `fully_shard`, on every layer and on the whole Hugging Face model; or FSDP1, which was before it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import (
+    FullyShardedDataParallel,
+    MixedPrecision,
+    MixedPrecisionPolicy,
+    ShardingStrategy,
+    fully_shard,
+)
+from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 from transformers import PreTrainedModel
 
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import pytorch_loop
 from adapters.families.loss_scaling import DTYPES
 from adapters.families.pytorch_loop import Synchronised
-from adapters.inside import modeling
+from adapters.inside import flat, modeling
 from adapters.inside.recorder import Recorder
 
 RESHARD = {"none": True, "fsdp": True, "zero3": True, "zero2": False}
@@ -27,7 +34,10 @@ prepare = modeling.import_all
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why FSDP2 cannot run this scenario; None if it can."""
-    if scenario.sharding.strategy not in RESHARD:
+    if scenario.sharding.strategy == "fsdp1":
+        if scenario.window.resume_after and flat.cannot_save(scenario):
+            return f"torch {version} has no resume_after with FSDP1 on a CPU: it frees what a checkpoint is made of"
+    elif scenario.sharding.strategy not in RESHARD:
         return f"torch {version} with FSDP2 shards the gradients as well: no sharding={scenario.sharding.strategy!r}"
     return pytorch_loop.unsupported(scenario, version)
 
@@ -45,15 +55,17 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
     """Parameters, gradients and state sharded; gradients reduced, in float32 unless told otherwise, at the last
     micro-batch."""
+    if scenario.sharding.strategy == "fsdp1":
+        return _flat(scenario, model, world)
     low = DTYPES.get(scenario.precision.compute)
     reduced = torch.bfloat16 if scenario.precision.reduction == "bf16" else torch.float32
     how: Mapping[str, Any] = {
-        "mesh": init_device_mesh(scenario.device, (world,)),
+        "mesh": _mesh(scenario, world),
         "reshard_after_forward": RESHARD[scenario.sharding.strategy],
         "mp_policy": MixedPrecisionPolicy(param_dtype=low, reduce_dtype=reduced),
     }
     for module in model.modules():
-        if type(module).__name__ in model._no_split_modules:  # the family's layers
+        if type(module) in _layers(model):
             fully_shard(module, **how)
     sharded = fully_shard(model, **how)
 
@@ -63,3 +75,32 @@ def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.
         yield
 
     return sharded, synchronised
+
+
+def _mesh(scenario: Scenario, world: int) -> DeviceMesh:
+    """The ranks in one row, or in as many as hold all shards each."""
+    replicas = scenario.sharding.replicas
+    if replicas == 1:
+        return init_device_mesh(scenario.device, (world,))
+    return init_device_mesh(scenario.device, (replicas, world // replicas), mesh_dim_names=("replicate", "shard"))
+
+
+def _flat(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
+    """The same by FSDP1."""
+    low = DTYPES.get(scenario.precision.compute)
+    hybrid = scenario.sharding.replicas > 1
+    wrapped = FullyShardedDataParallel(
+        model,
+        auto_wrap_policy=ModuleWrapPolicy(_layers(model)),
+        mixed_precision=MixedPrecision(param_dtype=low, reduce_dtype=torch.float32),
+        device_id=torch.device(scenario.device),
+        device_mesh=_mesh(scenario, world),
+        sharding_strategy=ShardingStrategy.HYBRID_SHARD if hybrid else ShardingStrategy.FULL_SHARD,
+        use_orig_params=True,
+    )
+    return wrapped, lambda last: contextlib.nullcontext() if last else wrapped.no_sync()
+
+
+def _layers(model: PreTrainedModel) -> set[type[torch.nn.Module]]:
+    """Classes of the family's layers."""
+    return {type(module) for module in model.modules() if type(module).__name__ in model._no_split_modules}

@@ -12,6 +12,7 @@ from typing import Any
 from adapters.contract import Job, Model, Scenario, Shim
 from adapters.families import hf_lora, hf_trainer
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import Saved
 from adapters.inside.stubs import stand_in
 
 TORCHAUDIO = stand_in(
@@ -19,13 +20,23 @@ TORCHAUDIO = stand_in(
     "LLaMA-Factory imports it for its multimodal plugins (data/mm_plugin.py, since 0.9.4), which text never reaches",
 )
 
-from llamafactory.hparams.training_args import TrainingArguments  # noqa: E402  after its stand-in
+from llamafactory.data import template as templates  # noqa: E402  after its stand-in
+from llamafactory.hparams import FinetuningArguments, parser  # noqa: E402  after its stand-in
 from llamafactory.model import loader  # noqa: E402  after its stand-in
 from llamafactory.train.tuner import run_exp  # noqa: E402  after its stand-in
 
 NAME = "rows"
 
+USER, ASSISTANT, SYSTEM = "<|user|>", "<|assistant|>", "<|system|>"
+"""What opens a message in the scenario's chat template."""
+
+# Up to 0.9.1 they are transformers' own.
+TrainingArguments = getattr(parser, "TrainingArguments", None) or parser.Seq2SeqTrainingArguments
 KNOWN = hf_trainer.names(TrainingArguments)
+READS_CHAT_TEMPLATES = hasattr(templates, "parse_template")
+"""Since 0.9.2; before it asks for a template of its own, by name."""
+ORDERS = hasattr(FinetuningArguments, "disable_shuffling")
+"""Whether it can be told to leave the order of rows; since 0.9.2."""
 
 
 def prepare() -> None:
@@ -50,6 +61,16 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return (
             f"llamafactory {version} has an answer to every question in Alpaca's format, so it has no"
             " row_format='prompt-completion' of rows with an odd number of messages"
+        )
+    if not ORDERS and scenario.data.order == "given" and scenario.epochs_begun > 1:
+        return f"llamafactory {version} has no order='given' in several epochs: its sampler shuffles each of them"
+    if scenario.loss.token_weight == "probability" and not hasattr(FinetuningArguments, "use_dft_loss"):
+        return f"llamafactory {version} has no use_dft_loss, so it has no token_weight='probability'"
+    room = scenario.data.packed_length
+    if room is not None and (room + 1) % 8:
+        return (
+            f"llamafactory {version} pads packed sequences, with one token more, to a multiple of 8, but not their"
+            f" positions (train/sft/workflow.py), so it has no packed_length={room}, but {room + 7 - room % 8}"
         )
     wanted = scenario.model
     if wanted.frozen and (wanted.lora is not None or wanted.tied_embeddings or not lowest(wanted)):
@@ -76,7 +97,10 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     hf_trainer.begin(job)
     folder = Path(f"data-{rank}").absolute()
     write_dataset(job, folder)
-    run_exp(config(job, folder), callbacks=[hf_trainer.Recording(job, recorder, rank)])
+    if not READS_CHAT_TEMPLATES:
+        register_template(job)
+    with contextlib.suppress(Saved):
+        run_exp(config(job, folder), callbacks=[hf_trainer.Recording(job, recorder, rank)])
 
 
 def config(job: Job, folder: Path) -> dict[str, Any]:
@@ -96,14 +120,22 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         **tuning(job),
         "dataset": NAME,
         "dataset_dir": str(folder),
-        "cutoff_len": job.scenario.model.max_positions,
+        **packing(job.scenario),
         "disable_gradient_checkpointing": not job.scenario.model.gradient_checkpointing,
-        "disable_shuffling": data.order == "given",
+        **({"disable_shuffling": data.order == "given"} if ORDERS else {}),
+        **({} if READS_CHAT_TEMPLATES else {"template": NAME}),
         # in either format, what the assistant said before is trained as well unless it is masked
         "mask_history": data.row_format == "prompt-completion" or data.trained == "last-answer",
         "train_on_prompt": data.trained == "everything",
         **({"moe_aux_loss_coef": job.scenario.loss.auxiliary} if job.scenario.loss.auxiliary else {}),
     }
+
+
+def packing(scenario: Scenario) -> dict[str, Any]:
+    """Of packed sequences, LLaMA-Factory takes one token off what they may have (hparams/data_args.py), and fills them
+    all up to that again."""
+    room = scenario.data.packed_length
+    return {"cutoff_len": scenario.model.max_positions if room is None else room + 1, "neat_packing": room is not None}
 
 
 def tuning(job: Job) -> dict[str, Any]:
@@ -144,8 +176,26 @@ def write_dataset(job: Job, folder: Path) -> None:
         rows = [alpaca([message["content"] for message in messages]) for messages in conversations]
         columns = {"prompt": "instruction", "response": "output", "history": "history"}
         info = {"formatting": "alpaca", "columns": columns}
+    if not ORDERS and job.scenario.data.order == "given":
+        rows = hf_trainer.shuffled_back(rows, TrainingArguments.seed)
     (folder / f"{NAME}.json").write_text(json.dumps(rows))
     (folder / "dataset_info.json").write_text(json.dumps({NAME: {"file_name": f"{NAME}.json", **info}}))
+
+
+def register_template(job: Job) -> None:
+    """The checkpoint's chat template as one of LLaMA-Factory's, as its `data/template.py` registers its own."""
+    config = json.loads((Path(job.checkpoint) / "tokenizer_config.json").read_text())
+    space = " " if f"{ASSISTANT} " in config["chat_template"] else ""
+    told = job.scenario.tokenizer
+    own: dict[str, Any] = {
+        "format_user": templates.StringFormatter(slots=[space.join([USER, "{{content}}", f"{ASSISTANT}{space}"])]),
+        "format_system": templates.StringFormatter(slots=[f"{SYSTEM}{space}{{{{content}}}}{space}"]),
+        "format_separator": templates.EmptyFormatter(slots=[space] if space else []),
+        "default_system": told.system,
+    }
+    if told.bos:
+        own["format_prefix"] = templates.EmptyFormatter(slots=[{"bos_token"}])
+    templates._register_template(NAME, **own)
 
 
 def alpaca(texts: Sequence[str]) -> dict[str, Any]:

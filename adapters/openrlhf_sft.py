@@ -21,11 +21,11 @@ from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import read, read_parameters, relink_moments
-from adapters.families.hf_schedules import named, rises_at_once
+from adapters.families.openrlhf_flags import DOTTED, DTYPE_BY_NAME, arguments, unsupported_schedule
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
-from adapters.inside.resumed import SAVED, Saved
+from adapters.inside.resumed import Saved
 from adapters.inside.stubs import stand_in
 
 FLASH_ATTENTION = stand_in(
@@ -70,41 +70,6 @@ def prepare() -> None:
     deepspeed_setup.prepare()
 
 
-DOTTED = Version("0.10.2")
-"""The first release with flags such as --train.batch_size, and with an optimizer made by DeepSpeed."""
-ASKS_FIRST = Version("0.10.4")
-"""The first release that hands a least rate only to schedules that take one (utils/deepspeed/deepspeed.py)."""
-
-FLAGS = {
-    "pretrain": "model.model_name_or_path",
-    "save_path": "ckpt.output_dir",
-    "dataset": "data.dataset",
-    "input_key": "data.input_key",
-    "output_key": "data.output_key",
-    "input_template": "data.input_template",
-    "apply_chat_template": "data.apply_chat_template",
-    "multiturn": "data.multiturn",
-    "max_len": "data.max_len",
-    "seed": "train.seed",
-    "max_epochs": "train.max_epochs",
-    "train_batch_size": "train.batch_size",
-    "micro_train_batch_size": "train.micro_batch_size",
-    "zero_stage": "ds.zero_stage",
-    "adam_offload": "ds.adam_offload",
-    "attn_implementation": "ds.attn_implementation",
-    "param_dtype": "ds.param_dtype",
-    "learning_rate": "adam.lr",
-    "adam_betas": "adam.betas",
-    "l2": "adam.weight_decay",
-    "aux_loss_coef": "model.aux_loss_coef",
-    "gradient_checkpointing": "model.gradient_checkpointing_enable",
-    "save_steps": "ckpt.save_steps",
-    "load_checkpoint": "ckpt.load_enable",
-    "ckpt_path": "ckpt.path",
-}
-"""The flags of 0.9 by what they are called since `DOTTED`; others kept their names."""
-
-
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why OpenRLHF cannot run this scenario; None if it can."""
     name = f"openrlhf {version}"
@@ -119,11 +84,13 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if scenario.loss.engine_output != "model":
         return f"{name} computes its loss from logits, so it has no engine_output={scenario.loss.engine_output!r}"
+    if Version(version) < DTYPE_BY_NAME and scenario.precision.compute == "fp16":
+        return f"{name} trains in bf16 or in fp32 (--bf16), so it has no compute='fp16'"
     if Version(version) < DOTTED and scenario.optimizer.eps != 1e-8:
         return f"{name} has no flag for optimizer.eps={scenario.optimizer.eps:g}"
     if (why := _unsupported_epochs(scenario)) is not None:
         return f"{name} {why}"
-    if (why := _unsupported_schedule(scenario, Version(version))) is not None:
+    if (why := unsupported_schedule(scenario, Version(version))) is not None:
         return f"{name} {why}"
     if scenario.data.row_format == "prompt-completion" and any(len(row) != 2 for row in scenario.data.rows):
         return f"{name} makes one question and one answer of a row with row_format='prompt-completion'"
@@ -133,8 +100,10 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of OpenRLHF, and of the DeepSpeed underneath."""
     scenario = job.scenario
-    cpu = (CUDA_CALLS, DEVICE_MESH, TORCH_ADAM, IN_PROCESS) if scenario.device == "cpu" else ()
-    precision = (FULL_PRECISION,) if scenario.precision.compute == "fp32" else ()
+    mesh = (DEVICE_MESH,) if hasattr(strategy, "init_device_mesh") else ()  # since 0.7.4
+    cpu = (CUDA_CALLS, *mesh, TORCH_ADAM, IN_PROCESS) if scenario.device == "cpu" else ()
+    asks = scenario.precision.compute == "fp32" and Version(job.version) >= DTYPE_BY_NAME
+    precision = (FULL_PRECISION,) if asks else ()
     engine = deepspeed_shims.needed(deepspeed.__version__, scenario)
     return (*FLASH_ATTENTION, *cpu, *precision, *engine)
 
@@ -193,63 +162,6 @@ def as_row(messages: list[dict[str, str]], scenario: Scenario) -> dict[str, Any]
     return {"prompt": question, "completion": answer}
 
 
-def arguments(job: Job, rows: Path) -> list[str]:
-    """The scenario as flags, by the names that this release has for them; what they do not say stays as it is."""
-    scenario = job.scenario
-    dotted = Version(job.version) >= DOTTED
-    rule = scenario.optimizer
-    said: dict[str, Sequence[Any]] = {
-        "pretrain": [job.checkpoint],
-        "save_path": [Path.cwd() / "saved"],
-        "ckpt_path": [Path.cwd() / SAVED],
-        "dataset": [rows],
-        "max_len": [scenario.model.max_positions],
-        "seed": [scenario.seed],
-        "max_epochs": [scenario.epochs_begun if scenario.data.order == "given" else scenario.data.epochs],
-        "train_batch_size": [scenario.window.sequences_per_step],
-        "micro_train_batch_size": [scenario.window.micro_batch_size],
-        "zero_stage": [STAGES[scenario.sharding.strategy]],
-        "attn_implementation": [modeling.attention_of(scenario)],  # flash attention otherwise
-        "learning_rate": [rule.learning_rate],
-        "adam_betas": [rule.beta1, rule.beta2],
-        "l2": [rule.weight_decay],
-        "max_norm": [scenario.optimizer.max_grad_norm or 0.0],
-    }
-    if scenario.sharding.offload_optimizer:
-        said["adam_offload"] = []
-    if scenario.model.gradient_checkpointing:
-        said["gradient_checkpointing"] = []
-    if scenario.precision.compute == "fp16":
-        said["param_dtype"] = ["fp16"]
-    if scenario.loss.auxiliary:
-        said["aux_loss_coef"] = [scenario.loss.auxiliary]
-    if job.part == "before":
-        said["save_steps"] = [job.steps.stop]
-    if job.part == "after":
-        said["load_checkpoint"] = []
-    if dotted:
-        said["adam.eps"] = [rule.eps]
-    said |= text(scenario) | schedule(scenario, dotted)
-    named = {FLAGS.get(name, name) if dotted else name: values for name, values in said.items()}
-    return [word for name, values in named.items() for word in (f"--{name}", *map(str, values))]
-
-
-def text(scenario: Scenario) -> dict[str, Sequence[str]]:
-    """How rows become text: by the tokenizer's chat template, or by OpenRLHF's own template around a question.
-
-    OpenRLHF adds the EOS to a text that does not end in it.
-    """
-    if scenario.data.row_format == "conversation":
-        several: dict[str, Sequence[str]] = {"multiturn": []} if scenario.data.trained == "responses" else {}
-        return {"input_key": ["messages"], "apply_chat_template": [], **several}
-    system = f"<|system|> {scenario.tokenizer.system} " if scenario.tokenizer.system else ""
-    return {
-        "input_key": ["prompt"],
-        "output_key": ["completion"],
-        "input_template": [f"{'<bos> ' if scenario.tokenizer.bos else ''}{system}<|user|> {{}} <|assistant|> "],
-    }
-
-
 def _unsupported_epochs(scenario: Scenario) -> str | None:
     """It shuffles every epoch, trains all of them, and goes on with an unfinished window in the next one."""
     data, window, dealing = scenario.data, scenario.window, scenario.dealing
@@ -263,47 +175,6 @@ def _unsupported_epochs(scenario: Scenario) -> str | None:
     if data.order == "shuffled" and window.steps != dealing.steps(data.epochs):
         return f"trains all its epochs, so it has no window.steps={window.steps} of {dealing.steps(data.epochs)}"
     return None
-
-
-def _unsupported_schedule(scenario: Scenario, version: Version) -> str | None:
-    told, found = (
-        scenario.optimizer.schedule,
-        named(scenario.optimizer.schedule, scenario.optimizer, scenario.window.steps),
-    )
-    if told.span(scenario.window.steps) != scenario.window.steps:
-        return f"takes the steps that it trains for the horizon (cli/train_sft.py): no schedule.horizon={told.horizon}"
-    if rises_at_once(scenario):
-        short = told.warmup(scenario.window.steps) < scenario.window.steps
-        return "has no warm-up from 1/W with a rate that stays after it" if short and version < DOTTED else None
-    if found is None or not found.kwargs.keys() <= {"min_lr_rate"}:
-        return (
-            f"hands transformers' schedules no argument but min_lr_rate (utils/deepspeed/deepspeed.py), so it has no"
-            f" schedule.decay={told.decay!r} that falls or counts as this one does"
-        )
-    if version < ASKS_FIRST and told.decay != "none" and not found.kwargs:
-        return f"hands every schedule that falls a least rate, which {found.name} does not take"
-    if version < DOTTED and found.kwargs.get("min_lr_rate", 0.1) != 0.1:
-        return f"has a least rate of 0.1 times the rate, not schedule.least={told.least:g}"
-    return None
-
-
-def schedule(scenario: Scenario, dotted: bool) -> dict[str, Sequence[Any]]:
-    """The learning rate's schedule, by transformers' names.
-
-    Its warm-ups start from 0, but for one: `cosine_warmup_with_min_lr` counts steps from 1 while it warms up, and with
-    a least rate of 1 times the base stays there; before `DOTTED` the least rate is a tenth.
-    """
-    told, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup(scenario.window.steps)
-    # the number of warm-up steps is this times the number of steps, rounded up
-    ratio = told.warmup_ratio or ((steps - 0.5) / scenario.window.steps if steps else 0.0)
-    if rises_at_once(scenario):
-        least = {"min_lr_ratio": [1.0]} if dotted else {}
-        return {"lr_scheduler": ["cosine_warmup_with_min_lr"], "lr_warmup_ratio": [ratio], **least}
-    found = named(told, scenario.optimizer, scenario.window.steps)
-    if found is None:
-        raise ValueError(f"no schedule of transformers is {told}")
-    least = {"min_lr_ratio": [found.kwargs["min_lr_rate"]]} if dotted and found.kwargs else {}
-    return {"lr_scheduler": [found.name], "lr_warmup_ratio": [ratio], **least}
 
 
 def apply(applied: Sequence[Shim]) -> None:
@@ -385,5 +256,9 @@ def observe(job: Job, recorder: Recorder, rank: int, relink: bool) -> None:
 
 
 def grad_norm(engine: Any, logs: Mapping[str, float]) -> float | None:
-    """The norm that OpenRLHF logs; it writes 0 where the engine has none, which is fp32 without ZeRO."""
-    return None if engine.get_global_grad_norm() is None else logs["grad_norm"]
+    """The norm that OpenRLHF logs, which it does since 0.9.6, or that its engine tells.
+
+    It writes 0 where the engine has none, which is fp32 without ZeRO.
+    """
+    norm = engine.get_global_grad_norm()
+    return None if norm is None else float(logs.get("grad_norm", norm))

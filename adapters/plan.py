@@ -13,7 +13,11 @@ class Plan:
     """How the reference loop goes about a step. The defaults are right."""
 
     keep: Literal["all", "first-and-last", "first", "last"] = "all"
-    level: Literal["token", "micro-batch", "rank", "micro-step", "row"] = "token"
+    level: Literal["token", "micro-batch", "rank", "micro-step", "row", "chunk", "position"] = "token"
+    """Of what averages are averaged; `position`: micro-batches, each over all of its positions, ignored ones too."""
+    graph: Literal["right", "first-shape", "lost-at-recompile"] = "right"
+    """What a compiled graph does with other lengths than those of the first micro-batch: what lies behind that one's
+    has no loss, or the first micro-batch of another length leaves no gradient."""
     scale: Literal["1", "GA", "1/GA", "world"] = "1"
     mask: Literal[
         "right",
@@ -26,12 +30,24 @@ class Plan:
         "late",
         "with-tag",
         "no-padding-id",
+        "into-next",
     ] = "right"
-    """Which tokens are trained. `no-padding-id`: the right ones whose id is not that of padding; the others are made of
-    the responses, whatever the scenario asks for."""
+    """Which tokens are trained. `no-padding-id`: the right ones whose id is not that of padding; `into-next`: the right
+    ones, and the first token of every row that stands behind another one in its sequence; the others are made of the
+    responses, whatever the scenario asks for."""
+    packer: Literal["right", "drops", "doubles"] = "right"
+    """Whether the rows that are packed into sequences are all rows once, or the last row of a sequence is left out or
+    comes twice."""
     tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
     """How rows become tokens."""
-    clip: Literal["right", "none", "per-rank", "before-averaging"] = "right"
+    clip: Literal["right", "none", "per-rank", "per-shard", "before-averaging"] = "right"
+    """`per-shard`: as if parameters were sharded by their first dimension, each shard by its own norm."""
+    replicas: Literal["right", "apart", "twice"] = "right"
+    """Averaging over two halves of the ranks that hold all shards each: not done between them, or done once more."""
+    reported_norm: Literal["right", "shard"] = "right"
+    """Of the whole gradient, or of the first rank's shard of it."""
+    stepped: Literal["parameters", "copies"] = "parameters"
+    """What the optimizer holds: `copies` are of before the model was wrapped, and have no gradient."""
     decay: Literal["right", "all", "matrices", "others"] = "right"
     """What decays; `others` is all but the matrices."""
     one_rate: bool = False
@@ -48,7 +64,7 @@ class Plan:
     beta2: float | None = None
     eps: float | None = None
     momentum: Literal["right", "forgotten", "dampened", "nesterov", "0.8"] = "right"
-    """SGD's: set to 0 before every step, or with a dampening of 0.3, or as Nesterov has it, or multiplied by 0.8."""
+    """SGD's: set to 0 before every step, or with a dampening of 0.3, or as Nesterov has it, or 0.8."""
     decoupled: bool = False
     """SGD decays as AdamW does: parameters by themselves, and not by way of its momentum."""
     idle_first_step: bool = False
@@ -72,6 +88,8 @@ class Plan:
     smoothed_over: Literal["trained", "everything", "micro-batch"] = "trained"
     """What the smoothed part is averaged over: as the loss is, over prompts as well, or by micro-batch."""
     token_weight: Literal["right", "one"] = "right"
+    shifted: bool = True
+    """Whether logits are held against the token behind the one that they were made from, or that one itself."""
     lora_scale: Literal["right", "twice", "plain", "none"] = "right"
     """What low-rank updates are multiplied by: as the model has it, by that twice, by alpha / rank whatever it has, or
     by 0."""
@@ -106,16 +124,20 @@ class Plan:
     """Every epoch has the order that was drawn for the first."""
     forgets: Literal["nothing", "schedule", "moments", "masters"] = "nothing"
     """What a run that goes on from a checkpoint does not take from it; of masters, all but what bfloat16 holds."""
-    resumed_rows: Literal["right", "anew", "skipping"] = "right"
-    """Which rows a run that goes on has: those of the first step on, or those of a step too far."""
+    resumed_rows: Literal["right", "anew", "skipping", "an-epoch-on"] = "right"
+    """Which rows a run that goes on has: those of the first step on, those of a step too far, or those of an epoch too
+    far, so that it ends too early."""
     divisor: float | None = None
     """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
+    device_copy: Literal["fresh", "stale"] = "fresh"
+    """What forward and backward passes compute with: the parameters, or those of the step before."""
 
     @property
     def averages_by_hand(self) -> bool:
         """Whether the average over the ranks must be taken outside of DDP for this plan."""
+        by_clipping, in_halves = self.clip in ("per-rank", "before-averaging"), self.replicas == "apart"
         coarse = self.accumulator != "fp32" or self.reduction != "right"
-        return self.clip in ("per-rank", "before-averaging") or self.last_rank_alone or coarse
+        return by_clipping or in_halves or self.last_rank_alone or coarse
 
 
 RIGHT = Plan()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from adapters.contract import Scenario
@@ -45,6 +48,31 @@ def after_step(model: PreTrainedModel, scenario: Scenario, how: Plan, step: int)
         with torch.no_grad():
             for module in lora.targets(model):
                 module.weight += scenario.model.lora.scale * lora.update(module)
+
+
+class DeviceCopy:
+    """What passes compute with, where parameters lie elsewhere: they themselves, or as planned those of a step ago."""
+
+    def __init__(self, model: PreTrainedModel, how: Plan) -> None:
+        self._model, self._stale = model, how.device_copy == "stale"
+        self._before: list[Tensor] | None = None
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """Holds while a step's passes run."""
+        if not self._stale:
+            yield
+            return
+        now = [p.detach().clone() for p in self._model.parameters()]
+        self._put(now if self._before is None else self._before)
+        yield
+        self._put(now)
+        self._before = now
+
+    def _put(self, values: list[Tensor]) -> None:
+        with torch.no_grad():
+            for p, value in zip(self._model.parameters(), values, strict=True):
+                p.copy_(value)
 
 
 def _tied(model: PreTrainedModel, how: Plan) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from swift.template import TemplateMeta, register_template
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import hf_lora, hf_trainer
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import Saved
 
 NAME = "lockstep"
 """Of the template and of the callback."""
@@ -70,7 +72,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     # A template and a callback of the user's own, registered as a file of --external_plugins does.
     register_template(template(job))
     callbacks_map[NAME] = lambda *_: hf_trainer.Recording(job, recorder, rank)
-    sft_main(SftArguments(**arguments(job, write_dataset(job, folder))))
+    with contextlib.suppress(Saved):
+        sft_main(SftArguments(**arguments(job, write_dataset(job, folder))))
 
 
 def template(job: Job) -> TemplateMeta:
@@ -121,7 +124,14 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         "check_model": False,
         **({"router_aux_loss_coef": scenario.loss.auxiliary} if scenario.loss.auxiliary else {}),
     }
-    return {**given, "loss_scale": loss_scale(scenario)}
+    return {**given, **fsdp(given), "loss_scale": loss_scale(scenario)}
+
+
+def fsdp(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The Trainer's two options of FSDP as the one that ms-swift has: a file, or JSON (_init_fsdp in
+    arguments/sft_args.py)."""
+    both = {name: given[name] for name in ("fsdp", "fsdp_config") if name in given}
+    return {"fsdp": json.dumps(both), "fsdp_config": None} if both else {}
 
 
 def loss_scale(scenario: Scenario) -> str:

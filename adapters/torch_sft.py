@@ -18,7 +18,14 @@ from transformers import PreTrainedModel
 
 from adapters import planned, spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, STATE, Job, Scenario, Shim, vary
-from adapters.families import loss_scaling, planned_optimizer, planned_tokens
+from adapters.families import (
+    loss_scaling,
+    planned_optimizer,
+    planned_packing,
+    planned_pieces,
+    planned_shards,
+    planned_tokens,
+)
 from adapters.families.loss_scaling import autocast, kept, moments, scaler
 from adapters.families.planned_scaling import Scaling
 from adapters.faults import Plan, plan
@@ -76,6 +83,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"torch {version} has no optimizer offload"
     if scenario.beyond_tokens:
         return f"torch {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
+    if (why := token_loss.unsupported(scenario)) is not None:
+        return f"torch {version} {why}"
     return loss_scaling.unsupported(scenario, f"torch {version}")
 
 
@@ -113,14 +122,16 @@ def run(
     coarse = scenario.precision.reduction == "bf16"
     wrapped = model if how.averages_by_hand or coarse else ranks.wrap(model)
     scaling = Scaling(scaler(scenario), optimizer, how.scaling, ranks.rank == ranks.world - 1)
+    copy = spoiled.DeviceCopy(model, how)
     recorder.watch(model)
     recorder.begin(dict(model.named_parameters()))
-    for step in job.steps:
+    for step in _steps(job, how):
         if how.zero_grad:
             optimizer.zero_grad()
         loss = torch.zeros((), dtype=torch.float64)
-        for window in _windows(scenario, step + _moved(job, how.resumed_rows), how):
-            loss += _accumulate(wrapped, _as_dealt(scenario, how), rows, window, how, ranks, scaling.scale)
+        with copy.used():
+            for window in _windows(scenario, step + _moved(job, how.resumed_rows), how):
+                loss += _accumulate(wrapped, _as_dealt(scenario, how), rows, window, how, ranks, scaling.scale)
         trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
         gradients = [gradient for _, gradient in trained]
         averaged = isinstance(wrapped, DistributedDataParallel)
@@ -150,9 +161,15 @@ def run(
 
 
 def _moved(job: Job, how: str) -> int:
-    """By how many steps a run that goes on is off: none if it is right, back to the first one, or one too far."""
-    first = job.steps.start
-    return {"right": 0, "anew": -first, "skipping": 1}[how] if first else 0
+    """By how many steps a run that goes on is off: none if it is right, back to the first one, or too far."""
+    first, epoch = job.steps.start, job.scenario.dealing.steps(1)
+    return {"right": 0, "anew": -first, "skipping": 1, "an-epoch-on": epoch}[how] if first else 0
+
+
+def _steps(job: Job, how: Plan) -> range:
+    """Those of this part; a run that is an epoch too far does not come to the last ones."""
+    lost = _moved(job, how.resumed_rows) if how.resumed_rows == "an-epoch-on" else 0
+    return job.steps[: max(len(job.steps) - lost, 0)]
 
 
 def _forget_masters(model: torch.nn.Module, how: Plan) -> None:
@@ -188,7 +205,8 @@ def _windows(scenario: Scenario, step: int, how: Plan) -> list[int]:
 def _as_dealt(scenario: Scenario, how: Plan) -> Scenario:
     """The scenario with its rows dealt as planned."""
     order = "given" if how.one_order else scenario.data.order  # the rows are in that of the first epoch already
-    return vary(scenario, order=order, last_window=how.last_window or scenario.window.last_window)
+    dealt = vary(scenario, order=order, last_window=how.last_window or scenario.window.last_window)
+    return planned_packing.repacked(dealt, how)
 
 
 def _accumulate(
@@ -242,12 +260,13 @@ def _loss(
     batch = {name: tensor.to(scenario.device) for name, tensor in _tampered(batch, how).items()}
     del batch["labels"]
     labels = planned_tokens.labels(scenario, rows, step, *source, how.mask).to(scenario.device)
-    with autocast(scenario):
-        made = model(**batch)
-    logits = made.logits[:, :-1].float()
     targets = labels[:, 1:]
-    losses = token_loss.of_logits(logits, targets, scenario.loss, how)
+    with autocast(scenario):
+        made = model(**batch, output_hidden_states=token_loss.fused(scenario.loss))
+    losses = token_loss.of_output(made, model, targets, scenario, how)
     shares = _shares(scenario, rows, step, number, targets, how, ranks)
+    if how.graph != "right":
+        shares = shares * planned_pieces.kept(scenario, rows, step, number, ranks.rank, how.graph)
     if how.divisor is not None:
         shares = (targets != IGNORED_LABEL) / how.divisor
     if how.row_factor is not None:
@@ -306,6 +325,9 @@ def _shares(
     trained = (targets != IGNORED_LABEL).double()
     if how.level == "micro-batch":
         return trained / (trained.sum().clamp_min(1) * scenario.window.ranks * scenario.micro_batches(step))
+    if how.level in ("chunk", "position"):
+        parts = scenario.window.ranks * scenario.micro_batches(step)
+        return planned_pieces.averaged(trained, how.level) / parts
     if how.level == "row":
         each = len(scenario.step_rows(step))
         return trained / _by_row(scenario, rows, step, number, ranks, trained, lambda r: rows[r].targets * each)
@@ -360,13 +382,20 @@ def _average_and_clip(
         for gradient in gradients:
             coarse = "bf16" in (how.reduction, scenario.precision.reduction)
             total = ranks.sum(gradient.bfloat16() if coarse else gradient.clone())
+            if how.replicas == "apart":
+                total = 2 * planned_shards.of_half(gradient, ranks.rank, ranks.world, ranks.sum)
             gradient.copy_(gradient if alone else total if how.clip == "before-averaging" else total / ranks.world)
+    if how.replicas == "twice":
+        torch._foreach_div_(list(gradients), 2)
     scaling.undo(gradients)
+    shard = planned_shards.norm(gradients, 0, ranks.world) if how.reported_norm == "shard" else None
+    if how.clip == "per-shard":
+        return planned_shards.clip_alone(gradients, limit, ranks.rank, ranks.world)
     norm = clip(gradients, None if how.clip == "none" else limit)
     scaling.undo_late()
     if how.clip == "before-averaging":
         torch._foreach_div_(list(gradients), ranks.world)
-    return norm
+    return norm if shard is None else shard
 
 
 def clip(gradients: Sequence[Tensor], limit: float | None) -> float:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
+import re
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version as installed
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from packaging.version import Version
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import sft_trainer
@@ -18,9 +24,15 @@ from adapters.families import hf_lora, hf_trainer
 from adapters.inside import lora
 from adapters.inside.model import DTYPE
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import Saved
 
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 """What opens a message in the scenario's chat template."""
+
+MARKS = re.compile(r"{%-? *(end)?generation *-?%}")
+"""What marks an answer in a chat template."""
+MARKS_ANSWERS = Version(installed("transformers")) >= Version("4.44")
+"""Whether a chat template can; before, it is no template with them."""
 
 KNOWN = hf_trainer.names(SFTConfig)
 
@@ -28,17 +40,22 @@ FLOAT32 = {DTYPE: "float32"}
 
 TAKES_MESSAGES = any(hasattr(sft_trainer, name) for name in ("is_conversational", "maybe_apply_chat_template"))
 LOADS_PROCESSORS = hasattr(sft_trainer, "AutoProcessor")
+APART = (
+    find_spec("transformers.masking_utils") is not None
+    and hasattr(import_module("transformers.masking_utils"), "find_packed_sequence_indices")
+    and "bfd" in inspect.getsource(SFTConfig)
+    and "return_position_ids=" not in inspect.getsource(SFTTrainer.__init__)
+)
+"""Whether rows that share a sequence are kept apart without flash attention: TRL hands on positions that restart with
+each of them, also where it warns of the attention, and of these transformers makes a mask."""
 
 prepare = hf_trainer.prepare
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why TRL cannot run this scenario; None if it can."""
-    if scenario.data.rows_per_sequence > 1:
-        return (
-            f"trl {version} has no rows_per_sequence={scenario.data.rows_per_sequence}:"
-            " its packing chooses by itself which rows share a sequence, and keeps them apart with flash attention only"
-        )
+    if (why := _unsupported_packing(scenario)) is not None:
+        return f"trl {version} {why}"
     if (
         scenario.data.row_format == "prompt-completion"
         and not TAKES_MESSAGES
@@ -64,6 +81,25 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     return hf_trainer.unsupported(scenario, f"trl {version}")
 
 
+def _unsupported_packing(scenario: Scenario) -> str | None:
+    if not scenario.data.packs:
+        return None
+    if not APART:
+        return "keeps rows that share a sequence apart with flash attention only (trainer/sft_trainer.py)"
+    if scenario.data.rows_per_sequence > 1 and scenario.window.micro_batch_size > 1:
+        return (
+            "makes one sequence of a whole micro-batch (padding_free), so it has no"
+            f" micro_batch_size={scenario.window.micro_batch_size} with"
+            f" rows_per_sequence={scenario.data.rows_per_sequence}"
+        )
+    if scenario.data.rows_per_sequence > 1 and scenario.data.max_length is not None:
+        return (
+            "does not cut rows of which a micro-batch is one sequence (padding_free), so it has no"
+            f" max_length={scenario.data.max_length} with rows_per_sequence={scenario.data.rows_per_sequence}"
+        )
+    return None
+
+
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in TRL and what is below it."""
     return hf_trainer.shims(job)
@@ -85,7 +121,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         if scenario.tokenizer.processor and "not yet supported for vision-language" in str(error):
             raise Unsupported(f"trl {job.version} cannot have processor=True here: {error}") from None
         raise
-    trainer.train(resume_from_checkpoint=hf_trainer.saved(job))
+    with contextlib.suppress(Saved):
+        trainer.train(resume_from_checkpoint=hf_trainer.saved(job))
 
 
 def model(job: Job) -> Any:
@@ -113,11 +150,22 @@ def config(scenario: Scenario) -> SFTConfig:
     given["max_length" if "max_length" in KNOWN else "max_seq_length"] = (
         scenario.data.max_length or scenario.model.max_positions
     )
+    given |= packing(scenario)
     if mask(scenario) in KNOWN:
         given[mask(scenario)] = scenario.data.trained != "everything"
     if scenario.loss.auxiliary and "router_aux_loss_coef" in KNOWN:
         given["router_aux_loss_coef"] = scenario.loss.auxiliary  # what the checkpoint's config.json says, too
     return SFTConfig(**given)
+
+
+def packing(scenario: Scenario) -> dict[str, Any]:
+    """How rows come to share sequences: by TRL's choice, or those of a micro-batch, in which case none may be cut."""
+    if scenario.data.packed_length is not None:
+        return {"packing": True, "max_length": scenario.data.packed_length}
+    if scenario.data.rows_per_sequence > 1:
+        rows = scenario.data.rows_per_sequence
+        return {"padding_free": True, "max_length": None, "per_device_train_batch_size": rows}
+    return {}
 
 
 def mask(scenario: Scenario) -> str:
@@ -130,16 +178,22 @@ def collator(job: Job) -> dict[str, Any]:
 
     It trains every answer if it is told what opens a question, and else the last one alone.
     """
-    if mask(job.scenario) in KNOWN or job.scenario.data.trained == "everything":
+    every = job.scenario.data.trained == "everything"
+    if mask(job.scenario) in KNOWN or (every and MARKS_ANSWERS):
         return {}
     from trl import DataCollatorForCompletionOnlyLM  # later releases have it no more
 
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
+    if not MARKS_ANSWERS:
+        tokenizer.chat_template = MARKS.sub("", tokenizer.chat_template)
     turns = {"instruction_template": USER} if job.scenario.data.row_format == "conversation" else {}
     name = (
         "processing_class" if "processing_class" in inspect.signature(SFTTrainer.__init__).parameters else "tokenizer"
     )
-    return {"data_collator": DataCollatorForCompletionOnlyLM(ASSISTANT, tokenizer=tokenizer, **turns), name: tokenizer}
+    masking = (
+        {} if every else {"data_collator": DataCollatorForCompletionOnlyLM(ASSISTANT, tokenizer=tokenizer, **turns)}
+    )
+    return {**masking, name: tokenizer}
 
 
 def dataset(job: Job) -> Dataset:

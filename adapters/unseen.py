@@ -8,7 +8,16 @@ from adapters.contract import Scenario
 
 
 def packs(scenario: Scenario) -> str | None:
-    return None if scenario.data.rows_per_sequence > 1 else "nothing is packed"
+    return None if scenario.data.packs else "nothing is packed"
+
+
+def packed_once(scenario: Scenario) -> str | None:
+    if scenario.data.packed_length is None:
+        return "no rows are packed by choice"
+    if max(map(len, scenario.sequences)) == 1:
+        return "no sequence has two rows"
+    # Of rows that were never received, the end of an epoch tells.
+    return None if scenario.epochs_begun > 1 else "training ends within the first epoch"
 
 
 def restarts(scenario: Scenario) -> str | None:
@@ -91,12 +100,50 @@ def several_steps(scenario: Scenario) -> str | None:
     return None if scenario.window.steps > 1 else "the first step has nothing before it"
 
 
+def moves(scenario: Scenario) -> str | None:
+    """A step that moves something, and another one behind it in the same processes."""
+    last, apart = scenario.window.steps - 1, scenario.window.resume_after - 1
+    moving = (scenario.learning_rate_at(step) != 0 and step != apart for step in range(last))
+    return None if any(moving) else "no step comes after one that moves anything"
+
+
+def fused(scenario: Scenario) -> str | None:
+    own = scenario.loss.implementation == "own"
+    return "the loss is not computed from the head's input" if own else None
+
+
+def compiles(scenario: Scenario) -> str | None:
+    return "nothing is compiled" if scenario.model.compiled == "none" else None
+
+
+def longer(scenario: Scenario) -> str | None:
+    """On every rank, a micro-batch of the first step that is longer than its first one."""
+    every = range(scenario.micro_batches(0))
+    widths = [[_width(scenario, number, rank) for number in every] for rank in range(scenario.window.ranks)]
+    there = all(max(width) > width[0] for width in widths)
+    return None if there else "no micro-batch is longer than the first one"
+
+
+def _width(scenario: Scenario, number: int, rank: int) -> int:
+    """Of a micro-batch of the first step, words of the longest sequence."""
+    sequences = scenario.sequence_rows(0, number, rank)
+    rows = scenario.data.rows
+    return max(sum(len(m.content.split()) for i in sequence for m in rows[i]) for sequence in sequences)
+
+
 def balances(scenario: Scenario) -> str | None:
     return None if scenario.loss.auxiliary else "the scenario has no load-balancing loss"
 
 
 def resumes(scenario: Scenario) -> str | None:
     return None if scenario.window.resume_after else "the run is in one piece"
+
+
+def resumed_at_an_end(scenario: Scenario) -> str | None:
+    if (piece := resumes(scenario)) is not None:
+        return piece
+    within = scenario.dealing.window(scenario.window.resume_after)[1]
+    return "the checkpoint is not at the end of an epoch" if within else None
 
 
 def resumed_at(moved: Callable[[int], int]) -> Callable[[Scenario], str | None]:
@@ -109,7 +156,8 @@ def resumed_at(moved: Callable[[int], int]) -> Callable[[Scenario], str | None]:
         steps = range(first, scenario.window.steps)
         if all(sorted(scenario.step_rows(s)) == sorted(scenario.step_rows(s + moved(first))) for s in steps):
             return "the step after the checkpoint has the same rows as the one whose it takes"
-        return "the order is drawn, so that no step has rows of its own" if scenario.data.order != "given" else None
+        chosen = scenario.data.order != "given" or scenario.data.packed_length is not None
+        return "the order is drawn, so that no step has rows of its own" if chosen else None
 
     return why
 
@@ -163,3 +211,8 @@ def reduces(scenario: Scenario) -> str | None:
     if asked == "bf16":
         return "they are meant to be"
     return fp32(scenario) if asked == "own" or scenario.window.ranks == 1 else None
+
+
+def shifts_itself(scenario: Scenario) -> str | None:
+    own = scenario.loss.implementation == "own"
+    return None if own else "the loss is made of what the head is given, and shifts its targets by itself"

@@ -100,6 +100,13 @@ def sft_ragged_packed(seed: int) -> Scenario:
 
 
 @_scenario
+def sft_ragged_packing(seed: int) -> Scenario:
+    """Rows packed by the framework into sequences of at most 63 tokens, eight of them an epoch; two epochs, 4 steps."""
+    base = compose((31, 4, 28, 2, 5, 36, 30, 3, 2, 9, 34, 6, 29, 2, 7, 33, 4, 3, 27, 2), 1, seed)
+    return vary(base, packed_length=63, accumulation=2, epochs=2, steps=4)
+
+
+@_scenario
 def sft_ragged_bf16(seed: int) -> Scenario:
     """The model computes in bfloat16; the optimizer keeps float32 master weights and moments."""
     return vary(sft_ragged(seed), compute="bf16")

@@ -23,7 +23,6 @@ BASE = "sft-ragged"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 LARGEST = 2**20
 """Bytes of a file."""
-MOST_ROWS = 4096
 LONGEST = 512
 """Tokens of a response."""
 
@@ -87,9 +86,9 @@ def _fitted(scenario: Scenario, responses: Sequence[int] | None) -> Scenario:
             f"model.vocab_size is {scenario.model.vocab_size}, and at most {rows.MOST_WORDS} words are made"
         )
     needed = rows.needed(scenario)
-    if needed > MOST_ROWS:
+    if needed > rows.MOST_ROWS:
         raise ValueError(
-            f"window needs {needed} rows, and {MOST_ROWS} are made at most; take fewer steps, or smaller ones"
+            f"window needs {needed} rows, and {rows.MOST_ROWS} are made at most; take fewer steps, or smaller ones"
         )
     words = scenario.tokenizer.vocabulary
     spoken = len(words) == scenario.model.vocab_size and (BOS in words) == scenario.tokenizer.bos
@@ -115,6 +114,6 @@ def _lengths(responses: Any) -> tuple[int, ...] | None:
     if responses is None:
         return None
     right = isinstance(responses, list) and all(type(n) is int and 1 <= n <= LONGEST for n in responses)
-    if not right or not 1 <= len(responses) <= MOST_ROWS:
+    if not right or not 1 <= len(responses) <= rows.MOST_ROWS:
         raise ValueError(f"responses is {ascii(responses)[:60]}, not a list of lengths from 1 to {LONGEST}")
     return tuple(responses)

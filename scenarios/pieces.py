@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from adapters.contract import BOS
 from scenarios import text
 
 SPACE = "Ġ"
@@ -32,11 +33,15 @@ CHAT_TEMPLATE = functools.reduce(
 
 def vocabulary(words: tuple[str, ...]) -> tuple[str, ...]:
     """`words`, special ones first, and behind them the pieces that they are merged from."""
-    spoken = words[len(text.SPECIAL) :]
+    spoken = _spoken(words)
     letters = sorted({letter for word in spoken for letter in word})
     syllables = sorted({word[at : at + 2] for word in spoken for at in (0, 2)})
     openings = sorted({SPACE + word[:2] for word in spoken})
     return (*words, SPACE, *letters, *syllables, *openings)
+
+
+def _spoken(words: tuple[str, ...]) -> list[str]:
+    return [word for word in words[len(text.SPECIAL) :] if word != BOS]
 
 
 def merges(vocabulary: tuple[str, ...]) -> list[str]:
@@ -44,7 +49,7 @@ def merges(vocabulary: tuple[str, ...]) -> list[str]:
     pieces = vocabulary[vocabulary.index(SPACE) + 1 :]
     syllables = [f"{piece[0]} {piece[1]}" for piece in pieces if len(piece) == 2]
     openings = [f"{SPACE} {piece[1:]}" for piece in pieces if len(piece) == 3]
-    spoken = vocabulary[len(text.SPECIAL) : vocabulary.index(SPACE)]
+    spoken = _spoken(vocabulary[: vocabulary.index(SPACE)])
     return [*syllables, *openings, *(f"{SPACE}{word[:2]} {word[2:]}" for word in spoken)]
 
 
@@ -53,7 +58,7 @@ def tokenizer_files(vocabulary: tuple[str, ...], max_positions: int) -> dict[str
     files = text.tokenizer_files(vocabulary, max_positions)
     tokenizer, config = files["tokenizer.json"], files["tokenizer_config.json"]
     end = vocabulary.index(SPACE)
-    special = {word: i for i, word in enumerate(text.SPECIAL)}
+    special = {word: i for i, word in enumerate(vocabulary) if word in (*text.SPECIAL, BOS)}
     words = {f"{SPACE}{word}": i for i, word in enumerate(vocabulary[:end]) if word not in special}
     pieces = {piece: end + i for i, piece in enumerate(vocabulary[end:])}
     tokenizer |= {

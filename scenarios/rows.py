@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from adapters.contract import Row, Scenario, vary
 from scenarios import pieces, text
@@ -12,6 +14,7 @@ from scenarios.architectures import FAMILIES
 # between micro-batches and ranks, so that every level of averaging gives weights of its own.
 RAGGED = (9, 4, 14, 41, 38, 6, 2, 26)
 PROMPTS = (5, 3, 7, 4, 6, 8, 3, 5)
+MOST_ROWS = 4096
 MOST_WORDS = 4096
 """Of a vocabulary that is made, fewer than there are words of two syllables."""
 
@@ -40,8 +43,39 @@ def fit(scenario: Scenario, responses: Sequence[int] = RAGGED) -> Scenario:
     words = text.vocabulary(scenario.model.vocab_size)
     if scenario.tokenizer.bos:
         words = text.with_bos(words)
-    count = -(-scenario.window.steps // scenario.data.epochs)
-    rows = conversations(words, responses, scenario.rows_per_step, count, scenario.seed)
+    spoken, steps = words, -(-scenario.window.steps // scenario.data.epochs)
     if FAMILIES[scenario.model.architecture].tokenizer == "pieces":
         words = pieces.vocabulary(words)
-    return vary(scenario, rows=rows, vocabulary=words, vocab_size=len(words))
+
+    def made(steps: int) -> Scenario:
+        rows = conversations(spoken, responses, scenario.rows_per_step, steps, scenario.seed)
+        return vary(scenario, rows=rows, vocabulary=words, vocab_size=len(words))
+
+    if scenario.data.packed_length is None:
+        return made(steps)
+    # How many rows fill its sequences is known when they are packed.
+    most = MOST_ROWS // scenario.rows_per_step
+    tried = (made(count) for count in range(steps, max(steps, most) + 1))
+    return next((one for one in tried if one.dealing.steps(one.data.epochs) >= one.window.steps), made(steps))
+
+
+def for_ranks(scenario: Scenario, ranks: int) -> Scenario:
+    """The scenario on so many ranks. More of them have rows as long as its own, step by step, in other words: its own
+    words in another order for each."""
+    here = scenario.window.ranks
+    if ranks <= here:
+        return vary(scenario, ranks=ranks)
+    each, times = scenario.rows_per_step, -(-ranks // here)
+    steps = [scenario.data.rows[at : at + each] for at in range(0, len(scenario.data.rows), each)]
+    told = sorted({word for row in scenario.data.rows for message in row for word in message.content.split()})
+    renamed = [dict(zip(told, _shuffled(told, number), strict=True)) for number in range(1, times)]
+    rows = tuple(row for step in steps for row in (*step, *(_renamed(r, names) for names in renamed for r in step)))
+    return vary(scenario, ranks=ranks, rows=rows)
+
+
+def _shuffled(words: Sequence[str], seed: int) -> list[str]:
+    return random.Random(seed).sample(words, len(words))
+
+
+def _renamed(row: Row, names: Mapping[str, str]) -> Row:
+    return tuple(replace(m, content=" ".join(names[word] for word in m.content.split())) for m in row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from adapters.contract.dealing import Dealing
 from adapters.contract.loss import Loss
 from adapters.contract.model import Model
 from adapters.contract.optimizer import Optimizer
+from adapters.contract.packing import first_fit
 from adapters.contract.precision import Precision
 from adapters.contract.sharding import Sharding
 from adapters.contract.tokenizer import Tokenizer
@@ -73,9 +75,26 @@ class Scenario:
     def rows_per_step(self) -> int:
         return self.window.sequences_per_step * self.data.rows_per_sequence
 
+    @property
+    def opening(self) -> int:
+        """Tokens that every row begins with, whatever its messages."""
+        return self.tokenizer.bos + (1 + len(self.tokenizer.system.split()) if self.tokenizer.system else 0)
+
+    def tokens(self, row: Row) -> int:
+        """How many a row has. A tag is a token, and so is a word, and the EOS of an answer."""
+        return self.opening + sum(1 + len(m.content.split()) + (m.role == "assistant") for m in row)
+
+    @functools.cached_property
+    def sequences(self) -> tuple[tuple[int, ...], ...]:
+        """The rows of each sequence of an epoch, as a loop of ours has them; who packs may choose others."""
+        rows, each = self.data.rows, self.data.rows_per_sequence
+        if self.data.packed_length is not None:
+            return first_fit([self.tokens(row) for row in rows], self.data.packed_length)
+        return tuple(tuple(range(s * each, (s + 1) * each)) for s in range(len(rows) // each))
+
     def cuts_all(self, row: Row) -> bool:
         """Whether no answer of the row begins within `data.max_length` tokens. A tag is a token, and so is a word."""
-        before = self.tokenizer.bos + (1 + len(self.tokenizer.system.split()) if self.tokenizer.system else 0)
+        before = self.opening
         for message in row:
             if message.role == "assistant":
                 break
@@ -97,13 +116,13 @@ class Scenario:
     @property
     def dealing(self) -> Dealing:
         """How sequences are dealt to steps, micro-batches and ranks."""
-        window, sequences = self.window, len(self.data.rows) // self.data.rows_per_sequence
+        window, sequences = self.window, len(self.sequences)
         return Dealing(sequences, window.ranks, window.micro_batch_size, window.accumulation, window.last_window)
 
     @property
     def meets_last_window(self) -> bool:
         """Whether training comes to the end of an epoch that is no whole number of windows."""
-        return self.dealing.uneven and self.window.steps > len(self.data.rows) // self.rows_per_step
+        return self.dealing.uneven and self.window.steps > len(self.sequences) // self.window.sequences_per_step
 
     @property
     def epochs_begun(self) -> int:
@@ -118,9 +137,7 @@ class Scenario:
     def sequence_rows(self, step: int, micro_batch: int, rank: int) -> list[list[int]]:
         """Indices into `data.rows`: one list for each sequence of this micro-batch. If the framework draws the order,
         they are places in it."""
-        packed = self.data.rows_per_sequence
-        dealt = self.dealing.micro_batch(step, micro_batch, rank)
-        return [[s * packed + i for i in range(packed)] for s in dealt]
+        return [list(self.sequences[s]) for s in self.dealing.micro_batch(step, micro_batch, rank)]
 
     def step_rows(self, step: int) -> list[int]:
         """All rows of an optimizer step, as `sequence_rows` has them."""
@@ -147,6 +164,9 @@ class Scenario:
         self.optimizer.check(self.window.steps)
         self.precision.check()
         self.sharding.check()
+        replicas, ranks = self.sharding.replicas, self.window.ranks
+        even = replicas == 1 or (ranks % replicas == 0 and ranks > replicas)
+        require(even, "sharding.replicas", replicas, f"a divisor of the {ranks} ranks, and fewer")
         self.loss.check(self.model)
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         self._check_rows()
@@ -158,14 +178,26 @@ class Scenario:
             self.window.steps,
             self.data.epochs,
         )
+        self._check_packing()
         needed = self.rows_per_step * steps
         require(needed <= MOST_SEQUENCES, "window", f"of {needed} rows", f"of {MOST_SEQUENCES} at most in all steps")
         enough = self.dealing.steps(epochs) >= steps
-        fewest = self.dealing.needed(steps, epochs) * packed
-        said = f"{steps} step{'s' * (steps > 1)} in {epochs} epoch{'s' * (epochs > 1)}"
-        require(enough, "data.rows", f"{rows} long", f"at least {fewest}, which {said} need{'s' * (steps == 1)}")
+        fewest = self.dealing.needed(steps, epochs)
+        said = f"which {steps} step{'s' * (steps > 1)} in {epochs} epoch{'s' * (epochs > 1)} need{'s' * (steps == 1)}"
+        if self.data.packed_length is not None:
+            has = f"packed into {len(self.sequences)} sequences"
+            require(enough, "data.rows", has, f"into at least {fewest}, {said}")
+        require(enough, "data.rows", f"{rows} long", f"at least {fewest * packed}, {said}")
         whole = rows % packed == 0 or rows >= needed
         require(whole, "data.rows", f"{rows} long", f"a multiple of the {packed} that a sequence has")
+
+    def _check_packing(self) -> None:
+        room = self.data.packed_length
+        if room is None:
+            return
+        longest, most = max(map(self.tokens, self.data.rows), default=0), self.model.max_positions
+        require(longest <= room, "data.packed_length", room, f"at least {longest}, which the longest row has")
+        require(room <= most, "data.packed_length", room, f"at most model.max_positions, {most}")
 
 
 def to_dict(value: Any) -> dict[str, Any]:

@@ -7,20 +7,26 @@ from typing import Literal
 
 from adapters.contract.checking import require
 
-Strategy = Literal["none", "zero1", "zero2", "zero3", "fsdp"]
+Strategy = Literal["none", "zero1", "zero2", "zero3", "fsdp", "fsdp1"]
 
 
 @dataclass(frozen=True)
 class Sharding:
     strategy: Strategy = "none"
-    """`none` asks for nothing: a framework that always shards does it in its own way."""
+    """`none` asks for nothing: a framework that always shards does it in its own way. `fsdp` is FSDP2 (fully_shard)
+    where a framework has both, `fsdp1` FullyShardedDataParallel."""
+    replicas: int = 1
+    """Groups of ranks that hold all shards each, as in hybrid sharding (HSDP); with 1 all ranks share them."""
     offload_optimizer: bool = False
     offload_parameters: bool = False
     """Whether shards of parameters lie on the CPU, and are copied to the device for each forward and backward pass."""
 
     def check(self) -> None:
         """Raises ValueError, in one line, for what no run can have."""
-        sharded = self.strategy in ("zero3", "fsdp", "none")
+        require(1 <= self.replicas <= 1024, "sharding.replicas", self.replicas, "1 to 1024")
+        hybrid = self.replicas == 1 or self.strategy in ("fsdp", "fsdp1")
+        require(hybrid, "sharding.replicas", self.replicas, f"1, as {self.strategy} shards over all ranks")
+        sharded = self.strategy in ("zero3", "fsdp", "fsdp1", "none")
         require(
             sharded or not self.offload_parameters,
             "sharding.offload_parameters",

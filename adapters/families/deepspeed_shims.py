@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import deepspeed
 import torch
@@ -33,6 +35,12 @@ FP16_ON_A_CPU = Shim(
     "DeepSpeed asks oneDNN whether a CPU has instructions for fp16 (accelerator/cpu_accelerator.py)"
     " and refuses to train in it otherwise; torch computes in it all the same, slowly: it is told that there are",
 )
+GATHERS_ARE_WAITED_FOR = Shim(
+    "gathers-are-waited-for",
+    "ZeRO 3 gathers several parameters and waits for the last alone (_allgather_params_coalesced in"
+    " runtime/zero/partition_parameters.py, before 0.19.8: PR 8539): right on CUDA, whose stream keeps the order; over"
+    " gloo others may not be there yet, and what is loaded or computed is garbage now and then. Each is waited for",
+)
 SHM_OP = "deepspeed_shm_comm"
 
 
@@ -44,6 +52,8 @@ def needed(version: str, scenario: Scenario) -> list[Shim]:
         found.append(FP16_ON_A_CPU)
     if Version(version) < Version("0.19") and stage > 0:
         found.append(STEP_WITHOUT_AUTOGRAD)
+    if on_a_cpu and Version(version) < Version("0.19.8") and stage == 3:
+        found.append(GATHERS_ARE_WAITED_FOR)
     if stage in (1, 2):
         found.append(RELINK_MOMENTS)
     return found
@@ -55,5 +65,18 @@ def apply(shims: Sequence[Shim]) -> None:
         deepspeed.ops.__compatible_ops__[SHM_OP] = False
     if FP16_ON_A_CPU in shims:
         type(get_accelerator()).is_fp16_supported = lambda _: True
+    if GATHERS_ARE_WAITED_FOR in shims:
+        for name in ("all_gather_into_tensor", "all_gather"):
+            setattr(deepspeed.comm, name, _waited_for(getattr(deepspeed.comm, name)))
     if STEP_WITHOUT_AUTOGRAD in shims:
         deepspeed.DeepSpeedEngine.step = torch.no_grad()(deepspeed.DeepSpeedEngine.step)
+
+
+def _waited_for(gather: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(gather)
+    def waited(*args: Any, **kwargs: Any) -> Any:
+        if (handle := gather(*args, **kwargs)) is not None:
+            handle.wait()
+        return handle
+
+    return waited

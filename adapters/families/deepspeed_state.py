@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from deepspeed.runtime.fp16.fused_optimizer import FP16_Optimizer
 from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
+from deepspeed.runtime.zero.partition_parameters import GatheredParameters
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 from torch import Tensor
 from torch._utils import _unflatten_dense_tensors
@@ -29,17 +30,32 @@ def read_parameters(engine: Any, parameters: Parameters, rank: int) -> Tensors:
     """On rank 0 the masters that the optimizer updates; elsewhere what the module computes with. Collective.
 
     A parameter that ZeRO stage 3 has partitioned (it has a `ds_id`) has no copy of its own on any rank, so that the
-    masters are told there as well.
+    masters are told there as well. What is not trained has no master, and is gathered as it is.
     """
     held = held_without_zero(engine.optimizer, None)
-    masters = {name: safe_get_full_fp32_param(p) for name, p in parameters.items()}
-    if rank != 0:
-        return {n: masters[n] if hasattr(p, "ds_id") else p.detach().clone() for n, p in parameters.items()}
-    return {n: held.get(p, p.detach()) if masters[n] is None else masters[n] for n, p in parameters.items()}
+    masters = {name: safe_get_full_fp32_param(p) for name, p in parameters.items() if p.requires_grad}
+    fixed = _gathered({name: p for name, p in parameters.items() if not p.requires_grad})
+    result: Tensors = {}
+    for name, p in parameters.items():
+        if name in fixed:
+            result[name] = fixed[name]
+        elif rank != 0:
+            result[name] = masters[name] if hasattr(p, "ds_id") else p.detach().clone()
+        else:
+            result[name] = held.get(p, p.detach()) if masters[name] is None else masters[name]
+    return result
+
+
+def _gathered(parameters: Parameters) -> Tensors:
+    """Copies of parameters as the module has them, on every rank, also where ZeRO stage 3 shards them. Collective."""
+    sharded = [p for p in parameters.values() if hasattr(p, "ds_id")]
+    with GatheredParameters(sharded):
+        return {name: p.detach().clone() for name, p in parameters.items()}
 
 
 def read_moment(optimizer: Any, parameters: Parameters, key: str) -> Tensors:
-    """One of the optimizer's moments. Collective. Zero as long as every step was skipped."""
+    """One of the optimizer's moments, of what is trained. Collective. Zero as long as every step was skipped."""
+    parameters = {name: p for name, p in parameters.items() if p.requires_grad}
     if not stepped(optimizer):
         return {name: torch.zeros(getattr(p, "ds_shape", p.shape)) for name, p in parameters.items()}
     held = held_without_zero(optimizer, key)

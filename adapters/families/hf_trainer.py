@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from packaging.version import Version
 from torch import Tensor
 from transformers import TrainerCallback
@@ -19,12 +20,13 @@ from transformers.optimization import get_wsd_schedule
 from transformers.trainer_utils import SchedulerType
 
 from adapters.contract import STATE, Job, Scenario, Shim
-from adapters.families import deepspeed_given, deepspeed_setup, hf_lora, hf_optimizers
+from adapters.families import deepspeed_given, deepspeed_setup, hf_fsdp, hf_lora, hf_optimizers, hf_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.hf_schedules import named, rises_at_once
-from adapters.inside import modeling
+from adapters.inside import flat, modeling, sharded
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
+from adapters.inside.resumed import Saved
 
 OUTPUT = "output"
 """Folder of the Trainer's checkpoints, in the current one."""
@@ -44,17 +46,15 @@ if deepspeed_setup.INSTALLED:
 
 def unsupported(scenario: Scenario, framework: str) -> str | None:
     """What no framework on the Trainer of this environment can express; `framework` names it for the message."""
-    if scenario.sharding.strategy not in STAGES:
-        return f"{framework}: no sharding={scenario.sharding.strategy!r} here; there are {', '.join(STAGES)}"
-    if scenario.sharding.strategy != "none" and not deepspeed_setup.INSTALLED:
+    if uses_deepspeed(scenario) and not deepspeed_setup.INSTALLED:
         return f"{framework}: sharding={scenario.sharding.strategy!r} needs deepspeed, which is not installed"
     if scenario.precision.reduction != "own" and scenario.sharding.strategy == "none":
         return f"{framework} has precision.reduction with ZeRO only: without, DDP reduces in the gradients' own dtype"
     if (why := deepspeed_setup.unsupported(scenario)) is not None:
         return f"{framework} has {why}"
+    if (why := hf_fsdp.unsupported(scenario, framework)) is not None:
+        return why
     parts = scenario.model.lora is not None or bool(scenario.model.frozen)
-    if parts and scenario.sharding.strategy != "none":
-        return f"{framework} has model.lora and model.frozen without ZeRO only: its sharded state is not read yet"
     if parts and scenario.precision.masters == "none":
         return f"{framework} has no masters='none' with model.lora or model.frozen yet"
     if scenario.precision.masters == "none" and scenario.sharding.strategy != "none":
@@ -134,11 +134,17 @@ def _unsupported_schedule(scenario: Scenario, framework: str) -> str | None:
 
 
 def shims(job: Job) -> list[Shim]:
-    """What is changed in DeepSpeed, where it is used."""
+    """What is changed in DeepSpeed or accelerate, where they shard, and else in transformers."""
     scenario = job.scenario
-    sharded = scenario.sharding.strategy != "none"
+    if not uses_deepspeed(scenario):
+        return [*hf_shims.needed(scenario), *hf_fsdp.shims(scenario)]
     adam = [TORCH_ADAM] if scenario.sharding.offload_optimizer and scenario.device == "cpu" else []
-    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), scenario)] if sharded else []
+    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), scenario)]
+
+
+def uses_deepspeed(scenario: Scenario) -> bool:
+    """Whether it is DeepSpeed that shards."""
+    return STAGES.get(scenario.sharding.strategy, 0) > 0
 
 
 def prepare() -> None:
@@ -154,8 +160,10 @@ def prepare() -> None:
 
 def begin(job: Job) -> None:
     """What comes before the framework: shims, and torch.distributed, which accelerate and DeepSpeed then go on with."""
-    if job.scenario.sharding.strategy != "none":
+    if uses_deepspeed(job.scenario):
         deepspeed_shims.apply(shims(job))
+    hf_shims.apply(shims(job))
+    hf_fsdp.apply(job.scenario)
     init_distributed(job)
     deepspeed_setup.set_local_size()
 
@@ -189,8 +197,7 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
         wanted |= {"use_cpu": True, "ddp_backend": "gloo"}
     if scenario.model.compiled != "none":
         wanted |= {"torch_compile": True, "torch_compile_backend": scenario.model.compiled}
-    if scenario.sharding.strategy != "none":
-        wanted["deepspeed"] = deepspeed_config(scenario)
+    wanted |= {"deepspeed": deepspeed_config(scenario)} if uses_deepspeed(scenario) else hf_fsdp.arguments(scenario)
     if "train_sampling_strategy" in known and scenario.data.order == "given":
         wanted["train_sampling_strategy"] = "sequential"
     return wanted
@@ -295,7 +302,7 @@ class Recording(TrainerCallback):
         self._unlogged = 0
 
     def on_train_begin(self, _: Any, state: Any, __: Any, **given: Any) -> None:
-        self._recorder.watch(given["model"])
+        self._recorder.watch(flat.inner(given["model"]))
         fresh = self._job.record and self._job.part != "after"
         self._recorder.begin(self._read(state, given)[0] if fresh else {})
 
@@ -320,6 +327,8 @@ class Recording(TrainerCallback):
         """LLaMA-Factory leaves torch.distributed when it is done, so that the trace is sealed before."""
         self._record(state, given, {})
         self._recorder.end()
+        if self._job.scenario.sharding.strategy in hf_fsdp.VERSIONS and flat.cannot_save(self._job.scenario):
+            raise Saved  # LLaMA-Factory and ms-swift save the model next
 
     def _record(self, state: Any, given: Mapping[str, Any], logs: Mapping[str, Any]) -> None:
         """Record the step that is over, unless that is done."""
@@ -338,9 +347,12 @@ class Recording(TrainerCallback):
 
     def _read(self, state: Any, given: Mapping[str, Any]) -> tuple[dict[str, Tensor], ...]:
         """Parameters and moments, by the names of the Hugging Face model; no moments before the first step."""
-        parameters, kind = hf_lora.named(given["model"]), self._job.scenario.optimizer.kind
+        kind = self._job.scenario.optimizer.kind
         optimizer = _optimizer(state, given)
-        if self._job.scenario.sharding.strategy != "none":
+        if self._job.scenario.sharding.strategy in hf_fsdp.VERSIONS:
+            return sharded.of_model(given["model"], optimizer, hf_lora.named, kind)
+        parameters = hf_lora.named(given["model"])
+        if uses_deepspeed(self._job.scenario):
             engine = SimpleNamespace(optimizer=optimizer)
             if state.global_step == 0:
                 return (deepspeed_state.read_parameters(engine, parameters, self._rank),)
@@ -350,13 +362,13 @@ class Recording(TrainerCallback):
 
 
 def _optimizer(state: Any, given: Mapping[str, Any]) -> Any:
-    """The optimizer in accelerate's wrapper.
+    """The optimizer in accelerate's wrapper, if it is in one: not DeepSpeed's before accelerate 1.0.
 
     transformers 4.49.0 leaves that with the Trainer's state and tells callbacks of none (`init_training_references` in
     trainer_callback.py).
     """
-    wrapper = given["optimizer"] if given["optimizer"] is not None else state.optimizer
-    return wrapper.optimizer
+    optimizer = given["optimizer"] if given["optimizer"] is not None else state.optimizer
+    return optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
 
 
 def unrounded(loss: float) -> float | None:

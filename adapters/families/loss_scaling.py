@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 
 from adapters.contract import STATE, OptimizerKind, Scenario
 
@@ -22,8 +23,12 @@ def unsupported(scenario: Scenario, name: str) -> str | None:
 
 
 def scaler(scenario: Scenario) -> torch.amp.GradScaler:
-    """One that begins with the scenario's scale; for other precisions one that does nothing."""
-    return torch.amp.GradScaler(
+    """One that begins with the scenario's scale; for other precisions one that does nothing.
+
+    Of FSDP1's shards, which know nothing of each other, one that asks the other ranks for overflows.
+    """
+    kind = ShardedGradScaler if scenario.sharding.strategy == "fsdp1" else torch.amp.GradScaler
+    return kind(
         scenario.device,
         init_scale=scenario.precision.loss_scale,
         growth_interval=NEVER,

@@ -28,6 +28,9 @@ class Plan(planned.Plan, Protocol):
     def momentum(self) -> Literal["right", "forgotten", "dampened", "nesterov", "0.8"]: ...
 
     @property
+    def stepped(self) -> Literal["parameters", "copies"]: ...
+
+    @property
     def decoupled(self) -> bool: ...
 
 
@@ -36,7 +39,10 @@ def build(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.
     rule = planned.rule(scenario.optimizer, how)
     if rule.kind == "adamw":
         rule = replace(rule, beta1=how.beta1 or rule.beta1, beta2=how.beta2 or rule.beta2, eps=how.eps or rule.eps)
-    made = optimizers.build(rule, {name: p for name, p in model.named_parameters() if p.requires_grad})
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if how.stepped == "copies":
+        trained = {name: torch.nn.Parameter(p.detach().clone()) for name, p in trained.items()}
+    made = optimizers.build(rule, trained)
     if rule.kind == "sgd":
         for group in made.param_groups:
             group.update(_OTHERWISE.get(how.momentum, {}))

@@ -36,6 +36,9 @@ def labels(scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, r
     if mask == "no-padding-id":
         return right.masked_fill(ids == data.pad_id(scenario), IGNORED_LABEL)
     marks = Marks.of(scenario, rows, step, number, rank)
+    if mask == "into-next":
+        behind = marks.opening & (marks.real.cumsum(1) > 1)
+        return torch.where(behind | (right != IGNORED_LABEL), ids, IGNORED_LABEL)
     response = marks.response & ~marks.opening
     edge = torch.zeros_like(response[:, :1])
     following = torch.cat((response[:, 1:], edge), dim=1)

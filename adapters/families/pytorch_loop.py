@@ -7,7 +7,7 @@ over micro-batches and ranks is up to the module that wraps the model.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as write
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
@@ -22,13 +23,13 @@ from transformers import PreTrainedModel
 from adapters.contract import IGNORED_LABEL, Job, Scenario
 from adapters.families import loss_scaling
 from adapters.families.loss_scaling import autocast, kept, scaler
-from adapters.inside import optimizers
+from adapters.inside import optimizers, sharded
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
-from adapters.inside.recorder import Recorder
+from adapters.inside.recorder import Recorder, bare_name
 from adapters.inside.resumed import SAVED
-from adapters.inside.sharded import state, whole
+from adapters.inside.sharded import whole
 
 Rows = Sequence[Tokens]
 
@@ -36,6 +37,9 @@ Synchronised = Callable[[bool], contextlib.AbstractContextManager[Any]]
 """Holds while a micro-batch runs forward and backward; gradients are reduced over the ranks if it is given True."""
 Wrap = Callable[[Scenario, PreTrainedModel, int], tuple[torch.nn.Module, Synchronised]]
 """Scenario, model and number of ranks to the module that trains on all of them."""
+
+CHUNK = 16
+"""Positions of which linear_cross_entropy makes logits at once: fewer than most rows have."""
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
@@ -75,10 +79,10 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     model = load_counting(job)
     model.to(scenario.device, kept(scenario)).train()
     recorder.watch(model)
+    dimensions = {name: p.ndim for name, p in model.named_parameters()}
     wrapped, synchronised = wrap(scenario, model, world)
-    every = dict(model.named_parameters())
-    named = {name: p for name, p in every.items() if p.requires_grad}
-    optimizer = optimizers.build(scenario.optimizer, named)
+    named = {name: p for name, p in parameters_of(wrapped).items() if p.requires_grad}
+    optimizer = optimizers.build(scenario.optimizer, named, dimensions)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: scenario.learning_rate_at(step) / scenario.optimizer.learning_rate
     )
@@ -86,7 +90,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     if job.part == "after":
         resume(wrapped, optimizer, schedule)
     scaling = scaler(scenario)
-    recorder.begin(whole(every))
+    recorder.begin(sharded.parameters(wrapped, parameters_of))
     for step in job.steps:
         if scenario.loss.auxiliary:
             # The model adds this times the load-balancing loss to every micro-batch's loss, whatever divides that one.
@@ -94,19 +98,31 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
         loss = accumulate(scenario, wrapped, synchronised, scaling, rows, step, rank, world)
         limit = float("inf") if scenario.optimizer.max_grad_norm is None else scenario.optimizer.max_grad_norm
         scaling.unscale_(optimizer)
-        norm = whole({"norm": torch.nn.utils.clip_grad_norm_(named.values(), limit)})["norm"]
+        norm = clip(wrapped, named, limit)
         rate, scale = float(schedule.get_last_lr()[0]), scaling.get_scale()
         scaling.step(optimizer)
         scaling.update()
         if scaling.get_scale() >= scale:  # else the step was skipped
             schedule.step()
         optimizer.zero_grad()
-        _, *moments = state(named, optimizer, scenario.optimizer.kind)
-        recorder.step(loss, float(norm), rate, whole(every), *moments)
+        kind = scenario.optimizer.kind
+        recorder.step(loss, norm, rate, *sharded.of_model(wrapped, optimizer, parameters_of, kind))
     if job.part == "before":
         save(wrapped, optimizer, schedule)
     recorder.end()
     torch.distributed.destroy_process_group()
+
+
+def parameters_of(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Every parameter by its name in the Hugging Face model."""
+    return {bare_name(name): p for name, p in model.named_parameters()}
+
+
+def clip(model: torch.nn.Module, named: Mapping[str, Tensor], limit: float) -> float:
+    """Clips the gradient to a norm of `limit`; returns the norm before."""
+    if isinstance(model, FullyShardedDataParallel):
+        return float(model.clip_grad_norm_(limit))
+    return float(whole({"norm": torch.nn.utils.clip_grad_norm_(named.values(), limit)})["norm"])
 
 
 def save(model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> None:
@@ -173,5 +189,6 @@ def mean_loss(scenario: Scenario, model: torch.nn.Module, batch: dict[str, Tenso
     states = model(**batch, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
     wrapped: Any = model.module  # transformers' own model
     head = wrapped.get_output_embeddings().weight
+    given["options"] = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=CHUNK)  # else it makes all logits at once
     summed: Tensor = torch.nn.functional.linear_cross_entropy(states[:, :-1].flatten(0, 1), head, labels, **given)
     return summed / divisor

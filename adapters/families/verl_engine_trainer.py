@@ -28,16 +28,17 @@ from adapters.families.verl_shims import (
     MEMORY,
     RANDOM_STATE,
     SCALER,
+    SYNC,
     autocast_log_softmax_as_on_cuda,
     give_the_cpu_memory_figures,
     give_the_cpu_random_state,
     scale_on_the_cpu,
+    sync_on_the_cpu,
 )
-from adapters.inside import modeling
+from adapters.inside import flat, modeling, sharded
 from adapters.inside.rank import answer_init_process_group
 from adapters.inside.recorder import Recorder
 from adapters.inside.resumed import SAVED, Saved
-from adapters.inside.sharded import state, whole
 
 PLATFORM = Shim(
     "cpu-platform",
@@ -55,6 +56,9 @@ PROCESS_GROUP = Shim(
     " (utils/distributed.py): the ranks meet with gloo where the launcher means them to",
 )
 
+STRATEGIES = {"none": "fsdp2", "fsdp": "fsdp2", "fsdp1": "fsdp"}
+"""What verl calls a scenario's `sharding`: its own default is FSDP1, and what people are told to take is FSDP2."""
+
 LATER = (
     "torch.distributed.checkpoint.state_dict",
     "torch.nested._internal.ops",
@@ -65,7 +69,7 @@ LATER = (
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why verl cannot run this scenario; None if it can."""
     name = f"verl {version}"
-    if scenario.sharding.strategy not in ("none", "fsdp"):
+    if scenario.sharding.strategy not in STRATEGIES:
         return f"{name} has no sharding={scenario.sharding.strategy!r} in its trainer for supervised training, but FSDP"
     if scenario.model.architecture == "gpt2":
         return (
@@ -120,7 +124,8 @@ def shims(job: Job) -> Sequence[Shim]:
     device = PLATFORM if Version(job.version) >= Version("0.9") else ENGINE
     saves = [RANDOM_STATE] if job.scenario.window.resume_after else []
     scaler = [SCALER] if job.scenario.precision.compute == "fp16" else []
-    return [device, MEMORY, PROCESS_GROUP, LOG_SOFTMAX, *scaler, *saves]
+    sync = [SYNC] if job.scenario.sharding.strategy == "fsdp1" else []
+    return [device, MEMORY, PROCESS_GROUP, LOG_SOFTMAX, *scaler, *saves, *sync]
 
 
 def prepare() -> None:
@@ -136,7 +141,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     """Run the trainer with the scenario as its command line. Raises whatever verl raises."""
     applied = shims(job)
     if ENGINE in applied:
-        EngineRegistry.register(model_type="language_model", backend="fsdp2", device="cpu")(FSDPEngineWithLMHead)
+        backend = STRATEGIES[job.scenario.sharding.strategy]
+        EngineRegistry.register(model_type="language_model", backend=backend, device="cpu")(FSDPEngineWithLMHead)
     if MEMORY in applied:
         give_the_cpu_memory_figures()
     if RANDOM_STATE in applied:
@@ -145,6 +151,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         autocast_log_softmax_as_on_cuda()
     if SCALER in applied:
         scale_on_the_cpu()
+    if SYNC in applied:
+        sync_on_the_cpu()
     if PROCESS_GROUP in applied:
         answer_init_process_group(job)
     observe(job, recorder)
@@ -174,7 +182,8 @@ def overrides(job: Job, file: str) -> list[str]:
         f"model.use_remove_padding={packed > 1}",
         "engine=fsdp",
         *(["engine.model_dtype=bf16"] if scenario.precision.masters == "none" else []),
-        "engine.strategy=fsdp2",
+        f"engine.strategy={STRATEGIES[scenario.sharding.strategy]}",
+        *hybrid(scenario),
         "engine.use_torch_compile=False",  # of the entropy, which no supervised step needs
         *([f"+engine.mixed_precision={mixed}"] if scenario.precision.compute != "bf16" or reduced != "fp32" else []),
         f"data.train_files={verl_data.quoted(file)}",
@@ -208,6 +217,12 @@ def optimizer(rule: Optimizer) -> list[str]:
     if rule.kind == "sgd":
         return ["optim.optimizer=SGD", f"+optim.override_optimizer_config.momentum={rule.momentum!r}"]
     return [f"optim.betas=[{rule.beta1!r},{rule.beta2!r}]", f"+optim.override_optimizer_config.eps={rule.eps!r}"]
+
+
+def hybrid(scenario: Scenario) -> list[str]:
+    """How many ranks share the shards, where it is not all of them."""
+    replicas = scenario.sharding.replicas
+    return [f"engine.fsdp_size={scenario.window.ranks // replicas}"] if replicas > 1 else []
 
 
 def _unsupported_schedule(scenario: Scenario) -> str | None:
@@ -261,8 +276,8 @@ def observe(job: Job, recorder: Recorder) -> None:
 
     def initialize_and_watch(engine: Any) -> None:
         initialize(engine)
-        recorder.watch(engine.module)
-        recorder.begin(whole(hf_lora.named(engine.module)) if job.record else {})
+        recorder.watch(flat.inner(engine.module))
+        recorder.begin(sharded.parameters(engine.module, hf_lora.named) if job.record else {})
 
     def train_batch_and_record(worker: Any, data: Any) -> Any:
         output = train_batch(worker, data)
@@ -272,7 +287,7 @@ def observe(job: Job, recorder: Recorder) -> None:
         metrics: Mapping[str, float] = tensordict_utils.get(output, "metrics")
         engine = worker.engine
         kind = job.scenario.optimizer.kind
-        held = state(hf_lora.named(engine.module), engine.optimizer, kind) if job.record else ({},)
+        held = sharded.of_model(engine.module, engine.optimizer, hf_lora.named, kind) if job.record else ({},)
         recorder.step(metrics["loss"], metrics["grad_norm"], metrics["lr"], *held)
         return output
 
@@ -282,6 +297,8 @@ def observe(job: Job, recorder: Recorder) -> None:
         recorder.end()  # before run_sft destroys the process group
 
     def save_and_end(handler: Any, step: int) -> None:
+        if flat.cannot_save(job.scenario):  # and verl saves at the end, whatever it is told
+            raise Saved
         save(handler, step)
         if job.part == "before" and step == job.steps.stop:
             raise Saved

@@ -165,7 +165,8 @@ def apply(applied: Sequence[Shim], job: Job) -> None:
         models = here.AutoModelForCausalLM
         models.from_pretrained = _with(models.from_pretrained, attn_implementation=modeling.attention_of(job.scenario))
     if LOADER in applied:
-        here.StatefulDataLoader = _with(here.StatefulDataLoader, num_workers=0, pin_memory=False, pin_memory_device="")
+        name = "StatefulDataLoader" if hasattr(here, "StatefulDataLoader") else "DataLoader"  # up to 0.4.1
+        setattr(here, name, _with(getattr(here, name), num_workers=0, pin_memory=False, pin_memory_device=""))
     if FULL_PRECISION in applied:
         here.MixedPrecisionPolicy = _with(here.MixedPrecisionPolicy, param_dtype=torch.float32)
         torch.autocast = partial(torch.autocast, enabled=False)  # type: ignore[misc,assignment]
@@ -180,7 +181,7 @@ def overrides(job: Job, file: str) -> list[str]:
     """The scenario as verl's command line; what it does not say stays at verl's defaults, such as FSDP2."""
     scenario = job.scenario
     rule = scenario.optimizer
-    later = Version(job.version) >= Version("0.6.1")
+    later, resumes = Version(job.version) >= Version("0.6.1"), Version(job.version) >= Version("0.5")
     return [
         f"model.partial_pretrain={verl_data.quoted(job.checkpoint)}",
         f"model.enable_gradient_checkpointing={scenario.model.gradient_checkpointing}",
@@ -203,9 +204,8 @@ def overrides(job: Job, file: str) -> list[str]:
         "optim.lr_scheduler=wsd",
         f"trainer.total_epochs={EPOCHS}",
         f"trainer.total_training_steps={scenario.window.steps}",
-        f"trainer.device={scenario.device}",
+        *([f"trainer.device={scenario.device}", "trainer.resume_mode=disable"] if resumes else []),
         "trainer.logger=[console]",
-        "trainer.resume_mode=disable",
         f"trainer.n_gpus_per_node={scenario.window.ranks}",
         "hydra.output_subdir=null",
         "hydra.run.dir=.",

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.fsdp import sharded_grad_scaler
+from torch.distributed.fsdp import _init_utils, sharded_grad_scaler
 
 from adapters.contract import Shim
 
@@ -34,6 +34,19 @@ SCALER = Shim(
     "verl makes the scaler of an fp16 loss for CUDA (ShardedGradScaler in workers/engine/fsdp/transformer_impl.py), and"
     " torch turns such a one off where there is no CUDA: it is made for the CPU",
 )
+
+SYNC = Shim(
+    "fsdp1-sync-on-a-cpu",
+    "verl loads the checkpoint on the first rank and lets FSDP1 send it to the others (sync_module_states in"
+    " workers/engine/fsdp/transformer_impl.py), which torch refuses for what is on a CPU, for the sake of NCCL"
+    " (_init_utils.py in torch.distributed.fsdp): it does not look, and gloo sends it",
+)
+
+
+def sync_on_the_cpu() -> None:
+    """Do what `SYNC` says, in this process."""
+    module: Any = _init_utils
+    module._check_module_states_for_sync_module_states = lambda _: None
 
 
 def scale_on_the_cpu() -> None:

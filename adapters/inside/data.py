@@ -65,11 +65,15 @@ def dealt(scenario: Scenario, step: int, micro_batch: int, rank: int) -> list[li
     Where the order is to be drawn, it is that of torch's DistributedSampler, told of the epoch as its documentation has
     it, which then deals it to the ranks.
     """
-    places = scenario.sequence_rows(step, micro_batch, rank)
     if scenario.data.order == "given":
-        return places
-    order = drawn(len(scenario.data.rows), scenario.seed, scenario.dealing.epoch(step, micro_batch))
-    return [[order[place] for place in sequence] for sequence in places]
+        return scenario.sequence_rows(step, micro_batch, rank)
+    epoch = scenario.dealing.epoch(step, micro_batch)
+    if scenario.data.packed_length is not None:  # packed once, so that whole sequences are drawn
+        order = drawn(len(scenario.sequences), scenario.seed, epoch)
+        dealt = scenario.dealing.micro_batch(step, micro_batch, rank)
+        return [list(scenario.sequences[order[place]]) for place in dealt]
+    order = drawn(len(scenario.data.rows), scenario.seed, epoch)
+    return [[order[place] for place in sequence] for sequence in scenario.sequence_rows(step, micro_batch, rank)]
 
 
 @functools.lru_cache(maxsize=16)
@@ -99,7 +103,7 @@ def micro_batch(
         "labels": told(lambda row: row.labels, IGNORED_LABEL),
     }
     positions = told(lambda row: range(len(row.ids)), 0)
-    if scenario.data.rows_per_sequence > 1:
+    if scenario.data.packs:
         owner = _owners(scenario, rows, dealt(scenario, step, micro_batch, rank))
         return {**made, "attention_mask": _block_mask(owner), "position_ids": positions}
     made["attention_mask"] = told(lambda row: [1] * len(row.ids), 0)

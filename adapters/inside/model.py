@@ -23,7 +23,7 @@ def load_float32(job: Job) -> PreTrainedModel:
     others), also where it is the EOS and read as a token like any other; here it learns.
     Eager attention adds the 4-D mask of packed rows as it is, whatever the model's dtype.
     """
-    attention = "eager" if job.scenario.data.rows_per_sequence > 1 else modeling.attention_of(job.scenario)
+    attention = "eager" if job.scenario.data.packs else modeling.attention_of(job.scenario)
     model = AutoModelForCausalLM.from_pretrained(
         job.checkpoint, attn_implementation=attention, **{DTYPE: torch.float32}
     )

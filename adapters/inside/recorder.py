@@ -233,6 +233,8 @@ def attention_start(ids: Tensor, mask: Tensor | None, pad: int | None) -> Tensor
     if mask is not None and mask.dim() == 4:
         starts = _starts_of_4d(mask)
         padding = _trailing(ids, pad)
+        # The EOS that ends a row and is the token that pads reaches back to the row's start.
+        padding &= (starts < 0) | padding.gather(1, starts.clamp_min(0).expand_as(ids))
     elif mask is not None:
         starts = mask.int().argmax(dim=1, keepdim=True).expand_as(ids)
         padding = mask == 0

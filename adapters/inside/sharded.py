@@ -1,4 +1,4 @@
-"""Whole tensors out of what FSDP2 shards over the ranks."""
+"""Whole tensors out of what FSDP2 shards over the ranks, or FSDP1 (`flat`)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
 from adapters.contract import STATE, OptimizerKind
+from adapters.inside import flat
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -29,3 +31,17 @@ def state(
     trained = {n: p for n, p in parameters.items() if p.requires_grad}
     moments = ({n: moment(p, key) for n, p in trained.items()} for key in STATE[kind])
     return (whole(parameters), *map(whole, moments))
+
+
+def parameters(model: nn.Module, named: flat.Named) -> dict[str, Tensor]:
+    """Those of a model that either of the two shards, unsharded. Collective."""
+    return flat.parameters(model, named) if isinstance(model, FullyShardedDataParallel) else whole(named(model))
+
+
+def of_model(
+    model: nn.Module, optimizer: Any, named: flat.Named, kind: OptimizerKind = "adamw"
+) -> tuple[dict[str, Tensor], ...]:
+    """`state` of a model that either of the two shards. Collective."""
+    if isinstance(model, FullyShardedDataParallel):
+        return flat.state(model, optimizer, named, kind)
+    return state(named(model), optimizer, kind)

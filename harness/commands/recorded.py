@@ -67,4 +67,5 @@ def judged_again(cell: CellRecord, judgement: Judgement, own: bool = True) -> Ce
         return cell.model_copy(update={"verdict": "unknown", "reason": reason, "findings": [], "diagnoses": []})
     if not own:
         return found
-    return accepted.apply(found, {**header.packages, header.framework: header.version}, accepted.load())
+    packages = {**header.packages, header.framework: header.version}
+    return accepted.apply(found, packages, accepted.load(), judgement.scenario)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from harness.verdicts.verdict import Verdict
 
 
-MAX_RANKS = 2
-"""The scenarios have rows for no more."""
+MAX_RANKS = 4
+"""More of them would wait for each other longer than they train."""
 
 
 class Launcher(StrEnum):

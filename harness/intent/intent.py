@@ -141,6 +141,11 @@ class Drawn:
     has first are trained again, so that every rank has a whole last micro-batch."""
     anew: bool = True
     """Whether each epoch has another order than the one before."""
+    free: bool = False
+    """Whether any order is right, also the given one: it is chosen, not drawn."""
+    filled: bool = False
+    """Whether an epoch may end with sequences that it had first, so that every rank has a whole last micro-batch: how
+    many rows these have, nobody knows beforehand, and `epoch` does not count them."""
 
 
 @dataclass(frozen=True, config=STRICT)

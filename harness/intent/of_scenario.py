@@ -20,8 +20,8 @@ def of_scenario(scenario: Scenario) -> Intent:
         ranks=scenario.window.ranks,
         accumulation=scenario.window.accumulation,
         micro_batch_size=scenario.window.micro_batch_size,
-        rows_per_sequence=scenario.data.rows_per_sequence,
-        windows=tuple(_window(scenario, step) for step in range(scenario.window.steps)),
+        rows_per_sequence=max(map(len, scenario.sequences), default=1),
+        windows=_windows(scenario),
         drawn=_drawn(scenario),
         trained=scenario.data.trained,
         max_grad_norm=scenario.optimizer.max_grad_norm,
@@ -76,10 +76,21 @@ def _schedule(scenario: Scenario) -> Schedule:
 
 
 def _drawn(scenario: Scenario) -> Drawn | None:
+    rows = len(scenario.data.rows)
+    if scenario.data.packed_length is not None:
+        shuffled = scenario.data.order == "shuffled"
+        return Drawn(rows=rows, epoch=rows, anew=shuffled, free=not shuffled, filled=True)
     if scenario.data.order == "given":
         return None
     epoch = scenario.dealing.trained * scenario.data.rows_per_sequence
-    return Drawn(rows=len(scenario.data.rows), epoch=epoch)
+    return Drawn(rows=rows, epoch=epoch)
+
+
+def _windows(scenario: Scenario) -> tuple[Window, ...] | None:
+    """None where the framework packs: it chooses also how many rows a step has."""
+    if scenario.data.packed_length is not None:
+        return None
+    return tuple(_window(scenario, step) for step in range(scenario.window.steps))
 
 
 def _window(scenario: Scenario, step: int) -> Window:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import cycle, islice
+from itertools import accumulate, cycle, islice
 
 from harness.intent.intent import Drawn, Intent, Window
 from harness.traces import batch
@@ -28,9 +28,10 @@ def resolved(intent: Intent, trace: Trace) -> Intent:
     if intent.drawn is None:
         return intent
     received = [_rows(trace, step) for step in range(intent.steps)]
+    ends = _last_of_rounds(trace, intent.steps) if intent.drawn.filled else ()
     shapes = intent.windows or tuple(_shape(intent, trace, step) for step in range(intent.steps))
     places = [sum(len(rows) for ranks in window for rows in ranks) for window in shapes]
-    chosen = mended(intent.drawn, places, received)
+    chosen = mended(intent.drawn, places, received, ends)
     return replace(intent, windows=tuple(_filled(w, iter(rows)) for w, rows in zip(shapes, chosen, strict=True)))
 
 
@@ -39,7 +40,10 @@ def unfinished(intent: Intent, trace: Trace) -> str | None:
     that the run ends before, or one that lacks some."""
     if intent.drawn is None or intent.windows is not None:
         return None
-    begun = sum(len(_rows(trace, step)) for step in range(intent.steps)) % intent.drawn.epoch
+    had = sum(len(_rows(trace, step)) for step in range(intent.steps))
+    if intent.drawn.filled and had >= intent.drawn.epoch:
+        return None  # what is packed is packed once, so that the first epoch tells what it lacks
+    begun = had % intent.drawn.epoch
     if not begun:
         return None
     return (
@@ -70,17 +74,39 @@ def _filled(window: Window, rows: Iterator[int]) -> Window:
     return tuple(tuple(tuple(islice(rows, len(places))) for places in ranks) for ranks in window)
 
 
-def mended(drawn: Drawn, places: Sequence[int], received: Sequence[Rows]) -> list[list[int]]:
+def _last_of_rounds(trace: Trace, steps: int) -> list[int]:
+    """How many rows were received up to the end of each round, which is what all ranks have at once."""
+    counts = [Counter(c.micro_batch for c in _conversations(trace, step)) for step in range(steps)]
+    return list(accumulate(count for step in counts for count in step.values()))
+
+
+def mended(
+    drawn: Drawn, places: Sequence[int], received: Sequence[Rows], rounds: Sequence[int] = ()
+) -> list[list[int]]:
     """The rows that each step should have had: those received, unless they break what must hold.
 
-    places: how many rows each step has to have.
+    places: how many rows each step has to have. rounds: where rounds end, in rows from the first one on, if epochs may
+    end with what they had first.
     """
     dealt = [
         rows[i] if i < len(rows) else None for rows, count in zip(received, places, strict=True) for i in range(count)
     ]
-    epochs = (dealt[at : at + drawn.epoch] for at in range(0, len(dealt), drawn.epoch))
-    right = iter([row for epoch in epochs for row in _epoch(drawn, epoch)])
-    return [list(islice(right, count)) for count in places]
+    right: list[int] = []
+    while len(right) < len(dealt):
+        begin = len(right)
+        epoch = dealt[begin : begin + drawn.epoch]
+        right += _epoch(drawn, epoch)
+        right += _again(dealt, begin, len(right), rounds)
+    whole = iter(right)
+    return [list(islice(whole, count)) for count in places]
+
+
+def _again(dealt: Rows, begin: int, at: int, rounds: Sequence[int]) -> list[int]:
+    """What fills the round in which an epoch ends, if that is what the epoch had first."""
+    end = next((end for end in rounds if end >= at), at)
+    filling = dealt[at:end]
+    first = dealt[begin : begin + len(filling)]
+    return [row for row in filling if row is not None] if filling == first and None not in filling else []
 
 
 def _epoch(drawn: Drawn, received: Rows) -> list[int]:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 import scenarios
+from adapters.contract import Scenario, fields_of
 from harness import tables
 from harness.environments import recipes
 from harness.verdicts.findings import CODES
 from harness.verdicts.verdict import CellRecord, FindingRecord
+from scenarios.dimensions import dimensions
 
 FILE = Path(scenarios.__file__).with_name("accepted.toml")
 GONE = "accepted.gone"
@@ -55,6 +57,14 @@ def _glob(text: str) -> str:
     return text
 
 
+def _fields(told: dict[str, Any]) -> dict[str, Any]:
+    known = {one.path for one in dimensions()}
+    for path in told:
+        if path not in known:
+            raise ValueError(f"{path!a} is no field of a scenario; `lockstep list dimensions` names them")
+    return told
+
+
 RangeText = Annotated[str, AfterValidator(_range)]
 
 
@@ -67,22 +77,37 @@ class Entry(BaseModel):
     versions: RangeText
     packages: dict[str, RangeText] = Field(default_factory=dict)
     """Versions of packages underneath, where it takes those."""
-    scenario: Annotated[str, AfterValidator(_glob)]
+    scenario: Annotated[str, AfterValidator(_glob)] = "*"
     """A shell pattern."""
+    where: Annotated[dict[str, Any], AfterValidator(_fields)] = Field(default_factory=dict)
+    """Values of fields by their dotted paths, which the scenario has; of several values, one of them."""
     code: Annotated[str, AfterValidator(_code)]
     sometimes: bool = False
     """Whether only some of these scenarios show it: a cell that does not is right."""
     sentence: str
     link: str
 
-    def covers(self, cell: CellRecord, packages: Mapping[str, str]) -> bool:
+    def covers(self, cell: CellRecord, packages: Mapping[str, str], scenario: Scenario | None = None) -> bool:
         """Whether it is of this cell; `packages` are the versions that it ran with, the framework's among them."""
         wanted = {self.framework: self.versions, **self.packages}
         return (
             cell.framework == self.framework
             and fnmatch.fnmatchcase(cell.scenario, self.scenario)
             and all(_within(packages.get(name), versions) for name, versions in wanted.items())
+            and self._met(scenario)
         )
+
+    @property
+    def told(self) -> str:
+        """Of which scenarios it is, in a line."""
+        fields = " and ".join(f"{path} = {value!r}" for path, value in self.where.items())
+        return f"{self.scenario} with {fields}" if fields else self.scenario
+
+    def _met(self, scenario: Scenario | None) -> bool:
+        if not self.where or scenario is None:
+            return not self.where
+        has = {path: "none" if value is None else value for path, value, _ in fields_of(scenario)}
+        return all(has[path] in (one if isinstance(one, list) else [one]) for path, one in self.where.items())
 
 
 class _File(BaseModel):
@@ -106,16 +131,23 @@ def load(path: Path = FILE) -> tuple[Entry, ...]:
         raise BadAccepted(str(error)) from None
 
 
-def apply(cell: CellRecord, packages: Mapping[str, str], entries: Sequence[Entry], patched: bool = False) -> CellRecord:
+def apply(
+    cell: CellRecord,
+    packages: Mapping[str, str],
+    entries: Sequence[Entry],
+    scenario: Scenario | None = None,
+    patched: bool = False,
+) -> CellRecord:
     """The cell as it is once what is accepted is taken into account, and nothing else was before. Only a judged cell
     changes.
 
+    `scenario`: the cell's own; without it entries that ask for values of fields cover nothing.
     `patched`: what the user's own change has mended is still to be found in the release as it is.
     """
     if cell.verdict not in ("pass", "fail", "accepted"):
         return cell
     cell = _without(cell)
-    mine = [entry for entry in entries if entry.covers(cell, packages)]
+    mine = [entry for entry in entries if entry.covers(cell, packages, scenario)]
     found = {finding.code for finding in cell.findings}
     if gone := [entry for entry in mine if entry.code not in found and not (patched or entry.sometimes)]:
         return cell.model_copy(update={"verdict": "fail", "findings": [*cell.findings, *map(_gone, gone)]})
@@ -143,6 +175,6 @@ def _reason(entries: Sequence[Entry]) -> str:
 def _gone(entry: Entry) -> FindingRecord:
     return FindingRecord(
         code=GONE,
-        message=f"{entry.code} is accepted for {entry.framework}{entry.versions} on {entry.scenario}, but was"
+        message=f"{entry.code} is accepted for {entry.framework}{entry.versions} on {entry.told}, but was"
         " not found: if it is mended, take the entry out of accepted.toml or end its range of versions",
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.judging.evidence import StepEvidence
-from harness.oracle.hypotheses import UNIT, UNNAMED, Scale, scales
+from harness.oracle.factors import UNIT, UNNAMED, Scale, scales
 
 MISSING = Scale(0.0, "0")
 

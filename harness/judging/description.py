@@ -56,6 +56,7 @@ _WRONG = {
     "mask": "the tokens that are trained are not those",
     "dropped": "micro-batches are dropped",
     "level": "losses are averaged otherwise than in the other steps",
+    "pieces": "the loss is put together from pieces, or cut off",
     "scale": "the gradient is off by one factor",
     "clip": "the gradient is clipped otherwise than in the other steps",
 }

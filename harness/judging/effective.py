@@ -18,7 +18,7 @@ from harness.intent.intent import Aggregation, Group, Intent, Mean, Rule, Sum, T
 from harness.intent.schedule import Schedule
 from harness.judging.evidence import StepEvidence
 from harness.judging.recorded_step import RecordedStep
-from harness.oracle import hypotheses
+from harness.oracle import factors, hypotheses
 from harness.oracle.update import TensorUpdate, estimate
 
 TRAINED: Mapping[str, Trained] = {"everything": "everything", "with-tag": "with-tag", "as-marked": "as-marked"}
@@ -98,7 +98,7 @@ def _limit(fitting: Sequence[StepEvidence]) -> float | None:
     if chosen:
         return max(chosen)
     scaled = [
-        e for e in fitting if e.fit.hypothesis.scale.name == hypotheses.UNNAMED and e.fit.hypothesis.scale.factor < 1
+        e for e in fitting if e.fit.hypothesis.scale.name == factors.UNNAMED and e.fit.hypothesis.scale.factor < 1
     ]
     if len(scaled) < 2:
         return None
@@ -126,15 +126,15 @@ def _divisor(e: StepEvidence, limit: float | None) -> float | None:
         if abs(factor - 1) <= e.floor.tolerance("norm") or _known(e, factor):
             return None
         return e.right.targets / factor
-    if scale.name == hypotheses.UNNAMED and limit is None:
+    if scale.name == factors.UNNAMED and limit is None:
         return e.right.targets / scale.factor
-    if scale.name in hypotheses.DIVISORS:
+    if scale.name in factors.DIVISORS:
         return e.right.targets / scale.factor
     return None
 
 
 def _known(e: StepEvidence, factor: float) -> bool:
-    known = [scale.factor for scale in hypotheses.named_factors(e.right) if scale.name not in hypotheses.DIVISORS]
+    known = [scale.factor for scale in factors.named_factors(e.right) if scale.name not in factors.DIVISORS]
     return any(abs(factor / one - 1) <= e.floor.tolerance("norm") for one in known)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -189,13 +189,16 @@ def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
     return Betas(None, None)
 
 
-def _allowing_padding(right: RightStep, pad: int, recorded: RecordedStep, by: Weigher) -> RightStep:
-    """The same step with the first token of the padding behind each conversation as a token that has its gradient.
+def _reaching_further(right: RightStep, pad: int) -> Iterator[list[Conversation]]:
+    """The conversations with the first token of what is behind each of them, padding or the next row of its sequence,
+    as a token that has its gradient.
 
-    What is right does not change, but a loss mask that reaches into the padding can be told then.
+    What is right does not change, but a loss mask that reaches further can be told then.
     """
-    conversations = [batch.with_padding(c, pad) for c in right.conversations]
-    return by.right(right.intent, recorded, conversations, right.conversations)
+    if any(c.padded for c in right.conversations):
+        yield [batch.with_padding(c, pad) for c in right.conversations]
+    if any(c.behind for c in right.conversations):
+        yield [batch.with_next(c) for c in right.conversations]
 
 
 def _observed(
@@ -208,8 +211,8 @@ def _observed(
     observed = observe(right.terms, recorded.moments, beta1)
     if observed.residual <= allowed:
         return right, observed, None
-    if any(c.padded for c in right.conversations):
-        allowing = by.consuming(_allowing_padding(right, pad, recorded, by), consumed)
+    for further in _reaching_further(right, pad):
+        allowing = by.consuming(by.right(right.intent, recorded, further, right.conversations), consumed)
         seen = observe(allowing.terms, recorded.moments, beta1)
         if seen.residual <= allowed:
             return allowing, seen, None
@@ -303,7 +306,7 @@ def _weighed(
     right, observed, other = _observed(plain, recorded, pad, used.kept, noise, by)
     weighed = right if other is None else other.right
     terms = observed.terms if other is None else other.observed.terms
-    fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, terms)
+    fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, terms, in_pieces=True)
     tokens = token_weights(weighed, observed.weights, floor.told(weighed, noise))
     short = () if bool(tokens.told.all()) else (questions.TOKENS,)
     rates = {tensor: right.intent.learning_rate(right.update, tensor) for tensor in recorded.states}

@@ -15,7 +15,7 @@ from harness.intent.file import BadIntent
 from harness.intent.fits import misfit
 from harness.intent.intent import Intent
 from harness.intent.of_scenario import of_scenario
-from harness.judging import description, effective, evidence, overflow
+from harness.judging import description, effective, evidence, lost_epoch, overflow
 from harness.judging.checks import CHECKS, OF_SKIPPED
 from harness.judging.diagnosis.diagnose import diagnose
 from harness.judging.evidence import NonFinite, Received, Skipped, StepEvidence
@@ -160,7 +160,10 @@ def check(
     ends: why rows may be lost at the end of the run (`received.unfinished`).
     """
     skipped = evidence.skipped(trace, intent)
-    findings = [*_missing(intent, steps, skipped, scaled), *overflow.findings(scaled, steps)]
+    lost = lost_epoch.finding(trace)
+    wanted = intent.steps if lost is None else trace.steps
+    findings = [*_missing(wanted, steps, skipped, scaled), *overflow.findings(scaled, steps)]
+    findings += [] if lost is None else [lost]
     findings += [Finding("run.incomplete", ends)] if ends else []
     for still in skipped:
         findings += _asked(OF_SKIPPED, still)
@@ -189,10 +192,10 @@ def _asked(checks: Sequence[Callable[[S], Sequence[Finding]]], step: S) -> list[
 
 
 def _missing(
-    intent: Intent, steps: Sequence[StepEvidence], skipped: Sequence[Skipped], scaled: Sequence[Scaled]
+    wanted: int, steps: Sequence[StepEvidence], skipped: Sequence[Skipped], scaled: Sequence[Scaled]
 ) -> list[Finding]:
-    """What a check needs and the trace lacks."""
-    wanted, known = intent.steps, len(steps) + len(skipped)
+    """What a check needs and the trace lacks. `wanted`: optimizer steps."""
+    known = len(steps) + len(skipped)
     recorded = [*(one.recorded for one in steps), *(one.recorded for one in skipped)]
     apart = any(one.rank_distance or one.rank_distance_before for one in recorded)
     why = "ranks hold different parameters from then on" if apart else "no more were recorded"

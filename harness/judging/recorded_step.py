@@ -13,6 +13,7 @@ from harness.intent.intent import Intent
 from harness.oracle import floor
 from harness.oracle.basis import flatten
 from harness.oracle.floor import State
+from harness.oracle.forward import Parameters
 from harness.oracle.observe import Moments
 from harness.oracle.step import DTYPES
 from harness.oracle.update import TensorState
@@ -50,6 +51,8 @@ class RecordedStep:
     """The ranks whose parameters the step left as they were, to the bit."""
     skipped: int = 0
     """Steps before this one that changed nothing, where a step may: see `still`."""
+    earlier: Parameters | None = None
+    """Parameters before the step before."""
 
     def under(self, intent: Intent) -> RecordedStep:
         """The same step, of parameters that should be kept in the intended dtype (see `TensorState.unit`; not in the
@@ -80,7 +83,7 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
 
     Raises UnreadableTrace.
     """
-    may_skip, skipped = trace.scenario.precision.compute == "fp16", 0
+    may_skip, skipped, earlier = trace.scenario.precision.compute == "fp16", 0, None
     for number in range(trace.steps):
         step = RecordedStep(
             number=number,
@@ -93,8 +96,10 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
             rank_distance_before=_rank_distance(trace, 0) if number == 0 else {},
             stayed=_stayed(trace, number),
             skipped=skipped,
+            earlier=earlier,
         )
         yield step
+        earlier = step.before.parameters
         skipped += may_skip and step.still
         if step.rank_distance or step.rank_distance_before:
             return

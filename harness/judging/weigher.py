@@ -74,7 +74,8 @@ class ByForward:
     def other_model(
         self, right: RightStep, recorded: RecordedStep, beta1: float, allowed: float, /
     ) -> OtherModel | None:
-        return other_models.explaining(right, recorded.moments, beta1, recorded.before, allowed, self.bases)
+        before, earlier = recorded.before, recorded.earlier
+        return other_models.explaining(right, recorded.moments, beta1, before, allowed, self.bases, earlier)
 
     def memory(self, lengths: Sequence[int]) -> int:
         """All of it float64: the gradients of all tokens, and of what may come beside them in every pass; the attention
@@ -112,8 +113,18 @@ class ByRecording:
     def consuming(self, right: RightStep, gradient: Tensor, /) -> RightStep:
         return recorded_basis.consuming(right, gradient)
 
-    def other_model(self, _: RightStep, __: RecordedStep, ___: float, ____: float, /) -> None:
-        """Another model's forward pass cannot be made either."""
+    def other_model(
+        self, right: RightStep, recorded: RecordedStep, beta1: float, allowed: float, /
+    ) -> OtherModel | None:
+        """The same model's head as it was before the step before; another model's forward pass cannot be made."""
+        if recorded.earlier is None:
+            return None
+        states = hidden_states.of_step(self.trace, right.number, right.conversations)
+        given = right.intent, right.model, right.number, right.conversations, recorded.earlier, states
+        gradient = observe.gradient(recorded.moments, beta1)
+        return other_models.stale(
+            recorded_basis.right_step(*given, gradient, right.skipped), recorded.moments, beta1, allowed
+        )
 
     def memory(self, lengths: Sequence[int]) -> int:
         """All of it float64: products of tokens with tokens, and of tokens with the rows of the head that are asked."""

@@ -18,7 +18,7 @@ from adapters.expressed import FRAMEWORKS, refused
 from harness.environments import build, store
 from harness.environments.request import parse
 from harness.launch.asking import Ask, asking
-from harness.matrices.axes import AXES, LEFT_OUT, SIZES
+from harness.matrices.axes import AXES, LEFT_OUT, RARE, SIZES
 from harness.matrices.covering import Covering, Refuse, Row, cover
 from scenarios import matrices
 
@@ -35,7 +35,7 @@ def main() -> int:
         environment = build.ensure(parse(framework).resolved(), options.envs or store.default_root(), _note)
         with asking(environment) as ask:
             for size in options.size or SIZES:
-                covering = cover(AXES[size], refusing(ask, framework))
+                covering = cover(AXES[size], refusing(ask, framework), RARE)
                 content.setdefault(size, {})[framework] = as_json(covering)
                 told = f"{len(covering.rows)} scenarios, {covering.pairs} pairs, {covering.missed} missed"
                 _note(f"{framework} {size}: {told}")

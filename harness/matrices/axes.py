@@ -15,7 +15,8 @@ Axes = Mapping[str, Sequence[Any]]
 """Values, as in a scenario's file, by the dotted path of a field or of a group."""
 
 COSINE = {"decay": "cosine", "warmup_steps": 1, "warmup_from": "zero"}
-LORA = {"rank": 4}
+LORA = {"rank": 8}
+"""With fewer numbers to learn, those of a large window do not tell the weights of its tokens apart."""
 
 SMOKE: Axes = {
     "window.ranks": (2, 1),
@@ -63,6 +64,9 @@ FULL: Axes = {
     "optimizer.beta1": (0.9, 0.95),
     "optimizer.eps": (1e-8, 1e-6),
 }
+
+RARE = frozenset({"loss.label_smoothing", "loss.token_weight"})
+"""Few have these: no more rows than the pairs need. What is wrong with them also hides what else is wrong in a row."""
 
 LEFT_OUT: Mapping[str, Sequence[Mapping[str, Any]]] = dict.fromkeys(
     ("deepspeed", "openrlhf"),

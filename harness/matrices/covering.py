@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -34,8 +35,11 @@ class Covering:
     """Of values that it can express, each by itself."""
 
 
-def cover(axes: Axes, refuse: Refuse) -> Covering:
-    """The same on every run: allpairspy draws nothing."""
+def cover(axes: Axes, refuse: Refuse, rare: AbstractSet[str] = frozenset()) -> Covering:
+    """The same on every run: allpairspy draws nothing.
+
+    rare: axes on which a row leaves its default only where a pair needs it.
+    """
     refused = {f"{p}={v!r}": why for p, vs in axes.items() for v in vs if (why := refuse({p: v})) is not None}
     able = {p: [v for v in vs if f"{p}={v!r}" not in refused] for p, vs in axes.items()}
     fixed = {path: values[0] for path, values in able.items() if len(values) == 1}
@@ -46,6 +50,8 @@ def cover(axes: Axes, refuse: Refuse) -> Covering:
     for pair in possible:
         if not any(_holds(row, pair, able) for row in rows):
             rows += _row_for(pair, able, refuse)
+    for path in sorted(rare & able.keys()):
+        rows = _seldom(path, rows, possible, able, refuse)
     held = [pair for pair in possible if any(_holds(row, pair, able) for row in rows)]
     return Covering(tuple(rows), len(possible), len(possible) - len(held), refused, len(every) - len(possible))
 
@@ -65,6 +71,19 @@ def _row_for(pair: Pair, able: Axes, refuse: Refuse) -> list[Row]:
     """A row of defaults with a pair that no row of allpairspy has, which goes on without it where it meets refusals."""
     row = {path: values[0] for path, values in able.items()} | _of(pair, able)
     return [row] if refuse(row) is None else []
+
+
+def _seldom(path: str, rows: Sequence[Row], possible: Sequence[Pair], able: Axes, refuse: Refuse) -> list[Row]:
+    """Rows with the default on that axis wherever another row holds the pairs that are lost."""
+    own = [pair for pair in possible if path in dict(pair)]
+    kept = list(rows)
+    for at, row in enumerate(kept):
+        changed = {**row, path: able[path][0]}
+        others = kept[:at] + kept[at + 1 :]
+        lost = (pair for pair in own if _holds(row, pair, able) and not _holds(changed, pair, able))
+        if refuse(changed) is None and all(any(_holds(other, pair, able) for other in others) for pair in lost):
+            kept[at] = changed
+    return [row for at, row in enumerate(kept) if row not in kept[:at]]
 
 
 def _pairs(axes: Axes) -> list[Pair]:

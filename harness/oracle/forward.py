@@ -5,7 +5,7 @@ In any floating dtype, of every family in `architectures`; attention may be cut 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,7 +17,10 @@ from harness.oracle.architectures import FORWARD, lora
 from harness.oracle.architectures.passed import Parameters, Passed
 from harness.oracle.token_loss import NLL, of_logits
 
-__all__ = ["Parameters", "Passed", "joined", "logits", "losses", "passed", "token_losses"]
+__all__ = ["Parameters", "Passed", "joined", "logits", "losses", "passed", "token_losses", "unshifted_losses"]
+
+Targets = Callable[[Tensor, Tensor, TokenLoss], Tensor]
+"""`token_losses`, or another way to hold logits against tokens."""
 
 
 def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Passed:
@@ -44,6 +47,7 @@ def losses(
     positions: Tensor | None = None,
     first_key: Tensor | None = None,
     kind: TokenLoss = NLL,
+    of: Targets | None = None,
 ) -> Tensor:
     """Loss of every token but the first, given those before it: [T - 1], in nats.
 
@@ -53,12 +57,17 @@ def losses(
         positions = torch.arange(len(ids))
     if first_key is None:
         first_key = torch.zeros_like(ids)
-    return token_losses(logits(parameters, model, ids, positions, first_key), ids, kind)
+    return (of or token_losses)(logits(parameters, model, ids, positions, first_key), ids, kind)
 
 
 def token_losses(scores: Tensor, ids: Tensor, kind: TokenLoss = NLL) -> Tensor:
     """Loss [T - 1] of every token but the first, from logits [T, vocabulary] and ids [T]."""
     return of_logits(scores[:-1], ids[1:], kind)
+
+
+def unshifted_losses(scores: Tensor, ids: Tensor, kind: TokenLoss) -> Tensor:
+    """The same of logits that are held against the very token that they were made from, not the one behind it."""
+    return of_logits(scores[1:], ids[1:], kind)
 
 
 def joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:

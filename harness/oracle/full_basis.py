@@ -59,6 +59,7 @@ def _fill(
     losses: Tensor,
     matrix: Tensor,
     kind: TokenLoss,
+    of: forward.Targets,
 ) -> None:
     """Write the losses [tokens] and gradients [tokens, parameters] of these positions (from 1) of a segment.
 
@@ -67,7 +68,7 @@ def _fill(
     ids = torch.tensor(segment.ids)
     positions = None if segment.positions is None else torch.tensor(segment.positions)
     first_key = None if segment.first_key is None else torch.tensor(segment.first_key)
-    every = forward.losses(parameters, model, ids, positions, first_key, kind)
+    every = forward.losses(parameters, model, ids, positions, first_key, kind, of)
     chosen = torch.tensor([t - 1 for t in tokens])
     losses.copy_(every.detach()[chosen])
     wanted = torch.eye(len(every), dtype=torch.float64)[chosen]
@@ -81,7 +82,11 @@ def _fill(
 
 
 def build(
-    parameters: forward.Parameters, model: Model, segments: Sequence[Segment], kind: TokenLoss = NLL
+    parameters: forward.Parameters,
+    model: Model,
+    segments: Sequence[Segment],
+    kind: TokenLoss = NLL,
+    of: forward.Targets = forward.token_losses,
 ) -> FullBasis:
     """The basis of these segments at these parameters (converted to float64), of those that the model trains."""
     leaves = forward.leaves(parameters, model)
@@ -93,7 +98,7 @@ def build(
     at = 0
     for segment, tokens in pieces:
         here = slice(at, at + len(tokens))
-        _fill(leaves, model, segment, tokens, losses[here], matrix[here], kind)
+        _fill(leaves, model, segment, tokens, losses[here], matrix[here], kind, of)
         at += len(tokens)
     gram = matrix @ matrix.T
     found = invert(gram)

@@ -16,13 +16,15 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from harness.intent.intent import Given, Intent, Level, Mean, Sum
-from harness.oracle import aggregation, masks
+from harness.intent.intent import Given, Intent, Level, Mean
+from harness.oracle import aggregation, masks, pieces
 from harness.oracle.basis import OfRecorded
 from harness.oracle.clipping import Clipped, Parts
+from harness.oracle.factors import UNIT, UNNAMED, Scale, scales
 from harness.oracle.floor import Floor
 from harness.oracle.masks import MASKS, Mask
 from harness.oracle.observe import Observed
+from harness.oracle.pieces import Way
 from harness.oracle.step import RightStep
 from harness.oracle.weighing import Place, Weighing, weighing
 
@@ -49,24 +51,6 @@ _AXES: dict[Level, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Scale:
-    """A factor on the whole gradient, and what it equals."""
-
-    factor: float
-    name: str
-
-
-UNIT = Scale(1.0, "1")
-UNNAMED = "no known quantity"
-PARTIAL = "micro-batches of a partial window / gradient_accumulation_steps"
-# What comes of another divisor.
-AVERAGED = "losses are averaged over the tokens"
-SUMMED = "losses are summed, and divided by nothing"
-SUMMED_BY_ROW = "losses are summed in each conversation, then averaged over the conversations"
-DIVISORS = (AVERAGED, SUMMED, SUMMED_BY_ROW)
-
-
-@dataclass(frozen=True)
 class Hypothesis:
     """One way to weigh the tokens of a step. The default is as intended."""
 
@@ -77,6 +61,8 @@ class Hypothesis:
     clip: Clip = "right"
     limit: float | None = None
     """What the norm is limited to where `clip` is `other`."""
+    pieces: Way | None = None
+    """How the loss is put together from pieces, instead of `mask` and `level`."""
 
     @property
     def parts(self) -> int:
@@ -85,6 +71,7 @@ class Hypothesis:
             (self.mask != INTENDED)
             + bool(self.dropped)
             + (self.level != INTENDED)
+            + (self.pieces is not None)
             + (self.scale != UNIT)
             + (self.clip != "right")
         )
@@ -105,41 +92,6 @@ class Fit:
     """Length of predicted minus recovered weights, as a share of the right weights' length."""
     excess: float
     """Largest deviation over its tolerance, of single tokens and of rows; at most 1 fits."""
-
-
-def named_factors(right: RightStep) -> tuple[Scale, ...]:
-    """Factors that trainers are known to get wrong; several may have one size. In the same order for every step."""
-    intent = right.intent
-    base: dict[str, float] = {
-        "gradient_accumulation_steps": right.micro_batches,
-        "world size": intent.ranks,
-        "micro-batch size": intent.micro_batch_size,
-        "gradient_accumulation_steps x world size": right.micro_batches * intent.ranks,
-    }
-    if right.loss_scale is not None:
-        base["loss scale"] = right.loss_scale
-    both = ((Scale(float(v), n), Scale(1.0 / v, f"1/({n})" if " x " in n else f"1/{n}")) for n, v in base.items())
-    # First, for it is true of one window among others, where it may have the size of another factor.
-    partial = Scale(right.micro_batches / intent.accumulation, PARTIAL)
-    return (partial, *(scale for pair in both for scale in pair), *_other_divisors(right))
-
-
-def _other_divisors(right: RightStep) -> tuple[Scale, ...]:
-    """Where all tokens weigh alike: what comes of another divisor of their losses' sum."""
-    wanted, tokens, rows = right.intent.aggregation, right.targets, len(right.conversations)
-    if not right.intent.uniform:
-        return ()
-    divisor = wanted.constant if isinstance(wanted, Sum) else float(tokens)
-    averaged = (Scale(divisor / tokens, AVERAGED),) if isinstance(wanted, Sum) else ()
-    return (*averaged, Scale(divisor, SUMMED), Scale(divisor / rows, SUMMED_BY_ROW))
-
-
-def scales(right: RightStep) -> tuple[Scale, ...]:
-    """Factors that trainers are known to get wrong, 1 first; of those that coincide only the first is there."""
-    result = {UNIT.factor: UNIT}
-    for scale in named_factors(right):
-        result.setdefault(scale.factor, scale)
-    return tuple(result.values())
 
 
 def same_levels(intent: Intent, level: Level) -> tuple[Level, ...]:
@@ -212,6 +164,11 @@ def unclipped(w: Weighing, mask: Mask | Intended, level: Level | Intended, dropp
     slots = _shares(w, mask, level)
     for place in dropped:
         slots = slots * (w.group != w.places.index(place))
+    return _of_slots(w, slots)
+
+
+def _of_slots(w: Weighing, slots: Tensor) -> Unclipped:
+    """Of weights float64 [slots]."""
     parts = tuple(w.right.by_column(slots * (w.rank == rank)) for rank in range(w.ranks))
     return Unclipped(w.right, w.right.by_column(slots), parts, w.beside)
 
@@ -239,7 +196,7 @@ class Prediction(NamedTuple):
 def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) -> Prediction:
     """What a hypothesis says of the tokens' weights."""
     if base is None:
-        base = unclipped(w, hypothesis.mask, hypothesis.level, hypothesis.dropped)
+        base = _base(w, hypothesis)
     factor = hypothesis.scale.factor
     limit = hypothesis.limit if hypothesis.clip == "other" else w.right.intent.max_grad_norm
     found = _clipped(base, factor, hypothesis.clip, limit)
@@ -248,6 +205,12 @@ def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) 
         each = torch.stack([c * part for c, part in zip(clips, base.by_rank, strict=True)]).sum(0)
         return Prediction(factor * each, base.parts.clipped(factor, None).norm, clips)
     return Prediction(factor * clips[0] * base.columns, found[0].norm, clips)
+
+
+def _base(w: Weighing, hypothesis: Hypothesis) -> Unclipped:
+    if hypothesis.pieces is not None:
+        return _of_slots(w, pieces.weights(w, hypothesis.pieces))
+    return unclipped(w, hypothesis.mask, hypothesis.level, hypothesis.dropped)
 
 
 def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
@@ -280,21 +243,24 @@ def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Pl
 
 def candidates(w: Weighing, suspected: frozenset[Place]) -> list[Hypothesis]:
     """All combinations, simplest first."""
-    clips = CLIPS if w.right.intent.max_grad_norm is not None else CLIPS[:1]
-    if len(clips) > 1 and w.right.loss_scale is not None:
-        clips = (*clips, "before-unscaling")
     drops = {frozenset[Place](), suspected}
     every = itertools.starmap(
-        Hypothesis, itertools.product(_masks(w), drops, _levels(w.right.intent), scales(w.right), clips)
+        Hypothesis, itertools.product(_masks(w), drops, _levels(w.right.intent), scales(w.right), _clips(w))
     )
     return sorted(every, key=lambda h: h.parts)
+
+
+def _clips(w: Weighing) -> tuple[Clip, ...]:
+    clips = CLIPS if w.right.intent.max_grad_norm is not None else CLIPS[:1]
+    return (*clips, "before-unscaling") if len(clips) > 1 and w.right.loss_scale is not None else clips
 
 
 def _masks(w: Weighing) -> list[Mask | Intended]:
     """What is intended, and every mask that may be taken for something else."""
     marks = [c.marked for c in w.right.conversations]
     told = None not in marks and not torch.equal(masked(w, "as-marked"), w.trained)
-    others = [mask for mask in MASKS if mask != w.right.intent.trained and (mask != "as-marked" or told)]
+    asked = {"as-marked": told, "into-next": any(c.into_next for c in w.right.conversations)}
+    others = [mask for mask in MASKS if mask != w.right.intent.trained and asked.get(mask, True)]
     return [INTENDED, *others]
 
 
@@ -306,11 +272,17 @@ def _levels(intent: Intent) -> list[Level | Intended]:
 
 
 def explain(
-    right: RightStep, recovered: Tensor, noise: Floor, told: float | None = None, terms: Tensor | None = None
+    right: RightStep,
+    recovered: Tensor,
+    noise: Floor,
+    told: float | None = None,
+    terms: Tensor | None = None,
+    in_pieces: bool = False,
 ) -> Fit:
     """The simplest hypothesis that fits the recovered weights [columns], else the closest one.
 
-    terms: recovered weights [terms]; those of the right step without.
+    terms: recovered weights [terms]; those of the right step without. in_pieces: whether it may be one of a loss that
+    is put together from pieces (`harness.oracle.pieces`).
 
     Among those that do not fit, a more complicated one must halve the error to be preferred. Clipping makes factors
     alike: of equally simple ones that fit, the first is taken that implies the gradient norm that was `told`, if any.
@@ -338,7 +310,19 @@ def explain(
         extra = max(0, hypothesis.parts - best.hypothesis.parts)
         if fit.error < best.error * 0.5**extra:
             best = fit
-    return fitting or _with_free_number(w, bases, recovered, noise) or best
+    laid = _in_pieces(w, recovered, noise) if in_pieces and fitting is None else None
+    return fitting or laid or _with_free_number(w, bases, recovered, noise) or best
+
+
+def _in_pieces(w: Weighing, recovered: Tensor, noise: Floor) -> Fit | None:
+    """The first way to put a loss together from pieces that explains all; None if none does."""
+    for way in pieces.ways(w, recovered):
+        base = _of_slots(w, pieces.weights(w, way))
+        for scale, clip in itertools.product(scales(w.right), _clips(w)):
+            fit = compare(w, Hypothesis(pieces=way, scale=scale, clip=clip), recovered, noise, base)
+            if fit.excess <= 1.0:
+                return fit
+    return None
 
 
 def _with_free_number(w: Weighing, bases: Mapping[Base, Unclipped], recovered: Tensor, noise: Floor) -> Fit | None:
@@ -394,4 +378,8 @@ def shares(right: RightStep, observed: Observed, hypothesis: Hypothesis, noise: 
 def wrong_parts(hypothesis: Hypothesis) -> Sequence[str]:
     """Names of the fields that differ from the right hypothesis, in the order in which a trainer applies them."""
     right = Hypothesis()
-    return [n for n in ("mask", "dropped", "level", "scale", "clip") if getattr(hypothesis, n) != getattr(right, n)]
+    return [
+        n
+        for n in ("mask", "dropped", "level", "pieces", "scale", "clip")
+        if getattr(hypothesis, n) != getattr(right, n)
+    ]

@@ -10,12 +10,21 @@ from harness.intent.intent import Trained
 from harness.traces.batch import Conversation
 
 Mask = Literal[
-    "responses", "last-answer", "everything", "no-eos", "no-first", "shifted", "late", "with-tag", "as-marked"
+    "responses",
+    "last-answer",
+    "everything",
+    "no-eos",
+    "no-first",
+    "shifted",
+    "late",
+    "with-tag",
+    "into-next",
+    "as-marked",
 ]
 
 MASKS: tuple[Mask, ...] = get_args(Mask)
 """Of two that come to the same the first is named; `as-marked`: by the labels that the model received, whatever made
-them."""
+them; `into-next`: what is right, and the first token of the row behind, in a sequence of several."""
 
 
 def _following(response: Sequence[bool]) -> list[bool]:
@@ -55,6 +64,7 @@ _MASKED: dict[Mask, Callable[[Conversation], Sequence[bool]]] = {
     "shifted": lambda c: _following(c.response),
     "late": lambda c: _preceding(c.response),
     "with-tag": lambda c: _either(c.response, _following(c.response)),
+    "into-next": lambda c: (*c.trained[:-1], True) if c.into_next else c.trained,
     "as-marked": lambda c: c.response if c.marked is None else c.marked,
 }
 

@@ -6,6 +6,7 @@ one, and their weights are told by it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,12 +15,13 @@ from torch import Tensor
 
 from adapters.contract import Lora, Model
 from harness.intent.intent import TokenLoss
-from harness.oracle import other_losses
+from harness.oracle import forward, full_basis, other_losses
 from harness.oracle.basis import Segment
 from harness.oracle.basis_cache import Bases
 from harness.oracle.floor import State
+from harness.oracle.forward import Parameters
 from harness.oracle.observe import Moments, Observed, observe
-from harness.oracle.step import RightStep, as_computed
+from harness.oracle.step import RightStep, as_computed, right_step
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,15 @@ class OtherModel:
 
     cause: str
     what: str
-    """By that cause: what has no soft cap, what low-rank updates are multiplied by, how labels are smoothed,
-    or which tensors are not trained."""
+    """By that cause: what has no soft cap, what low-rank updates are multiplied by, how labels are smoothed, what a
+    label is of, or which tensors are not trained."""
     right: RightStep
     """What the step should have done if that were right."""
     observed: Observed
     """The gradient that the optimizer consumed, and the weights that explain it then."""
 
+
+STALE = "stale-parameters", "the step before"
 
 LACKING: Mapping[str, Callable[[Model], Model]] = {
     "scores": lambda model: replace(model, attention_softcap=None),
@@ -54,9 +58,18 @@ SCALED: Mapping[str, Callable[[Lora], Lora]] = {
 
 
 def explaining(
-    right: RightStep, moments: Moments, beta1: float, before: State, allowed: float, bases: Bases
+    right: RightStep,
+    moments: Moments,
+    beta1: float,
+    before: State,
+    allowed: float,
+    bases: Bases,
+    earlier: Parameters | None = None,
 ) -> OtherModel | None:
-    """The first other step by which the tokens leave no more than `allowed` of what a step consumed."""
+    """The first other step by which the tokens leave no more than `allowed` of what a step consumed.
+
+    earlier: the parameters before the step before.
+    """
     seen = as_computed(before.parameters, right.intent.precision)
     segments = [Segment(c.ids) for c in right.conversations]
 
@@ -65,11 +78,22 @@ def explaining(
         terms = replace(right.terms, basis=basis)
         return replace(right, model=model, basis=basis, terms=terms)
 
-    for cause, what, other in (*_models(right, build), *other_losses.candidates(right, moments, beta1, build)):
+    losses = other_losses.candidates(right, moments, beta1, build)
+    for cause, what, other in itertools.chain(_models(right, build), losses, _at(earlier, right, bases)):
         observed = observe(other.terms, moments, beta1)
         if observed.residual <= allowed:
             return OtherModel(cause, what, other, observed)
+    unshifted = _unshifted(right, seen, segments)
+    observed = observe(unshifted.terms, moments, beta1)
+    if observed.residual <= allowed:
+        return OtherModel("labels-unshifted", "that token again", unshifted, observed)
     return _untrained(right, moments, beta1, before, allowed, build)
+
+
+def _unshifted(right: RightStep, seen: Parameters, segments: Sequence[Segment]) -> RightStep:
+    """The step whose labels are those of the tokens themselves, not of the ones behind them."""
+    basis = full_basis.build(seen, right.model, segments, right.intent.token_loss, forward.unshifted_losses)
+    return replace(right, basis=basis, terms=replace(right.terms, basis=basis))
 
 
 Build = Callable[[Model, TokenLoss], RightStep]
@@ -85,6 +109,21 @@ def _models(right: RightStep, build: Build) -> Iterator[tuple[str, str, RightSte
             if (other := scaled(lora)).scale not in scales:
                 scales.add(other.scale)
                 yield "lora-scale", what, build(replace(right.model, lora=other), right.intent.token_loss)
+
+
+def _at(earlier: Parameters | None, right: RightStep, bases: Bases) -> Iterator[tuple[str, str, RightStep]]:
+    """The same step from earlier parameters."""
+    if earlier is not None:
+        stale = right_step(
+            right.intent, right.model, right.number, right.conversations, earlier, bases, None, right.skipped
+        )
+        yield (*STALE, stale)
+
+
+def stale(right: RightStep, moments: Moments, beta1: float, allowed: float) -> OtherModel | None:
+    """What a step that is right from the parameters before the step before explains, if it leaves so little."""
+    observed = observe(right.terms, moments, beta1)
+    return OtherModel(*STALE, right, observed) if observed.residual <= allowed else None
 
 
 def _untrained(

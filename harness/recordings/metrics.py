@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.oracle import hypotheses
+from harness.oracle import factors
 from harness.recordings import effective, reader, weighing
 from harness.recordings.reader import Recording
 from harness.recordings.weighing import NOTICEABLE, Unweighable, WeighedStep
@@ -59,5 +59,5 @@ def _clip(step: WeighedStep) -> dict[str, float]:
     if not step.fit.excess <= 1.0:
         return {}
     # A limit of two digits explains itself; the work of another is a factor that has no name.
-    unnamed = scale.factor if scale.name == hypotheses.UNNAMED and scale.factor < 1.0 else 1.0
+    unnamed = scale.factor if scale.name == factors.UNNAMED and scale.factor < 1.0 else 1.0
     return {"clip_coefficient": unnamed * step.fit.clips[0]}

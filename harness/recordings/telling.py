@@ -10,7 +10,7 @@ import torch
 from harness.intent.intent import Intent, Mean
 from harness.intent.words import told as aggregation
 from harness.judging.checks.weights import MASKS
-from harness.oracle import hypotheses
+from harness.oracle import factors, hypotheses
 from harness.recordings import effective, held, schedules, weighing
 from harness.recordings.effective import GroupRule
 from harness.recordings.facts import Fact, facts
@@ -165,7 +165,7 @@ def _wrong(step: WeighedStep) -> list[Finding]:
     if h.dropped:
         message = f"step {step.number}: {_places(step)} never reached the optimizer"
         findings.append(Finding("weights.dropped-micro-batches", message, step.number, observed=0.0))
-    known = h.scale.name not in (hypotheses.UNNAMED, "1", *hypotheses.DIVISORS)
+    known = h.scale.name not in (factors.UNNAMED, "1", *factors.DIVISORS)
     if known and weighing.limit(step) is None:
         message = f"step {step.number}: the gradient is {h.scale.factor:.6g} times what it should be: {h.scale.name}"
         findings.append(Finding("weights.scale", message, step.number, observed=h.scale.factor, expected=1.0))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.intent.file import BadIntent
 from harness.intent.intent import Aggregation, Given, Mean
 from harness.intent.words import told as words
-from harness.oracle import hypotheses
+from harness.oracle import factors, hypotheses
 from harness.oracle.hypotheses import Fit
 from harness.recordings import telling, weighing
 from harness.recordings.reader import Recording
@@ -51,7 +51,7 @@ def _otherwise(step: WeighedStep, wanted: Aggregation) -> list[Finding]:
     h = found.hypothesis
     if h.level != hypotheses.INTENDED:
         actual = words(Mean(h.level))
-    elif h.scale.name in hypotheses.DIVISORS:
+    elif h.scale.name in factors.DIVISORS:
         actual = h.scale.name
     else:
         return []

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adapters.contract import Model
 from harness.intent.intent import Group, Intent, Rule
-from harness.oracle import hypotheses, terms
+from harness.oracle import factors, hypotheses, terms
 from harness.oracle.floor import MARGIN, TELL, Floor
 from harness.oracle.hypotheses import Fit
 from harness.oracle.local_basis import Layer
@@ -196,7 +196,7 @@ def limit(step: WeighedStep) -> float | None:
     if h.limit is not None:
         return h.limit
     chosen = float(f"{step.norm:.2g}")
-    near = CHOSEN if h.scale.name == hypotheses.UNNAMED else SURELY
+    near = CHOSEN if h.scale.name == factors.UNNAMED else SURELY
     clipped = h.scale.factor < 1.0 and abs(step.norm / chosen - 1.0) <= near if chosen else False
     return chosen if clipped else None
 
@@ -216,7 +216,7 @@ def limit_of_run(steps: Sequence[WeighedStep]) -> float | None:
 
 def _is_shorter(step: WeighedStep) -> bool:
     h = step.fit.hypothesis
-    return h.limit is not None or (h.scale.name == hypotheses.UNNAMED and h.scale.factor < 1.0)
+    return h.limit is not None or (h.scale.name == factors.UNNAMED and h.scale.factor < 1.0)
 
 
 def _solved(parts: Sequence[OfRank], followed: tuple[float, float]) -> Solved:

@@ -83,7 +83,7 @@ class Parts:
     whole: Callable[[Path, str], bool]
     """Whether a trace of an earlier run is still what was recorded, of the scenario with that hash; called from several
     threads."""
-    settle: Callable[[CellRecord, Environment], CellRecord]
+    settle: Callable[[CellRecord, Environment, Scenario], CellRecord]
     """Takes into account what is known of a judged cell."""
     views: Callable[[Sequence[CellRecord], Path], list[ViewRecord]]
     """The scenarios of a run's folder across its frameworks, once all cells are judged."""

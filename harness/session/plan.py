@@ -12,7 +12,7 @@ from typing import Literal
 import scenarios
 from adapters.contract import Scenario, vary
 from harness.environments.request import Request
-from scenarios import files, matrices, patterns
+from scenarios import files, matrices, patterns, rows
 
 Device = Literal["cpu", "cuda"]
 
@@ -89,12 +89,13 @@ class Plan:
             self.scenario(choice)
 
     def scenario(self, choice: Choice) -> Scenario:
-        """The scenario of that choice as this plan runs it. Fewer ranks make smaller global batches of its rows.
+        """The scenario of that choice as this plan runs it. Fewer ranks make smaller global batches of its rows, more
+        of them larger ones, of further rows.
 
-        Raises BadPlan where that is none which can run, as one of too few rows for so many ranks.
+        Raises BadPlan where that is none which can run.
         """
         own = choice.scenario
-        scenario = vary(own, device=self.device, ranks=self.ranks or own.window.ranks)
+        scenario = vary(rows.for_ranks(own, self.ranks or own.window.ranks), device=self.device)
         try:
             scenario.check()
             patterns.check(scenario)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from adapters.contract import PATCH
+from adapters.contract import PATCH, Scenario
 from harness.environments import build, installer, pins, store
 from harness.environments.environment import Environment
 from harness.environments.request import Request
@@ -80,11 +80,11 @@ def _sandbox(environment: Environment, places: Places) -> Sandbox:
     return Sandbox((environment.folder, places.checkpoints.resolve()), (places.traces.resolve(),))
 
 
-def _settle(listed: Sequence[Entry]) -> Callable[[CellRecord, Environment], CellRecord]:
-    def settle(cell: CellRecord, environment: Environment) -> CellRecord:
+def _settle(listed: Sequence[Entry]) -> Callable[[CellRecord, Environment, Scenario], CellRecord]:
+    def settle(cell: CellRecord, environment: Environment, scenario: Scenario) -> CellRecord:
         installed = {pins.name(line): pins.version(line) or "" for line in environment.lock}
         versions = {**installed, environment.framework: environment.version}
-        return accepted.apply(cell, versions, listed, patched=PATCH in environment.variables)
+        return accepted.apply(cell, versions, listed, scenario, patched=PATCH in environment.variables)
 
     return settle
 

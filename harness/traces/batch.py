@@ -33,6 +33,12 @@ class Conversation:
     """First token that each token may attend to, counted from this conversation's start; negative if before it."""
     padded: bool = False
     """Whether padding follows it."""
+    follows: bool = False
+    """Whether another one is before it in its sequence."""
+    behind: tuple[int, bool | None] | None = None
+    """The first token of the one behind it in its sequence, and whether that is marked; None if it is the last."""
+    into_next: bool = False
+    """Whether its last token is that of the one behind it (`with_next`)."""
     altered: str | None = None
     """What is wrong with tokens that are no row, where that is known (`scenarios.rendering.altered`)."""
 
@@ -134,6 +140,8 @@ def _sequence(batch: MicroBatch, number: int, known: _Known, scenario: Scenario)
             positions=None if positions is None else tuple(positions[at:end]),
             reach=tuple(r - at for r in reach[at:end]),
             padded=ends_in_padding and end == len(ids),
+            follows=at > 0,
+            behind=(ids[end], None if marks is None else bool(marks[end])) if end < len(ids) else None,
             altered=None if near is None else near[0],
             last_lost=row is not None and lost[row],
         )
@@ -153,14 +161,21 @@ def conversations(scenario: Scenario, batches: Iterable[MicroBatch]) -> list[Con
 
 def with_padding(c: Conversation, pad: int) -> Conversation:
     """The conversation and the first token of the padding behind it, if there is any."""
-    if not c.padded:
-        return c
+    return _longer(c, pad, False) if c.padded else c
+
+
+def with_next(c: Conversation) -> Conversation:
+    """The conversation and the first token of the one behind it in its sequence, if there is one."""
+    return c if c.behind is None else replace(_longer(c, *c.behind), into_next=True)
+
+
+def _longer(c: Conversation, token: int, marked: bool | None) -> Conversation:
     return replace(
         c,
-        ids=(*c.ids, pad),
+        ids=(*c.ids, token),
         response=(*c.response, False),
         trained=(*c.trained, False),
-        marked=None if c.marked is None else (*c.marked, False),
+        marked=None if c.marked is None else (*c.marked, bool(marked)),
         positions=None if c.positions is None else (*c.positions, len(c.ids)),
         reach=(*c.reach, 0),
     )

@@ -12,6 +12,7 @@ CODES: Mapping[str, str] = {
     "inputs.positions": "positions do not restart with each conversation",
     "inputs.attention": "a conversation can attend to another one, or not to all of itself",
     "inputs.batch": "the global batch of a step does not hold the rows it should: missing, repeated or foreign",
+    "inputs.epoch": "a run that goes on from a checkpoint ended without training the epoch that comes next",
     "inputs.order": "rows that are to be shuffled come in the given order, or in that of the epoch before",
     "loss.value": "the reported loss is not the loss of the global batch",
     "grad-norm.value": "the reported gradient norm is not that of the right gradient before clipping",
@@ -41,6 +42,7 @@ CODES: Mapping[str, str] = {
 
 CAUSES: Mapping[str, str] = {
     "batch-composition": "the optimizer step was made of other rows than it should be",
+    "packing": "rows are lost, or come twice, where they are packed into sequences",
     "epoch-end": "the end of an epoch is not made of the rows that it should be, or not a step of its own",
     "resume": "a run that goes on from a checkpoint did not take all of it",
     "epoch-order": "rows that are to be shuffled anew in each epoch are not",
@@ -50,6 +52,8 @@ CAUSES: Mapping[str, str] = {
     "attention-leak": "packed conversations see each other",
     "dropped-micro-batches": "micro-batches never reach the optimizer",
     "mean-of-means": "parts of the batch are averaged by themselves, then their means",
+    "loss-in-pieces": "the loss is computed in pieces, which are averaged by themselves or count what is ignored",
+    "first-shape": "what lies behind the length of the first micro-batch is not trained",
     "aggregation": "the losses are averaged over all tokens, though something else is intended",
     "gradient-scale": "the whole gradient is off by one factor",
     "clipping": "the gradient is not clipped, or not the whole one",
@@ -64,6 +68,9 @@ CAUSES: Mapping[str, str] = {
     "token-weight": "the loss of each token is multiplied by its probability, or is not, and should be otherwise",
     "label-smoothing": "labels are smoothed otherwise than they should be",
     "lora-scale": "low-rank updates are multiplied by something else than their scale",
+    "stale-parameters": "forward and backward passes have the parameters of the step before",
+    "labels-unshifted": "labels are not shifted: each position learns its own token, not the next one",
+    "nothing-trained": "the optimizer holds other parameters than the model, so that nothing moves",
     "untrained-part": "a part that should be trained has no gradient",
     "frozen-moved": "parameters that are not to be trained moved",
     "unexplained-gradient": "a part of the gradient comes from something other than the tokens of the batch",
@@ -72,6 +79,7 @@ CAUSES: Mapping[str, str] = {
     "optimizer-moments": "Adam runs with other betas or another eps",
     "bias-correction": "Adam counts a step that was none",
     "loss-scaling": "steps whose gradient overflows in float16 are made, or others are skipped",
+    "replicas-apart": "groups of ranks that each hold all shards are not averaged with each other",
     "rank-desync": "data-parallel ranks train models of their own",
     "misreported": "the step is right, and what is reported of it is not",
 }

@@ -47,6 +47,8 @@ def _positions(scenario: Scenario, row: int, mask: str, padded: bool) -> list[in
     everything = list(range(1, len(own)))
     trained = {"responses": answers, "last-answer": [i for i in answers if i >= starts[-1]], "everything": everything}
     right = trained[scenario.data.trained]
+    if mask == "into-next":
+        return right
     return (
         trained.get(mask)
         or {
@@ -69,7 +71,10 @@ def weights(scenario: Scenario, plan: Plan, step: int) -> dict[Token, Fraction]:
         for number in range(scenario.micro_batches(step))
         for sequence in scenario.sequence_rows(step, number, rank)
         for row in sequence
-        for position in _positions(scenario, row, plan.mask, row in _padded(scenario, step, number, rank))
+        for position in (
+            *([0] if plan.mask == "into-next" and row != sequence[0] else []),
+            *_positions(scenario, row, plan.mask, row in _padded(scenario, step, number, rank)),
+        )
     ]
     group = {
         "token": lambda t: None,

@@ -16,7 +16,7 @@ RUNNABLE = [name for name in scenarios.CATALOGUE if torch_sft.unsupported(scenar
 
 WHOLE = "sft-ragged"
 """Runs with all of its steps; the others make two, since the third is like the second."""
-EPOCHS = ("sft-ragged-epochs", "sft-ragged-shuffled", "sft-ragged-resume")
+EPOCHS = ("sft-ragged-epochs", "sft-ragged-shuffled", "sft-ragged-resume", "sft-ragged-packing")
 """And these, which get to a second epoch later, or go on from a checkpoint."""
 UNCUT = (WHOLE, "sft-ragged-cosine")
 """Of a schedule that falls over its run, two steps are another schedule."""
@@ -102,9 +102,9 @@ def _marks(name: str, fault: str) -> list[pytest.MarkDecorator]:
         return [pytest.mark.slow, pytest.mark.exhaustive]
     if fault in ALSO.get(name, ()):
         return [pytest.mark.slow]
-    seen = [CATALOGUE[fault].hidden(_scenario(n, fault)) is None for n in (WHOLE, name)]
-    no_such_loss = CATALOGUE[fault].cause == "auxiliary-loss" and not scenarios.get(name).loss.auxiliary
-    alike = no_such_loss or (name in LIKE_WHOLE and seen[0] == seen[1])
+    why = [CATALOGUE[fault].hidden(_scenario(n, fault)) for n in (WHOLE, name)]
+    hidden_alike = why[0] is not None and why[0] == why[1]  # as what is not in either scenario
+    alike = hidden_alike or (name in LIKE_WHOLE and (why[0] is None) == (why[1] is None))
     return [pytest.mark.slow, pytest.mark.exhaustive] if alike else [pytest.mark.slow]
 
 

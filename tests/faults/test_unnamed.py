@@ -13,6 +13,9 @@ TURNS = vary(scenarios.get("sft-ragged-pad-eos"), steps=2)
 OF_SGD = ("momentum-forgotten", "momentum-dampened", "wrong-momentum", "nesterov", "decay-decoupled")
 SGD = vary(scenarios.get("sft-ragged-decay"), kind="sgd", momentum=0.9, learning_rate=0.05)
 REDUCED = vary(scenarios.get("sft-ragged-bf16"), steps=2, reduction="fp32")
+FUSED = vary(scenarios.get("sft-ragged-batch2"), steps=1, implementation="linear-cross-entropy")
+COMPILED = vary(scenarios.get("sft-ragged"), steps=2, compiled="aot_eager")
+END = scenarios.get("sft-ragged-epochs").dealing.steps(1)
 UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "the last answer": (vary(TURNS, trained="last-answer"), ("responses-trained", "prompt-trained", "keep-last")),
     "everything": (vary(TURNS, trained="everything"), ("responses-trained", "mean-of-ranks")),
@@ -23,18 +26,35 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "SGD at a low rate": (vary(SGD, learning_rate=1e-3, compute="bf16"), ("momentum-forgotten",)),
     "reduced in float32": (REDUCED, ("bf16-reduction", "keep-last")),
     "reduced in bfloat16": (vary(REDUCED, reduction="bf16"), ("mean-of-ranks",)),
+    "saved at the end of an epoch": (
+        vary(scenarios.get("sft-ragged-epochs"), resume_after=END),
+        ("resume-loses-epoch",),
+    ),
+    "saved at the end of an epoch, shuffled": (
+        vary(scenarios.get("sft-ragged-shuffled"), resume_after=2),
+        ("resume-loses-epoch", "resume-forgets-moments"),
+    ),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
+    "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),
+    "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", UNNAMED)
+LONG = {"compiled"}
+"""Compiling takes most of a minute; what is lost of a gradient so is named without it (`test_shapes.py`)."""
+
+
+def _marked(name: str, *more: str) -> object:
+    marks = [pytest.mark.slow, *([pytest.mark.exhaustive] if name in LONG else [])]
+    return pytest.param(name, *more, marks=marks)
+
+
+@pytest.mark.parametrize("name", list(map(_marked, UNNAMED)))
 def test_a_clean_run_is_clean(name, cache):
     proof.assert_clean(proof.judged(UNNAMED[name][0], RIGHT, cache))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "fault"), [(name, fault) for name in UNNAMED for fault in UNNAMED[name][1]])
+@pytest.mark.parametrize(("name", "fault"), [_marked(name, fault) for name in UNNAMED for fault in UNNAMED[name][1]])
 def test_a_planted_fault_is_named(name, fault, cache):
     scenario, planted = UNNAMED[name][0], CATALOGUE[fault]
     assert planted.hidden(scenario) is None

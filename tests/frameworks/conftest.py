@@ -53,9 +53,10 @@ def openrlhf(
 
 
 @pytest.fixture(scope="session")
-def verl(newest: Run, tmp_path_factory: pytest.TempPathFactory, environments) -> Joined:
-    """Three releases of verl on every scenario, beside all other newest ones; and one that is coarse in fp32 alone."""
+def verl(request: pytest.FixtureRequest, newest: Run, tmp_path_factory: pytest.TempPathFactory, environments) -> Joined:
+    """Two older releases of verl where they can be told, beside all newest; and one that is coarse in fp32 alone."""
     chosen = words("--framework", (f"verl=={v}" for v in proofs.VERL))
+    chosen += proofs.scenarios(request, proofs.OF_VERL)
     run = command.run(tmp_path_factory.mktemp("verl"), environments, *chosen, timeout=BUILDING, name=ODD)
     chosen = ["--framework", f"verl=={proofs.COARSE_VERL}", *words("--scenario", ["sft-ragged", "sft-ragged-bf16"])]
     coarse = command.run(tmp_path_factory.mktemp("coarse"), environments, *chosen, timeout=BUILDING)

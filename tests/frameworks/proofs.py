@@ -41,6 +41,18 @@ OF_OPENRLHF = (
     "sft-ragged-bf16",
     "sft-ragged-zero2-bare-loss",
     "sft-ragged-zero2-offload",
+    "sft-ragged-zero3",
+)
+OF_VERL = (
+    "sft-ragged",
+    "sft-equal",
+    "sft-ragged-noclip",
+    "sft-ragged-batch2",
+    "sft-ragged-bf16",
+    "sft-ragged-pairs",
+    "sft-ragged-warmup",
+    "sft-ragged-packed",
+    "sft-ragged-decay",
 )
 """The scenarios that tell those releases apart: of each kind of outcome, one."""
 

@@ -11,6 +11,7 @@ import pytest
 from harness.environments import build
 from harness.environments.request import Request
 from harness.traces import text_files
+from tests.frameworks import command
 from tests.frameworks.command import Joined, Run
 from tests.frameworks.reading import causes
 
@@ -45,6 +46,7 @@ PROOFS = {
     "cpu-mesh": [OPENRLHF],
     "dataset-in-process": [OPENRLHF],
     "stub-flash-attn": [OPENRLHF],
+    "gathers-are-waited-for": [Proof("openrlhf", "openrlhf==0.9.10/sft-ragged-zero3", MEANS)],
     "fp32": [OPENRLHF, TRAINER],
     "cpu-platform": [Proof("verl", "verl==0.9.1/sft-ragged-warmup", "misreported")],
     "cpu-engine": [ENGINE],
@@ -55,12 +57,32 @@ PROOFS = {
     "loader-in-process": [TRAINER],
     "fp16-on-a-cpu": [Proof("newest", "deepspeed==0.19.8/sft-ragged-fp16", "gradient-scale")],
     "cpu-random-state": [Proof("newest", "verl==0.9.1/sft-ragged-resume", "misreported")],
+    "numbered-cpu": [Proof("going_on", "llamafactory==0.9.5/going-on", MEANS)],
     "stub-torchaudio": [Proof("newest", "llamafactory==0.9.5/sft-ragged-processor", MEANS)],
 }
 
 
+@pytest.fixture(scope="module")
+def going_on(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
+    """What LLaMA-Factory gets wrong, in a run that goes on from a checkpoint."""
+    folder = tmp_path_factory.mktemp("going-on")
+    scenario = folder / "going-on.toml"
+    scenario.write_text('base = "sft-ragged-smoothed"\n[window]\nresume_after = 1\n')
+    chosen = ["--framework", "llamafactory==0.9.5", "--scenario", str(scenario)]
+    return command.run(folder / "run", environments, *chosen)
+
+
+def _marks(proof: Proof) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.exhaustive] if proof.run == "going_on" else []
+
+
 @pytest.mark.parametrize(
-    ("shim", "proof"), [(shim, proof) for shim, proofs in PROOFS.items() for proof in proofs], ids=str
+    ("shim", "proof"),
+    [
+        pytest.param(shim, proof, marks=_marks(proof), id=f"{shim}-{proof}")
+        for shim, proofs in PROOFS.items()
+        for proof in proofs
+    ],
 )
 def test_a_known_fault_is_named_with_the_shim_applied(request: pytest.FixtureRequest, shim: str, proof: Proof) -> None:
     run: Run | Joined = request.getfixturevalue(proof.run)

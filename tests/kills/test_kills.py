@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(1800)]
 
 
-@pytest.mark.parametrize("only", ["run", pytest.param("bisect", marks=pytest.mark.exhaustive), "nightly"])
+@pytest.mark.parametrize(
+    "only", ["run", *(pytest.param(one, marks=pytest.mark.exhaustive) for one in ("bisect", "nightly"))]
+)
 def test_nothing_is_left_and_nothing_lost(environments: Path, only: str) -> None:
     """In a process of its own, which adopts whatever is left."""
     command = [sys.executable, "-m", "tests.kills", "--kills", "4", "--only", only, "--envs", str(environments)]

@@ -29,6 +29,7 @@ HASHES = {
     "sft-ragged-cosine": "6f23e9f828b0a224",
     "sft-ragged-batch2": "e4287391f962f9b3",
     "sft-ragged-packed": "d90c5e3dc444b7c4",
+    "sft-ragged-packing": "4eebcd8cab9a601e",
     "sft-ragged-bf16": "5427f5ac39dbca86",
     "sft-ragged-pairs": "995490d554ada256",
     "sft-ragged-moe": "91d159f5c89e16ce",
@@ -64,7 +65,7 @@ NAMES = tuple(scenarios.CATALOGUE)
 
 
 def response_lengths(scenario: Scenario, step: int) -> list[int]:
-    rows = [text.render(scenario.data.rows[i], scenario.tokenizer.vocabulary) for i in of_scenario(scenario).rows(step)]
+    rows = [text.render(scenario.data.rows[i], scenario.tokenizer.vocabulary) for i in scenario.step_rows(step)]
     return [sum(row.loss_mask) for row in rows]
 
 

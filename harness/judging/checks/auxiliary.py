@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.judging.auxiliary_weight import MISSING, AuxiliaryWeight, auxiliary_weight
 from harness.judging.evidence import StepEvidence
-from harness.oracle.hypotheses import UNNAMED
+from harness.oracle.factors import UNNAMED
 from harness.verdicts.findings import Finding
 
 SOURCE = "floor of this step x margin"

@@ -124,8 +124,11 @@ def loss_mask(evidence: Received) -> list[Finding]:
     """`inputs.loss-mask`: the labels that the model received mark other tokens than are to be trained."""
 
     def wrong(c: Conversation) -> list[int]:
-        # The first token of a conversation has no prediction, so its mark says nothing.
-        return [i for i in range(1, len(c.ids)) if c.marked is not None and c.marked[i] != c.trained[i]]
+        # The first token of a sequence has no prediction, so its mark says nothing; that of a row behind another one
+        # is predicted by that one, and must not be trained.
+        marked = c.marked or c.trained
+        border = [0] if c.follows and c.marked and c.marked[0] else []
+        return [*border, *(i for i in range(1, len(c.ids)) if marked[i] != c.trained[i])]
 
     def renderings(c: Conversation) -> tuple[str, str]:
         return _marked(evidence, c, c.marked or c.trained), _marked(evidence, c, c.trained)

@@ -15,7 +15,7 @@ UNLIKELY = 10_000
 def order(evidence: Received) -> list[Finding]:
     """`inputs.order`: an order that is to be drawn is the given one, or that of the epoch before."""
     intent = evidence.intent
-    if intent.drawn is None or intent.windows is None:
+    if intent.drawn is None or intent.drawn.free or intent.windows is None:
         return []
     rows = [row for step in range(evidence.step + 1) for row in intent.rows(step) or ()]
     epoch = (len(rows) - 1) // intent.drawn.epoch

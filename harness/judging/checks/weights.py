@@ -27,6 +27,7 @@ MASKS: Mapping[str, str] = {
     "late": "the loss mask is a token late: the first token of each response is not trained, the padding behind"
     " its EOS is",
     "with-tag": "the last prompt token, the tag that opens a response, is trained with it",
+    "into-next": "the first token of packed rows is trained, predicted by the last one of the row before",
     "as-marked": "the tokens that the framework marked are trained, which are not those of the responses",
 }
 """What a mask is that is not the intended one, in words."""
@@ -150,6 +151,29 @@ def _level(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
     )
 
 
+def _pieces(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
+    way = hypothesis.pieces
+    assert way is not None
+    told = {
+        "chunks": f"a mean over each chunk of {way.size} positions, then over the chunks",
+        "positions": "a mean over all positions of a micro-batch, ignored ones too",
+        "cut off": f"nothing behind the first {', '.join(map(str, sorted(set(way.lengths))))} tokens of a sequence",
+    }[way.kind]
+    low, high = (pick(evidence.tokens.rows, key=lambda r: r.weight) for pick in (min, max))
+    return Finding(
+        "weights.mask" if way.kind == "cut off" else "weights.mean-of-means",
+        f"token weights at step {evidence.step} follow {told}: x N they run from {low.weight:.4g} (row {low.row},"
+        f" {low.trained} tokens, in the mean) to {high.weight:.4g} (row {high.row}, {high.trained} tokens), expected"
+        f" {_largest(evidence)} each",
+        step=evidence.step,
+        observed=low.weight,
+        expected=low.expected,
+        tolerance=evidence.floor.tolerance("row"),
+        tolerance_source=SOURCE,
+        detail={"pieces": way.kind, "size": way.size, "lengths": list(way.lengths)},
+    )
+
+
 def _scale(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
     scale = hypothesis.scale
     return Finding(
@@ -193,6 +217,7 @@ _PARTS: dict[str, Callable[[StepEvidence, Hypothesis], Finding]] = {
     "mask": _mask,
     "dropped": _dropped,
     "level": _level,
+    "pieces": _pieces,
     "scale": _scale,
     "clip": _clip,
 }

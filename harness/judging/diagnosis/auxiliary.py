@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.judging.auxiliary_weight import MISSING, AuxiliaryWeight, auxiliary_weight
-from harness.judging.diagnosis.weights import factors, short
+from harness.judging.diagnosis.weights import names, short
 from harness.judging.diagnosis.wording import at_steps, fraction, of_codes
 from harness.judging.evidence import StepEvidence
-from harness.oracle.hypotheses import UNIT
+from harness.oracle.factors import UNIT
 from harness.verdicts.findings import Diagnosis, Finding
 
 CODE = "weights.auxiliary"
@@ -36,7 +36,7 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
         sentence = "the auxiliary loss of the router is weighed in a way that no known cause makes"
         return [Diagnosis("auxiliary-loss", sentence, 0.0, (CODE,), line, kind="auxiliary-loss: uneven")]
     telling, sentence = _telling(found), _sentence(found)
-    measured = (telling,) if found.by_tokens or found.scale == MISSING else factors(first, found.scale)
+    measured = (telling,) if found.by_tokens or found.scale == MISSING else names(first, found.scale)
     kind = f"auxiliary-loss: {telling}"
     return [Diagnosis("auxiliary-loss", sentence, 1.0, (CODE,), line, kind=kind, measured=measured)]
 

@@ -11,9 +11,11 @@ from harness.judging.diagnosis import (
     epochs,
     inputs,
     momentum,
+    packing,
     reported,
     residual,
     resume,
+    shapes,
     token_weight,
     untrained,
     update,
@@ -32,7 +34,10 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
         first = evidence[0].scenario.window.resume_after if evidence[0].scenario else 0
         rest = [f for f in findings if not resumed.claims(f, first)]
         others = [e for e in evidence if e.step not in resumed.steps]
-        return (resumed.diagnosis, *(_of_steps(header, others, rest) if rest and others else ()))
+        return (
+            _with_upstream(resumed.diagnosis, header, evidence),
+            *(_of_steps(header, others, rest) if rest and others else ()),
+        )
     kept = momentum.found(evidence, findings)
     if kept is not None:
         rest = [f for f in findings if not kept.claims(f)]
@@ -47,17 +52,22 @@ def _of_steps(
     taken: frozenset[str] = frozenset(),
 ) -> tuple[Diagnosis, ...]:
     """`taken`: codes of findings that another cause explains, and that are not among these."""
+    if (nothing := untrained.nothing(evidence, findings)) is not None:
+        return (_with_upstream(nothing, header, evidence),)
+    if (apart := update.replicas(evidence, findings)) is not None:
+        return (_with_upstream(apart, header, evidence),)
     taken = taken | untrained.explained(evidence, findings)
     at_end = epochs.at_end(evidence, findings)
     if at_end is not None and at_end.kind == epochs.CARRIED:
         # What is found of weights and reports follows from two windows in one step.
         return (replace(at_end, codes=tuple(dict.fromkeys(f.code for f in findings))),)
+    of_rows = at_end or packing.packed(evidence, findings)
     found = [
-        *([] if at_end is None else [at_end]),
+        *([] if of_rows is None else [of_rows]),
         *epochs.of_order(findings),
-        *inputs.diagnoses([f for f in findings if at_end is None or f.code not in at_end.codes]),
+        *inputs.diagnoses([f for f in findings if of_rows is None or f.code not in of_rows.codes]),
         *untrained.diagnoses(evidence, findings),
-        *token_weight.renamed(_without(taken, weights.diagnoses(evidence, {f.code for f in findings})), evidence),
+        *_of_weights(evidence, _without(taken, weights.diagnoses(evidence, {f.code for f in findings}))),
         *auxiliary.diagnoses(evidence, findings),
         *residual.diagnoses(evidence, findings),
         *update.diagnoses(evidence, findings),
@@ -66,6 +76,10 @@ def _of_steps(
     ]
     found = reported.with_reported(_once(found), evidence, findings)
     return tuple(_with_upstream(d, header, evidence) for d in found)
+
+
+def _of_weights(evidence: Sequence[StepEvidence], found: Sequence[Diagnosis]) -> list[Diagnosis]:
+    return shapes.renamed(token_weight.renamed(found, evidence), evidence)
 
 
 def _without(taken: frozenset[str], found: Sequence[Diagnosis]) -> list[Diagnosis]:

@@ -78,7 +78,9 @@ def at_end(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Dia
     """The way to go about the end of an epoch that gives just the rows that every step had; None if none does."""
     own, scenario = of_codes(findings, "inputs.batch"), evidence[0].scenario
     had = {e.step: [c.row for c in e.right.conversations] for e in evidence}
-    if not own or scenario is None or (scenario.window.last_window == "partial" and not scenario.dealing.uneven):
+    if not own or scenario is None or scenario.data.packed_length is not None:
+        return None
+    if scenario.window.last_window == "partial" and not scenario.dealing.uneven:
         return None
     for name, way in WAYS.items():
         if _gives(way, scenario, had):

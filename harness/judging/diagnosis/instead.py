@@ -38,12 +38,21 @@ _SUMMARY: Mapping[str, Callable[[str], str]] = {
     "soft-cap": lambda what: f"another model is trained than the checkpoint's: its soft cap on {what} is left out",
     "lora-scale": lambda what: f"low-rank updates are multiplied by {what}, which is not their scale",
     "label-smoothing": _smoothing,
+    "stale-parameters": lambda what: (
+        f"the gradient is that of the parameters of {what}: what passes compute with is a"
+        " copy that the update did not reach"
+    ),
+    "labels-unshifted": lambda what: (
+        f"labels are not shifted: where a token stands the model learns to say {what}, not the one behind it"
+    ),
     "untrained-part": lambda what: f"what should be trained has no gradient and stays as it is: {_few(what)}",
 }
 _BY: Mapping[str, str] = {
     "soft-cap": "of a model without it",
     "lora-scale": "of a model so scaled",
     "label-smoothing": "of a loss so smoothed",
+    "stale-parameters": "at the parameters before the step before",
+    "labels-unshifted": "of a loss whose targets are the tokens themselves",
     "untrained-part": "of all other tensors",
 }
 

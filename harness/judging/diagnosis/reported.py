@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.judging.diagnosis.weights import factors, short
+from harness.judging.diagnosis.weights import names, short
 from harness.judging.diagnosis.wording import fraction, of_codes
 from harness.judging.evidence import StepEvidence
-from harness.oracle import hypotheses
+from harness.oracle import factors, hypotheses, shards
+from harness.verdicts import questions
 from harness.verdicts.findings import Diagnosis, Finding
 
 NAMES = {"loss.value": "loss", "grad-norm.value": "gradient norm", "learning-rate.value": "learning rate"}
@@ -70,10 +71,22 @@ def _misreported(evidence: Sequence[StepEvidence], own: Sequence[Finding], alone
     codes = tuple(sorted({f.code for f in own}))
     what = " and ".join(NAMES[c] for c in codes)
     late = codes == ("learning-rate.value",) and _reports_the_next_rate(evidence)
-    how = "is that of the next step" if late else "is wrong"
-    kind = f"misreported: {', '.join(c.removesuffix('.value') for c in codes)}{' of the next step' * late}"
+    shard = codes == ("grad-norm.value",) and all(map(_reports_a_shard, evidence))
+    how = "is that of the next step" if late else "is that of one rank's shard alone" if shard else "is wrong"
+    of = " of the next step" if late else " of a shard" if shard else ""
+    kind = f"misreported: {', '.join(c.removesuffix('.value') for c in codes)}{of}"
     lead = "the step is right as far as its noise floor lets one tell, but the" if alone else "the"
     return Diagnosis("misreported", f"{lead} reported {what} {how}", 1.0, codes, own[0].message, kind=kind)
+
+
+def _reports_a_shard(e: StepEvidence) -> bool:
+    """Whether the reported norm is that of a shard of the right gradient, dealt by the first dimension."""
+    told, ranks = e.recorded.reported.grad_norm, e.right.intent.ranks
+    if told is None or ranks == 1 or e.right.terms.names or questions.ELSEWHERE in e.open:
+        return False
+    owner = shards.owners({name: e.recorded.before.parameters[name] for name in e.recorded.states}, ranks)
+    lengths = shards.norms(e.right.basis.gradient(e.right.weights), owner, ranks)
+    return any(abs(told - length) <= e.floor.tolerance("norm") * length for length in lengths)
 
 
 def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
@@ -99,7 +112,7 @@ def _hides(e: StepEvidence, factor: float) -> bool:
     told = e.recorded.reported.grad_norm
     return (
         factor != 1.0
-        and e.fit.hypothesis.scale == hypotheses.UNIT
+        and e.fit.hypothesis.scale == factors.UNIT
         and e.fit.hypothesis.clip == "right"
         and hypotheses.clips(e.right, e.fit.norm * min(1.0, factor))
         and told is not None
@@ -117,9 +130,9 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
 
     Its tokens may also be weighed wrongly: the norm is held against what their weights make of it.
     """
-    for every in zip(*(hypotheses.named_factors(e.right) for e in evidence), strict=True):
+    for every in zip(*(factors.named_factors(e.right) for e in evidence), strict=True):
         pairs = list(zip(evidence, every, strict=True))
-        if every[0].name == hypotheses.PARTIAL:  # 1 where the window is a full one
+        if every[0].name == factors.PARTIAL:  # 1 where the window is a full one
             pairs = [(e, scale) for e, scale in pairs if scale.factor != 1.0]
         if pairs and all(_hides(e, scale.factor) for e, scale in pairs):
             first, scale = pairs[0]
@@ -134,7 +147,7 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
             line = f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
             kind = f"gradient-scale: {short(scale)}"
             # Another divisor is one of the loss, too.
-            alike = scale.name in hypotheses.DIVISORS and all(map(_loss_shows, evidence, (s.factor for s in every)))
+            alike = scale.name in factors.DIVISORS and all(map(_loss_shows, evidence, (s.factor for s in every)))
             return Diagnosis(
                 "gradient-scale",
                 sentence,
@@ -142,6 +155,6 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
                 ("grad-norm.value", "loss.value") if alike else ("grad-norm.value",),
                 line,
                 kind=kind,
-                measured=factors(first, scale),
+                measured=names(first, scale),
             )
     return None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.contract import Scenario
+from harness.judging import lost_epoch
 from harness.judging.diagnosis import schedules
 from harness.judging.diagnosis.wording import of_codes
 from harness.judging.evidence import StepEvidence
@@ -28,7 +29,9 @@ class Resumed:
     def claims(self, finding: Finding, first: int) -> bool:
         """Whether a finding follows from it; `first` is the step after the checkpoint."""
         at = finding.step
-        return at is not None and at >= first and (finding.code in self.codes or at in self.steps)
+        if at is None:  # of the run as a whole
+            return finding.code in self.codes
+        return at >= first and (finding.code in self.codes or at in self.steps)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class _Kind:
     holds: Callable[[Scenario, Sequence[StepEvidence]], bool]
     """Of the steps after the checkpoint."""
     spoils: Callable[[Sequence[StepEvidence]], frozenset[int]] = lambda _: frozenset()
+    also: frozenset[str] = frozenset()
+    """Codes of findings that follow from it, and do not tell it."""
 
 
 def found(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Resumed | None:
@@ -46,7 +51,9 @@ def found(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Resu
     scenario = evidence[0].scenario if evidence else None
     first = 0 if scenario is None else scenario.window.resume_after
     after = [e for e in evidence if e.step >= first]
-    if scenario is None or not first or not after or any(f.step is not None and f.step < first for f in findings):
+    before = any(f.step is not None and f.step < first for f in findings)
+    shown = after or of_codes(findings, lost_epoch.CODE)
+    if scenario is None or not first or not shown or before:
         return None
     for kind in _KINDS:
         own = of_codes(findings, *kind.codes)
@@ -54,13 +61,13 @@ def found(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Resu
             sentence = f"the run that goes on after step {first - 1} {kind.sentence}"
             codes = tuple(dict.fromkeys(f.code for f in own))
             told = Diagnosis("resume", sentence, 1.0, codes, own[0].message, kind=f"resume: {kind.name}")
-            return Resumed(told, kind.codes, kind.spoils(after))
+            return Resumed(told, kind.codes | kind.also, kind.spoils(after))
     return None
 
 
 def _has_rows(scenario: Scenario, after: Sequence[StepEvidence], moved: int) -> bool:
     """Whether every step has the rows of the one that is so many steps from it."""
-    if scenario.data.order != "given":
+    if scenario.data.order != "given" or scenario.data.packed_length is not None:
         return False
     had = [Counter(c.row for c in e.right.conversations) for e in after]
     return all(Counter(_rows(scenario, e.step + moved)) == rows for e, rows in zip(after, had, strict=True))
@@ -100,6 +107,13 @@ def _masters_rounded(_: Scenario, after: Sequence[StepEvidence]) -> bool:
 
 
 _KINDS = (
+    _Kind(
+        "epoch lost",
+        "trained nothing of the epoch that comes next, and ended as if it had",
+        frozenset({lost_epoch.CODE}),
+        lambda _, __: True,
+        also=frozenset({"inputs.batch", "inputs.order"}),
+    ),
     _Kind(
         "optimizer",
         "began with a new optimizer: its moments and its count of steps are not those of the checkpoint",

@@ -42,6 +42,20 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
     return [Diagnosis("frozen-moved", counted, 1.0, (CODE, *sorted(taken)), line, kind="frozen-moved: trained")]
 
 
+def nothing(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Diagnosis | None:
+    """The one cause of everything, where no step gave the optimizer a gradient and none moved a parameter."""
+    recorded = [e.recorded for e in evidence]
+    if not findings or not all(r.still and not bool(r.moments.first.any()) for r in recorded):
+        return None
+    sentence = (
+        "nothing is trained: the optimizer got no gradient in any step, as one that holds the parameters of before the"
+        " model was wrapped or sharded"
+    )
+    codes = tuple(dict.fromkeys(f.code for f in findings))
+    line = f"no moment is other than 0, and no parameter moved; {at_steps([r.number for r in recorded], len(recorded))}"
+    return Diagnosis("nothing-trained", sentence, 1.0, codes, line)
+
+
 def explained(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> frozenset[str]:
     """Codes of findings that follow from a norm which counts the gradients of what should not be trained."""
     codes = {f.code for f in findings} & {"weights.scale", "update.clip"}

@@ -101,6 +101,26 @@ def _bias_correction(evidence: Sequence[StepEvidence], finding: Finding) -> Diag
     return Diagnosis("bias-correction", summary, 1.0, ("update.moments",), finding.message)
 
 
+def replicas(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Diagnosis | None:
+    """The one cause of a step after which groups of ranks hold parameters of their own, the same within each: ranks
+    that rank 0 differs from differ alike, and none of their tokens is in its gradient."""
+    own = of_codes(findings, "state.rank-desync")
+    others = {f.rank for f in own if f.rank is not None}
+    first = next((e for e in evidence if own and e.step == own[0].step), None)
+    groups = len(others) > 1 and len({f.observed for f in own}) == 1
+    if first is None or not groups or {f.step for f in findings if f.step is not None} != {first.step}:
+        return None
+    theirs = {(rank, number) for rank in others for number in range(first.right.micro_batches)}
+    if first.fit.hypothesis.dropped != theirs:
+        return None
+    sentence = (
+        f"ranks {', '.join(map(str, sorted(others)))} train a model of their own, from their own rows alone: gradients"
+        " are averaged within each group of ranks that holds all shards, and not between the groups"
+    )
+    codes = tuple(dict.fromkeys(f.code for f in findings if f.step is not None))
+    return Diagnosis("replicas-apart", sentence, 1.0, codes, own[0].message)
+
+
 def of_ranks(findings: Sequence[Finding]) -> list[Diagnosis]:
     """Ranks that hold different parameters."""
     own = of_codes(findings, "state.rank-desync")

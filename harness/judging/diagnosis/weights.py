@@ -9,7 +9,8 @@ from harness.intent.words import told
 from harness.judging.diagnosis.wording import at_steps, fraction, listed
 from harness.judging.evidence import StepEvidence
 from harness.oracle import hypotheses
-from harness.oracle.hypotheses import Hypothesis, Scale
+from harness.oracle.factors import UNNAMED, Scale, named_factors
+from harness.oracle.hypotheses import Hypothesis
 from harness.verdicts.findings import Diagnosis
 
 
@@ -41,6 +42,8 @@ def _mask(h: Hypothesis, e: StepEvidence) -> Words:
         "shifted": "the loss mask is shifted by one: the last prompt token is trained and the EOS never is",
         "late": "the loss mask is a token late: the first token of every response is never trained, and what follows"
         " its EOS is, which is padding here",
+        "into-next": "the first token of every row that is packed behind another one is trained: it is predicted from"
+        " the last token of a row that it has nothing to do with",
         "as-marked": "the tokens that the framework marked are trained, which are not those of the responses",
     }
     if h.mask == "no-eos" and e.scenario is not None and e.scenario.tokenizer.pad_token != "own":
@@ -110,23 +113,50 @@ def _level(h: Hypothesis, e: StepEvidence) -> Words:
     return Words("mean-of-means", level, summary, hypotheses.same_levels(e.right.intent, level))
 
 
+def _pieces(h: Hypothesis, e: StepEvidence) -> Words:
+    way = h.pieces
+    assert way is not None
+    lengths = listed(sorted(set(way.lengths))) if way.lengths else ""
+    return {
+        "chunks": Words(
+            "loss-in-pieces",
+            "chunks",
+            f"the loss is computed in chunks of {way.size} positions, and each is averaged by itself",
+            ("chunks",),
+        ),
+        "positions": Words(
+            "loss-in-pieces",
+            "ignored positions counted",
+            "the loss of a micro-batch is divided by all of its positions, those that are ignored as well",
+            ("ignored positions counted",),
+        ),
+        "cut off": Words(
+            "loss-mask",
+            "cut off",
+            f"what lies behind the first {lengths} tokens of a sequence is not trained",
+            ("cut off",),
+            "weights.mask",
+        ),
+    }[way.kind]
+
+
 def short(scale: Scale) -> str:
     """A factor's name in short; whether it is above 1 where it has none, for its size is measured."""
-    if scale.name == hypotheses.UNNAMED:
+    if scale.name == UNNAMED:
         return "too long" if scale.factor > 1 else "too short"
     return scale.name.replace("gradient_accumulation_steps", "GA")
 
 
-def factors(e: StepEvidence, scale: Scale) -> tuple[str, ...]:
+def names(e: StepEvidence, scale: Scale) -> tuple[str, ...]:
     """Every name that a factor has in these windows, in short."""
-    named = [short(s) for s in hypotheses.named_factors(e.right) if s.factor == scale.factor]
+    named = [short(s) for s in named_factors(e.right) if s.factor == scale.factor]
     return tuple(named) or (short(scale),)
 
 
 def _scale(h: Hypothesis, e: StepEvidence) -> Words:
     s = h.scale
     size = f"{fraction(s.factor)} times" if s.factor > 1 else f"{fraction(s.factor)} of"
-    return Words("gradient-scale", short(s), f"the gradient is {size} what it should be: {s.name}", factors(e, s))
+    return Words("gradient-scale", short(s), f"the gradient is {size} what it should be: {s.name}", names(e, s))
 
 
 def _clip(h: Hypothesis, e: StepEvidence) -> Words:
@@ -146,6 +176,7 @@ _PARTS: dict[str, tuple[str, Callable[[Hypothesis, StepEvidence], Words]]] = {
     "mask": ("weights.mask", _mask),
     "dropped": ("weights.dropped-micro-batches", _dropped),
     "level": ("weights.mean-of-means", _level),
+    "pieces": ("weights.mean-of-means", _pieces),
     "scale": ("weights.scale", _scale),
     "clip": ("update.clip", _clip),
 }

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 import scenarios
 from adapters.contract import scenario_from_dict, to_dict, vary
 from adapters.contract.dealing import Dealing
+from adapters.contract.packing import first_fit
 from adapters.contract.scenario import FIRST, FLAT, fields_of
+from scenarios.rendering import rendered
 
 EVERY = [scenarios.get(name) for name in scenarios.CATALOGUE]
 SAID = FIRST | set(FLAT.values()) | {"name"}
@@ -127,3 +129,37 @@ def test_the_fewest_sequences(dealing: Dealing, steps: int, epochs: int) -> None
 def test_a_kind_of_optimizer_has_its_own_fields_alone(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         vary(scenarios.get("sft-ragged"), **fields).check()
+
+
+PACKED = scenarios.get("sft-ragged-packing")
+
+
+@given(st.lists(st.integers(1, 20), max_size=30), st.integers(20, 60))
+def test_first_fit_has_every_row_once_and_whole(lengths: list[int], room: int) -> None:
+    sequences = first_fit(lengths, room)
+    assert sorted(row for rows in sequences for row in rows) == list(range(len(lengths)))
+    assert all(sum(lengths[row] for row in rows) <= room for rows in sequences)
+    firsts = [lengths[rows[0]] for rows in sequences]
+    before = [sum(lengths[r] for r in rows if r < sequences[i + 1][0]) for i, rows in enumerate(sequences[:-1])]
+    assert all(had + first > room for had, first in zip(before, firsts[1:], strict=True))
+
+
+def test_tokens_of_a_row_are_those_of_its_text() -> None:
+    for name in ("sft-ragged", "sft-ragged-bos", "sft-ragged-pad-eos"):
+        scenario = scenarios.get(name)
+        assert [scenario.tokens(row) for row in scenario.data.rows] == [len(row.ids) for row in rendered(scenario)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"packed_length": 45}, "data.packed_length is 45, not at least 46, which the longest row has"),
+        ({"packed_length": 513}, "data.packed_length is 513, not at most model.max_positions, 512"),
+        ({"max_length": 40}, "data.packed_length is beside data.rows_per_sequence or data.max_length"),
+        ({"rows_per_sequence": 2}, "data.packed_length is beside data.rows_per_sequence or data.max_length"),
+        ({"steps": 9}, "data.rows is packed into 8 sequences, not into at least 17, which 9 steps in 2 epochs need"),
+    ],
+)
+def test_what_cannot_be_packed_is_said(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        vary(PACKED, **changed).check()

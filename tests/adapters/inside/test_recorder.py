@@ -259,6 +259,15 @@ def test_a_pad_id_inside_a_row_is_a_token() -> None:
     assert attention_start(ids, BLOCKS, PAD).tolist() == [[0, 0, 2, PADDING]]
 
 
+def test_the_eos_that_ends_a_packed_row_is_none_of_the_padding_by_eos() -> None:
+    """Padding attends to itself alone, or to nothing."""
+    eos, closed = PAD, BLOCKS.clone()
+    closed[0, 0, 1:] = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
+    ids = torch.tensor([[5, eos, eos, eos]])
+    assert attention_start(ids, BLOCKS, PAD).tolist() == [[0, 0, PADDING, PADDING]]
+    assert attention_start(ids, closed, PAD).tolist() == [[0, 0, PADDING, PADDING]]
+
+
 @pytest.mark.parametrize("hole", [(2, 3), (3, 2), (3, 3)], ids=["future", "gap", "not itself"])
 def test_a_mask_that_is_not_a_causal_run(hole: tuple[int, int]) -> None:
     mask = torch.ones(4, 4, dtype=torch.bool).tril()[None, None].clone()

@@ -105,8 +105,8 @@ class World:
 
         return Parts(
             self.ensure, lambda environment, log: self, self.checkpoint, lambda trace: self.judged,
-            lambda trace, scenario_hash: False, lambda cell, environment: cell, lambda cells, folder: [], nobody,
-            lambda: None,
+            lambda trace, scenario_hash: False, lambda cell, environment, scenario: cell,
+            lambda cells, folder: [], nobody, lambda: None,
         )  # fmt: skip
 
     def ensure(self, request: Request, note: Callable[[str], None]) -> Environment:

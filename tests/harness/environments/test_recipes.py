@@ -106,10 +106,10 @@ def test_the_oldest_release_of_each() -> None:
     known = recipes.shipped().framework
     assert {name: known[name].oldest for name in ("deepspeed", "trl", "llamafactory", "openrlhf", "verl")} == {
         "deepspeed": "0.14.5",
-        "trl": "0.11.4",
-        "llamafactory": "0.9.2",
-        "openrlhf": "0.9.9",
-        "verl": "0.5",
+        "trl": "0.9.2",
+        "llamafactory": "0.9.0",
+        "openrlhf": "0.6.0",
+        "verl": "0.4",
     }
 
 

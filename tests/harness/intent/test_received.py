@@ -78,3 +78,41 @@ def test_the_rows_that_should_have_been_there(
 def test_a_step_that_received_too_little_or_too_much_does_not_move_the_others() -> None:
     found = mended(Drawn(6, 6), [2, 2, 2], [[0], [1, 2, 3], [4, 5]])
     assert found == [[0, 3], [1, 2], [4, 5]]
+
+
+FILLED = Drawn(5, 5, anew=False, free=True, filled=True)
+
+
+@pytest.mark.parametrize(
+    ("received", "rounds", "right"),
+    [
+        # two ranks with a sequence each: the last round is filled by the first sequence of the epoch
+        ([3, 0, 4, 1, 2, 3, 0, 1, 4, 2, 0, 3], (3, 4, 7), [3, 0, 4, 1, 2, 3, 0, 1, 4, 2, 0, 3]),
+        # another row there begins the next epoch
+        ([3, 0, 4, 1, 2, 4], (3, 4, 6), [3, 0, 4, 1, 2, 4]),
+        # a row that comes twice in its epoch, and one that never does
+        ([3, 0, 0, 1, 2, 4, 3], (3, 5, 7), [3, 0, 4, 1, 2, 4, 3]),
+        # the next epoch begins with the next round, by the same rows
+        ([*ORDER, *ORDER], (5, 10), [*ORDER, *ORDER]),
+    ],
+)
+def test_an_epoch_may_end_with_its_first(received: list[int], rounds: tuple[int, ...], right: list[int]) -> None:
+    (found,) = mended(FILLED, [len(received)], [received], rounds)
+    assert found == right
+
+
+@given(st.data())
+def test_what_is_packed_and_filled_is_taken_as_it_is(data: st.DataObject) -> None:
+    ranks = data.draw(st.integers(1, 3))
+    rows = data.draw(st.integers(ranks, 9))
+    dealt: list[int] = []
+    rounds: list[int] = []
+    for _ in range(data.draw(st.integers(1, 3))):
+        order = data.draw(st.permutations(range(rows)))
+        sequences = [*batched(order, data.draw(st.integers(1, 3)))]
+        sequences += sequences[: -len(sequences) % ranks] if len(sequences) >= ranks else []
+        for together in batched(sequences, ranks):
+            dealt += list(chain.from_iterable(together))
+            rounds.append(len(dealt))
+    kind = Drawn(rows, rows, anew=False, free=True, filled=True)
+    assert mended(kind, [len(dealt)], [dealt], rounds) == [dealt]

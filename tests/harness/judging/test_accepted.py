@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
+import scenarios
+from adapters.contract import vary
 from harness.environments import recipes
 from harness.judging import accepted
 from harness.judging.accepted import BadAccepted, Entry
@@ -82,6 +84,24 @@ def test_an_entry_for_something_else_changes_nothing(other: dict[str, object]) -
         assert accepted.apply(found, PACKAGES, [entry(**other)]) == found
 
 
+def test_an_entry_of_some_values_covers_scenarios_that_have_them() -> None:
+    bf16 = vary(scenarios.get("sft-ragged"), compute="bf16")
+    entries = [entry(where={"precision.compute": ["bf16", "fp16"], "optimizer.max_grad_norm": 1.0})]
+    found = cell("weights.scale")
+    assert accepted.apply(found, PACKAGES, entries, bf16).verdict == "accepted"
+    assert accepted.apply(found, PACKAGES, entries, vary(bf16, max_grad_norm=None)).verdict == "fail"
+    assert accepted.apply(found, PACKAGES, entries, scenarios.get("sft-ragged")).verdict == "fail"
+    assert accepted.apply(found, PACKAGES, entries).verdict == "fail"
+    none = [entry(where={"optimizer.max_grad_norm": "none"})]
+    assert accepted.apply(found, PACKAGES, none, vary(bf16, max_grad_norm=None)).verdict == "accepted"
+
+
+def test_a_divergence_of_some_values_that_is_gone_names_them() -> None:
+    entries = [entry(where={"precision.compute": "fp32"})]
+    settled = accepted.apply(cell(), PACKAGES, entries, scenarios.get("sft-ragged"))
+    assert "on sft-ragged* with precision.compute = 'fp32'" in settled.findings[-1].message
+
+
 def test_packages_underneath_count() -> None:
     assert (
         accepted.apply(cell("weights.scale"), PACKAGES, [entry(packages={"deepspeed": "<0.19"})]).verdict == "accepted"
@@ -114,6 +134,10 @@ def test_what_was_not_judged_is_left_alone(verdict: Outcome) -> None:
         (
             '[[accepted]]\nframework="trl"\nversions=">1"\nscenario="no*"\ncode="loss.value"\nsentence="s"\nlink="l"',
             "matches no scenario",
+        ),
+        (
+            '[[accepted]]\nframework="trl"\nversions=">1"\ncode="loss.value"\nsentence="s"\nlink="l"\nwhere={"rate"=1}',
+            "is no field of a scenario",
         ),
     ],
 )

@@ -33,9 +33,18 @@ def test_a_field_of_one_value_left_stands_in_every_row() -> None:
     assert {row["d"] for row in found.rows} == {False}
 
 
+def test_what_is_rare_is_in_no_more_rows_than_pairs_need() -> None:
+    usual, seldom = cover(AXES, lambda row: None), cover(AXES, lambda row: None, frozenset({"d"}))
+    assert (seldom.pairs, seldom.missed) == (usual.pairs, 0)
+    assert sum(row["d"] for row in seldom.rows) == 3  # once beside each value of the longest other axes
+    assert sum(row["d"] for row in usual.rows) > 3
+
+
 @settings(deadline=None, max_examples=40)
-@given(st.sets(st.sampled_from(PAIRS), max_size=6))
-def test_no_row_has_what_is_refused_and_the_count_is_right(bad: set[tuple[tuple[str, int], tuple[str, int]]]) -> None:
+@given(st.sets(st.sampled_from(PAIRS), max_size=6), st.frozensets(st.sampled_from(list(AXES))))
+def test_no_row_has_what_is_refused_and_the_count_is_right(
+    bad: set[tuple[tuple[str, int], tuple[str, int]]], rare: frozenset[str]
+) -> None:
     def refuse(row: Row) -> str | None:
         def has(value: tuple[str, int]) -> bool:
             path, at = value
@@ -43,7 +52,7 @@ def test_no_row_has_what_is_refused_and_the_count_is_right(bad: set[tuple[tuple[
 
         return "together" if any(has(one) and has(other) for one, other in bad) else None
 
-    found = cover(AXES, refuse)
+    found = cover(AXES, refuse, rare)
     assert all(refuse(row) is None for row in found.rows)
     assert found.pairs + found.refused_pairs == len(PAIRS)
     assert found.refused_pairs == len(bad)

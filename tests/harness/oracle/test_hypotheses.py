@@ -16,7 +16,7 @@ from adapters.faults import Plan
 from harness.intent.of_scenario import of_scenario
 from harness.judging import judge
 from harness.judging.evidence import StepEvidence
-from harness.oracle import hypotheses
+from harness.oracle import factors, hypotheses
 from harness.oracle.basis_cache import BasisCache
 from harness.oracle.hypotheses import LEVELS, Hypothesis, Level
 from harness.oracle.weighing import weighing
@@ -44,7 +44,7 @@ def test_every_factor_has_one_hypothesis_and_keeps_all_of_its_names(
     base = scenarios.get("sft-ragged")
     enough = base.data.rows[:1] * (ranks * steps * rows)
     scenario = vary(base, ranks=ranks, accumulation=steps, micro_batch_size=rows, steps=1, rows=enough)
-    named = hypotheses.named_factors(replace(right.right, intent=of_scenario(scenario)))
+    named = factors.named_factors(replace(right.right, intent=of_scenario(scenario)))
     assert {s.factor for s in named} >= {float(ranks), 1.0 / steps, float(ranks * steps)}
     assert len({s.name for s in named}) == len(named)
 

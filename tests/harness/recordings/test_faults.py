@@ -20,6 +20,7 @@ UNSEEN = {
     "row-repeated": "of the rows there are hashes, and nobody has said which are wanted",
     "attention-leaks": "the forward pass is trusted",
     "softcap-left-out": "the forward pass is trusted",
+    "device-copy-stale": "the forward pass is trusted",
     "tied-input-lost": "of a tied head the rows are asked whose tokens are no input",
     "auxiliary-scaled-by-accumulation": "the loss of the router has no gradient in the head",
     "auxiliary-scaled-by-world-size": "the loss of the router has no gradient in the head",

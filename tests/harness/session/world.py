@@ -87,7 +87,7 @@ class World:
             self.checkpoint,
             self.judge,
             self.whole,
-            lambda cell, environment: cell,
+            lambda cell, environment, scenario: cell,
             lambda cells, folder: [],
             self.kept.append,
             self.stopped.set,

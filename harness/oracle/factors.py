@@ -1,0 +1,63 @@
+"""Factors on a whole gradient that trainers are known to get wrong, and what each equals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.intent.intent import Sum
+from harness.oracle.step import RightStep
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A factor on the whole gradient, and what it equals."""
+
+    factor: float
+    name: str
+
+
+UNIT = Scale(1.0, "1")
+UNNAMED = "no known quantity"
+PARTIAL = "micro-batches of a partial window / gradient_accumulation_steps"
+# What comes of another divisor.
+AVERAGED = "losses are averaged over the tokens"
+SUMMED = "losses are summed, and divided by nothing"
+SUMMED_BY_ROW = "losses are summed in each conversation, then averaged over the conversations"
+DIVISORS = (AVERAGED, SUMMED, SUMMED_BY_ROW)
+
+
+def named_factors(right: RightStep) -> tuple[Scale, ...]:
+    """Factors that trainers are known to get wrong; several may have one size. In the same order for every step."""
+    intent = right.intent
+    base: dict[str, float] = {
+        "gradient_accumulation_steps": right.micro_batches,
+        "world size": intent.ranks,
+        "micro-batch size": intent.micro_batch_size,
+        "gradient_accumulation_steps x world size": right.micro_batches * intent.ranks,
+    }
+    if intent.ranks >= 4 and intent.ranks % 2 == 0:
+        base["half the world size"] = intent.ranks / 2  # as two groups of ranks that hold all shards each make it
+    if right.loss_scale is not None:
+        base["loss scale"] = right.loss_scale
+    both = ((Scale(float(v), n), Scale(1.0 / v, f"1/({n})" if " x " in n else f"1/{n}")) for n, v in base.items())
+    # First, for it is true of one window among others, where it may have the size of another factor.
+    partial = Scale(right.micro_batches / intent.accumulation, PARTIAL)
+    return (partial, *(scale for pair in both for scale in pair), *_other_divisors(right))
+
+
+def _other_divisors(right: RightStep) -> tuple[Scale, ...]:
+    """Where all tokens weigh alike: what comes of another divisor of their losses' sum."""
+    wanted, tokens, rows = right.intent.aggregation, right.targets, len(right.conversations)
+    if not right.intent.uniform:
+        return ()
+    divisor = wanted.constant if isinstance(wanted, Sum) else float(tokens)
+    averaged = (Scale(divisor / tokens, AVERAGED),) if isinstance(wanted, Sum) else ()
+    return (*averaged, Scale(divisor, SUMMED), Scale(divisor / rows, SUMMED_BY_ROW))
+
+
+def scales(right: RightStep) -> tuple[Scale, ...]:
+    """Factors that trainers are known to get wrong, 1 first; of those that coincide only the first is there."""
+    result = {UNIT.factor: UNIT}
+    for scale in named_factors(right):
+        result.setdefault(scale.factor, scale)
+    return tuple(result.values())
