@@ -10,16 +10,16 @@ from typing import Any
 
 import deepspeed
 import torch
+from deepspeed.runtime import precision_config
 from torch import Tensor
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_setup, deepspeed_shims
+from adapters.families import deepspeed_given, deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
-from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
+from adapters.families.deepspeed_state import read, read_parameters, relink_moments
 from adapters.families.token_mean import mean_loss
-from adapters.inside import modeling
+from adapters.inside import modeling, optimizers
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
-from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -50,8 +50,24 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"deepspeed {version} has no sharding={scenario.sharding.strategy!r}; its stages are {', '.join(STAGES)}"
     if (why := deepspeed_setup.unsupported(scenario)) is not None:
         return f"deepspeed {version} has {why}"
+    if scenario.precision.masters == "none" and (why := _needs_masters(scenario)) is not None:
+        return f"deepspeed {version} {why}, so it has no masters='none' here"
+    if (why := deepspeed_given.unsupported(scenario)) is not None:
+        return f"deepspeed {version} has {why}"
     if scenario.beyond_tokens:
         return f"deepspeed {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
+    return None
+
+
+def _needs_masters(scenario: Scenario) -> str | None:
+    """Why float32 masters are made whatever is asked for."""
+    options = getattr(getattr(precision_config, "DeepSpeedBF16Config", None), "model_fields", {})
+    if "bf16_optimizer_states" not in options:
+        return "has no bf16_optimizer_states (runtime/precision_config.py)"
+    if scenario.sharding.strategy == "none":
+        return "has bf16_master_weights_and_grads with a ZeRO stage only (runtime/config.py)"
+    if scenario.sharding.offload_optimizer:
+        return "wants its own CPUAdam for bf16_optimizer_states with offload (runtime/base_optimizer.py)"
     return None
 
 
@@ -82,7 +98,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         loss = train_step(scenario, engine, rows, step, rank, world)
         if relink and relink_moments(engine.optimizer):
             relink = False
-        state = read(engine, parameters, rank) if job.record else State({}, {}, {})
+        state = read(engine, parameters, rank, scenario.optimizer.kind) if job.record else ({},)
         recorder.step(loss, number(engine.get_global_grad_norm()), learning_rate, *state)
     if job.part == "before":
         engine.save_checkpoint(str(SAVED))
@@ -90,19 +106,21 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 
 def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
-    """DeepSpeed's engine around the model, with the client's own AdamW and learning-rate schedule."""
+    """DeepSpeed's engine around the model, with the client's own optimizer and schedule, or those of its
+    configuration."""
     wanted = scenario.optimizer
-    optimizer = torch.optim.AdamW(
-        parameter_groups(wanted, {name: p for name, p in model.named_parameters() if p.requires_grad}),
-        lr=wanted.learning_rate,
-        betas=(wanted.beta1, wanted.beta2),
-        eps=wanted.eps,
-    )
+    batched = BareLoss(model, scenario) if scenario.loss.engine_output == "loss" else model
+    if wanted.given_in == "engine":
+        every = [p for p in model.parameters() if p.requires_grad]
+        engine, *_ = deepspeed.initialize(model=batched, model_parameters=every, config=config(scenario))
+        engine.train()
+        return engine
+    optimizer = optimizers.build(wanted, {name: p for name, p in model.named_parameters() if p.requires_grad})
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: scenario.learning_rate_at(step) / wanted.learning_rate
     )
     engine, *_ = deepspeed.initialize(
-        model=BareLoss(model, scenario) if scenario.loss.engine_output == "loss" else model,
+        model=batched,
         optimizer=optimizer,
         lr_scheduler=schedule,
         config=config(scenario),
@@ -125,6 +143,7 @@ def config(scenario: Scenario) -> dict[str, Any]:
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
+        **deepspeed_given.sections(scenario, auto=False),
     }
 
 

@@ -62,6 +62,7 @@ _MODEL_OUTPUT = no("the model that it wraps returns its output object")
 _WHOLE = no("it keeps the whole state on every rank")
 _ONE_DEVICE = no("it keeps parameters and their optimizer on one device")
 _ZERO = only("zero1", "zero2", "zero3", because="it shards by DeepSpeed's ZeRO here")
+_ROUNDS_BACK = "DeepSpeed puts what it has reduced in float32 back into bfloat16 (runtime/zero/stage_1_and_2.py)"
 _MIN_LR_RATE = no("it hands transformers' schedules no argument but min_lr_rate (utils/deepspeed/deepspeed.py)")
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
@@ -138,13 +139,23 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "window.micro_batch_size": by(FRAMEWORKS),
     "window.accumulation": by(FRAMEWORKS),
     "window.steps": by(FRAMEWORKS),
+    "optimizer.kind": by((*LOOPS, *TRAINERS, "verl"))
+    | {"openrlhf": no("it has AdamW and Muon (--optim in cli/train_sft.py), whose momentum is no sum of gradients")},
+    "optimizer.momentum": by((*LOOPS, *TRAINERS, "openrlhf", "verl")),
     "optimizer.learning_rate": by(FRAMEWORKS),
     "optimizer.beta1": by(FRAMEWORKS),
     "optimizer.beta2": by(FRAMEWORKS),
     "optimizer.eps": by(FRAMEWORKS),
     "optimizer.weight_decay": by((*LOOPS, *TRAINERS, "openrlhf")) | {"verl": Expressed()},
-    "optimizer.decayed": by((*LOOPS, "verl"))
-    | by(TRAINERS, no("the Trainer exempts norms and biases (get_decay_parameter_names in transformers/trainer.py)"))
+    "optimizer.given_in": by(("deepspeed", "trl", "llamafactory"))
+    | {
+        "ms-swift": no(
+            "it asks the placeholder of such an optimizer for its groups (create_optimizer in trainers/mixin.py)"
+        )
+    }
+    | by(("torch", "ddp", "fsdp2", "verl"), no("it has no engine with a configuration of its own"))
+    | {"openrlhf": no("it writes the engine's sections by itself (utils/deepspeed/deepspeed.py)")},
+    "optimizer.decayed": by((*LOOPS, *TRAINERS, "verl"))
     | {"openrlhf": no("it exempts norms and biases by name (get_optimizer_grouped_parameters)")},
     "optimizer.groups": by(LOOPS)
     | by(
@@ -164,6 +175,8 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "optimizer.schedule.warmup_steps": by(FRAMEWORKS),
     "optimizer.schedule.warmup_from": by(FRAMEWORKS),
     "optimizer.schedule.warmup_ratio": by(FRAMEWORKS),
+    "optimizer.schedule.warmup_shape": by((*LOOPS, *TRAINERS))
+    | by(("openrlhf", "verl"), no("its warm-ups are linear")),
     "optimizer.schedule.stable_steps": by((*LOOPS, *TRAINERS))
     | {"openrlhf": _MIN_LR_RATE, "verl": no("its rate falls right after the warm-up")},
     "optimizer.schedule.horizon": by((*LOOPS, *TRAINERS, "verl"))
@@ -178,11 +191,15 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "openrlhf": no("it leaves DeepSpeed's own first scale, 65536 (get_train_ds_config in utils/deepspeed)"),
         "verl": no("it leaves torch's own first scale, 65536 (workers/engine/fsdp/transformer_impl.py)"),
     },
-    "precision.masters": by(("torch", "ddp", "fsdp2", "trl", "ms-swift"))
+    "precision.masters": by(("torch", "ddp", "fsdp2", "deepspeed", "trl", "ms-swift", "verl"))
     | {
         "llamafactory": no("its pure_bf16 refuses a CPU (hparams/parser.py)"),
-        "openrlhf": no("DeepSpeed makes float32 masters of its bf16 parameters"),
+        "openrlhf": no("it leaves DeepSpeed's float32 masters (get_train_ds_config in utils/deepspeed)"),
     },
+    "precision.reduction": by(("torch", "fsdp2", "verl"))
+    | by(("deepspeed", *TRAINERS), only("bf16", because=_ROUNDS_BACK))
+    | {"ddp": only("fp32", because="torch's hook for bfloat16 (bf16_compress_hook) needs NCCL or XCCL")}
+    | {"openrlhf": no("it leaves DeepSpeed's own communication_data_type (utils/deepspeed/deepspeed_utils.py)")},
     "sharding.strategy": by(("torch", "ddp"), _WHOLE)
     | {"fsdp2": only("zero2", "zero3", "fsdp", "fsdp1", because="it shards the gradients as well")}
     | by(("deepspeed", "openrlhf"), _ZERO)

@@ -53,14 +53,16 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 
 def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
-    """Parameters, gradients and state sharded; gradients reduced, in float32, at the last micro-batch."""
+    """Parameters, gradients and state sharded; gradients reduced, in float32 unless told otherwise, at the last
+    micro-batch."""
     if scenario.sharding.strategy == "fsdp1":
         return _flat(scenario, model, world)
     low = DTYPES.get(scenario.precision.compute)
+    reduced = torch.bfloat16 if scenario.precision.reduction == "bf16" else torch.float32
     how: Mapping[str, Any] = {
         "mesh": _mesh(scenario, world),
         "reshard_after_forward": RESHARD[scenario.sharding.strategy],
-        "mp_policy": MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32),
+        "mp_policy": MixedPrecisionPolicy(param_dtype=low, reduce_dtype=reduced),
     }
     for module in model.modules():
         if type(module) in _layers(model):

@@ -20,7 +20,7 @@ from packaging.version import Version
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import deepspeed_setup, deepspeed_shims
 from adapters.families.deepspeed_setup import STAGES
-from adapters.families.deepspeed_state import State, read, read_parameters, relink_moments
+from adapters.families.deepspeed_state import read, read_parameters, relink_moments
 from adapters.families.openrlhf_flags import DOTTED, DTYPE_BY_NAME, arguments, unsupported_schedule
 from adapters.inside import modeling
 from adapters.inside.rank import init_distributed
@@ -244,9 +244,7 @@ def observe(job: Job, recorder: Recorder, rank: int, relink: bool) -> None:
         engine = self.model.model
         if first[0] and relink_moments(engine.optimizer):
             first[0] = False
-        state = State({}, {}, {})
-        if job.record:
-            state = read(engine, dict(engine.module.named_parameters()), rank)
+        state = read(engine, dict(engine.module.named_parameters()), rank) if job.record else ({},)
         recorder.step(None, grad_norm(engine, logs), logs["lr"], *state)
         result = logged(self, args, step, bar, logs, *rest)
         if job.part == "before" and step == job.steps.stop:

@@ -55,13 +55,18 @@ class Plan:
     schedule_shift: int = 0
     schedule_speed: Literal["1", "GA", "world"] = "1"
     """How often the schedule moves in an optimizer step."""
-    schedule: Literal["right", "no-least", "no-warmup", "from-first", "horizon-in-micro-batches"] = "right"
+    schedule: Literal["right", "no-least", "no-warmup", "from-first", "horizon-in-micro-batches", "engine"] = "right"
+    """`engine`: DeepSpeed's WarmupLR, whatever is asked for: a logarithmic warm-up, a step late, and no fall."""
     reported_shift: int = 0
     """The learning rate is reported of so many steps later, whichever the step has."""
     zero_first_step: bool = False
     beta1: float | None = None
     beta2: float | None = None
     eps: float | None = None
+    momentum: Literal["right", "forgotten", "dampened", "nesterov", "0.8"] = "right"
+    """SGD's: set to 0 before every step, or with a dampening of 0.3, or as Nesterov has it, or 0.8."""
+    decoupled: bool = False
+    """SGD decays as AdamW does: parameters by themselves, and not by way of its momentum."""
     idle_first_step: bool = False
     """The optimizer steps once with a zero gradient before the training."""
     last_rank_alone: bool = False
@@ -71,6 +76,8 @@ class Plan:
     attention: Literal["apart", "leaking"] = "apart"
     positions: Literal["restarting", "running-on"] = "restarting"
     accumulator: Literal["fp32", "bf16"] = "fp32"
+    reduction: Literal["right", "bf16"] = "right"
+    """What gradients are averaged over the ranks in."""
     masters: Literal["fp32", "bf16"] = "fp32"
     """What parameters are rounded to after every step."""
     zero_grad: bool = True
@@ -139,7 +146,8 @@ class Plan:
     def averages_by_hand(self) -> bool:
         """Whether the average over the ranks must be taken outside of DDP for this plan."""
         by_clipping, in_halves = self.clip in ("per-rank", "before-averaging"), self.replicas == "apart"
-        return by_clipping or in_halves or self.last_rank_alone or self.accumulator != "fp32"
+        coarse = self.accumulator != "fp32" or self.reduction != "right"
+        return by_clipping or in_halves or self.last_rank_alone or coarse
 
 
 RIGHT = Plan()

@@ -47,11 +47,11 @@ def rates(scenario: Scenario, plan: Plan) -> list[float]:
             "warmup_ratio": 0.0,
         },
     }
+    others["engine"] = {"warmup_shape": "log", "warmup_from": "zero", "decay": "none", "stable_steps": 0}
+    shift = plan.schedule_shift - (plan.schedule == "engine")
     speed = {"1": 1, "GA": scenario.window.accumulation, "world": scenario.window.ranks}[plan.schedule_speed]
     used = replace(told, **others[plan.schedule])
-    factors = [
-        used.factor(step * speed + plan.schedule_shift, scenario.window.steps) for step in range(scenario.window.steps)
-    ]
+    factors = [used.factor(step * speed + shift, scenario.window.steps) for step in range(scenario.window.steps)]
     if plan.zero_first_step:
         factors[0] = 0.0
     return [scenario.optimizer.learning_rate * factor for factor in factors]

@@ -17,14 +17,20 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
 from adapters import planned, spoiled, token_loss
-from adapters.contract import IGNORED_LABEL, Job, Scenario, Shim, vary
-from adapters.families import loss_scaling, planned_packing, planned_pieces, planned_shards, planned_tokens
+from adapters.contract import IGNORED_LABEL, STATE, Job, Scenario, Shim, vary
+from adapters.families import (
+    loss_scaling,
+    planned_optimizer,
+    planned_packing,
+    planned_pieces,
+    planned_shards,
+    planned_tokens,
+)
 from adapters.families.loss_scaling import autocast, kept, moments, scaler
 from adapters.families.planned_scaling import Scaling
 from adapters.faults import Plan, plan
 from adapters.inside import data, modeling, rank, resumed
 from adapters.inside.data import Tokens
-from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_float32
 from adapters.inside.recorder import Recorder
 
@@ -99,20 +105,6 @@ def load_model(job: Job) -> PreTrainedModel:
     return load_float32(job).to(job.scenario.device, kept(job.scenario)).train()
 
 
-def make_optimizer(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.AdamW:
-    """AdamW on the scenario's groups, or on those that are planned."""
-    rule = planned.rule(scenario.optimizer, how)
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if how.stepped == "copies":
-        trained = {name: torch.nn.Parameter(p.detach().clone()) for name, p in trained.items()}
-    return torch.optim.AdamW(
-        parameter_groups(rule, trained),
-        lr=rule.learning_rate,
-        betas=(how.beta1 or rule.beta1, how.beta2 or rule.beta2),
-        eps=how.eps or rule.eps,
-    )
-
-
 def run(
     job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Recorder, saved: Path = Path("resumed.pt")
 ) -> None:
@@ -122,13 +114,14 @@ def run(
         rows = [rows[i] for i in data.order(scenario, 0)]
     rows = planned.moved(rows, job, how.resumed_rows)
     spoiled.before(model, scenario, how)
-    optimizer, wanted = make_optimizer(model, scenario, how), planned.rates(scenario, how)
+    optimizer, wanted = planned_optimizer.build(model, scenario, how), planned.rates(scenario, how)
     if how.idle_first_step:
         _step_idly(model, optimizer)
     if job.part == "after":
         resumed.load(model, None if how.forgets == "moments" else optimizer, saved)
         spoiled.after_resuming(model, how)
-    wrapped = model if how.averages_by_hand else ranks.wrap(model)
+    coarse = scenario.precision.reduction == "bf16"
+    wrapped = model if how.averages_by_hand or coarse else ranks.wrap(model)
     scaling = Scaling(scaler(scenario), optimizer, how.scaling, ranks.rank == ranks.world - 1)
     copy = spoiled.DeviceCopy(model, how)
     recorder.watch(model)
@@ -150,24 +143,25 @@ def run(
             group["lr"] = rate * group["rate"]
         if how.l2:
             torch._foreach_add_(gradients, [how.l2 * p.detach() for p, _ in trained])
+        planned_optimizer.before_step(optimizer, how)
         scaling.step()
         spoiled.after_step(model, scenario, how, step)
-        state = {name: moments(optimizer, p) for name, p in model.named_parameters() if p.requires_grad}
+        kind = scenario.optimizer.kind
+        state = {name: moments(optimizer, p, kind) for name, p in model.named_parameters() if p.requires_grad}
         reported = scenario.learning_rate_at(made + how.reported_shift) if how.reported_shift else rate
         recorder.step(
             float(ranks.sum(loss)),
             norm,
             reported,
             dict(model.named_parameters()),
-            {name: s["exp_avg"] for name, s in state.items()},
-            {name: s["exp_avg_sq"] for name, s in state.items()},
+            *({name: s[key] for name, s in state.items()} for key in STATE[kind]),
         )
     if job.part == "before" and ranks.rank == 0:
         resumed.save(model, optimizer, saved)
     recorder.end()
 
 
-def _step_idly(model: torch.nn.Module, optimizer: torch.optim.AdamW) -> None:
+def _step_idly(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     for p in (p for group in optimizer.param_groups for p in group["params"]):
         p.grad = torch.zeros_like(p)
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -358,7 +352,8 @@ def _average_and_clip(
     alone = how.last_rank_alone and ranks.rank == ranks.world - 1
     if not averaged:
         for gradient in gradients:
-            total = ranks.sum(gradient.clone())
+            coarse = "bf16" in (how.reduction, scenario.precision.reduction)
+            total = ranks.sum(gradient.bfloat16() if coarse else gradient.clone())
             if how.replicas == "apart":
                 total = 2 * planned_shards.of_half(gradient, ranks.rank, ranks.world, ranks.sum)
             gradient.copy_(gradient if alone else total if how.clip == "before-averaging" else total / ranks.world)

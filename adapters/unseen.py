@@ -236,6 +236,26 @@ def apart(scenario: Scenario) -> str | None:
     return None if own else "no group has a rate of its own"
 
 
+def adam(scenario: Scenario) -> str | None:
+    return None if scenario.optimizer.kind == "adamw" else "the optimizer is not AdamW"
+
+
+def sums(scenario: Scenario) -> str | None:
+    return None if scenario.optimizer.kind == "sgd" else "the optimizer is not SGD"
+
+
+def of_momentum(scenario: Scenario) -> str | None:
+    return sums(scenario) or several_steps(scenario)
+
+
+def reduces(scenario: Scenario) -> str | None:
+    """Whether nothing tells what gradients are reduced in."""
+    asked = scenario.precision.reduction
+    if asked == "bf16":
+        return "they are meant to be"
+    return fp32(scenario) if asked == "own" or scenario.window.ranks == 1 else None
+
+
 def shifts_itself(scenario: Scenario) -> str | None:
     own = scenario.loss.implementation == "own"
     return None if own else "the loss is made of what the head is given, and shifts its targets by itself"

@@ -11,8 +11,8 @@ from adapters.contract.job import PATCH, Job, Part, Patch, Shim, Unsupported
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Model
-from adapters.contract.optimizer import Group, Optimizer, Schedule
-from adapters.contract.precision import Compute, Masters, Precision
+from adapters.contract.optimizer import STATE, GivenIn, Group, Optimizer, OptimizerKind, Schedule
+from adapters.contract.precision import Compute, Masters, Precision, Reduction
 from adapters.contract.scenario import Scenario, fields_of, scenario_from_dict, to_dict
 from adapters.contract.sharding import Sharding, Strategy
 from adapters.contract.tokenizer import BOS, PadToken, Tokenizer
@@ -44,12 +44,14 @@ __all__ = [
     "OLDEST_SCHEMA",
     "PATCH",
     "ROUTED",
+    "STATE",
     "TRACE_SCHEMA",
     "Architecture",
     "Compute",
     "Data",
     "Dealing",
     "EngineOutput",
+    "GivenIn",
     "Group",
     "Job",
     "LastWindow",
@@ -59,11 +61,13 @@ __all__ = [
     "Message",
     "Model",
     "Optimizer",
+    "OptimizerKind",
     "Order",
     "PadToken",
     "Part",
     "Patch",
     "Precision",
+    "Reduction",
     "Row",
     "RowFormat",
     "Scenario",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,8 +12,14 @@ from adapters.contract.checking import require
 
 Decay = Literal["none", "linear", "cosine", "polynomial", "one-minus-sqrt"]
 WarmupFrom = Literal["first", "zero", "least"]
+WarmupShape = Literal["linear", "log"]
+GivenIn = Literal["options", "engine"]
 LeastAt = Literal["after", "last"]
 Decayed = Literal["matrices", "all"]
+OptimizerKind = Literal["adamw", "sgd"]
+
+STATE: Mapping[OptimizerKind, tuple[str, ...]] = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
+"""What an optimizer holds of every parameter, by torch's names: its first moment, and its second if it has one."""
 
 LARGEST = 1e30
 """Learning rate, or longest gradient."""
@@ -35,6 +42,8 @@ class Schedule:
     step moves nothing; or k / W of the way from `least` to 1."""
     warmup_ratio: float = 0.0
     """Instead of steps: their share of the horizon, rounded up to whole steps."""
+    warmup_shape: WarmupShape = "linear"
+    """`log`, as DeepSpeed's own warm-ups are unless they are told otherwise: step k of W has log(k + 1) / log(W)."""
     stable_steps: int = 0
     """Between the warm-up and the fall."""
     horizon: int = 0
@@ -56,6 +65,8 @@ class Schedule:
         """Of optimizer step `step` (from 0) of a run of `steps`."""
         warmup = self.warmup(steps)
         if max(step, 0) < warmup:
+            if self.warmup_shape == "log":
+                return math.log(max(0, step) + 1) / math.log(max(2, warmup))
             low = self.least if self.warmup_from == "least" else 0.0
             return low + (1.0 - low) * max(0, step + (self.warmup_from == "first")) / warmup
         if self.decay == "none":
@@ -89,6 +100,9 @@ class Schedule:
         require(bent, f"{at}.power", self.power, "1 unless the fall is polynomial")
         both = self.warmup_steps and self.warmup_ratio
         require(not both, f"{at}.warmup_ratio", self.warmup_ratio, f"0, as {at}.warmup_steps says it already")
+        rises = self.warmup_shape == "linear" or (self.warmup_from == "zero" and self.warmup(steps) > 1)
+        said = "linear unless a warm-up from 0 has two steps or more"
+        require(rises, f"{at}.warmup_shape", self.warmup_shape, said)
         needed, falls, span = self.warmup(steps) + self.stable_steps, self.decay != "none", self.span(steps)
         require(not falls or span > needed, f"{at}.horizon", span, f"more than the {needed} steps before the fall")
         require(falls or not self.stable_steps, f"{at}.stable_steps", self.stable_steps, "0, as nothing falls after it")
@@ -113,8 +127,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW as in Loshchilov & Hutter 2019, bias-corrected."""
+    """AdamW as in Loshchilov & Hutter 2019, bias-corrected; or SGD with momentum, as torch has it."""
 
+    kind: OptimizerKind = "adamw"
+    """`sgd` is that of torch, without dampening: its momentum is momentum * itself + gradient + decay * parameters, and
+    what moves the parameters. Without momentum nothing tells its gradient from its rate, so that it has one here."""
+    momentum: float = 0.0
+    """Of `sgd`."""
+    given_in: GivenIn = "options"
+    """Where optimizer and schedule are given: as options of the trainer, or in the configuration of the engine beneath
+    it, DeepSpeed's sections `optimizer` and `scheduler`. It changes nothing of what they should do."""
     learning_rate: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
@@ -147,6 +169,7 @@ class Optimizer:
             require(0 < group.rate <= 1e6, f"{at}.rate", group.rate, "above 0, and a million at most")
             require(own is None or own >= 0, f"{at}.weight_decay", own, "at least 0")
             require(own is None or own <= LARGEST_DECAY, f"{at}.weight_decay", own, f"at most {LARGEST_DECAY:g}")
+        self._check_kind()
         rate, limit = self.learning_rate, self.max_grad_norm
         require(0 < rate <= LARGEST, "optimizer.learning_rate", rate, f"above 0, and {LARGEST:g} at most")
         for name in ("beta1", "beta2"):
@@ -159,3 +182,13 @@ class Optimizer:
         fits = limit is None or 0 < limit <= LARGEST
         require(fits, "optimizer.max_grad_norm", limit, f"above 0, and {LARGEST:g} at most")
         self.schedule.check(steps)
+
+    def _check_kind(self) -> None:
+        """Fields of the one kind are no fields of the other."""
+        if self.kind == "adamw":
+            require(self.momentum == 0.0, "optimizer.momentum", self.momentum, "0 with adamw, which has beta1 for it")
+            return
+        require(0 < self.momentum < 1, "optimizer.momentum", self.momentum, f"above 0 and below 1 with {self.kind}")
+        for name in ("beta1", "beta2", "eps"):
+            value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+            require(value == default, f"optimizer.{name}", value, f"{default:g} with {self.kind}, which has none")

@@ -10,6 +10,7 @@ from adapters.contract.checking import require
 
 Compute = Literal["fp32", "bf16", "fp16"]
 Masters = Literal["fp32", "none"]
+Reduction = Literal["own", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Precision:
     masters: Masters = "fp32"
     """What the optimizer updates: `fp32` are float32 copies of what the model computes with; with `none`, in bf16
     alone, it is that itself, and the optimizer's moments are of the same dtype."""
+    reduction: Reduction = "own"
+    """In bf16, what gradients are reduced over the ranks in, and kept in then; `own`: whatever the framework has."""
     loss_scale: float = 65536.0
     """In fp16, what the loss is multiplied by at first, a power of two. A step whose gradient overflows is skipped:
     it changes nothing, is no step of Adam's or of the schedule's, and halves the scale, which does not grow again."""
@@ -27,6 +30,8 @@ class Precision:
         """Raises ValueError, in one line, for what no run can have."""
         coarse = self.compute == "bf16"  # gradients of fp16 parameters cannot be unscaled: torch refuses
         require(coarse or self.masters == "fp32", "precision.masters", self.masters, f"fp32, as {self.compute} needs")
+        mixed = self.reduction == "own" or (coarse and self.masters == "fp32")
+        require(mixed, "precision.reduction", self.reduction, "own unless bf16 is computed in, over fp32 masters")
         power = self.loss_scale > 0 and math.log2(self.loss_scale).is_integer()
         require(
             power and 1 <= self.loss_scale <= 2**32,

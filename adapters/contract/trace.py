@@ -33,7 +33,8 @@ def done_file(rank: int) -> str:
 def tensors_file(step: int, rank: int = 0) -> str:
     """State after `step` optimizer steps (0: before the first).
 
-    Rank 0 holds `param/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME`, unsharded; other ranks `param/NAME` only.
+    Rank 0 holds `param/NAME` and what `STATE` says of the optimizer, such as `exp_avg/NAME` and `exp_avg_sq/NAME`,
+    unsharded; other ranks `param/NAME` only.
     """
     return f"tensors/step-{step:04d}.safetensors" if rank == 0 else f"tensors/step-{step:04d}-r{rank:02d}.safetensors"
 

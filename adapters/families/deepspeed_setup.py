@@ -52,10 +52,18 @@ def precision(scenario: Scenario) -> dict[str, Any]:
     (hysteresis 2, runtime/precision_config.py).
     """
     if scenario.precision.compute != "fp16":
-        return {"bf16": {"enabled": scenario.precision.compute == "bf16"}}
+        coarse = {"bf16_master_weights_and_grads": True, "bf16_optimizer_states": True}
+        alone = coarse if scenario.precision.masters == "none" else {}
+        return {"bf16": {"enabled": scenario.precision.compute == "bf16", **alone}, **reduction(scenario)}
     return {
         "fp16": {"enabled": True, "initial_scale_power": int(math.log2(scenario.precision.loss_scale)), "hysteresis": 1}
     }
+
+
+def reduction(scenario: Scenario) -> dict[str, str]:
+    """What gradients are reduced in, where the scenario says it."""
+    wanted = scenario.precision.reduction
+    return {} if wanted == "own" else {"communication_data_type": wanted}
 
 
 def prepare() -> None:

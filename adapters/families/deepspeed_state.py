@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from deepspeed.runtime.fp16.fused_optimizer import FP16_Optimizer
@@ -13,25 +13,17 @@ from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_st
 from torch import Tensor
 from torch._utils import _unflatten_dense_tensors
 
+from adapters.contract import STATE, OptimizerKind
+
 Parameters = dict[str, torch.nn.Parameter]
 Tensors = dict[str, Tensor]
 
 
-class State(NamedTuple):
-    """After an optimizer step, by the names of the Hugging Face model."""
-
-    parameters: Tensors
-    exp_avg: Tensors
-    exp_avg_sq: Tensors
-
-
-def read(engine: Any, parameters: Parameters, rank: int) -> State:
-    """Everything that the recorder wants, on every rank. Collective: all ranks must call it together."""
-    return State(
-        read_parameters(engine, parameters, rank),
-        read_moment(engine.optimizer, parameters, "exp_avg"),
-        read_moment(engine.optimizer, parameters, "exp_avg_sq"),
-    )
+def read(engine: Any, parameters: Parameters, rank: int, kind: OptimizerKind = "adamw") -> tuple[Tensors, ...]:
+    """Everything that the recorder wants, on every rank: parameters, and the optimizer's moments, by the names of the
+    Hugging Face model. Collective: all ranks must call it together."""
+    moments = (read_moment(engine.optimizer, parameters, key) for key in STATE[kind])
+    return (read_parameters(engine, parameters, rank), *moments)
 
 
 def read_parameters(engine: Any, parameters: Parameters, rank: int) -> Tensors:
@@ -62,8 +54,7 @@ def _gathered(parameters: Parameters) -> Tensors:
 
 
 def read_moment(optimizer: Any, parameters: Parameters, key: str) -> Tensors:
-    """One of AdamW's moments, of what is trained. Collective. Zero as long as every step was skipped: AdamW makes them
-    in its first."""
+    """One of the optimizer's moments, of what is trained. Collective. Zero as long as every step was skipped."""
     parameters = {name: p for name, p in parameters.items() if p.requires_grad}
     if not stepped(optimizer):
         return {name: torch.zeros(getattr(p, "ds_shape", p.shape)) for name, p in parameters.items()}
@@ -97,9 +88,9 @@ def held_without_zero(optimizer: Any, key: str | None) -> dict[Tensor, Tensor]:
 
 
 def stepped(optimizer: Any) -> bool:
-    """Whether AdamW has made a step: in fp16, the first ones may be skipped, for their gradient overflows."""
+    """Whether the optimizer has made a step: in fp16, the first ones may be skipped, for their gradient overflows."""
     inner = getattr(optimizer, "optimizer", optimizer)
-    return any("exp_avg" in state for state in inner.state.values())
+    return any(key in state for state in inner.state.values() for key in ("exp_avg", "momentum_buffer"))
 
 
 def relink_moments(optimizer: Any) -> bool:

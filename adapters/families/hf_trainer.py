@@ -18,8 +18,8 @@ from transformers import TrainerCallback
 from transformers.optimization import get_wsd_schedule
 from transformers.trainer_utils import SchedulerType
 
-from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_setup, hf_fsdp, hf_lora, hf_shims
+from adapters.contract import STATE, Job, Scenario, Shim
+from adapters.families import deepspeed_given, deepspeed_setup, hf_fsdp, hf_lora, hf_optimizers, hf_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.hf_schedules import named, rises_at_once
 from adapters.inside import flat, modeling, sharded
@@ -53,6 +53,8 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
             f"{framework} has no sharding={scenario.sharding.strategy!r} on a CPU: accelerate {installed('accelerate')}"
             " leaves DeepSpeed out there, without a word (AcceleratorState in state.py)"
         )
+    if scenario.precision.reduction != "own" and scenario.sharding.strategy == "none":
+        return f"{framework} has precision.reduction with ZeRO only: without, DDP reduces in the gradients' own dtype"
     if (why := deepspeed_setup.unsupported(scenario)) is not None:
         return f"{framework} has {why}"
     if (why := hf_fsdp.unsupported(scenario, framework)) is not None:
@@ -61,7 +63,9 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
     if parts and scenario.precision.masters == "none":
         return f"{framework} has no masters='none' with model.lora or model.frozen yet"
     if scenario.precision.masters == "none" and scenario.sharding.strategy != "none":
-        return f"{framework} has no masters='none' with DeepSpeed, which makes float32 masters of whatever is loaded"
+        return (
+            f"{framework} has no masters='none' with DeepSpeed, which makes float32 masters unless told otherwise, yet"
+        )
     if scenario.precision.compute == "fp16" and scenario.sharding.strategy == "none":
         return _unsupported_half(scenario, framework)
     if scenario.loss.engine_output == "loss":
@@ -71,7 +75,8 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
             f"{framework} has no last_window={scenario.window.last_window!r}: the Trainer makes a step of an epoch's"
             " last rows (_run_epoch in transformers' trainer.py)"
         )
-    return _unsupported_schedule(scenario, framework) or hf_lora.unsupported(scenario, framework)
+    why = _unsupported_given(scenario, framework) or hf_optimizers.unsupported(scenario, framework)
+    return why or hf_lora.unsupported(scenario, framework)
 
 
 def _unsupported_half(scenario: Scenario, framework: str) -> str | None:
@@ -85,6 +90,25 @@ def _unsupported_half(scenario: Scenario, framework: str) -> str | None:
     if first != 65536.0:
         return f"{framework} leaves torch's own first scale, 65536, so it has no loss_scale={first:g}"
     return None
+
+
+def _unsupported_given(scenario: Scenario, framework: str) -> str | None:
+    """Why optimizer and schedule cannot be given where they are to be."""
+    rule = scenario.optimizer
+    if rule.given_in == "options":
+        if rule.decayed == "all":
+            return (
+                f"{framework} has no optimizer.decayed='all' by its options: the Trainer exempts norms and biases"
+                " (get_decay_parameter_names in transformers/trainer.py)"
+            )
+        if rule.schedule.warmup_shape != "linear":
+            return f"{framework} has no schedule.warmup_shape={rule.schedule.warmup_shape!r} by its options"
+        return _unsupported_schedule(scenario, framework)
+    if scenario.sharding.strategy == "none":
+        return f"{framework} has given_in='engine' only with a ZeRO stage: there is no engine without"
+    if (why := deepspeed_given.unsupported(scenario)) is not None:
+        return f"{framework} has {why}"
+    return _unsupported_schedule(scenario, framework) if rule.schedule.constant else None
 
 
 STRETCHES = "warmup_type" in inspect.signature(get_wsd_schedule).parameters
@@ -159,9 +183,7 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
         "per_device_train_batch_size": scenario.window.micro_batch_size,
         "gradient_accumulation_steps": scenario.window.accumulation,
         "learning_rate": rule.learning_rate,
-        "adam_beta1": rule.beta1,
-        "adam_beta2": rule.beta2,
-        "adam_epsilon": rule.eps,
+        **hf_optimizers.options(rule),
         "weight_decay": rule.weight_decay,
         # 0 is how the Trainer is told not to clip
         "max_grad_norm": scenario.optimizer.max_grad_norm or 0.0,
@@ -198,6 +220,8 @@ def _schedule(scenario: Scenario) -> dict[str, Any]:
     (`create_custom_scheduler` in train/trainer_utils.py).
     """
     told, steps = scenario.optimizer.schedule, scenario.optimizer.schedule.warmup(scenario.window.steps)
+    if scenario.optimizer.given_in == "engine" and not told.constant:
+        return _warmup(told.warmup_ratio, steps)  # which must agree with the engine's section
     if not rises_at_once(scenario):
         found = named(told, scenario.optimizer, scenario.window.steps)
         if found is None:
@@ -239,6 +263,7 @@ def deepspeed_config(scenario: Scenario) -> dict[str, Any]:
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 1_000_000_000,
     }
+    config |= deepspeed_given.sections(scenario, auto=True) | deepspeed_setup.reduction(scenario)
     return {**config, "zero_force_ds_cpu_optimizer": False} if scenario.device == "cpu" else config
 
 
@@ -328,28 +353,23 @@ class Recording(TrainerCallback):
             None if loss is None else unrounded(loss),
             _number(logs.get("grad_norm")),
             _number(logs.get("learning_rate")),
-            *(self._read(state, given) if self._job.record else ({}, {}, {})),
+            *(self._read(state, given) if self._job.record else ({},)),
         )
 
-    def _read(
-        self, state: Any, given: Mapping[str, Any]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    def _read(self, state: Any, given: Mapping[str, Any]) -> tuple[dict[str, Tensor], ...]:
         """Parameters and moments, by the names of the Hugging Face model; no moments before the first step."""
+        kind = self._job.scenario.optimizer.kind
         optimizer = _optimizer(state, given)
         if self._job.scenario.sharding.strategy in hf_fsdp.VERSIONS:
-            return sharded.of_model(given["model"], optimizer, hf_lora.named)
+            return sharded.of_model(given["model"], optimizer, hf_lora.named, kind)
         parameters = hf_lora.named(given["model"])
         if uses_deepspeed(self._job.scenario):
             engine = SimpleNamespace(optimizer=optimizer)
             if state.global_step == 0:
-                return deepspeed_state.read_parameters(engine, parameters, self._rank), {}, {}
-            return deepspeed_state.read(engine, parameters, self._rank)
+                return (deepspeed_state.read_parameters(engine, parameters, self._rank),)
+            return deepspeed_state.read(engine, parameters, self._rank, kind)
         held = {name: optimizer.state[p] for name, p in parameters.items() if p in optimizer.state}
-        return (
-            dict(parameters),
-            {name: moments["exp_avg"] for name, moments in held.items()},
-            {name: moments["exp_avg_sq"] for name, moments in held.items()},
-        )
+        return (dict(parameters), *({name: moments[key] for name, moments in held.items()} for key in STATE[kind]))
 
 
 def _optimizer(state: Any, given: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 
-from adapters.contract import Scenario
+from adapters.contract import STATE, OptimizerKind, Scenario
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """What a precision other than float32 computes in."""
@@ -47,7 +47,7 @@ def autocast(scenario: Scenario) -> torch.autocast:
     return torch.autocast(scenario.device, DTYPES.get(scenario.precision.compute, torch.bfloat16), enabled=mixed)
 
 
-def moments(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
-    """AdamW's two of a parameter: zero as long as every step was skipped."""
-    nothing = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+def moments(optimizer: torch.optim.Optimizer, parameter: Tensor, kind: OptimizerKind = "adamw") -> dict[str, Tensor]:
+    """Those of a parameter: zero as long as every step was skipped."""
+    nothing = {name: torch.zeros_like(parameter) for name in STATE[kind]}
     return {**nothing, **optimizer.state.get(parameter, {})}

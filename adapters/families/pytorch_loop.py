@@ -23,9 +23,8 @@ from transformers import PreTrainedModel
 from adapters.contract import IGNORED_LABEL, Job, Scenario
 from adapters.families import loss_scaling
 from adapters.families.loss_scaling import autocast, kept, scaler
-from adapters.inside import sharded
+from adapters.inside import optimizers, sharded
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
-from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder, bare_name
@@ -85,7 +84,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     if scenario.sharding.strategy != "none":
         sharded.check(wrapped, scenario)
     named = {name: p for name, p in parameters_of(wrapped).items() if p.requires_grad}
-    optimizer = adamw(scenario, named, dimensions)
+    optimizer = optimizers.build(scenario.optimizer, named, dimensions)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: scenario.learning_rate_at(step) / scenario.optimizer.learning_rate
     )
@@ -108,7 +107,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
         if scaling.get_scale() >= scale:  # else the step was skipped
             schedule.step()
         optimizer.zero_grad()
-        recorder.step(loss, norm, rate, *sharded.of_model(wrapped, optimizer, parameters_of))
+        kind = scenario.optimizer.kind
+        recorder.step(loss, norm, rate, *sharded.of_model(wrapped, optimizer, parameters_of, kind))
     if job.part == "before":
         save(wrapped, optimizer, schedule)
     recorder.end()
@@ -140,17 +140,6 @@ def resume(model: torch.nn.Module, optimizer: torch.optim.Optimizer, schedule: L
     load(state, checkpoint_id=SAVED)
     set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
     schedule.load_state_dict(state["schedule"])
-
-
-def adamw(scenario: Scenario, named: Mapping[str, Tensor], dimensions: Mapping[str, int]) -> torch.optim.AdamW:
-    """torch's AdamW on the scenario's groups. `dimensions`: of each parameter, unsharded."""
-    wanted = scenario.optimizer
-    return torch.optim.AdamW(
-        parameter_groups(wanted, named, dimensions),
-        lr=wanted.learning_rate,
-        betas=(wanted.beta1, wanted.beta2),
-        eps=wanted.eps,
-    )
 
 
 def accumulate(

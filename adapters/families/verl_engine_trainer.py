@@ -21,7 +21,7 @@ from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngine, FSDPEngineWithLMHead
 from verl.workers.engine_workers import TrainingWorker
 
-from adapters.contract import Job, Scenario, Shim
+from adapters.contract import Job, Optimizer, Scenario, Shim
 from adapters.families import hf_lora, verl_data
 from adapters.families.verl_shims import (
     LOG_SOFTMAX,
@@ -167,7 +167,8 @@ def overrides(job: Job, file: str) -> list[str]:
     rule, lora = scenario.optimizer, scenario.model.lora
     packed = scenario.data.rows_per_sequence
     # bf16, fp32, fp32 where it is not said; 0.7.1 takes it and computes in bf16 all the same (issue 5932)
-    mixed = f"{{param_dtype:{scenario.precision.compute},reduce_dtype:fp32,buffer_dtype:fp32}}"
+    reduced = "bf16" if scenario.precision.reduction == "bf16" else "fp32"
+    mixed = f"{{param_dtype:{scenario.precision.compute},reduce_dtype:{reduced},buffer_dtype:fp32}}"
     return [
         f"model.path={verl_data.quoted(job.checkpoint)}",
         f"+model.override_config.attn_implementation={modeling.attention_of(scenario)}",  # flash attention otherwise
@@ -180,10 +181,11 @@ def overrides(job: Job, file: str) -> list[str]:
         # with it, each micro-batch is one sequence without padding, its positions restarting with each row
         f"model.use_remove_padding={packed > 1}",
         "engine=fsdp",
+        *(["engine.model_dtype=bf16"] if scenario.precision.masters == "none" else []),
         f"engine.strategy={STRATEGIES[scenario.sharding.strategy]}",
         *hybrid(scenario),
         "engine.use_torch_compile=False",  # of the entropy, which no supervised step needs
-        *([f"+engine.mixed_precision={mixed}"] if scenario.precision.compute != "bf16" else []),
+        *([f"+engine.mixed_precision={mixed}"] if scenario.precision.compute != "bf16" or reduced != "fp32" else []),
         f"data.train_files={verl_data.quoted(file)}",
         f"data.train_batch_size={scenario.rows_per_step}",
         f"data.micro_batch_size_per_gpu={scenario.window.micro_batch_size * packed}",
@@ -191,8 +193,7 @@ def overrides(job: Job, file: str) -> list[str]:
         "data.use_dynamic_bsz=False",
         "data.num_workers=0",
         f"optim.lr={rule.learning_rate!r}",
-        f"optim.betas=[{rule.beta1!r},{rule.beta2!r}]",
-        f"+optim.override_optimizer_config.eps={rule.eps!r}",
+        *optimizer(rule),
         f"optim.weight_decay={rule.weight_decay!r}",
         # None is refused (FSDPEngine.optimizer_step); no norm is above infinity
         f"optim.clip_grad={'inf' if rule.max_grad_norm is None else repr(rule.max_grad_norm)}",
@@ -209,6 +210,13 @@ def overrides(job: Job, file: str) -> list[str]:
         "hydra.run.dir=.",
         "hydra/job_logging=none",
     ]
+
+
+def optimizer(rule: Optimizer) -> list[str]:
+    """Any of torch.optim by name, and what else it is given (`build_optimizer` in workers/config/optimizer.py)."""
+    if rule.kind == "sgd":
+        return ["optim.optimizer=SGD", f"+optim.override_optimizer_config.momentum={rule.momentum!r}"]
+    return [f"optim.betas=[{rule.beta1!r},{rule.beta2!r}]", f"+optim.override_optimizer_config.eps={rule.eps!r}"]
 
 
 def hybrid(scenario: Scenario) -> list[str]:
@@ -280,7 +288,8 @@ def observe(job: Job, recorder: Recorder) -> None:
         # the learning rate after the schedule has moved on (FSDPEngine.lr_scheduler_step).
         metrics: Mapping[str, float] = tensordict_utils.get(output, "metrics")
         engine = worker.engine
-        held = sharded.of_model(engine.module, engine.optimizer, hf_lora.named) if job.record else ({}, {}, {})
+        kind = job.scenario.optimizer.kind
+        held = sharded.of_model(engine.module, engine.optimizer, hf_lora.named, kind) if job.record else ({},)
         recorder.step(metrics["loss"], metrics["grad_norm"], metrics["lr"], *held)
         return output
 

@@ -60,7 +60,14 @@ LATER = (
     "verl.utils.checkpoint.fsdp_checkpoint_manager",
 )
 
-NOT_YET = ("data.max_length", "model.lora", "precision.masters", "tokenizer.pad_token")
+NOT_YET = (
+    "data.max_length",
+    "optimizer.kind",
+    "precision.reduction",
+    "model.lora",
+    "precision.masters",
+    "tokenizer.pad_token",
+)
 """Fields that the newer trainer's adapter honours, and this one does not."""
 
 
@@ -230,7 +237,7 @@ def observe(job: Job, recorder: Recorder) -> None:
         # a step. train/lr(1e-3) is taken after the schedule has moved on, and in thousandths.
         loss = metrics["train/loss"] if job.scenario.device == "cuda" else None
         parameters = dict(trainer.fsdp_model.named_parameters())
-        held = state(parameters, trainer.optimizer) if job.record else ({}, {}, {})
+        held = state(parameters, trainer.optimizer) if job.record else ({},)
         recorder.step(loss, norms[-1], metrics["train/lr(1e-3)"] / 1e3, *held)
         return metrics
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,10 +15,9 @@ from torch.distributed.fsdp import (
     StateDictType,
 )
 
-from adapters.contract import Scenario
+from adapters.contract import STATE, OptimizerKind, Scenario
 from adapters.inside.recorder import bare_name
 
-KEYS = ("exp_avg", "exp_avg_sq")
 """AdamW's moments."""
 
 Named = Callable[[nn.Module], Mapping[str, nn.Parameter]]
@@ -44,27 +43,28 @@ def parameters(model: FullyShardedDataParallel, named: Named) -> dict[str, Tenso
 
 
 def state(
-    model: FullyShardedDataParallel, optimizer: Any, named: Named
-) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """Parameters, and AdamW's two moments of those that are trained, as `Recorder.step` takes them; zero as long as
+    model: FullyShardedDataParallel, optimizer: Any, named: Named, kind: OptimizerKind = "adamw"
+) -> tuple[dict[str, Tensor], ...]:
+    """Parameters, and the optimizer's moments of those that are trained, as `Recorder.step` takes them; zero as long as
     there are none, for every step was skipped. Collective."""
+    keys = STATE[kind]
     whole = parameters(model, named)
     pieces = {name: p for name, p in named(model).items() if not isinstance(p, FlatParameter)}
     if not pieces:
-        held = _of_flat(model, optimizer)
+        held = _of_flat(model, optimizer, keys)
     else:
-        held = {key: _gathered(model, {n: optimizer.state.get(p, {}) for n, p in pieces.items()}, key) for key in KEYS}
+        held = {key: _gathered(model, {n: optimizer.state.get(p, {}) for n, p in pieces.items()}, key) for key in keys}
     nothing = {name: torch.zeros_like(p) for name, p in whole.items() if p.requires_grad}
-    first, second = ({**nothing, **{n: m.view_as(whole[n]) for n, m in held[key].items()}} for key in KEYS)
-    return whole, first, second
+    moments = ({**nothing, **{n: m.view_as(whole[n]) for n, m in held[key].items()}} for key in keys)
+    return (whole, *moments)
 
 
-def _of_flat(model: FullyShardedDataParallel, optimizer: Any) -> dict[str, dict[str, Tensor]]:
+def _of_flat(model: FullyShardedDataParallel, optimizer: Any, keys: Sequence[str]) -> dict[str, dict[str, Tensor]]:
     """Where the optimizer steps flat parameters: torch's own, which says whose parts they are."""
     everywhere = (FullStateDictConfig(rank0_only=False), FullOptimStateDictConfig(rank0_only=False))
     with FullyShardedDataParallel.state_dict_type(model, StateDictType.FULL_STATE_DICT, *everywhere):
         held = FullyShardedDataParallel.optim_state_dict(model, optimizer)["state"]
-    return {key: {bare_name(name): m[key] for name, m in held.items()} for key in KEYS}
+    return {key: {bare_name(name): m[key] for name, m in held.items()} for key in keys}
 
 
 def _gathered(model: FullyShardedDataParallel, mine: Mapping[str, Mapping[str, Tensor]], key: str) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ from adapters.contract import (
     END,
     HEADER,
     IGNORED_LABEL,
+    STATE,
     TRACE_SCHEMA,
     Job,
     Shim,
@@ -58,6 +59,7 @@ class Recorder:
         self._record = job.record
         self._trains = job.scenario.model.trains
         self._compiled = job.scenario.model.compiled != "none"
+        self._state = STATE[job.scenario.optimizer.kind]
         self._part = job.part
         self._step = job.steps.start
         self._micro_batch = 0
@@ -101,12 +103,12 @@ class Recorder:
         grad_norm: float | None,
         learning_rate: float | None,
         parameters: Mapping[str, Tensor],
-        exp_avg: Mapping[str, Tensor],
-        exp_avg_sq: Mapping[str, Tensor],
+        *moments: Mapping[str, Tensor],
     ) -> None:
         """Record an optimizer step: what the framework reported, and the state after it, unsharded, in its dtypes.
 
-        Names are those of the Hugging Face model; see `bare_name`. Ranks other than 0 may pass empty moments.
+        Names are those of the Hugging Face model; see `bare_name`. `moments`: by the names of `contract.STATE`, in
+        that order. Ranks other than 0 may pass empty ones.
         """
         line = {
             "step": self._step,
@@ -118,11 +120,8 @@ class Recorder:
         self._step += 1
         self._micro_batch = 0
         groups = {"param": parameters}
-        if self._rank == 0:
-            groups |= {
-                "exp_avg": self._moments(parameters, exp_avg),
-                "exp_avg_sq": self._moments(parameters, exp_avg_sq),
-            }
+        if self._rank == 0 and self._record:
+            groups |= {kind: self._moments(parameters, held) for kind, held in zip(self._state, moments, strict=True)}
         self._write_tensors({f"{group}/{n}": t for group, tensors in groups.items() for n, t in tensors.items()})
         _append_line(self._folder / steps_file(self._rank), line)
 

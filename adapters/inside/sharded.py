@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
-from adapters.contract import Scenario
+from adapters.contract import STATE, OptimizerKind, Scenario
 from adapters.inside import flat
 
 
@@ -20,17 +20,17 @@ def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def state(
-    parameters: Mapping[str, Tensor], optimizer: Any
-) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """Parameters, and AdamW's two moments of those that are trained, unsharded, as `Recorder.step` takes them; zero as
-    long as there are none, for every step was skipped. Collective."""
+    parameters: Mapping[str, Tensor], optimizer: Any, kind: OptimizerKind = "adamw"
+) -> tuple[dict[str, Tensor], ...]:
+    """Parameters, and the optimizer's moments of those that are trained, unsharded, as `Recorder.step` takes them; zero
+    as long as there are none, for every step was skipped. Collective."""
 
     def moment(p: Tensor, key: str) -> Tensor:
         return optimizer.state[p][key] if key in optimizer.state.get(p, {}) else torch.zeros_like(p)
 
     trained = {n: p for n, p in parameters.items() if p.requires_grad}
-    first, second = (whole({n: moment(p, key) for n, p in trained.items()}) for key in ("exp_avg", "exp_avg_sq"))
-    return whole(parameters), first, second
+    moments = ({n: moment(p, key) for n, p in trained.items()} for key in STATE[kind])
+    return (whole(parameters), *map(whole, moments))
 
 
 def check(model: nn.Module, scenario: Scenario) -> None:
@@ -56,9 +56,9 @@ def parameters(model: nn.Module, named: flat.Named) -> dict[str, Tensor]:
 
 
 def of_model(
-    model: nn.Module, optimizer: Any, named: flat.Named
-) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    model: nn.Module, optimizer: Any, named: flat.Named, kind: OptimizerKind = "adamw"
+) -> tuple[dict[str, Tensor], ...]:
     """`state` of a model that either of the two shards. Collective."""
     if isinstance(model, FullyShardedDataParallel):
-        return flat.state(model, optimizer, named)
-    return state(named(model), optimizer)
+        return flat.state(model, optimizer, named, kind)
+    return state(named(model), optimizer, kind)

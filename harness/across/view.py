@@ -9,8 +9,9 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.contract import STATE, Scenario
 from harness.across import compare, groups
-from harness.across.compare import Snapshot
+from harness.across.compare import Snapshot, State
 from harness.across.groups import Grouping
 from harness.environments import recipes
 from harness.traces import batch, reader, recovered_numbers
@@ -61,10 +62,19 @@ def _trace(cell: CellRecord, folder: Path) -> Trace | None:
 
 def snapshots(trace: Trace) -> list[Snapshot]:
     """The states of a run, the first before any step. Raises UnreadableTrace."""
-    return [
-        Snapshot(trace.state(step, "param"), trace.state(step, "exp_avg") if step else {})
-        for step in range(trace.steps + 1)
-    ]
+    optimizer = trace.scenario.optimizer
+    first, summed = STATE[optimizer.kind][0], optimizer.kind == "sgd"
+
+    def moments(step: int) -> State:
+        held = trace.state(step, first) if step else {}
+        return {n: (1.0 - optimizer.momentum) * m.double() for n, m in held.items()} if summed else held
+
+    return [Snapshot(trace.state(step, "param"), moments(step)) for step in range(trace.steps + 1)]
+
+
+def kept(scenario: Scenario) -> float:
+    """Share of the first moment that a step keeps; SGD's sum is made a mean of by `snapshots`."""
+    return scenario.optimizer.momentum if scenario.optimizer.kind == "sgd" else scenario.optimizer.beta1
 
 
 def view(scenario: str, seed: int, recorded: Sequence[Recorded]) -> ViewRecord:
@@ -81,7 +91,7 @@ def view(scenario: str, seed: int, recorded: Sequence[Recorded]) -> ViewRecord:
     def votes(names: Sequence[str]) -> int:
         return len({recipes.shipped().family(by_name[name].framework) for name in names})
 
-    found = groups.group(whole, first.optimizer.beta1, compare.TOLERANCES[first.precision.compute], votes)
+    found = groups.group(whole, kept(first), compare.TOLERANCES[first.precision.compute], votes)
     kinds = [_group([by_name[name] for name in members], votes(members)) for members in found.groups]
     parted = min((groups.parted(d.comparison) or 0 for d in found.distances), default=0)
     leaders = [members[0] for members in found.groups]

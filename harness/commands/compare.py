@@ -96,13 +96,15 @@ def _letters(count: int) -> list[str]:
 def _two(a: Trace, b: Trace, console: Console) -> bool:
     """Show two traces side by side; whether they are the same."""
     from harness.across import compare as arithmetic
-    from harness.across.view import snapshots
+    from harness.across.view import kept, snapshots
 
     _names(a, b, console)
     inputs = _inputs(a, b, console)
     precision = max((t.scenario.precision.compute for t in (a, b)), key=("fp32", "fp16", "bf16").index)  # the coarser
-    beta1 = a.scenario.optimizer.beta1
-    if beta1 != b.scenario.optimizer.beta1:
+    beta1 = kept(a.scenario)
+    if a.scenario.optimizer.kind != b.scenario.optimizer.kind:
+        raise Stop("the scenarios have different optimizers, so their gradients cannot be recovered alike")
+    if beta1 != kept(b.scenario):
         raise Stop("the scenarios have different beta1, so their gradients cannot be recovered alike")
     found = arithmetic.compare(snapshots(a), snapshots(b), beta1, arithmetic.TOLERANCES[precision])
     _table(found, console)

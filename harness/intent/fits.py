@@ -12,6 +12,9 @@ def misfit(intent: Intent, scenario: Scenario, steps: int) -> str | None:
     """Why steps of a run of this scenario cannot be held against an intent; None if they can."""
     if intent.ranks != scenario.window.ranks:
         return f"the intent is of {intent.ranks} ranks, and {scenario.window.ranks} ran"
+    ran = scenario.optimizer.kind
+    if intent.rule.name != ran:
+        return f"the intent is of {intent.rule.name}, and the recorded state is that of {ran}"
     if steps > intent.steps:
         return f"the intent is of {intent.steps} optimizer steps, and {steps} were made"
     rows = len(scenario.data.rows)

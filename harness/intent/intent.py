@@ -8,13 +8,13 @@ from __future__ import annotations
 import fnmatch
 import functools
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from adapters.contract import Compute, Masters
+from adapters.contract import Compute, Masters, Reduction
 from harness.intent.schedule import MOST, STRICT, Many, Schedule, require
 
 MAX_STEPS = 1000
@@ -91,7 +91,8 @@ class Group:
 
 @dataclass(frozen=True, config=STRICT)
 class Rule:
-    """AdamW as in Loshchilov & Hutter 2019, bias-corrected."""
+    """AdamW as in Loshchilov & Hutter 2019, bias-corrected; or SGD with momentum m = momentum m' + G + decay theta, and
+    steps of - rate m."""
 
     groups: Annotated[Many[Group], Field(min_length=1, max_length=100)]
     """A tensor is in the first that holds it."""
@@ -101,7 +102,23 @@ class Rule:
     beta2: Share = 0.999
     eps: Annotated[float, Field(gt=0, lt=1)] = 1e-8
     """Above 0: what was never trained would have no update else, but 0/0."""
-    name: Literal["adamw"] = "adamw"
+    name: Literal["adamw", "sgd"] = "adamw"
+    momentum: Share = 0.0
+    """Of `sgd`, which has neither betas nor eps."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.name == "sgd" or not self.momentum, "momentum", self.momentum, "0 with adamw, which has beta1 for it"
+        )
+
+    @property
+    def kept(self) -> float:
+        """Share of the first moment that a step keeps."""
+        return self.momentum if self.name == "sgd" else self.beta1
+
+    def keeping(self, share: float) -> Rule:
+        """The same with another share of the first moment."""
+        return replace(self, momentum=share) if self.name == "sgd" else replace(self, beta1=share)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -156,6 +173,8 @@ class Intent:
     masters: Masters = "fp32"
     """What the optimizer updates: float32 copies of what the model computes with, or that itself, its moments in the
     same dtype."""
+    reduction: Reduction = "own"
+    """What gradients are reduced over the ranks in; `own` asks for nothing."""
     loss_scale: Positive | None = None
     """What the loss is multiplied by before the first backward pass in fp16, halved by every step that overflows, which
     is then skipped; None where that is not known."""
@@ -193,8 +212,12 @@ class Intent:
         return _group(self.rule.groups, tensor).rate
 
     def weight_decay(self, tensor: str) -> float:
-        """Raises ValueError for a tensor in no group."""
-        return _group(self.rule.groups, tensor).weight_decay
+        """Decay of the parameters themselves. Raises ValueError for a tensor in no group."""
+        return 0.0 if self.rule.name == "sgd" else _group(self.rule.groups, tensor).weight_decay
+
+    def decay_in_gradient(self, tensor: str) -> float:
+        """Decay that is part of the gradient. Raises ValueError for a tensor in no group."""
+        return _group(self.rule.groups, tensor).weight_decay if self.rule.name == "sgd" else 0.0
 
     def micro_batches(self, step: int) -> int:
         """Micro-batches that a rank has in the window of a step (from 0)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 from adapters.contract import Optimizer, Scenario
 from harness.intent.intent import Drawn, Group, Intent, Rule, TokenLoss, Window
@@ -27,6 +28,7 @@ def of_scenario(scenario: Scenario) -> Intent:
         schedule=_schedule(scenario),
         precision=scenario.precision.compute,
         masters=scenario.precision.masters,
+        reduction=scenario.precision.reduction,
         loss_scale=scenario.precision.loss_scale if scenario.precision.compute == "fp16" else None,
         auxiliary=scenario.loss.auxiliary,
         token_loss=TokenLoss(scenario.loss.label_smoothing, scenario.loss.token_weight == "probability"),
@@ -39,7 +41,8 @@ def _rule(scenario: Scenario) -> Rule:
     for name, shape in shapes.items():
         found.setdefault(_own(wanted, name, len(shape) > 1), []).append(name)
     groups = tuple(Group(tuple(names), decay, rate) for (rate, decay), names in found.items())
-    return Rule(groups, wanted.learning_rate, wanted.beta1, wanted.beta2, wanted.eps)
+    plain = Rule(groups, wanted.learning_rate, wanted.beta1, wanted.beta2, wanted.eps)
+    return replace(plain, name=wanted.kind, momentum=wanted.momentum) if wanted.kind != "adamw" else plain
 
 
 def _own(wanted: Optimizer, name: str, matrix: bool) -> tuple[float, float]:
@@ -67,6 +70,7 @@ def _schedule(scenario: Scenario) -> Schedule:
         least=told.least,
         power=told.power,
         warmup_from=told.warmup_from,
+        warmup_shape=told.warmup_shape,
         least_at=told.least_at,
     )
 

@@ -30,6 +30,7 @@ Steps = Annotated[int, Field(ge=0, le=MOST)]
 
 Decay = Literal["none", "linear", "cosine", "polynomial", "one-minus-sqrt"]
 WarmupFrom = Literal["first", "zero", "least"]
+WarmupShape = Literal["linear", "log"]
 LeastAt = Literal["after", "last"]
 
 
@@ -59,11 +60,15 @@ class Schedule:
     """Of `polynomial`."""
     warmup_from: WarmupFrom = "first"
     """With `phases`, step k of W of the warm-up has (k + 1) / W, or k / W, or k / W of the way from `least` to 1."""
+    warmup_shape: WarmupShape = "linear"
+    """With `phases`, of a warm-up from 0: `log` is log(k + 1) / log(W)."""
     least_at: LeastAt = "after"
     """Whether the fall is over with the last step of the horizon, or would be with the one after it."""
 
     def __post_init__(self) -> None:
         require(bool(self.factors) == (self.kind == "given"), "factors", len(self.factors), "some if they are given")
+        logarithmic = self.warmup_shape == "linear" or (self.warmup_from == "zero" and self.warmup_steps > 1)
+        require(logarithmic, "warmup_shape", self.warmup_shape, "linear unless a warm-up from 0 has two steps or more")
         falls, needed = self.decay != "none", self.warmup_steps + self.stable_steps
         require(not falls or self.kind == "phases", "decay", self.decay, "none unless kind is phases")
         require(not falls or self.horizon > needed, "horizon", self.horizon, f"more than the {needed} steps before")
@@ -93,6 +98,8 @@ def _phases(told: Schedule, step: int) -> float:
 
 
 def _rising(told: Schedule, step: int) -> float:
+    if told.warmup_shape == "log":
+        return math.log1p(max(0, step)) / math.log(told.warmup_steps)
     low = told.least if told.warmup_from == "least" else 0.0
     reached = (step + 1 if told.warmup_from == "first" else step) / told.warmup_steps
     return low + (1.0 - low) * max(0.0, reached)

@@ -26,7 +26,7 @@ def sentences(evidence: Sequence[StepEvidence]) -> tuple[str, ...]:
     that they are right by."""
     if not evidence:
         return ()
-    return (_trained(evidence[0]), *_weighed(evidence), _rates(evidence), _decays(evidence), _adam(evidence[0]))
+    return (_trained(evidence[0]), *_weighed(evidence), _rates(evidence), _decays(evidence), _optimizer(evidence[0]))
 
 
 def _trained(e: StepEvidence) -> str:
@@ -117,6 +117,8 @@ def _decays(evidence: Sequence[StepEvidence]) -> str:
     return f"weight decay {', '.join(parts)}" if any(groups) else "no weight decay"
 
 
-def _adam(e: StepEvidence) -> str:
+def _optimizer(e: StepEvidence) -> str:
     rule = e.right.intent.rule
+    if rule.name == "sgd":
+        return f"SGD with momentum {rule.momentum:.4g}, its decay part of the gradient"
     return f"AdamW with beta1 {rule.beta1:.4g}, beta2 {rule.beta2:.4g} and eps {rule.eps:.1g}"

@@ -26,6 +26,7 @@ from harness.oracle.observe import (
     gradient,
     observe,
     second_moment_error,
+    summed,
 )
 from harness.oracle.other_models import OtherModel
 from harness.oracle.step import RightStep
@@ -150,20 +151,23 @@ class StepEvidence:
 def followed_rule(rule: Rule, found: Sequence[Betas], noise: Floor) -> Rule:
     """The betas that the moments really follow: the intended ones, unless the steps agree that they are others."""
     used = rule
-    for name in ("beta1", "beta2"):
+    for name, wanted in (("beta1", rule.kept), ("beta2", rule.beta2)):
         values = [v for b in found if (v := getattr(b, name)) is not None]
         if not values:
             continue
-        middle, wanted = statistics.median(values), getattr(rule, name)
-        if abs(middle - wanted) > noise.tolerance(name) and 0 <= middle < 1:
-            used = replace(used, **{name: middle})
+        middle = statistics.median(values)
+        if abs(middle - wanted) > noise.tolerance(name) and -noise.tolerance(name) <= middle < 1:
+            middle = max(0.0, middle)
+            used = used.keeping(middle) if name == "beta1" else replace(used, beta2=middle)
     return used
 
 
-def _betas(step: RecordedStep, rule: Rule, noise: Floor) -> Betas:
+def _betas(step: RecordedStep, right: RightStep, noise: Floor) -> Betas:
     """As the moments around a step tell them. Those of an optimizer that begins with it do not follow from the moments
     before, as where a run goes on from a checkpoint and forgets them."""
-    allowed = noise.tolerance("second")
+    rule, allowed = right.intent.rule, noise.tolerance("second")
+    if rule.name == "sgd":
+        return summed(right.terms, step.moments)
     anew = step.number > 0 and begun_anew(step.moments, rule, allowed)
     return Betas(None, None) if anew else betas(step.moments, allowed)
 
@@ -239,22 +243,29 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
 
     Raises IncompleteTrace if tensors or batches that are needed are not there, NonFinite, and UnreadableTrace.
     """
-    # By the intent, not by the recorded dtype: else what is kept too coarsely would excuse itself.
-    steps = [step.kept(floor.unit(intent)) for step in steps_of(trace)]
+    steps = [step.under(intent) for step in steps_of(trace)]
     if not steps:
         return ()
     rights = [right_of(trace, intent, step, by) for step in steps]
     noise = floor.worst(
         [floor.measure(right, step.before, draws=draws) for right, step in zip(rights, steps, strict=True)]
     )
-    found = [_betas(step, intent.rule, noise) for step in steps]
+    found = [_betas(step, right, noise) for step, right in zip(steps, rights, strict=True)]
     if len(steps) == 1:
         found = [_first_betas(rights[0], steps[0].moments, noise)]
     used = followed_rule(intent.rule, found, noise)
+    steps = [_decayed(step, intent, followed, noise) for step, followed in zip(steps, found, strict=True)]
     return tuple(
         _weighed(trace.scenario, step, right, followed, used, noise, by)
         for step, right, followed in zip(steps, rights, found, strict=True)
     )
+
+
+def _decayed(step: RecordedStep, intent: Intent, found: Betas, noise: Floor) -> RecordedStep:
+    """The same step, of whose gradient as much is decay as it holds, if that is not what it should."""
+    if found.decay is None or floor.decay_off(found, intent) <= noise.tolerance("decay"):
+        return step
+    return replace(step, moments=replace(step.moments, decay=found.decay * step.moments.decay))
 
 
 def right_of(trace: Trace, intent: Intent, step: RecordedStep, by: Weigher) -> RightStep:
@@ -292,7 +303,7 @@ def _weighed(
 ) -> StepEvidence:
     """The step with all that is recovered of it."""
     pad = text.SPECIAL.index(text.PAD if scenario.tokenizer.pad_token == "own" else text.EOS)
-    right, observed, other = _observed(plain, recorded, pad, used.beta1, noise, by)
+    right, observed, other = _observed(plain, recorded, pad, used.kept, noise, by)
     weighed = right if other is None else other.right
     terms = observed.terms if other is None else other.observed.terms
     fit = hypotheses.explain(weighed, observed.weights, noise, recorded.reported.grad_norm, terms, in_pieces=True)

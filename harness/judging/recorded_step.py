@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from adapters.contract import Compute
+from adapters.contract import STATE, Compute
+from harness.intent.intent import Intent
+from harness.oracle import floor
 from harness.oracle.basis import flatten
 from harness.oracle.floor import State
 from harness.oracle.forward import Parameters
@@ -51,9 +53,16 @@ class RecordedStep:
     earlier: Parameters | None = None
     """Parameters before the step before."""
 
-    def kept(self, unit: float) -> RecordedStep:
-        """The same step, of parameters that should be kept in a dtype of that unit: see `TensorState`."""
-        return replace(self, states={n: replace(state, unit=unit) for n, state in self.states.items()})
+    def under(self, intent: Intent) -> RecordedStep:
+        """The same step, of parameters that should be kept in the intended dtype (see `TensorState.unit`; not in the
+        recorded one: else what is kept too coarsely would excuse itself), and whose gradients hold the intended decay,
+        where that is part of them."""
+        unit = floor.unit(intent)
+        return replace(
+            self,
+            states={n: replace(state, unit=unit) for n, state in self.states.items()},
+            moments=floor.undecayed(self.moments, self.before, intent),
+        )
 
     @property
     def still(self) -> bool:
@@ -119,7 +128,15 @@ def check_states(trace: Trace) -> None:
 def _before(trace: Trace, step: int) -> State:
     parameters = trace.state(step, "param")
     zeros = {n: torch.zeros_like(p) for n, p in parameters.items() if trace.scenario.model.trains(n)}
-    return State(parameters, trace.state(step, "exp_avg") or zeros, trace.state(step, "exp_avg_sq") or zeros)
+    first, second = _names(trace)
+    return State(parameters, trace.state(step, first) or zeros, trace.state(step, second) or zeros)
+
+
+def _names(trace: Trace) -> tuple[str, str]:
+    """What the trace calls the first and the second moment; of a second one that the optimizer has not, nothing is
+    found, and it is taken as 0."""
+    first, *second = STATE[trace.scenario.optimizer.kind]
+    return first, second[0] if second else "none"
 
 
 def _moments(trace: Trace, step: int) -> Moments:
@@ -127,13 +144,20 @@ def _moments(trace: Trace, step: int) -> Moments:
         state = trace.state(at, kind)
         return flatten(state or _before(trace, 0).first)
 
-    return Moments(*(flat(at, kind) for kind in ("exp_avg", "exp_avg_sq") for at in (step, step + 1)))
+    found = (flat(at, kind) for kind in _names(trace) for at in (step, step + 1))
+    return Moments(*found, summed=trace.scenario.optimizer.kind == "sgd")
 
 
 def _states(trace: Trace, step: int) -> dict[str, TensorState]:
     before, after = trace.state(step, "param"), trace.state(step + 1, "param")
-    first, second = trace.state(step + 1, "exp_avg"), trace.state(step + 1, "exp_avg_sq")
-    return {n: TensorState(*(t[n].double() for t in (before, after, first, second))) for n in sorted(first)}
+    one, other = _names(trace)
+    first = trace.state(step + 1, one)
+    second = trace.state(step + 1, other) or {n: torch.zeros_like(t) for n, t in first.items()}
+    ahead = _before(trace, step).first
+    return {
+        n: TensorState(*(t[n].double() for t in (before, after, first, second)), first_before=ahead[n].double())
+        for n in sorted(first)
+    }
 
 
 def _frozen_moved(trace: Trace, step: int) -> dict[str, Tensor]:

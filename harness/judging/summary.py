@@ -91,8 +91,12 @@ def _right_gradients(evidence: StepEvidence) -> dict[str, Tensor]:
 
 
 def _right_move(evidence: StepEvidence, name: str, gradient: Tensor) -> Tensor:
-    """AdamW's update by the intended rule, from the state that the framework had before the step; float64."""
+    """The update by the intended rule, from the state that the framework had before the step; float64."""
     rule, before = evidence.right.intent.rule, evidence.recorded.states[name].before
+    if rule.name == "sgd":
+        decayed = gradient + evidence.right.intent.decay_in_gradient(name) * before
+        kept = rule.momentum * evidence.recorded.before.first[name].double()
+        return -evidence.expected_learning_rate(name) * (kept + decayed)
     first = rule.beta1 * evidence.recorded.before.first[name].double() + (1 - rule.beta1) * gradient
     second = rule.beta2 * evidence.recorded.before.second[name].double() + (1 - rule.beta2) * gradient.square()
     unit = direction(TensorState(before, before, first, second), rule, evidence.right.update + 1)

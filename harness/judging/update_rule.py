@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness.intent.intent import Rule
 from harness.oracle import floor
 from harness.oracle.floor import Floor
-from harness.oracle.update import TensorState, TensorUpdate, recover, recover_eps
+from harness.oracle.update import TensorState, TensorUpdate, looked_ahead, recover, recover_eps
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class UpdateRule:
     """An eps under which every update follows from its moments, if the intended one does not and another does."""
     allowed: float
     """The floor's tolerance for what an update leaves unexplained."""
+    nesterov: bool = False
+    """Whether SGD moved every parameter as Nesterov has it, with the momentum of a step that is yet to come."""
 
     def follows(self, update: TensorUpdate) -> bool:
         """Whether an update follows from its moments, as far as its rounding lets one tell."""
@@ -35,6 +37,8 @@ class UpdateRule:
     def shown(self) -> tuple[TensorUpdate, ...]:
         """What reports show of every tensor: the learning rate that it moved by, if one goes by the intended rule;
         and the decay as it is judged, which a step count or an eps does not touch."""
+        if self.nesterov:
+            return self.explained
         return tuple(
             replace(plain, weight_decay=judged.weight_decay)
             for plain, judged in zip(self.as_asked, self.explained, strict=True)
@@ -64,6 +68,11 @@ def update_rule(
         return all(u.residual <= max(allowed, u.residual_bound) for u in updates)
 
     as_asked = recovered(rule)
+    if rule.name == "sgd" and not (fits_rate(as_asked) and all_follow(as_asked)):
+        ahead_of = {n: replace(s, first=looked_ahead(s, rule)) for n, s in states.items()}
+        other = tuple(recover(n, s, rule, step + 1, rates[n]) for n, s in ahead_of.items())
+        if fits_rate(other) and all_follow(other):
+            return UpdateRule(as_asked, other, 0, None, allowed, nesterov=True)
     ahead = int(not fits_rate(as_asked) and fits_rate(recovered(rule, ahead=1)))
     explained, eps = recovered(rule, ahead) if ahead else as_asked, None
     if not all_follow(explained):

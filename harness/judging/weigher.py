@@ -105,7 +105,7 @@ class ByRecording:
     ) -> RightStep:
         model, before, number = self.trace.scenario.model, recorded.before.parameters, recorded.number
         states = hidden_states.of_step(self.trace, number, conversations)
-        gradient = observe.gradient(recorded.moments, intent.rule.beta1)
+        gradient = observe.gradient(recorded.moments, intent.rule.kept)
         return recorded_basis.right_step(
             intent, model, number, conversations, before, states, gradient, recorded.skipped
         )

@@ -17,7 +17,7 @@ from harness.intent.intent import Intent
 from harness.oracle.basis import flatten
 from harness.oracle.clipping import clip_coefficient
 from harness.oracle.forward import Parameters
-from harness.oracle.observe import Moments, Observed, betas, observe, second_moment_error
+from harness.oracle.observe import Betas, Moments, Observed, betas, observe, second_moment_error, summed
 from harness.oracle.passes import Pass, simulated
 from harness.oracle.rounding import Coarse, Draws
 from harness.oracle.step import DTYPES, RightStep, as_computed
@@ -54,7 +54,7 @@ class Floor:
     the deviation of a token's weight, as in `token`, times the length of what its gradient has for itself."""
     residual: float
     beta1: float
-    """Absolute."""
+    """Absolute; of SGD, its momentum."""
     beta2: float
     """Absolute."""
     second: float
@@ -93,7 +93,7 @@ def _nudged(parameters: Parameters, generator: torch.Generator) -> dict[str, Ten
 
 
 def _step(right: RightStep, state: State, computed: Pass, draws: Draws = None) -> State:
-    """The state after one AdamW step from that gradient, in the dtype that parameters are kept in."""
+    """The state after one step from that gradient, in the dtype that parameters are kept in."""
     if right.intent.masters == "fp32":
         return _stepped(right, state, computed)
     dtype = DTYPES[right.intent.precision]
@@ -107,6 +107,12 @@ def _stepped(right: RightStep, state: State, computed: Pass) -> State:
     first, second, after = {}, {}, {}
     for name, gradient in computed.gradients.items():
         clipped = gradient * clip
+        if rule.name == "sgd":
+            decayed = clipped + intent.decay_in_gradient(name) * state.parameters[name].float()
+            first[name] = state.first[name].float() * rule.momentum + decayed
+            second[name] = torch.zeros_like(first[name])
+            after[name] = state.parameters[name].float() - intent.learning_rate(right.update, name) * first[name]
+            continue
         first[name] = state.first[name].float() * rule.beta1 + clipped * (1 - rule.beta1)
         second[name] = state.second[name].float() * rule.beta2 + clipped.square() * (1 - rule.beta2)
         root = (second[name] / (1 - rule.beta2**count)).sqrt() + rule.eps
@@ -120,8 +126,17 @@ def _off(value: float | None, right: float) -> float:
     return 0.0 if value is None else abs(value - right)
 
 
-def _moments(before: State, after: State) -> Moments:
-    return Moments(*(flatten(p) for p in (before.first, after.first, before.second, after.second)))
+def _moments(before: State, after: State, intent: Intent) -> Moments:
+    found = (flatten(p) for p in (before.first, after.first, before.second, after.second))
+    return undecayed(Moments(*found, summed=intent.rule.name == "sgd"), before, intent)
+
+
+def undecayed(moments: Moments, before: State, intent: Intent) -> Moments:
+    """The same moments, of gradients of which the intended decay is a part, if it is one."""
+    if not moments.summed:
+        return moments
+    parts = {n: intent.decay_in_gradient(n) * before.parameters[n].double() for n in before.first}
+    return replace(moments, decay=flatten(parts))
 
 
 def deviations(
@@ -132,10 +147,10 @@ def deviations(
     `norm` (before clipping) and `loss` are as the step told them; `seen` is what was recovered of it, if that is known.
     """
     intent, rule, names = right.intent, right.intent.rule, sorted(before.first)
-    moments = _moments(before, after)
+    moments = _moments(before, after, intent)
     own = right.basis.own_lengths
-    seen = seen or observe(right.terms, moments, rule.beta1)
-    found = betas(moments)
+    seen = seen or observe(right.terms, moments, rule.kept)
+    found = betas(moments) if rule.name == "adamw" else summed(right.terms, moments)
     expected = right.weights * right.clip
     deviation = (seen.weights - expected) / expected.abs().max()
     noise = float((deviation * own).square().mean().sqrt())
@@ -149,16 +164,24 @@ def deviations(
         row=max((abs(float(deviation[c].mean())) for c in _rows_of(right, told)), default=0.0),
         noise=noise,
         residual=seen.residual,
-        beta1=_off(found.beta1, rule.beta1),
+        beta1=_off(found.beta1, rule.kept),
         beta2=_off(found.beta2, rule.beta2),
-        second=second_moment_error(moments, rule.beta1, rule.beta2),
+        second=second_moment_error(moments, rule.kept, rule.beta2),
         learning_rate=max((abs(u.learning_rate / rates[u.tensor] - 1) for u in moving), default=least),
-        decay=max((abs(u.weight_decay - intent.weight_decay(u.tensor)) for u in moving), default=least),
+        decay=max(
+            decay_off(found, intent),
+            max((abs(u.weight_decay - intent.weight_decay(u.tensor)) for u in moving), default=least),
+        ),
         update=max((u.residual for u in updates), default=LOST),
         norm=abs(norm / right.norm - 1),
         loss=abs(loss / right.loss - 1),
         auxiliary=float((seen.terms / (right.terms.right * right.clip) - 1).abs().max()) if right.terms.names else 0.0,
     )
+
+
+def decay_off(found: Betas, intent: Intent) -> float:
+    """How far the largest decay in a gradient is from the intended one, absolute."""
+    return _off(found.decay, 1.0) * max(group.weight_decay for group in intent.rule.groups)
 
 
 def unit(intent: Intent) -> float:
@@ -250,7 +273,7 @@ def _by_conversation(right: RightStep, state: State, one: Pass, draws: Draws) ->
     other, so the root of the sum of their squares tells how large it could as well have been.
     """
     after = _step(right, state, one, draws)
-    seen = observe(right.terms, _moments(state, after), right.intent.rule.beta1)
+    seen = observe(right.terms, _moments(state, after, right.intent), right.intent.rule.kept)
     found = deviations(right, state, after, one.norm, one.loss, seen)
     owners = torch.tensor([slot.conversation for slot in right.slots])
     columns = torch.tensor([slot.column for slot in right.slots])

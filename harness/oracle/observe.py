@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,12 +16,17 @@ STILL = 2.0**-22
 
 @dataclass(frozen=True)
 class Moments:
-    """Adam's moments around one step, each float64 [parameters]."""
+    """An optimizer's moments around one step, each float64 [parameters]."""
 
     first_before: Tensor
     first: Tensor
     second_before: Tensor
     second: Tensor
+    """0, and before the step too, where the optimizer has none."""
+    summed: bool = field(default=False, kw_only=True)
+    """Whether the first moment is a sum of gradients, as SGD's momentum is, and no mean."""
+    decay: Tensor | float = field(default=0.0, kw_only=True)
+    """What of the gradient is decay: decay x parameters."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,10 @@ class Betas:
     """Decay rates that the moments follow; None where a step does not tell (the first one alone never does)."""
 
     beta1: float | None
+    """Of SGD, its momentum."""
     beta2: float | None
+    decay: float | None = None
+    """Share of the intended decay that SGD's gradient holds."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,9 @@ class Observed:
 
 
 def gradient(moments: Moments, beta1: float) -> Tensor:
-    """G = (m - beta1 m') / (1 - beta1), from Kingma & Ba 2015, algorithm 1."""
-    return (moments.first - beta1 * moments.first_before) / (1.0 - beta1)
+    """G = (m - beta1 m') / (1 - beta1), from Kingma & Ba 2015, algorithm 1; of momentum, G = m - beta1 m' - decay."""
+    added = moments.first - beta1 * moments.first_before
+    return added - moments.decay if moments.summed else added / (1.0 - beta1)
 
 
 def observe(terms: Terms, moments: Moments, beta1: float) -> Observed:
@@ -70,7 +79,9 @@ def observe(terms: Terms, moments: Moments, beta1: float) -> Observed:
 
 
 def second_moment_error(moments: Moments, beta1: float, beta2: float) -> float:
-    """How far v is from beta2 v' + (1 - beta2) G^2, relative, with G from the first moment."""
+    """How far v is from beta2 v' + (1 - beta2) G^2, relative, with G from the first moment; 0 where there is none."""
+    if moments.summed:
+        return 0.0
     predicted = beta2 * moments.second_before + (1 - beta2) * gradient(moments, beta1).square()
     return float((predicted - moments.second).norm() / moments.second.norm().clamp_min(1e-300))
 
@@ -84,7 +95,7 @@ def betas(moments: Moments, allowed: float = float("inf")) -> Betas:
     the share `allowed`.
     """
     before, after = moments.first_before, moments.first
-    if not bool(before.any()):
+    if moments.summed or not bool(before.any()):
         return Betas(None, None)
     if (decayed := _decayed(moments)) is not None:
         return decayed
@@ -111,6 +122,21 @@ def _decayed(moments: Moments) -> Betas | None:
     return Betas(*ratios) if still else None
 
 
+def summed(terms: Terms, moments: Moments) -> Betas:
+    """What SGD's momentum is the sum of, with no trust in the configuration: of itself before the step and the decay,
+    such shares as explain best what the step's tokens do not explain of it."""
+    asked = {"beta1": moments.first_before, "decay": moments.decay}
+    columns = {name: terms.solve(c).rest for name, c in asked.items() if isinstance(c, Tensor) and bool(c.any())}
+    if not columns:
+        return Betas(None, None)
+    design = torch.stack(list(columns.values()), dim=1)
+    scale = design.norm(dim=0).clamp_min(1e-300)
+    outside = terms.solve(moments.first).rest
+    found = torch.linalg.lstsq(design / scale, outside[:, None], driver="gelsd").solution[:, 0] / scale
+    shares = dict(zip(columns, found.tolist(), strict=True))
+    return Betas(shares.get("beta1"), None, shares.get("decay"))
+
+
 def first_ratio(moments: Moments) -> float | None:
     """(1 - beta2) / (1 - beta1)^2, which is all that a first step's moments tell of the betas; None unless v ~ m^2."""
     square = moments.first.square()
@@ -127,6 +153,8 @@ def begun_anew(moments: Moments, rule: Rule, allowed: float) -> bool:
 
     allowed: relative distance of the second moment from what it should be then.
     """
+    if moments.summed:
+        return False
     alone = (1.0 - rule.beta2) * (moments.first / (1.0 - rule.beta1)).square()
     size = float(moments.second.norm())
     return size > 0 and float((moments.second - alone).norm()) <= allowed * size

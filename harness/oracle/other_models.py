@@ -147,7 +147,9 @@ def _untrained(
 
 def _cut(moments: Moments, kept: Tensor) -> Moments:
     """The moments [parameters] where `kept`, bool [parameters], holds."""
-    return Moments(*(m[kept] for m in (moments.first_before, moments.first, moments.second_before, moments.second)))
+    parts = (m[kept] for m in (moments.first_before, moments.first, moments.second_before, moments.second))
+    decay = moments.decay[kept] if isinstance(moments.decay, Tensor) else moments.decay
+    return Moments(*parts, summed=moments.summed, decay=decay)
 
 
 def tensors(other: OtherModel) -> Sequence[str]:

@@ -57,13 +57,23 @@ class TensorState:
     second: Tensor
     unit: float = field(default=torch.finfo(torch.float32).eps, kw_only=True)
     """Of the dtype that parameters are kept in: distance of 1 to the next number."""
+    first_before: Tensor | None = field(default=None, kw_only=True)
+    """The first moment before the step, where somebody asks for it."""
 
 
 def direction(state: TensorState, optimizer: Rule, count: int) -> Tensor:
-    """Adam's u after `count` steps."""
+    """Adam's u after `count` steps; SGD's momentum."""
+    if optimizer.name == "sgd":
+        return state.first
     first = state.first / (1.0 - optimizer.beta1**count)
     second = state.second / (1.0 - optimizer.beta2**count)
     return first / (second.sqrt() + optimizer.eps)
+
+
+def looked_ahead(state: TensorState, optimizer: Rule) -> Tensor:
+    """What moves parameters by Nesterov's momentum, G + momentum m, with G = m - momentum m' as momentum m tells."""
+    before = torch.zeros_like(state.first) if state.first_before is None else state.first_before
+    return (1.0 + optimizer.momentum) * state.first - optimizer.momentum * before
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,8 @@ def recover_eps(states: Mapping[str, TensorState], optimizer: Rule, count: int) 
     d (sqrt(v) + eps) = -lr m - lr wd theta (sqrt(v) + eps) is linear in lr, eps, lr wd and lr wd eps. The last two
     are sought in matrices only: what is decayed besides, `update.weight-decay` tells under the eps found here.
     """
+    if optimizer.name != "adamw":
+        return None
     columns, roots, target = [], [], []
     for state in states.values():
         moved = (state.after - state.before).reshape(-1)

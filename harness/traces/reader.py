@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from adapters import contract
-from adapters.contract import Model, Scenario
+from adapters.contract import STATE, Model, Scenario
 from harness import files
 from harness.traces import tensor_file
 from harness.traces.text_files import (
@@ -101,19 +101,19 @@ class Trace:
         return self._read[name]
 
     def state(self, step: int, kind: str, rank: int = 0) -> dict[str, Tensor]:
-        """`param`, `exp_avg` or `exp_avg_sq` after `step` steps, by parameter name; empty if not recorded."""
+        """`param`, or what `STATE` has of the optimizer, after `step` steps, by parameter name; empty if unrecorded."""
         prefix = f"{kind}/"
         return {k[len(prefix) :]: v for k, v in self.tensors(step, rank).items() if k.startswith(prefix)}
 
 
 def _tensors(scenario: Scenario, step: int, rank: int) -> Mapping[str, tuple[int, ...]]:
     """Name and shape of every tensor in a file. Moments are rank 0's alone, and none before the first step."""
-    return _of_all_kinds(weights.shapes(scenario.model), scenario.model, step, rank)
+    return _of_all_kinds(weights.shapes(scenario.model), scenario, step, rank)
 
 
-def _of_all_kinds(shapes: tensor_file.Names, model: Model, step: int, rank: int) -> Mapping[str, tuple[int, ...]]:
+def _of_all_kinds(shapes: tensor_file.Names, scenario: Scenario, step: int, rank: int) -> Mapping[str, tuple[int, ...]]:
     """Moments only of what is trained."""
-    moments = ("exp_avg", "exp_avg_sq") if rank == 0 and step > 0 else ()
+    model, moments = scenario.model, STATE[scenario.optimizer.kind] if rank == 0 and step > 0 else ()
     return {f"param/{name}": shape for name, shape in shapes.items()} | {
         f"{kind}/{name}": shape for kind in moments for name, shape in shapes.items() if model.trains(name)
     }
@@ -123,7 +123,7 @@ def _layouts(scenario: Scenario, step: int, rank: int) -> list[tensor_file.Names
     """The ways in which a file may hold the tensors: as the checkpoint does, or stacked as some releases hold them."""
     shapes, stacked = weights.shapes(scenario.model), weights.stacked(scenario.model)
     ways = [shapes, held(shapes, stacked)] if stacked else [shapes]
-    return [_of_all_kinds(way, scenario.model, step, rank) for way in ways]
+    return [_of_all_kinds(way, scenario, step, rank) for way in ways]
 
 
 def _apart(tensors: dict[str, Tensor], model: Model) -> dict[str, Tensor]:

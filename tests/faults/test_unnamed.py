@@ -11,6 +11,9 @@ from scenarios import rows
 from tests.faults import kinds, proof
 
 TURNS = vary(scenarios.get("sft-ragged-pad-eos"), steps=2)
+OF_SGD = ("momentum-forgotten", "momentum-dampened", "wrong-momentum", "nesterov", "decay-decoupled")
+SGD = vary(scenarios.get("sft-ragged-decay"), kind="sgd", momentum=0.9, learning_rate=0.05)
+REDUCED = vary(scenarios.get("sft-ragged-bf16"), steps=2, reduction="fp32")
 FUSED = vary(scenarios.get("sft-ragged-batch2"), steps=1, implementation="linear-cross-entropy")
 COMPILED = vary(scenarios.get("sft-ragged"), steps=2, compiled="aot_eager")
 PLAIN = scenarios.get("sft-ragged")
@@ -32,6 +35,11 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "everything": (vary(TURNS, trained="everything"), ("responses-trained", "mean-of-ranks")),
     "no pad token": (vary(TURNS, pad_token="none"), ("padding-id-untrained",)),
     "padded on the left": (vary(TURNS, padding_side="left"), ("positions-run-on", "mean-of-rows", "mask-shifted")),
+    "SGD": (SGD, (*OF_SGD, "keep-last", "no-clipping")),
+    "SGD that never clips": (vary(SGD, max_grad_norm=None, weight_decay=0.0), ("momentum-dampened", "mean-of-ranks")),
+    "SGD at a low rate": (vary(SGD, learning_rate=1e-3, compute="bf16"), ("momentum-forgotten",)),
+    "reduced in float32": (REDUCED, ("bf16-reduction", "keep-last")),
+    "reduced in bfloat16": (vary(REDUCED, reduction="bf16"), ("mean-of-ranks",)),
     "saved at the end of an epoch": (
         vary(scenarios.get("sft-ragged-epochs"), resume_after=END),
         ("resume-loses-epoch",),

@@ -55,3 +55,23 @@ def test_a_matrix_of_a_newest_release(size: str, framework: str, tmp_path: Path,
     assert run.status == 0, run.said
     assert len(run.verdict.cells) == len(matrices.names(size, framework))
     assert {c.verdict for c in run.verdict.cells} <= {"pass", "accepted"}
+
+
+SGD = """
+base = "sft-ragged-decay-all"
+
+[optimizer]
+kind = "sgd"
+momentum = 0.9
+learning_rate = 0.05
+decayed = "{decayed}"
+"""
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_sgd_of_a_newest_release(framework: str, tmp_path: Path, environments: Path) -> None:
+    mine = tmp_path / "sgd.toml"
+    mine.write_text(SGD.format(decayed="all" if framework == "verl" else "matrices"))
+    run = command.run(tmp_path, environments, "--framework", framework, "--scenario", str(mine))
+    assert [c.verdict for c in run.verdict.cells] == ["unsupported" if framework == "openrlhf" else "pass"], run.said

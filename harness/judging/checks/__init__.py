@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.judging.checks import auxiliary, inputs, order, reported, state, update, weights
+from harness.judging.checks import auxiliary, inputs, order, reduction, reported, state, update, weights
 from harness.judging.evidence import Received, StepEvidence
 from harness.verdicts.findings import Finding
 
@@ -22,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     weights.token_weights,
     auxiliary.auxiliary,
     weights.residual,
+    reduction.reduction,
     update.learning_rate,
     update.weight_decay,
     update.moments,

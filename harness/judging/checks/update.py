@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.judging.evidence import StepEvidence
-from harness.oracle import observe
+from harness.oracle import floor, observe
 from harness.oracle.floor import MARGIN
 from harness.oracle.update import TensorUpdate
 from harness.verdicts.findings import Finding
@@ -48,8 +48,33 @@ def _rate(evidence: StepEvidence, group: Sequence[TensorUpdate], right: float, a
 
 
 def weight_decay(evidence: StepEvidence) -> list[Finding]:
-    """`update.weight-decay`, one finding for all tensors."""
+    """`update.weight-decay`, one finding for all tensors, and one for decay that should be part of the gradient."""
     allowed = evidence.floor.tolerance("decay")
+    return [*_in_gradient(evidence, allowed), *_of_parameters(evidence, allowed)]
+
+
+def _in_gradient(evidence: StepEvidence, allowed: float) -> list[Finding]:
+    share, intent = evidence.betas.decay, evidence.right.intent
+    if share is None or floor.decay_off(evidence.betas, intent) <= allowed:
+        return []
+    right = max(group.weight_decay for group in intent.rule.groups)
+    tensors = [n for n in evidence.recorded.states if intent.decay_in_gradient(n)]
+    return [
+        Finding(
+            "update.weight-decay",
+            f"the gradient holds {share * right:.4g} times the parameters at step {evidence.step}, expected {right:g}"
+            f" (allowed {allowed:.1g} absolute)",
+            step=evidence.step,
+            observed=share * right,
+            expected=right,
+            tolerance=allowed,
+            tolerance_source=SOURCE,
+            detail={"tensors": tensors, "coupled": True},
+        )
+    ]
+
+
+def _of_parameters(evidence: StepEvidence, allowed: float) -> list[Finding]:
     wrong = [
         u
         for u in evidence.update.explained
@@ -79,14 +104,14 @@ def weight_decay(evidence: StepEvidence) -> list[Finding]:
 
 def moments(evidence: StepEvidence) -> list[Finding]:
     """`update.moments`: betas that are not the intended ones, or an update that does not follow from the moments."""
-    return [*_betas(evidence), *_second(evidence), *_count(evidence), *_rule(evidence)]
+    return [*_betas(evidence), *_second(evidence), *_count(evidence), *_nesterov(evidence), *_rule(evidence)]
 
 
 def _betas(evidence: StepEvidence) -> list[Finding]:
-    findings = []
-    for name in ("beta1", "beta2"):
-        got, right = getattr(evidence.betas, name), getattr(evidence.right.intent.rule, name)
-        allowed = evidence.floor.tolerance(name)
+    findings, rule = [], evidence.right.intent.rule
+    for field, right in (("beta1", rule.kept), ("beta2", rule.beta2)):
+        got, allowed = getattr(evidence.betas, field), evidence.floor.tolerance(field)
+        name = "momentum" if rule.name == "sgd" else field
         if got is not None and not abs(got - right) <= allowed:
             findings.append(
                 Finding(
@@ -107,7 +132,7 @@ def _betas(evidence: StepEvidence) -> list[Finding]:
 def _second(evidence: StepEvidence) -> list[Finding]:
     """The second moment must follow from the same gradient as the first."""
     rule = evidence.right.intent.rule
-    off = observe.second_moment_error(evidence.recorded.moments, evidence.used.beta1, rule.beta2)
+    off = observe.second_moment_error(evidence.recorded.moments, evidence.used.kept, rule.beta2)
     allowed = evidence.floor.tolerance("second")
     if off <= allowed or evidence.used.beta2 != rule.beta2:
         return []
@@ -145,6 +170,20 @@ def _count(evidence: StepEvidence) -> list[Finding]:
             tolerance=evidence.floor.tolerance("learning_rate"),
             tolerance_source=SOURCE,
             detail={"what": "step count", "learning_rate_as_if": plain},
+        )
+    ]
+
+
+def _nesterov(evidence: StepEvidence) -> list[Finding]:
+    if not evidence.update.nesterov:
+        return []
+    return [
+        Finding(
+            "update.moments",
+            f"all tensors moved by gradient + momentum x their momentum at step {evidence.step}, as Nesterov has it,"
+            " expected the momentum alone",
+            step=evidence.step,
+            detail={"what": "nesterov"},
         )
     ]
 

@@ -12,6 +12,7 @@ from harness.judging.diagnosis import (
     initial,
     inputs,
     lost_windows,
+    momentum,
     packing,
     reported,
     residual,
@@ -44,15 +45,25 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
         rest = [f for f in findings if f.step not in lost.steps]
         others = [e for e in evidence if e.step not in lost.steps]
         return (lost.diagnosis, *(_of_steps(header, others, rest) if rest and others else ()))
+    kept = momentum.found(evidence, findings)
+    if kept is not None:
+        rest = [f for f in findings if not kept.claims(f)]
+        return (kept.diagnosis, *(_of_steps(header, evidence, rest, kept.codes) if rest else ()))
     return _of_steps(header, evidence, findings)
 
 
-def _of_steps(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
+def _of_steps(
+    header: Header,
+    evidence: Sequence[StepEvidence],
+    findings: Sequence[Finding],
+    taken: frozenset[str] = frozenset(),
+) -> tuple[Diagnosis, ...]:
+    """`taken`: codes of findings that another cause explains, and that are not among these."""
     if (nothing := untrained.nothing(evidence, findings)) is not None:
         return (_with_upstream(nothing, header, evidence),)
     if (apart := update.replicas(evidence, findings)) is not None:
         return (_with_upstream(apart, header, evidence),)
-    taken = untrained.explained(evidence, findings)
+    taken = taken | untrained.explained(evidence, findings)
     at_end = epochs.at_end(evidence, findings)
     if at_end is not None and at_end.kind == epochs.CARRIED:
         # What is found of weights and reports follows from two windows in one step.

@@ -183,7 +183,11 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
         line = f"{kept[0].message}; {at_steps([f.step for f in kept], len(evidence))}"
         kind = "coarse-dtype: masters"
         result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), line, kind=kind))
-    if dtype := [f for f in told if f not in kept]:
+    reduced = [f for f in told if f.detail.get("what") == "reduction"]
+    if reduced:
+        sentence = "gradients are reduced over the ranks in bfloat16, although float32 is asked for"
+        result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), reduced[0].message))
+    if dtype := [f for f in told if f not in kept and not reduced]:
         where = at_steps([f.step for f in dtype], len(evidence))
         wanted = "float32" if evidence[0].right.intent.precision == "fp32" else "float16"
         sentence = f"gradients are computed or accumulated in bfloat16, although the scenario asks for {wanted}"

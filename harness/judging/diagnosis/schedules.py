@@ -125,6 +125,7 @@ def _other_phases(told: Schedule) -> Iterator[_Other]:
         yield _Other("least", "the learning rate falls to 0 instead of its least", replace(told, least=0.0))
     if told.warmup_steps:
         yield _Other("no warm-up", "the learning rate has no warm-up", replace(told, warmup_steps=0))
+        yield from _engines(told)
         for start, words in _STARTS.items():
             sentence = f"the warm-up starts {words} instead of {_STARTS[told.warmup_from]}"
             yield _Other("warm-up", sentence, replace(told, warmup_from=start))
@@ -133,6 +134,22 @@ def _other_phases(told: Schedule) -> Iterator[_Other]:
         yield _Other("no decay", "the learning rate does not fall", flat)
         end = replace(told, least_at="after" if told.least_at == "last" else "last")
         yield _Other("end", "the learning rate reaches its least at another step than it is meant to", end)
+
+
+def _engines(told: Schedule) -> Iterator[_Other]:
+    """Those of DeepSpeed's own configuration (WarmupLR and the like), which are a step late."""
+    if told.warmup_steps < 2:
+        return
+    shape = replace(told, warmup_shape="log", warmup_from="zero", least_at="after")
+    flat = replace(shape, decay="none", horizon=0, stable_steps=0)
+    for way, rest in ((flat, " and does not fall"), (shape, "")):
+        for moved, late in ((0, ""), (1, ", and a step late")):
+            sentence = f"the warm-up is logarithmic, as those of DeepSpeed's configuration are{late}{rest}"
+            yield _Other("engine", sentence, way, functools.partial(_later, moved))
+
+
+def _later(by: int, step: int) -> int:
+    return step - by
 
 
 def _other_horizons(intent: Intent, rates: Sequence[Measured]) -> Iterator[_Other]:

@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.contract import Architecture, Compute, EngineOutput, RowFormat, Scenario, Strategy
+from adapters.contract import Architecture, Compute, EngineOutput, GivenIn, RowFormat, Scenario, Strategy
 from harness import tables
 from harness.environments import recipes
 from harness.traces.text_files import Header
@@ -47,6 +47,8 @@ class UpstreamCause(BaseModel):
     """Whether the chat template ends in a space."""
     moving_rate: bool | None = None
     """Whether the learning rate differs by step."""
+    given_in: GivenIn | None = None
+    """Where optimizer and schedule are given."""
     smoothed: bool | None = None
     """Whether labels are smoothed."""
     architecture: tuple[Architecture, ...] | None = None
@@ -76,6 +78,7 @@ class UpstreamCause(BaseModel):
             and self.default_system in (None, bool(scenario.tokenizer.system))
             and self.trailing_space in (None, scenario.tokenizer.trailing_space)
             and self.moving_rate in (None, not scenario.optimizer.schedule.constant)
+            and self.given_in in (None, scenario.optimizer.given_in)
             and self.smoothed in (None, scenario.loss.label_smoothing > 0)
             and (self.architecture is None or scenario.model.architecture in self.architecture)
         )

@@ -117,6 +117,20 @@ def test_the_fewest_sequences(dealing: Dealing, steps: int, epochs: int) -> None
     assert dealing.needed(steps, epochs) == next(enough)
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"momentum": 0.9}, "optimizer.momentum is 0.9, not 0 with adamw, which has beta1 for it"),
+        ({"kind": "sgd"}, "optimizer.momentum is 0.0, not above 0 and below 1 with sgd"),
+        ({"kind": "sgd", "momentum": 1.0}, "optimizer.momentum is 1.0, not above 0 and below 1 with sgd"),
+        ({"kind": "sgd", "momentum": 0.9, "beta1": 0.8}, "optimizer.beta1 is 0.8, not 0.9 with sgd, which has none"),
+    ],
+)
+def test_a_kind_of_optimizer_has_its_own_fields_alone(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        vary(scenarios.get("sft-ragged"), **fields).check()
+
+
 PACKED = scenarios.get("sft-ragged-packing")
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from adapters.contract import Model
 from harness.oracle.basis import Segment
 from harness.oracle.full_basis import build
-from harness.oracle.observe import Betas, Moments, betas, gradient, observe, second_moment_error
+from harness.oracle.observe import Betas, Moments, betas, gradient, observe, second_moment_error, summed
 from harness.oracle.terms import none
 from scenarios import weights
 
@@ -100,3 +100,37 @@ def test_a_step_gives_its_tokens_weights_back() -> None:
     assert leaked.residual == pytest.approx(0.5**0.5, rel=1e-6)
     zero = torch.zeros_like(consumed)
     assert observe(none(basis), Moments(zero, zero, zero, zero), 0.9).residual == 0.0
+
+
+def sgd(gradients: list[Tensor], momentum: float, decay: float) -> tuple[Moments, Tensor]:
+    """Momentum around the last of these steps of torch.optim.SGD; and the parameters before it."""
+    size = len(gradients[0])
+    p = torch.nn.Parameter(torch.randn(size, generator=torch.Generator().manual_seed(7)))
+    rule = torch.optim.SGD([p], lr=1e-3, momentum=momentum, weight_decay=decay)
+    held, before = [torch.zeros(size)], p.detach().clone()
+    for g in gradients:
+        p.grad, before = g.clone(), p.detach().clone()
+        rule.step()
+        held.append(rule.state[p]["momentum_buffer"].clone())
+    zero = torch.zeros(size, dtype=torch.float64)
+    moments = Moments(held[-2].double(), held[-1].double(), zero, zero, summed=True, decay=decay * before.double())
+    return moments, before
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32), momentum=st.floats(0.1, 0.99), decay=st.sampled_from([0.0, 0.01, 0.1]))
+def test_of_momentum_the_gradient_and_its_shares_come_back(seed: int, momentum: float, decay: float) -> None:
+    model = Model(vocab_size=24, hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=20, init_std=0.3)
+    values = {n: torch.from_numpy(v) for n, v in weights.initial(model, 0).items()}
+    basis = build(values, model, [Segment((3, 9, 4, 17, 1)), Segment((3, 8, 5))])
+    generator = torch.Generator().manual_seed(seed)
+    right = torch.rand(6, dtype=torch.float64, generator=generator)
+    consumed = right @ basis.matrix
+    earlier = torch.randn(len(consumed), generator=generator)
+    moments, _ = sgd([earlier, consumed.float()], momentum, decay)
+    error = gradient(moments, momentum) - consumed
+    assert error.norm() <= 1e-6 * max(moments.first.norm(), moments.first_before.norm())
+    found = summed(none(basis), moments)
+    assert found.beta1 == pytest.approx(momentum, abs=1e-5)
+    assert found.decay is None if not decay else found.decay == pytest.approx(1.0, abs=1e-4)
+    assert second_moment_error(moments, momentum, 0.999) == 0.0

@@ -1,0 +1,20 @@
+"""Optimizers by transformers' names."""
+
+from __future__ import annotations
+
+import pytest
+
+import scenarios
+from adapters.contract import vary
+
+hf_optimizers = pytest.importorskip("adapters.families.hf_optimizers")
+
+
+def test_momentum_is_told_by_arguments_of_the_optimizer() -> None:
+    rule = vary(scenarios.get("sft-ragged"), kind="sgd", momentum=0.9).optimizer
+    assert hf_optimizers.options(rule) == {"optim": "sgd", "optim_args": "momentum=0.9"}
+
+
+def test_adamw_is_the_default() -> None:
+    rule = vary(scenarios.get("sft-ragged"), beta2=0.95, eps=1e-6).optimizer
+    assert hf_optimizers.options(rule) == {"adam_beta1": 0.9, "adam_beta2": 0.95, "adam_epsilon": 1e-6}
