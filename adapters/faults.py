@@ -139,7 +139,7 @@ _FAULTS = (
     Fault("clipping-before-averaging", "the gradient is summed over the ranks, clipped, and only then divided",
           Plan(clip="before-averaging"), ("update.clip",), "clipping", both(_clips, _many_ranks)),
     Fault("clipping-per-shard", "parameters are sharded, and every rank clips its shard by the norm of that alone",
-          Plan(clip="per-shard"), ("weights.residual",), "clipping", both(_clips, _many_ranks)),
+          Plan(clip="per-shard"), ("update.clip", "weights.residual"), "clipping", both(_clips, _many_ranks)),
     Fault("replicas-apart", "sharded in two groups of ranks, gradients are averaged in each and not between them",
           Plan(replicas="apart"), ("state.rank-desync",), "replicas-apart", _replicated),
     Fault("replicas-averaged-twice", "sharded in two groups of ranks, averages over all ranks are halved once more",

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from harness.judging.diagnosis import per_shard
 from harness.judging.diagnosis.instead import Cause, instead
 from harness.judging.diagnosis.wording import at_steps, of_codes
 from harness.judging.evidence import StepEvidence
-from harness.oracle import full_basis, padding_row, shards, tied
+from harness.oracle import full_basis, padding_row, tied
 from harness.oracle.architectures import EMBEDDING
 from harness.oracle.basis import Segment, flatten
 from harness.oracle.step import as_computed
@@ -97,25 +98,6 @@ def _padding_row(evidence: StepEvidence) -> Cause | None:
     )
 
 
-def _per_shard(evidence: StepEvidence) -> Cause | None:
-    """Whether each rank clipped its shard of the right gradient by the norm of that shard."""
-    right, limit = evidence.right, evidence.right.intent.max_grad_norm
-    if limit is None or right.intent.ranks == 1 or right.terms.names or questions.ELSEWHERE in evidence.open:
-        return None
-    trained = {name: evidence.recorded.before.parameters[name] for name in evidence.recorded.states}
-    owner = shards.owners(trained, right.intent.ranks)
-    whole, seen = right.basis.gradient(right.weights), evidence.observed.gradient
-    left = float((seen - shards.clipped_alone(whole, owner, right.intent.ranks, limit)).norm() / seen.norm())
-    lengths = ", ".join(f"{norm:.4g}" for norm in shards.norms(whole, owner, right.intent.ranks))
-    return Cause(
-        "clipping",
-        "parameters are sharded, and every rank clips its shard of the gradient by the norm of that shard alone",
-        f"the right gradient, its shards of norm {lengths} clipped at {limit:g} each, leaves {left:.2g}",
-        left,
-        "clipping: per shard",
-    )
-
-
 def _joined(conversations: Sequence[Conversation]) -> Segment:
     """One sequence whose conversations see each other; positions as they restart."""
     return Segment(
@@ -152,7 +134,7 @@ def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
         c
         for c in (
             *(_stale(evidence, previous), _coupled_decay(evidence), _padding_row(evidence)),
-            *(*_tied(evidence), _per_shard(evidence)),
+            *(*_tied(evidence), per_shard.cause(evidence)),
         )
         if c is not None
     ]
