@@ -20,7 +20,7 @@ def run(folder: Path, environments: Path, name: str, scenario: str, frameworks: 
     file = folder / f"{name}.toml"
     file.write_text(scenario)
     chosen = [*words("--framework", frameworks), "--scenario", str(file)]
-    return command.run(folder / "run", environments, *chosen)
+    return command.run(folder, environments, *chosen)
 
 
 def test_an_epoch_is_lost_behind_a_checkpoint_at_the_end_of_one(tmp_path: Path, environments: Path) -> None:

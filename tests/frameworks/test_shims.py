@@ -73,7 +73,7 @@ def going_on(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
     scenario = folder / "going-on.toml"
     scenario.write_text('base = "sft-ragged-smoothed"\n[window]\nresume_after = 1\n')
     chosen = ["--framework", "llamafactory==0.9.5", "--scenario", str(scenario)]
-    return command.run(folder / "run", environments, *chosen)
+    return command.run(folder, environments, *chosen)
 
 
 @pytest.fixture(scope="module")

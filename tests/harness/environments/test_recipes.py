@@ -109,7 +109,7 @@ def test_the_oldest_release_of_each() -> None:
         "trl": "0.9.6",
         "llamafactory": "0.9.0",
         "openrlhf": "0.6.0",
-        "verl": "0.4",
+        "verl": "0.4.1",
     }
 
 
