@@ -53,7 +53,7 @@ def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         "values": [],
         "because": "it keeps the whole state on every rank",
     }
-    assert strategy["frameworks"]["verl"]["values"] == ["'fsdp'"]
+    assert strategy["frameworks"]["verl"]["values"] == ["'fsdp'", "'fsdp1'"]
 
 
 def test_as_text(capsys: pytest.CaptureFixture[str]) -> None:
