@@ -45,5 +45,8 @@ def renamed(found: Sequence[Diagnosis], evidence: Sequence[StepEvidence]) -> lis
     if not causes or len(causes) < len(wrong):
         return list(found)
     first = causes[0]
-    told = {"summary": first.summary, "evidence": first.evidence, "kind": KIND, "measured": ("per shard",)}
-    return [replace(d, **told) if d.cause == "clipping" else d for d in found]
+
+    def told(d: Diagnosis) -> Diagnosis:
+        return replace(d, summary=first.summary, evidence=first.evidence, kind=KIND, measured=("per shard",))
+
+    return [told(d) if d.cause == first.name else d for d in found]
