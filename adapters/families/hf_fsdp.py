@@ -23,8 +23,8 @@ ON_A_CPU = Shim(
 DEVICES_OF_A_NODE = Shim(
     "devices-of-a-node",
     "FSDP1's hybrid_shard shards within a node and replicates between nodes, and asks how many devices a node has,"
-    " which is 1 for a CPU (_init_intra_and_inter_node_groups in torch's _init_utils.py): it is told as many as shall share"
-    " the shards",
+    " which is 1 for a CPU (_init_intra_and_inter_node_groups in torch's _init_utils.py): it is told as many as shall"
+    " share the shards",
 )
 
 
