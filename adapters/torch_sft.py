@@ -119,8 +119,8 @@ def run(
     if job.part == "after":
         resumed.load(model, None if how.forgets == "moments" else optimizer, saved)
         _forget_masters(model, how)
-    coarse = scenario.precision.reduction == "bf16"
-    wrapped = model if how.averages_by_hand or coarse else ranks.wrap(model)
+    by_hand = how.averages_by_hand or scenario.precision.reduction == "bf16"
+    wrapped = model if by_hand else ranks.wrap(model)
     scaling = Scaling(scaler(scenario), optimizer, how.scaling, ranks.rank == ranks.world - 1)
     copy = spoiled.DeviceCopy(model, how)
     recorder.watch(model)
