@@ -161,7 +161,7 @@ def sft_ragged_cosine_epochs(seed: int) -> Scenario:
 def sft_ragged_paper(seed: int) -> Scenario:
     """As arXiv 2604.23747 trains: 2 ranks x 4 micro-batches x 8 rows, three epochs (of one step each), AdamW with decay
     0.01, half a cosine down to a tenth after a warm-up of a tenth."""
-    base = compose((9, 4, 14, 3, 11, 6, 2, 8) * 8, 1, seed)
+    base = compose(tuple(2 + 7 * k * k % 29 for k in range(64)), 1, seed)
     falling = Schedule("cosine", least=0.1, warmup_ratio=0.1, warmup_from="zero")
     changed = vary(base, micro_batch_size=8, steps=3, epochs=3, order="shuffled")
     return vary(changed, schedule=falling, weight_decay=0.01)

@@ -55,7 +55,7 @@ HASHES = {
     "sft-ragged-gemma": "25188a7a8a2267fc",
     "sft-ragged-epochs": "0fc8dfbac16ab2e2",
     "sft-ragged-cosine-epochs": "fb95b54d5ce8d8e9",
-    "sft-ragged-paper": "0ad40e6f0dda3e3c",
+    "sft-ragged-paper": "9e6461f8e61d8440",
     "sft-ragged-shuffled": "41cb6217430b879e",
     "sft-ragged-smoothed": "cc90f9d1d590df6a",
     "sft-ragged-lora": "ac0724ad5a7f9a3e",
