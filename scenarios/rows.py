@@ -69,8 +69,9 @@ def for_ranks(scenario: Scenario, ranks: int) -> Scenario:
     steps = [scenario.data.rows[at : at + each] for at in range(0, len(scenario.data.rows), each)]
     told = sorted({word for row in scenario.data.rows for message in row for word in message.content.split()})
     renamed = [dict(zip(told, _shuffled(told, number), strict=True)) for number in range(1, times)]
-    rows = tuple(row for step in steps for row in (*step, *(_renamed(r, names) for names in renamed for r in step)))
-    return vary(scenario, ranks=ranks, rows=rows)
+    every = ((*step, *(_renamed(r, names) for names in renamed for r in step)) for step in steps)
+    cut = (more[: len(step) * ranks // here] for step, more in zip(steps, every, strict=True))
+    return vary(scenario, ranks=ranks, rows=tuple(row for more in cut for row in more))
 
 
 def _shuffled(words: Sequence[str], seed: int) -> list[str]:

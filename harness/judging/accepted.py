@@ -58,11 +58,23 @@ def _glob(text: str) -> str:
 
 
 def _fields(told: dict[str, Any]) -> dict[str, Any]:
-    known = {one.path for one in dimensions()}
-    for path in told:
+    known = {one.path: one.values for one in dimensions()}
+    for path, wanted in told.items():
         if path not in known:
             raise ValueError(f"{path!a} is no field of a scenario; `lockstep list dimensions` names them")
+        if (found := _no_value(known[path], wanted)) is not None:
+            raise ValueError(f"{found!a} is no value of {path}, which has {known[path]}")
     return told
+
+
+def _no_value(values: str, wanted: Any) -> Any | None:
+    """The first that a field of named values does not have."""
+    named = values.startswith("'")
+    return next((one for one in _each(wanted) if named and repr(one) not in values.split(" | ")), None)
+
+
+def _each(wanted: Any) -> list[Any]:
+    return wanted if isinstance(wanted, list) else [wanted]
 
 
 RangeText = Annotated[str, AfterValidator(_range)]
@@ -82,6 +94,8 @@ class Entry(BaseModel):
     where: Annotated[dict[str, Any], AfterValidator(_fields)] = Field(default_factory=dict)
     """Values of fields by their dotted paths, which the scenario has; of several values, one of them."""
     code: Annotated[str, AfterValidator(_code)]
+    cause: str = ""
+    """Cause that must claim the finding, if one must."""
     sometimes: bool = False
     """Whether only some of these scenarios show it: a cell that does not is right."""
     sentence: str
@@ -107,7 +121,11 @@ class Entry(BaseModel):
         if not self.where or scenario is None:
             return not self.where
         has = {path: "none" if value is None else value for path, value, _ in fields_of(scenario)}
-        return all(has[path] in (one if isinstance(one, list) else [one]) for path, one in self.where.items())
+        return all(has[path] in _each(wanted) for path, wanted in self.where.items())
+
+    def explains(self, cell: CellRecord) -> bool:
+        """Whether what was found is what is accepted, as far as a cause is named."""
+        return not self.cause or any(d.cause == self.cause and self.code in d.codes for d in cell.diagnoses)
 
 
 class _File(BaseModel):
@@ -151,7 +169,7 @@ def apply(
     found = {finding.code for finding in cell.findings}
     if gone := [entry for entry in mine if entry.code not in found and not (patched or entry.sometimes)]:
         return cell.model_copy(update={"verdict": "fail", "findings": [*cell.findings, *map(_gone, gone)]})
-    if found and found <= {entry.code for entry in mine}:
+    if found and found <= {entry.code for entry in mine if entry.explains(cell)}:
         return cell.model_copy(
             update={"verdict": "accepted", "reason": _reason([entry for entry in mine if entry.code in found])}
         )

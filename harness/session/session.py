@@ -179,7 +179,7 @@ class Session:
                 due.append(cell)
                 again.update([] if why is None else [why])
             else:
-                self._record_cell(cell, self._parts.settle(earlier, environment, cell.choice.scenario))
+                self._record_cell(cell, self._parts.settle(earlier, environment, self._plan.scenario(cell.choice)))
         if again:
             self._observer.note(request, experiment.told(len(planned) - len(due), again))
         self._folder.went_on(len(planned) - len(due), again)
@@ -305,7 +305,7 @@ class Session:
             self._record_and_keep(cell, cell.record("unknown", reason=f"the judge failed: {_said(error)}", **told))
             return
         found = judged_record(cell.record("unknown", **told), judged)
-        self._record_and_keep(cell, self._parts.settle(found, environment, cell.choice.scenario))
+        self._record_and_keep(cell, self._parts.settle(found, environment, self._plan.scenario(cell.choice)))
 
     def _record_and_keep(self, cell: PlannedCell, record: CellRecord) -> None:
         self._record_cell(cell, record)

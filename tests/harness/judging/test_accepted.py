@@ -13,7 +13,8 @@ from harness.environments import recipes
 from harness.judging import accepted
 from harness.judging.accepted import BadAccepted, Entry
 from harness.verdicts.findings import CODES
-from harness.verdicts.verdict import CellRecord, FindingRecord, Outcome
+from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord, Outcome
+from scenarios import matrices
 
 PACKAGES = {"trl": "1.16.0", "deepspeed": "0.18.9"}
 LINK = "https://example.org/1"
@@ -96,6 +97,25 @@ def test_an_entry_of_some_values_covers_scenarios_that_have_them() -> None:
     assert accepted.apply(found, PACKAGES, none, vary(bf16, max_grad_norm=None)).verdict == "accepted"
 
 
+def test_a_cause_that_is_named_must_claim_the_finding() -> None:
+    entries = [entry(cause="gradient-scale")]
+    assert accepted.apply(cell("weights.scale"), PACKAGES, entries).verdict == "fail"
+    for cause, verdict in (("gradient-scale", "accepted"), ("mean-of-means", "fail")):
+        said = DiagnosisRecord(cause=cause, summary="s", explains=1.0, codes=["weights.scale"], evidence="e")
+        found = cell("weights.scale").model_copy(update={"diagnoses": [said]})
+        assert accepted.apply(found, PACKAGES, entries).verdict == verdict
+
+
+def test_every_shipped_entry_of_some_values_covers_a_scenario() -> None:
+    names = [name for size in matrices.sizes() for of in matrices.covering(size) for name in matrices.names(size, of)]
+    every = [(name, scenarios.get(name)) for name in dict.fromkeys([*scenarios.CATALOGUE, *names])]
+    for one in (e for e in accepted.load() if e.where):
+        alone = one.model_copy(update={"versions": "", "packages": {}})
+        covered = (CellRecord(framework=one.framework, version="1", scenario=name, verdict="fail") for name, _ in every)
+        found = [alone.covers(c, {one.framework: "1"}, s) for c, (_, s) in zip(covered, every, strict=True)]
+        assert any(found), one
+
+
 def test_a_divergence_of_some_values_that_is_gone_names_them() -> None:
     entries = [entry(where={"precision.compute": "fp32"})]
     settled = accepted.apply(cell(), PACKAGES, entries, scenarios.get("sft-ragged"))
@@ -138,6 +158,10 @@ def test_what_was_not_judged_is_left_alone(verdict: Outcome) -> None:
         (
             '[[accepted]]\nframework="trl"\nversions=">1"\ncode="loss.value"\nsentence="s"\nlink="l"\nwhere={"rate"=1}',
             "is no field of a scenario",
+        ),
+        (
+            '[[accepted]]\nframework="trl"\nversions=">1"\ncode="loss.value"\nsentence="s"\nlink="l"\nwhere={"data.order"=1}',
+            "is no value of data.order",
         ),
     ],
 )
