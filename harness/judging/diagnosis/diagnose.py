@@ -75,6 +75,7 @@ def _of_steps(
     of_rows = at_end or packing.packed(evidence, findings)
     found = [
         *([] if of_rows is None else [of_rows]),
+        *packing.shaped(findings),
         *epochs.of_order(findings),
         *inputs.diagnoses([f for f in findings if of_rows is None or f.code not in of_rows.codes]),
         *untrained.diagnoses(evidence, findings),
