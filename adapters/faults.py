@@ -257,6 +257,8 @@ _FAULTS = (
           Plan(packer="drops"), _BATCH, "packing", unseen.packed_once),
     Fault("packed-row-doubled", "a row is packed into a sequence twice",
           Plan(packer="doubles"), _BATCH, "packing", unseen.packed_once),
+    Fault("packed-too-long", "rows are packed into a sequence that is longer than it may be",
+          Plan(packer="joins"), ("inputs.packing",), "packing", unseen.joins),
     Fault("packed-border-trained", "the first token of a packed row is trained, predicted by the last of the row before"
           " it", Plan(mask="into-next"), ("weights.mask",), "loss-mask", unseen.packs),
     Fault("bf16-accumulation", "micro-batch gradients are summed up in bfloat16",

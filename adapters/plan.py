@@ -35,9 +35,9 @@ class Plan:
     """Which tokens are trained. `no-padding-id`: the right ones whose id is not that of padding; `into-next`: the right
     ones, and the first token of every row that stands behind another one in its sequence; the others are made of the
     responses, whatever the scenario asks for."""
-    packer: Literal["right", "drops", "doubles"] = "right"
+    packer: Literal["right", "drops", "doubles", "joins"] = "right"
     """Whether the rows that are packed into sequences are all rows once, or the last row of a sequence is left out or
-    comes twice."""
+    comes twice; `joins`: the first two sequences are one, longer than it may be."""
     tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
     """How rows become tokens."""
     clip: Literal["right", "none", "per-rank", "per-shard", "before-averaging"] = "right"

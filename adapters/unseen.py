@@ -35,6 +35,14 @@ def packed_once(scenario: Scenario) -> str | None:
     return None if scenario.epochs_begun > 1 else "training ends within the first epoch"
 
 
+def joins(scenario: Scenario) -> str | None:
+    if scenario.data.packed_length is None:
+        return "no rows are packed by choice"
+    first_two = [scenario.tokens(scenario.data.rows[row]) for rows in scenario.sequences[:2] for row in rows]
+    fits = len(scenario.sequences) > 1 and sum(first_two) <= scenario.model.max_positions
+    return None if fits else "two sequences are longer than the model takes"
+
+
 def restarts(scenario: Scenario) -> str | None:
     left = scenario.tokenizer.padding_side == "left" and scenario.window.micro_batch_size > 1
     return None if left else packs(scenario)

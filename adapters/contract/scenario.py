@@ -219,6 +219,8 @@ class Scenario:
         room = self.data.packed_length
         if room is None:
             return
+        last = self.window.last_window
+        require(last == "partial", "window.last_window", last, "partial with data.packed_length")
         longest, most = max(map(self.tokens, self.data.rows), default=0), self.model.max_positions
         require(longest <= room, "data.packed_length", room, f"at least {longest}, which the longest row has")
         require(room <= most, "data.packed_length", room, f"at most model.max_positions, {most}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -16,9 +17,16 @@ def repacked(scenario: Scenario, how: Plan) -> Scenario:
     if how.packer == "right" or scenario.data.packed_length is None:
         return scenario
     sequences = list(scenario.sequences)
+    if how.packer == "joins":
+        first, second, *rest = sequences
+        return _with(scenario, [first + second, *rest])
     at = next(number for number, rows in enumerate(sequences) if len(rows) > 1)
     *others, last = sequences[at]
     sequences[at] = (*others, last, last) if how.packer == "doubles" else tuple(others)
+    return _with(scenario, sequences)
+
+
+def _with(scenario: Scenario, sequences: Sequence[tuple[int, ...]]) -> Scenario:
     other = replace(scenario)
     vars(other)["sequences"] = tuple(sequences)  # in the place of what would be worked out
     return other

@@ -146,6 +146,14 @@ class Drawn:
     filled: bool = False
     """Whether an epoch may end with sequences that it had first, so that every rank has a whole last micro-batch: how
     many rows these have, nobody knows beforehand, and `epoch` does not count them."""
+    begins: Many[Count] = ()
+    """Where epochs begin in what was received, from the second one on, counted in rows; without them, every `epoch`
+    rows."""
+
+    def begun(self, count: int) -> list[int]:
+        """Where the epochs of the first `count` rows begin."""
+        begins = self.begins or range(self.epoch, count, self.epoch)
+        return [0, *(begin for begin in begins if begin < count)]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, cycle, islice
+from typing import NamedTuple
 
 from harness.intent.intent import Drawn, Intent, Window
 from harness.traces import batch
@@ -20,6 +21,14 @@ Rows = Sequence[int | None]
 """Of a step, in the order in which they are dealt: by micro-batch, then by rank. None for what is no row."""
 
 
+class Mended(NamedTuple):
+    """The rows that each step should have had, and where epochs begin among all of them, from the second one on; one
+    that is whole ends where another would begin."""
+
+    steps: list[list[int]]
+    begins: list[int]
+
+
 def resolved(intent: Intent, trace: Trace) -> Intent:
     """The same intent, its windows the rows of every step, also where the framework chooses these.
 
@@ -27,12 +36,17 @@ def resolved(intent: Intent, trace: Trace) -> Intent:
     """
     if intent.drawn is None:
         return intent
+    shapes, found = _chosen(intent, intent.drawn, trace)
+    windows = tuple(_filled(w, iter(rows)) for w, rows in zip(shapes, found.steps, strict=True))
+    return replace(intent, windows=windows, drawn=replace(intent.drawn, begins=tuple(found.begins)))
+
+
+def _chosen(intent: Intent, drawn: Drawn, trace: Trace) -> tuple[Sequence[Window], Mended]:
     received = [_rows(trace, step) for step in range(intent.steps)]
-    ends = _last_of_rounds(trace, intent.steps) if intent.drawn.filled else ()
+    ends = _last_of_rounds(trace, intent.steps) if drawn.filled else ()
     shapes = intent.windows or tuple(_shape(intent, trace, step) for step in range(intent.steps))
     places = [sum(len(rows) for ranks in window for rows in ranks) for window in shapes]
-    chosen = mended(intent.drawn, places, received, ends)
-    return replace(intent, windows=tuple(_filled(w, iter(rows)) for w, rows in zip(shapes, chosen, strict=True)))
+    return shapes, mended(drawn, places, received, ends)
 
 
 def unfinished(intent: Intent, trace: Trace) -> str | None:
@@ -80,9 +94,7 @@ def _last_of_rounds(trace: Trace, steps: int) -> list[int]:
     return list(accumulate(count for step in counts for count in step.values()))
 
 
-def mended(
-    drawn: Drawn, places: Sequence[int], received: Sequence[Rows], rounds: Sequence[int] = ()
-) -> list[list[int]]:
+def mended(drawn: Drawn, places: Sequence[int], received: Sequence[Rows], rounds: Sequence[int] = ()) -> Mended:
     """The rows that each step should have had: those received, unless they break what must hold.
 
     places: how many rows each step has to have. rounds: where rounds end, in rows from the first one on, if epochs may
@@ -92,13 +104,15 @@ def mended(
         rows[i] if i < len(rows) else None for rows, count in zip(received, places, strict=True) for i in range(count)
     ]
     right: list[int] = []
+    begins: list[int] = []
     while len(right) < len(dealt):
         begin = len(right)
         epoch = dealt[begin : begin + drawn.epoch]
         right += _epoch(drawn, epoch)
         right += _again(dealt, begin, len(right), rounds)
+        begins += [len(right)] if len(epoch) == drawn.epoch else []
     whole = iter(right)
-    return [list(islice(whole, count)) for count in places]
+    return Mended([list(islice(whole, count)) for count in places], begins)
 
 
 def _again(dealt: Rows, begin: int, at: int, rounds: Sequence[int]) -> list[int]:

@@ -63,7 +63,7 @@ def width(conversations: Sequence[Conversation]) -> int:
     filled: dict[int, int] = {}
     for c in conversations:
         filled[c.sequence] = filled.get(c.sequence, 0) + len(c.ids)
-    return max(filled.values())
+    return max(filled.values(), default=0)
 
 
 def _lying(right: RightStep) -> _Lying:

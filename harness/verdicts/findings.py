@@ -14,6 +14,7 @@ CODES: Mapping[str, str] = {
     "inputs.batch": "the global batch of a step does not hold the rows it should: missing, repeated or foreign",
     "inputs.epoch": "a run that goes on from a checkpoint ended without training the epoch that comes next",
     "inputs.order": "rows that are to be shuffled come in the given order, or in that of the epoch before",
+    "inputs.packing": "packed sequences are too long, or a step has more or fewer of them than it should",
     "loss.value": "the reported loss is not the loss of the global batch",
     "grad-norm.value": "the reported gradient norm is not that of the right gradient before clipping",
     "learning-rate.value": "the reported learning rate is not the one that the parameters moved with",

@@ -87,6 +87,7 @@ KINDS = {
     "window-lost-to-empty": "dropped-micro-batches: whole window, of an empty one",
     "packed-row-lost": "packing: rows lost",
     "packed-row-doubled": "packing: rows doubled",
+    "packed-too-long": "packing: longer than the room",
     "packed-border-trained": "loss-mask: into-next",
     "resume-counts-by-new-ranks": "resume: rows by the new ranks",
     "resume-scaled-by-old-ranks": "gradient-scale: ranks before the checkpoint / ranks that go on",

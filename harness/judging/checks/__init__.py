@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.judging.checks import auxiliary, inputs, order, reduction, reported, state, update, weights
+from harness.judging.checks import auxiliary, inputs, order, packing, reduction, reported, state, update, weights
 from harness.judging.evidence import Received, StepEvidence
 from harness.verdicts.findings import Finding
 
@@ -13,6 +13,7 @@ Check = Callable[[StepEvidence], Sequence[Finding]]
 CHECKS: tuple[Check, ...] = (
     inputs.batch_composition,
     order.order,
+    packing.packing,
     inputs.loss_mask,
     inputs.positions,
     inputs.attention,
@@ -35,6 +36,7 @@ CHECKS: tuple[Check, ...] = (
 OF_SKIPPED: tuple[Callable[[Received], Sequence[Finding]], ...] = (
     inputs.batch_composition,
     order.order,
+    packing.packing,
     inputs.loss_mask,
     inputs.positions,
     inputs.attention,

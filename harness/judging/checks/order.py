@@ -18,11 +18,11 @@ def order(evidence: Received) -> list[Finding]:
     if intent.drawn is None or intent.drawn.free or intent.windows is None:
         return []
     rows = [row for step in range(evidence.step + 1) for row in intent.rows(step) or ()]
-    epoch = (len(rows) - 1) // intent.drawn.epoch
-    own = rows[epoch * intent.drawn.epoch :]
+    begins = intent.drawn.begun(len(rows))
+    epoch, own = len(begins) - 1, rows[begins[-1] :]
     if not _telling(intent.drawn, own):
         return []
-    if epoch and intent.drawn.anew and rows[(epoch - 1) * intent.drawn.epoch :][: len(own)] == own:
+    if epoch and intent.drawn.anew and rows[begins[-2] :][: len(own)] == own:
         return [_finding(evidence, "repeated", f"in the order of the epoch before (epoch {epoch})")]
     if not epoch and own[: intent.drawn.rows] == list(range(min(len(own), intent.drawn.rows))):
         return [_finding(evidence, "given", "in the given order, which is to be drawn")]

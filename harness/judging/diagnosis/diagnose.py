@@ -45,7 +45,10 @@ def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequenc
     if lost is not None:
         rest = [f for f in findings if f.step not in lost.steps]
         others = [e for e in evidence if e.step not in lost.steps]
-        return (lost.diagnosis, *(_of_steps(header, others, rest) if rest and others else ()))
+        return (
+            _with_upstream(lost.diagnosis, header, evidence),
+            *(_of_steps(header, others, rest) if rest and others else ()),
+        )
     kept = momentum.found(evidence, findings)
     if kept is not None:
         rest = [f for f in findings if not kept.claims(f)]
@@ -72,6 +75,7 @@ def _of_steps(
     of_rows = at_end or packing.packed(evidence, findings)
     found = [
         *([] if of_rows is None else [of_rows]),
+        *packing.shaped(findings),
         *epochs.of_order(findings),
         *inputs.diagnoses([f for f in findings if of_rows is None or f.code not in of_rows.codes]),
         *untrained.diagnoses(evidence, findings),

@@ -109,7 +109,7 @@ def _gives(way: Way, scenario: Scenario, had: Mapping[int, Rows]) -> bool:
         return False
     if scenario.data.order != "given":
         drawn = Drawn(len(other.data.rows), other.dealing.trained * scenario.data.rows_per_sequence)
-        windows = mended(drawn, [len(window) for window in windows], [had.get(step, []) for step in range(steps)])
+        windows = mended(drawn, [len(window) for window in windows], [had.get(step, []) for step in range(steps)]).steps
     return all(Counter(windows[step]) == Counter(rows) for step, rows in had.items())
 
 

@@ -1,4 +1,4 @@
-"""Rows that are lost or come twice where a framework packs them into sequences."""
+"""Rows that are lost or come twice where a framework packs them into sequences; sequences and steps of other sizes."""
 
 from __future__ import annotations
 
@@ -46,3 +46,20 @@ def packed(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Dia
     line = f"{own[0].message}; {at_steps([f.step for f in own], len(evidence))}"
     sentence = way.sentence.format(**words, **lists)
     return Diagnosis("packing", sentence, 1.0, ("inputs.batch",), line, kind=f"packing: {way.telling}")
+
+
+_SHAPES = {
+    "room": ("rows are packed into longer sequences than they may be", "longer than the room"),
+    "window": ("a step has more or fewer packed sequences than its window says", "other windows"),
+}
+"""By what an `inputs.packing` finding says."""
+
+
+def shaped(findings: Sequence[Finding]) -> list[Diagnosis]:
+    """What is wrong with the sizes of sequences, else of steps."""
+    own = of_codes(findings, "inputs.packing")
+    if not own:
+        return []
+    first = next((f for f in own if f.detail["what"] == "room"), own[0])
+    sentence, kind = _SHAPES[first.detail["what"]]
+    return [Diagnosis("packing", sentence, 1.0, ("inputs.packing",), first.message, kind=f"packing: {kind}")]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.contract import Scenario
-from harness.judging import lost_epoch
+from harness.judging import initial, lost_epoch
 from harness.judging.diagnosis import schedules
 from harness.judging.diagnosis.wording import of_codes
 from harness.judging.evidence import StepEvidence
@@ -54,7 +54,7 @@ def found(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Resu
     scenario = evidence[0].scenario if evidence else None
     first = 0 if scenario is None else scenario.window.resume_after
     after = [e for e in evidence if e.step >= first]
-    before = any(f.step is not None and f.step < first and f.code not in REPORTS for f in findings)
+    before = any(f.step is not None and f.step < first and f.code not in (*REPORTS, initial.CODE) for f in findings)
     shown = after or of_codes(findings, lost_epoch.CODE)
     if scenario is None or not first or not shown or before:
         return None

@@ -154,6 +154,10 @@ def test_tokens_of_a_row_are_those_of_its_text() -> None:
     ("changed", "said"),
     [
         ({"packed_length": 45}, "data.packed_length is 45, not at least 46, which the longest row has"),
+        (
+            {"packed_length": 63, "last_window": "dropped"},
+            "window.last_window is dropped, not partial with data.packed_length",
+        ),
         ({"packed_length": 513}, "data.packed_length is 513, not at most model.max_positions, 512"),
         ({"max_length": 40}, "data.packed_length is beside data.rows_per_sequence or data.max_length"),
         ({"order": "by-length"}, "data.order is by-length, not another one where rows share sequences"),

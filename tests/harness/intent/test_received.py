@@ -35,7 +35,7 @@ def test_orders_that_keep_every_row_once_are_taken_as_they_are(data: st.DataObje
     orders = [data.draw(st.permutations(range(rows))) for _ in range(3)]
     dealt = [row for order in orders for row in (order * 4)[:epoch]]
     steps = batched(dealt, data.draw(st.integers(1, 5)))
-    assert mended(Drawn(rows, epoch), [len(step) for step in steps], steps) == steps
+    assert mended(Drawn(rows, epoch), [len(step) for step in steps], steps).steps == steps
 
 
 @given(st.data())
@@ -43,7 +43,7 @@ def test_whatever_was_received_each_epoch_has_every_row_once(data: st.DataObject
     rows = data.draw(st.integers(1, 9))
     received = data.draw(st.lists(st.lists(st.none() | st.integers(0, 12), max_size=9), max_size=9))
     places = [data.draw(st.integers(0, 9)) for _ in received]
-    found = mended(Drawn(rows, rows), places, received)
+    found = mended(Drawn(rows, rows), places, received).steps
     assert [len(step) for step in found] == places
     for epoch in batched(list(chain.from_iterable(found)), rows):
         assert len(set(epoch)) == len(epoch)
@@ -71,12 +71,12 @@ def test_whatever_was_received_each_epoch_has_every_row_once(data: st.DataObject
 def test_the_rows_that_should_have_been_there(
     epoch: int, received: list[int | None], places: tuple[int, ...], right: list[int]
 ) -> None:
-    found = mended(Drawn(5, epoch), places, cut(received, *places))
+    found = mended(Drawn(5, epoch), places, cut(received, *places)).steps
     assert list(chain.from_iterable(found)) == right
 
 
 def test_a_step_that_received_too_little_or_too_much_does_not_move_the_others() -> None:
-    found = mended(Drawn(6, 6), [2, 2, 2], [[0], [1, 2, 3], [4, 5]])
+    found = mended(Drawn(6, 6), [2, 2, 2], [[0], [1, 2, 3], [4, 5]]).steps
     assert found == [[0, 3], [1, 2], [4, 5]]
 
 
@@ -97,8 +97,16 @@ FILLED = Drawn(5, 5, anew=False, free=True, filled=True)
     ],
 )
 def test_an_epoch_may_end_with_its_first(received: list[int], rounds: tuple[int, ...], right: list[int]) -> None:
-    (found,) = mended(FILLED, [len(received)], [received], rounds)
+    (found,) = mended(FILLED, [len(received)], [received], rounds).steps
     assert found == right
+
+
+def test_epochs_begin_behind_what_fills_the_one_before() -> None:
+    dealt: list[int | None] = [3, 0, 4, 1, 2, 3, 0, 1, 4, 2, 0, 3]
+    assert mended(FILLED, [12], [dealt], (3, 4, 7)).begins == [7, 12]
+    begun = Drawn(5, 5, filled=True, begins=(7, 12)).begun
+    assert [begun(7), begun(8), begun(13)] == [[0], [0, 7], [0, 7, 12]]
+    assert Drawn(5, 5).begun(11) == [0, 5, 10]
 
 
 @given(st.data())
@@ -115,4 +123,4 @@ def test_what_is_packed_and_filled_is_taken_as_it_is(data: st.DataObject) -> Non
             dealt += list(chain.from_iterable(together))
             rounds.append(len(dealt))
     kind = Drawn(rows, rows, anew=False, free=True, filled=True)
-    assert mended(kind, [len(dealt)], [dealt], rounds) == [dealt]
+    assert mended(kind, [len(dealt)], [dealt], rounds).steps == [dealt]

@@ -1,0 +1,35 @@
+"""Sequences that are packed by choice keep to their room, and steps to their window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import scenarios
+from adapters import torch_sft
+from adapters.contract import Scenario, vary
+from adapters.faults import CATALOGUE, RIGHT
+from harness.judging.judge import judge
+from harness.oracle.basis_cache import BasisCache
+from tests.faults import simulate
+
+
+def asked() -> Scenario:
+    return vary(scenarios.get("sft-ragged-packing"), steps=2)
+
+
+@pytest.mark.parametrize("other", [{"accumulation": 1}, {"accumulation": 1, "micro_batch_size": 2}])
+def test_a_step_of_other_windows_is_found(
+    other: dict[str, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch_sft.planned_packing, "repacked", lambda scenario, _: vary(scenario, **other))
+    judgement = judge(simulate.run(asked(), RIGHT, tmp_path), BasisCache())
+    assert "inputs.packing" in {finding.code for finding in judgement.findings}
+    assert "packing: other windows" in {diagnosis.kind for diagnosis in judgement.diagnoses}
+
+
+def test_sequences_that_are_too_long_are_found(tmp_path: Path) -> None:
+    plan = CATALOGUE["packed-too-long"].plan
+    judgement = judge(simulate.run(asked(), plan, tmp_path), BasisCache())
+    assert "packing: longer than the room" in {diagnosis.kind for diagnosis in judgement.diagnoses}
