@@ -82,7 +82,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     dimensions = {name: p.ndim for name, p in model.named_parameters()}
     wrapped, synchronised = wrap(scenario, model, world)
     if scenario.sharding.strategy != "none":
-        sharded.check(wrapped, scenario)
+        sharded.check(wrapped, job)
     named = {name: p for name, p in parameters_of(wrapped).items() if p.requires_grad}
     optimizer = optimizers.build(scenario.optimizer, named, dimensions)
     schedule = torch.optim.lr_scheduler.LambdaLR(

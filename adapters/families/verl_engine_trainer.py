@@ -277,7 +277,7 @@ def observe(job: Job, recorder: Recorder) -> None:
     def initialize_and_watch(engine: Any) -> None:
         initialize(engine)
         if job.scenario.sharding.strategy != "none":
-            sharded.check(engine.module, job.scenario)
+            sharded.check(engine.module, job)
         recorder.watch(flat.inner(engine.module))
         recorder.begin(sharded.parameters(engine.module, hf_lora.named) if job.record else {})
 
