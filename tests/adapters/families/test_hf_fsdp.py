@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -50,6 +51,6 @@ def test_what_a_release_does_not_hand_on_is_refused(
     monkeypatch: pytest.MonkeyPatch, release: str, source: str, fields: dict[str, Any], why: str | None
 ) -> None:
     monkeypatch.setattr(hf_fsdp, "version", lambda _: release)
-    monkeypatch.setattr(hf_fsdp.inspect, "getsource", lambda _: source)
+    monkeypatch.setattr(inspect, "getsource", lambda _: source)
     said = hf_fsdp.unsupported(sharded(steps=1, **fields), "trl 1")
     assert said is None if why is None else why in (said or "")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._C._distributed_c10d import HashStore
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
@@ -19,7 +20,7 @@ from adapters.inside import sharded
 @pytest.fixture
 def alone() -> Iterator[None]:
     """A process group of this process."""
-    store = torch.distributed.HashStore()
+    store = HashStore()
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield
     torch.distributed.destroy_process_group()
@@ -33,7 +34,9 @@ def job(part: Any = "whole", **fields: Any) -> Job:
 
 def model(strategy: str) -> nn.Module:
     if strategy == "fsdp":
-        return fully_shard(nn.Linear(2, 2), mesh=init_device_mesh("cpu", (1,)))
+        plain = nn.Linear(2, 2)
+        fully_shard(plain, mesh=init_device_mesh("cpu", (1,)))
+        return plain
     return FullyShardedDataParallel(nn.Linear(2, 2), device_id=torch.device("cpu"))
 
 
