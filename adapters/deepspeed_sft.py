@@ -14,7 +14,7 @@ from deepspeed.runtime import precision_config
 from torch import Tensor
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_given, deepspeed_setup, deepspeed_shims
+from adapters.families import deepspeed_given, deepspeed_setup, deepspeed_shims, token_mean
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import read, read_parameters, relink_moments
 from adapters.families.token_mean import mean_loss
@@ -54,6 +54,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"deepspeed {version} {why}, so it has no masters='none' here"
     if (why := deepspeed_given.unsupported(scenario)) is not None:
         return f"deepspeed {version} has {why}"
+    if token_mean.leaves_router_out(scenario):
+        return f"deepspeed {version} {token_mean.ROUTER_LEFT_OUT}"
     if scenario.beyond_tokens:
         return f"deepspeed {version} is fed with token ids, so it has no {scenario.beyond_tokens}"
     return None

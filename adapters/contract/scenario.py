@@ -194,6 +194,9 @@ class Scenario:
         plain = self.data.order == "given" and whole
         require(plain, "window.resume_ranks", fewer, "0 but within one epoch in the given order")
         require(self.precision.compute != "fp16", "window.resume_ranks", fewer, "0 in fp16")
+        groups = self.sharding.replicas
+        even = groups == 1 or (fewer % groups == 0 and fewer > groups)
+        require(even, "window.resume_ranks", fewer, f"a multiple of sharding.replicas, {groups}, and more")
 
     def _check_rows(self) -> None:
         rows, packed, steps, epochs = (

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 from importlib.metadata import version
 from typing import Any
 
 import torch
+from packaging.version import Version
+from transformers import training_args
 
 from adapters.contract import Scenario, Shim
 from adapters.inside import flat
 
 VERSIONS = {"fsdp": 2, "fsdp1": 1}
 """accelerate's number of an FSDP, by the scenario's `sharding`."""
+
+DRIVEN = Version("4.53")
+"""The oldest transformers that were seen to shard here: what 4.49.0 hands a callback is no model that FSDP shards."""
+
+SETS_STRATEGY = re.compile(r"""\["sharding_strategy"\]|\{prefix\}SHARDING_STRATEGY""")
+"""Where the Trainer hands accelerate a strategy of FSDP1, which counts for more than the variable of `_replicate`."""
 
 ON_A_CPU = Shim(
     "fsdp-on-a-cpu",
@@ -39,12 +49,42 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
         )
     if scenario.precision.masters == "none":
         return f"{framework} has no masters='none' with FSDP yet"
+    if wanted.offload_optimizer:
+        return (
+            f"{framework} has no offload_optimizer=True with FSDP, which offloads parameters and their optimizer alike"
+            " (CPUOffload in torch.distributed.fsdp)"
+        )
+    if wanted.offload_parameters:
+        return f"{framework} is not yet driven with offload_parameters=True and FSDP"
+    if scenario.window.resume_ranks:
+        return f"{framework} is not yet driven with window.resume_ranks={scenario.window.resume_ranks} and FSDP"
     if scenario.window.resume_after and flat.cannot_save(scenario):
         return f"{framework} has no resume_after with FSDP1 on a CPU: torch frees what a checkpoint is made of"
-    if wanted.replicas > 1 and wanted.strategy == "fsdp" and not _replicates():
+    return _unsupported_release(scenario, framework)
+
+
+def _unsupported_release(scenario: Scenario, framework: str) -> str | None:
+    """What the installed transformers and accelerate do not hand on, or not as this adapter asks for it."""
+    wanted, source = scenario.sharding, inspect.getsource(training_args)
+    release = f"transformers {version('transformers')}"
+    if Version(version("transformers")) < DRIVEN:
+        return f"{framework} is not yet driven with FSDP on {release}, but from {DRIVEN} on"
+    if wanted.strategy == "fsdp" and '"fsdp_version"' not in source:
         return (
-            f"{framework} has no sharding.replicas={wanted.replicas} with accelerate {version('accelerate')}, whose"
-            " ParallelismConfig lacks the sp_backend that the Trainer asks it for"
+            f"{framework} has no sharding='fsdp': {release} hands accelerate no version of FSDP (training_args.py), so"
+            " that it takes FSDP1"
+        )
+    if wanted.replicas == 1:
+        return None
+    if wanted.strategy == "fsdp1" and SETS_STRATEGY.search(source):
+        return (
+            f"{framework} is not yet driven with sharding.replicas={wanted.replicas} and FSDP1 on {release}, which sets"
+            " accelerate's sharding_strategy by itself (training_args.py)"
+        )
+    if wanted.strategy == "fsdp" and not _replicates():
+        return (
+            f"{framework} has no sharding.replicas={wanted.replicas} with accelerate {version('accelerate')}, which has"
+            " no ParallelismConfig with the sp_backend that later releases of the Trainer ask it for"
         )
     return None
 
@@ -81,9 +121,10 @@ def apply(scenario: Scenario) -> None:
 def _replicate(scenario: Scenario) -> None:
     """Ask for replicas as `accelerate launch` does of its configuration: by variables.
 
-    The Trainer's own `--fsdp hybrid_shard` is lost: it becomes `reshard_after_forward`, which FSDP1 takes where no
-    `sharding_strategy` is set, and accelerate has set that to FULL_SHARD (FullyShardedDataParallelPlugin in
-    utils/dataclasses.py of 1.11 to 1.15).
+    The Trainer's own `--fsdp hybrid_shard` is lost from transformers 5.4 on: it becomes `reshard_after_forward`, which
+    FSDP1 takes where no `sharding_strategy` is set, and accelerate has set that to FULL_SHARD
+    (FullyShardedDataParallelPlugin in utils/dataclasses.py of 1.11 to 1.15). Up to 5.2 it becomes `sharding_strategy`
+    itself, and the variable is not heard (`SETS_STRATEGY`).
     """
     if scenario.sharding.replicas == 1:
         return

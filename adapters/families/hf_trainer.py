@@ -47,15 +47,17 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
     """What no framework on the Trainer of this environment can express; `framework` names it for the message."""
     if uses_deepspeed(scenario) and not deepspeed_setup.INSTALLED:
         return f"{framework}: sharding={scenario.sharding.strategy!r} needs deepspeed, which is not installed"
-    staged = STAGES.get(scenario.sharding.strategy, 0) > 0
-    if staged and scenario.device == "cpu" and Version(installed("accelerate")) < Version("1"):
+    if uses_deepspeed(scenario) and scenario.device == "cpu" and Version(installed("accelerate")) < Version("1"):
         return (
             f"{framework} has no sharding={scenario.sharding.strategy!r} on a CPU: accelerate {installed('accelerate')}"
             " leaves DeepSpeed out there, without a word (AcceleratorState in state.py)"
         )
-    if scenario.precision.reduction != "own" and scenario.sharding.strategy == "none":
-        return f"{framework} has precision.reduction with ZeRO only: without, DDP reduces in the gradients' own dtype"
-    if (why := deepspeed_setup.unsupported(scenario)) is not None:
+    if scenario.precision.reduction != "own" and not uses_deepspeed(scenario):
+        return (
+            f"{framework} has precision.reduction with ZeRO only: DDP reduces in the gradients' own dtype, and FSDP in"
+            " what accelerate chooses (set_mixed_precision in utils/dataclasses.py)"
+        )
+    if scenario.sharding.strategy in STAGES and (why := deepspeed_setup.unsupported(scenario)) is not None:
         return f"{framework} has {why}"
     if (why := hf_fsdp.unsupported(scenario, framework)) is not None:
         return why
@@ -66,8 +68,8 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
         return (
             f"{framework} has no masters='none' with DeepSpeed, which makes float32 masters unless told otherwise, yet"
         )
-    if scenario.precision.compute == "fp16" and scenario.sharding.strategy == "none":
-        return _unsupported_half(scenario, framework)
+    if not uses_deepspeed(scenario) and (why := _unsupported_half(scenario, framework)) is not None:
+        return why
     if scenario.loss.engine_output == "loss":
         return f"{framework} has no engine_output='loss': the model that it wraps returns its output object"
     if scenario.meets_last_window and scenario.window.last_window != "partial":
@@ -80,12 +82,14 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
 
 
 def _unsupported_half(scenario: Scenario, framework: str) -> str | None:
-    """Why there is no fp16 without DeepSpeed."""
+    """Why there is no fp16 without DeepSpeed; None if there is, or if nobody wants it."""
     first = scenario.precision.loss_scale
+    if scenario.precision.compute != "fp16":
+        return None
     if scenario.device == "cpu":
         return (
-            f"{framework} has no compute='fp16' on a CPU: accelerate leaves it out there, and trains in fp32"
-            " (accelerator.py)"
+            f"{framework} has no compute='fp16' on a CPU: accelerate makes no scaler of the loss there"
+            " (Accelerator.__init__ in accelerator.py)"
         )
     if first != 65536.0:
         return f"{framework} leaves torch's own first scale, 65536, so it has no loss_scale={first:g}"
@@ -104,7 +108,7 @@ def _unsupported_given(scenario: Scenario, framework: str) -> str | None:
         if rule.schedule.warmup_shape != "linear":
             return f"{framework} has no schedule.warmup_shape={rule.schedule.warmup_shape!r} by its options"
         return _unsupported_schedule(scenario, framework)
-    if scenario.sharding.strategy == "none":
+    if not uses_deepspeed(scenario):
         return f"{framework} has given_in='engine' only with a ZeRO stage: there is no engine without"
     if (why := deepspeed_given.unsupported(scenario)) is not None:
         return f"{framework} has {why}"
@@ -312,7 +316,7 @@ class Recording(TrainerCallback):
 
     def on_train_begin(self, _: Any, state: Any, __: Any, **given: Any) -> None:
         if self._job.scenario.sharding.strategy in hf_fsdp.VERSIONS:
-            sharded.check(given["model"], self._job.scenario)
+            sharded.check(given["model"], self._job)
         self._recorder.watch(flat.inner(given["model"]))
         fresh = self._job.record and self._job.part != "after"
         self._recorder.begin(self._read(state, given)[0] if fresh else {})

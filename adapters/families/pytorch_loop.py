@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
 from adapters.contract import IGNORED_LABEL, Job, Scenario
-from adapters.families import loss_scaling
+from adapters.families import loss_scaling, token_mean
 from adapters.families.loss_scaling import autocast, kept, scaler
 from adapters.inside import optimizers, sharded
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
@@ -57,8 +57,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 
 def _unsupported_loss(scenario: Scenario) -> str | None:
     wanted = scenario.loss
-    if wanted.auxiliary and (wanted.label_smoothing or wanted.implementation != "own"):
-        return "adds the router's loss in the model alone, so there is no auxiliary with a loss of torch's own"
+    if token_mean.leaves_router_out(scenario):
+        return token_mean.ROUTER_LEFT_OUT
     if wanted.implementation != "own" and not hasattr(torch.nn.functional, "linear_cross_entropy"):
         return f"has no linear_cross_entropy yet, so it has no implementation={wanted.implementation!r}"
     if wanted.implementation != "own" and scenario.model.lora is not None:
@@ -82,7 +82,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     dimensions = {name: p.ndim for name, p in model.named_parameters()}
     wrapped, synchronised = wrap(scenario, model, world)
     if scenario.sharding.strategy != "none":
-        sharded.check(wrapped, scenario)
+        sharded.check(wrapped, job)
     named = {name: p for name, p in parameters_of(wrapped).items() if p.requires_grad}
     optimizer = optimizers.build(scenario.optimizer, named, dimensions)
     schedule = torch.optim.lr_scheduler.LambdaLR(

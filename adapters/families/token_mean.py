@@ -7,6 +7,15 @@ from torch import Tensor, nn
 
 from adapters.contract import IGNORED_LABEL, Scenario
 
+ROUTER_LEFT_OUT = "adds the router's loss in the model alone, so there is no auxiliary with another loss of a token"
+
+
+def leaves_router_out(scenario: Scenario) -> bool:
+    """Whether the scenario has a router's loss, and a loss of its tokens that the model does not compute."""
+    wanted = scenario.loss
+    others = (wanted.label_smoothing != 0, wanted.token_weight != "one", wanted.implementation != "own")
+    return bool(wanted.auxiliary) and any(others)
+
 
 def mean_loss(scenario: Scenario, model: nn.Module, batch: dict[str, Tensor], divisor: float) -> Tensor:
     """The loss of a micro-batch's tokens over `divisor`: the model's own, or where labels are smoothed or tokens

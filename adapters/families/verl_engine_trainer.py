@@ -69,16 +69,14 @@ LATER = (
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why verl cannot run this scenario; None if it can."""
     name = f"verl {version}"
-    if scenario.sharding.strategy not in STRATEGIES:
-        return f"{name} has no sharding={scenario.sharding.strategy!r} in its trainer for supervised training, but FSDP"
+    if (why := _unsupported_sharding(scenario, name)) is not None:
+        return why
     if scenario.model.architecture == "gpt2":
         return (
             f"{name} asks every model for num_key_value_heads (models/transformers/monkey_patch.py) and takes for a"
             " language model what has ForCausalLM in its class's name (utils/model.py), so it has no"
             f" model.architecture={scenario.model.architecture!r}"
         )
-    if scenario.sharding.offload_optimizer:
-        return f"{name} moves an offloaded optimizer back before it steps, so it has no offload_optimizer=True"
     if scenario.precision.compute == "fp16" and "scaler" not in inspect.getsource(FSDPEngine.optimizer_step):
         return f"{name} scales no loss (FSDPEngine.optimizer_step), so it has no compute='fp16'"
     if scenario.loss.auxiliary:
@@ -108,6 +106,19 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f" rows_per_sequence={scenario.data.rows_per_sequence}"
         )
     return _unsupported_lora(scenario, name)
+
+
+def _unsupported_sharding(scenario: Scenario, name: str) -> str | None:
+    wanted = scenario.sharding
+    if wanted.strategy not in STRATEGIES:
+        return f"{name} has no sharding={wanted.strategy!r} in its trainer for supervised training, but FSDP"
+    if scenario.window.resume_after and flat.cannot_save(scenario):
+        return f"{name} has no resume_after with FSDP1 on a CPU: torch frees what a checkpoint is made of"
+    if wanted.strategy == "fsdp1" and scenario.model.lora is not None:
+        return f"{name} is not yet driven with model.lora and FSDP1"
+    if wanted.offload_optimizer:
+        return f"{name} moves an offloaded optimizer back before it steps, so it has no offload_optimizer=True"
+    return None
 
 
 def _unsupported_lora(scenario: Scenario, name: str) -> str | None:
@@ -277,7 +288,7 @@ def observe(job: Job, recorder: Recorder) -> None:
     def initialize_and_watch(engine: Any) -> None:
         initialize(engine)
         if job.scenario.sharding.strategy != "none":
-            sharded.check(engine.module, job.scenario)
+            sharded.check(engine.module, job)
         recorder.watch(flat.inner(engine.module))
         recorder.begin(sharded.parameters(engine.module, hf_lora.named) if job.record else {})
 

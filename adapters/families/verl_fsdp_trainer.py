@@ -16,7 +16,7 @@ from packaging.version import Version
 from adapters.contract import ROUTED, Job, Scenario, Shim, fields_of
 from adapters.families import verl_data
 from adapters.families.verl_shims import MEMORY, give_the_cpu_memory_figures
-from adapters.inside import modeling
+from adapters.inside import modeling, sharded
 from adapters.inside.rank import answer_init_process_group
 from adapters.inside.recorder import Recorder
 from adapters.inside.sharded import state, whole
@@ -66,6 +66,7 @@ NOT_YET = (
     "precision.reduction",
     "model.lora",
     "precision.masters",
+    "sharding.replicas",
     "tokenizer.pad_token",
 )
 """Fields that the newer trainer's adapter honours, and this one does not."""
@@ -227,6 +228,8 @@ def observe(job: Job, recorder: Recorder) -> None:
 
     def build_and_watch(trainer: Any, *args: Any, **kwargs: Any) -> None:
         build(trainer, *args, **kwargs)
+        if job.scenario.sharding.strategy != "none":
+            sharded.check(trainer.fsdp_model, job)
         recorder.watch(trainer.model)
         recorder.begin(whole(dict(trainer.fsdp_model.named_parameters())) if job.record else {})
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
-from adapters.contract import STATE, OptimizerKind, Scenario
+from adapters.contract import STATE, Job, OptimizerKind
 from adapters.inside import flat
 
 
@@ -33,21 +33,24 @@ def state(
     return (whole(parameters), *map(whole, moments))
 
 
-def check(model: nn.Module, scenario: Scenario) -> None:
-    """Raises RuntimeError where shards are not shared by as many ranks as the scenario asks for, as where a framework
-    takes another way without a word."""
-    wanted = scenario.window.ranks // scenario.sharding.replicas
-    found = _sharing(model)
+def check(model: nn.Module, job: Job) -> None:
+    """Raises RuntimeError where shards are not those of the FSDP that the scenario asks for, or not shared by as many
+    ranks, as where a framework takes another way without a word."""
+    asked = job.scenario.sharding
+    ranks = job.scenario.window.ranks_at(job.steps.start) // asked.replicas
+    kind = "FSDP1" if asked.strategy == "fsdp1" else "FSDP2"
+    wanted, found = (kind, ranks), _shared(model)
     if found != wanted:
-        raise RuntimeError(f"{wanted} ranks should share the shards of {type(model).__name__}, and {found} do")
+        has = f"{found[0]} of {found[1]}" if found else "none"
+        raise RuntimeError(f"{type(model).__name__} should have shards by {kind} of {ranks} ranks, and has {has}")
 
 
-def _sharing(model: nn.Module) -> int:
-    """How many ranks share the shards of a model."""
+def _shared(model: nn.Module) -> tuple[str, int] | None:
+    """By which FSDP a model is sharded, and over how many ranks; None if it is not."""
     if isinstance(model, FullyShardedDataParallel):
-        return torch.distributed.get_world_size(model.process_group)
+        return "FSDP1", torch.distributed.get_world_size(model.process_group)
     meshes = [p.device_mesh for p in model.parameters() if isinstance(p, DTensor)]
-    return meshes[0].size(meshes[0].ndim - 1) if meshes else 1
+    return ("FSDP2", meshes[0].size(meshes[0].ndim - 1)) if meshes else None
 
 
 def parameters(model: nn.Module, named: flat.Named) -> dict[str, Tensor]:
