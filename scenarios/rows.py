@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -54,9 +55,20 @@ def fit(scenario: Scenario, responses: Sequence[int] = RAGGED) -> Scenario:
     if scenario.data.packed_length is None:
         return made(steps)
     # How many rows fill its sequences is known when they are packed.
-    most = MOST_ROWS // scenario.rows_per_step
-    tried = (made(count) for count in range(steps, max(steps, most) + 1))
-    return next((one for one in tried if one.dealing.steps(one.data.epochs) >= one.window.steps), made(steps))
+    most = max(steps, MOST_ROWS // scenario.rows_per_step)
+    counts = range(steps, most + 1)
+    whole = made(most)
+
+    def enough(count: int) -> bool:
+        return _dealt(vary(whole, rows=whole.data.rows[: count * scenario.rows_per_step])) >= scenario.window.steps
+
+    found = bisect.bisect_left(counts, True, key=enough)
+    return made(counts[found] if found < len(counts) else steps)
+
+
+def _dealt(scenario: Scenario) -> int:
+    """Optimizer steps that its rows are enough for."""
+    return scenario.dealing.steps(scenario.data.epochs)
 
 
 def for_ranks(scenario: Scenario, ranks: int) -> Scenario:

@@ -10,8 +10,10 @@ def first_fit(lengths: Sequence[int], room: int) -> tuple[tuple[int, ...], ...]:
     that has room for it. A row that is longer than that is a sequence of its own."""
     sequences: list[list[int]] = []
     left: list[int] = []
+    tried: dict[int, int] = {}  # by length: sequences before this one have no room for it, and never will
     for row, length in enumerate(lengths):
-        at = next((i for i, free in enumerate(left) if free >= length), len(left))
+        at = next((i for i in range(tried.get(length, 0), len(left)) if left[i] >= length), len(left))
+        tried[length] = at
         if at == len(left):
             sequences.append([])
             left.append(room)

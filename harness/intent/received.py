@@ -54,16 +54,29 @@ def unfinished(intent: Intent, trace: Trace) -> str | None:
     that the run ends before, or one that lacks some."""
     if intent.drawn is None or intent.windows is not None:
         return None
-    had = sum(len(_rows(trace, step)) for step in range(intent.steps))
-    if intent.drawn.filled and had >= intent.drawn.epoch:
-        return None  # what is packed is packed once, so that the first epoch tells what it lacks
-    begun = had % intent.drawn.epoch
-    if not begun:
+    shapes, found = _chosen(intent, intent.drawn, trace)
+    had = sum(len(rows) for window in shapes for ranks in window for rows in ranks)
+    begun = had - (found.begins[-1] if found.begins else 0)
+    if not begun or (intent.drawn.filled and found.begins and _as_packed(intent, trace, found.begins)):
         return None
     return (
         f"the run ends with {begun} of the {intent.drawn.epoch} rows of an epoch: whether others are lost cannot be"
         " told without windows"
     )
+
+
+def _as_packed(intent: Intent, trace: Trace, begins: Sequence[int]) -> bool:
+    """Whether the last epoch has sequences of the first one alone: what is packed is packed once, so that the first
+    epoch tells what each of them holds."""
+    sequences: dict[tuple[int, int, int, int], tuple[int | None, ...]] = {}
+    first: set[tuple[int, int, int, int]] = set()
+    last: set[tuple[int, int, int, int]] = set()
+    every = ((step, c) for step in range(intent.steps) for c in _conversations(trace, step))
+    for at, (step, c) in enumerate(every):
+        place = (step, c.micro_batch, c.rank, c.sequence)
+        sequences[place] = (*sequences.get(place, ()), c.row)
+        (first if at < begins[0] else last if at >= begins[-1] else set()).add(place)
+    return {sequences[place] for place in last} <= {sequences[place] for place in first}
 
 
 def _rows(trace: Trace, step: int) -> Rows:

@@ -26,12 +26,19 @@ from harness.judging.diagnosis import (
     weights,
 )
 from harness.judging.evidence import StepEvidence
+from harness.judging.initial import CODE
 from harness.traces.text_files import Header
 from harness.verdicts.findings import Diagnosis, Finding
 
 
 def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
     """Causes in the order in which a step applies them; every finding belongs to at least one."""
+    # What a run began with is of no step, and follows from nothing that the steps did.
+    begun = tuple(_with_upstream(d, header, evidence) for d in initial.diagnoses(findings))
+    return (*begun, *_of_run(header, evidence, [f for f in findings if f.code != CODE]))
+
+
+def _of_run(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
     resumed = resume.found(evidence, findings)
     if resumed is not None:
         first = evidence[0].scenario.window.resume_after if evidence[0].scenario else 0
@@ -89,7 +96,7 @@ def _of_steps(
         *overflow.diagnoses(findings),
         *update.of_ranks(findings),
     ]
-    found = [*initial.diagnoses(findings), *reported.with_reported(_once(found), evidence, findings)]
+    found = reported.with_reported(_once(found), evidence, findings)
     return tuple(_with_upstream(d, header, evidence) for d in found)
 
 

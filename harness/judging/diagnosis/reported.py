@@ -120,6 +120,12 @@ def _hides(e: StepEvidence, factor: float) -> bool:
     )
 
 
+def _right_norm(e: StepEvidence) -> bool:
+    """Whether the reported norm is what the weights make of it, or none is reported."""
+    told = e.recorded.reported.grad_norm
+    return told is None or abs(told - e.fit.norm) <= e.floor.tolerance("norm") * e.fit.norm
+
+
 def _loss_shows(e: StepEvidence, factor: float) -> bool:
     told = e.recorded.reported.loss
     return told is not None and abs(told / (e.loss_right * factor) - 1) <= e.floor.tolerance("loss")
@@ -130,10 +136,15 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
 
     Its tokens may also be weighed wrongly: the norm is held against what their weights make of it.
     """
+    scenario = evidence[0].scenario if evidence else None
+    fewer = scenario is not None and scenario.window.resume_ranks > 0
     for every in zip(*(factors.named_factors(e.right) for e in evidence), strict=True):
+        if every[0].name == factors.FEWER and not fewer:
+            continue
         pairs = list(zip(evidence, every, strict=True))
         if every[0].name in (factors.PARTIAL, factors.FEWER):  # 1 where the window is a full one, of every rank
-            pairs = [(e, scale) for e, scale in pairs if scale.factor != 1.0]
+            others = [e for e, scale in pairs if scale.factor == 1.0]
+            pairs = [(e, scale) for e, scale in pairs if scale.factor != 1.0] if all(map(_right_norm, others)) else []
         if pairs and all(_hides(e, scale.factor) for e, scale in pairs):
             first, scale = pairs[0]
             when = "earlier" if scale.factor > 1 else "later"

@@ -108,7 +108,12 @@ def replicas(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> D
     others = {f.rank for f in own if f.rank is not None}
     first = next((e for e in evidence if own and e.step == own[0].step), None)
     groups = len(others) > 1 and len({f.observed for f in own}) == 1
-    if first is None or not groups or {f.step for f in findings if f.step is not None} != {first.step}:
+    if (
+        first is None
+        or not groups
+        or 2 * len(others) != first.right.intent.ranks
+        or {f.step for f in findings if f.step is not None} != {first.step}
+    ):
         return None
     theirs = {(rank, number) for rank in others for number in range(first.right.micro_batches)}
     if first.fit.hypothesis.dropped != theirs:

@@ -10,6 +10,7 @@ import scenarios
 from adapters import torch_sft
 from adapters.contract import Scenario, vary
 from adapters.faults import CATALOGUE, RIGHT
+from adapters.inside import data
 from harness.judging.judge import judge
 from harness.oracle.basis_cache import BasisCache
 from tests.faults import simulate
@@ -27,6 +28,19 @@ def test_a_step_of_other_windows_is_found(
     judgement = judge(simulate.run(asked(), RIGHT, tmp_path), BasisCache())
     assert "inputs.packing" in {finding.code for finding in judgement.findings}
     assert "packing: other windows" in {diagnosis.kind for diagnosis in judgement.diagnoses}
+
+
+def test_a_row_lost_behind_the_first_epoch_is_no_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    right = data.dealt
+
+    def lossy(scenario: Scenario, step: int, micro_batch: int, rank: int) -> list[list[int]]:
+        dealt = right(scenario, step, micro_batch, rank)
+        return [rows[:-1] if step == 2 and len(rows) > 1 else rows for rows in dealt]
+
+    assert not judge(simulate.run(vary(asked(), steps=3), RIGHT, tmp_path / "right"), BasisCache()).findings
+    monkeypatch.setattr(data, "dealt", lossy)
+    judgement = judge(simulate.run(vary(asked(), steps=3), RIGHT, tmp_path / "lossy"), BasisCache())
+    assert "run.incomplete" in {finding.code for finding in judgement.findings}
 
 
 def test_sequences_that_are_too_long_are_found(tmp_path: Path) -> None:
