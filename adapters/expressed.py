@@ -86,7 +86,8 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "window.resume_ranks": by((*LOOPS, *TRAINERS))
     | {
         "openrlhf": no(
-            "its batch is that of all ranks together (--train.batch_size), and accumulation follows from it"
+            "it is not driven yet: its batch is that of all ranks together (--train.batch_size), and has to shrink with"
+            " them"
         ),
         "verl": no("its checkpoint is a file for each of so many ranks (utils/checkpoint/fsdp_checkpoint_manager.py)"),
     },
@@ -212,7 +213,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | by(("deepspeed", *TRAINERS, "openrlhf"))
     | {"verl": no("it moves an offloaded optimizer back before it steps")},
     "sharding.offload_parameters": by(("torch", "ddp"), _WHOLE)
-    | {"fsdp2": no("on a CPU its shards lie where CPUOffloadPolicy would have them, so that nothing is copied")}
+    | {"fsdp2": no("its CPUOffloadPolicy is not driven yet: on a CPU it would copy nothing")}
     | by(("deepspeed", *TRAINERS))
     | {
         "openrlhf": no("it offloads the optimizer alone (get_ds_train_config in utils/deepspeed/deepspeed.py)"),

@@ -74,19 +74,25 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"trl {version} drops a row that has nothing to train within max_length={scenario.data.max_length}"
             " (trainer/sft_trainer.py)"
         )
-    if scenario.data.row_format == "conversation" and any(
-        not m.content.split() for row in scenario.data.rows for m in row
-    ):
+    if _marks_nothing(scenario):
         return (
             f"trl {version} has no marks of a response that is its EOS alone, for transformers finds no token at the"
             " space before it (char_to_token in tokenization_utils_base.py), and ends in an error: there is none with"
-            " row_format='conversation'"
+            f" trained={scenario.data.trained!r} and row_format='conversation'"
         )
     if scenario.tokenizer.processor and not LOADS_PROCESSORS:
         return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
     if scenario.loss.token_weight == "probability" and "loss_type" not in KNOWN:
         return f"trl {version} has no loss_type (trainer/sft_config.py), so it has no token_weight='probability'"
     return hf_trainer.unsupported(scenario, f"trl {version}")
+
+
+def _marks_nothing(scenario: Scenario) -> bool:
+    """Whether TRL is to mark a response that is its EOS alone (assistant_only_loss)."""
+    marked = mask(scenario) == "assistant_only_loss" and mask(scenario) in KNOWN
+    if not marked or scenario.data.trained == "everything":
+        return False
+    return any(m.role == "assistant" and not m.content.split() for row in scenario.data.rows for m in row)
 
 
 def _unsupported_packing(scenario: Scenario) -> str | None:

@@ -60,7 +60,9 @@ def another_behind(scenario: Scenario) -> str | None:
 
 
 def shares_evenly(scenario: Scenario) -> str | None:
-    if len(scenario.data.rows) % scenario.window.ranks == 0 or scenario.data.packs:
+    if scenario.data.packs:
+        return "the ranks share packed sequences, not rows"
+    if len(scenario.data.rows) % scenario.window.ranks == 0:
         return "the ranks share the rows evenly"
     return None if scenario.meets_last_window else "training ends before the last rows of an epoch"
 

@@ -18,8 +18,9 @@ from adapters.inside import flat
 VERSIONS = {"fsdp": 2, "fsdp1": 1}
 """accelerate's number of an FSDP, by the scenario's `sharding`."""
 
-DRIVEN = Version("4.53")
-"""The oldest transformers that were seen to shard here: what 4.49.0 hands a callback is no model that FSDP shards."""
+DRIVEN = Version("4.54")
+"""The oldest transformers that were seen to shard here: 4.49.0 hands a callback no model that is sharded, and 4.53.1 an
+optimizer that accelerate has not wrapped."""
 
 SETS_STRATEGY = re.compile(r"""\["sharding_strategy"\]|\{prefix\}SHARDING_STRATEGY""")
 """Where the Trainer hands accelerate a strategy of FSDP1, which counts for more than the variable of `_replicate`."""

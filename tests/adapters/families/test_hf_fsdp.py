@@ -39,6 +39,7 @@ HANDS_ON = 'fsdp_plugin_args = {"fsdp_version": fsdp_version}'
     ("release", "source", "fields", "why"),
     [
         ("4.49.0", "", {}, "not yet driven with FSDP on transformers 4.49.0"),
+        ("4.53.1", "", {}, "not yet driven with FSDP on transformers 4.53.1"),
         ("4.54.1", "", {"strategy": "fsdp"}, "it takes FSDP1"),
         ("4.54.1", "", {}, None),
         ("4.54.1", 'os.environ[f"{prefix}SHARDING_STRATEGY"]', {"ranks": 4, "replicas": 2}, "sharding_strategy by"),
