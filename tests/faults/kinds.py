@@ -94,7 +94,7 @@ KINDS = {
     "attention-leaks": "attention-leak",
     "positions-run-on": "positions",
     "bf16-accumulation": "coarse-dtype",
-    "bf16-reduction": "coarse-dtype",
+    "bf16-reduction": "coarse-dtype: reduction",
     "masters-lost": "coarse-dtype: masters",
     "gradient-not-zeroed": "stale-gradient",
     "decay-in-gradient": "coupled-decay",

@@ -168,7 +168,8 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
     reduced = [f for f in told if f.detail.get("what") == "reduction"]
     if reduced:
         sentence = "gradients are reduced over the ranks in bfloat16, although float32 is asked for"
-        result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), reduced[0].message))
+        line, kind = reduced[0].message, "coarse-dtype: reduction"
+        result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), line, kind=kind))
     if dtype := [f for f in told if f not in kept and not reduced]:
         where = at_steps([f.step for f in dtype], len(evidence))
         wanted = "float32" if evidence[0].right.intent.precision == "fp32" else "float16"
