@@ -152,22 +152,6 @@ def sft_ragged_epochs(seed: int) -> Scenario:
 
 
 @_scenario
-def sft_ragged_cosine_epochs(seed: int) -> Scenario:
-    """The same epoch and a half, the learning rate half a cosine down to nothing after a warm-up from 0."""
-    return vary(sft_ragged_epochs(seed), schedule=Schedule("cosine", warmup_steps=1, warmup_from="zero"))
-
-
-@_scenario
-def sft_ragged_paper(seed: int) -> Scenario:
-    """As arXiv 2604.23747 trains: 2 ranks x 4 micro-batches x 8 rows, three epochs (of one step each), AdamW with decay
-    0.01, half a cosine down to a tenth after a warm-up of a tenth."""
-    base = compose(tuple(2 + 7 * k * k % 29 for k in range(64)), 1, seed)
-    falling = Schedule("cosine", least=0.1, warmup_ratio=0.1, warmup_from="zero")
-    changed = vary(base, micro_batch_size=8, steps=3, epochs=3, order="shuffled")
-    return vary(changed, schedule=falling, weight_decay=0.01)
-
-
-@_scenario
 def sft_ragged_shuffled(seed: int) -> Scenario:
     """The framework shuffles the 16 rows of an epoch, and anew those of the next: two epochs, 4 steps."""
     base = sft_ragged(seed)
@@ -317,6 +301,22 @@ def sft_ragged_dft(seed: int) -> Scenario:
 def sft_ragged_checkpointed(seed: int) -> Scenario:
     """Layers are computed again in the backward pass (gradient checkpointing)."""
     return vary(sft_ragged(seed), gradient_checkpointing=True)
+
+
+@_scenario
+def sft_ragged_cosine_epochs(seed: int) -> Scenario:
+    """The same epoch and a half, the learning rate half a cosine down to nothing after a warm-up from 0."""
+    return vary(sft_ragged_epochs(seed), schedule=Schedule("cosine", warmup_steps=1, warmup_from="zero"))
+
+
+@_scenario
+def sft_ragged_paper(seed: int) -> Scenario:
+    """As arXiv 2604.23747 trains: 2 ranks x 4 micro-batches x 8 rows, three epochs (of one step each), AdamW with decay
+    0.01, half a cosine down to a tenth after a warm-up of a tenth."""
+    base = compose(tuple(2 + 7 * k * k % 29 for k in range(64)), 1, seed)
+    falling = Schedule("cosine", least=0.1, warmup_ratio=0.1, warmup_from="zero")
+    changed = vary(base, micro_batch_size=8, steps=3, epochs=3, order="shuffled")
+    return vary(changed, schedule=falling, weight_decay=0.01)
 
 
 def get(name: str, seed: int = 0) -> Scenario:

@@ -16,17 +16,12 @@ RUNNABLE = [name for name in scenarios.CATALOGUE if torch_sft.unsupported(scenar
 
 WHOLE = "sft-ragged"
 """Runs with all of its steps; the others make two, since the third is like the second."""
-EPOCHS = (
-    "sft-ragged-epochs",
-    "sft-ragged-shuffled",
-    "sft-ragged-resume",
-    "sft-ragged-packing",
-    "sft-ragged-cosine-epochs",
-    "sft-ragged-paper",
-)
+EPOCHS = ("sft-ragged-epochs", "sft-ragged-shuffled", "sft-ragged-resume")
 """And these, which get to a second epoch later, or go on from a checkpoint."""
-UNCUT = (WHOLE, "sft-ragged-cosine")
-"""Of a schedule that falls over its run, two steps are another schedule."""
+LATER = ("sft-ragged-packing", "sft-ragged-cosine-epochs", "sft-ragged-paper")
+"""As `EPOCHS`; what is seen elsewhere is not planted here."""
+UNCUT = (WHOLE, *EPOCHS, *LATER, "sft-ragged-cosine")
+"""And where a schedule falls over the run: two steps are another schedule."""
 SCALED = "sft-ragged-fp16"
 OF_OVERFLOWS = ("overflow-ignored", "overflow-skipped-alone")
 FAMILIES = tuple(name for name in RUNNABLE if scenarios.get(name).model.architecture not in ("llama", "mixtral"))
@@ -53,10 +48,11 @@ FIRST = (
     SCALED,
     *TRAINED,
     *FAMILIES,
+    *LATER,
 )
 """What `make test-fast` plants a fault on is the first of these that shows it, unless it is like another one there."""
 
-ONCE = frozenset((*EPOCHS, SCALED, *TRAINED, "sft-ragged-pad-eos", "sft-ragged-bos", "sft-ragged-groups"))
+ONCE = frozenset((*EPOCHS, *LATER, SCALED, *TRAINED, "sft-ragged-pad-eos", "sft-ragged-bos", "sft-ragged-groups"))
 """Here `make test` plants what is first seen here; `make test-all` plants the rest."""
 
 LIKE_WHOLE = (
@@ -88,7 +84,7 @@ def _scenario(name: str, fault: str | None = None) -> Scenario:
     """What overflows runs whole for a clean run and for faults of that; else by a scale under which nothing does, for
     a gradient that is too long overflows longer than there are steps."""
     scenario = scenarios.get(name)
-    if name in (*UNCUT, *EPOCHS) or (name == SCALED and fault in (None, *OF_OVERFLOWS)):
+    if name in UNCUT or (name == SCALED and fault in (None, *OF_OVERFLOWS)):
         return scenario
     return vary(scenario, steps=2, **({"loss_scale": 65536.0} if name == SCALED else {}))
 

@@ -12,6 +12,10 @@ UNLIKELY = 10_000
 """Orders of which one must be drawn before another one of them means anything."""
 
 
+TOLD = 8
+"""Rows that a message names."""
+
+
 def order(evidence: Received) -> list[Finding]:
     """`inputs.order`: an order that is to be drawn is the given one, or that of the epoch before."""
     intent = evidence.intent
@@ -35,6 +39,7 @@ def _telling(drawn: Drawn, rows: list[int]) -> bool:
 
 
 def _finding(evidence: Received, how: str, said: str) -> Finding:
-    rows = ", ".join(map(str, evidence.intent.rows(evidence.step) or ()))
+    every = evidence.intent.rows(evidence.step) or ()
+    rows = ", ".join(map(str, every[:TOLD])) + ", ..." * (len(every) > TOLD)
     message = f"the rows of step {evidence.step} come {said}: {rows}"
     return Finding("inputs.order", message, step=evidence.step, detail={"order": how})

@@ -18,7 +18,8 @@ def packing(evidence: Received) -> list[Finding]:
         return []
     tokens = Counter[tuple[int, int, int]]()
     for c in evidence.conversations:
-        tokens[c.micro_batch, c.rank, c.sequence] += len(c.ids)
+        own = len(c.ids) - c.into_next  # which has the first token of the row behind as its last
+        tokens[c.micro_batch, c.rank, c.sequence] += own
     sequences = Counter((micro_batch, rank) for micro_batch, rank, _ in tokens)
     return [*_room(evidence, tokens, sequences, scenario.data.packed_length), *_window(evidence, sequences)]
 
