@@ -20,6 +20,8 @@ ROUTED: frozenset[Architecture] = frozenset({"mixtral"})
 
 Compiled = Literal["none", "aot_eager", "inductor"]
 
+CAPPED: tuple[Architecture, ...] = ("gemma2",)
+"""Families whose scores and logits are capped softly."""
 TRANSPOSES_NOTHING: tuple[Architecture, ...] = ("llama", "qwen2", "qwen3", "gemma2")
 """Families of linear layers whose matrices have a row for each output, and of no experts: what low-rank updates are of
 here."""
@@ -76,6 +78,8 @@ class Model:
         for name in ("attention_softcap", "final_softcap"):
             cap = getattr(self, name)
             require(cap is None or 0 < cap < LIMIT, f"model.{name}", cap, "above 0")
+            capped = cap is None or self.architecture in CAPPED
+            require(capped, f"model.{name}", cap, f"none, as {self.architecture} caps nothing")
         require(self.layers <= MAX_LAYERS, "model.layers", self.layers, f"at most {MAX_LAYERS}")
         require(self.hidden_size % self.heads == 0, "model.heads", self.heads, f"a divisor of {self.hidden_size}")
         require(self.heads % self.kv_heads == 0, "model.kv_heads", self.kv_heads, f"a divisor of {self.heads}")
