@@ -5,12 +5,12 @@ The loop asks for the mean over the tokens of the global batch. Whatever the eng
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import deepspeed
 import torch
-from deepspeed.runtime import precision_config
 from torch import Tensor
 
 from adapters.contract import Job, Scenario, Shim
@@ -61,10 +61,18 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     return None
 
 
+def _bf16_options() -> Mapping[str, Any]:
+    """Of a configuration's section `bf16`; none in releases that have no class for it yet."""
+    with contextlib.suppress(ImportError):
+        from deepspeed.runtime.precision_config import DeepSpeedBF16Config
+
+        return dict(DeepSpeedBF16Config.model_fields)
+    return {}
+
+
 def _needs_masters(scenario: Scenario) -> str | None:
     """Why float32 masters are made whatever is asked for."""
-    options = getattr(getattr(precision_config, "DeepSpeedBF16Config", None), "model_fields", {})
-    if "bf16_optimizer_states" not in options:
+    if "bf16_optimizer_states" not in _bf16_options():
         return "has no bf16_optimizer_states (runtime/precision_config.py)"
     if scenario.sharding.strategy == "none":
         return "has bf16_master_weights_and_grads with a ZeRO stage only (runtime/config.py)"

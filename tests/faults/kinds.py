@@ -141,6 +141,8 @@ def of(fault: str, scenario: Scenario) -> set[str]:
         own_rates = planned.rates(scenario, own.plan)
         alike = (n for n, other in CATALOGUE.items() if other.cause == own.cause)
         return {KINDS[n] for n in alike if planned.rates(scenario, CATALOGUE[n].plan) == own_rates}
+    if fault == "bf16-reduction" and scenario.precision.reduction == "own":  # any rounding is one then
+        return {KINDS["bf16-accumulation"]}
     if own.cause not in ("mean-of-means", "loss-mask"):
         return {KINDS[fault]}
     others = (name for name, other in CATALOGUE.items() if other.cause == own.cause)
