@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.judging.diagnosis import upstream
 from harness.verdicts.verdict import CellRecord
-from tests.frameworks import proofs
+from tests.frameworks import command, proofs
 from tests.frameworks.command import Ended, Joined, Run
 from tests.frameworks.reading import applies, causes, details, diagnosis
 
@@ -158,7 +159,20 @@ def test_bf16_with_zero_does_not_have_it(deepspeed: Joined) -> None:
 # ---- what is known upstream, against what was found
 
 
-KNOWN = [k for k in upstream.entries() if k.package == "deepspeed"]
+EVERY = [k for k in upstream.entries() if k.package == "deepspeed"]
+KNOWN = [k for k in EVERY if (k.package, k.cause) not in proofs.UNNAMED]
+UNNAMED = {
+    "decayed-before-training": 'base = "sft-ragged-decay"\nprecision.compute = "bf16"',
+    "learning-rate-schedule": """
+base = "sft-ragged"
+sharding.strategy = "zero2"
+optimizer.given_in = "engine"
+optimizer.decayed = "all"
+optimizer.schedule.warmup_steps = 2
+optimizer.schedule.warmup_from = "zero"
+""",
+}
+"""Files of scenarios that show what no named one does."""
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda k: f"{k.cause} {k.versions}")
@@ -166,6 +180,17 @@ def test_every_known_cause_is_found_in_this_run(deepspeed: Joined, known: upstre
     told = [c for c in cells(deepspeed) for d in c.diagnoses if d.upstream == known.sentence]
     assert told
     assert all(applies(known, deepspeed.trace(c.name)) for c in told)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("cause", UNNAMED)
+def test_what_no_named_scenario_shows(cause: str, tmp_path: Path, environments: Path) -> None:
+    file = tmp_path / f"{cause}.toml"
+    file.write_text(UNNAMED[cause])
+    run = command.run(tmp_path, environments, "--framework", "deepspeed==0.19.8", "--scenario", str(file))
+    (found,) = run.verdict.cells
+    (known,) = (k for k in EVERY if k.cause == cause)
+    assert diagnosis(found, cause).upstream == known.sentence
 
 
 def test_every_cause_that_is_found_is_known(deepspeed: Joined) -> None:
