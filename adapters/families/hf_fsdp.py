@@ -101,8 +101,8 @@ def shims(scenario: Scenario) -> list[Shim]:
     """What is changed in accelerate for FSDP."""
     if scenario.sharding.strategy not in VERSIONS or scenario.device != "cpu":
         return []
-    flat = scenario.sharding.strategy == "fsdp1" and scenario.sharding.replicas > 1
-    return [ON_A_CPU, *([DEVICES_OF_A_NODE] if flat else [])]
+    hybrid = scenario.sharding.strategy == "fsdp1" and scenario.sharding.replicas > 1
+    return [ON_A_CPU, *([DEVICES_OF_A_NODE] if hybrid else [])]
 
 
 def apply(scenario: Scenario) -> None:

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
-from adapters.contract import IGNORED_LABEL, Job, Scenario
+from adapters.contract import Job, Scenario
 from adapters.families import loss_scaling, token_mean
 from adapters.families.loss_scaling import autocast, kept, scaler
 from adapters.inside import optimizers, sharded
@@ -37,9 +37,6 @@ Synchronised = Callable[[bool], contextlib.AbstractContextManager[Any]]
 """Holds while a micro-batch runs forward and backward; gradients are reduced over the ranks if it is given True."""
 Wrap = Callable[[Scenario, PreTrainedModel, int], tuple[torch.nn.Module, Synchronised]]
 """Scenario, model and number of ranks to the module that trains on all of them."""
-
-CHUNK = 16
-"""Positions of which linear_cross_entropy makes logits at once: fewer than most rows have."""
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
@@ -165,32 +162,9 @@ def accumulate(
         with synchronised(index == scenario.micro_batches(step) - 1):
             with autocast(scenario) if isinstance(model, DistributedDataParallel) else contextlib.nullcontext():
                 given = {name: tensor.to(scenario.device) for name, tensor in batch.items()}
-                loss = mean_loss(scenario, model, given, divisor)
+                loss = token_mean.mean_loss(scenario, model, given, divisor)
             scaling.scale(loss).backward()
         total += loss.detach().double().cpu() / world
     total = total.to(scenario.device)
     torch.distributed.all_reduce(total)
     return float(total)
-
-
-def mean_loss(scenario: Scenario, model: torch.nn.Module, batch: dict[str, Tensor], divisor: float) -> Tensor:
-    """The loss of a micro-batch's tokens over `divisor`: the model's own, or torch's with smoothing, for which
-    transformers' models have no option, of its logits or of what its head is given."""
-    if not scenario.loss.label_smoothing and scenario.loss.implementation == "own":
-        loss: Tensor = model(**batch, num_items_in_batch=divisor).loss
-        return loss
-    labels = batch.pop("labels")[:, 1:].flatten()
-    given: dict[str, Any] = {
-        "reduction": "sum",
-        "ignore_index": IGNORED_LABEL,
-        "label_smoothing": scenario.loss.label_smoothing,
-    }
-    if scenario.loss.implementation == "own":
-        logits = model(**batch).logits[:, :-1].flatten(0, 1).float()
-        return torch.nn.functional.cross_entropy(logits, labels, **given) / divisor
-    states = model(**batch, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
-    wrapped: Any = model.module  # transformers' own model
-    head = wrapped.get_output_embeddings().weight
-    given["options"] = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=CHUNK)  # else it makes all logits at once
-    summed: Tensor = torch.nn.functional.linear_cross_entropy(states[:, :-1].flatten(0, 1), head, labels, **given)
-    return summed / divisor

@@ -29,18 +29,14 @@ def _room(
 ) -> list[Finding]:
     """One for the longest sequence. Those of a micro-batch may come as one, behind each other without padding."""
     size = evidence.intent.micro_batch_size
-    beyond = {
-        at: length - room * (size if sequences[at[:2]] == 1 else 1)
-        for at, length in tokens.items()
-        if length > room * (size if sequences[at[:2]] == 1 else 1)
-    }
-    if not beyond:
+    most = {at: room * (size if sequences[at[:2]] == 1 else 1) for at in tokens}
+    at = max(tokens, key=lambda place: tokens[place] - most[place], default=None)
+    if at is None or tokens[at] <= most[at]:
         return []
-    at = max(beyond, key=lambda place: beyond[place])
     micro_batch, rank, _ = at
     message = (
         f"a sequence of step {evidence.step} has {tokens[at]} tokens (rank {rank}, micro-batch {micro_batch}), expected"
-        f" {tokens[at] - beyond[at]} at most, into which rows are to be packed"
+        f" {most[at]} at most, into which rows are to be packed"
     )
     return [
         Finding(CODE, message, step=evidence.step, rank=rank, micro_batch=micro_batch, detail={"what": "room"}),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 import scenarios
 from adapters.contract import vary
-
-hf_optimizers = pytest.importorskip("adapters.families.hf_optimizers")
+from adapters.families import hf_optimizers
 
 
 def test_momentum_is_told_by_arguments_of_the_optimizer() -> None:
