@@ -57,8 +57,7 @@ def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.
     micro-batch."""
     if scenario.sharding.strategy == "fsdp1":
         return _flat(scenario, model, world)
-    low = DTYPES.get(scenario.precision.compute)
-    reduced = torch.bfloat16 if scenario.precision.reduction == "bf16" else torch.float32
+    low, reduced = _dtypes(scenario)
     how: Mapping[str, Any] = {
         "mesh": _mesh(scenario, world),
         "reshard_after_forward": RESHARD[scenario.sharding.strategy],
@@ -77,6 +76,12 @@ def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.
     return sharded, synchronised
 
 
+def _dtypes(scenario: Scenario) -> tuple[torch.dtype | None, torch.dtype]:
+    """What parameters are computed with, if not as they are, and what gradients are reduced in."""
+    reduced = torch.bfloat16 if scenario.precision.reduction == "bf16" else torch.float32
+    return DTYPES.get(scenario.precision.compute), reduced
+
+
 def _mesh(scenario: Scenario, world: int) -> DeviceMesh:
     """The ranks in one row, or in as many as hold all shards each."""
     replicas = scenario.sharding.replicas
@@ -87,12 +92,12 @@ def _mesh(scenario: Scenario, world: int) -> DeviceMesh:
 
 def _flat(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.nn.Module, Synchronised]:
     """The same by FSDP1."""
-    low = DTYPES.get(scenario.precision.compute)
+    low, reduced = _dtypes(scenario)
     hybrid = scenario.sharding.replicas > 1
     wrapped = FullyShardedDataParallel(
         model,
         auto_wrap_policy=ModuleWrapPolicy(_layers(model)),
-        mixed_precision=MixedPrecision(param_dtype=low, reduce_dtype=torch.float32),
+        mixed_precision=MixedPrecision(param_dtype=low, reduce_dtype=reduced),
         device_id=torch.device(scenario.device),
         device_mesh=_mesh(scenario, world),
         sharding_strategy=ShardingStrategy.HYBRID_SHARD if hybrid else ShardingStrategy.FULL_SHARD,
