@@ -228,8 +228,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | by(("fsdp2", "deepspeed"), no("its loop has one way to compute its loss"))
     | {"trl": no("it computes its loss in pieces from the head's matrix as it is (fused_lm_head)")}
     | by(("llamafactory", "ms-swift", "openrlhf", "verl"), no("it has no option for torch's linear_cross_entropy")),
-    "loss.token_weight": by(("torch", "deepspeed", *TRAINERS))
-    | by(("ddp", "fsdp2"), no("its loss is the model's own, or torch's, which have no such weight"))
+    "loss.token_weight": by((*LOOPS, *TRAINERS))
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))

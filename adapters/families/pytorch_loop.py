@@ -58,6 +58,8 @@ def _unsupported_loss(scenario: Scenario) -> str | None:
         return token_mean.ROUTER_LEFT_OUT
     if wanted.implementation != "own" and not hasattr(torch.nn.functional, "linear_cross_entropy"):
         return f"has no linear_cross_entropy yet, so it has no implementation={wanted.implementation!r}"
+    if wanted.implementation != "own" and wanted.token_weight != "one":
+        return f"has no token_weight={wanted.token_weight!r} with linear_cross_entropy, which hands out no logits"
     if wanted.implementation != "own" and scenario.model.lora is not None:
         return (
             f"takes the head's matrix as it is, so there is no implementation={wanted.implementation!r} with model.lora"

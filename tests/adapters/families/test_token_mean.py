@@ -20,3 +20,8 @@ def test_the_routers_loss_is_left_out_with_a_loss_of_ours(fields: dict[str, Any]
     assert token_mean.leaves_router_out(routed) == left_out
     assert (token_mean.ROUTER_LEFT_OUT in (pytorch_loop.unsupported(routed, "2") or "")) == left_out
     assert not token_mean.leaves_router_out(vary(scenarios.get("sft-ragged"), **fields))
+
+
+def test_tokens_are_not_weighed_where_there_are_no_logits() -> None:
+    fused = vary(scenarios.get("sft-ragged-dft"), implementation="linear-cross-entropy")
+    assert "hands out no logits" in (pytorch_loop.unsupported(fused, "2") or "")
