@@ -251,7 +251,7 @@ def _loss(
         made = model(**batch, output_hidden_states=token_loss.fused(scenario.loss))
     losses = token_loss.of_output(made, model, targets, scenario, how)
     shares = _shares(scenario, rows, step, number, targets, how, ranks)
-    if how.graph != "right":
+    if how.graph != "right" and scenario.model.compiled != "none":
         shares = shares * planned_pieces.kept(scenario, rows, step, number, ranks.rank, how.graph)
     if how.divisor is not None:
         shares = (targets != IGNORED_LABEL) / how.divisor
@@ -297,16 +297,17 @@ def _shares(
     trained = (targets != IGNORED_LABEL).double()
     if how.level == "micro-batch":
         return trained / (trained.sum().clamp_min(1) * ranks.world * scenario.micro_batches(step))
-    if how.level in ("chunk", "position"):
+    if how.level in ("chunk", "position") and token_loss.fused(scenario.loss):
         parts = ranks.world * scenario.micro_batches(step)
         return planned_pieces.averaged(trained, how.level) / parts
     if how.level == "row":
         each = len(scenario.step_rows(step))
         return trained / _by_row(scenario, rows, step, number, ranks, trained, lambda r: rows[r].targets * each)
     counts = _counts(scenario, rows, step, how)
-    groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), ranks.world)}
+    groups = {"rank": (counts[ranks.rank].sum(), ranks.world)}
     groups["micro-step"] = (counts[:, number].sum(), scenario.micro_batches(step))
-    count, parts = groups[how.level]
+    # Right; also for pieces where the loss is not computed in pieces.
+    count, parts = groups.get(how.level, (counts.sum(), 1))
     return trained / (max(float(count), 1.0) * parts)
 
 

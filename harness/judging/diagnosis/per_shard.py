@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from torch import Tensor
+
 from harness.judging.diagnosis.instead import Cause
 from harness.judging.evidence import StepEvidence
 from harness.oracle import shards
@@ -16,19 +18,23 @@ KIND = "clipping: per shard"
 
 
 def cause(evidence: StepEvidence) -> Cause | None:
-    """None where that explains the gradient no better than any one factor on all of it."""
-    right, limit = evidence.right, evidence.right.intent.max_grad_norm
-    if limit is None or right.intent.ranks == 1 or right.terms.names or questions.ELSEWHERE in evidence.open:
+    """None where that explains the gradient no better than any one factor on all of it.
+
+    Where no shard is as long as the limit nothing is clipped, and the reported norm has to be that of a shard.
+    """
+    limit = evidence.right.intent.max_grad_norm
+    if limit is None or not _is_sharded(evidence):
         return None
-    trained = {name: evidence.recorded.before.parameters[name] for name in evidence.recorded.states}
-    owner = shards.owners(trained, right.intent.ranks)
-    whole, seen = right.basis.gradient(right.weights), evidence.observed.gradient
+    owner, ranks = _owners(evidence), evidence.right.intent.ranks
+    whole, seen = evidence.right.basis.gradient(evidence.right.weights), evidence.observed.gradient
     size = float(seen.norm())
-    left = float((seen - shards.clipped_alone(whole, owner, right.intent.ranks, limit)).norm()) / size
+    left = float((seen - shards.clipped_alone(whole, owner, ranks, limit)).norm()) / size
     scaled = float((seen - whole * float(seen @ whole) / float(whole @ whole)).norm()) / size
-    if not 2.0 * left < scaled:
+    norms = shards.norms(whole, owner, ranks)
+    unclipped = evidence.fit.hypothesis.clip == "none" and max(norms) < limit and is_reported(evidence)
+    if not unclipped and not 2.0 * left < scaled:
         return None
-    lengths = ", ".join(f"{norm:.4g}" for norm in shards.norms(whole, owner, right.intent.ranks))
+    lengths = ", ".join(f"{norm:.4g}" for norm in norms)
     return Cause(
         "clipping",
         "parameters are sharded, and every rank clips its shard of the gradient by the norm of that shard alone",
@@ -36,6 +42,26 @@ def cause(evidence: StepEvidence) -> Cause | None:
         left,
         KIND,
     )
+
+
+def is_reported(evidence: StepEvidence) -> bool:
+    """Whether the reported norm is that of a shard of the right gradient, dealt by the first dimension."""
+    told, ranks = evidence.recorded.reported.grad_norm, evidence.right.intent.ranks
+    if told is None or not _is_sharded(evidence):
+        return False
+    lengths = shards.norms(evidence.right.basis.gradient(evidence.right.weights), _owners(evidence), ranks)
+    return any(abs(told - length) <= evidence.floor.tolerance("norm") * length for length in lengths)
+
+
+def _is_sharded(evidence: StepEvidence) -> bool:
+    right = evidence.right
+    return right.intent.ranks > 1 and not right.terms.names and questions.ELSEWHERE not in evidence.open
+
+
+def _owners(evidence: StepEvidence) -> Tensor:
+    """The rank that holds each element that is trained: int64 [parameters]."""
+    parameters = evidence.recorded.before.parameters
+    return shards.owners({name: parameters[name] for name in evidence.recorded.states}, evidence.right.intent.ranks)
 
 
 def renamed(found: Sequence[Diagnosis], evidence: Sequence[StepEvidence]) -> list[Diagnosis]:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from harness.judging.diagnosis import per_shard
 from harness.judging.diagnosis.weights import names, short
 from harness.judging.diagnosis.wording import fraction, of_codes
 from harness.judging.evidence import StepEvidence
-from harness.oracle import factors, hypotheses, shards
-from harness.verdicts import questions
+from harness.oracle import factors, hypotheses
 from harness.verdicts.findings import Diagnosis, Finding
 
 NAMES = {"loss.value": "loss", "grad-norm.value": "gradient norm", "learning-rate.value": "learning rate"}
@@ -71,22 +71,12 @@ def _misreported(evidence: Sequence[StepEvidence], own: Sequence[Finding], alone
     codes = tuple(sorted({f.code for f in own}))
     what = " and ".join(NAMES[c] for c in codes)
     late = codes == ("learning-rate.value",) and _reports_the_next_rate(evidence)
-    shard = codes == ("grad-norm.value",) and all(map(_reports_a_shard, evidence))
+    shard = codes == ("grad-norm.value",) and all(map(per_shard.is_reported, evidence))
     how = "is that of the next step" if late else "is that of one rank's shard alone" if shard else "is wrong"
     of = " of the next step" if late else " of a shard" if shard else ""
     kind = f"misreported: {', '.join(c.removesuffix('.value') for c in codes)}{of}"
     lead = "the step is right as far as its noise floor lets one tell, but the" if alone else "the"
     return Diagnosis("misreported", f"{lead} reported {what} {how}", 1.0, codes, own[0].message, kind=kind)
-
-
-def _reports_a_shard(e: StepEvidence) -> bool:
-    """Whether the reported norm is that of a shard of the right gradient, dealt by the first dimension."""
-    told, ranks = e.recorded.reported.grad_norm, e.right.intent.ranks
-    if told is None or ranks == 1 or e.right.terms.names or questions.ELSEWHERE in e.open:
-        return False
-    owner = shards.owners({name: e.recorded.before.parameters[name] for name in e.recorded.states}, ranks)
-    lengths = shards.norms(e.right.basis.gradient(e.right.weights), owner, ranks)
-    return any(abs(told - length) <= e.floor.tolerance("norm") * length for length in lengths)
 
 
 def _reports_the_next_rate(evidence: Sequence[StepEvidence]) -> bool:
