@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import pytest
@@ -19,7 +20,7 @@ WHOLE = "sft-ragged"
 EPOCHS = ("sft-ragged-epochs", "sft-ragged-shuffled", "sft-ragged-resume")
 """And these, which get to a second epoch later, or go on from a checkpoint."""
 LATER = ("sft-ragged-packing", "sft-ragged-cosine-epochs", "sft-ragged-paper")
-"""As `EPOCHS`; what is seen elsewhere is not planted here."""
+"""As `EPOCHS`."""
 UNCUT = (WHOLE, *EPOCHS, *LATER, "sft-ragged-cosine")
 """And where a schedule falls over the run: two steps are another schedule."""
 SCALED = "sft-ragged-fp16"
@@ -50,36 +51,10 @@ FIRST = (
     *FAMILIES,
     *LATER,
 )
-"""What `make test-fast` plants a fault on is the first of these that shows it, unless it is like another one there."""
-
-ONCE = frozenset((*EPOCHS, *LATER, SCALED, *TRAINED, "sft-ragged-pad-eos", "sft-ragged-bos", "sft-ragged-groups"))
-"""Here `make test` plants what is first seen here; `make test-all` plants the rest."""
-
-LIKE_WHOLE = (
-    "sft-ragged-noclip",
-    "sft-ragged-decay",
-    "sft-ragged-decay-all",
-    "sft-ragged-groups",
-    "sft-ragged-warmup",
-    "sft-ragged-cosine",
-    "sft-ragged-moe",
-    "sft-ragged-moe-aux",
-    SCALED,
-    *TRAINED,
-)
-"""The batches of `WHOLE` under other settings of the optimizer, in another model, or nearly as exact."""
-ALSO = {
-    "sft-ragged-moe-aux": (
-        "keep-last",
-        "mean-of-micro-batches",
-        "scaled-by-accumulation",
-        "prompt-trained",
-        "no-clipping",
-    )
-}
-"""What is weighed, scaled and clipped beside a term that is no token's."""
+"""A fault is planted on the first of these that shows it, and on `WHOLE`; `make test-all` plants it everywhere."""
 
 
+@functools.cache
 def _scenario(name: str, fault: str | None = None) -> Scenario:
     """What overflows runs whole for a clean run and for faults of that; else by a scale under which nothing does, for
     a gradient that is too long overflows longer than there are steps."""
@@ -89,6 +64,7 @@ def _scenario(name: str, fault: str | None = None) -> Scenario:
     return vary(scenario, steps=2, **({"loss_scale": 65536.0} if name == SCALED else {}))
 
 
+@functools.cache
 def _quick(fault: str) -> str | None:
     """None for one that no named scenario shows (`test_unnamed.py` has one that does)."""
     shown = (name for name in FIRST if CATALOGUE[fault].hidden(_scenario(name, fault)) is None)
@@ -96,19 +72,9 @@ def _quick(fault: str) -> str | None:
 
 
 def _marks(name: str, fault: str) -> list[pytest.MarkDecorator]:
-    """Exhaustive is what is seen, or hidden, as on `WHOLE`, and cannot be otherwise; and all of it on families."""
     if name == _quick(fault):
         return []
-    if name in FAMILIES:
-        return [pytest.mark.slow, pytest.mark.exhaustive]
-    if name in ONCE:
-        return [pytest.mark.slow, pytest.mark.exhaustive]
-    if fault in ALSO.get(name, ()):
-        return [pytest.mark.slow]
-    why = [CATALOGUE[fault].hidden(_scenario(n, fault)) for n in (WHOLE, name)]
-    hidden_alike = why[0] is not None and why[0] == why[1]  # as what is not in either scenario
-    alike = hidden_alike or (name in LIKE_WHOLE and (why[0] is None) == (why[1] is None))
-    return [pytest.mark.slow, pytest.mark.exhaustive] if alike else [pytest.mark.slow]
+    return [pytest.mark.slow] if name == WHOLE else [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 def _cases() -> Iterator[object]:
