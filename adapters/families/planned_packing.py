@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from adapters.contract import Scenario
 from adapters.plan import Plan
+
+
+@dataclass(frozen=True)
+class Repacked(Scenario):
+    """A scenario whose rows are packed as planned."""
+
+    planned: tuple[tuple[int, ...], ...] = ()
+
+    @functools.cached_property
+    def sequences(self) -> tuple[tuple[int, ...], ...]:
+        return self.planned
 
 
 def repacked(scenario: Scenario, how: Plan) -> Scenario:
@@ -27,9 +39,8 @@ def repacked(scenario: Scenario, how: Plan) -> Scenario:
 
 
 def _with(scenario: Scenario, sequences: Sequence[tuple[int, ...]]) -> Scenario:
-    other = replace(scenario)
-    vars(other)["sequences"] = tuple(sequences)  # in the place of what would be worked out
-    return other
+    own = {one.name: getattr(scenario, one.name) for one in fields(scenario)}
+    return Repacked(**own, planned=tuple(sequences))
 
 
 def tampered(batch: dict[str, Tensor], how: Plan) -> dict[str, Tensor]:

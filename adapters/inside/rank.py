@@ -51,7 +51,7 @@ def run(job: Job) -> int:
     scratch = Path(tempfile.gettempdir())  # now: a framework may choose another one
     if job.scenario.window.resume_after and job.part == "whole":
         code = resumed.run(job, run)
-        if code == 0:  # also of a rank that goes on no more
+        if code == 0:  # here alone: a part of a run is not all of it, and a rank may go on no more
             _done(scratch, rank)
         return code
     torch.set_num_threads(1)
@@ -71,7 +71,7 @@ def run(job: Job) -> int:
         lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
         write_crash(Path(job.trace), {"kind": "crashed", "rank": rank, "reason": lines[-1]})
         return 1
-    if job.part != "before":
+    if job.part == "whole":
         _done(scratch, rank)
     return 0
 

@@ -7,6 +7,7 @@ received ones, mended: a row that comes twice in an epoch gives its second place
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +16,9 @@ from typing import NamedTuple
 
 from harness.intent.intent import Drawn, Intent, Window
 from harness.traces import batch
+from harness.traces.batch import Conversation
 from harness.traces.reader import Trace
+from harness.traces.text_files import MicroBatch
 
 Rows = Sequence[int | None]
 """Of a step, in the order in which they are dealt: by micro-batch, then by rank. None for what is no row."""
@@ -42,11 +45,11 @@ def resolved(intent: Intent, trace: Trace) -> Intent:
 
 
 def _chosen(intent: Intent, drawn: Drawn, trace: Trace) -> tuple[Sequence[Window], Mended]:
-    received = [_rows(trace, step) for step in range(intent.steps)]
-    ends = _last_of_rounds(trace, intent.steps) if drawn.filled else ()
-    shapes = intent.windows or tuple(_shape(intent, trace, step) for step in range(intent.steps))
+    received = _conversations(trace, intent.steps)
+    ends = _last_of_rounds(received) if drawn.filled else ()
+    shapes = intent.windows or _shapes(intent, trace, received)
     places = [sum(len(rows) for ranks in window for rows in ranks) for window in shapes]
-    return shapes, mended(drawn, places, received, ends)
+    return shapes, mended(drawn, places, [[c.row for c in step] for step in received], ends)
 
 
 def unfinished(intent: Intent, trace: Trace) -> str | None:
@@ -68,32 +71,40 @@ def unfinished(intent: Intent, trace: Trace) -> str | None:
 def _as_packed(intent: Intent, trace: Trace, begins: Sequence[int]) -> bool:
     """Whether the last epoch has sequences of the first one alone: what is packed is packed once, so that the first
     epoch tells what each of them holds."""
-    sequences: dict[tuple[int, int, int, int], tuple[int | None, ...]] = {}
+    sequences: dict[tuple[int, int, int, int], list[int | None]] = {}
     first: set[tuple[int, int, int, int]] = set()
     last: set[tuple[int, int, int, int]] = set()
-    every = ((step, c) for step in range(intent.steps) for c in _conversations(trace, step))
+    every = ((step, c) for step, had in enumerate(_conversations(trace, intent.steps)) for c in had)
     for at, (step, c) in enumerate(every):
         place = (step, c.micro_batch, c.rank, c.sequence)
-        sequences[place] = (*sequences.get(place, ()), c.row)
+        sequences.setdefault(place, []).append(c.row)
         (first if at < begins[0] else last if at >= begins[-1] else set()).add(place)
-    return {sequences[place] for place in last} <= {sequences[place] for place in first}
+    return {tuple(sequences[place]) for place in last} <= {tuple(sequences[place]) for place in first}
 
 
-def _rows(trace: Trace, step: int) -> Rows:
-    return [c.row for c in _conversations(trace, step)]
+def _conversations(trace: Trace, steps: int) -> list[list[Conversation]]:
+    """Of each step, by micro-batch, then by rank."""
+    batches: list[list[MicroBatch]] = [[] for _ in range(steps)]
+    for one in trace.batches:
+        if one.step < steps:
+            batches[one.step].append(one)
+    return [batch.conversations(trace.scenario, own) for own in batches]
 
 
-def _conversations(trace: Trace, step: int) -> list[batch.Conversation]:
-    """By micro-batch, then by rank."""
-    return batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step])
+def _shapes(intent: Intent, trace: Trace, received: Sequence[Sequence[Conversation]]) -> tuple[Window, ...]:
+    """Places for what was received in each step."""
+    begun = [0] * intent.steps
+    for one in trace.batches:
+        if one.step < intent.steps:
+            begun[one.step] = max(begun[one.step], one.micro_batch)
+    return tuple(_shape(intent, last, step) for last, step in zip(begun, received, strict=True))
 
 
-def _shape(intent: Intent, trace: Trace, step: int) -> Window:
-    """Places for what was received; those of micro-batches beyond the accumulation are the last one's."""
+def _shape(intent: Intent, begun: int, received: Sequence[Conversation]) -> Window:
+    """Those of micro-batches beyond the accumulation are the last one's. begun: number of the last micro-batch."""
     last, ranks = intent.accumulation - 1, range(intent.ranks)
     end = (last, ranks[-1])
-    counts = Counter(min((c.micro_batch, c.rank), end) for c in _conversations(trace, step))
-    begun = max((b.micro_batch for b in trace.batches if b.step == step), default=0)
+    counts = Counter(min((c.micro_batch, c.rank), end) for c in received)
     return tuple(tuple(tuple(range(counts[m, r])) for r in ranks) for m in range(min(begun, last) + 1))
 
 
@@ -101,9 +112,9 @@ def _filled(window: Window, rows: Iterator[int]) -> Window:
     return tuple(tuple(tuple(islice(rows, len(places))) for places in ranks) for ranks in window)
 
 
-def _last_of_rounds(trace: Trace, steps: int) -> list[int]:
+def _last_of_rounds(received: Sequence[Sequence[Conversation]]) -> list[int]:
     """How many rows were received up to the end of each round, which is what all ranks have at once."""
-    counts = [Counter(c.micro_batch for c in _conversations(trace, step)) for step in range(steps)]
+    counts = [Counter(c.micro_batch for c in step) for step in received]
     return list(accumulate(count for step in counts for count in step.values()))
 
 
@@ -130,7 +141,8 @@ def mended(drawn: Drawn, places: Sequence[int], received: Sequence[Rows], rounds
 
 def _again(dealt: Rows, begin: int, at: int, rounds: Sequence[int]) -> list[int]:
     """What fills the round in which an epoch ends, if that is what the epoch had first."""
-    end = next((end for end in rounds if end >= at), at)
+    place = bisect_left(rounds, at)  # rounds come in their order
+    end = rounds[place] if place < len(rounds) else at
     filling = dealt[at:end]
     first = dealt[begin : begin + len(filling)]
     return [row for row in filling if row is not None] if filling == first and None not in filling else []
@@ -139,8 +151,11 @@ def _again(dealt: Rows, begin: int, at: int, rounds: Sequence[int]) -> list[int]
 def _epoch(drawn: Drawn, received: Rows) -> list[int]:
     """Every row once, then the same again in that order for as long as there are more places."""
     kept: list[int | None] = []
+    seen: set[int] = set()
     for row in received[: drawn.rows]:
-        kept.append(None if row is None or row >= drawn.rows or row in kept else row)
-    lost = iter(sorted(set(range(drawn.rows)) - set(kept)))
+        fresh = row is not None and row < drawn.rows and row not in seen
+        kept.append(row if fresh else None)
+        seen |= {row} if fresh and row is not None else set()
+    lost = iter(sorted(set(range(drawn.rows)) - seen))
     order = [next(lost) if row is None else row for row in kept]
     return list(islice(cycle(order), len(received)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import chain
 from typing import TypeVar
 
@@ -124,3 +125,23 @@ def test_what_is_packed_and_filled_is_taken_as_it_is(data: st.DataObject) -> Non
             rounds.append(len(dealt))
     kind = Drawn(rows, rows, anew=False, free=True, filled=True)
     assert mended(kind, [len(dealt)], [dealt], rounds).steps == [dealt]
+
+
+def _seconds(epochs: int, rows: int) -> float:
+    """Of this process, the least of three."""
+    dealt = [list(range(rows)) for _ in range(epochs)]
+    ends = list(range(1, epochs * rows + 1))
+    taken = []
+    for _ in range(3):
+        before = time.process_time()
+        found = mended(Drawn(rows, rows, free=True, filled=True), [rows] * epochs, dealt, ends)
+        taken.append(time.process_time() - before)
+        assert found.steps == dealt
+    return min(taken)
+
+
+@pytest.mark.parametrize(("epochs", "rows"), [(2_000, 5), (2, 5_000)])
+def test_time_grows_with_rows_alone(epochs: int, rows: int) -> None:
+    """Of many short epochs, and of few long ones: eight times as many rows take eight times as long, not 64."""
+    many = (8 * epochs, rows) if epochs > rows else (epochs, 8 * rows)
+    assert _seconds(*many) < 20 * _seconds(epochs, rows)
