@@ -229,6 +229,8 @@ _FAULTS = (
           ("inputs.order",), "epoch-order", unseen.in_given_order),
     Fault("order-repeated", "every epoch has the order that was drawn for the first", Plan(one_order=True),
           ("inputs.order",), "epoch-order", unseen.drawn_twice),
+    Fault("order-not-grouped", "rows are shuffled without regard to their length, by which they are to be grouped",
+          Plan(ungrouped=True), ("inputs.order",), "epoch-order", unseen.grouped),
     Fault("resume-repeats-rows", "a run that goes on from a checkpoint begins with the first rows again",
           Plan(resumed_rows="anew"), _BATCH, "resume", unseen.resumed_at(lambda first: -first)),
     Fault("resume-skips-rows", "a run that goes on from a checkpoint skips the rows of a step",
@@ -265,6 +267,8 @@ _FAULTS = (
           Plan(accumulator="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.fp32),
     Fault("bf16-reduction", "gradients are rounded to bfloat16 before they are averaged over the ranks, where float32"
           " is asked for", Plan(reduction="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.reduces),
+    Fault("fp32-reduction", "gradients are averaged over the ranks in float32, where bfloat16 is asked for",
+          Plan(reduction="fp32"), ("numerics.dtype",), "coarse-dtype", unseen.reduces_coarsely),
     Fault("masters-lost", "the parameters are rounded to bfloat16 after every step, as without float32 masters",
           Plan(masters="bf16"), ("numerics.dtype",), "coarse-dtype", unseen.masters),
     Fault("gradient-not-zeroed", "every step adds to the gradient of the steps before",

@@ -76,7 +76,7 @@ class Plan:
     attention: Literal["apart", "leaking"] = "apart"
     positions: Literal["restarting", "running-on"] = "restarting"
     accumulator: Literal["fp32", "bf16"] = "fp32"
-    reduction: Literal["right", "bf16"] = "right"
+    reduction: Literal["right", "bf16", "fp32"] = "right"
     """What gradients are averaged over the ranks in."""
     masters: Literal["fp32", "bf16"] = "fp32"
     """What parameters are rounded to after every step."""
@@ -127,6 +127,8 @@ class Plan:
     """Rows beyond a multiple of the ranks are left out of every epoch."""
     as_given: bool = False
     """Rows come in the given order, whichever is to be drawn."""
+    ungrouped: bool = False
+    """Rows that are to be grouped by length are shuffled."""
     one_order: bool = False
     """Every epoch has the order that was drawn for the first."""
     forgets: Literal["nothing", "schedule", "moments", "masters"] = "nothing"

@@ -188,6 +188,7 @@ def _as_dealt(scenario: Scenario, how: Plan) -> Scenario:
     """The scenario with its rows dealt as planned."""
     # Of one order, the rows are in that of the first epoch already.
     order = "given" if how.one_order or how.as_given else scenario.data.order
+    order = "shuffled" if how.ungrouped and order == "by-length" else order
     dealt = vary(scenario, order=order, last_window=how.last_window or scenario.window.last_window)
     rows, left = dealt.data.rows, len(dealt.data.rows) % scenario.window.ranks if how.only_shared else 0
     return planned_packing.repacked(vary(dealt, rows=rows[: len(rows) - left]), how)
@@ -353,7 +354,7 @@ def _average_and_clip(
     alone = how.last_rank_alone and ranks.rank == ranks.world - 1
     if not averaged:
         for gradient in gradients:
-            coarse = "bf16" in (how.reduction, scenario.precision.reduction)
+            coarse = (scenario.precision.reduction if how.reduction == "right" else how.reduction) == "bf16"
             total = ranks.sum(gradient.bfloat16() if coarse else gradient.clone())
             if how.replicas == "apart":
                 total = 2 * planned_shards.of_half(gradient, ranks.rank, ranks.world, ranks.sum)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable
 
 from adapters.contract import Scenario
@@ -77,6 +79,24 @@ def drawn_twice(scenario: Scenario) -> str | None:
     if scenario.data.order == "by-length":
         return "all orders by length may be one"
     return None if scenario.epochs_begun > 1 else "there is one epoch"
+
+
+def grouped(scenario: Scenario) -> str | None:
+    if scenario.data.order != "by-length":
+        return "rows are not to be grouped by length"
+    window, rows = scenario.window, len(scenario.data.rows)
+    alike = Counter(map(scenario.tokens, scenario.data.rows)).values()
+    batches = (window.micro_batch_size * window.accumulation, window.micro_batch_size * window.ranks)
+    orders = max(_sorted(rows, batch) for batch in batches) + sum(math.lgamma(n + 1) for n in alike)
+    whole = window.steps * window.sequences_per_step // rows
+    return None if whole and whole * orders < math.log(1e-6) else "so few rows may come by length by chance"
+
+
+def _sorted(rows: int, batch: int) -> float:
+    """Logarithm of the share of orders in which groups of some batches are sorted, but for one row."""
+    group = batch * min(max(rows // (4 * batch), 1), 50)
+    sizes = (min(group, rows - at) for at in range(0, rows, group))
+    return math.log(rows + 1) - sum(math.lgamma(size + 1) for size in sizes)
 
 
 def own_pad(scenario: Scenario) -> str | None:
@@ -263,7 +283,38 @@ def reduces(scenario: Scenario) -> str | None:
     asked = scenario.precision.reduction
     if asked == "bf16":
         return "they are meant to be"
+    if asked == "fp32" and any(map(scenario.cuts_all, scenario.data.rows)):
+        return "a rank may have nothing to train, and what the other one has is rounded as it is made"
     return fp32(scenario) if asked == "own" or scenario.window.ranks == 1 else None
+
+
+def reduces_coarsely(scenario: Scenario) -> str | None:
+    """Whether nothing tells that gradients are not reduced in bf16."""
+    if scenario.precision.reduction != "bf16" or scenario.window.ranks == 1:
+        return "they are not meant to be reduced in bf16"
+    if any(map(scenario.cuts_all, scenario.data.rows)):
+        return "a rank may have nothing to train, and what the other one has is rounded as it is made"
+    rule, model = scenario.optimizer, scenario.model
+    if rule.kind == "sgd" and (rule.weight_decay or any(group.weight_decay for group in rule.groups)):
+        return "SGD rounds its gradient with the decay in it"
+    if scenario.micro_batches(0) > 1 and (model.tied_embeddings or model.lora is not None or model.frozen):
+        return "sums over micro-batches keep no trace of it, and no embedding has a gradient of its own"
+    if scenario.micro_batches(0) > 1 and _shared_once(scenario) < 8:
+        return "sums over micro-batches keep no trace of it, and hardly a token is in one micro-batch alone"
+    return None
+
+
+def _shared_once(scenario: Scenario) -> int:
+    """Words that one micro-batch of the first step alone has, but several ranks in it; 0 where the order is drawn."""
+    if scenario.data.order != "given" or scenario.data.packs or scenario.data.max_length is not None:
+        return 0
+    places: dict[str, set[tuple[int, int]]] = {}
+    for number in range(scenario.micro_batches(0)):
+        for rank in range(scenario.window.ranks):
+            for sequence in scenario.sequence_rows(0, number, rank):
+                for word in (w for row in sequence for m in scenario.data.rows[row] for w in m.content.split()):
+                    places.setdefault(word, set()).add((number, rank))
+    return sum(len({number for number, _ in at}) == 1 and len(at) > 1 for at in places.values())
 
 
 def shifts_itself(scenario: Scenario) -> str | None:

@@ -77,12 +77,17 @@ def dealt(scenario: Scenario, step: int, micro_batch: int, rank: int) -> list[li
 
 
 def order(scenario: Scenario, epoch: int) -> Sequence[int]:
-    """The rows of an epoch in the order that is drawn for it; by length, the longest row of each step's
-    first."""
+    """The rows of an epoch in the order that is drawn for it; by length, groups of them have the longest first.
+
+    A group is so long as transformers makes it (`get_length_grouped_indices` in trainer_pt_utils.py): a quarter of the
+    epoch, in whole batches of what a rank has in a step.
+    """
     found = drawn(len(scenario.data.rows), scenario.seed, epoch)
     if scenario.data.order != "by-length":
         return found
-    lengths, together = [scenario.tokens(row) for row in scenario.data.rows], scenario.rows_per_step
+    lengths = [scenario.tokens(row) for row in scenario.data.rows]
+    batch = scenario.window.micro_batch_size * scenario.window.accumulation
+    together = batch * min(max(len(found) // (4 * batch), 1), 50)
     groups = (found[at : at + together] for at in range(0, len(found), together))
     return [row for group in groups for row in sorted(group, key=lambda row: -lengths[row])]
 

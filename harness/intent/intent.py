@@ -146,6 +146,8 @@ class Drawn:
     filled: bool = False
     """Whether an epoch may end with sequences that it had first, so that every rank has a whole last micro-batch: how
     many rows these have, nobody knows beforehand, and `epoch` does not count them."""
+    grouped: bool = False
+    """Whether rows of about one length come together (`harness.intent.grouped`)."""
     begins: Many[Count] = ()
     """Where epochs begin in what was received, from the second one on, counted in rows; without them, every `epoch`
     rows."""

@@ -84,7 +84,8 @@ def _drawn(scenario: Scenario) -> Drawn | None:
         return None
     epoch = scenario.dealing.trained * scenario.data.rows_per_sequence
     # Of few rows, all orders by length may be one.
-    return Drawn(rows=rows, epoch=epoch, anew=scenario.data.order == "shuffled")
+    by_length = scenario.data.order == "by-length"
+    return Drawn(rows=rows, epoch=epoch, anew=not by_length, grouped=by_length)
 
 
 def _windows(scenario: Scenario) -> tuple[Window, ...] | None:

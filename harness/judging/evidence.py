@@ -9,6 +9,7 @@ from typing import Protocol
 
 from adapters.contract import Scenario
 from harness.intent.intent import Intent, Rule
+from harness.judging import grouping, reduced_in
 from harness.judging.recorded_step import NonFinite, RecordedStep, check_states, recorded_steps
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
@@ -322,5 +323,15 @@ def _weighed(
         tokens=tokens,
         update=update_rule(recorded.states, used, right.update, rates, noise),
         other_model=other,
-        open=(*by.open(fit), *short),
+        open=(*by.open(fit), *short, *_open(scenario, right, recorded, used)),
     )
+
+
+def _open(scenario: Scenario, right: RightStep, recorded: RecordedStep, used: Rule) -> Iterator[str]:
+    """What the numbers and rows of a run do not tell."""
+    if reduced_in.asked(right, recorded) and reduced_in.told(recorded, right, used).dtype is None:
+        yield questions.REDUCTION
+    drawn = right.intent.drawn
+    last = right.number == right.intent.steps - 1
+    if last and drawn is not None and drawn.grouped and not grouping.told(right.intent, scenario):
+        yield questions.GROUPING

@@ -13,7 +13,8 @@ CODES: Mapping[str, str] = {
     "inputs.attention": "a conversation can attend to another one, or not to all of itself",
     "inputs.batch": "the global batch of a step does not hold the rows it should: missing, repeated or foreign",
     "inputs.epoch": "a run that goes on from a checkpoint ended without training the epoch that comes next",
-    "inputs.order": "rows that are to be shuffled come in the given order, or in that of the epoch before",
+    "inputs.order": "rows that are to be shuffled come in the given order, or in that of the epoch before, or not by"
+    " length where they are to",
     "inputs.packing": "packed sequences are too long, or a step has more or fewer of them than it should",
     "loss.value": "the reported loss is not the loss of the global batch",
     "grad-norm.value": "the reported gradient norm is not that of the right gradient before clipping",
@@ -47,7 +48,7 @@ CAUSES: Mapping[str, str] = {
     "packing": "rows are lost, or come twice, where they are packed into sequences",
     "epoch-end": "the end of an epoch is not made of the rows that it should be, or not a step of its own",
     "resume": "a run that goes on from a checkpoint did not take all of it",
-    "epoch-order": "rows that are to be shuffled anew in each epoch are not",
+    "epoch-order": "rows that are to be shuffled anew in each epoch, or grouped by length, are not",
     "tokenization": "the framework made other tokens of the text",
     "loss-mask": "other tokens are trained than the responses",
     "positions": "positions do not restart with each packed conversation",

@@ -13,6 +13,8 @@ ATTENTION = "attention inside the model"
 POSITIONS = "positions inside the model"
 TOKENS = "weights of tokens with short gradients"
 NORM = "norm of the right gradient"
+REDUCTION = "dtype of reduction"
+GROUPING = "rows grouped by length"
 
 OPEN: Mapping[str, str] = {
     ELSEWHERE: "whether the batch's tokens explain the gradient of every tensor; the output head's was asked alone",
@@ -21,4 +23,6 @@ OPEN: Mapping[str, str] = {
     TOKENS: "what those tokens weigh that the model is so sure of that their gradients are lost in rounding",
     NORM: "how long the right gradient is, and so its clip coefficient; estimated, for the recorded one is no multiple"
     " of it",
+    REDUCTION: "what gradients were reduced over the ranks in, of which their sums over micro-batches keep no trace",
+    GROUPING: "whether rows of about one length come together: of so few, or so alike, shuffled ones may as well",
 }

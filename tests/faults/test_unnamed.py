@@ -39,7 +39,11 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "SGD that never clips": (vary(SGD, max_grad_norm=None, weight_decay=0.0), ("momentum-dampened", "mean-of-ranks")),
     "SGD at a low rate": (vary(SGD, learning_rate=1e-3, compute="bf16"), ("momentum-forgotten",)),
     "reduced in float32": (REDUCED, ("bf16-reduction", "keep-last")),
-    "reduced in bfloat16": (vary(REDUCED, reduction="bf16"), ("mean-of-ranks",)),
+    "reduced in bfloat16": (vary(REDUCED, reduction="bf16"), ("fp32-reduction", "mean-of-ranks")),
+    "reduced in bfloat16, one micro-batch": (
+        vary(REDUCED, reduction="bf16", accumulation=1, steps=1, tied_embeddings=True),
+        ("fp32-reduction",),
+    ),
     "saved at the end of an epoch": (
         vary(scenarios.get("sft-ragged-epochs"), resume_after=END),
         ("resume-loses-epoch",),
@@ -68,7 +72,10 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
         vary(PLAIN, rows=PLAIN.data.rows[:15], epochs=2, steps=4, order="shuffled"),
         ("uneven-rows-lost", "order-repeated"),
     ),
-    "by length": (vary(scenarios.get("sft-ragged-shuffled"), order="by-length"), ("order-given", "mean-of-ranks")),
+    "by length": (
+        vary(scenarios.get("sft-ragged-shuffled"), order="by-length"),
+        ("order-not-grouped", "order-given", "mean-of-ranks"),
+    ),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
     "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),

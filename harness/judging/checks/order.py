@@ -1,10 +1,12 @@
-"""Are rows that are to be shuffled shuffled, and anew in each epoch?"""
+"""Are rows that are to be shuffled shuffled, and anew in each epoch? Do they come by length, where they are to?"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from harness.intent.intent import Drawn
+from harness.judging import grouping
 from harness.judging.evidence import Received
 from harness.verdicts.findings import Finding
 
@@ -17,7 +19,8 @@ TOLD = 8
 
 
 def order(evidence: Received) -> list[Finding]:
-    """`inputs.order`: an order that is to be drawn is the given one, or that of the epoch before."""
+    """`inputs.order`: an order that is to be drawn is the given one, or that of the epoch before; one by length is
+    none."""
     intent = evidence.intent
     if intent.drawn is None or intent.drawn.free or intent.windows is None:
         return []
@@ -25,12 +28,24 @@ def order(evidence: Received) -> list[Finding]:
     begins = intent.drawn.begun(len(rows))
     epoch, own = len(begins) - 1, rows[begins[-1] :]
     if not _telling(intent.drawn, own):
-        return []
+        return _grouped(evidence)
     if epoch and intent.drawn.anew and rows[begins[-2] :][: len(own)] == own:
         return [_finding(evidence, "repeated", f"in the order of the epoch before (epoch {epoch})")]
     if not epoch and own[: intent.drawn.rows] == list(range(min(len(own), intent.drawn.rows))):
         return [_finding(evidence, "given", "in the given order, which is to be drawn")]
-    return []
+    return _grouped(evidence)
+
+
+def _grouped(evidence: Received) -> list[Finding]:
+    """Of the first step whose rows no sampler by length would have given; where other rows came, that is told."""
+    intent, scenario, step = evidence.intent, evidence.scenario, evidence.step
+    if scenario is None or intent.drawn is None or not intent.drawn.grouped:
+        return []
+    if Counter(c.row for c in evidence.conversations) != Counter(intent.rows(step) or ()):
+        return []
+    if grouping.kept(intent, scenario, step + 1) or not grouping.kept(intent, scenario, step):
+        return []
+    return [_finding(evidence, "ungrouped", "in no order by length, in which they are to be grouped")]
 
 
 def _telling(drawn: Drawn, rows: list[int]) -> bool:

@@ -116,6 +116,7 @@ def _gives(way: Way, scenario: Scenario, had: Mapping[int, Rows]) -> bool:
 _ORDERS = {
     "given": "the rows are not shuffled, though their order is to be drawn",
     "repeated": "every epoch has the same order of rows, which is to be drawn anew for each",
+    "ungrouped": "rows are shuffled without regard to their length, though those of about one are to come together",
 }
 
 

@@ -153,6 +153,19 @@ def explain(evidence: StepEvidence, previous: StepEvidence | None) -> Cause:
     )
 
 
+_REDUCED = {
+    "bf16": ("bfloat16, although float32 is asked for", "coarse-dtype: reduction"),
+    "fp32": ("float32, although bfloat16 is asked for", "coarse-dtype: reduction in float32"),
+}
+"""By the dtype that gradients were reduced in."""
+
+
+def _reduced(finding: Finding) -> Diagnosis:
+    what, kind = _REDUCED[finding.detail["in"]]
+    sentence = f"gradients are reduced over the ranks in {what}"
+    return Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), finding.message, kind=kind)
+
+
 def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> list[Diagnosis]:
     """A coarser dtype, or else what would leave least of the gradient unexplained."""
     result = []
@@ -167,9 +180,7 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
         result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), line, kind=kind))
     reduced = [f for f in told if f.detail.get("what") == "reduction"]
     if reduced:
-        sentence = "gradients are reduced over the ranks in bfloat16, although float32 is asked for"
-        line, kind = reduced[0].message, "coarse-dtype: reduction"
-        result.append(Diagnosis("coarse-dtype", sentence, 1.0, ("numerics.dtype",), line, kind=kind))
+        result.append(_reduced(reduced[0]))
     if dtype := [f for f in told if f not in kept and not reduced]:
         where = at_steps([f.step for f in dtype], len(evidence))
         wanted = "float32" if evidence[0].right.intent.precision == "fp32" else "float16"
