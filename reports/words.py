@@ -83,7 +83,7 @@ def scenarios(cells: Iterable[CellRecord]) -> str:
 
 def not_asked(cell: CellRecord) -> str:
     """What could not be asked of a cell, which its verdict says nothing of."""
-    return f"could not be asked of this model: {'; '.join(cell.open or ())}"
+    return f"could not be asked of this run: {'; '.join(cell.open or ())}"
 
 
 def open_questions(verdict: Verdict) -> list[str]:

@@ -12,7 +12,7 @@ from harness.verdicts.verdict import CellRecord, Outcome, Verdict
 from reports import junit, markdown, said, terminal, words
 
 ASKED = [questions.ELSEWHERE, questions.ATTENTION]
-LINE = f"could not be asked of this model: {questions.ELSEWHERE}; {questions.ATTENTION}"
+LINE = f"could not be asked of this run: {questions.ELSEWHERE}; {questions.ATTENTION}"
 
 
 def cell(verdict: Outcome, scenario: str, asked: list[str] | None) -> CellRecord:
