@@ -126,6 +126,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     },
     "tokenizer.processor": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf", "verl")),
     "model.architecture": by(FRAMEWORKS),
+    "model.extra_rows": by(FRAMEWORKS),
     "model.lora": by((*LOOPS, *TRAINERS, "verl"))
     | {"openrlhf": no("its low-rank updates begin with B = 0 (models/actor.py), not as a checkpoint has them")},
     "model.frozen": by((*LOOPS, *TRAINERS))

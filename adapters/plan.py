@@ -105,6 +105,11 @@ class Plan:
     """Where the gradient of an embedding that is also the head comes from."""
     padding_row: Literal["learns", "frozen"] = "learns"
     """Of the embedding, that of the token that rows are padded with."""
+    softmax: Literal["whole", "tokenizer"] = "whole"
+    """Over which logits it is taken: all, or those of the tokenizer's vocabulary."""
+    head_rows: Literal["all", "tokenizer", "even"] = "all"
+    """Which rows of the head have a gradient: all, those of the tokenizer's vocabulary, or a multiple of the ranks,
+    which those of the embedding have as well then."""
     softcap: bool = True
     """Whether scores of attention are capped as the model has it."""
     auxiliary: Literal["1", "0", "GA", "world"] = "1"

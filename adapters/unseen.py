@@ -229,6 +229,26 @@ def freezes(scenario: Scenario) -> str | None:
     return "every parameter is to be trained" if whole else None
 
 
+def extra_rows(scenario: Scenario) -> str | None:
+    return None if scenario.model.extra_rows else "the model has no rows beyond the tokenizer's vocabulary"
+
+
+def taken_from_logits(scenario: Scenario) -> str | None:
+    own = scenario.loss.implementation == "own"
+    return None if own else "the loss is made of what the head is given, and takes all of its rows"
+
+
+def trains_head(scenario: Scenario) -> str | None:
+    gpt2, tied = scenario.model.architecture == "gpt2", scenario.model.tied_embeddings
+    head = ("transformer.wte.weight" if gpt2 else "model.embed_tokens.weight") if tied else "lm_head.weight"
+    return None if scenario.model.trains(head) else "the head is not trained"
+
+
+def odd_rows(scenario: Scenario) -> str | None:
+    odd = scenario.model.vocab_size % scenario.window.ranks
+    return trains_head(scenario) if odd else "the ranks share the rows of the head evenly"
+
+
 def caps(scenario: Scenario) -> str | None:
     return "the model has no soft cap on its scores" if scenario.model.attention_softcap is None else None
 

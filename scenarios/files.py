@@ -85,13 +85,19 @@ def _fitted(scenario: Scenario, responses: Sequence[int] | None) -> Scenario:
         raise ValueError(
             f"model.vocab_size is {scenario.model.vocab_size}, and at most {rows.MOST_WORDS} words are made"
         )
+    told = scenario.model.vocab_size - scenario.model.extra_rows
+    if told < rows.FEWEST_WORDS:
+        less = f" less model.extra_rows, {scenario.model.extra_rows}," * bool(scenario.model.extra_rows)
+        raise ValueError(
+            f"model.vocab_size is {scenario.model.vocab_size},{less} and at least {rows.FEWEST_WORDS} words are needed"
+        )
     needed = rows.needed(scenario)
     if needed > rows.MOST_ROWS:
         raise ValueError(
             f"window needs {needed} rows, and {rows.MOST_ROWS} are made at most; take fewer steps, or smaller ones"
         )
     words = scenario.tokenizer.vocabulary
-    spoken = len(words) == scenario.model.vocab_size and (BOS in words) == scenario.tokenizer.bos
+    spoken = len(words) == told and (BOS in words) == scenario.tokenizer.bos
     kept = responses is None and spoken
     if kept and scenario.dealing.steps(scenario.data.epochs) >= scenario.window.steps:
         return scenario

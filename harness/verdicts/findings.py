@@ -66,6 +66,7 @@ CAUSES: Mapping[str, str] = {
     "coupled-decay": "weight decay is added to the gradient instead of the update",
     "tied-gradient": "the embedding is the head as well, but its gradient lacks one of the two parts",
     "padding-embedding": "the embedding of the token that pads is frozen, though it is read as a token too",
+    "vocabulary-rows": "rows of the head are left out of the softmax, or are not trained",
     "soft-cap": "a soft cap of the model is left out",
     "token-weight": "the loss of each token is multiplied by its probability, or is not, and should be otherwise",
     "label-smoothing": "labels are smoothed otherwise than they should be",

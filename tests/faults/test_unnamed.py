@@ -17,6 +17,7 @@ REDUCED = vary(scenarios.get("sft-ragged-bf16"), steps=2, reduction="fp32")
 FUSED = vary(scenarios.get("sft-ragged-batch2"), steps=1, implementation="linear-cross-entropy")
 COMPILED = vary(scenarios.get("sft-ragged"), steps=2, compiled="aot_eager")
 PLAIN = scenarios.get("sft-ragged")
+EXTRA = rows.fit(vary(PLAIN, vocab_size=151, extra_rows=24, steps=2))
 
 
 def cut_off(*empty: int) -> Scenario:
@@ -71,6 +72,14 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "by length": (vary(scenarios.get("sft-ragged-shuffled"), order="by-length"), ("order-given", "mean-of-ranks")),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
     "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),
+    "rows beyond the vocabulary, a prime number": (
+        EXTRA,
+        ("extra-rows-out-of-softmax", "extra-rows-untrained", "last-shard-cut", "mean-of-ranks"),
+    ),
+    "rows beyond the vocabulary, tied, in bfloat16": (
+        vary(EXTRA, tied_embeddings=True, compute="bf16"),
+        ("extra-rows-out-of-softmax", "extra-rows-untrained"),
+    ),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),
 }
 
