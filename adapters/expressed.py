@@ -76,6 +76,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "openrlhf": no(f"{_FLASH} (cli/train_sft.py)"),
         "verl": no("it packs rows within a step, of which the step has a number that is given (data.use_dynamic_bsz)"),
     },
+    "data.parts": by(FRAMEWORKS),
     "data.epochs": by(FRAMEWORKS),
     "data.order": by((*LOOPS, *TRAINERS))
     | {

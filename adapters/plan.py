@@ -38,6 +38,9 @@ class Plan:
     packer: Literal["right", "drops", "doubles", "joins"] = "right"
     """Whether the rows that are packed into sequences are all rows once, or the last row of a sequence is left out or
     comes twice; `joins`: the first two sequences are one, longer than it may be."""
+    mixture: Literal["right", "lacking", "doubling", "in-turn"] = "right"
+    """How rows of several datasets are put together: one behind the other, without the second, with that twice, or in
+    turn until the first of them ends. As planned only where that can be seen."""
     tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
     """How rows become tokens."""
     clip: Literal["right", "none", "per-rank", "per-shard", "before-averaging"] = "right"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from adapters import mixtures
 from adapters.contract import Scenario
 
 
@@ -24,6 +25,10 @@ def trains_everywhere(scenario: Scenario) -> str | None:
         for rank in range(window.ranks)
     )
     return None if empty else "every micro-batch has something to train"
+
+
+def mixture(how: str) -> Callable[[Scenario], str | None]:
+    return lambda scenario: mixtures.hidden(scenario, how)
 
 
 def packed_once(scenario: Scenario) -> str | None:

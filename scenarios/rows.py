@@ -6,6 +6,7 @@ import bisect
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from adapters.contract import Row, Scenario, vary
 from scenarios import pieces, text
@@ -86,7 +87,10 @@ def for_ranks(scenario: Scenario, ranks: int) -> Scenario:
     renamed = [dict(zip(told, _shuffled(told, number), strict=True)) for number in range(1, times)]
     every = ((*step, *(_renamed(r, names) for names in renamed for r in step)) for step in steps)
     cut = (more[: len(step) * ranks // here] for step, more in zip(steps, every, strict=True))
-    return vary(scenario, ranks=ranks, rows=tuple(row for more in cut for row in more))
+    found = tuple(row for more in cut for row in more)
+    ends = [end * len(found) // len(scenario.data.rows) for end in accumulate(scenario.data.parts)]
+    parts = tuple(end - begin for begin, end in zip([0, *ends], ends, strict=False))
+    return vary(scenario, ranks=ranks, rows=found, parts=parts)
 
 
 def _shuffled(words: Sequence[str], seed: int) -> list[str]:

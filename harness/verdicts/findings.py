@@ -44,6 +44,7 @@ CODES: Mapping[str, str] = {
 
 CAUSES: Mapping[str, str] = {
     "batch-composition": "the optimizer step was made of other rows than it should be",
+    "mixture": "one of several datasets is lost, comes twice, or has another share than it should",
     "packing": "rows are lost, or come twice, where they are packed into sequences",
     "epoch-end": "the end of an epoch is not made of the rows that it should be, or not a step of its own",
     "resume": "a run that goes on from a checkpoint did not take all of it",

@@ -134,6 +134,8 @@ def test_a_seed_of_ones_own(tmp_path: Path) -> None:
         ("name = ''", "it names folders"),
         ("name = 'a@3'", "it names folders"),
         ("[model]\nvocab_size = 100000000", "at most 4096 words are made"),
+        ("[data]\nparts = [5, 3]", "data.parts is [5, 3], not at least 1 each, and 24 rows together"),
+        ("[data]\nparts = [24, 0]", "data.parts is [24, 0], not at least 1 each, and 24 rows together"),
         ("[model]\nvocab_size = 5", "vocab_size is 5, and at least 8 words are needed"),
         ("[model]\nvocab_size = 30\nextra_rows = 26", "less model.extra_rows, 26, and at least 8 words are needed"),
         ("responses = []", "responses is []"),
