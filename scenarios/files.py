@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -80,7 +80,7 @@ def _fitted(scenario: Scenario, responses: Sequence[int] | None) -> Scenario:
     """With rows and vocabulary made anew where those of the base do not suffice, or other lengths are asked for."""
     scenario.window.check()
     scenario.model.check()
-    scenario.data.check()
+    replace(scenario.data, parts=()).check()  # whose sizes are those of the rows that are made
     if scenario.model.vocab_size > rows.MOST_WORDS:
         raise ValueError(
             f"model.vocab_size is {scenario.model.vocab_size}, and at most {rows.MOST_WORDS} words are made"

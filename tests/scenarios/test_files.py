@@ -32,6 +32,15 @@ def test_an_empty_file_is_the_base_by_another_name(tmp_path: Path) -> None:
     assert loaded(tmp_path, "") == dataclasses.replace(BASE, name="mine")
 
 
+def test_several_datasets_are_of_the_rows_that_are_made(tmp_path: Path) -> None:
+    longer = "[window]\naccumulation = 8\n[data]\nparts = "
+    assert loaded(tmp_path, f"{longer}[30, 18]").data.datasets == (range(30), range(30, 48))
+    with pytest.raises(
+        files.BadScenario, match=r"data\.parts is \[12, 12\], not at least 1 each, and 48 rows together"
+    ):
+        loaded(tmp_path, f"{longer}[12, 12]")
+
+
 def test_rows_beyond_the_vocabulary_have_no_words(tmp_path: Path) -> None:
     scenario = loaded(tmp_path, '[model]\narchitecture = "qwen2"\nvocab_size = 151\nextra_rows = 24')
     pieces = len(scenario.tokenizer.vocabulary) - 127
