@@ -76,6 +76,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "openrlhf": no(f"{_FLASH} (cli/train_sft.py)"),
         "verl": no("it packs rows within a step, of which the step has a number that is given (data.use_dynamic_bsz)"),
     },
+    "data.parts": by(FRAMEWORKS),
     "data.epochs": by(FRAMEWORKS),
     "data.order": by((*LOOPS, *TRAINERS))
     | {
@@ -126,6 +127,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     },
     "tokenizer.processor": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf", "verl")),
     "model.architecture": by(FRAMEWORKS),
+    "model.extra_rows": by(FRAMEWORKS),
     "model.lora": by((*LOOPS, *TRAINERS, "verl"))
     | {"openrlhf": no("its low-rank updates begin with B = 0 (models/actor.py), not as a checkpoint has them")},
     "model.frozen": by((*LOOPS, *TRAINERS))

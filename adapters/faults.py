@@ -255,6 +255,13 @@ _FAULTS = (
     Fault("window-lost-to-empty", "a micro-batch with nothing to train has a mean of NaN, for which the gradient of its"
           " whole window is set to zero", Plan(empty="window-lost"), ("grad-norm.value",), "dropped-micro-batches",
           unseen.trains_everywhere),
+    Fault("dataset-lost", "the second of several datasets is never trained", Plan(mixture="lacking"), _BATCH, "mixture",
+          unseen.mixture("lacking")),
+    Fault("dataset-doubled", "the rows of the second of several datasets come twice in an epoch",
+          Plan(mixture="doubling"), _BATCH, "mixture", unseen.mixture("doubling")),
+    Fault("datasets-in-turn", "rows are taken from several datasets in turn until one of them ends, so that all have"
+          " the same share, and the rest of the others is lost", Plan(mixture="in-turn"), _BATCH, "mixture",
+          unseen.mixture("in-turn")),
     Fault("packed-row-lost", "a row is left out of the sequence that it is packed into, and never trained",
           Plan(packer="drops"), _BATCH, "packing", unseen.packed_once),
     Fault("packed-row-doubled", "a row is packed into a sequence twice",

@@ -64,6 +64,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if not ORDERS and scenario.data.order == "given" and scenario.epochs_begun > 1:
         return f"llamafactory {version} has no order='given' in several epochs: its sampler shuffles each of them"
+    if not ORDERS and scenario.data.order == "given" and scenario.data.parts:
+        return f"llamafactory {version} has no order='given' of several datasets: its sampler shuffles their rows"
     if scenario.loss.token_weight == "probability" and not hasattr(FinetuningArguments, "use_dft_loss"):
         return f"llamafactory {version} has no use_dft_loss, so it has no token_weight='probability'"
     room = scenario.data.packed_length
@@ -118,7 +120,7 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         "stage": "sft",
         "do_train": True,
         **tuning(job),
-        "dataset": NAME,
+        "dataset": ",".join(names(job.scenario)),
         "dataset_dir": str(folder),
         **packing(job.scenario),
         "disable_gradient_checkpointing": not job.scenario.model.gradient_checkpointing,
@@ -178,8 +180,16 @@ def write_dataset(job: Job, folder: Path) -> None:
         info = {"formatting": "alpaca", "columns": columns}
     if not ORDERS and job.scenario.data.order == "given":
         rows = hf_trainer.shuffled_back(rows, TrainingArguments.seed)
-    (folder / f"{NAME}.json").write_text(json.dumps(rows))
-    (folder / "dataset_info.json").write_text(json.dumps({NAME: {"file_name": f"{NAME}.json", **info}}))
+    known = {}
+    for name, part in zip(names(job.scenario), job.scenario.data.datasets, strict=True):
+        (folder / f"{name}.json").write_text(json.dumps([rows[i] for i in part]))
+        known[name] = {"file_name": f"{name}.json", **info}
+    (folder / "dataset_info.json").write_text(json.dumps(known))
+
+
+def names(scenario: Scenario) -> list[str]:
+    """Of its datasets, which LLaMA-Factory puts one behind the other (`mix_strategy: concat`, its default)."""
+    return [f"{NAME}{number or ''}" for number in range(len(scenario.data.datasets))]
 
 
 def register_template(job: Job) -> None:

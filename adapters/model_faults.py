@@ -16,6 +16,14 @@ FAULTS = (
           Plan(loaded="head-anew"), _INITIAL, "initial-weights"),
     Fault("loaded-in-bf16", "the checkpoint's parameters are rounded to bfloat16 as they are loaded",
           Plan(loaded="rounded"), _INITIAL, "initial-weights", unseen.loaded_exactly),
+    Fault("extra-rows-out-of-softmax", "the softmax leaves out the logits of rows beyond the tokenizer's vocabulary",
+          Plan(softmax="tokenizer"), ("weights.residual",), "vocabulary-rows",
+          both(unseen.extra_rows, unseen.taken_from_logits)),
+    Fault("extra-rows-untrained", "the head's rows beyond the tokenizer's vocabulary have no gradient",
+          Plan(head_rows="tokenizer"), ("weights.residual",), "vocabulary-rows",
+          both(unseen.extra_rows, unseen.trains_head)),
+    Fault("last-shard-cut", "the last rows of the head and the embedding, which the ranks cannot share evenly, have no"
+          " gradient", Plan(head_rows="even"), ("weights.residual",), "vocabulary-rows", unseen.odd_rows),
     Fault("device-copy-stale", "forward and backward passes have the parameters of the step before, as from a copy on"
           " the device that an offloaded update does not reach in time",
           Plan(device_copy="stale"), ("weights.residual",), "stale-parameters", unseen.moves),

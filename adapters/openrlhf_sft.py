@@ -18,7 +18,7 @@ import torch
 from packaging.version import Version
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_setup, deepspeed_shims
+from adapters.families import deepspeed_setup, deepspeed_shims, row_files
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import read, read_parameters, relink_moments
 from adapters.families.openrlhf_flags import DOTTED, DTYPE_BY_NAME, arguments, unsupported_schedule
@@ -119,13 +119,13 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     os.environ.setdefault("MASTER_PORT", "0")
     observe(job, recorder, rank, deepspeed_shims.RELINK_MOMENTS in applied)
     datasets.config.HF_DATASETS_CACHE = Path.cwd() / f"datasets-r{rank}"  # or it grows in the user's home
-    sys.argv = ["train_sft", *arguments(job, write_rows(job, rank, world))]
+    sys.argv = ["train_sft", *arguments(job, ",".join(map(str, write_rows(job, rank, world))))]
     with contextlib.suppress(Saved):
         runpy.run_module("openrlhf.cli.train_sft", run_name="__main__", alter_sys=True)
     recorder.end()
 
 
-def write_rows(job: Job, rank: int, world: int) -> Path:
+def write_rows(job: Job, rank: int, world: int) -> list[Path]:
     """The rows as OpenRLHF reads them; if their order is given, in such a one that its shuffling gives each rank those
     of the scenario.
 
@@ -137,8 +137,7 @@ def write_rows(job: Job, rank: int, world: int) -> Path:
     path = Path.cwd() / f"rows-r{rank}.jsonl"
     if scenario.data.order == "shuffled":
         rows = [as_row(json.loads(line)["messages"], scenario) for line in source]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
+        return row_files.write(rows, scenario, path.with_suffix(""))
     steps = ((s, m) for s in range(scenario.window.steps) for m in range(scenario.window.accumulation))
     dealt = [
         row[0]
@@ -151,7 +150,7 @@ def write_rows(job: Job, rank: int, world: int) -> Path:
     for place, row in zip(shuffled, dealt, strict=True):
         lines[place] = json.dumps(as_row(json.loads(source[row])["messages"], scenario))
     path.write_text("\n".join(lines) + "\n")
-    return path
+    return [path]
 
 
 def as_row(messages: list[dict[str, str]], scenario: Scenario) -> dict[str, Any]:
@@ -165,6 +164,8 @@ def as_row(messages: list[dict[str, str]], scenario: Scenario) -> dict[str, Any]
 def _unsupported_epochs(scenario: Scenario) -> str | None:
     """It shuffles every epoch, trains all of them, and goes on with an unfinished window in the next one."""
     data, window, dealing = scenario.data, scenario.window, scenario.dealing
+    if data.order == "given" and data.parts:
+        return "shuffles the rows of all its files together (cli/train_sft.py): data.parts with order='shuffled' alone"
     if data.order == "given" and scenario.epochs_begun > 1:
         return "shuffles every epoch (setup_dataloader in cli/train_sft.py), so it has no order='given' of several"
     if scenario.meets_last_window and window.last_window != "carried":

@@ -38,6 +38,9 @@ class Plan:
     packer: Literal["right", "drops", "doubles", "joins"] = "right"
     """Whether the rows that are packed into sequences are all rows once, or the last row of a sequence is left out or
     comes twice; `joins`: the first two sequences are one, longer than it may be."""
+    mixture: Literal["right", "lacking", "doubling", "in-turn"] = "right"
+    """How rows of several datasets are put together: one behind the other, without the second, with that twice, or in
+    turn until the first of them ends. As planned only where that can be seen."""
     tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
     """How rows become tokens."""
     clip: Literal["right", "none", "per-rank", "per-shard", "before-averaging"] = "right"
@@ -105,6 +108,11 @@ class Plan:
     """Where the gradient of an embedding that is also the head comes from."""
     padding_row: Literal["learns", "frozen"] = "learns"
     """Of the embedding, that of the token that rows are padded with."""
+    softmax: Literal["whole", "tokenizer"] = "whole"
+    """Over which logits it is taken: all, or those of the tokenizer's vocabulary."""
+    head_rows: Literal["all", "tokenizer", "even"] = "all"
+    """Which rows of the head have a gradient: all, those of the tokenizer's vocabulary, or a multiple of the ranks,
+    which those of the embedding have as well then."""
     softcap: bool = True
     """Whether scores of attention are capped as the model has it."""
     auxiliary: Literal["1", "0", "GA", "world"] = "1"

@@ -24,6 +24,7 @@ def before(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
     _tied(model, how)
     if how.padding_row == "frozen":
         model.get_input_embeddings().padding_idx = data.pad_id(scenario)
+    _shortened(model, scenario, how)
     for module in model.modules():
         if not how.softcap and hasattr(module, "attn_logit_softcapping"):
             module.attn_logit_softcapping = None
@@ -40,6 +41,18 @@ def before(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
         factor = {"right": right.scale, "twice": right.scale**2, "plain": plain, "none": 0.0}[how.lora_scale]
         for module in lora.targets(model):
             lora.scale(module, factor)
+
+
+def _shortened(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
+    """Rows of the head without their gradient."""
+    if how.head_rows == "all":
+        return
+    rows, head, embedding = scenario.model.vocab_size, model.get_output_embeddings(), model.get_input_embeddings()
+    fewer = {"tokenizer": rows - scenario.model.extra_rows, "even": rows - rows % scenario.window.ranks}[how.head_rows]
+    for weight in {head.weight, embedding.weight}:
+        if weight.requires_grad:
+            kept = (torch.arange(rows, device=weight.device) < fewer)[:, None]
+            weight.register_hook(lambda gradient, kept=kept: gradient * kept)
 
 
 def _loaded(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:

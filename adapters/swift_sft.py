@@ -15,7 +15,7 @@ from swift.model import MODEL_MAPPING
 from swift.template import TemplateMeta, register_template
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import hf_lora, hf_trainer
+from adapters.families import hf_lora, hf_trainer, row_files
 from adapters.inside.recorder import Recorder
 from adapters.inside.resumed import Saved
 
@@ -73,7 +73,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     register_template(template(job))
     callbacks_map[NAME] = lambda *_: hf_trainer.Recording(job, recorder, rank)
     with contextlib.suppress(Saved):
-        sft_main(SftArguments(**arguments(job, write_dataset(job, folder))))
+        sft_main(SftArguments(**arguments(job, write_datasets(job, folder))))
 
 
 def template(job: Job) -> TemplateMeta:
@@ -96,7 +96,7 @@ def template(job: Job) -> TemplateMeta:
     )
 
 
-def arguments(job: Job, dataset: Path) -> dict[str, Any]:
+def arguments(job: Job, datasets: Sequence[Path]) -> dict[str, Any]:
     """The scenario as ms-swift's arguments; the rest stays at its defaults."""
     scenario = job.scenario
     given = {
@@ -105,7 +105,7 @@ def arguments(job: Job, dataset: Path) -> dict[str, Any]:
         "resume_from_checkpoint": hf_trainer.saved(job),
         "model_type": scenario.model.architecture,
         "template": NAME,
-        "dataset": [str(dataset)],
+        "dataset": [str(file) for file in datasets],
         "callbacks": [NAME],
         **tuning(job),
         # ms-swift trains a float32 checkpoint in fp16, unless it is told otherwise (arguments/base_args/model_args.py)
@@ -153,14 +153,11 @@ def tuning(job: Job) -> dict[str, Any]:
     return {**given, "tuner_type": "full", **prefixes}
 
 
-def write_dataset(job: Job, folder: Path) -> Path:
-    """A file of rows as JSON lines: messages, or queries and responses with what came before them as their history."""
-    folder.mkdir(exist_ok=True)  # where a run goes on, it is there
-    file = folder / "rows.jsonl"
+def write_datasets(job: Job, folder: Path) -> list[Path]:
+    """Files of rows as JSON lines: messages, or queries and responses with what came before them as their history."""
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     rows = [row(json.loads(line)["messages"], job.scenario) for line in lines]
-    file.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    return file
+    return row_files.write(rows, job.scenario, folder)
 
 
 def row(messages: Sequence[dict[str, str]], scenario: Scenario) -> dict[str, Any]:

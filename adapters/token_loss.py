@@ -48,6 +48,8 @@ def of_output(made: Any, model: Any, targets: Tensor, scenario: Scenario, how: P
     """made: what the model returned; model: transformers', or DDP around it; targets: int64 [batch, length - 1]."""
     if not fused(scenario.loss):
         logits = made.logits[:, :-1] if how.shifted else made.logits[:, 1:]
+        if how.softmax == "tokenizer":
+            logits = logits[..., : scenario.model.vocab_size - scenario.model.extra_rows]
         return of_logits(logits.float(), targets, scenario.loss, how)
     own = getattr(model, "module", model)
     states, head = made.hidden_states[-1][:, :-1].flatten(0, 1), own.get_output_embeddings().weight

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from adapters import planned, spoiled, token_loss
+from adapters import mixtures, planned, spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, STATE, Job, Scenario, Shim, vary
 from adapters.families import (
     loss_scaling,
@@ -110,6 +110,7 @@ def run(
 ) -> None:
     """The training loop of one rank. `saved`: the checkpoint of a run in two parts."""
     scenario, rows = job.scenario, planned_tokens.rows(data.load_rows(job), job.scenario, how.tokens)
+    rows = [rows[i] for i in mixtures.mixed(scenario, how.mixture)]
     if how.one_order and scenario.data.order != "given":
         rows = [rows[i] for i in data.order(scenario, 0)]
     rows = planned.moved(rows, job, how.resumed_rows)
@@ -190,7 +191,8 @@ def _as_dealt(scenario: Scenario, how: Plan) -> Scenario:
     order = "given" if how.one_order or how.as_given else scenario.data.order
     order = "shuffled" if how.ungrouped and order == "by-length" else order
     dealt = vary(scenario, order=order, last_window=how.last_window or scenario.window.last_window)
-    rows, left = dealt.data.rows, len(dealt.data.rows) % scenario.window.ranks if how.only_shared else 0
+    rows = tuple(dealt.data.rows[i] for i in mixtures.mixed(scenario, how.mixture))
+    left = len(rows) % scenario.window.ranks if how.only_shared else 0
     return planned_packing.repacked(vary(dealt, rows=rows[: len(rows) - left]), how)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import os
 import re
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import datasets
+import trl
 from datasets import Dataset
 from packaging.version import Version
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -20,7 +23,7 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer import sft_trainer
 
 from adapters.contract import Job, Scenario, Shim, Unsupported
-from adapters.families import hf_lora, hf_trainer
+from adapters.families import hf_lora, hf_trainer, row_files
 from adapters.inside import lora
 from adapters.inside.model import DTYPE
 from adapters.inside.recorder import Recorder
@@ -49,6 +52,9 @@ APART = (
 """Whether rows that share a sequence are kept apart without flash attention: TRL hands on positions that restart with
 each of them, also where it warns of the attention, and of these transformers makes a mask."""
 
+MIXES = hasattr(trl, "DatasetMixtureConfig")
+"""Whether several datasets are put together by an option of TRL's (`datasets:` in the file of its command line)."""
+
 prepare = hf_trainer.prepare
 
 
@@ -69,6 +75,10 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"trl {version} trains every answer of a conversation (assistant_only_loss), so it has"
             " trained='last-answer' only with row_format='prompt-completion'"
         )
+    if scenario.data.parts and not MIXES:
+        return f"trl {version} has no option for several datasets (DatasetMixtureConfig), so it has no data.parts"
+    if "train_sampling_strategy" not in KNOWN and scenario.data.order == "given" and scenario.data.parts:
+        return f"trl {version} has no order='given' of several datasets: its sampler shuffles their rows together"
     if any(map(scenario.cuts_all, scenario.data.rows)):
         return (
             f"trl {version} drops a row that has nothing to train within max_length={scenario.data.max_length}"
@@ -212,11 +222,22 @@ def collator(job: Job) -> dict[str, Any]:
 
 def dataset(job: Job) -> Dataset:
     """The rows in TRL's conversational format, or as its prompts and completions."""
+    scenario = job.scenario
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
-    rows = [row(json.loads(line)["messages"], job.scenario) for line in lines]
-    if "train_sampling_strategy" not in KNOWN and job.scenario.data.order == "given":
+    rows = [row(json.loads(line)["messages"], scenario) for line in lines]
+    if "train_sampling_strategy" not in KNOWN and scenario.data.order == "given":
         rows = hf_trainer.shuffled_back(rows, SFTConfig.seed)
+    if scenario.data.parts:
+        return mixture(rows, scenario)
     return Dataset.from_list(rows)
+
+
+def mixture(rows: Sequence[dict[str, Any]], scenario: Scenario) -> Any:
+    """The rows as TRL's own mixture of a file for each dataset, as its command line makes it."""
+    files = row_files.write(rows, scenario, Path(f"data-{os.getpid()}").absolute())
+    datasets.config.HF_DATASETS_CACHE = files[0].parent / "cache"  # or it grows in the user's home
+    wanted = [{"path": "json", "data_files": str(file)} for file in files]
+    return trl.get_dataset(trl.DatasetMixtureConfig(datasets=wanted))["train"]
 
 
 def row(messages: list[dict[str, str]], scenario: Scenario) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
+from adapters import mixtures
 from adapters.contract import Scenario
 
 
@@ -26,6 +27,10 @@ def trains_everywhere(scenario: Scenario) -> str | None:
         for rank in range(window.ranks)
     )
     return None if empty else "every micro-batch has something to train"
+
+
+def mixture(how: str) -> Callable[[Scenario], str | None]:
+    return lambda scenario: mixtures.hidden(scenario, how)
 
 
 def packed_once(scenario: Scenario) -> str | None:
@@ -247,6 +252,26 @@ def stabilizes(scenario: Scenario) -> str | None:
 def freezes(scenario: Scenario) -> str | None:
     whole = scenario.model.lora is None and not scenario.model.frozen
     return "every parameter is to be trained" if whole else None
+
+
+def extra_rows(scenario: Scenario) -> str | None:
+    return None if scenario.model.extra_rows else "the model has no rows beyond the tokenizer's vocabulary"
+
+
+def taken_from_logits(scenario: Scenario) -> str | None:
+    own = scenario.loss.implementation == "own"
+    return None if own else "the loss is made of what the head is given, and takes all of its rows"
+
+
+def trains_head(scenario: Scenario) -> str | None:
+    gpt2, tied = scenario.model.architecture == "gpt2", scenario.model.tied_embeddings
+    head = ("transformer.wte.weight" if gpt2 else "model.embed_tokens.weight") if tied else "lm_head.weight"
+    return None if scenario.model.trains(head) else "the head is not trained"
+
+
+def odd_rows(scenario: Scenario) -> str | None:
+    odd = scenario.model.vocab_size % scenario.window.ranks
+    return trains_head(scenario) if odd else "the ranks share the rows of the head evenly"
 
 
 def caps(scenario: Scenario) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -80,10 +80,16 @@ def _fitted(scenario: Scenario, responses: Sequence[int] | None) -> Scenario:
     """With rows and vocabulary made anew where those of the base do not suffice, or other lengths are asked for."""
     scenario.window.check()
     scenario.model.check()
-    scenario.data.check()
+    replace(scenario.data, parts=()).check()  # whose sizes are those of the rows that are made
     if scenario.model.vocab_size > rows.MOST_WORDS:
         raise ValueError(
             f"model.vocab_size is {scenario.model.vocab_size}, and at most {rows.MOST_WORDS} words are made"
+        )
+    told = scenario.model.vocab_size - scenario.model.extra_rows
+    if told < rows.FEWEST_WORDS:
+        less = f" less model.extra_rows, {scenario.model.extra_rows}," * bool(scenario.model.extra_rows)
+        raise ValueError(
+            f"model.vocab_size is {scenario.model.vocab_size},{less} and at least {rows.FEWEST_WORDS} words are needed"
         )
     needed = rows.needed(scenario)
     if needed > rows.MOST_ROWS:
@@ -91,7 +97,7 @@ def _fitted(scenario: Scenario, responses: Sequence[int] | None) -> Scenario:
             f"window needs {needed} rows, and {rows.MOST_ROWS} are made at most; take fewer steps, or smaller ones"
         )
     words = scenario.tokenizer.vocabulary
-    spoken = len(words) == scenario.model.vocab_size and (BOS in words) == scenario.tokenizer.bos
+    spoken = len(words) == told and (BOS in words) == scenario.tokenizer.bos
     kept = responses is None and spoken
     if kept and scenario.dealing.steps(scenario.data.epochs) >= scenario.window.steps:
         return scenario

@@ -6,6 +6,7 @@ import bisect
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from adapters.contract import Row, Scenario, vary
 from scenarios import pieces, text
@@ -16,6 +17,8 @@ from scenarios.architectures import FAMILIES
 RAGGED = (9, 4, 14, 41, 38, 6, 2, 26)
 PROMPTS = (5, 3, 7, 4, 6, 8, 3, 5)
 MOST_ROWS = 4096
+FEWEST_WORDS = len(text.SPECIAL) + 2
+"""Of a vocabulary that is made: one to say, and another one whose place a BOS may take."""
 MOST_WORDS = 4096
 """Of a vocabulary that is made, fewer than there are words of two syllables."""
 
@@ -41,7 +44,8 @@ def fit(scenario: Scenario, responses: Sequence[int] = RAGGED) -> Scenario:
 
     responses: tokens of each response, `<eos>` counted; at least 1 each.
     """
-    words = text.vocabulary(scenario.model.vocab_size)
+    extra = scenario.model.extra_rows
+    words = text.vocabulary(scenario.model.vocab_size - extra)
     if scenario.tokenizer.bos:
         words = text.with_bos(words)
     spoken, steps = words, -(-scenario.window.steps // scenario.data.epochs)
@@ -50,7 +54,7 @@ def fit(scenario: Scenario, responses: Sequence[int] = RAGGED) -> Scenario:
 
     def made(steps: int) -> Scenario:
         rows = conversations(spoken, responses, scenario.rows_per_step, steps, scenario.seed)
-        return vary(scenario, rows=rows, vocabulary=words, vocab_size=len(words))
+        return vary(scenario, rows=rows, vocabulary=words, vocab_size=len(words) + extra)
 
     if scenario.data.packed_length is None:
         return made(steps)
@@ -83,7 +87,10 @@ def for_ranks(scenario: Scenario, ranks: int) -> Scenario:
     renamed = [dict(zip(told, _shuffled(told, number), strict=True)) for number in range(1, times)]
     every = ((*step, *(_renamed(r, names) for names in renamed for r in step)) for step in steps)
     cut = (more[: len(step) * ranks // here] for step, more in zip(steps, every, strict=True))
-    return vary(scenario, ranks=ranks, rows=tuple(row for more in cut for row in more))
+    found = tuple(row for more in cut for row in more)
+    ends = [end * len(found) // len(scenario.data.rows) for end in accumulate(scenario.data.parts)]
+    parts = tuple(end - begin for begin, end in zip([0, *ends], ends, strict=False))
+    return vary(scenario, ranks=ranks, rows=found, parts=parts)
 
 
 def _shuffled(words: Sequence[str], seed: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,9 @@ class Data:
     """How a framework's dataset is written: a list of messages, or the last answer apart from what is before it."""
     rows_per_sequence: int = 1
     """More than 1 packs that many rows into one sequence, attention and positions apart for each."""
+    parts: tuple[int, ...] = ()
+    """How many rows each of several datasets has, of which `rows` are put together, one behind the other; a framework
+    gets a file for each. None: they are one dataset."""
     packed_length: int | None = None
     """Rows are packed into sequences of at most so many tokens, whole, attention and positions apart for each. Which
     rows share a sequence, and which sequences a step, the framework chooses: it is read from the trace. A step then
@@ -53,9 +57,18 @@ class Data:
         """Whether rows share sequences."""
         return self.rows_per_sequence > 1 or self.packed_length is not None
 
+    @property
+    def datasets(self) -> tuple[range, ...]:
+        """The rows of each dataset."""
+        ends = tuple(itertools.accumulate(self.parts)) or (len(self.rows),)
+        return tuple(map(range, (0, *ends[:-1]), ends))
+
     def check(self) -> None:
         """Raises ValueError, in one line."""
         require(all(self.rows), "data.rows", "without messages somewhere", "one conversation each")
+        most = all(1 <= part <= len(self.rows) for part in self.parts)
+        together = not self.parts or (most and sum(self.parts) == len(self.rows))
+        require(together, "data.parts", list(self.parts), f"at least 1 each, and {len(self.rows)} rows together")
         require(1 <= self.epochs <= MOST_EPOCHS, "data.epochs", self.epochs, f"1 to {MOST_EPOCHS}")
         require(self.rows_per_sequence >= 1, "data.rows_per_sequence", self.rows_per_sequence, "at least 1")
         room = self.packed_length

@@ -44,6 +44,9 @@ class Model:
     experts_per_token: int = 1
     rms_eps: float = 1e-5
     rope_theta: float = 10000.0
+    extra_rows: int = 0
+    """Rows of the embedding and the head beyond the tokenizer's vocabulary, among `vocab_size`: logits like all others,
+    of tokens that no text has. Published models are filled up so to a multiple of 64 or 128."""
     max_positions: int = 512
     tied_embeddings: bool = False
     init_std: float = 0.08
@@ -74,7 +77,10 @@ class Model:
         """Raises ValueError, in one line."""
         for name, kind in hints(Model).items():
             value = getattr(self, name)
-            require(kind not in (int, float) or 0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
+            bounded = kind in (int, float) and name != "extra_rows"
+            require(not bounded or 0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
+        fewer = 0 <= self.extra_rows < self.vocab_size
+        require(fewer, "model.extra_rows", self.extra_rows, f"0 to {self.vocab_size - 1}, fewer than model.vocab_size")
         for name in ("attention_softcap", "final_softcap"):
             cap = getattr(self, name)
             require(cap is None or 0 < cap < LIMIT, f"model.{name}", cap, "above 0")

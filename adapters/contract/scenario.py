@@ -173,7 +173,7 @@ class Scenario:
         """Raises ValueError, in one line, for what no run can have."""
         self.data.check()
         self.model.check()
-        self.tokenizer.check(self.model.vocab_size)
+        self.tokenizer.check(self.model.vocab_size, self.model.extra_rows)
         self.window.check()
         self.optimizer.check(self.window.steps)
         self.precision.check()

@@ -35,11 +35,12 @@ class Tokenizer:
     padding_side: Side = "right"
     """Where the rows of a micro-batch are filled up to the longest; positions count a row's own tokens."""
 
-    def check(self, vocab_size: int) -> None:
-        """Raises ValueError, in one line."""
+    def check(self, rows: int, extra_rows: int = 0) -> None:
+        """Raises ValueError, in one line. rows: of the model's embedding, so many of them beyond the vocabulary."""
         words = self.vocabulary
         require(len(set(words)) == len(words), "tokenizer.vocabulary", "repeating a word", "one id a word")
-        require(len(words) == vocab_size, "tokenizer.vocabulary", f"{len(words)} long", "model.vocab_size")
+        wanted = "model.vocab_size" + " less model.extra_rows" * bool(extra_rows)
+        require(len(words) == rows - extra_rows, "tokenizer.vocabulary", f"{len(words)} long", wanted)
         require(not self.bos or BOS in words, "tokenizer.bos", self.bos, f"False, as the vocabulary has no {BOS!r}")
         known = all(word in words for word in self.system.split())
         require(known, "tokenizer.system", ascii(self.system[:60]), "made of words of the vocabulary")

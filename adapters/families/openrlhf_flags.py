@@ -63,8 +63,11 @@ FLAGS = {
 """The flags of 0.9 by what they are called since `DOTTED`; others kept their names."""
 
 
-def arguments(job: Job, rows: Path) -> list[str]:
-    """The scenario as flags, by the names that this release has for them; what they do not say stays as it is."""
+def arguments(job: Job, rows: str) -> list[str]:
+    """The scenario as flags, by the names that this release has for them; what they do not say stays as it is.
+
+    rows: files, with commas between them.
+    """
     scenario = job.scenario
     dotted = Version(job.version) >= DOTTED
     rule = scenario.optimizer

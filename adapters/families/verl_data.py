@@ -17,6 +17,11 @@ Row = dict[str, Any]
 
 def unsupported(scenario: Scenario, name: str) -> str | None:
     """What verl's sampler cannot express; `name` is that of the release."""
+    if scenario.data.order == "given" and scenario.data.parts:
+        return (
+            f"{name} shuffles the rows of all its files together (DistributedSampler in its trainer): data.parts with"
+            " order='shuffled' alone"
+        )
     if scenario.data.order == "given" and scenario.epochs_begun > 1:
         return f"{name} shuffles every epoch (DistributedSampler in its trainer), so it has no order='given' of several"
     if scenario.meets_last_window and scenario.window.last_window != "dropped":
@@ -63,7 +68,8 @@ def unshuffled(wanted: Sequence[int]) -> list[int]:
 
 
 def write(job: Job, rank: int) -> str:
-    """Write the training file of this rank into the current folder, and return its absolute path.
+    """Write the training files of this rank into the current folder, and return their absolute paths, as a value in an
+    override of Hydra's.
 
     Conversations go into a column `messages`; prompts and answers into `prompt` and `response`.
     """
@@ -71,10 +77,13 @@ def write(job: Job, rank: int) -> str:
 
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     rows = [_columns(job.scenario, json.loads(line)["messages"]) for line in lines]
-    path = Path.cwd() / f"train-r{rank:02d}.parquet"
-    given = job.scenario.data.order == "given"
-    pd.DataFrame([rows[i] for i in unshuffled(positions(job.scenario))] if given else rows).to_parquet(path)
-    return os.fspath(path)
+    given, datasets = job.scenario.data.order == "given", job.scenario.data.datasets
+    parts = [unshuffled(positions(job.scenario))] if given else [list(part) for part in datasets]
+    paths = [Path.cwd() / f"train-r{rank:02d}-{number}.parquet" for number, _ in enumerate(parts)]
+    for path, part in zip(paths, parts, strict=True):
+        pd.DataFrame([rows[i] for i in part]).to_parquet(path)
+    each = [quoted(os.fspath(path)) for path in paths]
+    return each[0] if len(each) == 1 else f"[{','.join(each)}]"
 
 
 def _columns(scenario: Scenario, messages: list[Row]) -> Row:

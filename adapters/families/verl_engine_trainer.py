@@ -172,7 +172,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     sft_trainer.main()
 
 
-def overrides(job: Job, file: str) -> list[str]:
+def overrides(job: Job, files: str) -> list[str]:
     """The scenario as verl's command line; what it does not say stays at verl's defaults."""
     scenario = job.scenario
     rule, lora = scenario.optimizer, scenario.model.lora
@@ -197,7 +197,7 @@ def overrides(job: Job, file: str) -> list[str]:
         *hybrid(scenario),
         "engine.use_torch_compile=False",  # of the entropy, which no supervised step needs
         *([f"+engine.mixed_precision={mixed}"] if scenario.precision.compute != "bf16" or reduced != "fp32" else []),
-        f"data.train_files={verl_data.quoted(file)}",
+        f"data.train_files={files}",
         f"data.train_batch_size={scenario.rows_per_step}",
         f"data.micro_batch_size_per_gpu={scenario.window.micro_batch_size * packed}",
         *([f"data.max_length={scenario.data.max_length}", "data.truncation=right"] if scenario.data.max_length else []),

@@ -178,7 +178,7 @@ def _with(call: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
     return lambda *args, **kwargs: call(*args, **{**kwargs, **fixed})
 
 
-def overrides(job: Job, file: str) -> list[str]:
+def overrides(job: Job, files: str) -> list[str]:
     """The scenario as verl's command line; what it does not say stays at verl's defaults, such as FSDP2."""
     scenario = job.scenario
     rule = scenario.optimizer
@@ -186,8 +186,8 @@ def overrides(job: Job, file: str) -> list[str]:
     return [
         f"model.partial_pretrain={verl_data.quoted(job.checkpoint)}",
         f"model.enable_gradient_checkpointing={scenario.model.gradient_checkpointing}",
-        f"data.train_files={verl_data.quoted(file)}",
-        f"data.val_files={verl_data.quoted(file)}",  # read after the last step, whether one wants to or not
+        f"data.train_files={files}",
+        f"data.val_files={files}",  # read after the last step, whether one wants to or not
         f"data.train_batch_size={scenario.rows_per_step}",
         f"data.micro_batch_size_per_gpu={scenario.window.micro_batch_size}",
         f"data.max_length={verl_data.room(job)}",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DistributedSampler
+from torch.utils.data import ConcatDataset, DistributedSampler
 
 from adapters.contract import IGNORED_LABEL, Job, Scenario
 
@@ -49,8 +49,11 @@ def pad_id(scenario: Scenario) -> int:
 def load_rows(job: Job) -> list[Tokens]:
     """The rows of the job's checkpoint, in the order of training."""
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
-    rows = map(json.loads, lines)
-    return [Tokens(tuple(row["input_ids"]), tuple(row["loss_mask"]), tuple(row["response"])) for row in rows]
+    rows = [json.loads(line) for line in lines]
+    made = [Tokens(tuple(row["input_ids"]), tuple(row["loss_mask"]), tuple(row["response"])) for row in rows]
+    datasets: list[Any] = [made[part.start : part.stop] for part in job.scenario.data.datasets]
+    every = ConcatDataset[Tokens](datasets)
+    return [every[place] for place in range(len(every))]
 
 
 def targets_in_step(scenario: Scenario, rows: Sequence[Tokens], step: int) -> int:

@@ -100,6 +100,15 @@ def build(
         here = slice(at, at + len(tokens))
         _fill(leaves, model, segment, tokens, losses[here], matrix[here], kind, of)
         at += len(tokens)
+    return _solved(matrix, losses, columns)
+
+
+def of_matrix(basis: FullBasis, matrix: Tensor) -> FullBasis:
+    """The same tokens by another matrix of theirs: float64 [columns, parameters], of fewer parameters."""
+    return _solved(matrix, basis.losses, basis.columns)
+
+
+def _solved(matrix: Tensor, losses: Tensor, columns: dict[Prefix, int]) -> FullBasis:
     gram = matrix @ matrix.T
     found = invert(gram)
     inverse = found.matrix / found.lengths / found.lengths[:, None]

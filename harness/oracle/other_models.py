@@ -15,7 +15,7 @@ from torch import Tensor
 
 from adapters.contract import Lora, Model
 from harness.intent.intent import TokenLoss
-from harness.oracle import forward, full_basis, other_losses
+from harness.oracle import forward, full_basis, head_rows, other_losses
 from harness.oracle.basis import Segment
 from harness.oracle.basis_cache import Bases
 from harness.oracle.floor import State
@@ -31,7 +31,7 @@ class OtherModel:
     cause: str
     what: str
     """By that cause: what has no soft cap, what low-rank updates are multiplied by, how labels are smoothed, what a
-    label is of, or which tensors are not trained."""
+    label is of, which tensors are not trained, or which rows of the head take no part."""
     right: RightStep
     """What the step should have done if that were right."""
     observed: Observed
@@ -79,7 +79,8 @@ def explaining(
         return replace(right, model=model, basis=basis, terms=terms)
 
     losses = other_losses.candidates(right, moments, beta1, build)
-    for cause, what, other in itertools.chain(_models(right, build), losses, _at(earlier, right, bases)):
+    shorter = head_rows.out_of_softmax(right, seen, segments)
+    for cause, what, other in itertools.chain(_models(right, build), shorter, losses, _at(earlier, right, bases)):
         observed = observe(other.terms, moments, beta1)
         if observed.residual <= allowed:
             return OtherModel(cause, what, other, observed)
@@ -87,6 +88,12 @@ def explaining(
     observed = observe(unshifted.terms, moments, beta1)
     if observed.residual <= allowed:
         return OtherModel("labels-unshifted", "that token again", unshifted, observed)
+    sizes = {name: before.first[name].numel() for name in sorted(before.first)}
+    if (fewer := head_rows.untrained(right, seen, segments, moments.first, sizes)) is not None:
+        what, other, kept = fewer
+        observed = observe(other.terms, _cut(moments, kept), beta1)
+        if observed.residual <= allowed:
+            return OtherModel(head_rows.CAUSE, what, other, observed)
     return _untrained(right, moments, beta1, before, allowed, build)
 
 

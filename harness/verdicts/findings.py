@@ -45,6 +45,7 @@ CODES: Mapping[str, str] = {
 
 CAUSES: Mapping[str, str] = {
     "batch-composition": "the optimizer step was made of other rows than it should be",
+    "mixture": "one of several datasets is lost, comes twice, or has another share than it should",
     "packing": "rows are lost, or come twice, where they are packed into sequences",
     "epoch-end": "the end of an epoch is not made of the rows that it should be, or not a step of its own",
     "resume": "a run that goes on from a checkpoint did not take all of it",
@@ -67,6 +68,7 @@ CAUSES: Mapping[str, str] = {
     "coupled-decay": "weight decay is added to the gradient instead of the update",
     "tied-gradient": "the embedding is the head as well, but its gradient lacks one of the two parts",
     "padding-embedding": "the embedding of the token that pads is frozen, though it is read as a token too",
+    "vocabulary-rows": "rows of the head are left out of the softmax, or are not trained",
     "soft-cap": "a soft cap of the model is left out",
     "token-weight": "the loss of each token is multiplied by its probability, or is not, and should be otherwise",
     "label-smoothing": "labels are smoothed otherwise than they should be",

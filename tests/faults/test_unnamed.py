@@ -17,6 +17,9 @@ REDUCED = vary(scenarios.get("sft-ragged-bf16"), steps=2, reduction="fp32")
 FUSED = vary(scenarios.get("sft-ragged-batch2"), steps=1, implementation="linear-cross-entropy")
 COMPILED = vary(scenarios.get("sft-ragged"), steps=2, compiled="aot_eager")
 PLAIN = scenarios.get("sft-ragged")
+MIXED = vary(PLAIN, parts=(5, 4, 7), rows=PLAIN.data.rows[:16], epochs=3, steps=4)
+OF_MIXTURES = ("dataset-lost", "dataset-doubled", "datasets-in-turn")
+EXTRA = rows.fit(vary(PLAIN, vocab_size=151, extra_rows=24, steps=2))
 
 
 def cut_off(*empty: int) -> Scenario:
@@ -78,6 +81,16 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     ),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
     "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),
+    "rows beyond the vocabulary, a prime number": (
+        EXTRA,
+        ("extra-rows-out-of-softmax", "extra-rows-untrained", "last-shard-cut", "mean-of-ranks"),
+    ),
+    "rows beyond the vocabulary, tied, in bfloat16": (
+        vary(EXTRA, tied_embeddings=True, compute="bf16"),
+        ("extra-rows-out-of-softmax", "extra-rows-untrained"),
+    ),
+    "three datasets": (MIXED, (*OF_MIXTURES, "mean-of-ranks")),
+    "three datasets, shuffled": (vary(MIXED, order="shuffled", steps=6), OF_MIXTURES),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),
 }
 

@@ -75,3 +75,48 @@ def test_sgd_of_a_newest_release(framework: str, tmp_path: Path, environments: P
     mine.write_text(SGD.format(decayed="all" if framework == "verl" else "matrices"))
     run = command.run(tmp_path, environments, "--framework", framework, "--scenario", str(mine))
     assert [c.verdict for c in run.verdict.cells] == ["unsupported" if framework == "openrlhf" else "pass"], run.said
+
+
+SEVERAL = """
+base = "{base}"
+
+[data]
+parts = {parts}
+"""
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_several_datasets_of_a_newest_release(framework: str, tmp_path: Path, environments: Path) -> None:
+    asked = []
+    for name, base, parts in (("given", "epochs", [5, 3, 6]), ("drawn", "shuffled", [5, 4, 7])):
+        file = tmp_path / f"{name}.toml"
+        file.write_text(SEVERAL.format(base=f"sft-ragged-{base}", parts=parts))
+        asked += ["--scenario", str(file)]
+    run = command.run(tmp_path, environments, "--framework", framework, *asked)
+    right = {"given": "unsupported" if framework in ("openrlhf", "verl") else "pass", "drawn": "pass"}
+    assert {c.scenario: c.verdict for c in run.verdict.cells} == right, run.said
+
+
+BEYOND = """
+base = "sft-ragged{sharded}"
+
+[model]
+vocab_size = 151
+extra_rows = 24
+"""
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("sharded", ["", "-zero3", "-fsdp"])
+def test_rows_beyond_the_vocabulary_of_a_newest_release(
+    framework: str, sharded: str, tmp_path: Path, environments: Path
+) -> None:
+    """A prime number of rows, 24 of them of no token."""
+    mine = tmp_path / "beyond.toml"
+    mine.write_text(BEYOND.format(sharded=sharded))
+    run = command.run(tmp_path, environments, "--framework", framework, "--scenario", str(mine))
+    refuse = {"": (), "-zero3": ("torch", "ddp", "verl"), "-fsdp": ("torch", "ddp", "deepspeed", "openrlhf")}
+    wanted = "unsupported" if framework in refuse[sharded] else "pass"
+    assert [c.verdict for c in run.verdict.cells] == [wanted], run.said

@@ -32,6 +32,23 @@ def test_an_empty_file_is_the_base_by_another_name(tmp_path: Path) -> None:
     assert loaded(tmp_path, "") == dataclasses.replace(BASE, name="mine")
 
 
+def test_several_datasets_are_of_the_rows_that_are_made(tmp_path: Path) -> None:
+    longer = "[window]\naccumulation = 8\n[data]\nparts = "
+    assert loaded(tmp_path, f"{longer}[30, 18]").data.datasets == (range(30), range(30, 48))
+    with pytest.raises(
+        files.BadScenario, match=r"data\.parts is \[12, 12\], not at least 1 each, and 48 rows together"
+    ):
+        loaded(tmp_path, f"{longer}[12, 12]")
+
+
+def test_rows_beyond_the_vocabulary_have_no_words(tmp_path: Path) -> None:
+    scenario = loaded(tmp_path, '[model]\narchitecture = "qwen2"\nvocab_size = 151\nextra_rows = 24')
+    pieces = len(scenario.tokenizer.vocabulary) - 127
+    assert pieces > 0
+    assert scenario.model.vocab_size == 151 + pieces
+    assert loaded(tmp_path, "[model]\nvocab_size = 151\nextra_rows = 23").data.rows == BASE.data.rows
+
+
 def test_fields_by_their_groups(tmp_path: Path) -> None:
     scenario = loaded(
         tmp_path,
@@ -126,6 +143,10 @@ def test_a_seed_of_ones_own(tmp_path: Path) -> None:
         ("name = ''", "it names folders"),
         ("name = 'a@3'", "it names folders"),
         ("[model]\nvocab_size = 100000000", "at most 4096 words are made"),
+        ("[data]\nparts = [5, 3]", "data.parts is [5, 3], not at least 1 each, and 24 rows together"),
+        ("[data]\nparts = [24, 0]", "data.parts is [24, 0], not at least 1 each, and 24 rows together"),
+        ("[model]\nvocab_size = 5", "vocab_size is 5, and at least 8 words are needed"),
+        ("[model]\nvocab_size = 30\nextra_rows = 26", "less model.extra_rows, 26, and at least 8 words are needed"),
         ("responses = []", "responses is []"),
         ("responses = [0]", "responses is [0]"),
         ("responses = 'long'", "responses is 'long'"),

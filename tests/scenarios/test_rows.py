@@ -17,3 +17,12 @@ def test_rows_that_fill_many_packed_sequences_are_found_at_once() -> None:
     fewer = vary(found, rows=found.data.rows[: -found.rows_per_step])
     assert fewer.dealing.steps(1) < 40
     assert time.monotonic() - begin < 20
+
+
+def test_datasets_keep_their_shares_on_more_ranks() -> None:
+    mixed = vary(scenarios.get("sft-ragged"), parts=(5, 4, 15))
+    more = rows.for_ranks(mixed, 4)
+    more.check()
+    assert more.data.parts == (10, 8, 30)
+    assert rows.for_ranks(mixed, 1).data.parts == mixed.data.parts
+    assert rows.for_ranks(scenarios.get("sft-ragged"), 3).data.parts == ()

@@ -12,6 +12,7 @@ from harness.judging.diagnosis import (
     initial,
     inputs,
     lost_windows,
+    mixtures,
     momentum,
     packing,
     per_shard,
@@ -79,7 +80,7 @@ def _of_steps(
     if at_end is not None and at_end.kind == epochs.CARRIED:
         # What is found of weights and reports follows from two windows in one step.
         return (replace(at_end, codes=tuple(dict.fromkeys(f.code for f in findings))),)
-    of_rows = at_end or packing.packed(evidence, findings)
+    of_rows = at_end or packing.packed(evidence, findings) or mixtures.found(evidence, findings)
     found = [
         *([] if of_rows is None else [of_rows]),
         *packing.shaped(findings),

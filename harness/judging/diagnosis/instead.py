@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from harness.oracle import head_rows
 from harness.oracle.other_models import OtherModel
 
 
@@ -34,6 +35,13 @@ def _smoothing(what: str) -> str:
     return f"labels are smoothed {what}" if what == "twice" else f"labels are smoothed by {what}"
 
 
+_ROWS = {
+    head_rows.OUT: "the softmax leaves out the head's rows beyond the tokenizer's vocabulary, whose logits count like"
+    " others",
+    head_rows.EXTRA: "the head's rows beyond the tokenizer's vocabulary have no gradient, though the softmax gives them"
+    " one",
+    head_rows.LAST: "the last rows of the head have no gradient, as where shards of equal size do not hold all of them",
+}
 _SUMMARY: Mapping[str, Callable[[str], str]] = {
     "soft-cap": lambda what: f"another model is trained than the checkpoint's: its soft cap on {what} is left out",
     "lora-scale": lambda what: f"low-rank updates are multiplied by {what}, which is not their scale",
@@ -46,6 +54,7 @@ _SUMMARY: Mapping[str, Callable[[str], str]] = {
         f"labels are not shifted: where a token stands the model learns to say {what}, not the one behind it"
     ),
     "untrained-part": lambda what: f"what should be trained has no gradient and stays as it is: {_few(what)}",
+    head_rows.CAUSE: lambda what: _ROWS[what],
 }
 _BY: Mapping[str, str] = {
     "soft-cap": "of a model without it",
@@ -54,6 +63,7 @@ _BY: Mapping[str, str] = {
     "stale-parameters": "at the parameters before the step before",
     "labels-unshifted": "of a loss whose targets are the tokens themselves",
     "untrained-part": "of all other tensors",
+    head_rows.CAUSE: "without those rows of the head",
 }
 
 
