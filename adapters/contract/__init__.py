@@ -27,6 +27,7 @@ from adapters.contract.trace import (
     batches_file,
     done_file,
     encode_float,
+    embedded_file,
     hidden_file,
     steps_file,
     tensors_file,

@@ -59,6 +59,9 @@ class Model:
     """Whether the layers are computed again in the backward pass, instead of kept."""
     compiled: Compiled = "none"
     """Backend of torch.compile, if the model runs under it."""
+    neftune_alpha: float = 0.0
+    """Of the noise that training adds to the embedding's output (NEFTune, Jain and others 2023): uniform within
+    alpha / sqrt(length x hidden size), the length being a sequence's, with or without its padding; 0 for none."""
 
     def trains(self, name: str) -> bool:
         """Whether the parameter of that name is trained."""
@@ -74,7 +77,8 @@ class Model:
         """Raises ValueError, in one line."""
         for name, kind in hints(Model).items():
             value = getattr(self, name)
-            require(kind not in (int, float) or 0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
+            may_be_none = name == "neftune_alpha" and value == 0
+            require(kind not in (int, float) or may_be_none or 0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
         for name in ("attention_softcap", "final_softcap"):
             cap = getattr(self, name)
             require(cap is None or 0 < cap < LIMIT, f"model.{name}", cap, "above 0")
@@ -95,6 +99,8 @@ class Model:
         require(fits, "model.lora", f"of a {self.architecture}", f"of one of {', '.join(TRANSPOSES_NOTHING)}")
         embedded = {"embed_tokens", "lm_head"} & {*self.lora.targets, *self.lora.modules_to_save}
         require(not (embedded and self.tied_embeddings), "model.lora", sorted(embedded), "of an embedding that is tied")
+        noisy = self.neftune_alpha > 0 and "embed_tokens" in embedded
+        require(not noisy, "model.neftune_alpha", self.neftune_alpha, "0 with low-rank updates of the embedding")
 
     def _check_experts(self) -> None:
         routed, each, chosen = self.architecture in ROUTED, self.layers * self.experts, self.experts_per_token

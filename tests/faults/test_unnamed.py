@@ -17,6 +17,7 @@ REDUCED = vary(scenarios.get("sft-ragged-bf16"), steps=2, reduction="fp32")
 FUSED = vary(scenarios.get("sft-ragged-batch2"), steps=1, implementation="linear-cross-entropy")
 COMPILED = vary(scenarios.get("sft-ragged"), steps=2, compiled="aot_eager")
 PLAIN = scenarios.get("sft-ragged")
+NOISY = vary(scenarios.get("sft-ragged-batch2"), steps=2, neftune_alpha=5.0)
 
 
 def cut_off(*empty: int) -> Scenario:
@@ -71,6 +72,10 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "by length": (vary(scenarios.get("sft-ragged-shuffled"), order="by-length"), ("order-given", "mean-of-ranks")),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
     "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),
+    "noise of the embedding": (
+        NOISY,
+        ("noise-missing", "noise-of-the-batch", "noise-undivided", "noise-repeated", "keep-last", "mean-of-ranks"),
+    ),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),
 }
 
