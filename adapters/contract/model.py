@@ -11,6 +11,8 @@ from adapters.contract.lora import Lora
 
 LIMIT = 2**31
 MAX_LAYERS = 1024
+MAY_BE_0 = ("neftune_alpha",)
+"""Of numbers, the others may not."""
 
 Architecture = Literal["llama", "qwen2", "qwen3", "gpt2", "gemma2", "mixtral", "stablelm"]
 """Families of models, by what transformers calls their `model_type`."""
@@ -77,8 +79,10 @@ class Model:
         """Raises ValueError, in one line."""
         for name, kind in hints(Model).items():
             value = getattr(self, name)
-            may_be_none = name == "neftune_alpha" and value == 0
-            require(kind not in (int, float) or may_be_none or 0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
+            if name in MAY_BE_0:
+                require(0 <= value < LIMIT, f"model.{name}", value, "0 to 2^31")
+                continue
+            require(kind not in (int, float) or 0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
         for name in ("attention_softcap", "final_softcap"):
             cap = getattr(self, name)
             require(cap is None or 0 < cap < LIMIT, f"model.{name}", cap, "above 0")

@@ -1,4 +1,4 @@
-"""NEFTune (Jain and others 2023) for loops of ours: noise added to the embedding's output, drawn by a seed of its own."""
+"""NEFTune (Jain and others 2023) for loops of ours: noise added to the embedding's output, by a seed of its own."""
 
 from __future__ import annotations
 

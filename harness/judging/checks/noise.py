@@ -1,8 +1,8 @@
 """Whether what was added to the embedding (NEFTune) is what was asked for: there, no other size, drawn anew each time.
 
-The noise is uniform within b = alpha / sqrt(L d), in which L is the length of a sequence: the paper's code counts its
-tokens (github.com/neelsjain/NEFTune, experiment_code/train.py), transformers' its padding too (integrations/neftune.py);
-either is taken. Of n numbers that are uniform within b, the largest is within ln(1/p) / n of b but for a share p.
+The noise is uniform within b = alpha / sqrt(L d), in which L is the length of a sequence (arXiv 2310.05914, algorithm
+1). That of its tokens is taken, and that with its padding, as transformers counts (integrations/neftune.py). Of n
+numbers that are uniform within b, the largest is within ln(1/p) / n of b but for a share p.
 """
 
 from __future__ import annotations
@@ -63,10 +63,19 @@ def _by_place(evidence: Received) -> dict[Place, list[Noise]]:
     return result
 
 
-def _finding(evidence: Received, what: str, message: str, place: Place | None = None, **more: float) -> Finding:
-    rank, micro_batch = place or (None, None)
+def _finding(
+    evidence: Received, what: str, message: str, place: Place, observed: float | None = None, expected: float = 0.0
+) -> Finding:
+    rank, micro_batch = place
     return Finding(
-        CODE, message, step=evidence.step, rank=rank, micro_batch=micro_batch, detail={"what": what}, **more
+        CODE,
+        message,
+        step=evidence.step,
+        rank=rank,
+        micro_batch=micro_batch,
+        observed=observed,
+        expected=None if observed is None else expected,
+        detail={"what": what},
     )
 
 
@@ -75,8 +84,8 @@ def _unasked(evidence: Received, every: Mapping[Place, Sequence[Noise]]) -> list
     if not largest:
         return []
     message = (
-        f"up to {largest:.3g} is added to what the embedding gives at step {evidence.step} (rank {place[0]}, micro-batch"
-        f" {place[1]}), and no noise is asked for"
+        f"up to {largest:.3g} is added to what the embedding gives at step {evidence.step} (rank {place[0]},"
+        f" micro-batch {place[1]}), and no noise is asked for"
     )
     return [_finding(evidence, "unasked", message, place, observed=largest, expected=0.0)]
 
@@ -102,8 +111,8 @@ def _sized(evidence: Received, every: Mapping[Place, Sequence[Noise]], alpha: fl
         flat = _flat(all_of, alpha, RIGHT["length"])
         message = (
             f"what is added to the embedding in step {evidence.step} (rank {place[0]}, micro-batch {place[1]}) is up to"
-            f" {float(flat.abs().max()):.4g} times alpha / sqrt(L d) and {float(flat.mean()):.2g} times that on average,"
-            " expected 1 and 0"
+            f" {float(flat.abs().max()):.4g} times alpha / sqrt(L d) and {float(flat.mean()):.2g} times that on"
+            " average, expected 1 and 0"
         )
         yield _finding(evidence, what, message, place, observed=float(flat.abs().max()), expected=1.0)
         return

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.judging.checks.noise import CODE
 from harness.judging.diagnosis.wording import at_steps, of_codes
 from harness.judging.evidence import StepEvidence
 from harness.verdicts.findings import Diagnosis, Finding
+
+CODE = "inputs.noise"
 
 _SIZE = "the noise that is added to the embedding is not uniform within alpha / sqrt(length x hidden size)"
 
