@@ -286,4 +286,7 @@ def several_rows(scenario: Scenario) -> str | None:
 
 
 def accumulates(scenario: Scenario) -> str | None:
-    return None if scenario.window.accumulation > 1 else "a step has one micro-batch"
+    """Whether what is drawn first in two micro-batches of a step is for tokens of both."""
+    if scenario.tokenizer.padding_side == "left" and scenario.window.micro_batch_size > 1:
+        return "rows begin with padding, of which no noise is recorded"
+    return None if max(map(scenario.micro_batches, range(scenario.window.steps))) > 1 else "a step has one micro-batch"
