@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import deepspeed_given, deepspeed_setup, deepspeed_shims, token_mean
+from adapters.families import deepspeed_given, deepspeed_setup, deepspeed_shims, neftune, token_mean
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.deepspeed_state import read, read_parameters, relink_moments
 from adapters.families.token_mean import mean_loss
@@ -95,6 +95,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     deepspeed.init_distributed(verbose=False)
     deepspeed_setup.set_local_size()
     model = load_counting(job, compiled=False)
+    neftune.prepare(model, scenario, rank, job.steps.start)
     recorder.watch(model)
     engine = initialize(scenario, model)
     parameters = dict(model.named_parameters())

@@ -138,6 +138,8 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "openrlhf": no("it compiles by DeepSpeed's own passes alone (--ds.deepcompile), of which no backend is chosen"),
         "verl": no("its use_torch_compile compiles the entropy alone (workers/engine/fsdp/transformer_impl.py)"),
     },
+    "model.neftune_alpha": by((*LOOPS, *TRAINERS))
+    | by(("openrlhf", "verl"), no("it has no option that adds noise to the embedding's output")),
     "window.ranks": by(FRAMEWORKS),
     "window.micro_batch_size": by(FRAMEWORKS),
     "window.accumulation": by(FRAMEWORKS),

@@ -7,6 +7,7 @@ from adapters.fault import Fault, both
 from adapters.plan import Plan
 
 _INITIAL = ("state.initial",)
+_NOISE = ("inputs.noise",)
 
 FAULTS = (
     Fault("decayed-before-training", "every parameter that decays does so once before the training begins, as by an"
@@ -27,6 +28,16 @@ FAULTS = (
     Fault("device-copy-stale", "forward and backward passes have the parameters of the step before, as from a copy on"
           " the device that an offloaded update does not reach in time",
           Plan(device_copy="stale"), ("weights.residual",), "stale-parameters", unseen.moves),
+    Fault("noise-missing", "no noise is added to the embedding's output, though it is asked for",
+          Plan(noise="none"), _NOISE, "noise", unseen.adds_noise),
+    Fault("noise-of-the-batch", "noise is divided by the root of all tokens of a micro-batch, not of a sequence",
+          Plan(noise="batch"), _NOISE, "noise", both(unseen.adds_noise, unseen.several_rows)),
+    Fault("noise-undivided", "noise is within alpha, and not divided by anything",
+          Plan(noise="undivided"), _NOISE, "noise", unseen.adds_noise),
+    Fault("noise-repeated", "every micro-batch of a rank has the same noise",
+          Plan(noise="repeated"), _NOISE, "noise", both(unseen.adds_noise, unseen.accumulates)),
+    Fault("noise-unasked", "noise is added to the embedding's output, though none is asked for",
+          Plan(noise="unasked"), _NOISE, "noise", unseen.adds_none),
     Fault("graph-of-first-shape", "a graph that was compiled for the length of the first micro-batch leaves out what"
           " lies behind it in others", Plan(graph="first-shape"), ("weights.mask",), "first-shape",
           both(unseen.compiles, unseen.longer)),

@@ -146,6 +146,9 @@ class Plan:
     far, so that it ends too early, or those behind as many steps of the ranks that go on."""
     divisor: float | None = None
     """What the sum of all trained tokens' losses is divided by, instead of averaging them in any way."""
+    noise: Literal["right", "none", "batch", "undivided", "unasked", "repeated"] = "right"
+    """Of the embedding: none, divided by the root of a whole micro-batch's tokens, not divided, added though nobody
+    asks for it, or the same in every micro-batch."""
     device_copy: Literal["fresh", "stale"] = "fresh"
     """What forward and backward passes compute with: the parameters, or those of the step before."""
     loaded: Literal["right", "decayed", "head-anew", "rounded"] = "right"

@@ -20,6 +20,7 @@ from adapters import mixtures, planned, spoiled, token_loss
 from adapters.contract import IGNORED_LABEL, STATE, Job, Scenario, Shim, vary
 from adapters.families import (
     loss_scaling,
+    neftune,
     planned_optimizer,
     planned_packing,
     planned_pieces,
@@ -115,6 +116,7 @@ def run(
         rows = [rows[i] for i in data.order(scenario, 0)]
     rows = planned.moved(rows, job, how.resumed_rows)
     spoiled.before(model, scenario, how)
+    neftune.prepare(model, scenario, ranks.rank, job.steps.start, how.noise)
     optimizer, wanted = planned_optimizer.build(model, scenario, how), planned.rates(scenario, how)
     if how.idle_first_step:
         _step_idly(model, optimizer)

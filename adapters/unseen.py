@@ -345,3 +345,24 @@ def _shared_once(scenario: Scenario) -> int:
 def shifts_itself(scenario: Scenario) -> str | None:
     own = scenario.loss.implementation == "own"
     return None if own else "the loss is made of what the head is given, and shifts its targets by itself"
+
+
+def adds_noise(scenario: Scenario) -> str | None:
+    return None if scenario.model.neftune_alpha else "no noise is asked for"
+
+
+def adds_none(scenario: Scenario) -> str | None:
+    return "noise is asked for" if scenario.model.neftune_alpha else None
+
+
+def several_rows(scenario: Scenario) -> str | None:
+    """Whether a micro-batch has more sequences than one, in the first step."""
+    one = scenario.window.micro_batch_size == 1
+    return "a micro-batch has one sequence" if one else None
+
+
+def accumulates(scenario: Scenario) -> str | None:
+    """Whether what is drawn first in two micro-batches of a step is for tokens of both."""
+    if scenario.tokenizer.padding_side == "left" and scenario.window.micro_batch_size > 1:
+        return "rows begin with padding, of which no noise is recorded"
+    return None if max(map(scenario.micro_batches, range(scenario.window.steps))) > 1 else "a step has one micro-batch"

@@ -11,6 +11,8 @@ from adapters.contract.lora import Lora
 
 LIMIT = 2**31
 MAX_LAYERS = 1024
+MAY_BE_0 = ("extra_rows", "neftune_alpha")
+"""Of numbers, the others may not."""
 
 Architecture = Literal["llama", "qwen2", "qwen3", "gpt2", "gemma2", "mixtral", "stablelm"]
 """Families of models, by what transformers calls their `model_type`."""
@@ -62,6 +64,9 @@ class Model:
     """Whether the layers are computed again in the backward pass, instead of kept."""
     compiled: Compiled = "none"
     """Backend of torch.compile, if the model runs under it."""
+    neftune_alpha: float = 0.0
+    """Of the noise that training adds to the embedding's output (NEFTune, Jain and others 2023): uniform within
+    alpha / sqrt(length x hidden size), the length being a sequence's, with or without its padding; 0 for none."""
 
     def trains(self, name: str) -> bool:
         """Whether the parameter of that name is trained."""
@@ -77,8 +82,10 @@ class Model:
         """Raises ValueError, in one line."""
         for name, kind in hints(Model).items():
             value = getattr(self, name)
-            bounded = kind in (int, float) and name != "extra_rows"
-            require(not bounded or 0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
+            if name in MAY_BE_0:
+                require(0 <= value < LIMIT, f"model.{name}", value, "0 to 2^31")
+                continue
+            require(kind not in (int, float) or 0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
         fewer = 0 <= self.extra_rows < self.vocab_size
         require(fewer, "model.extra_rows", self.extra_rows, f"0 to {self.vocab_size - 1}, fewer than model.vocab_size")
         for name in ("attention_softcap", "final_softcap"):
@@ -101,6 +108,8 @@ class Model:
         require(fits, "model.lora", f"of a {self.architecture}", f"of one of {', '.join(TRANSPOSES_NOTHING)}")
         embedded = {"embed_tokens", "lm_head"} & {*self.lora.targets, *self.lora.modules_to_save}
         require(not (embedded and self.tied_embeddings), "model.lora", sorted(embedded), "of an embedding that is tied")
+        noisy = self.neftune_alpha > 0 and "embed_tokens" in embedded
+        require(not noisy, "model.neftune_alpha", self.neftune_alpha, "0 with low-rank updates of the embedding")
 
     def _check_experts(self) -> None:
         routed, each, chosen = self.architecture in ROUTED, self.layers * self.experts, self.experts_per_token

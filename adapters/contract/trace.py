@@ -48,6 +48,16 @@ def hidden_file(step: int, rank: int = 0) -> str:
     return f"tensors/hidden-{step:04d}-r{rank:02d}.safetensors"
 
 
+def embedded_file(step: int, rank: int = 0) -> str:
+    """What the model's first layer was given of the embedding in optimizer step `step` (from 0), where noise is asked
+    for, or where one token's is not everywhere the same.
+
+    `embedded/MMMM` is that of micro-batch MMMM: [tokens, hidden size], in the framework's own dtype; every token that
+    is no padding, row by row.
+    """
+    return f"tensors/embedded-{step:04d}-r{rank:02d}.safetensors"
+
+
 def encode_float(value: float | None) -> float | str | None:
     """A float for JSON: unrounded, non-finite ones as the strings NaN, Infinity and -Infinity."""
     if value is None:

@@ -195,6 +195,7 @@ def arguments(scenario: Scenario, known: Sequence[str]) -> dict[str, Any]:
         "bf16": scenario.precision.compute == "bf16",
         "fp16": scenario.precision.compute == "fp16",
         "label_smoothing_factor": scenario.loss.label_smoothing,
+        **({"neftune_noise_alpha": scenario.model.neftune_alpha} if scenario.model.neftune_alpha else {}),
         "gradient_checkpointing": scenario.model.gradient_checkpointing,
         "logging_steps": 1,
         "report_to": "none",

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
 from adapters.contract import Job, Scenario
-from adapters.families import loss_scaling, token_mean
+from adapters.families import loss_scaling, neftune, token_mean
 from adapters.families.loss_scaling import autocast, kept, scaler
 from adapters.inside import optimizers, sharded
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
@@ -77,6 +77,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
     init_distributed(job)
     model = load_counting(job)
     model.to(scenario.device, kept(scenario)).train()
+    neftune.prepare(model, scenario, rank, job.steps.start)
     recorder.watch(model)
     dimensions = {name: p.ndim for name, p in model.named_parameters()}
     wrapped, synchronised = wrap(scenario, model, world)

@@ -33,12 +33,14 @@ from adapters.contract import (
     Job,
     Shim,
     batches_file,
+    embedded_file,
     encode_float,
     hidden_file,
     steps_file,
     tensors_file,
     to_dict,
 )
+from adapters.inside.embedded import Embedded
 from adapters.inside.hidden import HiddenStates
 from adapters.inside.labels import whole_labels
 
@@ -64,7 +66,9 @@ class Recorder:
         self._step = job.steps.start
         self._micro_batch = 0
         self._pending: Callable[[Tensor | None], None] | None = None
+        self._noisy = job.scenario.model.neftune_alpha > 0
         self._hidden: HiddenStates | None = None
+        self._embedded: Embedded | None = None
         self._starts: list[list[int]] | None = None
         (self._folder / "tensors").mkdir(exist_ok=True)
         if rank == 0 and job.part != "after":
@@ -84,6 +88,7 @@ class Recorder:
             hidden = torch.compiler.disable if self._compiled else _as_it_is
             hook = functools.partial(self._on_forward, signature, pad, attention is not None)
             self._hidden = HiddenStates(model, hidden)
+            self._embedded = Embedded(model, self._noisy, hidden)
             model.register_forward_pre_hook(hidden(hook), with_kwargs=True)
             model.register_forward_hook(hidden(self._after_forward))
             if attention is not None:
@@ -117,6 +122,7 @@ class Recorder:
             "learning_rate": encode_float(learning_rate),
         }
         self._write_hidden()
+        self._write_embedded()
         self._step += 1
         self._micro_batch = 0
         groups = {"param": parameters}
@@ -169,6 +175,8 @@ class Recorder:
         self._micro_batch += 1
         if self._hidden is not None:
             self._hidden.begin(ids)
+        if self._embedded is not None:
+            self._embedded.begin(ids)
         mask = received.get("attention_mask")
 
         def finish(inner: Tensor | None) -> None:
@@ -187,6 +195,8 @@ class Recorder:
         if self._hidden is not None and self._starts is not None:
             real = [[start if start == PADDING else 0 for start in row] for row in self._starts]
             self._hidden.end(self._micro_batch - 1, real)
+        if self._embedded is not None and self._starts is not None:
+            self._embedded.end(self._micro_batch - 1, torch.tensor(self._starts) != PADDING)
         self._starts = None
 
     def _on_attention(
@@ -206,6 +216,13 @@ class Recorder:
         if taken and len(taken) == self._micro_batch:
             named = {f"hidden/{number:04d}": states for number, states in taken.items()}
             self._save(self._folder / hidden_file(self._step, self._rank), named)
+
+    def _write_embedded(self) -> None:
+        """What the first layer was given of the embedding in this step, if there is anything to tell of it."""
+        taken = {} if self._embedded is None else self._embedded.take(self._micro_batch)
+        if taken:
+            named = {f"embedded/{number:04d}": given for number, given in taken.items()}
+            self._save(self._folder / embedded_file(self._step, self._rank), named)
 
     def _write_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         if self._record:

@@ -15,6 +15,7 @@ from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
 from harness.judging.weigher import Weigher
 from harness.oracle import floor, hypotheses, masks
+from harness.oracle.architectures import EMBEDDING
 from harness.oracle.floor import Floor
 from harness.oracle.hypotheses import Fit, Hypothesis
 from harness.oracle.observe import (
@@ -32,7 +33,7 @@ from harness.oracle.observe import (
 from harness.oracle.other_models import OtherModel
 from harness.oracle.step import RightStep
 from harness.oracle.weighing import weighing
-from harness.traces import batch
+from harness.traces import batch, noise
 from harness.traces.batch import Conversation
 from harness.traces.reader import IncompleteTrace, Trace
 from harness.verdicts import questions
@@ -290,7 +291,9 @@ def right_of(trace: Trace, intent: Intent, step: RecordedStep, by: Weigher) -> R
 def _conversations(trace: Trace, intent: Intent, step: RecordedStep) -> Sequence[Conversation]:
     """What the model received in a step, with the mask that the intent wants."""
     given = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
-    return masks.wanted(given, intent.trained)
+    name = EMBEDDING.get(trace.scenario.model.architecture, "model.embed_tokens.weight")
+    noisy = noise.of_step(trace, step.number, step.before.parameters[name], given)
+    return masks.wanted(noisy, intent.trained)
 
 
 def _weighed(

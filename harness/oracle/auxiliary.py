@@ -66,7 +66,8 @@ def terms(
 
 def _gradient(model: Model, together: Sequence[Conversation], leaves: Parameters) -> tuple[Tensor, Tensor]:
     """The loss of one pass, and its gradient [parameters]."""
-    made = forward.passed(leaves, model, *forward.joined([c.ids for c in together]))
+    given = forward.noised(leaves, [(len(c.ids), c.noise) for c in together])
+    made = forward.passed(given, model, *forward.joined([c.ids for c in together]))
     loss = load_balancing(made.routers, model.experts_per_token)
     trained = [p for p in leaves.values() if p.requires_grad]
     every = torch.autograd.grad(loss, trained, materialize_grads=True)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from harness.oracle.forward import Parameters
+from harness.traces.added import Noise
+from harness.traces.batch import Conversation
 
 Prefix = tuple[int, ...]
 
@@ -27,6 +29,18 @@ class Segment:
     ids: tuple[int, ...]
     positions: tuple[int, ...] | None = None
     first_key: tuple[int, ...] | None = None
+    noise: Noise | None = None
+    """What is added to its embedding."""
+
+    def prefix(self, end: int) -> Prefix:
+        """What tells the column of the token `end` apart: the tokens up to it, and whose noise was added to them."""
+        ids = self.ids[: end + 1]
+        return ids if self.noise is None else (-self.noise.number, *ids)
+
+
+def segment(c: Conversation) -> Segment:
+    """A conversation by itself, with what was added to it."""
+    return Segment(c.ids, noise=c.noise)
 
 
 class Basis(Protocol):
@@ -116,8 +130,8 @@ def fresh(segments: Sequence[Segment], columns: dict[Prefix, int]) -> list[tuple
     """The positions of each segment whose prefix was not met before; `columns` gets a new column for each of them."""
     result = []
     for segment in dict.fromkeys(segments):
-        tokens = [t for t in range(1, len(segment.ids)) if segment.ids[: t + 1] not in columns]
-        columns.update({segment.ids[: t + 1]: len(columns) + i for i, t in enumerate(tokens)})
+        tokens = [t for t in range(1, len(segment.ids)) if segment.prefix(t) not in columns]
+        columns.update({segment.prefix(t): len(columns) + i for i, t in enumerate(tokens)})
         if tokens:
             result.append((segment, tokens))
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from adapters.contract import Model
@@ -63,7 +63,9 @@ class Bases:
 
 
 def _key(kind: Kind, parameters: Parameters, model: Model, segments: Sequence[Segment], loss: TokenLoss) -> str:
-    digest = hashlib.sha256(repr((kind, model, loss, list(segments))).encode())
+    digest = hashlib.sha256(repr((kind, model, loss, [replace(s, noise=None) for s in segments])).encode())
     for name in sorted(parameters):
         digest.update(name.encode() + parameters[name].contiguous().numpy().tobytes())
+    for noise in (s.noise for s in segments if s.noise is not None):
+        digest.update(noise.values.contiguous().numpy().tobytes())
     return digest.hexdigest()

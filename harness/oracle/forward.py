@@ -14,10 +14,22 @@ from torch import Tensor
 from adapters.contract import Model
 from harness.intent.intent import TokenLoss
 from harness.oracle.architectures import FORWARD, lora
-from harness.oracle.architectures.passed import Parameters, Passed
+from harness.oracle.architectures.passed import NOISE, Parameters, Passed
 from harness.oracle.token_loss import NLL, of_logits
+from harness.traces.added import Noise
 
-__all__ = ["Parameters", "Passed", "joined", "logits", "losses", "passed", "token_losses", "unshifted_losses"]
+__all__ = [
+    "Parameters",
+    "Passed",
+    "joined",
+    "leaves",
+    "logits",
+    "losses",
+    "noised",
+    "passed",
+    "token_losses",
+    "unshifted_losses",
+]
 
 Targets = Callable[[Tensor, Tensor, TokenLoss], Tensor]
 """`token_losses`, or another way to hold logits against tokens."""
@@ -80,6 +92,19 @@ def joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
         positions += range(len(row))
         ids += row
     return torch.tensor(ids), torch.tensor(positions), torch.tensor(first)
+
+
+def noised(parameters: Parameters, segments: Sequence[tuple[int, Noise | None]]) -> Parameters:
+    """The parameters and, beside them, what is added to the embedding of several sequences as one, if it is to any.
+
+    segments: how long each of them is, and its noise.
+    """
+    known = next((noise for _, noise in segments if noise is not None), None)
+    if known is None:
+        return parameters
+    width = known.values.shape[1]
+    parts = [torch.zeros(n, width, dtype=torch.float64) if noise is None else noise.of(n) for n, noise in segments]
+    return {**parameters, NOISE: torch.cat(parts)}
 
 
 def leaves(parameters: Parameters, model: Model) -> dict[str, Tensor]:

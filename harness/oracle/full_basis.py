@@ -68,7 +68,8 @@ def _fill(
     ids = torch.tensor(segment.ids)
     positions = None if segment.positions is None else torch.tensor(segment.positions)
     first_key = None if segment.first_key is None else torch.tensor(segment.first_key)
-    every = forward.losses(parameters, model, ids, positions, first_key, kind, of)
+    given = forward.noised(parameters, [(len(segment.ids), segment.noise)])
+    every = forward.losses(given, model, ids, positions, first_key, kind, of)
     chosen = torch.tensor([t - 1 for t in tokens])
     losses.copy_(every.detach()[chosen])
     wanted = torch.eye(len(every), dtype=torch.float64)[chosen]

@@ -16,7 +16,7 @@ from torch import Tensor
 from adapters.contract import Lora, Model
 from harness.intent.intent import TokenLoss
 from harness.oracle import forward, full_basis, head_rows, other_losses
-from harness.oracle.basis import Segment
+from harness.oracle.basis import Segment, segment
 from harness.oracle.basis_cache import Bases
 from harness.oracle.floor import State
 from harness.oracle.forward import Parameters
@@ -71,7 +71,7 @@ def explaining(
     earlier: the parameters before the step before.
     """
     seen = as_computed(before.parameters, right.intent.precision)
-    segments = [Segment(c.ids) for c in right.conversations]
+    segments = [segment(c) for c in right.conversations]
 
     def build(model: Model, kind: TokenLoss) -> RightStep:
         basis = bases.build(seen, model, segments, kind)

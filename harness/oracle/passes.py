@@ -66,12 +66,13 @@ def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Dra
     """Losses of the joined batch as `dtype` computes them, float32 [tokens - 1], and what the terms add to its mean."""
     model = right.model
     ids, positions, first = forward.joined([c.ids for c in right.conversations])
+    noises = [(len(c.ids), c.noise) for c in right.conversations]
     if dtype == torch.float32:
-        made = forward.passed(leaves, model, ids, positions, first)
+        made = forward.passed(forward.noised(leaves, noises), model, ids, positions, first)
     else:
         start = {name: rounded(p, draws, dtype) for name, p in leaves.items()}
         with Coarse(draws, dtype):
-            made = forward.passed(start, model, ids, positions, first)
+            made = forward.passed(forward.noised(start, noises), model, ids, positions, first)
     beside = torch.zeros(())
     if right.terms.names:
         beside = (right.terms.right * auxiliary.losses(model, right.conversations, made.routers)).sum().float()

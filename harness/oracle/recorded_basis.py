@@ -219,12 +219,13 @@ def head_name(model: Model) -> str:
 
 def _keys(number: int, c: Conversation, shown: frozenset[int]) -> list[tuple[int, Prefix]]:
     """What tells the columns of a conversation's tokens apart. Those of equal prefix share one, unless they were given
-    other positions, or could see something else: then the conversation has columns of its own.
+    other positions, could see something else, or had noise added: then the conversation has columns of its own.
 
     shown: the rows that are asked. Elsewhere the gradients of two tokens behind one prefix are alike, whichever they
     are.
     """
-    apart = any(c.reach) or (c.positions is not None and c.positions != tuple(range(len(c.ids))))
+    moved = c.positions is not None and c.positions != tuple(range(len(c.ids)))
+    apart = any(c.reach) or moved or c.noise is not None
     return [
         (number if apart else -1, (*c.ids[:t], c.ids[t] if c.ids[t] in shown else ANY)) for t in range(1, len(c.ids))
     ]

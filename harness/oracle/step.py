@@ -13,7 +13,7 @@ from adapters.contract import Compute, Model
 from harness.intent.intent import Given, Intent
 from harness.oracle import aggregation, auxiliary
 from harness.oracle.aggregation import Places
-from harness.oracle.basis import Basis, Segment
+from harness.oracle.basis import Basis, segment
 from harness.oracle.basis_cache import Bases
 from harness.oracle.clipping import clip_coefficient
 from harness.oracle.forward import Parameters
@@ -175,13 +175,13 @@ def right_step(
     The conversations say which tokens are to be trained (`masks.wanted`).
     forwarded: the tokens of the forward passes, if `conversations` are not just these. skipped: as of `RightStep`.
     """
-    segments = [Segment(c.ids) for c in conversations]
+    segments = [segment(c) for c in conversations]
     seen = as_computed(parameters, intent.precision)
     # Cells of a scenario start alike; after a step their parameters differ, if only by rounding.
     build = bases.build if number else bases.get
     basis = build(seen, model, segments, intent.token_loss)
     slots = tuple(
-        Slot(i, t, basis.columns[c.ids[: t + 1]], c.trained[t])
+        Slot(i, t, basis.columns[segments[i].prefix(t)], c.trained[t])
         for i, c in enumerate(conversations)
         for t in range(1, len(c.ids))
     )

@@ -21,6 +21,7 @@ from harness.oracle.architectures.passed import Linear
 from harness.oracle.basis import Basis, Prefix, Segment, fresh
 from harness.oracle.local_basis import Layer, LocalBasis
 from harness.oracle.token_loss import NLL, of_logits
+from harness.traces.added import Noise
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class TailBasis:
     parameters: dict[str, Tensor]
     """float64 leaves of the graph that `graph` stands on, in the order of their names: what is trained."""
     fixed: dict[str, Tensor]
-    """float64: what is not."""
+    """float64: what is not, and the noise of the embedding."""
     model: Model
     kind: TokenLoss
     graph: Tensor
@@ -97,6 +98,9 @@ class _Batch:
     places: Tensor
     """int64 [columns]: the place in the sequence whose logits predict the token."""
 
+    noises: list[tuple[int, Noise | None]]
+    """Of each segment: its length and what is added to its embedding."""
+
     @property
     def targets(self) -> Tensor:
         return self.ids[self.places + 1]
@@ -107,7 +111,8 @@ def _batch(pieces: Sequence[tuple[Segment, list[int]]]) -> _Batch:
     for segment, _ in pieces:
         starts.append(starts[-1] + len(segment.ids))
     places = [start + t - 1 for start, (_, tokens) in zip(starts, pieces, strict=False) for t in tokens]
-    return _Batch(*forward.joined([segment.ids for segment, _ in pieces]), torch.tensor(places))
+    noises = [(len(segment.ids), segment.noise) for segment, _ in pieces]
+    return _Batch(*forward.joined([segment.ids for segment, _ in pieces]), torch.tensor(places), noises)
 
 
 def _passed(parameters: forward.Parameters, model: Model, batch: _Batch) -> forward.Passed:
@@ -126,7 +131,8 @@ def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segme
     leaves = forward.leaves(parameters, model)
     columns: dict[Prefix, int] = {}
     batch = _batch(fresh(segments, columns))
-    made = _passed(leaves, model, batch)
+    given = forward.noised(leaves, batch.noises)
+    made = _passed(given, model, batch)
     losses = _losses(made.logits, batch, kind)
     trained = {name: p for name, p in leaves.items() if p.requires_grad}
     linears = [linear for linear in made.linears if linear.name in trained]
@@ -136,7 +142,7 @@ def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segme
     layers = [_layer(linear, delta, batch) for linear, delta in zip(linears, deltas, strict=True)]
     return TailBasis(
         parameters=trained,
-        fixed={name: p for name, p in leaves.items() if name not in trained},
+        fixed={name: p for name, p in given.items() if name not in trained},
         model=model,
         kind=kind,
         graph=losses,

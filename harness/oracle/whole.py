@@ -27,7 +27,8 @@ def norms(right: RightStep, parameters: Parameters) -> Norms:
     model = right.model
     seen = as_computed(parameters, right.intent.precision)
     leaves = {name: p.double().requires_grad_() for name, p in seen.items()}
-    made = forward.passed(leaves, model, *forward.joined([c.ids for c in right.conversations]))
+    given = forward.noised(leaves, [(len(c.ids), c.noise) for c in right.conversations])
+    made = forward.passed(given, model, *forward.joined([c.ids for c in right.conversations]))
     ids = torch.tensor([i for c in right.conversations for i in c.ids])
     predicted = torch.tensor([t > 0 for c in right.conversations for t in range(len(c.ids))])[1:]
     losses = forward.token_losses(made.logits, ids, right.intent.token_loss)[predicted]

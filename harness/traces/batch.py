@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from adapters.contract import Scenario
+from harness.traces.added import Noise
 from harness.traces.text_files import MicroBatch
 from scenarios import rendering, text
 
@@ -44,6 +45,8 @@ class Conversation:
 
     last_lost: bool = False
     """Whether its row is cut off before its last answer."""
+    noise: Noise | None = field(default=None, repr=False)
+    """What was added to its embedding, as far as that was recorded."""
 
     @property
     def place(self) -> tuple[int, int]:

@@ -91,6 +91,18 @@ class Trace:
         found = self._load(name, [wanted], f"hidden states of step {step}")
         return {b.micro_batch: found[f"hidden/{b.micro_batch:04d}"] for b in mine}
 
+    def embedded(self, step: int, rank: int = 0) -> dict[int, Tensor] | None:
+        """What the first layer was given of the embedding in `step`, by micro-batch: [tokens, hidden size]; see
+        `contract.embedded_file`. None where it was not recorded. Raises UnreadableTrace."""
+        name = contract.embedded_file(step, rank)
+        if name not in self.files:
+            return None
+        mine = {f"embedded/{b.micro_batch:04d}": b for b in self.batches if b.step == step and b.rank == rank}
+        width = self.scenario.model.hidden_size
+        wanted = {key: (sum(s != PADDING for row in b.attention_start for s in row), width) for key, b in mine.items()}
+        found = self._load(name, [wanted], f"embedded tokens of step {step}")
+        return {b.micro_batch: found[key] for key, b in mine.items()}
+
     def _load(self, name: str, layouts: Sequence[tensor_file.Names], what: str) -> dict[str, Tensor]:
         if name not in self._read:
             content = read_bytes(self.folder, name, max(map(tensor_file.limit, layouts)))
@@ -251,6 +263,7 @@ def _may_be_sealed(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
     for rank in range(scenario.window.ranks):
         for step in range(scenario.window.steps_of(rank, steps)):
             yield contract.hidden_file(step, rank), _hidden_limit(scenario)
+            yield contract.embedded_file(step, rank), _hidden_limit(scenario)
 
 
 def _seal(folder: Path, scenario: Scenario, schema: int) -> tuple[int, Mapping[str, Any]]:
@@ -338,10 +351,11 @@ def read(folder: Path) -> Trace:
 
 
 def _check_hidden(trace: Trace) -> None:
-    """Raises UnreadableTrace for hidden states of another shape than the batches'."""
+    """Raises UnreadableTrace for hidden states, or embedded tokens, of another shape than the batches'."""
     for step in range(trace.steps):
         for rank in range(trace.header.ranks):
             trace.hidden(step, rank)
+            trace.embedded(step, rank)
 
 
 def non_finite(tensors: Mapping[str, Tensor]) -> str | None:

@@ -15,6 +15,7 @@ CODES: Mapping[str, str] = {
     "inputs.epoch": "a run that goes on from a checkpoint ended without training the epoch that comes next",
     "inputs.order": "rows that are to be shuffled come in the given order, or in that of the epoch before, or not by"
     " length where they are to",
+    "inputs.noise": "noise of the embedding is missing, of another size, the same each time, or not asked for",
     "inputs.packing": "packed sequences are too long, or a step has more or fewer of them than it should",
     "loss.value": "the reported loss is not the loss of the global batch",
     "grad-norm.value": "the reported gradient norm is not that of the right gradient before clipping",
@@ -46,6 +47,7 @@ CODES: Mapping[str, str] = {
 CAUSES: Mapping[str, str] = {
     "batch-composition": "the optimizer step was made of other rows than it should be",
     "mixture": "one of several datasets is lost, comes twice, or has another share than it should",
+    "noise": "the noise that training adds to the embedding is missing, of another size, repeated, or not asked for",
     "packing": "rows are lost, or come twice, where they are packed into sequences",
     "epoch-end": "the end of an epoch is not made of the rows that it should be, or not a step of its own",
     "resume": "a run that goes on from a checkpoint did not take all of it",

@@ -20,6 +20,7 @@ PLAIN = scenarios.get("sft-ragged")
 MIXED = vary(PLAIN, parts=(5, 4, 7), rows=PLAIN.data.rows[:16], epochs=3, steps=4)
 OF_MIXTURES = ("dataset-lost", "dataset-doubled", "datasets-in-turn")
 EXTRA = rows.fit(vary(PLAIN, vocab_size=151, extra_rows=24, steps=2))
+NOISY = vary(scenarios.get("sft-ragged-batch2"), steps=2, neftune_alpha=5.0)
 
 
 def cut_off(*empty: int) -> Scenario:
@@ -91,6 +92,10 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     ),
     "three datasets": (MIXED, (*OF_MIXTURES, "mean-of-ranks")),
     "three datasets, shuffled": (vary(MIXED, order="shuffled", steps=6), OF_MIXTURES),
+    "noise of the embedding": (
+        NOISY,
+        ("noise-missing", "noise-of-the-batch", "noise-undivided", "noise-repeated", "keep-last", "mean-of-ranks"),
+    ),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),
 }
 

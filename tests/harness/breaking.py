@@ -11,7 +11,16 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from adapters.contract import END, HEADER, batches_file, hidden_file, scenario_from_dict, steps_file, tensors_file
+from adapters.contract import (
+    END,
+    HEADER,
+    batches_file,
+    embedded_file,
+    hidden_file,
+    scenario_from_dict,
+    steps_file,
+    tensors_file,
+)
 from adapters.inside.recorder import digests
 
 Change = Callable[[Any], Any]
@@ -76,6 +85,10 @@ def batches(folder: Path, change: Change, rank: int = 0) -> None:
 
 def hidden(folder: Path, change: Callable[[dict[str, Tensor]], None], step: int = 0, rank: int = 0) -> None:
     _tensors(folder, folder / hidden_file(step, rank), change)
+
+
+def embedded(folder: Path, change: Callable[[dict[str, Tensor]], None], step: int = 0, rank: int = 0) -> None:
+    _tensors(folder, folder / embedded_file(step, rank), change)
 
 
 def reported(folder: Path, change: Change, rank: int = 0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.judging.checks import auxiliary, inputs, order, packing, reduction, reported, state, update, weights
+from harness.judging.checks import auxiliary, inputs, noise, order, packing, reduction, reported, state, update, weights
 from harness.judging.evidence import Received, StepEvidence
 from harness.verdicts.findings import Finding
 
@@ -17,6 +17,7 @@ CHECKS: tuple[Check, ...] = (
     inputs.loss_mask,
     inputs.positions,
     inputs.attention,
+    noise.noise,
     reported.loss,
     reported.grad_norm,
     reported.learning_rate,
@@ -40,6 +41,7 @@ OF_SKIPPED: tuple[Callable[[Received], Sequence[Finding]], ...] = (
     inputs.loss_mask,
     inputs.positions,
     inputs.attention,
+    noise.noise,
     state.ranks_agree,
 )
 """Those that a step can be asked which changed nothing: what it received, and whether ranks were one model."""

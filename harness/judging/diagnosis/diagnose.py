@@ -14,6 +14,7 @@ from harness.judging.diagnosis import (
     lost_windows,
     mixtures,
     momentum,
+    noise,
     packing,
     per_shard,
     reported,
@@ -83,6 +84,7 @@ def _of_steps(
     of_rows = at_end or packing.packed(evidence, findings) or mixtures.found(evidence, findings)
     found = [
         *([] if of_rows is None else [of_rows]),
+        *noise.diagnoses(evidence, findings),
         *packing.shaped(findings),
         *epochs.of_order(findings),
         *inputs.diagnoses([f for f in findings if of_rows is None or f.code not in of_rows.codes]),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from harness.judging.diagnosis import per_shard
@@ -12,8 +14,9 @@ from harness.judging.diagnosis.wording import at_steps, of_codes
 from harness.judging.evidence import StepEvidence
 from harness.oracle import full_basis, padding_row, tied
 from harness.oracle.architectures import EMBEDDING
-from harness.oracle.basis import Segment, flatten
+from harness.oracle.basis import Segment, flatten, segment
 from harness.oracle.step import as_computed
+from harness.traces.added import Noise
 from harness.traces.batch import Conversation
 from harness.verdicts import questions
 from harness.verdicts.findings import Diagnosis, Finding
@@ -66,7 +69,7 @@ def _tied(evidence: StepEvidence) -> list[Cause]:
     if not model.tied_embeddings or questions.ELSEWHERE in evidence.open:
         return []
     parameters = as_computed(evidence.recorded.before.parameters, right.intent.precision)
-    segments = [Segment(c.ids) for c in right.conversations]
+    segments = [segment(c) for c in right.conversations]
     found = tied.parts(parameters, model, segments, evidence.observed.gradient, right.intent.token_loss)
     causes = []
     for name, part in (("input", found.by_input), ("head", found.by_head)):
@@ -85,7 +88,7 @@ def _padding_row(evidence: StepEvidence) -> Cause | None:
     if not right.model.trains(EMBEDDING.get(right.model.architecture, "model.embed_tokens.weight")):
         return None
     parameters = as_computed(evidence.recorded.before.parameters, right.intent.precision)
-    segments = [Segment(c.ids) for c in right.conversations]
+    segments = [segment(c) for c in right.conversations]
     eos = text.SPECIAL.index(text.EOS)
     found = padding_row.row(parameters, right.model, segments, evidence.observed.gradient, eos, right.intent.token_loss)
     left, factor = _left(evidence, found.rest, found.part)
@@ -103,7 +106,15 @@ def _joined(conversations: Sequence[Conversation]) -> Segment:
     return Segment(
         tuple(i for c in conversations for i in c.ids),
         tuple(p for c in conversations for p in range(len(c.ids))),
+        noise=_added(conversations),
     )
+
+
+def _added(conversations: Sequence[Conversation]) -> Noise | None:
+    """What was added to all of them, one behind the other."""
+    first = conversations[0].noise
+    every = [c.noise.of(len(c.ids)) for c in conversations if c.noise is not None]
+    return None if first is None else replace(first, values=torch.cat(every))
 
 
 def _leak(evidence: StepEvidence) -> Cause | None:

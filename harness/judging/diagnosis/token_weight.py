@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.judging.evidence import StepEvidence
 from harness.oracle import tail_basis
 from harness.oracle.architectures import FORWARD
-from harness.oracle.basis import Segment
+from harness.oracle.basis import segment
 from harness.oracle.step import as_computed
 from harness.verdicts.findings import Diagnosis
 
@@ -63,5 +63,5 @@ def _probabilities(e: StepEvidence) -> Tensor:
     right = e.right
     seen = as_computed(e.recorded.before.parameters, right.intent.precision)
     kind = replace(right.intent.token_loss, by_probability=False)
-    plain = tail_basis.build(seen, right.model, [Segment(c.ids) for c in right.conversations], kind)
+    plain = tail_basis.build(seen, right.model, [segment(c) for c in right.conversations], kind)
     return torch.exp(-plain.losses)

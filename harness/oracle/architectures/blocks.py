@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Model
-from harness.oracle.architectures.passed import Parameters
+from harness.oracle.architectures.passed import NOISE, Parameters
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -45,6 +45,12 @@ def looked_up(embedding: Tensor, index: Tensor) -> Tensor:
     A product with one-hot rows rather than a look-up: its backward is a product too, which batches well.
     """
     return torch.nn.functional.one_hot(index, len(embedding)).to(embedding.dtype) @ embedding
+
+
+def embedded(parameters: Parameters, name: str, ids: Tensor) -> Tensor:
+    """The embedding of tokens [T], by the name of its matrix: [T, d], with the noise that is given, if any is."""
+    found = looked_up(parameters[name], ids)
+    return found + parameters[NOISE].to(found.dtype) if NOISE in parameters else found
 
 
 def allowed(first_key: Tensor) -> Tensor:

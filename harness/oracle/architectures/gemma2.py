@@ -18,8 +18,8 @@ from harness.oracle.architectures.blocks import (
     angles,
     attend,
     capped,
+    embedded,
     heads,
-    looked_up,
     projected,
     rms_norm,
     rotate,
@@ -30,7 +30,8 @@ from harness.oracle.architectures.passed import Linear, Parameters, Passed, thro
 def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Passed:
     """As `harness.oracle.forward.passed`."""
     embedding = parameters["model.embed_tokens.weight"]
-    x, mask = looked_up(embedding, ids) * model.hidden_size**0.5, allowed(first_key)
+    x = embedded(parameters, "model.embed_tokens.weight", ids) * model.hidden_size**0.5
+    mask = allowed(first_key)
     turned = angles(model, positions, embedding.dtype)
     for layer in range(model.layers):
         at = f"model.layers.{layer}"

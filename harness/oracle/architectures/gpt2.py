@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 from adapters.contract import Model
-from harness.oracle.architectures.blocks import allowed, attend, heads, layer_norm, looked_up
+from harness.oracle.architectures.blocks import allowed, attend, embedded, heads, layer_norm, looked_up
 from harness.oracle.architectures.passed import Linear, Parameters, Passed, through_head
 
 
 def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor, first_key: Tensor) -> Passed:
     """As `harness.oracle.forward.passed`."""
     embedding = parameters["transformer.wte.weight"]
-    x = looked_up(embedding, ids) + looked_up(parameters["transformer.wpe.weight"], positions)
+    x = embedded(parameters, "transformer.wte.weight", ids) + looked_up(parameters["transformer.wpe.weight"], positions)
     mask = allowed(first_key)
     for layer in range(model.layers):
         at = f"transformer.h.{layer}"

@@ -15,8 +15,8 @@ from harness.oracle.architectures.blocks import (
     allowed,
     angles,
     attend,
+    embedded,
     heads,
-    looked_up,
     projected,
     rms_norm,
     rotate,
@@ -38,7 +38,7 @@ def through(
 ) -> Passed:
     """A pass through layers that are Llama's but for their feed-forward blocks."""
     embedding = parameters["model.embed_tokens.weight"]
-    x, mask = looked_up(embedding, ids), allowed(first_key)
+    x, mask = embedded(parameters, "model.embed_tokens.weight", ids), allowed(first_key)
     turned = angles(model, positions, embedding.dtype)
     every: list[Fed] = []
     for layer in range(model.layers):

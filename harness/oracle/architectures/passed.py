@@ -28,6 +28,9 @@ class Linear:
     W' comes between the two."""
 
 
+NOISE = "noise"
+"""[T, hidden], beside the parameters: what is added to the embedding's output; absent where nothing is."""
+
 HEAD = "lm_head.weight"
 """Of a model whose head is not tied to its embedding."""
 
