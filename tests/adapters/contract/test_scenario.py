@@ -133,7 +133,7 @@ def test_the_fewest_sequences(dealing: Dealing, steps: int, epochs: int) -> None
         ),
         (
             {"kind": "rmsprop", "compute": "bf16", "masters": "none"},
-            "precision.masters is 'none', not fp32 with rmsprop: coarse squares tell nothing of a gradient",
+            "precision.masters is none, not fp32 with rmsprop: coarse squares tell nothing of a gradient",
         ),
     ],
 )
