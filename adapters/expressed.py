@@ -147,6 +147,8 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "optimizer.kind": by((*LOOPS, *TRAINERS, "verl"))
     | {"openrlhf": no("it has AdamW and Muon (--optim in cli/train_sft.py), whose momentum is no sum of gradients")},
     "optimizer.momentum": by((*LOOPS, *TRAINERS, "openrlhf", "verl")),
+    "optimizer.alpha": by((*LOOPS, *TRAINERS, "verl"))
+    | {"openrlhf": no("it has AdamW and Muon (--optim in cli/train_sft.py), whose momentum is no sum of gradients")},
     "optimizer.learning_rate": by(FRAMEWORKS),
     "optimizer.beta1": by(FRAMEWORKS),
     "optimizer.beta2": by(FRAMEWORKS),

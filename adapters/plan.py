@@ -68,6 +68,8 @@ class Plan:
     eps: float | None = None
     momentum: Literal["right", "forgotten", "dampened", "nesterov", "0.8"] = "right"
     """SGD's: set to 0 before every step, or with a dampening of 0.3, or as Nesterov has it, or 0.8."""
+    squares: Literal["right", "forgotten", "0.9"] = "right"
+    """Where an optimizer holds these alone: set to 0 before every step, or RMSprop's with an alpha of 0.9."""
     decoupled: bool = False
     """SGD decays as AdamW does: parameters by themselves, and not by way of its momentum."""
     idle_first_step: bool = False

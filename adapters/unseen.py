@@ -303,6 +303,14 @@ def of_momentum(scenario: Scenario) -> str | None:
     return sums(scenario) or several_steps(scenario)
 
 
+def adds_squares(scenario: Scenario) -> str | None:
+    return several_steps(scenario) if scenario.optimizer.kind == "adagrad" else "the optimizer is not Adagrad"
+
+
+def averages_squares(scenario: Scenario) -> str | None:
+    return several_steps(scenario) if scenario.optimizer.kind == "rmsprop" else "the optimizer is not RMSprop"
+
+
 def reduces(scenario: Scenario) -> str | None:
     """Whether nothing tells what gradients are reduced in."""
     asked = scenario.precision.reduction

@@ -11,7 +11,7 @@ from adapters.contract.job import PATCH, Job, Part, Patch, Shim, Unsupported
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Model
-from adapters.contract.optimizer import STATE, GivenIn, Group, Optimizer, OptimizerKind, Schedule
+from adapters.contract.optimizer import SQUARES, STATE, GivenIn, Group, Optimizer, OptimizerKind, Schedule
 from adapters.contract.precision import Compute, Masters, Precision, Reduction
 from adapters.contract.scenario import Scenario, fields_of, scenario_from_dict, to_dict
 from adapters.contract.sharding import Sharding, Strategy
@@ -45,6 +45,7 @@ __all__ = [
     "OLDEST_SCHEMA",
     "PATCH",
     "ROUTED",
+    "SQUARES",
     "STATE",
     "TRACE_SCHEMA",
     "Architecture",

@@ -16,9 +16,15 @@ WarmupShape = Literal["linear", "log"]
 GivenIn = Literal["options", "engine"]
 LeastAt = Literal["after", "last"]
 Decayed = Literal["matrices", "all"]
-OptimizerKind = Literal["adamw", "sgd"]
+OptimizerKind = Literal["adamw", "sgd", "adagrad", "rmsprop"]
 
-STATE: Mapping[OptimizerKind, tuple[str, ...]] = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
+SQUARES: Mapping[OptimizerKind, str] = {"adagrad": "sum", "rmsprop": "square_avg"}
+"""Optimizers that hold squares of gradients alone, and what torch calls these: a sum, or a mean."""
+STATE: Mapping[OptimizerKind, tuple[str, ...]] = {
+    "adamw": ("exp_avg", "exp_avg_sq"),
+    "sgd": ("momentum_buffer",),
+    **{kind: (name,) for kind, name in SQUARES.items()},
+}
 """What an optimizer holds of every parameter, by torch's names: its first moment, and its second if it has one."""
 
 LARGEST = 1e30
@@ -127,13 +133,18 @@ class Group:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW as in Loshchilov & Hutter 2019, bias-corrected; or SGD with momentum, as torch has it."""
+    """AdamW as in Loshchilov & Hutter 2019, bias-corrected; or SGD with momentum, Adagrad or RMSprop, as torch has
+    them."""
 
     kind: OptimizerKind = "adamw"
     """`sgd` is that of torch, without dampening: its momentum is momentum * itself + gradient + decay * parameters, and
-    what moves the parameters. Without momentum nothing tells its gradient from its rate, so that it has one here."""
+    what moves the parameters. Without momentum nothing tells its gradient from its rate, so that it has one here.
+    `adagrad` and `rmsprop` are torch's as well: gradient + decay * parameters over the root of its squares, which the
+    one adds up, from 0, and the other takes the mean of, not centered and without momentum."""
     momentum: float = 0.0
     """Of `sgd`."""
+    alpha: float = 0.99
+    """Of `rmsprop`: share of the mean of squares that a step keeps."""
     given_in: GivenIn = "options"
     """Where optimizer and schedule are given: as options of the trainer, or in the configuration of the engine beneath
     it, DeepSpeed's sections `optimizer` and `scheduler`. It changes nothing of what they should do."""
@@ -182,13 +193,33 @@ class Optimizer:
         fits = limit is None or 0 < limit <= LARGEST
         require(fits, "optimizer.max_grad_norm", limit, f"above 0, and {LARGEST:g} at most")
         self.schedule.check(steps)
+        self._check_rates(steps)
 
     def _check_kind(self) -> None:
         """Fields of the one kind are no fields of the other."""
         if self.kind == "adamw":
             require(self.momentum == 0.0, "optimizer.momentum", self.momentum, "0 with adamw, which has beta1 for it")
-            return
-        require(0 < self.momentum < 1, "optimizer.momentum", self.momentum, f"above 0 and below 1 with {self.kind}")
-        for name in ("beta1", "beta2", "eps"):
+        if self.kind == "sgd":
+            require(0 < self.momentum < 1, "optimizer.momentum", self.momentum, f"above 0 and below 1 with {self.kind}")
+        if self.kind == "rmsprop":
+            require(0 < self.alpha < 1, "optimizer.alpha", self.alpha, "above 0 and below 1")
+        for name in ("momentum", "alpha", "beta1", "beta2", "eps"):
             value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
-            require(value == default, f"optimizer.{name}", value, f"{default:g} with {self.kind}, which has none")
+            fits = name in _OWN[self.kind] or value == default
+            require(fits, f"optimizer.{name}", value, f"{default:g} with {self.kind}, which has none")
+
+    def _check_rates(self, steps: int) -> None:
+        """The signs of a gradient of which squares alone are kept are those of what the step changed."""
+        rates = (self.schedule.factor(step, steps) for step in range(steps))
+        still = next((step for step, rate in enumerate(rates) if rate == 0.0), None) if self.kind in SQUARES else None
+        needed = f"a rate in every step with {self.kind}, whose change tells the signs of its gradient"
+        require(still is None, "optimizer.schedule", f"without a learning rate at step {still}", needed)
+
+
+_OWN: Mapping[OptimizerKind, frozenset[str]] = {
+    "adamw": frozenset({"beta1", "beta2", "eps"}),
+    "sgd": frozenset({"momentum"}),
+    "adagrad": frozenset({"eps"}),
+    "rmsprop": frozenset({"alpha", "eps"}),
+}
+"""Fields that a kind has of those that not all have."""

@@ -15,7 +15,7 @@ from adapters.contract.data import Data, Row
 from adapters.contract.dealing import Dealing
 from adapters.contract.loss import Loss
 from adapters.contract.model import Model
-from adapters.contract.optimizer import Optimizer
+from adapters.contract.optimizer import SQUARES, Optimizer
 from adapters.contract.packing import first_fit
 from adapters.contract.precision import Precision
 from adapters.contract.sharding import Sharding
@@ -185,6 +185,9 @@ class Scenario:
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         self._check_ranks()
         self._check_rows()
+        kind, masters = self.optimizer.kind, self.precision.masters
+        told = kind not in SQUARES or masters == "fp32"
+        require(told, "precision.masters", masters, f"fp32 with {kind}: coarse squares tell nothing of a gradient")
 
     def _check_ranks(self) -> None:
         """What follows on other ranks is told within one epoch, in the given order, where no step is skipped."""

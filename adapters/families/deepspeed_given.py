@@ -55,6 +55,10 @@ def _optimizer(scenario: Scenario, auto: bool) -> dict[str, Any]:
     said: dict[str, Any] = {"lr": rule.learning_rate, "weight_decay": rule.weight_decay}
     if rule.kind == "sgd":
         return {"type": "SGD", "params": {**said, "momentum": rule.momentum}}
+    if rule.kind == "adagrad":
+        return {"type": "Adagrad", "params": {**said, "eps": rule.eps}}
+    if rule.kind == "rmsprop":
+        return {"type": "RMSprop", "params": {**said, "alpha": rule.alpha, "eps": rule.eps}}
     said |= {"betas": [rule.beta1, rule.beta2], "eps": rule.eps}
     params = dict.fromkeys(said, "auto") if auto else said
     # DeepSpeed's own Adam would be compiled for minutes on a CPU: torch's is an option of this section

@@ -42,6 +42,12 @@ def unsupported(scenario: Scenario) -> str | None:
         )
     if scenario.sharding.offload_parameters and scenario.sharding.strategy != "zero3":
         return f"offload_parameters=True only with ZeRO stage 3, not with strategy={scenario.sharding.strategy!r}"
+    if scenario.optimizer.kind == "adagrad" and scenario.sharding.strategy != "none":
+        return (
+            "no optimizer.kind='adagrad' with ZeRO, which makes torch's Adagrad anew, with one group of all parameters"
+            " and the defaults' decay, and ends in an IndexError with the second group (initialize_optimizer_states in"
+            " runtime/zero/stage_1_and_2.py and stage3.py)"
+        )
     return None
 
 

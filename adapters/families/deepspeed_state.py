@@ -90,7 +90,10 @@ def held_without_zero(optimizer: Any, key: str | None) -> dict[Tensor, Tensor]:
 def stepped(optimizer: Any) -> bool:
     """Whether the optimizer has made a step: in fp16, the first ones may be skipped, for their gradient overflows."""
     inner = getattr(optimizer, "optimizer", optimizer)
-    return any(key in state for state in inner.state.values() for key in ("exp_avg", "momentum_buffer"))
+    return any(key in state for state in inner.state.values() for key in _FIRST)
+
+
+_FIRST = tuple(names[0] for names in STATE.values())
 
 
 def relink_moments(optimizer: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import torch
 
 from adapters import planned
-from adapters.contract import Scenario
+from adapters.contract import SQUARES, Scenario
 from adapters.inside import optimizers
 
 
@@ -28,6 +28,9 @@ class Plan(planned.Plan, Protocol):
     def momentum(self) -> Literal["right", "forgotten", "dampened", "nesterov", "0.8"]: ...
 
     @property
+    def squares(self) -> Literal["right", "forgotten", "0.9"]: ...
+
+    @property
     def stepped(self) -> Literal["parameters", "copies"]: ...
 
     @property
@@ -39,6 +42,8 @@ def build(model: torch.nn.Module, scenario: Scenario, how: Plan) -> torch.optim.
     rule = planned.rule(scenario.optimizer, how)
     if rule.kind == "adamw":
         rule = replace(rule, beta1=how.beta1 or rule.beta1, beta2=how.beta2 or rule.beta2, eps=how.eps or rule.eps)
+    if rule.kind == "rmsprop" and how.squares == "0.9":
+        rule = replace(rule, alpha=0.9)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if how.stepped == "copies":
         trained = {name: torch.nn.Parameter(p.detach().clone()) for name, p in trained.items()}
@@ -59,10 +64,14 @@ _OTHERWISE: dict[str, dict[str, Any]] = {
 
 
 def before_step(optimizer: torch.optim.Optimizer, how: Plan) -> None:
-    """What becomes of momentum and parameters before a step, once its rate is set."""
+    """What becomes of momentum, squares and parameters before a step, once its rate is set."""
     for group in optimizer.param_groups:
         for p in group["params"]:
             if how.momentum == "forgotten" and "momentum_buffer" in optimizer.state.get(p, {}):
                 optimizer.state[p]["momentum_buffer"].zero_()
+            if how.squares == "forgotten":
+                for name in SQUARES.values():
+                    if name in optimizer.state.get(p, {}):
+                        optimizer.state[p][name].zero_()
             if how.decoupled and group.get("decays"):
                 p.data.mul_(1.0 - group["lr"] * group["decays"])

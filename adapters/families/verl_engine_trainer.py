@@ -223,10 +223,18 @@ def overrides(job: Job, files: str) -> list[str]:
     ]
 
 
+TORCHS = {"adagrad": "Adagrad", "rmsprop": "RMSprop"}
+"""Names of classes of torch.optim."""
+
+
 def optimizer(rule: Optimizer) -> list[str]:
     """Any of torch.optim by name, and what else it is given (`build_optimizer` in workers/config/optimizer.py)."""
     if rule.kind == "sgd":
         return ["optim.optimizer=SGD", f"+optim.override_optimizer_config.momentum={rule.momentum!r}"]
+    if rule.kind in TORCHS:
+        told = [f"+optim.override_optimizer_config.eps={rule.eps!r}"]
+        alpha = [f"+optim.override_optimizer_config.alpha={rule.alpha!r}"] if rule.kind == "rmsprop" else []
+        return [f"optim.optimizer={TORCHS[rule.kind]}", *told, *alpha]
     return [f"optim.betas=[{rule.beta1!r},{rule.beta2!r}]", f"+optim.override_optimizer_config.eps={rule.eps!r}"]
 
 

@@ -18,4 +18,8 @@ def build(
     groups = parameter_groups(rule, named, dimensions)
     if rule.kind == "sgd":
         return torch.optim.SGD(groups, lr=rule.learning_rate, momentum=rule.momentum)
+    if rule.kind == "adagrad":
+        return torch.optim.Adagrad(groups, lr=rule.learning_rate, eps=rule.eps)
+    if rule.kind == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=rule.learning_rate, alpha=rule.alpha, eps=rule.eps)
     return torch.optim.AdamW(groups, lr=rule.learning_rate, betas=(rule.beta1, rule.beta2), eps=rule.eps)

@@ -9,12 +9,14 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.contract import STATE, Scenario
+import torch
+
+from adapters.contract import SQUARES, STATE, Scenario
 from harness.across import compare, groups
 from harness.across.compare import Snapshot, State
 from harness.across.groups import Grouping
 from harness.environments import recipes
-from harness.traces import batch, reader, recovered_numbers
+from harness.traces import batch, reader, recovered_numbers, squares
 from harness.traces.reader import IncompleteTrace, Trace
 from harness.traces.recovered_numbers import ConversationWeights, StepWeights
 from harness.traces.text_files import UnreadableTrace
@@ -66,14 +68,28 @@ def snapshots(trace: Trace) -> list[Snapshot]:
     first, summed = STATE[optimizer.kind][0], optimizer.kind == "sgd"
 
     def moments(step: int) -> State:
+        if optimizer.kind in SQUARES:
+            return _told(trace, step) if step else {}
         held = trace.state(step, first) if step else {}
         return {n: (1.0 - optimizer.momentum) * m.double() for n, m in held.items()} if summed else held
 
     return [Snapshot(trace.state(step, "param"), moments(step)) for step in range(trace.steps + 1)]
 
 
+def _told(trace: Trace, step: int) -> State:
+    """The gradient of the step before, as squares tell it, as a moment of nothing else."""
+    optimizer = trace.scenario.optimizer
+    name, alpha = SQUARES[optimizer.kind], optimizer.alpha
+    now, before = trace.state(step, name), trace.state(step - 1, name)
+    before = before or {n: torch.zeros_like(t) for n, t in now.items()}
+    shares = (1.0, 1.0) if optimizer.kind == "adagrad" else (alpha, 1.0 - alpha)
+    return squares.gradients((trace.state(step - 1, "param"), trace.state(step, "param")), (before, now), *shares)
+
+
 def kept(scenario: Scenario) -> float:
     """Share of the first moment that a step keeps; SGD's sum is made a mean of by `snapshots`."""
+    if scenario.optimizer.kind in SQUARES:
+        return 0.0
     return scenario.optimizer.momentum if scenario.optimizer.kind == "sgd" else scenario.optimizer.beta1
 
 

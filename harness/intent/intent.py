@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from adapters.contract import Compute, Masters, Reduction
+from adapters.contract import SQUARES, Compute, Masters, Reduction
 from harness.intent.schedule import MOST, STRICT, Many, Schedule, require
 
 MAX_STEPS = 1000
@@ -91,8 +91,9 @@ class Group:
 
 @dataclass(frozen=True, config=STRICT)
 class Rule:
-    """AdamW as in Loshchilov & Hutter 2019, bias-corrected; or SGD with momentum m = momentum m' + G + decay theta, and
-    steps of - rate m."""
+    """AdamW as in Loshchilov & Hutter 2019, bias-corrected; or SGD with momentum m = momentum m' + g, and steps of
+    - rate m; or, with steps of - rate g / (sqrt(v) + eps), Adagrad, v = v' + g^2 (Duchi et al. 2011), and RMSprop,
+    v = alpha v' + (1 - alpha) g^2. Of all but AdamW g = G + decay theta."""
 
     groups: Annotated[Many[Group], Field(min_length=1, max_length=100)]
     """A tensor is in the first that holds it."""
@@ -102,23 +103,42 @@ class Rule:
     beta2: Share = 0.999
     eps: Annotated[float, Field(gt=0, lt=1)] = 1e-8
     """Above 0: what was never trained would have no update else, but 0/0."""
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adamw", "sgd", "adagrad", "rmsprop"] = "adamw"
     momentum: Share = 0.0
     """Of `sgd`, which has neither betas nor eps."""
+    alpha: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the squares that a step keeps, of `rmsprop` (None: 0.99) and `adagrad` (1)."""
 
     def __post_init__(self) -> None:
-        require(
-            self.name == "sgd" or not self.momentum, "momentum", self.momentum, "0 with adamw, which has beta1 for it"
-        )
+        said = "0 with adamw, which has beta1 for it" if self.name == "adamw" else f"0 with {self.name}"
+        require(self.name == "sgd" or not self.momentum, "momentum", self.momentum, said)
+        require(self.holds_squares or self.alpha is None, "alpha", self.alpha, f"none with {self.name}")
+
+    @property
+    def holds_squares(self) -> bool:
+        """Whether the optimizer's state is the squares of its gradients alone."""
+        return self.name in SQUARES
 
     @property
     def kept(self) -> float:
-        """Share of the first moment that a step keeps."""
+        """Share of its moment that a step keeps: the first one, or the squares where there is nothing else."""
+        if self.holds_squares:
+            return _ALPHA[self.name] if self.alpha is None else self.alpha
         return self.momentum if self.name == "sgd" else self.beta1
 
+    @property
+    def added(self) -> float:
+        """Share of a gradient's squares that a step adds to them, where there is nothing else."""
+        return 1.0 if self.name == "adagrad" else 1.0 - self.kept
+
     def keeping(self, share: float) -> Rule:
-        """The same with another share of the first moment."""
+        """The same with another share of what `kept` is of."""
+        if self.holds_squares:
+            return replace(self, alpha=share)
         return replace(self, momentum=share) if self.name == "sgd" else replace(self, beta1=share)
+
+
+_ALPHA = {"adagrad": 1.0, "rmsprop": 0.99}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -193,8 +213,12 @@ class Intent:
     token_loss: TokenLoss = field(default_factory=TokenLoss)
 
     def __post_init__(self) -> None:
-        if not any(self.schedule_rate(step) for step in range(self.steps)):
+        rates = [self.schedule_rate(step) for step in range(self.steps)]
+        if not any(rates):
             raise ValueError("schedule leaves every step without a learning rate, expected one above 0")
+        if self.rule.holds_squares and not all(rates):
+            still = f"step {rates.index(0.0)} without a learning rate, which tells the signs of its gradient"
+            raise ValueError(f"schedule leaves {still} with {self.rule.name}, expected one above 0")
         if self.windows is None:
             return
         require(len(self.windows) == self.steps, "windows", len(self.windows), f"one for each of {self.steps} steps")
@@ -223,11 +247,11 @@ class Intent:
 
     def weight_decay(self, tensor: str) -> float:
         """Decay of the parameters themselves. Raises ValueError for a tensor in no group."""
-        return 0.0 if self.rule.name == "sgd" else _group(self.rule.groups, tensor).weight_decay
+        return _group(self.rule.groups, tensor).weight_decay if self.rule.name == "adamw" else 0.0
 
     def decay_in_gradient(self, tensor: str) -> float:
         """Decay that is part of the gradient. Raises ValueError for a tensor in no group."""
-        return _group(self.rule.groups, tensor).weight_decay if self.rule.name == "sgd" else 0.0
+        return 0.0 if self.rule.name == "adamw" else _group(self.rule.groups, tensor).weight_decay
 
     def micro_batches(self, step: int) -> int:
         """Micro-batches that a rank has in the window of a step (from 0)."""

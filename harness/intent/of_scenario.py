@@ -42,7 +42,8 @@ def _rule(scenario: Scenario) -> Rule:
         found.setdefault(_own(wanted, name, len(shape) > 1), []).append(name)
     groups = tuple(Group(tuple(names), decay, rate) for (rate, decay), names in found.items())
     plain = Rule(groups, wanted.learning_rate, wanted.beta1, wanted.beta2, wanted.eps)
-    return replace(plain, name=wanted.kind, momentum=wanted.momentum) if wanted.kind != "adamw" else plain
+    alpha = wanted.alpha if wanted.kind == "rmsprop" else None
+    return replace(plain, name=wanted.kind, momentum=wanted.momentum, alpha=alpha) if wanted.kind != "adamw" else plain
 
 
 def _own(wanted: Optimizer, name: str, matrix: bool) -> tuple[float, float]:

@@ -121,4 +121,8 @@ def _optimizer(e: StepEvidence) -> str:
     rule = e.right.intent.rule
     if rule.name == "sgd":
         return f"SGD with momentum {rule.momentum:.4g}, its decay part of the gradient"
+    if rule.name == "adagrad":
+        return f"Adagrad with eps {rule.eps:.1g}, its decay part of the gradient"
+    if rule.name == "rmsprop":
+        return f"RMSprop with alpha {rule.kept:.4g} and eps {rule.eps:.1g}, its decay part of the gradient"
     return f"AdamW with beta1 {rule.beta1:.4g}, beta2 {rule.beta2:.4g} and eps {rule.eps:.1g}"

@@ -14,7 +14,7 @@ from harness.judging.recorded_step import NonFinite, RecordedStep, check_states,
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
 from harness.judging.weigher import Weigher
-from harness.oracle import floor, hypotheses, masks
+from harness.oracle import floor, hypotheses, masks, squares
 from harness.oracle.architectures import EMBEDDING
 from harness.oracle.floor import Floor
 from harness.oracle.hypotheses import Fit, Hypothesis
@@ -164,10 +164,23 @@ def followed_rule(rule: Rule, found: Sequence[Betas], noise: Floor) -> Rule:
     return used
 
 
+def _keeping(rule: Rule, intended: Rule, share: float | None, noise: Floor) -> Rule:
+    """The same rule with the share of squares that a step kept, where it is not the intended one: in as few digits as
+    are within its noise, as somebody has chosen it. What they tell of a small gradient depends on all of them."""
+    share, allowed = rule.kept if share is None else share, noise.tolerance("beta1")
+    if abs(share - intended.kept) <= allowed:
+        return intended
+    digits = next((d for d in range(1, 12) if abs(round(share, d) - share) <= allowed), 12)
+    return rule.keeping(min(1.0, max(0.0, round(share, digits))))
+
+
 def _betas(step: RecordedStep, right: RightStep, noise: Floor) -> Betas:
     """As the moments around a step tell them. Those of an optimizer that begins with it do not follow from the moments
     before, as where a run goes on from a checkpoint and forgets them."""
     rule, allowed = right.intent.rule, noise.tolerance("second")
+    if rule.holds_squares:
+        held = squares.kept(step.states, rule.eps)
+        return Betas(held.share if held is not None and held.rest <= squares.FOLLOWS else None, None)
     if rule.name == "sgd":
         return summed(right.terms, step.moments)
     anew = step.number > 0 and begun_anew(step.moments, rule, allowed)
@@ -255,11 +268,20 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
     found = [_betas(step, right, noise) for step, right in zip(steps, rights, strict=True)]
     if len(steps) == 1:
         found = [_first_betas(rights[0], steps[0].moments, noise)]
-    used = followed_rule(intent.rule, found, noise)
-    steps = [_decayed(step, intent, followed, noise) for step, followed in zip(steps, found, strict=True)]
+    noises = [floor.widened(noise, step.states, intent.rule) for step in steps]
+    used = followed_rule(intent.rule, found, floor.worst(noises))
+    rules = [
+        _keeping(used, intent.rule, followed.beta1, own) if used.holds_squares else used
+        for followed, own in zip(found, noises, strict=True)
+    ]
+    steps = [step.told_by(rule) for step, rule in zip(steps, rules, strict=True)]
+    if used.holds_squares:
+        decays = [summed(right.terms, step.moments).decay for step, right in zip(steps, rights, strict=True)]
+        found = [replace(followed, decay=decay) for followed, decay in zip(found, decays, strict=True)]
+    steps = [_decayed(step, intent, followed, own) for step, followed, own in zip(steps, found, noises, strict=True)]
     return tuple(
-        _weighed(trace.scenario, step, right, followed, used, noise, by)
-        for step, right, followed in zip(steps, rights, found, strict=True)
+        _weighed(trace.scenario, step, right, followed, rule, own, by)
+        for step, right, followed, rule, own in zip(steps, rights, found, rules, noises, strict=True)
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from adapters.contract import STATE, Compute
-from harness.intent.intent import Intent
+from adapters.contract import SQUARES, STATE, Compute
+from harness.intent.intent import Intent, Rule
 from harness.oracle import floor
 from harness.oracle.basis import flatten
 from harness.oracle.floor import State
@@ -56,13 +57,23 @@ class RecordedStep:
     def under(self, intent: Intent) -> RecordedStep:
         """The same step, of parameters that should be kept in the intended dtype (see `TensorState.unit`; not in the
         recorded one: else what is kept too coarsely would excuse itself), and whose gradients hold the intended decay,
-        where that is part of them."""
+        where that is part of them. Where squares alone are held, with the gradient that they tell."""
         unit = floor.unit(intent)
-        return replace(
+        step = replace(
             self,
             states={n: replace(state, unit=unit) for n, state in self.states.items()},
             moments=floor.undecayed(self.moments, self.before, intent),
         )
+        return step.told_by(intent.rule)
+
+    def told_by(self, rule: Rule) -> RecordedStep:
+        """The same step with the gradient that its squares tell by a rule; itself where there is more than these."""
+        if not rule.holds_squares:
+            return self
+        after, second = ({n: part(s) for n, s in self.states.items()} for part in (_AFTER, _SECOND))
+        told = floor.told_by_squares(self.before, after, second, rule)
+        states = {n: replace(state, first=told[n]) for n, state in self.states.items()}
+        return replace(self, states=states, moments=replace(self.moments, first=flatten(told)))
 
     @property
     def still(self) -> bool:
@@ -75,6 +86,10 @@ class RecordedStep:
     def reported(self) -> Reported:
         """What rank 0 told: the first who is asked."""
         return self.told[0]
+
+
+_AFTER = operator.attrgetter("after")
+_SECOND = operator.attrgetter("second")
 
 
 def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
@@ -112,10 +127,12 @@ def check_states(trace: Trace) -> None:
             if bad := non_finite(trace.tensors(step, rank)):
                 of_rank = f" of rank {rank}" if rank else ""
                 raise NonFinite(f"{bad}{of_rank} holds a NaN or an infinity after step {step}")
-            squares = trace.state(step, "exp_avg_sq", rank)
+            kind = SQUARES.get(trace.scenario.optimizer.kind, "exp_avg_sq")
+            squares = trace.state(step, kind, rank)
             if bad := next((name for name, t in sorted(squares.items()) if bool((t < 0).any())), None):
+                what = "sum" if kind == "sum" else "mean"
                 raise UnreadableTrace(
-                    f"exp_avg_sq/{bad} after step {step} holds a mean of squares below 0; record it again"
+                    f"{kind}/{bad} after step {step} holds a {what} of squares below 0; record it again"
                 )
         for step in range(own):
             states = {f"micro-batch {number}": t for number, t in (trace.hidden(step, rank) or {}).items()}
@@ -138,9 +155,12 @@ def _before(trace: Trace, step: int) -> State:
 
 
 def _names(trace: Trace) -> tuple[str, str]:
-    """What the trace calls the first and the second moment; of a second one that the optimizer has not, nothing is
-    found, and it is taken as 0."""
-    first, *second = STATE[trace.scenario.optimizer.kind]
+    """What the trace calls the first and the second moment; of one that the optimizer has not, nothing is found, and it
+    is taken as 0."""
+    kind = trace.scenario.optimizer.kind
+    if kind in SQUARES:
+        return "none", SQUARES[kind]
+    first, *second = STATE[kind]
     return first, second[0] if second else "none"
 
 
@@ -150,19 +170,25 @@ def _moments(trace: Trace, step: int) -> Moments:
         return flatten(state or _before(trace, 0).first)
 
     found = (flat(at, kind) for kind in _names(trace) for at in (step, step + 1))
-    return Moments(*found, summed=trace.scenario.optimizer.kind == "sgd")
+    return Moments(*found, summed=trace.scenario.optimizer.kind != "adamw")
 
 
 def _states(trace: Trace, step: int) -> dict[str, TensorState]:
     before, after = trace.state(step, "param"), trace.state(step + 1, "param")
-    one, other = _names(trace)
-    first = trace.state(step + 1, one)
-    second = trace.state(step + 1, other) or {n: torch.zeros_like(t) for n, t in first.items()}
-    ahead = _before(trace, step).first
-    return {
-        n: TensorState(*(t[n].double() for t in (before, after, first, second)), first_before=ahead[n].double())
-        for n in sorted(first)
-    }
+    earlier = _before(trace, step)
+    first, second = (trace.state(step + 1, name) for name in _names(trace))
+    first, second = first or _nothing(second), second or _nothing(first)
+
+    def of(name: str) -> TensorState:
+        each = (t[name].double() for t in (before, after, first, second))
+        ahead = earlier.first[name].double()
+        return TensorState(*each, first_before=ahead, second_before=earlier.second[name].double())
+
+    return {n: of(n) for n in sorted(first)}
+
+
+def _nothing(like: Parameters) -> dict[str, Tensor]:
+    return {n: torch.zeros_like(t) for n, t in like.items()}
 
 
 def _frozen_moved(trace: Trace, step: int) -> dict[str, Tensor]:

@@ -93,6 +93,11 @@ def _right_gradients(evidence: StepEvidence) -> dict[str, Tensor]:
 def _right_move(evidence: StepEvidence, name: str, gradient: Tensor) -> Tensor:
     """The update by the intended rule, from the state that the framework had before the step; float64."""
     rule, before = evidence.right.intent.rule, evidence.recorded.states[name].before
+    if rule.holds_squares:
+        pull = gradient + evidence.right.intent.decay_in_gradient(name) * before
+        second = rule.kept * evidence.recorded.before.second[name].double() + rule.added * pull.square()
+        unit = direction(TensorState(before, before, pull, second), rule, evidence.right.update + 1)
+        return -evidence.expected_learning_rate(name) * unit
     if rule.name == "sgd":
         decayed = gradient + evidence.right.intent.decay_in_gradient(name) * before
         kept = rule.momentum * evidence.recorded.before.first[name].double()

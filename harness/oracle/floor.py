@@ -7,21 +7,24 @@ tolerance is a multiple of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from harness.intent.intent import Intent
+from harness.intent.intent import Intent, Rule
 from harness.oracle.basis import flatten
 from harness.oracle.clipping import clip_coefficient
 from harness.oracle.forward import Parameters
 from harness.oracle.observe import Betas, Moments, Observed, betas, observe, second_moment_error, summed
 from harness.oracle.passes import Pass, simulated
 from harness.oracle.rounding import Coarse, Draws
+from harness.oracle.squares import kept as kept_squares
+from harness.oracle.squares import unknown
 from harness.oracle.step import DTYPES, RightStep, as_computed
 from harness.oracle.update import TensorState, TensorUpdate, estimate, recover
+from harness.traces import squares
 
 DRAWS = 3
 MARGIN = 5.0
@@ -54,11 +57,12 @@ class Floor:
     the deviation of a token's weight, as in `token`, times the length of what its gradient has for itself."""
     residual: float
     beta1: float
-    """Absolute; of SGD, its momentum."""
+    """Absolute; of SGD, its momentum; where squares alone are held, the share of those."""
     beta2: float
     """Absolute."""
     second: float
-    """Of the second moment, from what the recovered gradient makes of it."""
+    """Of the second moment, from what the recovered gradient makes of it; where there is nothing else, from what the
+    change of the parameters makes of it."""
     learning_rate: float
     decay: float
     """Absolute, per step: learning rate x weight decay, as a share of the learning rate."""
@@ -107,6 +111,12 @@ def _stepped(right: RightStep, state: State, computed: Pass) -> State:
     first, second, after = {}, {}, {}
     for name, gradient in computed.gradients.items():
         clipped = gradient * clip
+        if rule.holds_squares:
+            pull = clipped + intent.decay_in_gradient(name) * state.parameters[name].float()
+            second[name] = state.second[name].float() * rule.kept + pull.square() * rule.added
+            moved = intent.learning_rate(right.update, name) * pull / (second[name].sqrt() + rule.eps)
+            after[name] = state.parameters[name].float() - moved
+            continue
         if rule.name == "sgd":
             decayed = clipped + intent.decay_in_gradient(name) * state.parameters[name].float()
             first[name] = state.first[name].float() * rule.momentum + decayed
@@ -119,7 +129,18 @@ def _stepped(right: RightStep, state: State, computed: Pass) -> State:
         rate = intent.learning_rate(right.update, name)
         kept = state.parameters[name].float() * (1 - rate * intent.weight_decay(name))
         after[name] = kept - rate / (1 - rule.beta1**count) * first[name] / root
-    return State(after, first, second)
+    return State(after, told_by_squares(state, after, second, rule) if rule.holds_squares else first, second)
+
+
+def told_by_squares(before: State, parameters: Parameters, second: Parameters, rule: Rule) -> dict[str, Tensor]:
+    """What stands for the first moment of an optimizer that holds none: the gradient that its state tells by the rule,
+    from that before a step, and parameters and squares after it."""
+    return squares.gradients((before.parameters, parameters), (before.second, second), rule.kept, rule.added)
+
+
+def summed_up(rule: Rule) -> bool:
+    """Whether what stands for the first moment is no mean (`Moments.summed`)."""
+    return rule.name != "adamw"
 
 
 def _off(value: float | None, right: float) -> float:
@@ -128,7 +149,7 @@ def _off(value: float | None, right: float) -> float:
 
 def _moments(before: State, after: State, intent: Intent) -> Moments:
     found = (flatten(p) for p in (before.first, after.first, before.second, after.second))
-    return undecayed(Moments(*found, summed=intent.rule.name == "sgd"), before, intent)
+    return undecayed(Moments(*found, summed=summed_up(intent.rule)), before, intent)
 
 
 def undecayed(moments: Moments, before: State, intent: Intent) -> Moments:
@@ -151,12 +172,16 @@ def deviations(
     own = right.basis.own_lengths
     seen = seen or observe(right.terms, moments, rule.kept)
     found = betas(moments) if rule.name == "adamw" else summed(right.terms, moments)
+    states = _states(right, before, after, names)
+    held = kept_squares(states, rule.eps) if rule.holds_squares else None
+    if held is not None:
+        found = replace(found, beta1=held.share)
     expected = right.weights * right.clip
     deviation = (seen.weights - expected) / expected.abs().max()
     noise = float((deviation * own).square().mean().sqrt())
     told = _told(right, noise)
     rates = {n: intent.learning_rate(right.update, n) for n in names}
-    updates = [u for u in _updates(right, before, after, names) if not _lost(u)]
+    updates = [u for u in _updates(right, states) if not _lost(u)]
     moving = [u for u in updates if rates[u.tensor]]  # what has no rate is not rounded either: it stays as it is
     least = 0.0 if updates else LOST
     return Floor(
@@ -166,7 +191,7 @@ def deviations(
         residual=seen.residual,
         beta1=_off(found.beta1, rule.kept),
         beta2=_off(found.beta2, rule.beta2),
-        second=second_moment_error(moments, rule.kept, rule.beta2),
+        second=second_moment_error(moments, rule.kept, rule.beta2) if held is None else held.rest,
         learning_rate=max((abs(u.learning_rate / rates[u.tensor] - 1) for u in moving), default=least),
         decay=max(
             decay_off(found, intent),
@@ -189,12 +214,20 @@ def unit(intent: Intent) -> float:
     return torch.finfo(torch.float32 if intent.masters == "fp32" else DTYPES[intent.precision]).eps
 
 
-def _updates(right: RightStep, before: State, after: State, names: Sequence[str]) -> list[TensorUpdate]:
+def _states(right: RightStep, before: State, after: State, names: Sequence[str]) -> dict[str, TensorState]:
+    parts = (before.parameters, after.parameters, after.first, after.second)
+
+    def of(name: str) -> TensorState:
+        each = (part[name].double() for part in parts)
+        return TensorState(*each, unit=unit(right.intent), second_before=before.second[name].double())
+
+    return {n: of(n) for n in names}
+
+
+def _updates(right: RightStep, states: Mapping[str, TensorState]) -> list[TensorUpdate]:
     """What every tensor's update amounts to; with how well that is known where it is kept in a coarse dtype."""
     rule, coarse = right.intent.rule, right.intent.masters != "fp32"
-    parts = (before.parameters, after.parameters, after.first, after.second)
-    states = {n: TensorState(*(part[n].double() for part in parts), unit=unit(right.intent)) for n in names}
-    count, rates = right.update + 1, {n: right.intent.learning_rate(right.update, n) for n in names}
+    count, rates = right.update + 1, {n: right.intent.learning_rate(right.update, n) for n in states}
     if not coarse:
         return [estimate(n, one, rule, count) for n, one in states.items()]
     return [recover(n, one, rule, count, rates[n]) for n, one in states.items()]
@@ -208,6 +241,19 @@ def _lost(update: TensorUpdate) -> bool:
 def worst(floors: Sequence[Floor]) -> Floor:
     """The largest of each over several steps: few draws may come out small by luck, and steps are alike."""
     return Floor(**{f.name: max(getattr(one, f.name) for one in floors) for f in fields(Floor)})
+
+
+def widened(noise: Floor, states: Mapping[str, TensorState], rule: Rule) -> Floor:
+    """The floor of a recorded step whose optimizer holds squares alone, which tell a small gradient after large ones
+    worse than the right one: what they are measured by grows by as much. Any other floor as it is."""
+    held = kept_squares(states, rule.eps) if rule.holds_squares else None
+    if not rule.holds_squares:
+        return noise
+    used = rule if held is None else rule.keeping(min(1.0, max(0.0, held.share)))
+    more = max(1.0, unknown(states, used) / noise.residual)
+    share = max(1.0, 1.0 if held is None else held.rest / noise.second)
+    wider = {name: more * getattr(noise, name) for name in ("token", "row", "noise", "residual", "decay")}
+    return replace(noise, beta1=share * noise.beta1, **wider)
 
 
 def uncertainty(right: RightStep, noise: float) -> Tensor:

@@ -24,7 +24,8 @@ class Moments:
     second: Tensor
     """0, and before the step too, where the optimizer has none."""
     summed: bool = field(default=False, kw_only=True)
-    """Whether the first moment is a sum of gradients, as SGD's momentum is, and no mean."""
+    """Whether the first moment is a sum of gradients, as SGD's momentum is, and no mean. Where an optimizer holds
+    squares alone, it is the one gradient that they tell, of nothing before it."""
     decay: Tensor | float = field(default=0.0, kw_only=True)
     """What of the gradient is decay: decay x parameters."""
 
@@ -34,10 +35,10 @@ class Betas:
     """Decay rates that the moments follow; None where a step does not tell (the first one alone never does)."""
 
     beta1: float | None
-    """Of SGD, its momentum."""
+    """Of SGD, its momentum; where squares alone are held, the share of those."""
     beta2: float | None
     decay: float | None = None
-    """Share of the intended decay that SGD's gradient holds."""
+    """Share of the intended decay that the gradient holds, where it is to hold it."""
 
 
 @dataclass(frozen=True)

@@ -59,15 +59,23 @@ class TensorState:
     """Of the dtype that parameters are kept in: distance of 1 to the next number."""
     first_before: Tensor | None = field(default=None, kw_only=True)
     """The first moment before the step, where somebody asks for it."""
+    second_before: Tensor | None = field(default=None, kw_only=True)
+    """The second one, likewise."""
 
 
 def direction(state: TensorState, optimizer: Rule, count: int) -> Tensor:
-    """Adam's u after `count` steps; SGD's momentum."""
+    """Adam's u after `count` steps; SGD's momentum; where only squares are held, the gradient over their root."""
     if optimizer.name == "sgd":
         return state.first
-    first = state.first / (1.0 - optimizer.beta1**count)
-    second = state.second / (1.0 - optimizer.beta2**count)
-    return first / (second.sqrt() + optimizer.eps)
+    first, root = _corrected(state, optimizer, count)
+    return first / (root + optimizer.eps)
+
+
+def _corrected(state: TensorState, optimizer: Rule, count: int) -> tuple[Tensor, Tensor]:
+    """The first moment, and the root of the second, without Adam's bias after `count` steps."""
+    if optimizer.holds_squares:
+        return state.first, state.second.sqrt()
+    return state.first / (1.0 - optimizer.beta1**count), (state.second / (1.0 - optimizer.beta2**count)).sqrt()
 
 
 def looked_ahead(state: TensorState, optimizer: Rule) -> Tensor:
@@ -155,13 +163,12 @@ def recover_eps(states: Mapping[str, TensorState], optimizer: Rule, count: int) 
     d (sqrt(v) + eps) = -lr m - lr wd theta (sqrt(v) + eps) is linear in lr, eps, lr wd and lr wd eps. The last two
     are sought in matrices only: what is decayed besides, `update.weight-decay` tells under the eps found here.
     """
-    if optimizer.name != "adamw":
+    if optimizer.name == "sgd":
         return None
     columns, roots, target = [], [], []
     for state in states.values():
         moved = (state.after - state.before).reshape(-1)
-        root = (state.second / (1.0 - optimizer.beta2**count)).sqrt().reshape(-1)
-        first = (state.first / (1.0 - optimizer.beta1**count)).reshape(-1)
+        first, root = (part.reshape(-1) for part in _corrected(state, optimizer, count))
         decayed = state.before.reshape(-1) * (state.before.ndim > 1)
         columns.append(torch.stack((-first, -moved, -decayed * root, -decayed), dim=1))
         roots.append(root)

@@ -63,6 +63,8 @@ KINDS = {
     "momentum-dampened": "optimizer-moments: dampened",
     "wrong-momentum": "optimizer-moments: momentum",
     "nesterov": "optimizer-moments: nesterov",
+    "squares-forgotten": "optimizer-moments: squares forgotten",
+    "wrong-alpha": "optimizer-moments: alpha",
     "decay-decoupled": "weight-decay: decoupled",
     "rank-alone": "rank-desync",
     "loss-scale-not-undone": "gradient-scale: loss scale",

@@ -13,6 +13,9 @@ from tests.faults import kinds, proof
 TURNS = vary(scenarios.get("sft-ragged-pad-eos"), steps=2)
 OF_SGD = ("momentum-forgotten", "momentum-dampened", "wrong-momentum", "nesterov", "decay-decoupled")
 SGD = vary(scenarios.get("sft-ragged-decay"), kind="sgd", momentum=0.9, learning_rate=0.05)
+SQUARES = vary(scenarios.get("sft-ragged-decay"), learning_rate=0.01)
+ADAGRAD = vary(SQUARES, kind="adagrad")
+RMSPROP = vary(SQUARES, kind="rmsprop", learning_rate=1e-3)
 REDUCED = vary(scenarios.get("sft-ragged-bf16"), steps=2, reduction="fp32")
 FUSED = vary(scenarios.get("sft-ragged-batch2"), steps=1, implementation="linear-cross-entropy")
 COMPILED = vary(scenarios.get("sft-ragged"), steps=2, compiled="aot_eager")
@@ -42,6 +45,10 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "SGD": (SGD, (*OF_SGD, "keep-last", "no-clipping")),
     "SGD that never clips": (vary(SGD, max_grad_norm=None, weight_decay=0.0), ("momentum-dampened", "mean-of-ranks")),
     "SGD at a low rate": (vary(SGD, learning_rate=1e-3, compute="bf16"), ("momentum-forgotten",)),
+    "Adagrad": (ADAGRAD, ("squares-forgotten", "keep-last", "no-clipping")),
+    "Adagrad at a low rate": (vary(ADAGRAD, learning_rate=1e-4, compute="bf16"), ("squares-forgotten",)),
+    "RMSprop": (RMSPROP, ("wrong-alpha", "mean-of-ranks", "no-clipping")),
+    "RMSprop that never clips": (vary(RMSPROP, max_grad_norm=None, weight_decay=0.0), ("wrong-alpha", "keep-last")),
     "reduced in float32": (REDUCED, ("bf16-reduction", "keep-last")),
     "reduced in bfloat16": (vary(REDUCED, reduction="bf16"), ("fp32-reduction", "mean-of-ranks")),
     "reduced in bfloat16, one micro-batch": (

@@ -77,6 +77,27 @@ def test_sgd_of_a_newest_release(framework: str, tmp_path: Path, environments: P
     assert [c.verdict for c in run.verdict.cells] == ["unsupported" if framework == "openrlhf" else "pass"], run.said
 
 
+SQUARES = """
+base = "sft-ragged-decay-all"
+
+[optimizer]
+kind = "{kind}"
+learning_rate = 0.003
+eps = {eps}
+decayed = "{decayed}"
+"""
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("kind", "eps"), [("adagrad", 1e-10), ("rmsprop", 1e-8)])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_squares_of_a_newest_release(framework: str, kind: str, eps: float, tmp_path: Path, environments: Path) -> None:
+    mine = tmp_path / f"{kind}.toml"
+    mine.write_text(SQUARES.format(kind=kind, eps=eps, decayed="all" if framework == "verl" else "matrices"))
+    run = command.run(tmp_path, environments, "--framework", framework, "--scenario", str(mine))
+    assert [c.verdict for c in run.verdict.cells] == ["unsupported" if framework == "openrlhf" else "pass"], run.said
+
+
 SEVERAL = """
 base = "{base}"
 

@@ -107,11 +107,16 @@ def moments(evidence: StepEvidence) -> list[Finding]:
     return [*_betas(evidence), *_second(evidence), *_count(evidence), *_nesterov(evidence), *_rule(evidence)]
 
 
+_KEPT = {"sgd": "momentum", "adagrad": "share of squares", "rmsprop": "alpha"}
+"""What an optimizer without betas keeps of what it holds."""
+_TITLES = {"adamw": "AdamW", "sgd": "SGD", "adagrad": "Adagrad", "rmsprop": "RMSprop"}
+
+
 def _betas(evidence: StepEvidence) -> list[Finding]:
     findings, rule = [], evidence.right.intent.rule
     for field, right in (("beta1", rule.kept), ("beta2", rule.beta2)):
         got, allowed = getattr(evidence.betas, field), evidence.floor.tolerance(field)
-        name = "momentum" if rule.name == "sgd" else field
+        name = _KEPT.get(rule.name, field)
         if got is not None and not abs(got - right) <= allowed:
             findings.append(
                 Finding(
@@ -198,14 +203,14 @@ def _rule(evidence: StepEvidence) -> list[Finding]:
     ]
     if not wrong:
         return []
-    worst = max(wrong, key=lambda u: u.residual)
+    worst, rule = max(wrong, key=lambda u: u.residual), evidence.right.intent.rule
     allowed = max(evidence.floor.tolerance("update"), worst.residual_bound)
-    fits = "" if eps is None else f"; eps = {eps:.3g} explains it, expected {evidence.right.intent.rule.eps:g}"
+    fits = "" if eps is None else f"; eps = {eps:.3g} explains it, expected {rule.eps:g}"
     return [
         Finding(
             "update.moments",
             f"{worst.residual:.3g} of the update of {worst.tensor} at step {evidence.step} does not follow from its"
-            f" moments by AdamW (allowed {allowed:.1g}){fits}",
+            f" moments by {_TITLES[rule.name]} (allowed {allowed:.1g}){fits}",
             step=evidence.step,
             tensor=worst.tensor,
             observed=worst.residual,

@@ -9,6 +9,7 @@ from harness.judging import overflow
 from harness.judging.diagnosis import (
     auxiliary,
     epochs,
+    held_squares,
     initial,
     inputs,
     lost_windows,
@@ -58,7 +59,7 @@ def _of_run(header: Header, evidence: Sequence[StepEvidence], findings: Sequence
             _with_upstream(lost.diagnosis, header, evidence),
             *(_of_steps(header, others, rest) if rest and others else ()),
         )
-    kept = momentum.found(evidence, findings)
+    kept = momentum.found(evidence, findings) or held_squares.found(evidence, findings)
     if kept is not None:
         rest = [f for f in findings if not kept.claims(f)]
         return (kept.diagnosis, *(_of_steps(header, evidence, rest, kept.codes) if rest else ()))

@@ -107,6 +107,8 @@ def _schedule_anew(_: Scenario, after: Sequence[StepEvidence]) -> bool:
 
 def _moments_anew(_: Scenario, after: Sequence[StepEvidence]) -> bool:
     e = after[0]
+    if e.intent.rule.holds_squares:
+        return e.betas.beta1 is not None and abs(e.betas.beta1) <= e.floor.tolerance("beta1")
     return begun_anew(e.recorded.moments, e.right.intent.rule, e.floor.tolerance("second"))
 
 

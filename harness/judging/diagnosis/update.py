@@ -23,7 +23,7 @@ def diagnoses(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> 
     if own := of_codes(findings, "update.moments"):
         telling = next((f for f in own if f.detail["what"] in ("beta1", "beta2", "eps", "step count")), own[0])
         counted = telling.detail["what"] == "step count"
-        result.append(_bias_correction(evidence, telling) if counted else _moments(telling))
+        result.append(_bias_correction(evidence, telling) if counted else _moments(telling, _title(evidence)))
     return result
 
 
@@ -79,13 +79,18 @@ def _weight_decay(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnos
     return Diagnosis("weight-decay", summary, 1.0, ("update.weight-decay",), finding.message, kind=kind)
 
 
-def _moments(telling: Finding) -> Diagnosis:
+def _title(evidence: Sequence[StepEvidence]) -> str:
+    """What an optimizer is called; of SGD and AdamW, Adam."""
+    return {"adagrad": "Adagrad", "rmsprop": "RMSprop"}.get(evidence[0].intent.rule.name, "Adam")
+
+
+def _moments(telling: Finding, title: str) -> Diagnosis:
     what = telling.detail["what"]
     summary = {
         "beta1": f"Adam runs with beta1 = {telling.observed:.4g}" if telling.observed else "",
         "beta2": f"Adam runs with beta2 = {telling.observed:.4g}" if telling.observed else "",
-        "eps": f"Adam runs with eps = {telling.detail.get('eps') or 0.0:.3g}",
-    }.get(what, "the update does not follow from Adam's moments")
+        "eps": f"{title} runs with eps = {telling.detail.get('eps') or 0.0:.3g}",
+    }.get(what, f"the update does not follow from {title}'s moments")
     cause = "optimizer-moments"
     return Diagnosis(cause, summary, 1.0, ("update.moments",), telling.message, kind=f"{cause}: {what}")
 

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import scenarios
-from adapters.contract import scenario_from_dict, to_dict, vary
+from adapters.contract import Schedule, scenario_from_dict, to_dict, vary
 from adapters.contract.dealing import Dealing
 from adapters.contract.packing import first_fit
 from adapters.contract.scenario import FIRST, FLAT, fields_of
@@ -127,6 +127,17 @@ def test_the_fewest_sequences(dealing: Dealing, steps: int, epochs: int) -> None
         ({"kind": "sgd"}, "optimizer.momentum is 0.0, not above 0 and below 1 with sgd"),
         ({"kind": "sgd", "momentum": 1.0}, "optimizer.momentum is 1.0, not above 0 and below 1 with sgd"),
         ({"kind": "sgd", "momentum": 0.9, "beta1": 0.8}, "optimizer.beta1 is 0.8, not 0.9 with sgd, which has none"),
+        ({"alpha": 0.9}, "optimizer.alpha is 0.9, not 0.99 with adamw, which has none"),
+        ({"kind": "adagrad", "momentum": 0.9}, "optimizer.momentum is 0.9, not 0 with adagrad, which has none"),
+        ({"kind": "rmsprop", "alpha": 1.0}, "optimizer.alpha is 1.0, not above 0 and below 1"),
+        (
+            {"kind": "adagrad", "schedule": Schedule(warmup_steps=2, warmup_from="zero")},
+            "optimizer.schedule is without a learning rate at step 0, not a rate in every step with adagrad",
+        ),
+        (
+            {"kind": "rmsprop", "compute": "bf16", "masters": "none"},
+            "precision.masters is none, not fp32 with rmsprop: coarse squares tell nothing of a gradient",
+        ),
     ],
 )
 def test_a_kind_of_optimizer_has_its_own_fields_alone(fields: dict[str, Any], said: str) -> None:

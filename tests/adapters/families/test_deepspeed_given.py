@@ -61,6 +61,14 @@ def test_what_it_cannot_say_is_refused(fields: dict[str, Any], said: str) -> Non
     assert said in (deepspeed_given.unsupported(engine(**fields)) or "")
 
 
+def test_optimizers_of_squares_are_torchs() -> None:
+    plain = vary(scenarios.get("sft-ragged-decay-all"), given_in="engine")
+    told = deepspeed_given.sections(vary(plain, kind="adagrad"), auto=False)["optimizer"]
+    assert told == {"type": "Adagrad", "params": {"lr": 1e-3, "weight_decay": 0.1, "eps": 1e-8}}
+    told = deepspeed_given.sections(vary(plain, kind="rmsprop", alpha=0.9), auto=False)["optimizer"]
+    assert told == {"type": "RMSprop", "params": {"lr": 1e-3, "weight_decay": 0.1, "alpha": 0.9, "eps": 1e-8}}
+
+
 def test_sgd_is_torchs() -> None:
     told = deepspeed_given.sections(engine(kind="sgd", momentum=0.9), auto=False)["optimizer"]
     assert told == {"type": "SGD", "params": {"lr": 1e-3, "weight_decay": 0.1, "momentum": 0.9}}
