@@ -82,12 +82,11 @@ class Model:
         """Raises ValueError, in one line."""
         for name, kind in hints(Model).items():
             value = getattr(self, name)
-            if name in MAY_BE_0:
-                require(0 <= value < LIMIT, f"model.{name}", value, "0 to 2^31")
-                continue
-            require(kind not in (int, float) or 0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
+            if kind in (int, float) and name not in MAY_BE_0:
+                require(0 < value < LIMIT, f"model.{name}", value, "1 to 2^31")
         fewer = 0 <= self.extra_rows < self.vocab_size
         require(fewer, "model.extra_rows", self.extra_rows, f"0 to {self.vocab_size - 1}, fewer than model.vocab_size")
+        require(0 <= self.neftune_alpha < LIMIT, "model.neftune_alpha", self.neftune_alpha, "0 to 2^31")
         for name in ("attention_softcap", "final_softcap"):
             cap = getattr(self, name)
             require(cap is None or 0 < cap < LIMIT, f"model.{name}", cap, "above 0")

@@ -66,9 +66,20 @@ FULL: Axes = {
     "optimizer.eps": (1e-8, 1e-6),
     "tokenizer.padding_side": ("right", "left"),
     "window.resume_after": (0, 1),
+    "model.neftune_alpha": (0.0, 5.0),
+    "model.extra_rows": (0, 24),
 }
 
-RARE = frozenset({"loss.label_smoothing", "loss.token_weight", "tokenizer.padding_side", "window.resume_after"})
+RARE = frozenset(
+    {
+        "loss.label_smoothing",
+        "loss.token_weight",
+        "tokenizer.padding_side",
+        "window.resume_after",
+        "model.neftune_alpha",
+        "model.extra_rows",
+    }
+)
 """Few have these: no more rows than the pairs need. What is wrong with them also hides what else is wrong in a row."""
 
 AXES: Mapping[Size, Axes] = {"smoke": SMOKE, "nightly": NIGHTLY, "full": FULL}
