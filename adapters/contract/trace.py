@@ -53,7 +53,7 @@ def embedded_file(step: int, rank: int = 0) -> str:
     for, or where one token's is not everywhere the same.
 
     `embedded/MMMM` is that of micro-batch MMMM: [tokens, hidden size], in the framework's own dtype; every token that
-    is no padding, row by row.
+    is no padding, row by row. `scale`: float64 [1], what the embedding itself multiplies its rows by.
     """
     return f"tensors/embedded-{step:04d}-r{rank:02d}.safetensors"
 

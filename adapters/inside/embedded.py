@@ -23,6 +23,11 @@ class Embedded:
         self._last: Tensor | None = None
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
+    @property
+    def scale(self) -> float:
+        """What the embedding itself multiplies its rows by, as Gemma's does in transformers 5."""
+        return float(getattr(self._module, "embed_scale", 1.0))
+
     def begin(self, ids: Tensor) -> None:
         """A forward pass of these token ids, [batch, length], begins."""
         if not self._hooked and self._module is not None:

@@ -220,8 +220,9 @@ class Recorder:
     def _write_embedded(self) -> None:
         """What the first layer was given of the embedding in this step, if there is anything to tell of it."""
         taken = {} if self._embedded is None else self._embedded.take(self._micro_batch)
-        if taken:
+        if taken and self._embedded is not None:
             named = {f"embedded/{number:04d}": given for number, given in taken.items()}
+            named["scale"] = torch.tensor([self._embedded.scale], dtype=torch.float64)
             self._save(self._folder / embedded_file(self._step, self._rank), named)
 
     def _write_tensors(self, tensors: Mapping[str, Tensor]) -> None:

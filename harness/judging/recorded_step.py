@@ -136,7 +136,8 @@ def check_states(trace: Trace) -> None:
                 )
         for step in range(own):
             states = {f"micro-batch {number}": t for number, t in (trace.hidden(step, rank) or {}).items()}
-            embedded = {f"micro-batch {number}": t for number, t in (trace.embedded(step, rank) or {}).items()}
+            found = trace.embedded(step, rank)
+            embedded = {f"micro-batch {number}": t for number, t in found[0].items()} if found else {}
             if bad := non_finite(embedded):
                 raise NonFinite(
                     f"what was given of the embedding in {bad} of rank {rank} at step {step} holds a NaN or an infinity"

@@ -23,9 +23,12 @@ class Noise:
     """Of its sequence that are no padding."""
     unit: float
     """What rounding may have made of a value."""
+    scale: float = 1.0
+    """What the embedding itself multiplies its rows by, before anything is added to them."""
 
     def of(self, count: int) -> Tensor:
-        """float64 [count, hidden size]: 0 for a token behind the conversation's own, which predicts nothing."""
+        """What adding to the embedding's plain rows comes to the same: float64 [count, hidden size], 0 for a token
+        behind the conversation's own, which predicts nothing."""
         result = self.values.new_zeros(count, self.values.shape[1])
-        result[: len(self.values)] = self.values
+        result[: len(self.values)] = self.values / self.scale
         return result

@@ -55,19 +55,21 @@ def _of_sequences(trace: Trace, step: int, embedding: Tensor) -> Mapping[Place, 
                 " noise was added to it (model.neftune_alpha) is unknown, and so is what follows from it"
             )
         if found is not None:
-            for i, one in enumerate(_sequences(batch, found[batch.micro_batch], embedding)):
+            given, scale = found
+            for i, one in enumerate(_sequences(batch, given[batch.micro_batch], embedding, scale)):
                 result[batch.rank, batch.micro_batch, i] = one
     return result
 
 
-def _sequences(batch: MicroBatch, given: Tensor, embedding: Tensor) -> list[Noise]:
-    """One for every sequence. An embedding is looked up in the dtype of what it gives."""
+def _sequences(batch: MicroBatch, given: Tensor, embedding: Tensor, scale: float) -> list[Noise]:
+    """One for every sequence. An embedding is looked up, and scaled, in the dtype of what it gives."""
     shape, at, result = (len(batch.input_ids), len(batch.input_ids[0])), 0, []
     for ids, starts in zip(batch.input_ids, batch.attention_start, strict=True):
         real = torch.tensor([i for i, start in zip(ids, starts, strict=True) if start != PADDING], dtype=torch.int64)
         mine = given[at : at + len(real)]
         at += len(real)
-        values = mine.double() - embedding[real].to(given.dtype).double()
+        plain = embedding[real].to(given.dtype) * torch.tensor(scale, dtype=given.dtype)
+        values = mine.double() - plain.double()
         unit = torch.finfo(given.dtype).eps * float(mine.abs().max()) if len(real) else 0.0
-        result.append(Noise(values, 0, *shape, len(real), unit))
+        result.append(Noise(values, 0, *shape, len(real), unit, scale))
     return result

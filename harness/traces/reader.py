@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,17 +92,21 @@ class Trace:
         found = self._load(name, [wanted], f"hidden states of step {step}")
         return {b.micro_batch: found[f"hidden/{b.micro_batch:04d}"] for b in mine}
 
-    def embedded(self, step: int, rank: int = 0) -> dict[int, Tensor] | None:
-        """What the first layer was given of the embedding in `step`, by micro-batch: [tokens, hidden size]; see
-        `contract.embedded_file`. None where it was not recorded. Raises UnreadableTrace."""
+    def embedded(self, step: int, rank: int = 0) -> tuple[dict[int, Tensor], float] | None:
+        """What the first layer was given of the embedding in `step`, by micro-batch: [tokens, hidden size], and what
+        the embedding multiplies its rows by; see `contract.embedded_file`. None where it was not recorded. Raises
+        UnreadableTrace."""
         name = contract.embedded_file(step, rank)
         if name not in self.files:
             return None
         mine = {f"embedded/{b.micro_batch:04d}": b for b in self.batches if b.step == step and b.rank == rank}
         width = self.scenario.model.hidden_size
         wanted = {key: (sum(s != PADDING for row in b.attention_start for s in row), width) for key, b in mine.items()}
-        found = self._load(name, [wanted], f"embedded tokens of step {step}")
-        return {b.micro_batch: found[key] for key, b in mine.items()}
+        found = self._load(name, [{**wanted, "scale": (1,)}], f"embedded tokens of step {step}")
+        scale = float(found["scale"])
+        if not 0.0 < scale < math.inf:
+            raise UnreadableTrace(f"{self.folder / name} has an embedding scaled by {scale}; record it again")
+        return {b.micro_batch: found[key] for key, b in mine.items()}, scale
 
     def _load(self, name: str, layouts: Sequence[tensor_file.Names], what: str) -> dict[str, Tensor]:
         if name not in self._read:
