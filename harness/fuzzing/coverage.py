@@ -28,10 +28,11 @@ class Coverage:
         self._met.update(_together(row))
         self._drawn.update((path, told(row.get(path, values[0]))) for path, values in self._axes.items())
 
-    def new(self, row: Mapping[str, Any]) -> int:
-        """How many values of it, pairs and triples of them, were not run yet. Those of the plain scenario do not
-        count: they are everywhere."""
-        return sum(group not in self._met for group in _together(row))
+    def new(self, row: Mapping[str, Any]) -> float:
+        """Share of its values, and of pairs and triples of them, that were not run yet, so that a scenario of few
+        values is not put behind one of many. Those of the plain scenario do not count: they are everywhere."""
+        groups = list(_together(row))
+        return sum(group not in self._met for group in groups) / len(groups) if groups else 0.0
 
     def drawn(self) -> dict[str, dict[str, int]]:
         """How often each value was run, by path; those that never were have 0."""

@@ -19,9 +19,9 @@ Refuse = Callable[[Mapping[str, Any]], str | None]
 
 CANDIDATES = 64
 """Scenarios of which the newest are run: drawing one takes a thousandth of what running it does."""
-RUN_OF_THEM = 8
-MOST_GROUPS = 3
-USUAL: Mapping[str, int] = {"sharding": 3, "precision": 2, "optimizer": 2}
+RUN_OF_THEM = 12
+MOST_GROUPS, MOST_OF_A_GROUP = 3, 3
+USUAL: Mapping[str, int] = {"sharding": 6, "precision": 2, "optimizer": 2}
 """How often a group is chosen, against 1 of the others: these are what most published configurations set."""
 
 
@@ -41,7 +41,7 @@ def rows(axes: Axes) -> st.SearchStrategy[dict[str, Any]]:
         drawn = {path: draw(st.sampled_from(axes[path])) for path in WINDOW if path in axes}
         chosen = st.lists(st.sampled_from(weighed), max_size=MOST_GROUPS, unique=True) if weighed else st.just([])
         for group in draw(chosen):
-            fields = st.lists(st.sampled_from(groups[group]), min_size=1, max_size=MOST_GROUPS, unique=True)
+            fields = st.lists(st.sampled_from(groups[group]), min_size=1, max_size=MOST_OF_A_GROUP, unique=True)
             drawn |= {path: draw(st.sampled_from(axes[path][1:])) for path in draw(fields)}
         return changed(drawn)
 

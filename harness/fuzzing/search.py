@@ -144,10 +144,11 @@ class Search:
         for one in cell.symptoms:
             self._seen_again(one)
         self._todo.append(cell)
-        while self._todo:
+        # What is left when the time is over is made small when the fuzz goes on.
+        while self._todo and not self._over():
             waiting = self._todo.popleft()
             for symptom in waiting.symptoms:
-                if self._cause(symptom) is None and not self._there_too(waiting.row, symptom):
+                if not self._over() and self._cause(symptom) is None and not self._there_too(waiting.row, symptom):
                     self._found(waiting, symptom)
         if time.monotonic() - self._written > EVERY:
             self._keep(False)

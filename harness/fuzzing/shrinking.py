@@ -7,6 +7,7 @@ one. The same on every run: nothing is drawn.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -58,6 +59,7 @@ class _Search:
         self.tried: list[Tried] = []
         self._axes = axes
         self._ask = ask
+        self._asked: dict[str, Answer] = {}
         self._refused: list[str] = []
         """Fields that the others do not fit without."""
 
@@ -113,11 +115,13 @@ class _Search:
         return self._try({**self.row, path: value}, f"{path} = {value!r} instead of {self.row[path]!r}")
 
     def _try(self, row: dict[str, Any], change: str) -> Answer:
-        answer = self._ask(row)
-        self.tried.append(Tried(change, answer))
-        if answer == "fails":
+        key = json.dumps(row, sort_keys=True)
+        if key not in self._asked:
+            self._asked[key] = self._ask(row)
+            self.tried.append(Tried(change, self._asked[key]))
+        if self._asked[key] == "fails":
             self.row = row
-        return answer
+        return self._asked[key]
 
 
 def _is_number(value: object) -> bool:
