@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from harness.environments.request import Request
     from harness.fuzzing.cells import Cells
     from harness.fuzzing.record import Fuzz
-    from harness.fuzzing.search import Wish
+    from harness.fuzzing.search import Search, Wish
     from harness.judging.accepted import Entry
-    from harness.session.parts import Parts
+    from harness.session.parts import Observer, Parts
     from harness.session.plan import Plan
 
 CLAIM = "fuzz"
@@ -111,6 +111,7 @@ def fuzz(
     )
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     with _alone(out):
+        _corpus(corpus)
         earlier = search.asked(wish)
         done = earlier is not None and earlier.complete and earlier.minutes >= minutes
         found = earlier if earlier is not None and done else _searched(wish, plan, entries, envs)
@@ -161,6 +162,18 @@ def _alone(out: Path) -> Iterator[None]:
         yield
 
 
+def _corpus(corpus: Path | None) -> None:
+    """What cannot be written is told before the search. Raises BadFolder."""
+    from harness.session.folder import BadFolder
+
+    if corpus is None:
+        return
+    try:
+        corpus.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadFolder(f"{corpus} cannot be written ({error.strerror})", "choose another --corpus") from None
+
+
 def _searched(wish: Wish, plan: Plan, entries: tuple[Entry, ...], envs: Path | None) -> Fuzz:
     from harness.commands.progress import Progress
     from harness.fuzzing.search import Search
@@ -190,9 +203,7 @@ def _searched(wish: Wish, plan: Plan, entries: tuple[Entry, ...], envs: Path | N
 
 
 @contextmanager
-def _cells(
-    request: Request, name: str, wish: Wish, plan: Plan, parts: Parts, progress: object
-) -> Iterator[Cells]:
+def _cells(request: Request, name: str, wish: Wish, plan: Plan, parts: Parts, progress: Observer) -> Iterator[Cells]:
     """Cells of a release, started. Raises BuildFailed, BadRequest, and Stop where it does not start."""
     from harness.fuzzing.cells import Cells
     from harness.launch.template import TemplateFailed
@@ -209,7 +220,7 @@ class _Pace:
     """How far a fuzz is, for `commands.progress`."""
 
     def __init__(self, minutes: float) -> None:
-        self.search: object = None
+        self.search: Search | None = None
         self._minutes = minutes
         self._begun = time.monotonic()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -49,7 +49,7 @@ class Cells:
 
     def __init__(
         self, request: Request, parts: Parts, folder: Path, observer: Observer, jobs: int, timeout: float,
-        fault: str | None = None,
+        fault: str | None = None, asked: Callable[[Environment], AbstractContextManager[Ask]] = asking,
     ) -> None:  # fmt: skip
         self.request = request
         self._parts = parts
@@ -57,6 +57,7 @@ class Cells:
         self._observer = observer
         self._timeout = timeout
         self._fault = fault
+        self._asked = asked
         self._pool = ThreadPoolExecutor(jobs + 1, "cell")
         self._most = jobs + 1
         self._running = threading.Semaphore(jobs)
@@ -129,7 +130,7 @@ class Cells:
         if (why := refused(scenario, self.request.framework)) is not None:
             return why
         with self._asking:
-            self._ask = self._ask or self._resources.enter_context(asking(self.environment))
+            self._ask = self._ask or self._resources.enter_context(self._asked(self.environment))
             return self._ask(scenario)
 
     # ---- what is run

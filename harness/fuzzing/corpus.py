@@ -1,4 +1,4 @@
-"""Scenario files of what was found: one a cause in the folder of the fuzz, and one each in a corpus that is run first."""
+"""Scenario files of what was found: one a cause in the folder of a fuzz, and one in a corpus, which is run first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawing scenarios with Hypothesis: few fields at a time, group by group, and of many the one with most that is new."""
+"""Drawing scenarios with Hypothesis: few fields at a time, group by group, and of many those that are newest."""
 
 from __future__ import annotations
 

@@ -26,9 +26,7 @@ def accepted(
         (
             entry
             for entry in entries
-            if entry.code in codes
-            and entry.cause in ("", symptom.cause)
-            and _covers(entry, cell, scenario, packages)
+            if entry.code in codes and entry.cause in ("", symptom.cause) and _covers(entry, cell, scenario, packages)
         ),
         None,
     )

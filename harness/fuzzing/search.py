@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +47,8 @@ class Wish:
     """A folder beside the fuzz's own."""
     command: str = ""
     """What the user typed."""
+    most: int | None = None
+    """Scenarios to draw, where not the time alone ends it."""
 
     @property
     def work(self) -> Path:
@@ -126,7 +129,7 @@ class Search:
             if not self._over() and self._refuse(row) is None:
                 self._drawer.run_before(row)
                 yield row
-        for row in self._drawer.rows():
+        for row in islice(self._drawer.rows(), self._wish.most):
             if self._over():
                 return
             yield row
@@ -138,9 +141,7 @@ class Search:
     # ---- what comes out
 
     def _look(self, cell: Cell) -> None:
-        self._count(cell)
-        told = [(one.cause, sorted(one.names)) for one in cell.symptoms]
-        record.note(Line(row=axes.settings(cell.row), verdict=cell.record.verdict, symptoms=told), self._wish.folder)
+        self._note(cell)
         for one in cell.symptoms:
             self._seen_again(one)
         self._todo.append(cell)
@@ -152,6 +153,11 @@ class Search:
                     self._found(waiting, symptom)
         if time.monotonic() - self._written > EVERY:
             self._keep(False)
+
+    def _note(self, cell: Cell) -> None:
+        self._count(cell)
+        told = [(one.cause, sorted(one.names)) for one in cell.symptoms]
+        record.note(Line(row=axes.settings(cell.row), verdict=cell.record.verdict, symptoms=told), self._wish.folder)
 
     def _count(self, cell: Cell) -> None:
         self._verdicts[cell.record.verdict] += 1
@@ -180,7 +186,10 @@ class Search:
             return False
         other = self._against.measure(row)
         self._verdicts[other.record.verdict] += 1
-        return other.record.verdict not in ("pass", "fail") or like(other.symptoms, symptom.cause, symptom.names) is not None
+        return (
+            other.record.verdict not in ("pass", "fail")
+            or like(other.symptoms, symptom.cause, symptom.names) is not None
+        )
 
     # ---- a cause
 
@@ -211,7 +220,7 @@ class Search:
         key = axes.key(row)
         if key not in self._memory:
             self._memory[key] = cell = self._cells.measure(row)
-            self._count(cell)
+            self._note(cell)
             self._drawer.run_before(row)
             self._todo.append(cell)
         return self._memory[key]
@@ -298,10 +307,13 @@ class Search:
 
     def _resumed(self) -> list[axes.Row]:
         """Take in what was run before; the scenarios that showed what was not made small yet."""
-        again = []
+        again: list[axes.Row] = []
         for line in record.tried(self._wish.folder):
             self._drawer.run_before(line.row)
-            known = [any(c.cause == cause and set(c.names) & {*names} for c in self.so_far.causes) for cause, names in line.symptoms]
+            known = [
+                any(c.cause == cause and set(c.names) & {*names} for c in self.so_far.causes)
+                for cause, names in line.symptoms
+            ]
             again += [] if all(known) else [line.row]
         return again
 
@@ -314,5 +326,7 @@ def asked(wish: Wish) -> Fuzz | None:
     earlier = record.read(wish.folder)
     now = (str(wish.request), str(wish.against) if wish.against else None, wish.fault, wish.seed)
     if (earlier.framework, earlier.against, earlier.fault, earlier.seed) != now:
-        raise BadFolder(f"{wish.folder} holds a fuzz of {earlier.framework} with seed {earlier.seed}", "give another --out")
+        raise BadFolder(
+            f"{wish.folder} holds a fuzz of {earlier.framework} with seed {earlier.seed}", "give another --out"
+        )
     return earlier

@@ -47,8 +47,8 @@ def footing(fuzz: Fuzz) -> list[str]:
     every = sum(map(len, fuzz.coverage.values()))
     rate = f"{fuzz.cells} cells in {fuzz.seconds:.0f} s, {fuzz.cells_per_minute:.0f} a minute"
     told = ", ".join(f"{count} {verdict}" for verdict, count in fuzz.verdicts.items())
+    values = f"{drawn} of {every} values of {len(fuzz.coverage)} fields were run"
     return [
         f"{fuzz.framework}: {rate}" + (f" ({told})" if told else ""),
-        f"{len(fuzz.causes)} causes, {new} of them new; {drawn} of {every} values of {len(fuzz.coverage)} fields were"
-        f" run, and {fuzz.pairs} pairs of values that are not plain",
+        f"causes: {len(fuzz.causes)}, {new} of them new; {values}, and {fuzz.pairs} pairs of values that are not plain",
     ]

@@ -49,7 +49,11 @@ def test_what_is_at_its_plain_value_names_nothing() -> None:
 
 
 def test_a_file_of_a_corpus_is_loaded_as_any_scenario(tmp_path: Path) -> None:
-    row = {"window.accumulation": 3, "optimizer.schedule": {"decay": "cosine", "warmup_steps": 0}, "optimizer.eps": 1e-6}
+    row = {
+        "window.accumulation": 3,
+        "optimizer.schedule": {"decay": "cosine", "warmup_steps": 0},
+        "optimizer.eps": 1e-6,
+    }
     path = tmp_path / "mine.toml"
     path.write_text(toml.text({"name": "mine"} | axes.content(row)))
     assert files.load(path) == axes.made(row, "mine")

@@ -114,7 +114,10 @@ def _framework(draw: st.DrawFn) -> tuple[dict[str, Any], Ask]:
     def ask(asked: Mapping[str, Any]) -> Answer:
         if len(coupled & asked.keys()) == 1:
             return "refused"
-        there = all(path in asked and (asked[path] >= least[path] if path in least else asked[path] == row[path]) for path in needed)
+        there = all(
+            path in asked and (asked[path] >= least[path] if path in least else asked[path] == row[path])
+            for path in needed
+        )
         return "fails" if there else "other"
 
     return row, ask
