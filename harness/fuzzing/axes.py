@@ -45,8 +45,8 @@ WINDOW = ("window.ranks", "window.micro_batch_size", "window.accumulation", "win
 """What every drawn scenario chooses anew."""
 
 LEFT_OUT = frozenset({"device"})
-SLOW: Mapping[str, frozenset[str]] = {"model.compiled": frozenset({"inductor"})}
-"""Values that take minutes for what others tell in a second: a compiler of C++."""
+SLOW: Mapping[str, frozenset[str]] = {"model.compiled": frozenset({"aot_eager", "inductor"})}
+"""Values that take a minute in each cell, in which sixty others are run: tracing, and a compiler of C++."""
 
 
 @cache
@@ -70,7 +70,8 @@ def _named(kind: type, at: str) -> Iterator[tuple[str, Sequence[Any]]]:
         elif path not in LEFT_OUT and (inner is bool or get_origin(inner) is Literal):
             values = (False, True) if inner is bool else get_args(inner)
             others = [v for v in values if v != one.default and v not in SLOW.get(path, ())]
-            yield path, (one.default, *others)
+            if others:
+                yield path, (one.default, *others)
 
 
 def plain(path: str) -> Any:

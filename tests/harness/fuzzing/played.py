@@ -42,7 +42,8 @@ def means(scenario: Scenario) -> list[Diagnosis]:
     if scenario.window.accumulation == 1:
         return []
     names = ("micro-batch", "micro-step") if scenario.window.ranks == 1 else ("micro-batch",)
-    return [Diagnosis("mean-of-means", "means", 1.0, ("weights.mean-of-means",), "", kind="mean-of-means: micro-batch", measured=names)]  # fmt: skip
+    codes, kind = ("weights.mean-of-means",), "mean-of-means: micro-batch"
+    return [Diagnosis("mean-of-means", "means", 1.0, codes, "", kind=kind, measured=names)]
 
 
 def both(scenario: Scenario) -> list[Diagnosis]:
@@ -107,5 +108,3 @@ def _cells(wish: Wish, name: str, framework: Framework, watcher: Watcher) -> Cel
     cells = Cells(wish.request, framework.parts(), wish.work / name, watcher, 1, 60.0, wish.fault, _everything)
     cells.start()
     return cells
-
-

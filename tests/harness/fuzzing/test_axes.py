@@ -25,7 +25,7 @@ def test_the_plain_scenario_has_the_first_value_of_every_axis() -> None:
 def test_a_new_field_of_named_values_is_drawn_by_itself() -> None:
     assert axes.axes()["precision.compute"] == ("fp32", "bf16", "fp16")
     assert axes.axes()["model.tied_embeddings"] == (False, True)
-    assert "inductor" not in axes.axes()["model.compiled"]
+    assert "model.compiled" not in axes.axes()  # slow
     assert not [path for path in axes.axes() if path.startswith("optimizer.schedule.")]  # drawn as a whole
 
 
