@@ -30,9 +30,11 @@ class Coverage:
 
     def new(self, row: Mapping[str, Any]) -> float:
         """Share of its values, and of pairs and triples of them, that were not run yet, so that a scenario of few
-        values is not put behind one of many. Those of the plain scenario do not count: they are everywhere."""
+        values is not put behind one of many, and 1 more where a value by itself is new. Those of the plain scenario do
+        not count: they are everywhere."""
         groups = list(_together(row))
-        return sum(group not in self._met for group in groups) / len(groups) if groups else 0.0
+        new = [group for group in groups if group not in self._met]
+        return len(new) / len(groups) + any(len(group) == 1 for group in new) if groups else 0.0
 
     def drawn(self) -> dict[str, dict[str, int]]:
         """How often each value was run, by path; those that never were have 0."""

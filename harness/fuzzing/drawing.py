@@ -20,6 +20,8 @@ Refuse = Callable[[Mapping[str, Any]], str | None]
 CANDIDATES = 64
 """Scenarios of which the newest are run: drawing one takes a thousandth of what running it does."""
 RUN_OF_THEM = 12
+BARREN = 5
+"""Batches in a row without anything new, after which there is taken to be nothing more."""
 MOST_GROUPS, MOST_OF_A_GROUP = 3, 3
 USUAL: Mapping[str, int] = {"sharding": 6, "precision": 2, "optimizer": 2}
 """How often a group is chosen, against 1 of the others: these are what most published configurations set."""
@@ -103,7 +105,7 @@ class Drawer:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Without end, unless nothing new is drawn any more."""
         barren = 0
-        while barren < 20:
+        while barren < BARREN:
             chosen = list(self._batch())
             barren = 0 if chosen else barren + 1
             yield from chosen

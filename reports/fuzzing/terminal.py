@@ -32,12 +32,13 @@ def _cause(cause: CauseRecord, console: Console) -> None:
     seconds = f"{cause.cells} cells, {cause.seconds:.0f} s"
     for line in (cause.summary, f"smallest: {small}", f"after {seconds}: {cause.file}", *_more(cause)):
         console.print(Padding(Text(line), (0, 0, 0, 2)))
+    for line in (f"again: {cause.command}", f"since when: {cause.bisect}"):  # to be copied, so in one line
+        console.print(Text(f"  {line}"), soft_wrap=True)
 
 
 def _more(cause: CauseRecord) -> list[str]:
     told = ["not steady: it did not show when the same scenario was run once more"] if not cause.steady else []
-    told += [f"upstream: {cause.upstream}"] if cause.upstream else []
-    return [*told, f"again: {cause.command}", f"since when: {cause.bisect}"]
+    return [*told, *([f"upstream: {cause.upstream}"] if cause.upstream else [])]
 
 
 def footing(fuzz: Fuzz) -> list[str]:
