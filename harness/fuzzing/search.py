@@ -103,6 +103,7 @@ class Search:
     def run(self) -> Fuzz:
         """Search until the time is over. What was found is kept whatever ends it."""
         complete = False
+        self._keep(complete)
         try:
             for cell in self._cells.stream(self._rows()):
                 self._look(cell)
