@@ -41,7 +41,11 @@ def rows(axes: Axes) -> st.SearchStrategy[dict[str, Any]]:
     @st.composite
     def row(draw: st.DrawFn) -> dict[str, Any]:
         drawn = {path: draw(st.sampled_from(axes[path])) for path in WINDOW if path in axes}
-        chosen = st.lists(st.sampled_from(weighed), max_size=MOST_GROUPS, unique=True) if weighed else st.just([])
+        chosen = (
+            st.lists(st.sampled_from(weighed), min_size=1, max_size=MOST_GROUPS, unique=True)
+            if weighed
+            else st.just([])
+        )
         for group in draw(chosen):
             fields = st.lists(st.sampled_from(groups[group]), min_size=1, max_size=MOST_OF_A_GROUP, unique=True)
             drawn |= {path: draw(st.sampled_from(axes[path][1:])) for path in draw(fields)}
@@ -103,7 +107,10 @@ class Drawer:
         self._coverage.add(row)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Without end, unless nothing new is drawn any more."""
+        """The plain one first. Without end, unless nothing new is drawn any more."""
+        if key({}) not in self._tried and self._refuse({}) is None:
+            self.run_before({})
+            yield {}
         barren = 0
         while barren < BARREN:
             chosen = list(self._batch())
@@ -113,14 +120,18 @@ class Drawer:
     def _batch(self) -> Iterator[dict[str, Any]]:
         # By how many were run: a run that was stopped goes on with others than it began with.
         drawn = draw(self._axes, hash((self._number, len(self._tried), self.refused)) % 2**32, CANDIDATES)
-        able = [row for row in drawn if key(row) not in self._tried and self._able(row)]
-        for _ in range(min(RUN_OF_THEM, len(able))):
-            newest = max(able, key=self._coverage.new)
-            able.remove(newest)
+        able = {key(row): row for row in map(self._able, drawn) if row is not None and key(row) not in self._tried}
+        waiting = list(able.values())
+        for _ in range(min(RUN_OF_THEM, len(waiting))):
+            newest = max(waiting, key=self._coverage.new)
+            waiting.remove(newest)
             self.run_before(newest)
             yield newest
 
-    def _able(self, row: Mapping[str, Any]) -> bool:
-        refused = self._refuse(row) is not None
-        self.refused += refused
-        return not refused
+    def _able(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        """The row, or what is left of it without the one field that does not fit; None if no such field is."""
+        if self._refuse(row) is None:
+            return row
+        self.refused += 1
+        smaller = ({other: row[other] for other in row if other != path} for path in row if path not in WINDOW)
+        return next((one for one in smaller if self._refuse(one) is None), None)

@@ -31,9 +31,9 @@ def _all(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def test_the_plain_scenario_is_among_the_first_and_none_comes_twice() -> None:
+def test_none_comes_twice_and_each_has_more_than_its_window() -> None:
     drawn = drawing.draw(axes.axes(), 7, 100)
-    assert {} in drawn[:2]
+    assert all(row.keys() - set(axes.WINDOW) for row in drawn)
     assert len({axes.key(row) for row in drawn}) == len(drawn) > 50
     assert drawn == drawing.draw(axes.axes(), 7, 100)
     assert drawn != drawing.draw(axes.axes(), 8, 100)
@@ -64,6 +64,30 @@ def test_nothing_is_drawn_that_is_refused_or_was_run() -> None:
     # All that there is: the drawing ends by itself.
     assert len(drawn) == 2 * 2 * 2 - 1
     assert drawer.refused > 0
+
+
+def test_the_plain_scenario_comes_first() -> None:
+    assert next(Drawer(AXES, _all, Coverage(AXES), 0).rows()) == {}
+    refused = Drawer(AXES, lambda row: None if row else "never plain", Coverage(AXES), 0)
+    assert next(refused.rows()) != {}
+
+
+def test_what_is_refused_is_run_without_the_field_that_does_not_fit() -> None:
+    """Of what is drawn with all three of a group, that is what can be had."""
+    few = {
+        "window.ranks": (1, 2),
+        "s.strategy": ("none", "zero2"),
+        "s.optimizer": (False, True),
+        "s.both": (False, True),
+    }
+
+    def refuse(row: Mapping[str, Any]) -> str | None:
+        alone = row.get("s.strategy", "none") == "none" and len(row.keys() - {"window.ranks"}) > 0
+        return "it takes a strategy" if alone else "not with zero2" if "s.both" in row else None
+
+    drawn = list(Drawer(few, refuse, Coverage(few), 0).rows())
+    assert {"s.strategy": "zero2", "s.optimizer": True} in drawn
+    assert all(refuse(row) is None for row in drawn)
 
 
 def test_one_that_goes_on_draws_others_than_before() -> None:
