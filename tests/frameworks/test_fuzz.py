@@ -58,8 +58,10 @@ def test_deepspeeds_offload_bug_is_one_rank_three_micro_batches_and_one_step(
     }
     assert cause["steady"]
     assert {one["kind"] for one in found["causes"]} >= {"gradient-scale: 1/GA"}
+    again = tmp_path / "again"
+    again.mkdir()
     run = command.run(
-        tmp_path / "again", environments, "--framework", "deepspeed==0.18.9", "--scenario",
+        again, environments, "--framework", "deepspeed==0.18.9", "--scenario",
         str(tmp_path / "out" / cause["file"]),
     )  # fmt: skip
     assert run.status == 1
