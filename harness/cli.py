@@ -16,6 +16,7 @@ from harness.commands import (
     env,
     explain,
     fault,
+    fuzz,
     history,
     judge,
     list_,
@@ -46,6 +47,7 @@ app.command("seal")(seal.seal)
 app.command("report")(report.report)
 app.command("bisect")(bisect.bisect)
 app.command("nightly")(nightly.nightly)
+app.command("fuzz")(fuzz.fuzz)
 app.command("history")(history.history)
 app.command("stock")(stock.stock)
 app.command("doctor")(doctor.doctor)

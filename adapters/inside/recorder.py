@@ -82,7 +82,7 @@ class Recorder:
         """
         if self._record:
             signature = inspect.signature(model.forward)
-            pad = getattr(getattr(model, "config", None), "pad_token_id", None)
+            pad = _padding_token(getattr(model, "config", None))
             attention = next((m for m in model.modules() if type(m).__name__.endswith("Attention")), None)
             # Not to be compiled with the model; that costs an import of seconds, so that others do without.
             hidden = torch.compiler.disable if self._compiled else _as_it_is
@@ -271,6 +271,12 @@ def _starts_of_4d(mask: Tensor) -> Tensor:
     first = allowed.int().argmax(dim=-1)
     run = (index >= first[..., None]) & (index <= query)
     return torch.where((allowed == run).all(dim=-1) & allowed.any(dim=-1), first, NOT_CAUSAL_RUN)
+
+
+def _padding_token(config: object) -> int | None:
+    """The id that rows are filled up with: the EOS, as trainers have it, where the checkpoint names none."""
+    named = (getattr(config, name, None) for name in ("pad_token_id", "eos_token_id"))
+    return next((token for token in named if type(token) is int), None)
 
 
 def _trailing(ids: Tensor, pad: int | None) -> Tensor:

@@ -42,6 +42,7 @@ STATUS: Mapping[str, int] = {
     "harness.commands.streams.Unwritable": UNKNOWN,
     "harness.environments.installer.BuildFailed": UNKNOWN,
     "harness.environments.releases.NoReleases": UNKNOWN,
+    "harness.fuzzing.record.UnreadableFuzz": UNKNOWN,
     "harness.history.store.BadHistory": UNKNOWN,
     "harness.nightly.outbox.BadOutbox": UNKNOWN,
     "harness.nightly.record.BadNight": UNKNOWN,

@@ -81,12 +81,12 @@ def _largest(right: RightStep, intent: Intent) -> float:
 
 
 def _matrices(right: RightStep) -> torch.Tensor:
-    """Bool [parameters]: elements of matrices that are multiplied with activations."""
+    """Bool [trained parameters]: elements of matrices that are multiplied with activations."""
     shapes, vocabulary = weights.shapes(right.model), right.model.vocab_size
     head = "lm_head.weight"
     flags = [
         torch.full((shape.numel(),), len(shape) == 2 and (name == head or shape[0] != vocabulary))
-        for name, shape in sorted((n, torch.Size(s)) for n, s in shapes.items())
+        for name, shape in sorted((n, torch.Size(s)) for n, s in shapes.items() if right.model.trains(n))
     ]
     return torch.cat(flags)
 

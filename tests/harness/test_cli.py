@@ -88,11 +88,14 @@ def test_wrong_usage_is_one_line_and_status_2(
     assert list(here.iterdir()) == []
 
 
+FUZZ = "fuzz --framework torch --out new"
 NUMBERS = {
-    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal"),
-    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal"),
+    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ),
+    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ),
     "--seeds": ("run",),
     "--ranks": ("run",),
+    "--minutes": (FUZZ,),
+    "--seed": (FUZZ,),
     "--keep-days": ("nightly",),
     "--keep-gib": ("nightly",),
     "--older-than": ("env prune",),
@@ -144,7 +147,7 @@ def spelled(name: str) -> str:
 
 
 def without_options(command: str) -> str:
-    return command.partition(" trl")[0].partition(" true")[0]
+    return command.partition(" trl")[0].partition(" true")[0].partition(" --framework")[0]
 
 
 def test_a_folder_with_other_things_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

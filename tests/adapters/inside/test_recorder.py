@@ -268,6 +268,21 @@ def test_the_eos_that_ends_a_packed_row_is_none_of_the_padding_by_eos() -> None:
     assert attention_start(ids, closed, PAD).tolist() == [[0, 0, PADDING, PADDING]]
 
 
+def test_where_a_checkpoint_names_no_padding_the_eos_pads(tmp_path: Path) -> None:
+    """Found by drawing scenarios: packed rows that were filled up so were taken for another conversation."""
+
+    class Unnamed:
+        pad_token_id = None
+        eos_token_id = 3
+
+    recorder, model = Recorder(job(tmp_path), 0, 1, []), Model()
+    model.config = Unnamed()  # type: ignore[assignment]
+    recorder.watch(model)
+    model.train()(torch.tensor([[5, 3, 3, 3]]), BLOCKS)
+    (line,) = lines(tmp_path / batches_file(0))
+    assert line["attention_start"] == [[0, 0, PADDING, PADDING]]
+
+
 @pytest.mark.parametrize("hole", [(2, 3), (3, 2), (3, 3)], ids=["future", "gap", "not itself"])
 def test_a_mask_that_is_not_a_causal_run(hole: tuple[int, int]) -> None:
     mask = torch.ones(4, 4, dtype=torch.bool).tril()[None, None].clone()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import scenarios
-from adapters.contract import vary
+from adapters.contract import Lora, vary
 from adapters.faults import CATALOGUE, RIGHT
 from harness.intent.of_scenario import of_scenario
 from harness.judging import overflow
@@ -36,6 +36,12 @@ def test_steps_that_overflow_are_no_updates(trace: Path) -> None:
     assert [s.step for s in judgement.steps] == [2, 3]
     assert [s.right.update for s in judgement.steps] == [0, 1]
     assert [s.right.loss_scale for s in judgement.steps] == [2.0**18, 2.0**18]
+
+
+def test_low_rank_updates_in_fp16_are_judged(tmp_path: Path) -> None:
+    """Found by drawing scenarios: the gradient has only what is trained, and was held against all parameters."""
+    judgement = judge(simulate.run(vary(SCENARIO, lora=Lora(rank=8), steps=2), RIGHT, tmp_path), CACHE)
+    proof.assert_clean(judgement)
 
 
 def test_a_step_that_is_skipped_in_vain_is_told(trace: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a fuzz has found, as people read it."""
