@@ -37,9 +37,21 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     if scenario.sharding.strategy == "fsdp1":
         if scenario.window.resume_after and flat.cannot_save(scenario):
             return f"torch {version} has no resume_after with FSDP1 on a CPU: it frees what a checkpoint is made of"
+        if _mixes_gradients(scenario):
+            return (
+                f"torch {version} has no accumulation in {scenario.precision.compute} with FSDP1 on one rank: it ends"
+                " in an error at the second forward pass, for gradients of another dtype than their parameters"
+                " (_use_sharded_grad_views in distributed/fsdp/_flat_param.py)"
+            )
     elif scenario.sharding.strategy not in RESHARD:
         return f"torch {version} with FSDP2 shards the gradients as well: no sharding={scenario.sharding.strategy!r}"
     return pytorch_loop.unsupported(scenario, version)
+
+
+def _mixes_gradients(scenario: Scenario) -> bool:
+    """Whether one rank, which shards nothing, computes with other numbers than it keeps, and accumulates."""
+    alone = scenario.window.ranks == 1 and scenario.window.accumulation > 1
+    return alone and scenario.precision.compute in DTYPES
 
 
 def shims(job: Job) -> Sequence[Shim]:

@@ -75,7 +75,11 @@ def shares_evenly(scenario: Scenario) -> str | None:
 
 
 def in_given_order(scenario: Scenario) -> str | None:
-    return "no order is drawn" if scenario.data.order == "given" else None
+    if scenario.data.order == "given":
+        return "no order is drawn"
+    sequences = scenario.window.sequences_per_step * scenario.window.steps
+    few = scenario.data.packed_length is not None and math.factorial(min(sequences, 20)) < 10_000
+    return f"{sequences} packed sequences may come in the given order by chance" if few else None
 
 
 def drawn_twice(scenario: Scenario) -> str | None:

@@ -174,6 +174,10 @@ class Scenario:
         self.data.check()
         self.model.check()
         self.tokenizer.check(self.model.vocab_size, self.model.extra_rows)
+        packed = self.data.packs and self.tokenizer.padding_side == "left"
+        require(
+            not packed, "tokenizer.padding_side", "left", "right where rows share sequences, whose end is filled up"
+        )
         self.window.check()
         self.optimizer.check(self.window.steps)
         self.precision.check()

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from adapters.contract import Scenario
 from adapters.expressed import FRAMEWORKS, refused
 from harness.environments import build, store
 from harness.environments.request import parse
@@ -21,6 +22,9 @@ from harness.launch.asking import Ask, asking
 from harness.matrices.axes import AXES, RARE, SIZES
 from harness.matrices.covering import Covering, Refuse, Row, cover
 from scenarios import matrices
+
+MANY, FEW = 64, 32
+"""Rows of a step: in general, and where low-rank updates alone are trained."""
 
 
 def main() -> int:
@@ -58,7 +62,7 @@ def refusing(ask: Ask, framework: str) -> Refuse:
     def of(text: str) -> str | None:
         try:
             scenario = matrices.made(json.loads(text), "asked")
-            return refused(scenario, framework) or ask(scenario)
+            return _untold(scenario) or refused(scenario, framework) or ask(scenario)
         except ValueError as error:
             return str(error)
 
@@ -66,6 +70,13 @@ def refusing(ask: Ask, framework: str) -> Refuse:
         return of(json.dumps(row, sort_keys=True))
 
     return refuse
+
+
+def _untold(scenario: Scenario) -> str | None:
+    """Why a run of it would tell nothing: what is trained has too few numbers for the weights of so many tokens."""
+    most = FEW if scenario.model.lora else MANY
+    rows = scenario.rows_per_step
+    return f"{rows} rows a step are more than a judge can tell apart, {most}" if rows > most else None
 
 
 def as_json(covering: Covering) -> dict[str, Any]:

@@ -87,6 +87,10 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
         vary(scenarios.get("sft-ragged-shuffled"), order="by-length"),
         ("order-not-grouped", "order-given", "mean-of-ranks"),
     ),
+    "a few packed sequences, shuffled": (
+        rows.fit(vary(PLAIN, steps=1, micro_batch_size=2, accumulation=2, packed_length=64, order="shuffled")),
+        ("mean-of-ranks",),
+    ),
     "cut off": (vary(TURNS, max_length=17), ("eos-untrained", "mean-of-micro-batches")),
     "from the head's input": (FUSED, ("chunks-averaged", "ignored-positions-counted", "mean-of-ranks")),
     "rows beyond the vocabulary, a prime number": (

@@ -27,7 +27,7 @@ def order(evidence: Received) -> list[Finding]:
     rows = [row for step in range(evidence.step + 1) for row in intent.rows(step) or ()]
     begins = intent.drawn.begun(len(rows))
     epoch, own = len(begins) - 1, rows[begins[-1] :]
-    if not _telling(intent.drawn, own):
+    if not _telling(evidence, intent.drawn, own):
         return _grouped(evidence)
     if epoch and intent.drawn.anew and rows[begins[-2] :][: len(own)] == own:
         return [_finding(evidence, "repeated", f"in the order of the epoch before (epoch {epoch})")]
@@ -48,8 +48,14 @@ def _grouped(evidence: Received) -> list[Finding]:
     return [_finding(evidence, "ungrouped", "in no order by length, in which they are to be grouped")]
 
 
-def _telling(drawn: Drawn, rows: list[int]) -> bool:
-    """Whether so many rows have too many orders for one to come by chance."""
+def _telling(evidence: Received, drawn: Drawn, rows: list[int]) -> bool:
+    """Whether so many rows have too many orders for one to come by chance; where rows are packed as the framework
+    chooses, it is sequences that are drawn."""
+    scenario = evidence.scenario
+    if scenario is not None and scenario.data.packed_length is not None:
+        places = {(c.rank, c.micro_batch, c.sequence) for c in evidence.conversations}
+        places = {(c.rank, c.micro_batch, c.sequence) for c in evidence.conversations}
+        return math.factorial(len(places) * (evidence.step + 1)) >= UNLIKELY
     return math.perm(drawn.rows, min(len(rows), drawn.rows)) >= UNLIKELY
 
 

@@ -96,6 +96,12 @@ def test_numbers_have_limits(path: str, value: Any, said: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("packed", [{"rows_per_sequence": 2}, {"packed_length": 64}])
+def test_sequences_of_several_rows_are_filled_up_at_their_end(packed: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="padding_side is left, not right where rows share sequences"):
+        vary(scenarios.get("sft-ragged"), padding_side="left", **packed).check()
+
+
 @pytest.mark.parametrize(
     ("steps", "epochs", "said"),
     [
