@@ -1,6 +1,9 @@
-"""What is lost behind the first micro-batch's length is named, whether anything is compiled or not."""
+"""What a compiled graph loses is named. Nothing is compiled here, which takes a minute: `tests/faults/test_unnamed.py`."""
 
 from __future__ import annotations
+
+import pytest
+import torch
 
 import scenarios
 from adapters.contract import vary
@@ -8,16 +11,13 @@ from adapters.faults import Plan
 from harness.oracle.basis_cache import BasisCache
 from tests.faults import proof
 
-SCENARIO = vary(scenarios.get("sft-ragged"), steps=1)
+SCENARIO = vary(scenarios.get("sft-ragged"), steps=1, compiled="aot_eager")
 
 
-def _kinds(plan: Plan) -> list[str]:
-    return [d.kind for d in proof.judged(SCENARIO, plan, BasisCache()).diagnoses]
-
-
-def test_what_lies_behind_the_first_length_is_named() -> None:
-    assert _kinds(Plan(graph="first-shape")) == ["first-shape"]
-
-
-def test_a_micro_batch_is_lost_at_no_recompile_where_nothing_is_compiled() -> None:
-    assert _kinds(Plan(graph="lost-at-recompile")) == ["dropped-micro-batches: 1 of 4"]
+@pytest.mark.parametrize(
+    ("graph", "kind"), [("first-shape", "first-shape"), ("lost-at-recompile", "dropped-micro-batches: 1 of 4")]
+)
+def test_what_lies_behind_the_first_length_is_named(graph: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda _, **__: None)
+    judgement = proof.judged(SCENARIO, Plan(graph=graph), BasisCache())
+    assert [d.kind for d in judgement.diagnoses] == [kind]
