@@ -356,14 +356,15 @@ def _average_and_clip(
     if how.clip == "per-rank":
         clip(gradients, None if limit is None else limit * scaling.factor)
     alone = how.last_rank_alone and ranks.rank == ranks.world - 1
+    replicas = how.replicas if ranks.world >= 4 and ranks.world % 2 == 0 else "right"
     if not averaged:
         for gradient in gradients:
             coarse = (scenario.precision.reduction if how.reduction == "right" else how.reduction) == "bf16"
             total = ranks.sum(gradient.bfloat16() if coarse else gradient.clone())
-            if how.replicas == "apart":
+            if replicas == "apart":
                 total = 2 * planned_shards.of_half(gradient, ranks.rank, ranks.world, ranks.sum)
             gradient.copy_(gradient if alone else total if how.clip == "before-averaging" else total / ranks.world)
-    if how.replicas == "twice":
+    if replicas == "twice":
         torch._foreach_div_(list(gradients), 2)
     scaling.undo(gradients)
     shard = planned_shards.norm(gradients, 0, ranks.world) if how.reported_norm == "shard" else None

@@ -1,4 +1,4 @@
-"""What a compiled graph loses is named. Nothing is compiled here, which takes a minute: `tests/faults/test_unnamed.py`."""
+"""What a compiled graph loses is named. Nothing is compiled here, which takes a minute (`faults/test_unnamed.py`)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ SCENARIO = vary(scenarios.get("sft-ragged"), steps=1, compiled="aot_eager")
 
 
 @pytest.mark.parametrize(
-    ("graph", "kind"), [("first-shape", "first-shape"), ("lost-at-recompile", "dropped-micro-batches: 1 of 4")]
+    ("plan", "kind"),
+    [
+        (Plan(graph="first-shape"), "first-shape"),
+        (Plan(graph="lost-at-recompile"), "dropped-micro-batches: at a recompile"),
+    ],
 )
-def test_what_lies_behind_the_first_length_is_named(graph: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_graph_for_another_length_loses_is_named(plan: Plan, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.nn.Module, "compile", lambda _, **__: None)
-    judgement = proof.judged(SCENARIO, Plan(graph=graph), BasisCache())
-    assert [d.kind for d in judgement.diagnoses] == [kind]
+    assert [d.kind for d in proof.judged(SCENARIO, plan, BasisCache()).diagnoses] == [kind]
