@@ -161,4 +161,8 @@ def log_file(rank: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # As a rank of a template ends: gloo's threads may abort a process that is torn down while another one is gone.
+    os._exit(status)
