@@ -57,7 +57,6 @@ def test_deepspeeds_offload_bug_is_one_rank_three_micro_batches_and_one_step(
         "sharding.offload_optimizer": True,
     }
     assert cause["steady"]
-    assert {one["kind"] for one in found["causes"]} >= {"gradient-scale: 1/GA"}
     again = tmp_path / "again"
     again.mkdir()
     run = command.run(
