@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -53,10 +57,34 @@ def embedded(parameters: Parameters, name: str, ids: Tensor) -> Tensor:
     return found + parameters[NOISE].to(found.dtype) if NOISE in parameters else found
 
 
-def allowed(first_key: Tensor) -> Tensor:
-    """Which keys each token attends to, those from first_key[s] to s: bool [T, T]."""
-    index = torch.arange(len(first_key))
-    return (index[None, :] <= index[:, None]) & (index[None, :] >= first_key[:, None])
+class Block(NamedTuple):
+    """Tokens from `begin` to before `end`, which attend to nothing else."""
+
+    begin: int
+    end: int
+    mask: Tensor
+    """Which of them each attends to: bool [end - begin, end - begin]."""
+
+
+LEAST = 128
+"""Tokens of a block, where there are as many: attention takes time by their square, and every block some of its own."""
+
+
+def allowed(first_key: Tensor) -> Sequence[Block]:
+    """Which keys each token attends to, those from first_key[s] to s, in blocks of whole conversations."""
+    count = len(first_key)
+    index = torch.arange(count)
+    earliest = first_key.flip(0).cummin(0).values.flip(0) if count else first_key
+    ends = [0]
+    for cut in (int(place) for place in index[earliest >= index]):
+        if cut - ends[-1] >= LEAST:
+            ends.append(cut)
+    return [_block(first_key, begin, end) for begin, end in pairwise([*ends, count])]
+
+
+def _block(first_key: Tensor, begin: int, end: int) -> Block:
+    index = torch.arange(begin, end)
+    return Block(begin, end, (index[None, :] <= index[:, None]) & (index[None, :] >= first_key[begin:end, None]))
 
 
 def heads(x: Tensor, count: int) -> Tensor:
@@ -65,14 +93,17 @@ def heads(x: Tensor, count: int) -> Tensor:
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float, softcap: float | None = None
+    query: Tensor, key: Tensor, value: Tensor, blocks: Sequence[Block], scale: float, softcap: float | None = None
 ) -> Tensor:
-    """Grouped-query attention (Ainslie et al. 2023): [T, heads * d] from [heads or kv_heads, T, d] and bool [T, T]."""
+    """Grouped-query attention (Ainslie et al. 2023): [T, heads * d] from [heads or kv_heads, T, d]."""
     shared = len(query) // len(key)
     key, value = key.repeat_interleave(shared, dim=0), value.repeat_interleave(shared, dim=0)
-    score = capped(query @ key.transpose(1, 2) * scale, softcap)
-    weight = score.masked_fill(~mask, float("-inf")).softmax(-1)
-    return (weight @ value).transpose(0, 1).reshape(query.shape[1], -1)
+    mixed = []
+    for begin, end, mask in blocks:
+        score = capped(query[:, begin:end] @ key[:, begin:end].transpose(1, 2) * scale, softcap)
+        weight = score.masked_fill(~mask, float("-inf")).softmax(-1)
+        mixed.append(weight @ value[:, begin:end])
+    return torch.cat(mixed, dim=1).transpose(0, 1).reshape(query.shape[1], -1)
 
 
 def projected(parameters: Parameters, at: str, x: Tensor) -> Tensor:

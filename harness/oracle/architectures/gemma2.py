@@ -7,6 +7,7 @@ sequence here exceeds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch.nn.functional import gelu
 
 from adapters.contract import Model
 from harness.oracle.architectures.blocks import (
+    Block,
     allowed,
     angles,
     attend,
@@ -31,12 +33,12 @@ def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
     """As `harness.oracle.forward.passed`."""
     embedding = parameters["model.embed_tokens.weight"]
     x = embedded(parameters, "model.embed_tokens.weight", ids) * model.hidden_size**0.5
-    mask = allowed(first_key)
+    blocks = allowed(first_key)
     turned = angles(model, positions, embedding.dtype)
     for layer in range(model.layers):
         at = f"model.layers.{layer}"
         mixed = _attention(
-            parameters, model, f"{at}.self_attn", _norm(parameters, model, f"{at}.input_layernorm", x), turned, mask
+            parameters, model, f"{at}.self_attn", _norm(parameters, model, f"{at}.input_layernorm", x), turned, blocks
         )
         x = x + _norm(parameters, model, f"{at}.post_attention_layernorm", mixed)
         gated = _gated(parameters, f"{at}.mlp", _norm(parameters, model, f"{at}.pre_feedforward_layernorm", x))
@@ -52,12 +54,12 @@ def _norm(parameters: Parameters, model: Model, at: str, x: Tensor) -> Tensor:
 
 
 def _attention(
-    parameters: Parameters, model: Model, at: str, x: Tensor, turned: tuple[Tensor, Tensor], mask: Tensor
+    parameters: Parameters, model: Model, at: str, x: Tensor, turned: tuple[Tensor, Tensor], blocks: Sequence[Block]
 ) -> Tensor:
     query = rotate(heads(projected(parameters, f"{at}.q_proj", x), model.heads), *turned)
     key = rotate(heads(projected(parameters, f"{at}.k_proj", x), model.kv_heads), *turned)
     value = heads(projected(parameters, f"{at}.v_proj", x), model.kv_heads)
-    mixed = attend(query, key, value, mask, model.head_dim**-0.5, model.attention_softcap)
+    mixed = attend(query, key, value, blocks, model.head_dim**-0.5, model.attention_softcap)
     return projected(parameters, f"{at}.o_proj", mixed)
 
 

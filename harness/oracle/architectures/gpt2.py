@@ -5,11 +5,13 @@ Its matrices are stored transposed, inputs by outputs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 from torch.nn.functional import gelu
 
 from adapters.contract import Model
-from harness.oracle.architectures.blocks import allowed, attend, embedded, heads, layer_norm, looked_up
+from harness.oracle.architectures.blocks import Block, allowed, attend, embedded, heads, layer_norm, looked_up
 from harness.oracle.architectures.passed import Linear, Parameters, Passed, through_head
 
 
@@ -17,10 +19,10 @@ def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
     """As `harness.oracle.forward.passed`."""
     embedding = parameters["transformer.wte.weight"]
     x = embedded(parameters, "transformer.wte.weight", ids) + looked_up(parameters["transformer.wpe.weight"], positions)
-    mask = allowed(first_key)
+    blocks = allowed(first_key)
     for layer in range(model.layers):
         at = f"transformer.h.{layer}"
-        x = x + _attention(parameters, model, f"{at}.attn", _norm(parameters, model, f"{at}.ln_1", x), mask)
+        x = x + _attention(parameters, model, f"{at}.attn", _norm(parameters, model, f"{at}.ln_1", x), blocks)
         wide = _conv1d(parameters, f"{at}.mlp.c_fc", _norm(parameters, model, f"{at}.ln_2", x))
         inner = gelu(wide, approximate="tanh")
         outer = _conv1d(parameters, f"{at}.mlp.c_proj", inner)
@@ -30,10 +32,10 @@ def passed(parameters: Parameters, model: Model, ids: Tensor, positions: Tensor,
     return through_head(parameters, embedding, hidden, (last,))
 
 
-def _attention(parameters: Parameters, model: Model, at: str, x: Tensor, mask: Tensor) -> Tensor:
+def _attention(parameters: Parameters, model: Model, at: str, x: Tensor, blocks: Sequence[Block]) -> Tensor:
     query, key, value = _conv1d(parameters, f"{at}.c_attn", x).chunk(3, dim=-1)
     query, key, value = (heads(part, model.heads) for part in (query, key, value))
-    return _conv1d(parameters, f"{at}.c_proj", attend(query, key, value, mask, model.head_dim**-0.5))
+    return _conv1d(parameters, f"{at}.c_proj", attend(query, key, value, blocks, model.head_dim**-0.5))
 
 
 def _conv1d(parameters: Parameters, at: str, x: Tensor) -> Tensor:

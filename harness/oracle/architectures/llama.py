@@ -6,12 +6,13 @@ have these, so has the pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 from adapters.contract import Model
 from harness.oracle.architectures.blocks import (
+    Block,
     allowed,
     angles,
     attend,
@@ -38,13 +39,13 @@ def through(
 ) -> Passed:
     """A pass through layers that are Llama's but for their feed-forward blocks."""
     embedding = parameters["model.embed_tokens.weight"]
-    x, mask = embedded(parameters, "model.embed_tokens.weight", ids), allowed(first_key)
+    x, blocks = embedded(parameters, "model.embed_tokens.weight", ids), allowed(first_key)
     turned = angles(model, positions, embedding.dtype)
     every: list[Fed] = []
     for layer in range(model.layers):
         at = f"model.layers.{layer}"
         normed = rms_norm(x, parameters[f"{at}.input_layernorm.weight"], model.rms_eps)
-        x = x + _attention(parameters, model, f"{at}.self_attn", normed, turned, mask)
+        x = x + _attention(parameters, model, f"{at}.self_attn", normed, turned, blocks)
         normed = rms_norm(x, parameters[f"{at}.post_attention_layernorm.weight"], model.rms_eps)
         every.append(feed(parameters, model, layer, normed))
         x = x + every[-1].output
@@ -61,12 +62,12 @@ def _feed_forward(parameters: Parameters, model: Model, layer: int, x: Tensor) -
 
 
 def _attention(
-    parameters: Parameters, model: Model, at: str, x: Tensor, turned: tuple[Tensor, Tensor], mask: Tensor
+    parameters: Parameters, model: Model, at: str, x: Tensor, turned: tuple[Tensor, Tensor], blocks: Sequence[Block]
 ) -> Tensor:
     query = _head_norm(parameters, model, f"{at}.q_norm", heads(projected(parameters, f"{at}.q_proj", x), model.heads))
     key = _head_norm(parameters, model, f"{at}.k_norm", heads(projected(parameters, f"{at}.k_proj", x), model.kv_heads))
     value = heads(projected(parameters, f"{at}.v_proj", x), model.kv_heads)
-    mixed = attend(rotate(query, *turned), rotate(key, *turned), value, mask, model.head_dim**-0.5)
+    mixed = attend(rotate(query, *turned), rotate(key, *turned), value, blocks, model.head_dim**-0.5)
     return projected(parameters, f"{at}.o_proj", mixed)
 
 
