@@ -15,7 +15,7 @@ import typer
 
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import Environments, Jobs, Timeout, finite, folder
+from harness.commands.options import Accepted, Environments, Jobs, Timeout, finite, folder
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -72,14 +72,7 @@ def fuzz(
     fault: Annotated[
         str | None, typer.Option(help="Plant a fault in the torch reference; `lockstep list faults` names them.")
     ] = None,
-    listed: Annotated[
-        Path | None,
-        typer.Option(
-            "--accepted",
-            metavar="FILE",
-            help="Divergences that are accepted, as TOML. Default: the one that comes with Lockstep.",
-        ),
-    ] = None,
+    listed: Accepted = None,
     jobs: Jobs = None,
     timeout: Timeout = 120.0,
     envs: Environments = None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.confined import PassEnv, Sandboxed, confinement
-from harness.commands.options import MOST_DAYS, MOST_GIB, Environments, Jobs, Timeout, finite
+from harness.commands.options import MOST_DAYS, MOST_GIB, Accepted, Environments, Jobs, Timeout, finite
 from harness.commands.output import console, say, warn
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -43,14 +43,7 @@ def nightly(
     ] = None,
     jobs: Jobs = None,
     timeout: Timeout = 300.0,
-    listed: Annotated[
-        Path | None,
-        typer.Option(
-            "--accepted",
-            metavar="FILE",
-            help="Divergences that are accepted, as TOML. Default: the one that comes with Lockstep.",
-        ),
-    ] = None,
+    listed: Accepted = None,
     canaries: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Releases with known bugs, as TOML. Default: those that come with Lockstep."),

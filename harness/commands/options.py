@@ -45,6 +45,14 @@ def _is_there(path: Path) -> bool:
     return True
 
 
+Accepted = Annotated[
+    Path | None,
+    typer.Option(
+        "--accepted",
+        metavar="FILE",
+        help="Divergences that are accepted, as TOML. Default: the one that comes with Lockstep.",
+    ),
+]
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, max=MOST_JOBS, help="Most cells at once. Default: half the cores.", show_default=False),

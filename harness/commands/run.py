@@ -13,7 +13,7 @@ import typer
 
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import MOST_SEEDS, Environments, Jobs, Timeout
+from harness.commands.options import MOST_SEEDS, Accepted, Environments, Jobs, Timeout
 from harness.commands.output import console, json, say, warn
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -113,14 +113,7 @@ def run(
         int | None,
         typer.Option(min=1, max=MAX_RANKS, metavar="N", help="Data-parallel ranks. Default: the scenarios' own, 2."),
     ] = None,
-    listed: Annotated[
-        Path | None,
-        typer.Option(
-            "--accepted",
-            metavar="FILE",
-            help="Divergences that are accepted, as TOML. Default: the one that comes with Lockstep.",
-        ),
-    ] = None,
+    listed: Accepted = None,
     envs: Environments = None,
     pass_env: PassEnv = None,
     sandbox: Sandboxed = False,
