@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from adapters.contract import LastWindow
+from adapters.contract import LastWindow, Scenario
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,18 @@ class Plan:
         by_clipping, in_halves = self.clip in ("per-rank", "before-averaging"), self.replicas == "apart"
         coarse = self.accumulator != "fp32" or self.reduction != "right"
         return by_clipping or in_halves or self.last_rank_alone or coarse
+
+    def acting(self, scenario: Scenario) -> Plan:
+        """The same without what the scenario gives no occasion for: pieces of a loss that is not computed in pieces,
+        graphs of what is not compiled, two groups of ranks where there are none."""
+        pieces = self.level in ("chunk", "position") and scenario.loss.implementation == "own"
+        groups = scenario.window.ranks >= 4 and scenario.window.ranks % 2 == 0
+        return replace(
+            self,
+            level="token" if pieces else self.level,
+            graph=self.graph if scenario.model.compiled != "none" else "right",
+            replicas=self.replicas if groups else "right",
+        )
 
 
 RIGHT = Plan()

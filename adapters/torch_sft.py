@@ -110,6 +110,7 @@ def run(
     job: Job, model: PreTrainedModel, how: Plan, ranks: Ranks, recorder: Recorder, saved: Path = Path("resumed.pt")
 ) -> None:
     """The training loop of one rank. `saved`: the checkpoint of a run in two parts."""
+    how = how.acting(job.scenario)
     scenario, rows = job.scenario, planned_tokens.rows(data.load_rows(job), job.scenario, how.tokens)
     rows = [rows[i] for i in mixtures.mixed(scenario, how.mixture)]
     if how.one_order and scenario.data.order != "given":
@@ -256,7 +257,7 @@ def _loss(
         made = model(**batch, output_hidden_states=token_loss.fused(scenario.loss))
     losses = token_loss.of_output(made, model, targets, scenario, how)
     shares = _shares(scenario, rows, step, number, targets, how, ranks)
-    if how.graph != "right" and scenario.model.compiled != "none":
+    if how.graph != "right":
         shares = shares * planned_pieces.kept(scenario, rows, step, number, ranks.rank, how.graph)
     if how.divisor is not None:
         shares = (targets != IGNORED_LABEL) / how.divisor
@@ -302,17 +303,16 @@ def _shares(
     trained = (targets != IGNORED_LABEL).double()
     if how.level == "micro-batch":
         return trained / (trained.sum().clamp_min(1) * ranks.world * scenario.micro_batches(step))
-    if how.level in ("chunk", "position") and token_loss.fused(scenario.loss):
+    if how.level in ("chunk", "position"):
         parts = ranks.world * scenario.micro_batches(step)
         return planned_pieces.averaged(trained, how.level) / parts
     if how.level == "row":
         each = len(scenario.step_rows(step))
         return trained / _by_row(scenario, rows, step, number, ranks, trained, lambda r: rows[r].targets * each)
     counts = _counts(scenario, rows, step, how)
-    groups = {"rank": (counts[ranks.rank].sum(), ranks.world)}
+    groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), ranks.world)}
     groups["micro-step"] = (counts[:, number].sum(), scenario.micro_batches(step))
-    # Right; also for pieces where the loss is not computed in pieces.
-    count, parts = groups.get(how.level, (counts.sum(), 1))
+    count, parts = groups[how.level]
     return trained / (max(float(count), 1.0) * parts)
 
 
@@ -356,15 +356,14 @@ def _average_and_clip(
     if how.clip == "per-rank":
         clip(gradients, None if limit is None else limit * scaling.factor)
     alone = how.last_rank_alone and ranks.rank == ranks.world - 1
-    replicas = how.replicas if ranks.world >= 4 and ranks.world % 2 == 0 else "right"
     if not averaged:
         for gradient in gradients:
             coarse = (scenario.precision.reduction if how.reduction == "right" else how.reduction) == "bf16"
             total = ranks.sum(gradient.bfloat16() if coarse else gradient.clone())
-            if replicas == "apart":
+            if how.replicas == "apart":
                 total = 2 * planned_shards.of_half(gradient, ranks.rank, ranks.world, ranks.sum)
             gradient.copy_(gradient if alone else total if how.clip == "before-averaging" else total / ranks.world)
-    if replicas == "twice":
+    if how.replicas == "twice":
         torch._foreach_div_(list(gradients), 2)
     scaling.undo(gradients)
     shard = planned_shards.norm(gradients, 0, ranks.world) if how.reported_norm == "shard" else None

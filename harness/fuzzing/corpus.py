@@ -7,8 +7,10 @@ import tomllib
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+import tomli_w
+
 from harness import files
-from harness.fuzzing import axes, toml
+from harness.fuzzing import axes
 from scenarios.files import LARGEST, SUFFIX
 
 MOST = 1000
@@ -24,7 +26,13 @@ def named(kind: str, taken: Collection[str]) -> str:
 
 def write(row: axes.Row, path: Path, comment: str) -> None:
     """The scenario as a file, called as that is. Raises OSError."""
-    files.replace(path, toml.text({"name": path.stem} | axes.content(row), comment))
+    files.replace(path, text(row, path.stem, comment))
+
+
+def text(row: axes.Row, name: str, comment: str) -> str:
+    """What stands in the file of a scenario."""
+    said = [f"# {line}".rstrip() for line in comment.splitlines()]
+    return "\n".join([*said, ""]) + tomli_w.dumps({"name": name} | axes.content(row))
 
 
 def add(row: axes.Row, corpus: Path, comment: str) -> None:

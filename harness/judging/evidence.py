@@ -14,8 +14,7 @@ from harness.judging.recorded_step import NonFinite, RecordedStep, check_states,
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
 from harness.judging.weigher import Weigher
-from harness.oracle import floor, hypotheses, masks, squares
-from harness.oracle.architectures import EMBEDDING
+from harness.oracle import architectures, floor, hypotheses, masks, squares
 from harness.oracle.floor import Floor
 from harness.oracle.hypotheses import Fit, Hypothesis
 from harness.oracle.observe import (
@@ -313,7 +312,7 @@ def right_of(trace: Trace, intent: Intent, step: RecordedStep, by: Weigher) -> R
 def _conversations(trace: Trace, intent: Intent, step: RecordedStep) -> Sequence[Conversation]:
     """What the model received in a step, with the mask that the intent wants."""
     given = batch.conversations(trace.scenario, [b for b in trace.batches if b.step == step.number])
-    name = EMBEDDING.get(trace.scenario.model.architecture, "model.embed_tokens.weight")
+    name = architectures.embedding(trace.scenario.model.architecture)
     noisy = noise.of_step(trace, step.number, step.before.parameters[name], given)
     return masks.wanted(noisy, intent.trained)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harness.intent.intent import Rule
 from harness.judging.recorded_step import RecordedStep
-from harness.oracle.architectures import EMBEDDING
+from harness.oracle import architectures
 from harness.oracle.clipping import clip_coefficient
 from harness.oracle.observe import gradient
 from harness.oracle.step import RightStep
@@ -67,7 +67,7 @@ def told(step: RecordedStep, right: RightStep, used: Rule) -> Told:
 
 def _of_one(consumed: Tensor, step: RecordedStep, right: RightStep) -> Tensor:
     """Elements of `consumed`, float64 [parameters], that come from one micro-batch alone, but from several ranks."""
-    name = EMBEDDING.get(right.model.architecture, "model.embed_tokens.weight")
+    name = architectures.embedding(right.model.architecture)
     if name not in step.states or right.model.tied_embeddings:
         return consumed[:0]
     sizes = {tensor: state.after.numel() for tensor, state in sorted(step.states.items())}

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.intent.intent import TokenLoss
-from harness.oracle import forward, full_basis, terms
-from harness.oracle.architectures import EMBEDDING
+from harness.oracle import architectures, forward, full_basis, terms
 from harness.oracle.architectures.passed import HEAD
 from harness.oracle.basis import Segment
 from harness.oracle.forward import Parameters
@@ -43,7 +42,7 @@ def untrained(
 
     first: float64 [parameters], the first moment; sizes: numbers of each tensor, in that order.
     """
-    embedding = EMBEDDING.get(right.model.architecture, "model.embed_tokens.weight")
+    embedding = architectures.embedding(right.model.architecture)
     head = embedding if right.model.tied_embeddings else HEAD
     if head not in sizes or right.terms.names:
         return None

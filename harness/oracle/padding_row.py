@@ -10,8 +10,7 @@ from torch import Tensor
 
 from adapters.contract import Model
 from harness.intent.intent import TokenLoss
-from harness.oracle import tail_basis
-from harness.oracle.architectures import EMBEDDING
+from harness.oracle import architectures, tail_basis
 from harness.oracle.architectures.passed import HEAD
 from harness.oracle.basis import Segment
 from harness.oracle.forward import Parameters
@@ -38,7 +37,7 @@ def row(
 ) -> Row:
     """That of `token`, of `gradient`, float64 [parameters]; the embedding has to be one that is trained."""
     weights, rest = tail_basis.build(parameters, model, segments, kind).solve(gradient)
-    name = EMBEDDING.get(model.architecture, "model.embed_tokens.weight")
+    name = architectures.embedding(model.architecture)
     apart = parameters if not model.tied_embeddings else {**parameters, HEAD: parameters[name]}
     basis = tail_basis.build(apart, replace(model, tied_embeddings=False), segments, kind)
     trained = [n for n in sorted(apart) if model.trains(n)]

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from adapters.contract import Model
 from harness.intent.intent import TokenLoss
-from harness.oracle import tail_basis
-from harness.oracle.architectures import EMBEDDING
+from harness.oracle import architectures, tail_basis
 from harness.oracle.architectures.passed import HEAD
 from harness.oracle.basis import Segment
 from harness.oracle.forward import Parameters
@@ -35,7 +34,7 @@ def parts(
 ) -> Parts:
     """Of `gradient`, float64 [parameters], by a model whose head is a copy of its embedding."""
     weights, rest = tail_basis.build(parameters, model, segments, kind).solve(gradient)
-    name = EMBEDDING.get(model.architecture, "model.embed_tokens.weight")
+    name = architectures.embedding(model.architecture)
     copied = {**parameters, HEAD: parameters[name]}
     apart = tail_basis.build(copied, replace(model, tied_embeddings=False), segments, kind)
     trained = [name for name in sorted(copied) if model.trains(name)]

@@ -50,20 +50,18 @@ class Figure:
 
 def _printable(value: Any) -> Any:
     """The same with every text printable: a chart shows names of tensors and of releases. Lists are of one kind."""
+    if isinstance(value, _NUMBER):
+        return value
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, Mapping):
-        return {_leaf(key): _leaf(each) for key, each in value.items()}
-    if isinstance(value, list | tuple) and value and isinstance(value[0], str | Mapping | list | tuple):
+        return {_printable(key): _printable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple) and value and not isinstance(value[0], _NUMBER):
         return [_printable(each) for each in value]
     return value
 
 
-def _leaf(value: Any) -> Any:
-    return value if isinstance(value, _NUMBER) else _text(value) if isinstance(value, str) else _printable(value)
-
-
-# By type, before anything is called: a chart has ten numbers for each text, and its few texts again and again.
+# First, and each text once: a chart has ten numbers for each text, and its few texts again and again.
 _NUMBER = (float, int, type(None))
 _text = functools.lru_cache(maxsize=4096)(printable.printable)
 

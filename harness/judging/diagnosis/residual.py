@@ -12,8 +12,7 @@ from harness.judging.diagnosis import per_shard
 from harness.judging.diagnosis.instead import Cause, instead
 from harness.judging.diagnosis.wording import at_steps, of_codes
 from harness.judging.evidence import StepEvidence
-from harness.oracle import full_basis, padding_row, tied
-from harness.oracle.architectures import EMBEDDING
+from harness.oracle import architectures, full_basis, padding_row, tied
 from harness.oracle.basis import Segment, flatten, segment
 from harness.oracle.step import as_computed
 from harness.traces.added import Noise
@@ -85,7 +84,7 @@ def _padding_row(evidence: StepEvidence) -> Cause | None:
     scenario, right = evidence.scenario, evidence.right
     if scenario is None or scenario.tokenizer.pad_token == "own" or questions.ELSEWHERE in evidence.open:
         return None
-    if not right.model.trains(EMBEDDING.get(right.model.architecture, "model.embed_tokens.weight")):
+    if not right.model.trains(architectures.embedding(right.model.architecture)):
         return None
     parameters = as_computed(evidence.recorded.before.parameters, right.intent.precision)
     segments = [segment(c) for c in right.conversations]

@@ -22,5 +22,10 @@ FORWARD: Mapping[Architecture, Forward] = {
 }
 """As `harness.oracle.forward.passed`; a family that is not here has no forward pass of the oracle's own."""
 
-EMBEDDING: Mapping[Architecture, str] = {"gpt2": "transformer.wte.weight"}
-"""Name of the embedding where it is not `model.embed_tokens.weight`."""
+
+def embedding(architecture: Architecture) -> str:
+    """The name of the embedding's matrix."""
+    return _EMBEDDING.get(architecture, "model.embed_tokens.weight")
+
+
+_EMBEDDING: Mapping[Architecture, str] = {"gpt2": "transformer.wte.weight"}

@@ -21,7 +21,7 @@ PAD = 0
 
 
 class Config:
-    pad_token_id = PAD
+    pad_token_id: int | None = PAD
 
 
 class Model(torch.nn.Module):
@@ -271,12 +271,12 @@ def test_the_eos_that_ends_a_packed_row_is_none_of_the_padding_by_eos() -> None:
 def test_where_a_checkpoint_names_no_padding_the_eos_pads(tmp_path: Path) -> None:
     """Found by drawing scenarios: packed rows that were filled up so were taken for another conversation."""
 
-    class Unnamed:
+    class Unnamed(Config):
         pad_token_id = None
         eos_token_id = 3
 
     recorder, model = Recorder(job(tmp_path), 0, 1, []), Model()
-    model.config = Unnamed()  # type: ignore[assignment]
+    model.config = Unnamed()
     recorder.watch(model)
     model.train()(torch.tensor([[5, 3, 3, 3]]), BLOCKS)
     (line,) = lines(tmp_path / batches_file(0))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from adapters.contract import fields_of
-from harness.fuzzing import axes, drawing, toml
+from harness.fuzzing import axes, corpus, drawing
 from scenarios import files
 
 
@@ -37,7 +37,7 @@ def test_a_drawn_scenario_is_the_same_read_from_its_file(row: dict[str, Any]) ->
     except ValueError:
         return
     content = {"name": axes.name(row)} | axes.content(row)
-    read = tomllib.loads(toml.text(content, "what it is\nin two lines"))
+    read = tomllib.loads(corpus.text(row, axes.name(row), "what it is\nin two lines"))
     assert read == content
     assert axes.row_of(read) == axes.settings(row)
     assert files.made({k: v for k, v in read.items() if k != "name"}, scenario.name) == scenario
@@ -55,7 +55,7 @@ def test_a_file_of_a_corpus_is_loaded_as_any_scenario(tmp_path: Path) -> None:
         "optimizer.eps": 1e-6,
     }
     path = tmp_path / "mine.toml"
-    path.write_text(toml.text({"name": "mine"} | axes.content(row)))
+    corpus.write(row, path, "about it\n\nin lines")
     assert files.load(path) == axes.made(row, "mine")
 
 

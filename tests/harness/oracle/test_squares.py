@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from adapters.contract import OptimizerKind
 from harness.intent.intent import Group, Rule
 from harness.oracle import squares
 from harness.oracle.update import TensorState, recover, recover_eps
@@ -55,9 +56,10 @@ def of(seed: int) -> list[Tensor]:
 def test_gradient_share_rate_and_what_is_unknown_come_back(
     seed: int, decay: float, rate: float, alpha: float | None
 ) -> None:
-    kind, fields = ("adagrad", {}) if alpha is None else ("rmsprop", {"alpha": alpha})
+    kind: OptimizerKind = "adagrad" if alpha is None else "rmsprop"
+    fields = {} if alpha is None else {"alpha": alpha}
     state, wanted = stepped(kind, of(seed), decay, rate, eps=1e-8, **fields)
-    rule = Rule((Group(("*",)),), name=kind, alpha=alpha)  # type: ignore[arg-type]
+    rule = Rule((Group(("*",)),), name=kind, alpha=alpha)
     off = float((state.first - wanted).norm() / wanted.norm())
     assert off <= 5 * squares.unknown({"p": state}, rule) <= 1e-3
     found = squares.kept({"p": state}, rule.eps)
