@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,15 @@ USER, ASSISTANT, SYSTEM = "<|user|>", "<|assistant|>", "<|system|>"
 
 KNOWN = hf_trainer.names(SftArguments)
 
-prepare = hf_trainer.prepare
+LATER = ("swift.trainers.seq2seq_trainer", "scipy.io")
+"""Modules that it imports when they are used, so that every rank would do it anew."""
+
+
+def prepare() -> None:
+    """As for the Trainer, and what ms-swift itself imports late."""
+    hf_trainer.prepare()
+    for module in LATER:
+        import_module(module)
 
 
 def unsupported(scenario: Scenario, version: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.contract import Scenario
+from adapters.contract import ROUTED, Scenario
 from harness.intent.intent import Drawn, Given, Intent
 from harness.traces import batch
 from scenarios import weights
@@ -15,6 +15,8 @@ def misfit(intent: Intent, scenario: Scenario, steps: int) -> str | None:
     ran = scenario.optimizer.kind
     if intent.rule.name != ran:
         return f"the intent is of {intent.rule.name}, and the recorded state is that of {ran}"
+    if intent.auxiliary and scenario.model.architecture not in ROUTED:
+        return f"the intent has a load-balancing loss, and {scenario.model.architecture} has no router"
     if steps > intent.steps:
         return f"the intent is of {intent.steps} optimizer steps, and {steps} were made"
     rows = len(scenario.data.rows)

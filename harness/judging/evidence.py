@@ -114,6 +114,13 @@ class StepEvidence:
         return self.observed.residual
 
     @property
+    def explained(self) -> bool:
+        """Whether weights of its tokens, by the model that was to be trained, make the whole gradient, and a hypothesis
+        makes these weights."""
+        whole = self.other_model is None and self.residual <= self.floor.tolerance("residual")
+        return whole and self.fit.excess <= 1.0
+
+    @property
     def condition(self) -> float:
         return self.right.basis.condition
 

@@ -114,10 +114,11 @@ def _described(trace: Trace, cache: BasisCache) -> Judgement:
 
 
 def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
-    """Quickly at first; where that finds anything, once more with all that the oracle has.
+    """Quickly at first; where that finds anything, once more with more draws of the floor; and where weights by the tail
+    of the model do not explain what was found, by whole columns.
 
     What passes quickly is right: the same equations, a residual over every parameter, and tolerances that more draws
-    of the floor only make larger. A model that the oracle has no forward pass of is judged by its recording alone.
+    only make larger. A model that the oracle has no forward pass of is judged by its recording alone.
     """
     ends, intent = received.unfinished(intent, trace), received.resolved(intent, trace)
     by = _weigher(trace, "tail", cache)
@@ -125,7 +126,10 @@ def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
     quick = check(trace, intent, evidence.gather(trace, intent, by, draws=1), scaled, ends)
     if not quick.findings or trace.scenario.model.architecture not in FORWARD:
         return quick
-    return check(trace, intent, evidence.gather(trace, intent, _weigher(trace, "full", cache)), scaled, ends)
+    steps = evidence.gather(trace, intent, by)
+    if not all(step.explained for step in steps):
+        steps = evidence.gather(trace, intent, _weigher(trace, "full", cache))
+    return check(trace, intent, steps, scaled, ends)
 
 
 def by_recording(trace: Trace, intent: Intent | None = None) -> Judgement:

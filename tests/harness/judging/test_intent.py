@@ -155,6 +155,7 @@ def test_one_that_was_changed_after_it_was_written_is_refused(copy: Path, bases:
     [
         (wanted.intent(ranks=3, windows=None), "the intent is of 3 ranks, and 2 ran"),
         (wanted.intent(steps=1, windows=None), "the intent is of 1 optimizer steps, and 2 were made"),
+        (wanted.intent(auxiliary=0.1), "the intent has a load-balancing loss, and llama has no router"),
         (wanted.intent(windows=((((99,), ()), ((), ())),) * 2), "a row 99 in its windows, and there are 16"),
         (wanted.intent(drawn=Drawn(2**20, 1), windows=None), "an order of 1048576 rows, and there are 16"),
         (wanted.intent(drawn=Drawn(16, 2**20)), "epochs of 1048576 rows, and none of 16 has more than 32"),
