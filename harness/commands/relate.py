@@ -52,7 +52,7 @@ def relate(
     ] = None,
     fault: planted.Fault = None,
     jobs: Jobs = None,
-    timeout: Timeout = 300.0,
+    timeout: Timeout = 600.0,
     envs: Environments = None,
     pass_env: PassEnv = None,
     sandbox: Sandboxed = False,

@@ -5,19 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from harness import files
 
 FILE = "relations.json"
-MAX_BYTES = 64 * 2**20
 
 State = Literal["broken", "unknown", "holds", "unsupported"]
 """Worst first."""
-
-
-class UnreadableRelations(Exception):
-    """`relations.json` is missing, truncated, or of a schema this release does not read."""
 
 
 class _Record(BaseModel):
@@ -104,15 +99,3 @@ def write(relations: Relations, folder: Path) -> Path:
     path = folder / FILE
     files.replace(path, relations.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
     return path
-
-
-def read(folder: Path) -> Relations:
-    """Raises UnreadableRelations with one line: what is wrong and what to do."""
-    path = folder / FILE
-    try:
-        return Relations.model_validate_json(files.read(path, MAX_BYTES))
-    except OSError as error:
-        raise UnreadableRelations(f"{path} cannot be read ({error.strerror}); give another --out") from None
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UnreadableRelations(f"{path} cannot be read ({where or 'no JSON'}); give another --out") from None
