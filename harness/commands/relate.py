@@ -63,7 +63,6 @@ def relate(
     Exit status: 0 every relation that applies holds, 1 one is broken, 2 wrong usage, 3 something is unknown.
     """
     from harness.environments.request import parse
-    from harness.judging import accepted
     from harness.relations import pairs, planned
     from harness.relations.related import related
     from harness.session.folder import RunFolder
@@ -81,10 +80,9 @@ def relate(
     )
     found, silent = pairs.pairs(_relations(names), [choice.scenario for choice in plan.choices])
     plan = planned.planned(plan, found, out)
-    entries = accepted.load(accepted.FILE) if fault is None else ()
     with RunFolder.claim(out, resume=True) as folder:
         planned.write(found, out)
-        verdict = running.verdict(plan, folder, envs, entries, "the same command goes on with it", kept=False)
+        verdict = running.verdict(plan, folder, envs, (), "the same command goes on with it", kept=False)
         told = related(plan, found, silent, verdict.cells, out, shlex.join(["lockstep", *sys.argv[1:]]))
         _write(told, out)
         warn_if_large(envs)

@@ -73,18 +73,18 @@ def _packed(scenario: Scenario) -> Iterator[Sides]:
     elif accumulation % 2 == 0:
         fewer = vary(scenario, accumulation=accumulation // 2)
         yield vary(fewer, micro_batch_size=2 * size), vary(fewer, rows_per_sequence=2)
-    count = _fitting(scenario)
+    room = scenario.model.max_positions - 1  # LLaMA-Factory fills a sequence up with one token more
+    count = _fitting(scenario, room)
     alone = vary(
         scenario, rows=scenario.data.rows[:count], parts=(), rows_per_sequence=1, epochs=window.steps, ranks=1,
         accumulation=1,
     )  # fmt: skip
-    room = scenario.model.max_positions
     yield vary(alone, micro_batch_size=count), vary(alone, micro_batch_size=1, packed_length=room)
 
 
-def _fitting(scenario: Scenario) -> int:
-    """How many rows of the first window fit into one sequence."""
-    total, room = 0, scenario.model.max_positions
+def _fitting(scenario: Scenario, room: int) -> int:
+    """How many rows of the first window fit into a sequence of so many tokens."""
+    total = 0
     for count, row in enumerate(scenario.data.rows[: scenario.rows_per_step]):
         total += scenario.tokens(row)
         if total > room:

@@ -16,7 +16,11 @@ def test_one_scenario_has_one_name_and_names_are_those_of_folders() -> None:
     assert all(NAME.fullmatch(side.name) for side in sides)
     assert len({side.name for side in sides}) == len({side.hash for side in sides})
     names = {pair.sides[1].name for pair in found}
-    assert {"sft-ragged.ranks-1.accumulation-8", "sft-ragged.rows-permuted", "sft-ragged.gradient_checkpointing"} <= names
+    assert {
+        "sft-ragged.ranks-1.accumulation-8",
+        "sft-ragged.rows-permuted",
+        "sft-ragged.gradient_checkpointing",
+    } <= names
 
 
 def test_a_side_that_is_a_scenario_already_is_called_so() -> None:
