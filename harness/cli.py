@@ -22,6 +22,7 @@ from harness.commands import (
     list_,
     nightly,
     record,
+    relate,
     report,
     run,
     seal,
@@ -48,6 +49,7 @@ app.command("report")(report.report)
 app.command("bisect")(bisect.bisect)
 app.command("nightly")(nightly.nightly)
 app.command("fuzz")(fuzz.fuzz)
+app.command("relate")(relate.relate)
 app.command("history")(history.history)
 app.command("stock")(stock.stock)
 app.command("doctor")(doctor.doctor)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from adapters.contract import BOS, Scenario, build, hints, to_dict
+from adapters.contract import BOS, Scenario, build, fields_of, hints, to_dict
 from scenarios import catalogue, patterns, rows
 
 SUFFIX = ".toml"
@@ -74,6 +74,28 @@ def made(content: Mapping[str, Any], name: str, seed: int | None = None) -> Scen
     scenario.check()
     patterns.check(scenario)
     return scenario
+
+
+def content(scenario: Scenario) -> dict[str, Any]:
+    """What stands in a file of that very scenario: its rows, and what is not as in `BASE`. The inverse of `made`."""
+    base = {path: value for path, value, _ in fields_of(catalogue.get(BASE, scenario.seed))}
+    told: dict[str, Any] = {"name": scenario.name, "base": BASE, "seed": scenario.seed}
+    for path, value, _ in fields_of(scenario):
+        if path == "name" or (value == base[path] and path != "data.rows"):
+            continue
+        *groups, field = path.split(".")
+        into = told
+        for group in groups:
+            into = into.setdefault(group, {})
+        into[field] = "none" if value is None else _plain(value)
+    return told
+
+
+def _plain(value: Any) -> Any:
+    """As TOML, which has no word for what is left out."""
+    if is_dataclass(value):
+        return {one.name: _plain(here) for one in fields(value) if (here := getattr(value, one.name)) is not None}
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _fitted(scenario: Scenario, responses: Sequence[int] | None) -> Scenario:

@@ -10,7 +10,7 @@ from adapters.contract.dealing import Dealing, LastWindow
 from adapters.contract.job import PATCH, Job, Part, Patch, Shim, Unsupported
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Loss, TokenWeight
-from adapters.contract.model import ROUTED, Architecture, Model
+from adapters.contract.model import ROUTED, Architecture, Compiled, Model
 from adapters.contract.optimizer import SQUARES, STATE, GivenIn, Group, Optimizer, OptimizerKind, Schedule
 from adapters.contract.precision import Compute, Masters, Precision, Reduction
 from adapters.contract.scenario import Scenario, fields_of, scenario_from_dict, to_dict
@@ -49,6 +49,7 @@ __all__ = [
     "STATE",
     "TRACE_SCHEMA",
     "Architecture",
+    "Compiled",
     "Compute",
     "Data",
     "Dealing",

@@ -31,6 +31,9 @@ class Tolerance:
     length: float
     """Of the way moved by then. What rounding does to single steps averages out in it, so it is far sharper."""
     source: str
+    carried: float = 0.0
+    """Share of the drift before a step by which its gradients may differ as well, for they are of other parameters; 0
+    where what is allowed of the gradient was measured with that in it."""
 
 
 # Measured between implementations that the oracle finds right: the newest release of each of the eight frameworks over
@@ -124,6 +127,8 @@ class StepGap:
     """Of the parameters after the step."""
     added: Gap
     """Of what was added to them since the start."""
+    before: float = 0.0
+    """The drift before the step."""
 
     @property
     def moved(self) -> float:
@@ -143,7 +148,7 @@ class StepGap:
     def within(self, tolerance: Tolerance) -> bool:
         return (
             self.drift <= tolerance.drift
-            and self.gradient_distance <= tolerance.gradient
+            and self.gradient_distance <= tolerance.gradient + tolerance.carried * self.before
             and abs(self.added.ratio - 1.0) <= tolerance.length
         )
 
@@ -232,7 +237,7 @@ def _added(start: State, now: State) -> dict[str, Tensor]:
     return {name: now[name].double() - start[name].double() for name in shared(start, now)}
 
 
-def _step(number: int, a: Sequence[Snapshot], b: Sequence[Snapshot], beta1: float) -> StepGap:
+def _step(number: int, a: Sequence[Snapshot], b: Sequence[Snapshot], beta1: float, before: float) -> StepGap:
     (a_first, a_before, a_now), (b_first, b_before, b_now) = a, b
     gradients = None
     if a_now.moments and b_now.moments:
@@ -240,7 +245,7 @@ def _step(number: int, a: Sequence[Snapshot], b: Sequence[Snapshot], beta1: floa
             gradient(a_now.moments, a_before.moments, beta1), gradient(b_now.moments, b_before.moments, beta1)
         )
     added = gap(_added(a_first.parameters, a_now.parameters), _added(b_first.parameters, b_now.parameters))
-    return StepGap(number, gradients, gap(a_now.parameters, b_now.parameters), added)
+    return StepGap(number, gradients, gap(a_now.parameters, b_now.parameters), added, before)
 
 
 def compare(a: Sequence[Snapshot], b: Sequence[Snapshot], beta1: float, tolerance: Tolerance) -> Comparison:
@@ -252,7 +257,8 @@ def compare(a: Sequence[Snapshot], b: Sequence[Snapshot], beta1: float, toleranc
     if not shared(start_a, start_b):
         raise NotComparable(f"no tensor is in both runs ({len(start_a)} in the first, {len(start_b)} in the second)")
     lonely = sorted((start_a.keys() | start_b.keys()) - set(shared(start_a, start_b)))
-    steps = tuple(
-        _step(k - 1, (a[0], a[k - 1], a[k]), (b[0], b[k - 1], b[k]), beta1) for k in range(1, min(len(a), len(b)))
-    )
-    return Comparison(gap(start_a, start_b), steps, tuple(lonely), tolerance, (len(a) - 1, len(b) - 1))
+    steps: list[StepGap] = []
+    for k in range(1, min(len(a), len(b))):
+        before = steps[-1].drift if steps else 0.0
+        steps.append(_step(k - 1, (a[0], a[k - 1], a[k]), (b[0], b[k - 1], b[k]), beta1, before))
+    return Comparison(gap(start_a, start_b), tuple(steps), tuple(lonely), tolerance, (len(a) - 1, len(b) - 1))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands import planted
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.options import Accepted, Environments, Jobs, Timeout, finite, folder
@@ -69,9 +70,7 @@ def fuzz(
             help="Folder of scenarios that are run first, where each that is found is added, beside DIR/corpus.",
         ),
     ] = None,
-    fault: Annotated[
-        str | None, typer.Option(help="Plant a fault in the torch reference; `lockstep list faults` names them.")
-    ] = None,
+    fault: planted.Fault = None,
     listed: Accepted = None,
     jobs: Jobs = None,
     timeout: Timeout = 120.0,
@@ -90,7 +89,7 @@ def fuzz(
     from harness.session.plan import Plan
 
     request, other = _request(framework), _request(against) if against is not None else None
-    _check_fault(fault, request)
+    planted.check(fault, [request])
     if other == request:
         raise Stop("--against is for another release than --framework")
     wish = Wish(request, out, seed, minutes, other, fault, corpus, _command())
@@ -117,15 +116,6 @@ def _request(text: str) -> Request:
     from harness.environments.request import parse
 
     return parse(text).resolved()
-
-
-def _check_fault(fault: str | None, request: Request) -> None:
-    if fault is None:
-        return
-    from adapters import faults
-    from harness.session.plan import check_fault
-
-    check_fault(fault, [request], faults.CATALOGUE)
 
 
 def _command() -> str:

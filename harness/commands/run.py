@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands import planted, running
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.options import MOST_SEEDS, Accepted, Environments, Jobs, Timeout
 from harness.commands.output import console, json, say, warn
-from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
+from harness.commands.stop import Stop
 
 if TYPE_CHECKING:
     from harness.environments.patch import Patch
     from harness.environments.request import Request
-    from harness.judging.accepted import Entry
-    from harness.session.folder import RunFolder
-    from harness.session.plan import Plan
     from harness.verdicts.verdict import Verdict
 
 
@@ -104,9 +102,7 @@ def run(
     seeds: Annotated[
         int, typer.Option(min=1, max=MOST_SEEDS, metavar="N", help="Run each scenario with seeds 0 to N-1.")
     ] = 1,
-    fault: Annotated[
-        str | None, typer.Option(help="Plant a fault in the torch reference; `lockstep list faults` names them.")
-    ] = None,
+    fault: planted.Fault = None,
     timeout: Timeout = 300.0,
     device: Annotated[Device, typer.Option(help="Where the frameworks train.")] = Device.cpu,
     ranks: Annotated[
@@ -133,7 +129,7 @@ def run(
         raise Stop("--resume goes on with the run in a folder; name it with --out")
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
-    _check_fault(fault, requests)
+    planted.check(fault, requests)
     plan = Plan(
         requests=requests,
         choices=choose(patterns or ([] if matrix else ["*"]), seeds),
@@ -148,7 +144,8 @@ def run(
     plan = with_matrix(plan, matrix.value, seeds) if matrix else plan
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     with RunFolder.claim(out or unused(Path(".runs")), resume) as folder:
-        verdict = _run(plan, folder, envs, entries)
+        again = f"the same command with --out {folder.path} --resume goes on with it"
+        verdict = running.verdict(plan, folder, envs, entries, again)
         if resume and folder.resumed:
             warn(folder.resumed)
         warn_if_large(envs)
@@ -179,33 +176,6 @@ def _requests(texts: Sequence[str], patch: Patch | None = None) -> tuple[Request
     from harness.environments.request import parse
 
     return tuple(dict.fromkeys(replace(parse(text), patch=patch).resolved() for text in texts))
-
-
-def _check_fault(fault: str | None, requests: Sequence[Request]) -> None:
-    if fault is None:
-        return
-    from adapters import faults
-    from harness.session.plan import check_fault
-
-    check_fault(fault, requests, faults.CATALOGUE)
-
-
-def _run(plan: Plan, folder: RunFolder, envs: Path | None, listed: Sequence[Entry]) -> Verdict:
-    from harness.commands.progress import Progress
-    from harness.session import real
-    from harness.session.session import Session
-
-    try:
-        with terminable(), Progress(lambda done: f"{done}/{plan.cells}", console(stderr=True)) as progress:
-            return Session(plan, folder, real.parts(plan, envs, listed, progress.warn), progress).run()
-    except KeyboardInterrupt:
-        raise Stop(
-            f"interrupted; what was recorded is in {folder.path}, and the same command with "
-            f"--out {folder.path} --resume goes on with it",
-            INTERRUPTED,
-        ) from None
-    except OSError as error:
-        raise Stop(f"{folder.path} cannot be written any more: {error.strerror or error}", UNKNOWN) from None
 
 
 def _report(verdict: Verdict, out: Path, as_json: bool) -> None:

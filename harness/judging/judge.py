@@ -114,8 +114,8 @@ def _described(trace: Trace, cache: BasisCache) -> Judgement:
 
 
 def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
-    """Quickly at first; where that finds anything, once more with more draws of the floor; and where weights by the tail
-    of the model do not explain what was found, by whole columns.
+    """Quickly at first; where that finds anything, once more with more draws of the floor; and by whole columns where
+    weights by the tail of the model do not explain it.
 
     What passes quickly is right: the same equations, a residual over every parameter, and tolerances that more draws
     only make larger. A model that the oracle has no forward pass of is judged by its recording alone.

@@ -54,11 +54,11 @@ def parts(plan: Plan, root: Path | None, listed: Sequence[Entry], warn: Callable
 
 def _keep(plan: Plan, warn: Callable[[str], None]) -> Callable[[CellRecord], None]:
     """What a planted fault does is no outcome of the release that it is planted in."""
-    return _forget if plan.fault is not None else history.keeper(history.default_path(), warn)
+    return forget if plan.fault is not None else history.keeper(history.default_path(), warn)
 
 
-def _forget(cell: CellRecord) -> None:
-    pass
+def forget(cell: CellRecord) -> None:
+    """Keep nothing of a cell in the history."""
 
 
 def _whole(trace: Path, scenario_hash: str) -> bool:

@@ -32,6 +32,8 @@ FUZZ = "tests/frameworks/test_fuzz.py"
 FOUND_BY_FUZZ = f"{FUZZ}::test_deepspeeds_offload_bug_is_one_rank_three_micro_batches_and_one_step"
 AGAINST = "tests/harness/fuzzing/test_search.py::test_what_another_release_has_too_is_not_told"
 WITHOUT_A_HINT = f"{FUZZ}::test_an_old_release_is_found_wrong_and_the_scenario_made_small"
+RELATIONS = "tests/frameworks/test_relations.py"
+OFFLOAD_RELATION = f"{RELATIONS}::test_deepspeeds_offload_changes_the_update_until_it_is_mended"
 NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 
 ELSEWHERE = {
@@ -74,6 +76,13 @@ ELSEWHERE = {
     "lockstep fuzz --framework trl==1.0.0 --against trl==1.16.0 --out DIR": AGAINST,
     "lockstep run --framework deepspeed==0.18.9 --scenario DIR/dropped-micro-batches.toml": FOUND_BY_FUZZ,
     "lockstep bisect deepspeed --scenario DIR/dropped-micro-batches.toml": SERIES,
+    "lockstep relate --framework deepspeed==0.18.9 --relation offload --out DIR": OFFLOAD_RELATION,
+    "lockstep relate --framework openrlhf==0.10.2 --relation split-otherwise --out DIR": (
+        f"{RELATIONS}::test_openrlhfs_means_depend_on_the_split"
+    ),
+    "lockstep relate --framework torch --fault mean-of-micro-batches --relation split-otherwise --out DIR": (
+        f"{RELATIONS}::test_a_planted_fault_breaks_its_relation"
+    ),
     "lockstep run --framework trl --sandbox": SANDBOX,
     "lockstep run --sandbox": SANDBOX,
     "lockstep run --framework verl --pass-env NAME": (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -193,3 +195,10 @@ def test_whatever_is_in_a_file_it_is_a_scenario_or_told_in_one_line(content: byt
 def test_rows_of_the_catalogue_come_from_the_same_place() -> None:
     words = BASE.tokenizer.vocabulary
     assert rows.conversations(words, rows.RAGGED, 8, 3, 0) == BASE.data.rows
+
+
+@pytest.mark.parametrize("name", scenarios.CATALOGUE)
+def test_what_stands_in_a_scenarios_file_makes_that_very_scenario(name: str) -> None:
+    scenario = scenarios.get(name, 1)
+    told = tomllib.loads(tomli_w.dumps(files.content(scenario)))
+    assert files.made(told, "other") == scenario

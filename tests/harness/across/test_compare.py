@@ -108,3 +108,16 @@ def test_a_shorter_way_in_the_same_direction_is_another_update_even_in_bfloat16(
 
 def test_a_run_that_stops_short_has_parted() -> None:
     assert compare.compare(run([1.0]), run([1.0, 1.0]), BETA1, LIMIT).parted == 1
+
+
+def test_behind_a_drift_a_gradient_is_of_other_parameters() -> None:
+    allowed = replace(LIMIT, drift=1e-3, length=1.0, carried=0.5)
+    found = compare.compare(run([1.0, 1.0]), run([1.0 + 8e-6, 1.0]), BETA1, allowed)
+    assert found.steps[0].before == 0.0
+    assert found.steps[1].before == found.steps[0].drift > 0.0
+    drifted = replace(found.steps[1], before=1e-4)
+    assert drifted.gradient is not None
+    apart = replace(drifted, gradient=replace(drifted.gradient, distance=4e-5 * drifted.gradient.first))
+    assert apart.within(allowed)
+    assert not apart.within(replace(allowed, carried=0.0))
+    assert not replace(apart, before=0.0).within(allowed)

@@ -1,0 +1,1 @@
+"""Relations between runs of one release, as people read them."""
