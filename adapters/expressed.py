@@ -230,10 +230,15 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "loss.label_smoothing": by((*LOOPS, *TRAINERS))
     | {"openrlhf": no("its SFTLoss has no smoothing (models/loss.py)")}
     | {"verl": no("its sft_loss has no smoothing (workers/utils/losses.py)")},
-    "loss.implementation": by(("torch", "ddp"))
+    "loss.implementation": by(("torch", "ddp"), only("linear-cross-entropy", because="its loop has no loss of Liger's"))
     | by(("fsdp2", "deepspeed"), no("its loop has one way to compute its loss"))
-    | {"trl": no("it computes its loss in pieces from the head's matrix as it is (fused_lm_head)")}
-    | by(("llamafactory", "ms-swift", "openrlhf", "verl"), no("it has no option for torch's linear_cross_entropy")),
+    | by(TRAINERS, only("liger", because="it has no option for torch's linear_cross_entropy"))
+    | {
+        "openrlhf": no("it computes its loss from logits (models/loss.py)"),
+        "verl": no(
+            "it computes its loss from logits, and leaves Liger's out (workers/engine/fsdp/transformer_impl.py)"
+        ),
+    },
     "loss.token_weight": by((*LOOPS, *TRAINERS))
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.contract import Job, Model, Scenario, Shim
-from adapters.families import hf_lora, hf_trainer
+from adapters.families import hf_liger, hf_lora, hf_trainer
 from adapters.inside.recorder import Recorder
 from adapters.inside.resumed import Saved
 from adapters.inside.stubs import stand_in
@@ -130,6 +130,7 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         "mask_history": data.row_format == "prompt-completion" or data.trained == "last-answer",
         "train_on_prompt": data.trained == "everything",
         **({"moe_aux_loss_coef": job.scenario.loss.auxiliary} if job.scenario.loss.auxiliary else {}),
+        **({"enable_liger_kernel": True} if hf_liger.wanted(job.scenario) else {}),
     }
 
 

@@ -74,6 +74,9 @@ ELSEWHERE = {
     "lockstep fuzz --framework trl==1.0.0 --against trl==1.16.0 --out DIR": AGAINST,
     "lockstep run --framework deepspeed==0.18.9 --scenario DIR/dropped-micro-batches.toml": FOUND_BY_FUZZ,
     "lockstep bisect deepspeed --scenario DIR/dropped-micro-batches.toml": SERIES,
+    "lockstep run --scenario mine.toml --framework llamafactory==0.9.5,liger-kernel==0.8.5,triton==3.9.0": (
+        "tests/frameworks/conftest.py::liger"
+    ),
     "lockstep run --framework trl --sandbox": SANDBOX,
     "lockstep run --sandbox": SANDBOX,
     "lockstep run --framework verl --pass-env NAME": (
