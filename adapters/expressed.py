@@ -100,6 +100,12 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         ),
         "verl": only("dropped", because="it drops what does not fill a step (drop_last=True in its trainer)"),
     },
+    "window.micro_batch_tokens": by(("torch", "ddp", "fsdp2", "verl"))
+    | {
+        "deepspeed": no("its engine takes a number of micro-batches that is given (gradient_accumulation_steps)"),
+        "openrlhf": no("its loader counts rows, not tokens (setup_dataloader in utils/deepspeed)"),
+    }
+    | by(TRAINERS, no("the Trainer's loader counts rows, not tokens (per_device_train_batch_size)")),
     "data.trained": by(("llamafactory", "ms-swift", *LOOPS, "trl"))
     | {
         "openrlhf": only("last-answer", because="it trains prompts of plain texts only (datasets/sft_dataset.py)"),

@@ -23,8 +23,11 @@ def _uneven(scenario: Scenario) -> str | None:
 
 
 def _accumulates(scenario: Scenario, least: int) -> str | None:
-    few = scenario.window.accumulation < least
-    return f"needs {least} micro-batches in a step, there are {scenario.window.accumulation}" if few else None
+    by_tokens = scenario.window.micro_batch_tokens is not None
+    count = (
+        min(map(scenario.micro_batches, range(scenario.window.steps))) if by_tokens else scenario.window.accumulation
+    )
+    return f"needs {least} micro-batches in a step, there are {count}" if count < least else None
 
 
 def _many_ranks(scenario: Scenario) -> str | None:
@@ -272,6 +275,8 @@ _FAULTS = (
           Plan(packer="doubles"), _BATCH, "packing", unseen.packed_once),
     Fault("packed-too-long", "rows are packed into a sequence that is longer than it may be",
           Plan(packer="joins"), ("inputs.packing",), "packing", unseen.joins),
+    Fault("micro-batch-overfilled", "micro-batches that are put together by tokens have up to twice as many",
+          Plan(packer="overfills"), ("inputs.packing",), "packing", unseen.overfilled),
     Fault("packed-border-trained", "the first token of a packed row is trained, predicted by the last of the row before"
           " it", Plan(mask="into-next"), ("weights.mask",), "loss-mask", unseen.packs),
     Fault("bf16-accumulation", "micro-batch gradients are summed up in bfloat16",

@@ -101,6 +101,10 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
         vary(EXTRA, tied_embeddings=True, compute="bf16"),
         ("extra-rows-out-of-softmax", "extra-rows-untrained"),
     ),
+    "micro-batches by tokens": (
+        vary(PLAIN, micro_batch_tokens=70),
+        ("micro-batch-overfilled", "mean-of-micro-batches", "keep-last", "row-repeated", "mean-of-rows"),
+    ),
     "three datasets": (MIXED, (*OF_MIXTURES, "mean-of-ranks")),
     "three datasets, shuffled": (vary(MIXED, order="shuffled", steps=6), OF_MIXTURES),
     "noise of the embedding": (

@@ -141,3 +141,23 @@ def test_rows_beyond_the_vocabulary_of_a_newest_release(
     refuse = {"": (), "-zero3": ("torch", "ddp", "verl"), "-fsdp": ("torch", "ddp", "deepspeed", "openrlhf")}
     wanted = "unsupported" if framework in refuse[sharded] else "pass"
     assert [c.verdict for c in run.verdict.cells] == [wanted], run.said
+
+
+BY_TOKENS = """
+base = "sft-ragged-decay-all"
+
+[window]
+micro_batch_tokens = 70
+"""
+
+
+def test_micro_batches_by_tokens(tmp_path: Path, environments: Path) -> None:
+    """As nearly every configuration of verl has them; what counts rows refuses them by name."""
+    mine = tmp_path / "by-tokens.toml"
+    mine.write_text(BY_TOKENS)
+    chosen = [word for name in ("torch", "ddp", "fsdp2", "verl", "trl") for word in ("--framework", name)]
+    run = command.run(tmp_path, environments, *chosen, "--scenario", str(mine))
+    assert {c.framework: c.verdict for c in run.verdict.cells} == {
+        **dict.fromkeys(("torch", "ddp", "fsdp2", "verl"), "pass"),
+        "trl": "unsupported",
+    }

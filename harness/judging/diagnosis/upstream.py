@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -99,8 +100,9 @@ class UpstreamCause(BaseModel):
 def _version(header: Header, package: str) -> Version | None:
     """Of a package in the run that was recorded; None if it was not there."""
     own = header.framework == package
+    held = {canonicalize_name(name): version for name, version in header.packages.items()}
     try:
-        return Version(header.version if own else header.packages.get(package, ""))
+        return Version(header.version if own else held.get(canonicalize_name(package), ""))
     except InvalidVersion:
         return None
 
