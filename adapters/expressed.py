@@ -77,6 +77,13 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "verl": no("it packs rows within a step, of which the step has a number that is given (data.use_dynamic_bsz)"),
     },
     "data.parts": by(FRAMEWORKS),
+    "data.mixing": by((*LOOPS, "llamafactory"))
+    | {
+        "trl": no("its mixture puts datasets one behind the other (get_dataset in scripts/utils.py)"),
+        "ms-swift": no("it draws from which dataset the next row is (interleave_prob)"),
+        "openrlhf": no("it draws from which dataset the next row is (blending_datasets in datasets/utils.py)"),
+        "verl": no("it reads its files one behind the other (utils/dataset/multiturn_sft_dataset.py)"),
+    },
     "data.epochs": by(FRAMEWORKS),
     "data.order": by((*LOOPS, *TRAINERS))
     | {

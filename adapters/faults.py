@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters import model_faults, unseen
+from adapters import mixtures, model_faults, unseen
 from adapters.contract import Scenario
 from adapters.fault import Fault, Hidden, both
 from adapters.plan import RIGHT, Plan
@@ -269,6 +269,8 @@ _FAULTS = (
     Fault("datasets-in-turn", "rows are taken from several datasets in turn until one of them ends, so that all have"
           " the same share, and the rest of the others is lost", Plan(mixture="in-turn"), _BATCH, "mixture",
           unseen.mixture("in-turn")),
+    Fault("datasets-concatenated", "several datasets are put one behind the other, where rows are to come in turn",
+          Plan(mixture="concatenated"), _BATCH, "mixture", mixtures.in_turn),
     Fault("packed-row-lost", "a row is left out of the sequence that it is packed into, and never trained",
           Plan(packer="drops"), _BATCH, "packing", unseen.packed_once),
     Fault("packed-row-doubled", "a row is packed into a sequence twice",

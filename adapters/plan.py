@@ -39,9 +39,10 @@ class Plan:
     """Whether the rows that are packed into sequences are all rows once, or the last row of a sequence is left out or
     comes twice; `joins`: the first two sequences are one, longer than it may be; `overfills`: micro-batches by tokens
     have up to twice as many."""
-    mixture: Literal["right", "lacking", "doubling", "in-turn"] = "right"
+    mixture: Literal["right", "lacking", "doubling", "in-turn", "concatenated"] = "right"
     """How rows of several datasets are put together: one behind the other, without the second, with that twice, or in
-    turn until the first of them ends. As planned only where that can be seen."""
+    turn until the first of them ends; `concatenated`: one behind the other, whatever is asked for. As planned only
+    where that can be seen."""
     tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
     """How rows become tokens."""
     clip: Literal["right", "none", "per-rank", "per-shard", "before-averaging"] = "right"

@@ -90,6 +90,8 @@ class Scenario:
         rows, each = self.data.rows, self.data.rows_per_sequence
         if self.data.packed_length is not None:
             return first_fit([self.tokens(row) for row in rows], self.data.packed_length)
+        if self.data.mixing != "concatenated":
+            return tuple((row,) for row in self.data.mixed)
         return tuple(tuple(range(s * each, (s + 1) * each)) for s in range(len(rows) // each))
 
     def cuts_all(self, row: Row) -> bool:
@@ -157,7 +159,10 @@ class Scenario:
     def _compose(self, step: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
         dealing, window = self.dealing, self.window
         numbers = range(dealing.window(step)[2])
-        dealt = [[s for n in numbers for s in dealing.micro_batch(step, n, rank)] for rank in range(window.ranks)]
+        dealt = [
+            [self.sequences[s][0] for n in numbers for s in dealing.micro_batch(step, n, rank)]
+            for rank in range(window.ranks)
+        ]
         lengths = [[self._kept(self.data.rows[row]) for row in rows] for rows in dealt]
         shared = balanced(lengths, window.micro_batch_tokens or 0)
         return tuple(

@@ -93,6 +93,7 @@ KINDS = {
     "datasets-in-turn": "mixture: in turn",
     "packed-row-lost": "packing: rows lost",
     "packed-row-doubled": "packing: rows doubled",
+    "datasets-concatenated": "mixture: one behind the other",
     "micro-batch-overfilled": "packing: more tokens",
     "packed-too-long": "packing: longer than the room",
     "packed-border-trained": "loss-mask: into-next",

@@ -161,3 +161,27 @@ def test_micro_batches_by_tokens(tmp_path: Path, environments: Path) -> None:
         **dict.fromkeys(("torch", "ddp", "fsdp2", "verl"), "pass"),
         "trl": "unsupported",
     }
+
+
+IN_TURN = """
+base = "sft-ragged"
+responses = [5, 12, 9, 3, 7, 4]
+
+[data]
+parts = [5, 4, 7]
+mixing = "{mixing}"
+epochs = 2
+"""
+
+
+def test_datasets_in_turn(tmp_path: Path, environments: Path) -> None:
+    """LLaMA-Factory hands `interleave_once` to a release of datasets that does not know it."""
+    chosen = [word for name in ("torch", "llamafactory") for word in ("--framework", name)]
+    for mixing in ("in-turn-until-first", "in-turn-until-last", "in-turn-once"):
+        (tmp_path / f"{mixing}.toml").write_text(IN_TURN.format(mixing=mixing))
+        chosen += ["--scenario", str(tmp_path / f"{mixing}.toml")]
+    run = command.run(tmp_path, environments, *chosen)
+    found = {(c.framework, c.scenario): c.verdict for c in run.verdict.cells}
+    assert found.pop(("llamafactory", "in-turn-once")) == "unsupported"
+    assert set(found.values()) == {"pass"}
+    assert len(found) == 5
