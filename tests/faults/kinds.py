@@ -152,7 +152,8 @@ def of(fault: str, scenario: Scenario) -> set[str]:
     """The kinds that it may be called by on this scenario: more than one where several faults weigh every token alike,
     as two means do with one row a micro-batch; none where it drops other micro-batches than its kind names."""
     own = CATALOGUE[fault]
-    if own.cause == "dropped-micro-batches" and scenario.window.accumulation != 4:
+    by_tokens = scenario.window.micro_batch_tokens is not None
+    if own.cause == "dropped-micro-batches" and (by_tokens or scenario.window.accumulation != 4):
         return set()
     if own.cause == "learning-rate-schedule" and not own.plan.one_rate:
         own_rates = planned.rates(scenario, own.plan)
