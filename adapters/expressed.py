@@ -77,6 +77,13 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "verl": no("it packs rows within a step, of which the step has a number that is given (data.use_dynamic_bsz)"),
     },
     "data.parts": by(FRAMEWORKS),
+    "data.mixing": by((*LOOPS, "llamafactory"))
+    | {
+        "trl": no("its mixture puts datasets one behind the other (get_dataset in scripts/utils.py)"),
+        "ms-swift": no("it draws from which dataset the next row is (interleave_prob)"),
+        "openrlhf": no("it draws from which dataset the next row is (blending_datasets in datasets/utils.py)"),
+        "verl": no("it reads its files one behind the other (utils/dataset/multiturn_sft_dataset.py)"),
+    },
     "data.epochs": by(FRAMEWORKS),
     "data.order": by((*LOOPS, *TRAINERS))
     | {
@@ -100,6 +107,12 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         ),
         "verl": only("dropped", because="it drops what does not fill a step (drop_last=True in its trainer)"),
     },
+    "window.micro_batch_tokens": by(("torch", "ddp", "fsdp2", "verl"))
+    | {
+        "deepspeed": no("its engine takes a number of micro-batches that is given (gradient_accumulation_steps)"),
+        "openrlhf": no("its loader counts rows, not tokens (setup_dataloader in utils/deepspeed)"),
+    }
+    | by(TRAINERS, no("the Trainer's loader counts rows, not tokens (per_device_train_batch_size)")),
     "data.trained": by(("llamafactory", "ms-swift", *LOOPS, "trl"))
     | {
         "openrlhf": only("last-answer", because="it trains prompts of plain texts only (datasets/sft_dataset.py)"),
@@ -230,10 +243,15 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "loss.label_smoothing": by((*LOOPS, *TRAINERS))
     | {"openrlhf": no("its SFTLoss has no smoothing (models/loss.py)")}
     | {"verl": no("its sft_loss has no smoothing (workers/utils/losses.py)")},
-    "loss.implementation": by(("torch", "ddp"))
+    "loss.implementation": by(("torch", "ddp"), only("linear-cross-entropy", because="its loop has no loss of Liger's"))
     | by(("fsdp2", "deepspeed"), no("its loop has one way to compute its loss"))
-    | {"trl": no("it computes its loss in pieces from the head's matrix as it is (fused_lm_head)")}
-    | by(("llamafactory", "ms-swift", "openrlhf", "verl"), no("it has no option for torch's linear_cross_entropy")),
+    | by(TRAINERS, only("liger", because="it has no option for torch's linear_cross_entropy"))
+    | {
+        "openrlhf": no("it computes its loss from logits (models/loss.py)"),
+        "verl": no(
+            "it computes its loss from logits, and leaves Liger's out (workers/engine/fsdp/transformer_impl.py)"
+        ),
+    },
     "loss.token_weight": by((*LOOPS, *TRAINERS))
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},

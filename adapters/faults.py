@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters import model_faults, unseen
+from adapters import mixtures, model_faults, unseen
 from adapters.contract import Scenario
 from adapters.fault import Fault, Hidden, both
 from adapters.plan import RIGHT, Plan
@@ -23,8 +23,11 @@ def _uneven(scenario: Scenario) -> str | None:
 
 
 def _accumulates(scenario: Scenario, least: int) -> str | None:
-    few = scenario.window.accumulation < least
-    return f"needs {least} micro-batches in a step, there are {scenario.window.accumulation}" if few else None
+    by_tokens = scenario.window.micro_batch_tokens is not None
+    count = (
+        min(map(scenario.micro_batches, range(scenario.window.steps))) if by_tokens else scenario.window.accumulation
+    )
+    return f"needs {least} micro-batches in a step, there are {count}" if count < least else None
 
 
 def _many_ranks(scenario: Scenario) -> str | None:
@@ -266,12 +269,16 @@ _FAULTS = (
     Fault("datasets-in-turn", "rows are taken from several datasets in turn until one of them ends, so that all have"
           " the same share, and the rest of the others is lost", Plan(mixture="in-turn"), _BATCH, "mixture",
           unseen.mixture("in-turn")),
+    Fault("datasets-concatenated", "several datasets are put one behind the other, where rows are to come in turn",
+          Plan(mixture="concatenated"), _BATCH, "mixture", mixtures.in_turn),
     Fault("packed-row-lost", "a row is left out of the sequence that it is packed into, and never trained",
           Plan(packer="drops"), _BATCH, "packing", unseen.packed_once),
     Fault("packed-row-doubled", "a row is packed into a sequence twice",
           Plan(packer="doubles"), _BATCH, "packing", unseen.packed_once),
     Fault("packed-too-long", "rows are packed into a sequence that is longer than it may be",
           Plan(packer="joins"), ("inputs.packing",), "packing", unseen.joins),
+    Fault("micro-batch-overfilled", "micro-batches that are put together by tokens have up to twice as many",
+          Plan(packer="overfills"), ("inputs.packing",), "packing", unseen.overfilled),
     Fault("packed-border-trained", "the first token of a packed row is trained, predicted by the last of the row before"
           " it", Plan(mask="into-next"), ("weights.mask",), "loss-mask", unseen.packs),
     Fault("bf16-accumulation", "micro-batch gradients are summed up in bfloat16",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
+
+from datasets import interleave_datasets
 
 from adapters.contract import Job, Model, Scenario, Shim
-from adapters.families import hf_lora, hf_trainer
+from adapters.families import hf_liger, hf_lora, hf_trainer
 from adapters.inside.recorder import Recorder
 from adapters.inside.resumed import Saved
 from adapters.inside.stubs import stand_in
@@ -21,7 +25,7 @@ TORCHAUDIO = stand_in(
 )
 
 from llamafactory.data import template as templates  # noqa: E402  after its stand-in
-from llamafactory.hparams import FinetuningArguments, parser  # noqa: E402  after its stand-in
+from llamafactory.hparams import DataArguments, FinetuningArguments, parser  # noqa: E402  after its stand-in
 from llamafactory.model import loader  # noqa: E402  after its stand-in
 from llamafactory.train.tuner import run_exp  # noqa: E402  after its stand-in
 
@@ -37,6 +41,13 @@ READS_CHAT_TEMPLATES = hasattr(templates, "parse_template")
 """Since 0.9.2; before it asks for a template of its own, by name."""
 ORDERS = hasattr(FinetuningArguments, "disable_shuffling")
 """Whether it can be told to leave the order of rows; since 0.9.2."""
+
+STRATEGIES = {
+    "in-turn-until-first": "interleave_under",
+    "in-turn-until-last": "interleave_over",
+    "in-turn-once": "interleave_once",
+}
+"""What it calls a scenario's `data.mixing` (hparams/data_args.py)."""
 
 
 def prepare() -> None:
@@ -66,6 +77,14 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"llamafactory {version} has no order='given' in several epochs: its sampler shuffles each of them"
     if not ORDERS and scenario.data.order == "given" and scenario.data.parts:
         return f"llamafactory {version} has no order='given' of several datasets: its sampler shuffles their rows"
+    strategy = STRATEGIES.get(scenario.data.mixing, "concat")
+    if strategy not in get_args(get_type_hints(DataArguments)["mix_strategy"]):
+        return f"llamafactory {version} has no mix_strategy={strategy}: no data.mixing={scenario.data.mixing!r}"
+    if strategy == "interleave_once" and "without_replacement" not in inspect.getsource(interleave_datasets):
+        return (
+            f"llamafactory {version} takes interleave_once for a strategy of datasets {installed('datasets')}, which"
+            f" has none (interleave_datasets in combine.py): no data.mixing={scenario.data.mixing!r}"
+        )
     if scenario.loss.token_weight == "probability" and not hasattr(FinetuningArguments, "use_dft_loss"):
         return f"llamafactory {version} has no use_dft_loss, so it has no token_weight='probability'"
     room = scenario.data.packed_length
@@ -122,6 +141,7 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         **tuning(job),
         "dataset": ",".join(names(job.scenario)),
         "dataset_dir": str(folder),
+        **({"mix_strategy": STRATEGIES[data.mixing]} if data.mixing != "concatenated" else {}),
         **packing(job.scenario),
         "disable_gradient_checkpointing": not job.scenario.model.gradient_checkpointing,
         **({"disable_shuffling": data.order == "given"} if ORDERS else {}),
@@ -130,6 +150,7 @@ def config(job: Job, folder: Path) -> dict[str, Any]:
         "mask_history": data.row_format == "prompt-completion" or data.trained == "last-answer",
         "train_on_prompt": data.trained == "everything",
         **({"moe_aux_loss_coef": job.scenario.loss.auxiliary} if job.scenario.loss.auxiliary else {}),
+        **({"enable_liger_kernel": True} if hf_liger.wanted(job.scenario) else {}),
     }
 
 

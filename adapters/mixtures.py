@@ -33,13 +33,15 @@ MIXED: Mapping[str, Callable[[Datasets], list[int]]] = {
 def mixed(scenario: Scenario, how: str) -> list[int]:
     """The rows of an epoch as planned (`adapters.plan.Plan.mixture`): indices into the scenario's."""
     right = list(range(len(scenario.data.rows)))
-    return right if how == "right" or hidden(scenario, how) else MIXED[how](scenario.data.datasets)
+    return right if how not in MIXED or hidden(scenario, how) else MIXED[how](scenario.data.datasets)
 
 
 def hidden(scenario: Scenario, how: str) -> str | None:
     """Why such a mixture cannot be seen, or is none that is planted; None where it can."""
     if not scenario.data.parts[1:]:
         return "there is one dataset"
+    if scenario.data.mixing != "concatenated":
+        return "rows are taken from the datasets in turn"
     if scenario.data.packs or scenario.window.resume_after:
         return "datasets are mixed wrongly in one piece and unpacked alone"
     rows = MIXED[how](scenario.data.datasets)
@@ -48,6 +50,17 @@ def hidden(scenario: Scenario, how: str) -> str | None:
     if scenario.data.order == "given":
         return None if _seen(scenario, rows) else "training ends before the rows are others than they should be"
     return None if _whole(scenario, rows) else "training ends within an epoch of a drawn order"
+
+
+def in_turn(scenario: Scenario) -> str | None:
+    """Why datasets that are put one behind the other cannot be seen, or are right; None where they can."""
+    if scenario.data.mixing == "concatenated":
+        return "datasets are one behind the other as it is"
+    other = vary(scenario, mixing="concatenated")
+    seen = other.dealing.steps(scenario.data.epochs) >= scenario.window.steps and any(
+        Counter(other.step_rows(step)) != Counter(scenario.step_rows(step)) for step in range(scenario.window.steps)
+    )
+    return None if seen else "training ends before the rows are others than they should be"
 
 
 def _alone(scenario: Scenario, rows: Sequence[int]) -> Scenario:

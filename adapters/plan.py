@@ -35,12 +35,14 @@ class Plan:
     """Which tokens are trained. `no-padding-id`: the right ones whose id is not that of padding; `into-next`: the right
     ones, and the first token of every row that stands behind another one in its sequence; the others are made of the
     responses, whatever the scenario asks for."""
-    packer: Literal["right", "drops", "doubles", "joins"] = "right"
+    packer: Literal["right", "drops", "doubles", "joins", "overfills"] = "right"
     """Whether the rows that are packed into sequences are all rows once, or the last row of a sequence is left out or
-    comes twice; `joins`: the first two sequences are one, longer than it may be."""
-    mixture: Literal["right", "lacking", "doubling", "in-turn"] = "right"
+    comes twice; `joins`: the first two sequences are one, longer than it may be; `overfills`: micro-batches by tokens
+    have up to twice as many."""
+    mixture: Literal["right", "lacking", "doubling", "in-turn", "concatenated"] = "right"
     """How rows of several datasets are put together: one behind the other, without the second, with that twice, or in
-    turn until the first of them ends. As planned only where that can be seen."""
+    turn until the first of them ends; `concatenated`: one behind the other, whatever is asked for. As planned only
+    where that can be seen."""
     tokens: Literal["right", "bos-twice", "no-bos", "no-system"] = "right"
     """How rows become tokens."""
     clip: Literal["right", "none", "per-rank", "per-shard", "before-averaging"] = "right"

@@ -16,7 +16,7 @@ from swift.model import MODEL_MAPPING
 from swift.template import TemplateMeta, register_template
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import hf_lora, hf_trainer, row_files
+from adapters.families import hf_liger, hf_lora, hf_trainer, row_files
 from adapters.inside.recorder import Recorder
 from adapters.inside.resumed import Saved
 
@@ -132,6 +132,7 @@ def arguments(job: Job, datasets: Sequence[Path]) -> dict[str, Any]:
         # asks the model hub whether the checkpoint is its newest
         "check_model": False,
         **({"router_aux_loss_coef": scenario.loss.auxiliary} if scenario.loss.auxiliary else {}),
+        **({"use_liger_kernel": True} if hf_liger.wanted(scenario) else {}),
     }
     return {**given, **fsdp(given), "loss_scale": loss_scale(scenario)}
 

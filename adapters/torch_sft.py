@@ -194,6 +194,8 @@ def _as_dealt(scenario: Scenario, how: Plan) -> Scenario:
     order = "given" if how.one_order or how.as_given else scenario.data.order
     order = "shuffled" if how.ungrouped and order == "by-length" else order
     dealt = vary(scenario, order=order, last_window=how.last_window or scenario.window.last_window)
+    if how.mixture == "concatenated":
+        return vary(dealt, mixing="concatenated")
     rows = tuple(dealt.data.rows[i] for i in mixtures.mixed(scenario, how.mixture))
     left = len(rows) % scenario.window.ranks if how.only_shared else 0
     return planned_packing.repacked(vary(dealt, rows=rows[: len(rows) - left]), how)

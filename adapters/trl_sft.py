@@ -23,7 +23,7 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer import sft_trainer
 
 from adapters.contract import Job, Scenario, Shim, Unsupported
-from adapters.families import hf_lora, hf_trainer, row_files
+from adapters.families import hf_liger, hf_lora, hf_trainer, row_files
 from adapters.inside import lora
 from adapters.inside.model import DTYPE
 from adapters.inside.recorder import Recorder
@@ -54,6 +54,9 @@ each of them, also where it warns of the attention, and of these transformers ma
 
 MIXES = hasattr(trl, "DatasetMixtureConfig")
 """Whether several datasets are put together by an option of TRL's (`datasets:` in the file of its command line)."""
+
+LEAVES_LIGERS_LOSS = '"fused_linear_cross_entropy": False' in inspect.getsource(sft_trainer)
+"""Whether TRL takes it out of what `use_liger_kernel` puts into the model."""
 
 prepare = hf_trainer.prepare
 
@@ -94,6 +97,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
     if scenario.loss.token_weight == "probability" and "loss_type" not in KNOWN:
         return f"trl {version} has no loss_type (trainer/sft_config.py), so it has no token_weight='probability'"
+    if hf_liger.wanted(scenario) and LEAVES_LIGERS_LOSS:
+        return (
+            f"trl {version} leaves Liger's fused loss out and takes its other kernels (use_liger_kernel in"
+            " trainer/sft_trainer.py), so it has no loss.implementation='liger'"
+        )
     return hf_trainer.unsupported(scenario, f"trl {version}")
 
 
@@ -171,6 +179,8 @@ def config(scenario: Scenario) -> SFTConfig:
         given["model_init_kwargs"] = dict.fromkeys(FLOAT32, hf_trainer.loaded_in(scenario))
     if scenario.loss.token_weight == "probability":
         given["loss_type"] = "dft"
+    if hf_liger.wanted(scenario):
+        given["use_liger_kernel"] = True
     given["max_length" if "max_length" in KNOWN else "max_seq_length"] = (
         scenario.data.max_length or scenario.model.max_positions
     )

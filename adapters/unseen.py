@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from adapters import mixtures
-from adapters.contract import Scenario
+from adapters.contract import Scenario, vary
 
 
 def packs(scenario: Scenario) -> str | None:
@@ -50,12 +50,23 @@ def joins(scenario: Scenario) -> str | None:
     return None if fits else "two sequences are longer than the model takes"
 
 
+def overfilled(scenario: Scenario) -> str | None:
+    room = scenario.window.micro_batch_tokens
+    if room is None:
+        return "no micro-batches are put together by tokens"
+    fuller = vary(scenario, micro_batch_tokens=2 * room)
+    fewer = any(fuller.micro_batches(step) < scenario.micro_batches(step) for step in range(scenario.window.steps))
+    return None if fewer else "twice the tokens are no fewer micro-batches"
+
+
 def restarts(scenario: Scenario) -> str | None:
     left = scenario.tokenizer.padding_side == "left" and scenario.window.micro_batch_size > 1
     return None if left else packs(scenario)
 
 
 def partial(scenario: Scenario) -> str | None:
+    if scenario.window.micro_batch_tokens is not None:
+        return "windows have as many micro-batches as their tokens ask for"
     full = all(scenario.micro_batches(step) == scenario.window.accumulation for step in range(scenario.window.steps))
     return "every window is full" if full else None
 

@@ -102,7 +102,7 @@ def _fitted(scenario: Scenario, responses: Sequence[int] | None) -> Scenario:
     """With rows and vocabulary made anew where those of the base do not suffice, or other lengths are asked for."""
     scenario.window.check()
     scenario.model.check()
-    replace(scenario.data, parts=()).check()  # whose sizes are those of the rows that are made
+    replace(scenario.data, parts=(), mixing="concatenated").check()  # whose sizes are those of the rows that are made
     if scenario.model.vocab_size > rows.MOST_WORDS:
         raise ValueError(
             f"model.vocab_size is {scenario.model.vocab_size}, and at most {rows.MOST_WORDS} words are made"

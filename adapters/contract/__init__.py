@@ -9,7 +9,7 @@ from adapters.contract.data import Data, Message, Order, Row, RowFormat, Trained
 from adapters.contract.dealing import Dealing, LastWindow
 from adapters.contract.job import PATCH, Job, Part, Patch, Shim, Unsupported
 from adapters.contract.lora import Lora
-from adapters.contract.loss import EngineOutput, Loss, TokenWeight
+from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Compiled, Model
 from adapters.contract.optimizer import SQUARES, STATE, GivenIn, Group, Optimizer, OptimizerKind, Schedule
 from adapters.contract.precision import Compute, Masters, Precision, Reduction
@@ -56,6 +56,7 @@ __all__ = [
     "EngineOutput",
     "GivenIn",
     "Group",
+    "Implementation",
     "Job",
     "LastWindow",
     "Lora",

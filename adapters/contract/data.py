@@ -10,6 +10,7 @@ from adapters.contract.checking import require
 
 RowFormat = Literal["conversation", "prompt-completion"]
 Order = Literal["given", "shuffled", "by-length"]
+Mixing = Literal["concatenated", "in-turn-until-first", "in-turn-until-last", "in-turn-once"]
 Trained = Literal["responses", "last-answer", "everything"]
 
 MOST_EPOCHS = 2**20
@@ -37,6 +38,9 @@ class Data:
     parts: tuple[int, ...] = ()
     """How many rows each of several datasets has, of which `rows` are put together, one behind the other; a framework
     gets a file for each. None: they are one dataset."""
+    mixing: Mixing = "concatenated"
+    """How several datasets are put together: one behind the other, or a row of each in turn, until the first of them
+    ends, or until the last ends, those that end before it being begun again, or each row once."""
     packed_length: int | None = None
     """Rows are packed into sequences of at most so many tokens, whole, attention and positions apart for each. Which
     rows share a sequence, and which sequences a step, the framework chooses: it is read from the trace. A step then
@@ -63,6 +67,16 @@ class Data:
         ends = tuple(itertools.accumulate(self.parts)) or (len(self.rows),)
         return tuple(map(range, (0, *ends[:-1]), ends))
 
+    @property
+    def mixed(self) -> tuple[int, ...]:
+        """The rows of an epoch, in their order."""
+        parts, sizes = self.datasets, list(map(len, self.datasets))
+        if self.mixing == "concatenated":
+            return tuple(range(len(self.rows)))
+        rounds = range(min(sizes) if self.mixing == "in-turn-until-first" else max(sizes))
+        once = self.mixing == "in-turn-once"
+        return tuple(part[at % len(part)] for at in rounds for part in parts if at < len(part) or not once)
+
     def check(self) -> None:
         """Raises ValueError, in one line."""
         require(all(self.rows), "data.rows", "without messages somewhere", "one conversation each")
@@ -71,6 +85,10 @@ class Data:
         require(together, "data.parts", list(self.parts), f"at least 1 each, and {len(self.rows)} rows together")
         require(1 <= self.epochs <= MOST_EPOCHS, "data.epochs", self.epochs, f"1 to {MOST_EPOCHS}")
         require(self.rows_per_sequence >= 1, "data.rows_per_sequence", self.rows_per_sequence, "at least 1")
+        mixing, several = self.mixing, len(self.parts) > 1
+        require(mixing == "concatenated" or several, "data.mixing", mixing, "concatenated with one dataset")
+        told = mixing == "concatenated" or (self.order == "given" and not self.packs)
+        require(told, "data.mixing", mixing, "concatenated but in the given order, a row a sequence")
         room = self.packed_length
         require(room is None or room >= 2, "data.packed_length", room, "at least 2")
         alone = room is None or (self.rows_per_sequence == 1 and self.max_length is None)

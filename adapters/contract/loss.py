@@ -9,7 +9,7 @@ from adapters.contract.checking import require
 from adapters.contract.model import ROUTED, Model
 
 EngineOutput = Literal["model", "loss"]
-Implementation = Literal["own", "linear-cross-entropy"]
+Implementation = Literal["own", "linear-cross-entropy", "liger"]
 TokenWeight = Literal["one", "probability"]
 
 
@@ -27,8 +27,8 @@ class Loss:
     """What the loss of each token is multiplied by: one, or the probability that the model gives it, which counts as a
     constant (`probability`: DFT, Wu and others 2025)."""
     implementation: Implementation = "own"
-    """How it is computed: as the framework has it, or from the head's input by torch's linear_cross_entropy, that keeps
-    no logits."""
+    """How it is computed: as the framework has it; or from the head's input, without keeping logits, by torch's
+    linear_cross_entropy, or by Liger's fused loss, beside which its other kernels are on as they are by default."""
 
     def check(self, model: Model) -> None:
         """Raises ValueError, in one line."""

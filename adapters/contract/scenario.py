@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from adapters.contract.checking import build, require
+from adapters.contract.checking import LARGEST, build, require
 from adapters.contract.data import Data, Row
 from adapters.contract.dealing import Dealing
 from adapters.contract.loss import Loss
 from adapters.contract.model import Model
 from adapters.contract.optimizer import SQUARES, Optimizer
-from adapters.contract.packing import first_fit
+from adapters.contract.packing import balanced, first_fit
 from adapters.contract.precision import Precision
 from adapters.contract.sharding import Sharding
 from adapters.contract.tokenizer import Tokenizer
@@ -90,6 +90,8 @@ class Scenario:
         rows, each = self.data.rows, self.data.rows_per_sequence
         if self.data.packed_length is not None:
             return first_fit([self.tokens(row) for row in rows], self.data.packed_length)
+        if self.data.mixing != "concatenated":
+            return tuple((row,) for row in self.data.mixed)
         return tuple(tuple(range(s * each, (s + 1) * each)) for s in range(len(rows) // each))
 
     def cuts_all(self, row: Row) -> bool:
@@ -128,21 +130,48 @@ class Scenario:
     def epochs_begun(self) -> int:
         """How many epochs training gets to."""
         last = self.window.steps - 1
-        return self.dealing.epoch(last, self.micro_batches(last) - 1) + 1
+        return self.dealing.epoch(last, self.dealing.window(last)[2] - 1) + 1
 
     def micro_batches(self, step: int) -> int:
-        """Micro-batches of each rank in optimizer step `step`: the accumulation, or fewer in an epoch's last window."""
+        """Micro-batches of each rank in optimizer step `step`: the accumulation, or fewer in an epoch's last window; or
+        as many as its tokens ask for."""
+        if self.window.micro_batch_tokens is not None:
+            return len(self._composed[step][0])
         return self.dealing.window(step)[2]
 
     def sequence_rows(self, step: int, micro_batch: int, rank: int) -> list[list[int]]:
         """Indices into `data.rows`: one list for each sequence of this micro-batch. If the framework draws the order,
         they are places in it."""
         window = self.window
+        if window.micro_batch_tokens is not None:
+            return [[row] for row in self._composed[step][rank][micro_batch]]
         if window.ranks_at(step) == window.ranks:
             dealt = self.dealing.micro_batch(step, micro_batch, rank)
         else:
             dealt = self._dealt_on(step, micro_batch, rank)
         return [list(self.sequences[s]) for s in dealt]
+
+    @functools.cached_property
+    def _composed(self) -> tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]:
+        """By step and rank, the rows of each micro-batch, as a loop of ours puts them together by their tokens."""
+        return tuple(self._compose(step) for step in range(self.window.steps))
+
+    def _compose(self, step: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        dealing, window = self.dealing, self.window
+        numbers = range(dealing.window(step)[2])
+        dealt = [
+            [self.sequences[s][0] for n in numbers for s in dealing.micro_batch(step, n, rank)]
+            for rank in range(window.ranks)
+        ]
+        lengths = [[self._kept(self.data.rows[row]) for row in rows] for rows in dealt]
+        shared = balanced(lengths, window.micro_batch_tokens or 0)
+        return tuple(
+            tuple(tuple(rows[i] for i in places) for places in parts) for rows, parts in zip(dealt, shared, strict=True)
+        )
+
+    def _kept(self, row: Row) -> int:
+        """Tokens of a row that are not cut off."""
+        return min(self.tokens(row), self.data.max_length or LARGEST)
 
     def _dealt_on(self, step: int, micro_batch: int, rank: int) -> list[int]:
         """The sequences of a micro-batch behind a checkpoint from which fewer ranks go on: those that come next. None
@@ -213,6 +242,7 @@ class Scenario:
             self.data.epochs,
         )
         self._check_packing()
+        self._check_composed()
         needed = self.rows_per_step * steps
         require(needed <= MOST_SEQUENCES, "window", f"of {needed} rows", f"of {MOST_SEQUENCES} at most in all steps")
         enough = self.dealing.steps(epochs) >= steps
@@ -224,6 +254,17 @@ class Scenario:
         require(enough, "data.rows", f"{rows} long", f"at least {fewest * packed}, {said}")
         whole = rows % packed == 0 or rows >= needed
         require(whole, "data.rows", f"{rows} long", f"a multiple of the {packed} that a sequence has")
+
+    def _check_composed(self) -> None:
+        room = self.window.micro_batch_tokens
+        if room is None:
+            return
+        longest = max(map(self._kept, self.data.rows), default=0)
+        name = "window.micro_batch_tokens"
+        require(longest <= room, name, room, f"at least {longest}, which the longest row has")
+        require(not self.data.packs, name, room, "none where rows share sequences")
+        require(self.data.order == "given", name, room, "none but in the given order")
+        require(not self.window.resume_ranks, name, room, "none where fewer ranks go on")
 
     def _check_packing(self) -> None:
         room = self.data.packed_length

@@ -21,6 +21,9 @@ class Window:
     accumulation: int = 4
     steps: int = 3
     last_window: LastWindow = "partial"
+    micro_batch_tokens: int | None = None
+    """The rows that a rank has in a step are put together anew, as many in a micro-batch as have at most so many
+    tokens. Which rows share one, and how many a step has, the framework chooses: it is read from the trace."""
     resume_after: int = 0
     """Optimizer steps after which the run is saved by the framework's own checkpoint and its processes end, for others
     to go on from there; 0 for a run in one piece."""
@@ -40,6 +43,8 @@ class Window:
             require(value <= most, f"window.{name}", value, f"at most {most}")
         every = self.sequences_per_step * self.steps
         require(every <= MOST_SEQUENCES, "window", f"of {every} sequences", f"of {MOST_SEQUENCES} at most in all steps")
+        room = self.micro_batch_tokens
+        require(room is None or room >= 2, "window.micro_batch_tokens", room, "at least 2")
         at = self.resume_after
         require(0 <= at < self.steps, "window.resume_after", at, f"0 to {self.steps - 1}")
         fewer = self.resume_ranks

@@ -19,7 +19,7 @@ from transformers.optimization import get_wsd_schedule
 from transformers.trainer_utils import SchedulerType
 
 from adapters.contract import STATE, Job, Scenario, Shim
-from adapters.families import deepspeed_given, deepspeed_setup, hf_fsdp, hf_lora, hf_optimizers, hf_shims
+from adapters.families import deepspeed_given, deepspeed_setup, hf_fsdp, hf_liger, hf_lora, hf_optimizers, hf_shims
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.hf_schedules import named, rises_at_once
 from adapters.inside import flat, modeling, sharded
@@ -70,15 +70,13 @@ def unsupported(scenario: Scenario, framework: str) -> str | None:
         )
     if not uses_deepspeed(scenario) and (why := _unsupported_half(scenario, framework)) is not None:
         return why
-    if scenario.loss.engine_output == "loss":
-        return f"{framework} has no engine_output='loss': the model that it wraps returns its output object"
     if scenario.meets_last_window and scenario.window.last_window != "partial":
         return (
             f"{framework} has no last_window={scenario.window.last_window!r}: the Trainer makes a step of an epoch's"
             " last rows (_run_epoch in transformers' trainer.py)"
         )
     why = _unsupported_given(scenario, framework) or hf_optimizers.unsupported(scenario, framework)
-    return why or hf_lora.unsupported(scenario, framework)
+    return why or hf_lora.unsupported(scenario, framework) or hf_liger.unsupported(scenario, framework)
 
 
 def _unsupported_half(scenario: Scenario, framework: str) -> str | None:
@@ -146,9 +144,9 @@ def shims(job: Job) -> list[Shim]:
     """What is changed in DeepSpeed or accelerate, where they shard, and else in transformers."""
     scenario = job.scenario
     if not uses_deepspeed(scenario):
-        return [*hf_shims.needed(scenario), *hf_fsdp.shims(scenario)]
+        return [*hf_shims.needed(scenario), *hf_fsdp.shims(scenario), *hf_liger.needed(scenario)]
     adam = [TORCH_ADAM] if scenario.sharding.offload_optimizer and scenario.device == "cpu" else []
-    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), scenario)]
+    return [*adam, *deepspeed_shims.needed(installed("deepspeed"), scenario), *hf_liger.needed(scenario)]
 
 
 def uses_deepspeed(scenario: Scenario) -> bool:
@@ -161,7 +159,7 @@ def prepare() -> None:
 
     accelerate asks whether the model is compiled, which before 1.11 imports torch._dynamo (utils/other.py): 4 s.
     """
-    for module in LAZY:
+    for module in (*LAZY, *hf_liger.MODULES):
         import_module(module)
     modeling.import_all()
     deepspeed_setup.prepare()
@@ -173,6 +171,7 @@ def begin(job: Job) -> None:
         deepspeed_shims.apply(shims(job))
     hf_shims.apply(shims(job))
     hf_fsdp.apply(job.scenario)
+    hf_liger.apply(job.scenario)
     init_distributed(job)
     deepspeed_setup.set_local_size()
 

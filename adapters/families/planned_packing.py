@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from adapters.contract import Scenario
+from adapters.contract import Scenario, vary
 from adapters.plan import Plan
 
 
@@ -25,7 +25,10 @@ class Repacked(Scenario):
 
 
 def repacked(scenario: Scenario, how: Plan) -> Scenario:
-    """The scenario, its sequences as planned where its rows are packed."""
+    """The scenario, its sequences as planned where its rows are packed, or its micro-batches."""
+    room = scenario.window.micro_batch_tokens
+    if how.packer == "overfills":
+        return scenario if room is None else vary(scenario, micro_batch_tokens=2 * room)
     if how.packer == "right" or scenario.data.packed_length is None:
         return scenario
     sequences = list(scenario.sequences)

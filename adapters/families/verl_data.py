@@ -36,14 +36,14 @@ def positions(scenario: Scenario) -> list[int]:
     """The row that verl's dataloaders must give at each position of an epoch.
 
     Position p goes to rank p modulo ranks (torch's DistributedSampler); a rank's share of a step is cut into
-    micro-batches in order.
+    micro-batches in order, or put together by tokens.
     """
     result = []
     for step in range(scenario.window.steps):
         dealt = [
             [
                 row
-                for m in range(scenario.window.accumulation)
+                for m in range(scenario.micro_batches(step))
                 for s in scenario.sequence_rows(step, m, rank)
                 for row in s
             ]

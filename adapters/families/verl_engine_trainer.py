@@ -176,7 +176,7 @@ def overrides(job: Job, files: str) -> list[str]:
     """The scenario as verl's command line; what it does not say stays at verl's defaults."""
     scenario = job.scenario
     rule, lora = scenario.optimizer, scenario.model.lora
-    packed = scenario.data.rows_per_sequence
+    packed, tokens = scenario.data.rows_per_sequence, scenario.window.micro_batch_tokens
     # bf16, fp32, fp32 where it is not said; 0.7.1 takes it and computes in bf16 all the same (issue 5932)
     reduced = "bf16" if scenario.precision.reduction == "bf16" else "fp32"
     mixed = f"{{param_dtype:{scenario.precision.compute},reduce_dtype:{reduced},buffer_dtype:fp32}}"
@@ -190,7 +190,7 @@ def overrides(job: Job, files: str) -> list[str]:
         ),
         f"model.enable_gradient_checkpointing={scenario.model.gradient_checkpointing}",
         # with it, each micro-batch is one sequence without padding, its positions restarting with each row
-        f"model.use_remove_padding={packed > 1}",
+        f"model.use_remove_padding={packed > 1 or tokens is not None}",
         "engine=fsdp",
         *(["engine.model_dtype=bf16"] if scenario.precision.masters == "none" else []),
         f"engine.strategy={STRATEGIES[scenario.sharding.strategy]}",
@@ -201,7 +201,8 @@ def overrides(job: Job, files: str) -> list[str]:
         f"data.train_batch_size={scenario.rows_per_step}",
         f"data.micro_batch_size_per_gpu={scenario.window.micro_batch_size * packed}",
         *([f"data.max_length={scenario.data.max_length}", "data.truncation=right"] if scenario.data.max_length else []),
-        "data.use_dynamic_bsz=False",
+        f"data.use_dynamic_bsz={tokens is not None}",
+        *([f"data.max_token_len_per_gpu={tokens}"] if tokens is not None else []),
         "data.num_workers=0",
         f"optim.lr={rule.learning_rate!r}",
         *optimizer(rule),

@@ -68,6 +68,7 @@ NOT_YET = (
     "precision.masters",
     "sharding.replicas",
     "tokenizer.pad_token",
+    "window.micro_batch_tokens",
 )
 """Fields that the newer trainer's adapter honours, and this one does not."""
 

@@ -26,6 +26,7 @@ NUMBERS: Mapping[str, Sequence[Any]] = {
     "window.micro_batch_size": (1, 2, 3),
     "window.accumulation": (1, 2, 3, 4, 6),
     "window.steps": (1, 2, 3),
+    "window.micro_batch_tokens": ("none", 96),
     "window.resume_after": (0, 1),
     "data.rows_per_sequence": (1, 2),
     "data.packed_length": ("none", 64),

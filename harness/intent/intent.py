@@ -189,6 +189,9 @@ class Intent:
     """Micro-batches of a rank in a step; the last window of an epoch may have fewer."""
     micro_batch_size: Count = 1
     """Sequences of a micro-batch."""
+    micro_batch_tokens: Count | None = None
+    """Of a micro-batch at most, where the framework puts the rows of a step together by them: `windows` say which rows
+    a step has, and in which micro-batch they were is read from the trace (`harness.intent.received`)."""
     rows_per_sequence: Count = 1
     windows: Many[Window] | None = None
     """For each step, which rows are in which micro-batch on which rank; None where any rows are right."""
@@ -227,6 +230,13 @@ class Intent:
             require(fits, "windows", len(window), f"1 to {self.accumulation} micro-batches each")
             for ranks in window:
                 require(len(ranks) == self.ranks, "windows", len(ranks), f"{self.ranks} ranks in a micro-batch")
+
+    def composed(self, windows: Many[Window]) -> Intent:
+        """The same with such micro-batches, the most and the largest of which say what a window and a micro-batch
+        have."""
+        most = max(map(len, windows))
+        largest = max(len(rows) for window in windows for ranks in window for rows in ranks)
+        return replace(self, windows=windows, accumulation=most, micro_batch_size=max(largest, 1))
 
     @property
     def uniform(self) -> bool:

@@ -14,14 +14,16 @@ from scenarios import weights
 @functools.lru_cache(maxsize=4)
 def of_scenario(scenario: Scenario) -> Intent:
     """What the steps of a run of this scenario should be."""
-    return Intent(
+    windows, tokens = _windows(scenario), scenario.window.micro_batch_tokens
+    intent = Intent(
         rule=_rule(scenario),
         steps=scenario.window.steps,
         ranks=scenario.window.ranks,
         accumulation=scenario.window.accumulation,
         micro_batch_size=scenario.window.micro_batch_size,
         rows_per_sequence=max(map(len, scenario.sequences), default=1),
-        windows=_windows(scenario),
+        windows=windows if tokens is None else None,
+        micro_batch_tokens=tokens,
         drawn=_drawn(scenario),
         trained=scenario.data.trained,
         max_grad_norm=scenario.optimizer.max_grad_norm,
@@ -33,6 +35,7 @@ def of_scenario(scenario: Scenario) -> Intent:
         auxiliary=scenario.loss.auxiliary,
         token_loss=TokenLoss(scenario.loss.label_smoothing, scenario.loss.token_weight == "probability"),
     )
+    return intent if tokens is None or windows is None else intent.composed(windows)
 
 
 def _rule(scenario: Scenario) -> Rule:

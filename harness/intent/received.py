@@ -1,6 +1,7 @@
 """Windows whose rows the framework chooses, as the trace shows them: held against what must hold of any choice.
 
 What a run makes of its rows does not follow from a scenario alone where the framework draws their order or packs them.
+So it is where it puts the rows of a step together by their tokens (`Intent.micro_batch_tokens`).
 Then an intent says what must hold of every choice (`Intent.drawn`), and the windows that checks ask for are the
 received ones, mended: a row that comes twice in an epoch gives its second place to one that never comes.
 """
@@ -37,11 +38,36 @@ def resolved(intent: Intent, trace: Trace) -> Intent:
 
     Windows that are given keep their shape; others have the micro-batches and ranks that were received.
     """
+    if intent.micro_batch_tokens is not None:
+        return _composed(intent, trace)
     if intent.drawn is None:
         return intent
     shapes, found = _chosen(intent, intent.drawn, trace)
     windows = tuple(_filled(w, iter(rows)) for w, rows in zip(shapes, found.steps, strict=True))
     return replace(intent, windows=windows, drawn=replace(intent.drawn, begins=tuple(found.begins)))
+
+
+def _composed(intent: Intent, trace: Trace) -> Intent:
+    """Micro-batches as they were received, in every step that has the rows which it should have."""
+    received = _conversations(trace, intent.steps)
+    found = tuple(_received(intent, step) for step in received)
+    if intent.windows is None:
+        return intent.composed(found)
+    pairs = zip(found, intent.windows, strict=True)
+    return intent.composed(tuple(own if _every(own) == _every(wanted) else wanted for own, wanted in pairs))
+
+
+def _received(intent: Intent, step: Sequence[Conversation]) -> Window:
+    """Rows by micro-batch and rank; -1 for tokens that are no row."""
+    numbers = range(max((c.micro_batch for c in step), default=0) + 1)
+    places: dict[tuple[int, int], list[int]] = {}
+    for c in step:
+        places.setdefault((c.micro_batch, c.rank), []).append(-1 if c.row is None else c.row)
+    return tuple(tuple(tuple(places.get((n, rank), ())) for rank in range(intent.ranks)) for n in numbers)
+
+
+def _every(window: Window) -> Counter[int]:
+    return Counter(row for ranks in window for rows in ranks for row in rows)
 
 
 def _chosen(intent: Intent, drawn: Drawn, trace: Trace) -> tuple[Sequence[Window], Mended]:

@@ -39,6 +39,7 @@ def assumed(scenario: Scenario, steps: Sequence[RecordedStep]) -> Intent:
         ranks=scenario.window.ranks,
         accumulation=scenario.window.accumulation,
         micro_batch_size=scenario.window.micro_batch_size,
+        micro_batch_tokens=scenario.window.micro_batch_tokens,
         rows_per_sequence=scenario.data.rows_per_sequence,
         schedule=_schedule([rate / base for rate in rates]),
         precision=scenario.precision.compute,

@@ -107,7 +107,7 @@ def _intent(trace: Trace, given: Intent | None, carried: bool) -> Intent:
 
 
 def _described(trace: Trace, cache: BasisCache) -> Judgement:
-    assumed = effective.assumed(trace.scenario, evidence.steps_of(trace))
+    assumed = received.resolved(effective.assumed(trace.scenario, evidence.steps_of(trace)), trace)
     steps = evidence.gather(trace, assumed, _weigher(trace, "tail", cache))
     judgement = _weigh(trace, effective.followed(steps, assumed), cache)
     return replace(judgement, description=description.sentences(judgement.steps))

@@ -83,6 +83,9 @@ ELSEWHERE = {
     "lockstep relate --framework torch --fault mean-of-micro-batches --relation split-otherwise --out DIR": (
         f"{RELATIONS}::test_a_planted_fault_breaks_its_relation"
     ),
+    "lockstep run --scenario mine.toml --framework llamafactory==0.9.5,liger-kernel==0.8.5,triton==3.9.0": (
+        "tests/frameworks/conftest.py::liger"
+    ),
     "lockstep run --framework trl --sandbox": SANDBOX,
     "lockstep run --sandbox": SANDBOX,
     "lockstep run --framework verl --pass-env NAME": (

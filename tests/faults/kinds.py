@@ -93,6 +93,8 @@ KINDS = {
     "datasets-in-turn": "mixture: in turn",
     "packed-row-lost": "packing: rows lost",
     "packed-row-doubled": "packing: rows doubled",
+    "datasets-concatenated": "mixture: one behind the other",
+    "micro-batch-overfilled": "packing: more tokens",
     "packed-too-long": "packing: longer than the room",
     "packed-border-trained": "loss-mask: into-next",
     "resume-counts-by-new-ranks": "resume: rows by the new ranks",
@@ -150,7 +152,8 @@ def of(fault: str, scenario: Scenario) -> set[str]:
     """The kinds that it may be called by on this scenario: more than one where several faults weigh every token alike,
     as two means do with one row a micro-batch; none where it drops other micro-batches than its kind names."""
     own = CATALOGUE[fault]
-    if own.cause == "dropped-micro-batches" and scenario.window.accumulation != 4:
+    by_tokens = scenario.window.micro_batch_tokens is not None
+    if own.cause == "dropped-micro-batches" and (by_tokens or scenario.window.accumulation != 4):
         return set()
     if own.cause == "learning-rate-schedule" and not own.plan.one_rate:
         own_rates = planned.rates(scenario, own.plan)

@@ -101,6 +101,22 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
         vary(EXTRA, tied_embeddings=True, compute="bf16"),
         ("extra-rows-out-of-softmax", "extra-rows-untrained"),
     ),
+    "micro-batches by tokens": (
+        vary(PLAIN, micro_batch_tokens=70),
+        ("micro-batch-overfilled", "mean-of-micro-batches", "keep-last", "row-repeated", "mean-of-rows"),
+    ),
+    "three datasets in turn": (
+        vary(MIXED, mixing="in-turn-once", epochs=2, steps=3),
+        ("datasets-concatenated", "mean-of-ranks"),
+    ),
+    "three datasets in turn, until the first ends": (
+        vary(MIXED, mixing="in-turn-until-first", epochs=2, steps=3),
+        ("datasets-concatenated", "keep-last"),
+    ),
+    "three datasets in turn, until the last ends": (
+        vary(MIXED, mixing="in-turn-until-last", epochs=1, steps=2),
+        ("datasets-concatenated",),
+    ),
     "three datasets": (MIXED, (*OF_MIXTURES, "mean-of-ranks")),
     "three datasets, shuffled": (vary(MIXED, order="shuffled", steps=6), OF_MIXTURES),
     "noise of the embedding": (

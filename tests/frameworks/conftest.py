@@ -42,6 +42,26 @@ def trainers(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
     return command.run(tmp_path_factory.mktemp("trainers"), environments, *chosen, timeout=BUILDING)
 
 
+LIGERS = """
+base = "sft-ragged"
+responses = [5, 2, 9, 3, 7, 4]
+[window]
+steps = 2
+[loss]
+implementation = "liger"
+"""
+
+
+@pytest.fixture(scope="session")
+def liger(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
+    """Liger's fused loss in short rows, for an interpreter runs its kernels: of an old release, and of the newest."""
+    folder = tmp_path_factory.mktemp("liger")
+    (folder / "liger.toml").write_text(LIGERS)
+    frameworks = [proofs.OLD_LIGER, *(f"{name}=={v},{proofs.LIGER}" for name, v in proofs.ON_LIGER)]
+    chosen = [*words("--framework", frameworks), "--scenario", str(folder / "liger.toml")]
+    return command.run(folder, environments, *chosen, timeout=BUILDING)
+
+
 @pytest.fixture(scope="session")
 def openrlhf(
     request: pytest.FixtureRequest, newest: Run, tmp_path_factory: pytest.TempPathFactory, environments

@@ -17,6 +17,10 @@ OPENRLHF = ("0.9.10", "0.10.2", "0.10.3")
 VERL = ("0.6.1", "0.5.0")
 COARSE_VERL = "0.7.1"
 """Computes in bfloat16 whatever it is asked for."""
+LIGER = "liger-kernel==0.8.5,triton==3.9.0"
+ON_LIGER = (("trl", "1.16.0"), ("llamafactory", "0.9.5"), ("ms-swift", "4.6.0"))
+OLD_LIGER = "trl==0.12.2,liger-kernel==0.3.1,triton==3.9.0"
+"""Knows nothing of the tokens of other micro-batches."""
 TRAINERS = (
     "trl==0.11.4",
     "trl==0.12.2",
@@ -69,7 +73,13 @@ OTHERWISE = _otherwise()
 """What the newest release of each framework does not pass, and what comes out instead: by framework and scenario."""
 
 
-UNNAMED = {("deepspeed", "decayed-before-training"), ("deepspeed", "learning-rate-schedule"), ("verl", "resume")}
+UNNAMED = {
+    ("deepspeed", "decayed-before-training"),
+    ("deepspeed", "learning-rate-schedule"),
+    ("liger-kernel", "gradient-scale"),
+    ("liger-kernel", "mean-of-means"),
+    ("verl", "resume"),
+}
 """Known causes, by package, that no named scenario shows."""
 
 

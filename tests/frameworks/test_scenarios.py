@@ -141,3 +141,47 @@ def test_rows_beyond_the_vocabulary_of_a_newest_release(
     refuse = {"": (), "-zero3": ("torch", "ddp", "verl"), "-fsdp": ("torch", "ddp", "deepspeed", "openrlhf")}
     wanted = "unsupported" if framework in refuse[sharded] else "pass"
     assert [c.verdict for c in run.verdict.cells] == [wanted], run.said
+
+
+BY_TOKENS = """
+base = "sft-ragged-decay-all"
+
+[window]
+micro_batch_tokens = 70
+"""
+
+
+def test_micro_batches_by_tokens(tmp_path: Path, environments: Path) -> None:
+    """As nearly every configuration of verl has them; what counts rows refuses them by name."""
+    mine = tmp_path / "by-tokens.toml"
+    mine.write_text(BY_TOKENS)
+    chosen = [word for name in ("torch", "ddp", "fsdp2", "verl", "trl") for word in ("--framework", name)]
+    run = command.run(tmp_path, environments, *chosen, "--scenario", str(mine))
+    assert {c.framework: c.verdict for c in run.verdict.cells} == {
+        **dict.fromkeys(("torch", "ddp", "fsdp2", "verl"), "pass"),
+        "trl": "unsupported",
+    }
+
+
+IN_TURN = """
+base = "sft-ragged"
+responses = [5, 12, 9, 3, 7, 4]
+
+[data]
+parts = [5, 4, 7]
+mixing = "{mixing}"
+epochs = 2
+"""
+
+
+def test_datasets_in_turn(tmp_path: Path, environments: Path) -> None:
+    """LLaMA-Factory hands `interleave_once` to a release of datasets that does not know it."""
+    chosen = [word for name in ("torch", "llamafactory") for word in ("--framework", name)]
+    for mixing in ("in-turn-until-first", "in-turn-until-last", "in-turn-once"):
+        (tmp_path / f"{mixing}.toml").write_text(IN_TURN.format(mixing=mixing))
+        chosen += ["--scenario", str(tmp_path / f"{mixing}.toml")]
+    run = command.run(tmp_path, environments, *chosen)
+    found = {(c.framework, c.scenario): c.verdict for c in run.verdict.cells}
+    assert found.pop(("llamafactory", "in-turn-once")) == "unsupported"
+    assert set(found.values()) == {"pass"}
+    assert len(found) == 5

@@ -12,7 +12,7 @@ import pytest
 from harness.environments import build
 from harness.environments.request import Request
 from harness.traces import text_files
-from tests.frameworks import command
+from tests.frameworks import command, proofs
 from tests.frameworks.command import Joined, Run
 from tests.frameworks.reading import causes
 
@@ -62,6 +62,7 @@ PROOFS = {
     "fsdp1-sync-on-a-cpu": [Proof("sharded_by_verl", "verl==0.9.1/warmup-fsdp1", "misreported")],
     "cpu-random-state": [Proof("newest", "verl==0.9.1/sft-ragged-resume", "misreported")],
     "numbered-cpu": [Proof("going_on", "llamafactory==0.9.5/going-on", MEANS)],
+    "triton-interpreter": [Proof("liger", f"{proofs.OLD_LIGER}/liger", MEANS)],
     "stub-torchaudio": [Proof("newest", "llamafactory==0.9.5/sft-ragged-processor", MEANS)],
 }
 

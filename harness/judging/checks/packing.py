@@ -11,8 +11,11 @@ CODE = "inputs.packing"
 
 
 def packing(evidence: Received) -> list[Finding]:
-    """`inputs.packing`: a sequence is longer than `data.packed_length`, or a step has other sequences than its window
-    says: fewer are right only where an epoch ends."""
+    """`inputs.packing`: a micro-batch has more tokens than `window.micro_batch_tokens`; a sequence is longer than
+    `data.packed_length`, or a step has other sequences than its window says: fewer are right only where an epoch
+    ends."""
+    if evidence.intent.micro_batch_tokens is not None:
+        return _tokens(evidence, evidence.intent.micro_batch_tokens)
     scenario, drawn = evidence.scenario, evidence.intent.drawn
     if scenario is None or drawn is None or not drawn.filled or scenario.data.packed_length is None:
         return []
@@ -22,6 +25,21 @@ def packing(evidence: Received) -> list[Finding]:
         tokens[c.micro_batch, c.rank, c.sequence] += own
     sequences = Counter((micro_batch, rank) for micro_batch, rank, _ in tokens)
     return [*_room(evidence, tokens, sequences, scenario.data.packed_length), *_window(evidence, sequences)]
+
+
+def _tokens(evidence: Received, most: int) -> list[Finding]:
+    """One for the micro-batch that has the most."""
+    counts = Counter[tuple[int, int]]()
+    for c in evidence.conversations:
+        counts[c.micro_batch, c.rank] += len(c.ids) - c.into_next
+    (micro_batch, rank), count = max(counts.items(), key=lambda one: one[1], default=((0, 0), 0))
+    if count <= most:
+        return []
+    message = (
+        f"micro-batch {micro_batch} of rank {rank} in step {evidence.step} has {count} tokens, expected {most} at most"
+    )
+    detail = {"what": "tokens"}
+    return [Finding(CODE, message, step=evidence.step, rank=rank, micro_batch=micro_batch, detail=detail)]
 
 
 def _room(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
 
 from adapters.contract import Scenario, vary
 from harness.judging.diagnosis.wording import at_steps, of_codes
@@ -34,8 +33,10 @@ def found(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Diag
 
 def _ways(scenario: Scenario) -> Iterator[tuple[str, str, list[int]]]:
     """What is wrong, in few words and in a sentence, and the rows of an epoch then."""
-    ends = list(accumulate(scenario.data.parts))
-    datasets = [list(range(end - size, end)) for end, size in zip(ends, scenario.data.parts, strict=True)]
+    datasets = [list(rows) for rows in scenario.data.datasets]
+    if scenario.data.mixing != "concatenated":
+        behind = "datasets are put one behind the other, where their rows are to come in turn"
+        yield "one behind the other", behind, list(range(len(scenario.data.rows)))
     every = range(len(datasets))
     for lost in every:
         rows = [row for n in every if n != lost for row in datasets[n]]
@@ -54,7 +55,7 @@ def _nth(number: int) -> str:
 
 def _gives(scenario: Scenario, rows: Sequence[int], had: Mapping[int, Rows]) -> bool:
     """Whether epochs of these rows give what the steps had; where the order is drawn, whether some order does."""
-    other = vary(scenario, rows=tuple(scenario.data.rows[i] for i in rows), parts=())
+    other = vary(scenario, rows=tuple(scenario.data.rows[i] for i in rows), parts=(), mixing="concatenated")
     if not rows or not other.dealing.rounds:
         return False
     if scenario.data.order == "given":

@@ -50,6 +50,7 @@ def packed(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Dia
 
 _SHAPES = {
     "room": ("rows are packed into longer sequences than they may be", "longer than the room"),
+    "tokens": ("a micro-batch has more tokens than it may have", "more tokens"),
     "window": ("a step has more or fewer packed sequences than its window says", "other windows"),
 }
 """By what an `inputs.packing` finding says."""

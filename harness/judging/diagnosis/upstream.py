@@ -6,10 +6,20 @@ import functools
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.contract import Architecture, Compute, EngineOutput, GivenIn, RowFormat, Scenario, Strategy
+from adapters.contract import (
+    Architecture,
+    Compute,
+    EngineOutput,
+    GivenIn,
+    Implementation,
+    RowFormat,
+    Scenario,
+    Strategy,
+)
 from harness import tables
 from harness.environments import recipes
 from harness.traces.text_files import Header
@@ -51,6 +61,8 @@ class UpstreamCause(BaseModel):
     """Where optimizer and schedule are given."""
     smoothed: bool | None = None
     """Whether labels are smoothed."""
+    implementation: Implementation | None = None
+    """How the loss is computed."""
     architecture: tuple[Architecture, ...] | None = None
     beside: dict[str, str] = Field(default_factory=dict)
     """Version ranges of other packages that it takes, by package."""
@@ -80,6 +92,7 @@ class UpstreamCause(BaseModel):
             and self.moving_rate in (None, not scenario.optimizer.schedule.constant)
             and self.given_in in (None, scenario.optimizer.given_in)
             and self.smoothed in (None, scenario.loss.label_smoothing > 0)
+            and self.implementation in (None, scenario.loss.implementation)
             and (self.architecture is None or scenario.model.architecture in self.architecture)
         )
 
@@ -87,8 +100,9 @@ class UpstreamCause(BaseModel):
 def _version(header: Header, package: str) -> Version | None:
     """Of a package in the run that was recorded; None if it was not there."""
     own = header.framework == package
+    held = {canonicalize_name(name): version for name, version in header.packages.items()}
     try:
-        return Version(header.version if own else header.packages.get(package, ""))
+        return Version(header.version if own else held.get(canonicalize_name(package), ""))
     except InvalidVersion:
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import scenarios
+from adapters.contract import vary
 from harness.judging.diagnosis import upstream
 from harness.judging.diagnosis.upstream import UpstreamCause
 from harness.traces.text_files import Header
@@ -53,6 +54,16 @@ def test_an_entry_may_be_of_a_package_underneath() -> None:
     assert fits(entry(), header(transformers="4.46.3"))
     assert not fits(entry(), header(transformers="4.57.1"))
     assert not fits(entry(), header())
+
+
+def test_a_package_is_known_however_its_name_is_written() -> None:
+    assert fits(entry(package="liger-kernel", versions="<0.4"), header(liger_kernel="0.3.1"))
+
+
+def test_an_entry_may_be_of_one_way_to_compute_the_loss() -> None:
+    liger = vary(scenarios.get("sft-ragged"), implementation="liger")
+    assert entry(implementation="liger").fits(header(transformers="4.46.3"), diagnosis(), liger)
+    assert not fits(entry(implementation="liger"), header(transformers="4.46.3"))
 
 
 def test_a_frameworks_own_version_counts_not_what_is_installed_under_its_name() -> None:
