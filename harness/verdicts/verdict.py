@@ -255,7 +255,7 @@ class Verdict(BaseModel):
     complete: bool = False
     """False while the run goes on, and for ever if it was interrupted."""
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, ser_json_inf_nan="strings")
 
 
 def record_finding(finding: Finding) -> FindingRecord:

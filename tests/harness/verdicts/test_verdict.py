@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from harness.verdicts import verdict
 from harness.verdicts.findings import CODES, UNKNOWN_CODES, Diagnosis, Finding
-from harness.verdicts.verdict import CellRecord, UnreadableVerdict, Verdict, exit_status, outcome
+from harness.verdicts.verdict import (
+    CellRecord,
+    DistanceRecord,
+    UnreadableVerdict,
+    Verdict,
+    ViewRecord,
+    exit_status,
+    outcome,
+)
 
 FINDING = Finding(
     "weights.scale",
@@ -56,6 +64,16 @@ def test_a_round_trip_changes_nothing(tmp_path: Path) -> None:
     assert back.cells == whole().cells
     assert (back.lockstep, back.complete) == ("0.1.0", True)
     assert back.summary == {"fail": 1, "pass": 2}
+
+
+def test_two_groups_that_are_infinitely_far_apart_are_read_back(tmp_path: Path) -> None:
+    """As where the parameters of one of them are no numbers any more."""
+    far = DistanceRecord(first=0, second=1, parted=1, gradient=math.inf, parameters=math.nan, drift=math.inf)
+    verdict.write(Verdict(views=[ViewRecord(scenario="sft-ragged", seed=0, distances=[far])]), tmp_path)
+    (view,) = verdict.read(tmp_path).views
+    (found,) = view.distances
+    assert (found.gradient, found.drift) == (math.inf, math.inf)
+    assert math.isnan(found.parameters)
 
 
 def test_the_file_is_as_the_design_says(tmp_path: Path) -> None:
