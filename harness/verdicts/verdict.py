@@ -198,6 +198,8 @@ class DistanceRecord(BaseModel):
     drift: float
     """The same, over the distance that the parameters have moved."""
 
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
 
 class RowRecord(BaseModel):
     """What one row's tokens weighed in each group, where groups differ."""
@@ -255,7 +257,7 @@ class Verdict(BaseModel):
     complete: bool = False
     """False while the run goes on, and for ever if it was interrupted."""
 
-    model_config = ConfigDict(populate_by_name=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(populate_by_name=True)
 
 
 def record_finding(finding: Finding) -> FindingRecord:
