@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import scenarios
@@ -37,11 +39,23 @@ def cut_off(*empty: int) -> Scenario:
 
 NOTHING = ("window-lost-to-empty", "mean-of-ranks", "mean-of-micro-batches", "drop-intermediate")
 END = scenarios.get("sft-ragged-epochs").dealing.steps(1)
+LORA = scenarios.get("sft-ragged-lora")
 UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "the last answer": (vary(TURNS, trained="last-answer"), ("responses-trained", "prompt-trained", "keep-last")),
     "everything": (vary(TURNS, trained="everything"), ("responses-trained", "mean-of-ranks")),
     "no pad token": (vary(TURNS, pad_token="none"), ("padding-id-untrained",)),
     "padded on the left": (vary(TURNS, padding_side="left"), ("positions-run-on", "mean-of-rows", "mask-shifted")),
+    "low-rank updates of scale 1": (
+        vary(
+            LORA,
+            lora=replace(LORA.model.lora, alpha=float(LORA.model.lora.rank)),
+            tied_embeddings=True,
+            weight_decay=0.1,
+            steps=2,
+        ),
+        ("lora-scaled-twice", "tied-head-lost", "tied-input-lost", "decay-on-norms"),
+    ),
+    "betas of 0.95": (vary(PLAIN, beta1=0.95, beta2=0.95, steps=2), ("wrong-beta1", "wrong-beta2", "wrong-eps")),
     "SGD": (SGD, (*OF_SGD, "keep-last", "no-clipping")),
     "SGD that never clips": (vary(SGD, max_grad_norm=None, weight_decay=0.0), ("momentum-dampened", "mean-of-ranks")),
     "SGD at a low rate": (vary(SGD, learning_rate=1e-3, compute="bf16"), ("momentum-forgotten",)),
