@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from harness import printable
 from harness.detection.record import BugRecord, CleanRecord, Detection, FaultRecord, OutcomeRecord, SetRecord
 from reports.markdown import code, escaped
 
@@ -73,7 +74,7 @@ def _summary(found: Detection) -> Iterator[str]:
         yield _row(name, str(told.cells), str(acting), *map(str, counts), _right(told), str(len(told.chosen)))
     yield f"\n{_ENOUGH}\n"
     for name, told in found.sets.items():
-        yield f"- {name}: {', '.join(map(code, told.chosen)) or 'none'}"
+        yield f"- {name}: {', '.join(map(_name, told.chosen)) or 'none'}"
     yield ""
 
 
@@ -88,14 +89,14 @@ def _planted(found: Detection) -> Iterator[str]:
     yield _row("fault", "found by", *found.sets)
     yield _rule(2 + len(found.sets))
     for fault in found.faults:
-        yield _row(code(fault.name), _by(fault), *(_cell(fault.outcomes[name]) for name in found.sets))
+        yield _row(_name(fault.name), _by(fault), *(_cell(fault.outcomes[name]) for name in found.sets))
     yield ""
 
 
 def _by(fault: FaultRecord) -> str:
     """Findings, those that most cells have first."""
     counts = Counter(c for outcome in fault.outcomes.values() if outcome.found for c in outcome.found.codes)
-    return ", ".join(code(name) for name, _ in counts.most_common())
+    return ", ".join(_name(name) for name, _ in counts.most_common())
 
 
 def _cell(outcome: OutcomeRecord) -> str:
@@ -120,7 +121,7 @@ def _lacking(found: Detection) -> Iterator[str]:
                 reasons.setdefault(_most(outcome.hidden), []).append(fault.name)
         count = sum(map(len, reasons.values()))
         yield f"### {name}: {count} of {len(found.faults)}\n"
-        yield from (f"- {escaped(why)}: {', '.join(map(code, faults))}" for why, faults in reasons.items())
+        yield from (f"- {escaped(why)}: {', '.join(map(_name, faults))}" for why, faults in reasons.items())
         yield ""
 
 
@@ -141,21 +142,21 @@ def _public(found: Detection) -> Iterator[str]:
     yield _rule(4 + len(names))
     for bug in shown:
         cells = (_bug_cell(bug.outcomes[name]) for name in names)
-        yield _row(code(bug.name), escaped(bug.what), code(bug.release or ""), _bug_by(bug), *cells)
+        yield _row(_name(bug.name), escaped(bug.what), _name(bug.release or ""), _bug_by(bug), *cells)
     yield "\nNo scenario can show these:\n"
-    yield from (f"- {code(bug.name)}, {escaped(bug.what)}: {escaped(bug.why)}." for bug in found.bugs if bug.why)
+    yield from (f"- {_name(bug.name)}, {escaped(bug.what)}: {escaped(bug.why)}." for bug in found.bugs if bug.why)
     yield ""
 
 
 def _bug_by(bug: BugRecord) -> str:
     founds = [outcome.found for outcome in bug.outcomes.values() if outcome.found is not None]
     codes = dict.fromkeys(name for found in founds for name in found.codes)
-    return ", ".join(map(code, codes))
+    return ", ".join(map(_name, codes))
 
 
 def _bug_cell(outcome: OutcomeRecord) -> str:
     if outcome.found is not None:
-        return f"{outcome.tried} of {outcome.cells}: {code(outcome.found.scenario)}"
+        return f"{outcome.tried} of {outcome.cells}: {_name(outcome.found.scenario)}"
     if outcome.state == "unknown":
         return f"unknown: {escaped(outcome.reason or '')}"
     parts = [f"{count} {escaped(what)}" for what, count in outcome.instead.items()]
@@ -176,9 +177,13 @@ def _clean(runs: Sequence[CleanRecord]) -> Iterator[str]:
     yield _row("release", *names)
     yield _rule(1 + len(names))
     for run in runs:
-        yield _row(code(run.release), *(str(run.verdicts.get(name, 0)) for name in names))
+        yield _row(_name(run.release), *(str(run.verdicts.get(name, 0)) for name in names))
     yield _row("all", *(str(whole[name]) for name in names))
     yield ""
+
+
+def _name(text: str) -> str:
+    return code(printable.line(text))
 
 
 def _row(*cells: str) -> str:

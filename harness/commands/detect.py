@@ -68,8 +68,8 @@ def detect(
     from harness.session.folder import own_place
 
     every = sets.names()
-    if unknown := next((name for name in matrices or [] if name not in every), None):
-        raise Stop(f"there is no matrix {unknown!r}; there are {', '.join(every)}")
+    if unknown := [name for name in matrices or [] if name not in every]:
+        raise Stop(f"there is no matrix {unknown[0]!r}; there are {', '.join(every)}")
     wish = Wish(
         tuple(name for name in every if not matrices or name in matrices), *_asked(faults, bugs), _clean(clean or [])
     )
@@ -143,10 +143,10 @@ def _start(out: Path, jobs: int, timeout: float, envs: Path | None, progress: Pr
             cells = held.enter_context(Cells(request, parts, out / WORK, progress, jobs, timeout))
             try:
                 cells.start()
+                why = None
             except (BuildFailed, TemplateFailed) as error:
-                yield f"{request} does not start: {error}"
-            else:
-                yield cells
+                why = f"{request} does not start: {error}"
+            yield cells if why is None else why
 
     return start
 

@@ -89,9 +89,10 @@ def test_wrong_usage_is_one_line_and_status_2(
 
 
 FUZZ = "fuzz --framework torch --out new"
+DETECT = "detect --out new"
 NUMBERS = {
-    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ),
-    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ),
+    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT),
+    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT),
     "--seeds": ("run",),
     "--ranks": ("run",),
     "--minutes": (FUZZ,),
