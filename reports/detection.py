@@ -183,7 +183,8 @@ def _clean(runs: Sequence[CleanRecord]) -> Iterator[str]:
 
 
 def _name(text: str) -> str:
-    return code(printable.line(text))
+    """As code, also in a table."""
+    return code(printable.line(text).replace("|", "\\|"))
 
 
 def _row(*cells: str) -> str:
