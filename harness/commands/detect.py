@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.options import Environments, Jobs, Timeout
+from harness.commands.options import MOST_SECONDS, Environments, Jobs, Timeout, finite
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CLAIM = "detect"
 PAGE = "detection.md"
 WORK = "work"
+MOST_MINUTES = MOST_SECONDS / 60
 
 
 def detect(
@@ -53,6 +54,16 @@ def detect(
         list[Path] | None,
         typer.Option(metavar="RUN", help="Folder of a run of right releases, to count its false alarms; repeatable."),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=MOST_MINUTES,
+            metavar="M",
+            callback=finite,
+            help="After this time no cell is begun, and what is missing is told. Default: until all is done.",
+        ),
+    ] = None,
     jobs: Jobs = None,
     timeout: Timeout = 300.0,
     envs: Environments = None,
@@ -74,7 +85,8 @@ def detect(
         tuple(name for name in every if not matrices or name in matrices), *_asked(faults, bugs), _clean(clean or [])
     )
     with own_place(out, CLAIM, "detection", frozenset({FILE})):
-        found = _detected(wish, out, jobs or max(1, (os.cpu_count() or 1) // 2), timeout, envs)
+        seconds = None if minutes is None else minutes * 60
+        found = _detected(wish, out, seconds, jobs or max(1, (os.cpu_count() or 1) // 2), timeout, envs)
         _report(found, out, as_json)
 
 
@@ -108,12 +120,12 @@ def _clean(runs: Sequence[Path]) -> tuple[CleanRecord, ...]:
     return tuple(CleanRecord(release=release, verdicts=dict(count)) for release, count in sorted(counts.items()))
 
 
-def _detected(wish: Wish, out: Path, jobs: int, timeout: float, envs: Path | None) -> Detection:
+def _detected(wish: Wish, out: Path, seconds: float | None, jobs: int, timeout: float, envs: Path | None) -> Detection:
     from harness.commands.progress import Progress
     from harness.detection.detection import NoReference, detect
     from harness.detection.memory import Memory
 
-    memory = Memory(out)
+    memory = Memory(out, seconds)
     try:
         with terminable(), Progress(lambda done: f"{done} cells", console(stderr=True)) as progress:
             progress.failing("found")

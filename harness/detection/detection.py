@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from adapters.contract import Scenario
 from adapters.faults import Fault
 from harness.detection import bugs as public
 from harness.detection import planted
 from harness.detection.bugs import Bug
-from harness.detection.memory import Memory
+from harness.detection.memory import OVER, Memory, TimeOver
 from harness.detection.record import BugRecord, CleanRecord, Detection, FaultRecord, OutcomeRecord, SetRecord
 from harness.detection.sets import scenarios_of
 from harness.environments.request import Request, parse
@@ -61,7 +62,12 @@ def _faults(
             raise NoReference(cells)
         for name in wish.sets:
             told(f"{name}: planting {len(wish.faults)} faults")
-            sets[name], found = planted.detect(scenarios_of(name, REFERENCE), wish.faults, partial(memory.run, cells))
+            scenarios, run = scenarios_of(name, REFERENCE), partial(memory.run, cells)
+            try:
+                sets[name], found = planted.detect(scenarios, wish.faults, run)
+            except TimeOver as over:
+                sets[name] = SetRecord(cells=len(scenarios), clean={}, chosen=())
+                found = {fault.name: _not_run(len(scenarios), over) for fault in wish.faults}
             for fault, outcome in found.items():
                 outcomes[fault][name] = outcome
     return sets, tuple(
@@ -74,17 +80,30 @@ def _bugs(wish: Wish, memory: Memory, start: Start, told: Callable[[str], None])
     outcomes: Outcomes = {bug.name: {} for bug in wish.bugs}
     for request, own in _by_release(wish.bugs).items():
         told(f"{request}: looking for {', '.join(bug.name for bug in own)}")
-        with start(request) as cells:
+        begun = start(request) if memory.worth_starting(str(request)) else nullcontext(OVER)
+        with begun as cells:
             for name in wish.sets:
                 scenarios = scenarios_of(name, request.framework)
-                if isinstance(cells, str):
-                    lost = OutcomeRecord(cells=len(scenarios), unknown=len(scenarios), reason=cells)
-                    found = {bug.name: lost for bug in own}
-                else:
-                    found = public.detect(scenarios, own, partial(memory.run, cells))
+                found = _looked_for(own, scenarios, cells, memory)
                 for bug, outcome in found.items():
                     outcomes[bug][name] = outcome
     return tuple(bug.record(outcomes[bug.name]) for bug in wish.bugs)
+
+
+def _looked_for(
+    bugs: Sequence[Bug], scenarios: Sequence[Scenario], cells: Cells | str, memory: Memory
+) -> dict[str, OutcomeRecord]:
+    why = cells
+    if not isinstance(cells, str):
+        try:
+            return public.detect(scenarios, bugs, partial(memory.run, cells))
+        except TimeOver as over:
+            why = str(over)
+    return {bug.name: _not_run(len(scenarios), why) for bug in bugs}
+
+
+def _not_run(cells: int, why: object) -> OutcomeRecord:
+    return OutcomeRecord(cells=cells, unknown=cells, reason=str(why))
 
 
 def _by_release(bugs: Sequence[Bug]) -> Mapping[Request, list[Bug]]:

@@ -15,15 +15,21 @@ from harness.version import own_version
 
 Key = tuple[str, str | None, str, str | None]
 """Release, environment, scenario and fault."""
+OVER = "not run yet: the time was over"
 EVERY = 5.0
 """Seconds after which the file is written anew."""
+
+
+class TimeOver(Exception):
+    """A cell is missing, and there is no time left to run it; the message is one line."""
 
 
 class Memory:
     """What one folder has; no cell is run twice by the same harness in the same environment, but what is unknown."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises UnreadableDetection and OSError."""
+    def __init__(self, folder: Path, seconds: float | None = None) -> None:
+        """After so many seconds no cell is begun. Raises UnreadableDetection and OSError."""
+        self._end = None if seconds is None else time.monotonic() + seconds
         self._folder = folder
         self._new = Detection(lockstep=own_version(), harness=identity())
         self._kept: dict[Key, CellResult] = {}
@@ -33,11 +39,24 @@ class Memory:
             same = earlier.harness == self._new.harness
             self._kept = {_key(cell): cell for cell in earlier.cells if same and cell.verdict != "unknown"}
 
+    def worth_starting(self, release: str) -> bool:
+        """Whether there is time left, or a cell of that release to tell of."""
+        return not self._over or any(cell.release == release for cell in self._kept.values())
+
+    @property
+    def _over(self) -> bool:
+        return self._end is not None and time.monotonic() > self._end
+
     def run(self, cells: Cells, wanted: Sequence[Planted]) -> list[CellResult]:
-        """The result of each that is wanted, in that order; those that are not known yet are run on `cells`."""
+        """The result of each that is wanted, in that order; those that are not known yet are run on `cells`.
+
+        Raises TimeOver.
+        """
         release = f"{cells.request.framework}=={cells.version}"
         keys = [(release, cells.environment.lock_hash, scenario.hash, fault) for scenario, fault in wanted]
         missing = [pair for key, pair in zip(keys, wanted, strict=True) if key not in self._kept]
+        if missing and self._over:
+            raise TimeOver(OVER)
         for (scenario, fault), cell in zip(missing, cells.planted(missing), strict=True):
             self._add(_result(release, scenario, fault, cell))
         return [self._kept[key] for key in keys]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,7 +96,7 @@ NUMBERS = {
     "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT),
     "--seeds": ("run",),
     "--ranks": ("run",),
-    "--minutes": (FUZZ,),
+    "--minutes": (FUZZ, DETECT),
     "--seed": (FUZZ,),
     "--keep-days": ("nightly",),
     "--keep-gib": ("nightly",),
@@ -148,7 +149,7 @@ def spelled(name: str) -> str:
 
 
 def without_options(command: str) -> str:
-    return command.partition(" trl")[0].partition(" true")[0].partition(" --framework")[0]
+    return re.split(r" trl| true| --framework| --out", command)[0]
 
 
 def test_a_folder_with_other_things_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,6 +141,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--fault": ("", "other", LONG, "\x1b"),
         "--bug": ("", "other", LONG, "\x1b"),
         "--clean": FOLDERS,
+        "--minutes": FLOATS,
         "--jobs": COUNTS,
         "--timeout": FLOATS,
         "--envs": ENVIRONMENTS,

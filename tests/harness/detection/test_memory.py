@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.detection import record
-from harness.detection.memory import Memory
+from harness.detection.memory import Memory, TimeOver
 from harness.detection.record import UnreadableDetection
 from harness.fuzzing.cells import Cells, Planted
 from scenarios import get
@@ -56,6 +56,17 @@ def test_another_harness_or_environment_is_asked_again(tmp_path: Path, other: st
     world = World(locks={TORCH: "1" if other == "environment" else "0"})
     told(tmp_path, world)
     assert len(world.jobs) == 3
+
+
+def test_when_the_time_is_over_nothing_is_begun(tmp_path: Path) -> None:
+    told(tmp_path, World())
+    world, memory = World(), Memory(tmp_path, 0.0)
+    with Cells(TORCH, world.parts(), tmp_path / "work", Watcher(), 1, 60.0) as cells:
+        cells.start()
+        assert len(memory.run(cells, WANTED)) == len(WANTED)
+        with pytest.raises(TimeOver):
+            memory.run(cells, [*WANTED, (PLAIN, "keep-last")])
+    assert world.jobs == []
 
 
 def test_a_file_that_is_no_detection_is_told_in_one_line(tmp_path: Path) -> None:
