@@ -45,17 +45,6 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "everything": (vary(TURNS, trained="everything"), ("responses-trained", "mean-of-ranks")),
     "no pad token": (vary(TURNS, pad_token="none"), ("padding-id-untrained",)),
     "padded on the left": (vary(TURNS, padding_side="left"), ("positions-run-on", "mean-of-rows", "mask-shifted")),
-    "low-rank updates of scale 1": (
-        vary(
-            LORA,
-            lora=replace(LORA.model.lora, alpha=float(LORA.model.lora.rank)),
-            tied_embeddings=True,
-            weight_decay=0.1,
-            steps=2,
-        ),
-        ("lora-scaled-twice", "tied-head-lost", "tied-input-lost", "decay-on-norms"),
-    ),
-    "betas of 0.95": (vary(PLAIN, beta1=0.95, beta2=0.95, steps=2), ("wrong-beta1", "wrong-beta2", "wrong-eps")),
     "SGD": (SGD, (*OF_SGD, "keep-last", "no-clipping")),
     "SGD that never clips": (vary(SGD, max_grad_norm=None, weight_decay=0.0), ("momentum-dampened", "mean-of-ranks")),
     "SGD at a low rate": (vary(SGD, learning_rate=1e-3, compute="bf16"), ("momentum-forgotten",)),
@@ -147,3 +136,26 @@ def test_a_planted_fault_is_named(name, fault, cache):
     proof.assert_named(judgement, planted)
     known = kinds.of(fault, scenario)
     assert not known or {d.kind for d in judgement.diagnoses} <= known, proof.told(judgement)
+
+
+UNSEEN: dict[str, tuple[Scenario, tuple[str, ...]]] = {
+    "low-rank updates of scale 1": (
+        vary(
+            LORA,
+            lora=replace(LORA.model.lora, alpha=float(LORA.model.lora.rank)),
+            tied_embeddings=True,
+            weight_decay=0.1,
+            steps=2,
+        ),
+        ("lora-scaled-twice", "tied-head-lost", "tied-input-lost", "decay-on-norms"),
+    ),
+    "betas of 0.95": (vary(PLAIN, beta1=0.95, beta2=0.95, steps=2), ("wrong-beta1", "wrong-beta2")),
+}
+"""And where faults change nothing, so that nothing may be found."""
+
+
+@pytest.mark.parametrize(("name", "fault"), [(name, fault) for name, (_, faults) in UNSEEN.items() for fault in faults])
+def test_a_planted_fault_that_changes_nothing_is_not_found(name, fault, cache):
+    scenario, planted = UNSEEN[name][0], CATALOGUE[fault]
+    assert planted.hidden(scenario) is not None
+    proof.assert_hidden(proof.judged(scenario, planted.plan, cache), planted)
