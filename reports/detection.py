@@ -14,8 +14,8 @@ _HEAD = """# What each matrix finds
 Made by `lockstep detect`; do not edit. A fault is planted in the torch reference, in cells of a matrix in which it
 acts by its own declaration, until one of them is found wrong; next comes the cell in which most of what is not found
 yet acts. A cell that is not right without a fault is left out. A public bug is looked for in a release that has it,
-cell by cell, in the matrix' order. `named` are the scenarios with names ([scenarios.md](scenarios.md)) but for the largest;
-[faults.md](faults.md) says what each fault does, and [findings.md](findings.md) what a finding is.
+cell by cell, in the matrix' order. `named` are the scenarios with names ([scenarios.md](scenarios.md)) but for the
+largest; [faults.md](faults.md) says what each fault does, and [findings.md](findings.md) what a finding is.
 """
 _ENOUGH = "These cells find whatever a matrix finds of the faults:"
 _PLANTED = """## Planted faults
