@@ -164,7 +164,8 @@ class Plan:
         """Whether the average over the ranks must be taken outside of DDP for this plan."""
         by_clipping, in_halves = self.clip in ("per-rank", "before-averaging"), self.replicas == "apart"
         coarse = self.accumulator != "fp32" or self.reduction != "right"
-        return by_clipping or in_halves or self.last_rank_alone or coarse
+        # DDP waits for the gradients that are cut off
+        return by_clipping or in_halves or self.last_rank_alone or coarse or self.cut
 
     def acting(self, scenario: Scenario) -> Plan:
         """The same without what the scenario gives no occasion for: pieces of a loss that is not computed in pieces,

@@ -259,6 +259,11 @@ def updates(scenario: Scenario) -> str | None:
     return None if scenario.model.lora is not None else "the model has no low-rank updates"
 
 
+def updates_by_scale(scenario: Scenario) -> str | None:
+    lora = scenario.model.lora
+    return "the scale of low-rank updates is 1" if lora is not None and lora.scale == 1.0 else updates(scenario)
+
+
 def stabilizes(scenario: Scenario) -> str | None:
     lora = scenario.model.lora
     return None if lora is not None and lora.rslora else "the model has no low-rank updates as rsLoRA has them"
@@ -297,6 +302,11 @@ def exempts(scenario: Scenario) -> str | None:
     return "norms are meant to decay" if scenario.optimizer.decayed == "all" else None
 
 
+def trains_norms(scenario: Scenario) -> str | None:
+    last = "transformer.ln_f.weight" if scenario.model.architecture == "gpt2" else "model.norm.weight"
+    return None if scenario.model.trains(last) else "no norm is trained"
+
+
 def exempts_nothing(scenario: Scenario) -> str | None:
     return None if scenario.optimizer.decayed == "all" else "norms are meant not to decay"
 
@@ -308,6 +318,16 @@ def apart(scenario: Scenario) -> str | None:
 
 def adam(scenario: Scenario) -> str | None:
     return None if scenario.optimizer.kind == "adamw" else "the optimizer is not AdamW"
+
+
+def adam_of(field: str, value: float) -> Callable[[Scenario], str | None]:
+    """Hidden where Adam is meant to have that value anyway."""
+
+    def why(scenario: Scenario) -> str | None:
+        meant = getattr(scenario.optimizer, field) == value
+        return f"Adam's {field} is meant to be {value:g}" if meant else adam(scenario)
+
+    return why
 
 
 def sums(scenario: Scenario) -> str | None:

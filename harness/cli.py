@@ -12,6 +12,7 @@ import typer
 from harness.commands import (
     bisect,
     compare,
+    detect,
     doctor,
     env,
     explain,
@@ -50,6 +51,7 @@ app.command("bisect")(bisect.bisect)
 app.command("nightly")(nightly.nightly)
 app.command("fuzz")(fuzz.fuzz)
 app.command("relate")(relate.relate)
+app.command("detect")(detect.detect)
 app.command("history")(history.history)
 app.command("stock")(stock.stock)
 app.command("doctor")(doctor.doctor)

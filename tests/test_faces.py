@@ -18,10 +18,12 @@ import pytest
 
 from harness import cli
 from harness.bisection import record as bisections
+from harness.detection import record as detections
 from harness.nightly import outbox
 from harness.nightly.record import Night
 from harness.nightly.tickets import Ticket
 from harness.stock.record import FrameworkRecord, OutcomeRecord, ReleaseRecord, Stock
+from reports import detection as detection_page
 from reports import stock as stock_page
 from reports.bisection import markdown as bisection_page
 from reports.bisection import terminal as bisection_terminal
@@ -324,6 +326,29 @@ exit 1
     (problem,) = outbox.deliver({ticket.fingerprint: ticket}, (str(command),), tmp_path)
     assert not hidden((tmp_path / "title").read_text())
     assert not hidden(night_page.short(problem))
+
+
+def test_detections(evil: str) -> None:
+    found = detections.FoundRecord(scenario=evil, codes=(evil,), kinds=(evil,), named=False)
+    outcomes = {
+        "smoke": detections.OutcomeRecord(cells=2, tried=1, found=found),
+        "lost": detections.OutcomeRecord(cells=2, tried=2, instead={evil: 1}, unknown=1, reason=evil),
+        "none": detections.OutcomeRecord(cells=0, hidden={evil: 2}),
+    }
+    told = detections.Detection(
+        lockstep="0",
+        harness="0",
+        sets={name: detections.SetRecord(cells=2, clean={"pass": 2}, chosen=(evil,)) for name in outcomes},
+        faults=(detections.FaultRecord(name=evil, what=evil, cause=evil, outcomes=outcomes),),
+        bugs=(
+            detections.BugRecord(name=evil, what=evil, release=evil, kind=evil, outcomes=outcomes),
+            detections.BugRecord(name=evil, what=evil, why=evil),
+        ),
+        clean=(detections.CleanRecord(release=evil, verdicts={"pass": 1}),),
+    )
+    page = detection_page.page(told)
+    assert not hidden(page)
+    assert set(live(page)) == {"scenarios.md", "faults.md", "findings.md"}
 
 
 def test_stock_installs(evil: str) -> None:

@@ -84,8 +84,10 @@ def fuzz(
     Exit status: 0 nothing but what is accepted, 1 something new was found, 2 wrong usage, 3 nothing could be judged.
     """
     from harness.fuzzing import search
+    from harness.fuzzing.record import FILE, TRIED
     from harness.fuzzing.search import Wish
     from harness.judging import accepted
+    from harness.session.folder import own_place
     from harness.session.plan import Plan
 
     request, other = _request(framework), _request(against) if against is not None else None
@@ -102,7 +104,7 @@ def fuzz(
         confinement=confinement(pass_env, sandbox),
     )
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
-    with _alone(out):
+    with own_place(out, CLAIM, "fuzz", frozenset({FILE, TRIED})):
         _corpus(corpus)
         earlier = search.asked(wish)
         done = earlier is not None and earlier.complete and earlier.minutes >= minutes
@@ -120,29 +122,6 @@ def _request(text: str) -> Request:
 
 def _command() -> str:
     return shlex.join(["lockstep", *sys.argv[1:]])
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Make the folder, and keep other processes from it. Raises BadFolder."""
-    from harness.environments import claims
-    from harness.fuzzing.record import FILE, TRIED
-    from harness.session.folder import BadFolder
-
-    with ExitStack() as held:
-        try:
-            if out.exists() and not out.is_dir():
-                raise BadFolder(f"{out} is a file", "give a folder with --out")
-            out.mkdir(parents=True, exist_ok=True)
-            names = {path.name for path in out.iterdir()}
-            if names and not names & {FILE, TRIED, claims.FOLDER}:
-                raise BadFolder(f"{out} holds something other than a fuzz", "choose a new or empty folder with --out")
-            held.enter_context(claims.alone(out, CLAIM))
-        except claims.Taken as taken:
-            raise BadFolder(f"another fuzz goes on in {out} ({taken})", "wait for it, or give another --out") from None
-        except OSError as error:
-            raise BadFolder(f"{out} cannot be written ({error.strerror})", "choose another --out") from None
-        yield
 
 
 def _corpus(corpus: Path | None) -> None:

@@ -40,6 +40,7 @@ STATUS: Mapping[str, int] = {
     "harness.bisection.measure.Impossible": UNKNOWN,
     "harness.bisection.record.UnreadableBisection": UNKNOWN,
     "harness.commands.streams.Unwritable": UNKNOWN,
+    "harness.detection.record.UnreadableDetection": UNKNOWN,
     "harness.environments.installer.BuildFailed": UNKNOWN,
     "harness.environments.releases.NoReleases": UNKNOWN,
     "harness.fuzzing.record.UnreadableFuzz": UNKNOWN,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,9 @@ from harness.session.plan import release
 from harness.verdicts import verdict
 from harness.verdicts.findings import Finding
 from harness.verdicts.verdict import CellRecord
+
+Planted = tuple[Scenario, str | None]
+"""A scenario, and the fault that is planted in it; None for none."""
 
 
 @dataclass(frozen=True)
@@ -137,18 +141,26 @@ class Cells:
 
     def stream(self, rows: Iterable[axes.Row]) -> Iterator[Cell]:
         """Measure rows, some at once, in their order; what comes is asked for when there is room for it."""
+        return self._in_order(partial(self.measure, row) for row in rows)
+
+    def planted(self, wanted: Iterable[Planted]) -> Iterator[Cell]:
+        """The same of scenarios, each with a fault of its own or none."""
+        return self._in_order(partial(self._cell, {}, scenario, fault) for scenario, fault in wanted)
+
+    def _in_order(self, coming: Iterator[Callable[[], Cell]]) -> Iterator[Cell]:
         pending: deque[Future[Cell]] = deque()
-        coming = iter(rows)
         while True:
-            while len(pending) < self._most and (row := next(coming, None)) is not None:
-                pending.append(self._pool.submit(self.measure, row))
+            while len(pending) < self._most and (measure := next(coming, None)) is not None:
+                pending.append(self._pool.submit(measure))
             if not pending:
                 return
             yield _result(pending.popleft())
 
     def measure(self, row: axes.Row) -> Cell:
         """Run and judge one scenario, from fresh processes. Raises ValueError for values that do not fit together."""
-        scenario = axes.made(row)
+        return self._cell(row, axes.made(row), self._fault)
+
+    def _cell(self, row: axes.Row, scenario: Scenario, fault: str | None) -> Cell:
         record = CellRecord(
             framework=self.request.framework,
             version=self.version,
@@ -161,7 +173,7 @@ class Cells:
         number = next(self._numbers)
         trace, checkpoint = (self._folder / kind / f"{number:06d}" for kind in ("traces", "checkpoints"))
         try:
-            cell = self._measured(row, record, self._job(scenario, checkpoint, trace), trace)
+            cell = self._measured(row, record, self._job(scenario, fault, checkpoint, trace), trace)
         except Exception as error:  # noqa: BLE001  one cell's fault leaves it unknown, and the others go on
             said = str(error).splitlines()
             reason = f"the harness failed: {type(error).__name__}: {said[0] if said else ''}"
@@ -172,7 +184,7 @@ class Cells:
         self._observer.recorded(cell.record)
         return cell
 
-    def _job(self, scenario: Scenario, checkpoint: Path, trace: Path) -> Job:
+    def _job(self, scenario: Scenario, fault: str | None, checkpoint: Path, trace: Path) -> Job:
         environment: Environment = self.environment
         return Job(
             adapter=environment.adapter,
@@ -181,7 +193,7 @@ class Cells:
             scenario=scenario,
             checkpoint=str(checkpoint.absolute()),
             trace=str(trace.absolute()),
-            fault=self._fault,
+            fault=fault,
         )
 
     def _measured(self, row: axes.Row, record: CellRecord, job: Job, trace: Path) -> Cell:

@@ -115,7 +115,7 @@ def _described(trace: Trace, cache: BasisCache) -> Judgement:
 
 def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
     """Quickly at first; where that finds anything, once more with more draws of the floor; and by whole columns where
-    weights by the tail of the model do not explain it.
+    weights by the tail of the model do not explain it, or rounding to a coarse dtype leaves too little to be told by.
 
     What passes quickly is right: the same equations, a residual over every parameter, and tolerances that more draws
     only make larger. A model that the oracle has no forward pass of is judged by its recording alone.
@@ -127,7 +127,7 @@ def _weigh(trace: Trace, intent: Intent, cache: BasisCache) -> Judgement:
     if not quick.findings or trace.scenario.model.architecture not in FORWARD:
         return quick
     steps = evidence.gather(trace, intent, by)
-    if not all(step.explained for step in steps):
+    if intent.precision != "fp32" or not all(step.explained for step in steps):
         steps = evidence.gather(trace, intent, _weigher(trace, "full", cache))
     return check(trace, intent, steps, scaled, ends)
 

@@ -30,9 +30,9 @@ class Covering:
     missed: int
     """Of these, in no row."""
     refused: Mapping[str, str]
-    """`path=value` that it cannot express at all, and why."""
+    """`path=value` that it cannot express at all, not even beside another value, and why."""
     refused_pairs: int
-    """Of values that it can express, each by itself."""
+    """Of values that it can express, each by itself or beside another one that it needs."""
 
 
 def cover(axes: Axes, refuse: Refuse, rare: AbstractSet[str] = frozenset()) -> Covering:
@@ -40,13 +40,14 @@ def cover(axes: Axes, refuse: Refuse, rare: AbstractSet[str] = frozenset()) -> C
 
     rare: axes on which a row leaves its default only where a pair needs it.
     """
-    refused = {f"{p}={v!r}": why for p, vs in axes.items() for v in vs if (why := refuse({p: v})) is not None}
+    alone = ((p, v) for p, vs in axes.items() for v in vs if _helped({p: v}, axes, refuse) is None)
+    refused = {f"{p}={v!r}": refuse({p: v}) or "" for p, v in alone}
     able = {p: [v for v in vs if f"{p}={v!r}" not in refused] for p, vs in axes.items()}
     fixed = {path: values[0] for path, values in able.items() if len(values) == 1}
     free = {path: values for path, values in able.items() if len(values) > 1}
     rows: list[Row] = [{**fixed, **row} for row in _rows(free, refuse)]
     every = _pairs(able)
-    possible = [pair for pair in every if refuse(_of(pair, able)) is None]
+    possible = [pair for pair in every if _helped(_of(pair, able), able, refuse) is not None]
     for pair in possible:
         if not any(_holds(row, pair, able) for row in rows):
             rows += _row_for(pair, able, refuse)
@@ -69,8 +70,16 @@ def _rows(free: Axes, refuse: Refuse) -> list[dict[str, Any]]:
 
 def _row_for(pair: Pair, able: Axes, refuse: Refuse) -> list[Row]:
     """A row of defaults with a pair that no row of allpairspy has, which goes on without it where it meets refusals."""
-    row = {path: values[0] for path, values in able.items()} | _of(pair, able)
+    row = {path: values[0] for path, values in able.items()} | (_helped(_of(pair, able), able, refuse) or {})
     return [row] if refuse(row) is None else []
+
+
+def _helped(row: dict[str, Any], axes: Axes, refuse: Refuse) -> dict[str, Any] | None:
+    """The row, or the first one with one value more that is not refused: an offloaded optimizer needs a ZeRO stage."""
+    if refuse(row) is None:
+        return row
+    more = ({**row, path: value} for path, values in axes.items() if path not in row for value in values[1:])
+    return next((other for other in more if refuse(other) is None), None)
 
 
 def _seldom(path: str, rows: Sequence[Row], possible: Sequence[Pair], able: Axes, refuse: Refuse) -> list[Row]:

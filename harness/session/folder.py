@@ -147,6 +147,29 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def own_place(path: Path, claim: str, what: str, marks: frozenset[str]) -> Iterator[None]:
+    """Make the folder of something other than a run, and keep other processes from it; `marks` are files that tell an
+    earlier one of its kind. Raises BadFolder."""
+    with ExitStack() as held:
+        try:
+            if path.exists() and not path.is_dir():
+                raise BadFolder(f"{path} is a file", "give a folder with --out")
+            path.mkdir(parents=True, exist_ok=True)
+            names = {each.name for each in path.iterdir()}
+            if names and not names & {*marks, claims.FOLDER}:
+                raise BadFolder(
+                    f"{path} holds something other than a {what}", "choose a new or empty folder with --out"
+                )
+            held.enter_context(claims.alone(path, claim))
+        except claims.Taken as taken:
+            remedy = "wait for it, or give another --out"
+            raise BadFolder(f"another {what} goes on in {path} ({taken})", remedy) from None
+        except OSError as error:
+            raise BadFolder(f"{path} cannot be written ({error.strerror})", "choose another --out") from None
+        yield
+
+
 def inside(root: Path, path: Path) -> Path:
     """`path`, to which no symbolic link below the run's folder `root` leads. Raises BadFolder.
 

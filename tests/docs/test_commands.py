@@ -34,6 +34,7 @@ AGAINST = "tests/harness/fuzzing/test_search.py::test_what_another_release_has_t
 WITHOUT_A_HINT = f"{FUZZ}::test_an_old_release_is_found_wrong_and_the_scenario_made_small"
 RELATIONS = "tests/frameworks/test_relations.py"
 OFFLOAD_RELATION = f"{RELATIONS}::test_deepspeeds_offload_changes_the_update_until_it_is_mended"
+DETECT = "tests/frameworks/test_detect.py::test_faults_are_found_and_a_second_time_nothing_is_run"
 NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 
 ELSEWHERE = {
@@ -71,6 +72,7 @@ ELSEWHERE = {
     "lockstep bisect deepspeed --repo . --step --scenario sft-ragged-zero2-offload": (
         f"{BISECT}::test_git_bisect_run_finds_the_commit_that_mends_it"
     ),
+    "lockstep detect --matrix smoke --fault 'keep-*' --out DIR": DETECT,
     "lockstep fuzz --framework deepspeed==0.18.9 --out DIR": WITHOUT_A_HINT,
     "lockstep fuzz --framework deepspeed==0.19.8 --corpus found --minutes 20 --out NEW": FOUND_BY_FUZZ,
     "lockstep fuzz --framework trl==1.0.0 --against trl==1.16.0 --out DIR": AGAINST,

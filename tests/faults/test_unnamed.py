@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import scenarios
@@ -37,6 +39,7 @@ def cut_off(*empty: int) -> Scenario:
 
 NOTHING = ("window-lost-to-empty", "mean-of-ranks", "mean-of-micro-batches", "drop-intermediate")
 END = scenarios.get("sft-ragged-epochs").dealing.steps(1)
+LORA = scenarios.get("sft-ragged-lora")
 UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
     "the last answer": (vary(TURNS, trained="last-answer"), ("responses-trained", "prompt-trained", "keep-last")),
     "everything": (vary(TURNS, trained="everything"), ("responses-trained", "mean-of-ranks")),
@@ -149,3 +152,26 @@ def test_a_planted_fault_is_named(name, fault, cache):
     proof.assert_named(judgement, planted)
     known = kinds.of(fault, scenario)
     assert not known or {d.kind for d in judgement.diagnoses} <= known, proof.told(judgement)
+
+
+UNSEEN: dict[str, tuple[Scenario, tuple[str, ...]]] = {
+    "low-rank updates of scale 1": (
+        vary(
+            LORA,
+            lora=replace(LORA.model.lora, alpha=float(LORA.model.lora.rank)),
+            tied_embeddings=True,
+            weight_decay=0.1,
+            steps=2,
+        ),
+        ("lora-scaled-twice", "tied-head-lost", "tied-input-lost", "decay-on-norms"),
+    ),
+    "betas of 0.95": (vary(PLAIN, beta1=0.95, beta2=0.95, steps=2), ("wrong-beta1", "wrong-beta2")),
+}
+"""And where faults change nothing, so that nothing may be found."""
+
+
+@pytest.mark.parametrize(("name", "fault"), [(name, fault) for name, (_, faults) in UNSEEN.items() for fault in faults])
+def test_a_planted_fault_that_changes_nothing_is_not_found(name, fault, cache):
+    scenario, planted = UNSEEN[name][0], CATALOGUE[fault]
+    assert planted.hidden(scenario) is not None
+    proof.assert_hidden(proof.judged(scenario, planted.plan, cache), planted)

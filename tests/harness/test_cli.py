@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,12 +90,13 @@ def test_wrong_usage_is_one_line_and_status_2(
 
 
 FUZZ = "fuzz --framework torch --out new"
+DETECT = "detect --out new"
 NUMBERS = {
-    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ),
-    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ),
+    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT),
+    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT),
     "--seeds": ("run",),
     "--ranks": ("run",),
-    "--minutes": (FUZZ,),
+    "--minutes": (FUZZ, DETECT),
     "--seed": (FUZZ,),
     "--keep-days": ("nightly",),
     "--keep-gib": ("nightly",),
@@ -147,7 +149,7 @@ def spelled(name: str) -> str:
 
 
 def without_options(command: str) -> str:
-    return command.partition(" trl")[0].partition(" true")[0].partition(" --framework")[0]
+    return re.split(r" trl| true| --framework| --out", command)[0]
 
 
 def test_a_folder_with_other_things_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,15 @@ def test_a_value_that_is_refused_is_in_no_row() -> None:
     assert (found.missed, found.refused_pairs) == (0, 0)
 
 
+def test_a_value_that_needs_another_one_beside_it_is_in_every_pair_that_it_can_have() -> None:
+    """As an offloaded optimizer needs a ZeRO stage, which no scenario has by default."""
+    found = cover(AXES, lambda row: "only with r" if row.get("d") and row.get("c", "p") != "r" else None)
+    assert found.refused == {}
+    assert (found.missed, found.refused_pairs) == (0, 2)
+    assert {row["c"] for row in found.rows if row["d"]} == {"r"}
+    assert {row["a"] for row in found.rows if row["d"]} == set(AXES["a"])
+
+
 def test_a_field_of_one_value_left_stands_in_every_row() -> None:
     found = cover(AXES, lambda row: "never" if row.get("d") else None)
     assert {row["d"] for row in found.rows} == {False}
