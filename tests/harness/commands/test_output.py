@@ -73,7 +73,7 @@ def calls(path: Path) -> Iterator[str]:
 PRINTING = {"print", "typer.echo", "typer.secho", "click.echo", "Console", "rich.print", "sys.stdout.write"}
 ELSEWHERE = {
     "harness/__main__.py": "one line of ours, where the command line is not there yet",
-    "harness/bench.py": "a tool of its own, for who works on Lockstep",
+    "harness/bench/metric.py": "a tool of its own, for who works on Lockstep",
     "harness/environments/interpreter.py": "a text that another interpreter runs",
     "harness/matrices/__main__.py": "a tool of its own, for who works on Lockstep",
     "harness/trial/fsdp2.py": "a training, which is run to be recorded",
