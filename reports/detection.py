@@ -159,10 +159,12 @@ def _bug_cell(outcome: OutcomeRecord) -> str:
         return f"{outcome.tried} of {outcome.cells}: {_name(outcome.found.scenario)}"
     if outcome.state == "unknown":
         return f"unknown: {escaped(outcome.reason or '')}"
+    if not outcome.cells:
+        return "- (it acts in no cell)"
     parts = [f"{count} {escaped(what)}" for what, count in outcome.instead.items()]
     parts += [f"{outcome.unsupported} unsupported"] if outcome.unsupported else []
     parts += [f"{outcome.unknown} unknown"] if outcome.unknown else []
-    return f"- ({', '.join(parts) or 'no cell'})"
+    return f"- ({', '.join(parts)})"
 
 
 # ---- clean cells

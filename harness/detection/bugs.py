@@ -6,11 +6,11 @@ import fnmatch
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from adapters.contract import Scenario
+from adapters.contract import Scenario, fields_of
 from harness import tables
 from harness.detection.planted import Run
 from harness.detection.record import BugRecord, CellResult, FoundRecord, OutcomeRecord
@@ -30,6 +30,8 @@ class Bug(BaseModel):
     """As `lockstep run --framework` takes it."""
     kind: str | None = None
     """A shell pattern of a diagnosis' kind."""
+    where: dict[str, Any] = Field(default_factory=dict)
+    """Values of fields by their dotted paths, without which it does not act."""
     why: str | None = None
 
     @model_validator(mode="after")
@@ -47,8 +49,13 @@ class Bug(BaseModel):
         """None for one that no scenario can show."""
         return parse(self.release).resolved() if self.release is not None else None
 
+    def acts(self, scenario: Scenario) -> bool:
+        """Whether the scenario has what it takes."""
+        has = {path: value for path, value, _ in fields_of(scenario)}
+        return all(has[path] == value for path, value in self.where.items())
+
     def record(self, outcomes: dict[str, OutcomeRecord]) -> BugRecord:
-        return BugRecord(**self.model_dump(), outcomes=outcomes)
+        return BugRecord(**self.model_dump(exclude={"where"}), outcomes=outcomes)
 
 
 class _File(BaseModel):
@@ -64,16 +71,24 @@ def load(path: Path = FILE) -> tuple[Bug, ...]:
 
 def detect(scenarios: Sequence[Scenario], bugs: Sequence[Bug], run: Run) -> dict[str, OutcomeRecord]:
     """Go through the scenarios in their order until every bug is found; all bugs are of one release."""
-    found: dict[str, OutcomeRecord] = {}
-    seen: list[CellResult] = []
+    found: dict[str, FoundRecord] = {}
+    seen: dict[str, list[CellResult]] = {bug.name: [] for bug in bugs}
     for scenario in scenarios:
-        if len(found) == len(bugs):
-            break
-        seen += run([(scenario, None)])
-        for bug in bugs:
-            if bug.name not in found and (by := _found(seen[-1], bug)) is not None:
-                found[bug.name] = OutcomeRecord(cells=len(scenarios), tried=len(seen), found=by)
-    return {bug.name: found[bug.name] if bug.name in found else _lost(seen) for bug in bugs}
+        sought = [bug for bug in bugs if bug.name not in found and bug.acts(scenario)]
+        if not sought:
+            continue
+        [cell] = run([(scenario, None)])
+        for bug in sought:
+            seen[bug.name].append(cell)
+            if (by := _found(cell, bug)) is not None:
+                found[bug.name] = by
+    acting = {bug.name: sum(map(bug.acts, scenarios)) for bug in bugs}
+    return {
+        name: OutcomeRecord(cells=count, tried=len(seen[name]), found=found[name])
+        if name in found
+        else _lost(seen[name])
+        for name, count in acting.items()
+    }
 
 
 def _lost(seen: Sequence[CellResult]) -> OutcomeRecord:

@@ -59,7 +59,11 @@ class Memory:
             raise TimeOver(OVER)
         for (scenario, fault), cell in zip(missing, cells.planted(missing), strict=True):
             self._add(_result(release, scenario, fault, cell))
-        return [self._kept[key] for key in keys]
+        # Two matrices may have the same scenario under names of their own.
+        return [
+            self._kept[key].model_copy(update={"scenario": scenario.name})
+            for key, (scenario, _) in zip(keys, wanted, strict=True)
+        ]
 
     def conclude(self, **conclusions: object) -> Detection:
         """Write the whole file with what follows from the cells; returns what is in it."""

@@ -66,7 +66,7 @@ class OutcomeRecord(_Strict):
     """One fault, or one bug, on one set of scenarios."""
 
     cells: int
-    """In which it acts, as the fault declares it; of a bug all cells of the release."""
+    """In which it acts, as the fault or the bug declares it."""
     tried: int = 0
     """That were run until it was found, or all of them."""
     found: FoundRecord | None = None

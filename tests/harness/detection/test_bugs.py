@@ -16,9 +16,10 @@ from scenarios import get
 SCENARIOS = [get(name) for name in ("sft-ragged", "sft-equal", "sft-ragged-decay")]
 
 
-def test_the_shipped_ones_have_names_of_their_own() -> None:
+def test_the_shipped_ones_have_names_of_their_own_and_fields_that_there_are() -> None:
     names = [bug.name for bug in bugs.load()]
     assert len(names) == len(set(names))
+    assert all(bug.acts(SCENARIOS[0]) in (True, False) for bug in bugs.load())
 
 
 @pytest.mark.parametrize(
@@ -70,5 +71,7 @@ def test_cells_are_run_until_every_bug_of_the_release_is_found() -> None:
         "means": ("found", 1, 3),
         "clips": ("found", 2, 3),
     }
+    elsewhere = bugs.Bug(name="a", what="b", release="trl==1.0.0", kind="c", where={"tokenizer.processor": True})
+    assert bugs.detect(SCENARIOS, [elsewhere], run)["a"].state == "acts in none"
     lost = bugs.detect(SCENARIOS[:2], [bugs.Bug(name="a", what="b", release="trl==1.0.0", kind="c")], run)["a"]
     assert (lost.state, lost.instead) == ("missed", {"mean-of-means: rank": 1, "clipping: none": 1})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.contract import vary
 from harness.detection import record
 from harness.detection.memory import Memory, TimeOver
 from harness.detection.record import UnreadableDetection
@@ -38,6 +39,15 @@ def test_each_cell_has_its_own_fault_and_is_run_once(tmp_path: Path) -> None:
     assert [(job.scenario.name, job.fault) for job in world.jobs] == [(name, fault) for name, fault, _ in first]
     assert told(tmp_path, world) == first
     assert len(world.jobs) == 3
+
+
+def test_the_same_scenario_of_another_name_is_run_once_and_called_by_its_own(tmp_path: Path) -> None:
+    world, memory = World(), Memory(tmp_path)
+    with Cells(TORCH, world.parts(), tmp_path / "work", Watcher(), 1, 60.0) as cells:
+        cells.start()
+        names = [memory.run(cells, [(vary(PLAIN, name=name), None)])[0].scenario for name in ("one", "other")]
+    assert names == ["one", "other"]
+    assert len(world.jobs) == 1
 
 
 def test_what_is_unknown_is_run_again(tmp_path: Path) -> None:
