@@ -91,9 +91,10 @@ def test_wrong_usage_is_one_line_and_status_2(
 
 FUZZ = "fuzz --framework torch --out new"
 DETECT = "detect --out new"
+RELATE = "relate --framework torch --out new"
 NUMBERS = {
-    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT),
-    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT),
+    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT, RELATE),
+    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT, RELATE),
     "--seeds": ("run",),
     "--ranks": ("run",),
     "--minutes": (FUZZ, DETECT),
