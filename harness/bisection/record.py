@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from harness import files
+from harness import documents
 from harness.bisection.search import Verdict
 from harness.verdicts.verdict import DiagnosisRecord
 
@@ -129,18 +129,9 @@ class Bisection(BaseModel):
 def write(bisection: Bisection, folder: Path) -> Path:
     """Write `folder/bisect.json` in one atomic replacement; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    files.replace(path, bisection.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
-    return path
+    return documents.write(bisection, folder / FILE)
 
 
 def read(folder: Path) -> Bisection:
     """Raises UnreadableBisection with one line: what is wrong and what to do."""
-    path = folder / FILE
-    try:
-        return Bisection.model_validate_json(files.read(path, MAX_BYTES))
-    except OSError as error:
-        raise UnreadableBisection(f"{path} cannot be read ({error.strerror}); bisect again") from None
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UnreadableBisection(f"{path} cannot be read ({where or 'no JSON'}); bisect again") from None
+    return documents.read(Bisection, folder / FILE, MAX_BYTES, UnreadableBisection, "bisect again")

@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from harness import files
+from harness import documents
 from harness.verdicts.verdict import Outcome
 
 FILE = "detection.json"
@@ -156,18 +156,9 @@ class Detection(BaseModel):
 
 def write(detection: Detection, folder: Path) -> Path:
     """Replace `folder/detection.json` in one step. Raises OSError."""
-    path = folder / FILE
-    files.replace(path, detection.model_dump_json(indent=1, exclude_defaults=True) + "\n")
-    return path
+    return documents.write(detection, folder / FILE, defaults=False)
 
 
 def read(folder: Path) -> Detection:
     """Raises UnreadableDetection."""
-    path = folder / FILE
-    try:
-        return Detection.model_validate_json(files.read(path, MAX_BYTES))
-    except OSError as error:
-        raise UnreadableDetection(f"{path} cannot be read ({error.strerror}); give another --out") from None
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UnreadableDetection(f"{path} cannot be read ({where or 'no JSON'}); give another --out") from None
+    return documents.read(Detection, folder / FILE, MAX_BYTES, UnreadableDetection, "give another --out")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness import files
+from harness import documents, files
 from harness.verdicts.verdict import Outcome
 
 FILE, TRIED = "fuzz.json", "tried.jsonl"
@@ -124,21 +124,12 @@ class Line(BaseModel):
 
 def write(fuzz: Fuzz, folder: Path) -> Path:
     """Write `folder/fuzz.json` in one atomic replacement; returns its path."""
-    path = folder / FILE
-    files.replace(path, fuzz.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
-    return path
+    return documents.write(fuzz, folder / FILE)
 
 
 def read(folder: Path) -> Fuzz:
     """Raises UnreadableFuzz with one line: what is wrong and what to do."""
-    path = folder / FILE
-    try:
-        return Fuzz.model_validate_json(files.read(path, MAX_BYTES))
-    except OSError as error:
-        raise UnreadableFuzz(f"{path} cannot be read ({error.strerror}); give another --out") from None
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UnreadableFuzz(f"{path} cannot be read ({where or 'no JSON'}); give another --out") from None
+    return documents.read(Fuzz, folder / FILE, MAX_BYTES, UnreadableFuzz, "give another --out")
 
 
 def note(line: Line, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness import files
+from harness import documents
 
 FILE = "relations.json"
 
@@ -96,6 +96,4 @@ class Relations(_Record):
 
 def write(relations: Relations, folder: Path) -> Path:
     """Write `folder/relations.json` in one atomic replacement; returns its path."""
-    path = folder / FILE
-    files.replace(path, relations.model_dump_json(by_alias=True, indent=1, exclude_none=True) + "\n")
-    return path
+    return documents.write(relations, folder / FILE)

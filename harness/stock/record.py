@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from harness import files
+from harness import documents
 from harness.verdicts.verdict import Outcome, ReadOutcome
 
 FILE = "stock.json"
@@ -106,16 +106,9 @@ class Stock(_Strict):
 
 def write(stock: Stock, path: Path) -> None:
     """Replace the file in one step. Raises OSError."""
-    files.replace(path, stock.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+    documents.write(stock, path, defaults=False)
 
 
 def read(path: Path) -> Stock:
     """Raises BadStock."""
-    try:
-        return Stock.model_validate_json(files.read(path, MAX_BYTES))
-    except OSError as error:
-        raise BadStock(f"{path} cannot be read ({error.strerror}); `lockstep stock` makes one") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadStock(f"{path} cannot be read ({where}: {first['msg']}); `lockstep stock` makes one") from None
+    return documents.read(Stock, path, MAX_BYTES, BadStock, "`lockstep stock` makes one")
