@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from adapters.contract import BOS, Scenario, Trained
 from scenarios import text
+from scenarios.pieces import SPACE
 from scenarios.text import Rendered
 
 
@@ -66,7 +67,8 @@ def _mask(response: Sequence[bool], trained: Trained) -> Sequence[bool]:
 def altered(scenario: Scenario) -> dict[str, list[Rendered]]:
     """Every row as frameworks are known to make it wrongly, by what is wrong with it."""
     right, start, eos = rendered(scenario), opening(scenario), text.SPECIAL.index(text.EOS)
-    limit = scenario.data.max_length
+    limit, words = scenario.data.max_length, scenario.tokenizer.vocabulary
+    spaces = [words.index(SPACE)] if SPACE in words else []
 
     def made(first: Sequence[str]) -> list[Rendered]:
         return _cut(whole(scenario, first), slice(limit))
@@ -76,6 +78,12 @@ def altered(scenario: Scenario) -> dict[str, list[Rendered]]:
         "no BOS": made(start[1:]) if scenario.tokenizer.bos else [],
         "no default system message": made(start[: scenario.tokenizer.bos]) if scenario.tokenizer.system else [],
         "an EOS too many": [Rendered((*row.ids, eos), (*row.loss_mask, False)) for row in right],
+        "a space before the EOS": [
+            Rendered((*row.ids[:-1], space, eos), (*row.loss_mask, True))
+            for row in right
+            for space in spaces
+            if row.ids[-1] == eos
+        ],
         "no EOS": [Rendered(row.ids[:-1], row.loss_mask[:-1]) for row in right if row.ids[-1] == eos],
     }
     if limit is None:

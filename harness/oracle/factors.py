@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.intent.intent import Sum
+from harness.intent.intent import Mean, Sum
 from harness.oracle.step import RightStep
 
 
@@ -20,6 +20,7 @@ UNIT = Scale(1.0, "1")
 UNNAMED = "no known quantity"
 PARTIAL = "micro-batches of a partial window / gradient_accumulation_steps"
 FEWER = "ranks before the checkpoint / ranks that go on"
+FIRSTS = "first tokens, which nothing predicts, are counted"
 # What comes of another divisor.
 AVERAGED = "losses are averaged over the tokens"
 SUMMED = "losses are summed, and divided by nothing"
@@ -44,7 +45,14 @@ def named_factors(right: RightStep) -> tuple[Scale, ...]:
     # First, for it is true of one window among others, where it may have the size of another factor.
     partial = Scale(right.micro_batches / intent.accumulation, PARTIAL)
     fewer = Scale(intent.ranks / _there(right), FEWER)
-    return (partial, fewer, *(scale for pair in both for scale in pair), *_other_divisors(right))
+    return (partial, fewer, *(scale for pair in both for scale in pair), *_firsts(right), *_other_divisors(right))
+
+
+def _firsts(right: RightStep) -> tuple[Scale, ...]:
+    """Where whole rows are trained, and so marked: what comes of marks that are counted before they are shifted."""
+    tokens, rows = right.targets, len(right.conversations)
+    counted = right.intent.trained == "everything" and right.intent.aggregation == Mean("token")
+    return (Scale(tokens / (tokens + rows), FIRSTS),) if counted else ()
 
 
 def _there(right: RightStep) -> int:

@@ -11,6 +11,7 @@ from adapters.contract import Message, Trained, vary
 from harness.oracle import masks
 from harness.traces.batch import Conversation
 from scenarios import rendering, text
+from scenarios.pieces import SPACE
 from scenarios.text import Rendered
 
 BASE = scenarios.get("sft-ragged")
@@ -93,6 +94,16 @@ def test_what_is_known_to_go_wrong_is_never_a_row(what: str, words: list[str] | 
         assert len(row.ids) == len(row.loss_mask)
         if words is not None:
             assert [scenario.tokenizer.vocabulary[i] for i in row.ids[: len(words)]] == words
+
+
+def test_a_space_before_the_eos_is_trained_where_a_space_is_a_token() -> None:
+    scenario = scenarios.get("sft-ragged-qwen2")
+    made = rendering.altered(scenario)["a space before the EOS"]
+    for row, right in zip(made, rendering.rendered(scenario), strict=True):
+        words = [scenario.tokenizer.vocabulary[i] for i in row.ids]
+        assert words[-2:] == [SPACE, text.EOS]
+        assert (*row.ids[:-2], row.ids[-1]) == right.ids
+        assert row.loss_mask == (*right.loss_mask, True)
 
 
 def test_nothing_is_known_of_what_a_scenario_has_not() -> None:

@@ -35,7 +35,8 @@ def batch_composition(evidence: Received) -> list[Finding]:
     wanted = Counter(known[rows[r].ids] for r in expected)
     missing, extra = sorted((wanted - seen).elements()), sorted((seen - wanted).elements())
     foreign = [c for c in evidence.conversations if c.row is None]
-    findings = [_foreign(evidence, c, missing, rows) for c in foreign]
+    likely = missing if evidence.intent.drawn is None else range(len(rows))  # a drawn order says not which these are
+    findings = [_foreign(evidence, c, likely, rows) for c in foreign]
     if not foreign and (missing or extra):
         parts = [
             f"{what} rows {', '.join(map(str, numbers))}"
@@ -61,8 +62,8 @@ def _times(wanted: Counter[int]) -> str:
     return f"{again}, and of its {wanted.total()} rows every other once"
 
 
-def _foreign(evidence: Received, c: Conversation, missing: Sequence[int], rows: Sequence[text.Rendered]) -> Finding:
-    closest = max(missing, key=lambda r: difflib.SequenceMatcher(None, rows[r].ids, c.ids).ratio(), default=None)
+def _foreign(evidence: Received, c: Conversation, likely: Sequence[int], rows: Sequence[text.Rendered]) -> Finding:
+    closest = max(likely, key=lambda r: difflib.SequenceMatcher(None, rows[r].ids, c.ids).ratio(), default=None)
     wanted = rows[closest].ids if closest is not None else ()
     position = next(
         (i for i, (a, b) in enumerate(zip(c.ids, wanted, strict=False)) if a != b), min(len(c.ids), len(wanted))

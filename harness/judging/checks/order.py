@@ -24,6 +24,8 @@ def order(evidence: Received) -> list[Finding]:
     intent = evidence.intent
     if intent.drawn is None or intent.drawn.free or intent.windows is None:
         return []
+    if any(c.row is None for c in evidence.conversations):  # in whose places rows stand that never came
+        return []
     rows = [row for step in range(evidence.step + 1) for row in intent.rows(step) or ()]
     begins = intent.drawn.begun(len(rows))
     epoch, own = len(begins) - 1, rows[begins[-1] :]

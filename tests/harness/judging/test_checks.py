@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.intent.intent import Drawn
 from harness.judging import judge
-from harness.judging.checks import CHECKS, inputs, reported, state, update, weights
+from harness.judging.checks import CHECKS, inputs, order, reported, state, update, weights
 from harness.judging.evidence import StepEvidence
 from harness.judging.update_rule import update_rule
 from harness.oracle.basis_cache import BasisCache
@@ -69,6 +70,19 @@ def test_foreign_tokens_name_row_position_and_both_renderings(right: StepEvidenc
     assert f"expected '{' '.join(words[i] for i in wanted[3:9])}'" in found.message
     assert found.observed == " ".join(words[i] for i in got)
     assert found.expected == " ".join(words[i] for i in wanted)
+
+
+def test_a_drawn_order_does_not_say_which_row_foreign_tokens_are_of(right: StepEvidence) -> None:
+    """The nearest of all rows is told, and whether rows were shuffled is left open."""
+    wanted = right_rows(right.scenario)[0].ids  # not of this step in the given order
+    shuffled = replace(right.right.intent, drawn=Drawn(16, 16))
+    asked = replace(right, right=replace(right.right, intent=shuffled))
+    assert [f.code for f in order.order(asked)] == ["inputs.order"]
+    step = altered(right, 0, lambda c: replace(c, row=None, ids=(*wanted, 1)))
+    step = replace(step, right=replace(step.right, intent=shuffled))
+    (found,) = inputs.batch_composition(step)
+    assert found.detail == {"row": 0, "position": len(wanted)}
+    assert order.order(step) == []
 
 
 def test_rows_cut_short_or_longer(right: StepEvidence) -> None:

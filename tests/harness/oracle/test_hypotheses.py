@@ -49,6 +49,15 @@ def test_every_factor_has_one_hypothesis_and_keeps_all_of_its_names(
     assert len({s.name for s in named}) == len(named)
 
 
+def test_first_tokens_are_counted_where_they_are_marked(right: StepEvidence) -> None:
+    """Those of whole rows: a response has another token before it."""
+    whole = vary(scenarios.get("sft-ragged"), trained="everything")
+    step = replace(right.right, intent=of_scenario(whole))
+    found = {scale.name: scale.factor for scale in factors.named_factors(step)}
+    assert found[factors.FIRSTS] == step.targets / (step.targets + len(step.conversations))
+    assert factors.FIRSTS not in {scale.name for scale in factors.named_factors(right.right)}
+
+
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_a_mask_that_has_no_name_is_told_by_the_marks(right: StepEvidence, data: st.DataObject) -> None:
