@@ -48,7 +48,8 @@ def load(content: bytes, layouts: Sequence[Names], integers: Collection[str] = (
     try:
         entries = _entries(content, max(map(_header_limit, layouts)))
         _check(entries, max(layouts, key=lambda wanted: len(wanted.keys() & entries.keys())), integers)
-        return load_safetensors(content)
+        # In the order of their names: the library has another one each time, by which roundings would be drawn.
+        return dict(sorted(load_safetensors(content).items()))
     # KeyError: a dtype that safetensors knows and its torch half does not. RuntimeError: a size beyond torch's.
     except (SafetensorError, KeyError, RuntimeError, strict_json.BadJson) as error:
         raise BadTensors(f"is not a safetensors file: {error}") from None

@@ -181,6 +181,13 @@ def test_a_file_may_hold_either_of_two_layouts_and_no_mixture(held: dict[str, tu
         tensor_file.load(save({**tensors, list(held)[1]: torch.rand(7)}), [WANTED, STACKED])
 
 
+def test_tensors_come_in_the_order_of_their_names() -> None:
+    """The library's own order is another one each time, and what is drawn for each in turn with it."""
+    wanted = {f"tensor/{number:02d}": (number + 1,) for number in range(40)}
+    content = save({name: torch.zeros(shape) for name, shape in reversed(wanted.items())})
+    assert list(tensor_file.load(content, [wanted])) == list(wanted)
+
+
 def test_a_header_of_180_mb_does_not_reach_the_library() -> None:
     content = (180 * 10**6).to_bytes(8, "little") + b"{" + b" " * (180 * 10**6)
     with pytest.raises(tensor_file.BadTensors, match="its header has 180000000 bytes, at most 2048 are read"):
