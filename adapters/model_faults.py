@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters import unseen
+from adapters import unseen, unseen_rules
 from adapters.fault import Fault, both
 from adapters.plan import Plan
 
@@ -12,7 +12,7 @@ _NOISE = ("inputs.noise",)
 FAULTS = (
     Fault("decayed-before-training", "every parameter that decays does so once before the training begins, as by an"
           " optimizer step with a zero gradient", Plan(loaded="decayed"), _INITIAL, "decayed-before-training",
-          unseen.decays_visibly),
+          unseen_rules.decays_visibly),
     Fault("head-initialised-anew", "the head begins with values of its own instead of the checkpoint's",
           Plan(loaded="head-anew"), _INITIAL, "initial-weights"),
     Fault("loaded-in-bf16", "the checkpoint's parameters are rounded to bfloat16 as they are loaded",

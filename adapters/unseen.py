@@ -208,13 +208,6 @@ def _width(scenario: Scenario, number: int, rank: int) -> int:
     return max(sum(len(m.content.split()) for i in sequence for m in rows[i]) for sequence in sequences)
 
 
-def decays_visibly(scenario: Scenario) -> str | None:
-    if not scenario.optimizer.weight_decay and not any(group.weight_decay for group in scenario.optimizer.groups):
-        return "the scenario has no weight decay"
-    exact = scenario.precision.masters == "fp32"
-    return None if exact else "so small a decay is lost where parameters are kept in bf16"
-
-
 def loaded_exactly(scenario: Scenario) -> str | None:
     coarse = scenario.precision.compute == "bf16"
     return "a model that computes in bf16 may be loaded so" if coarse else None
@@ -296,54 +289,6 @@ def odd_rows(scenario: Scenario) -> str | None:
 
 def caps(scenario: Scenario) -> str | None:
     return "the model has no soft cap on its scores" if scenario.model.attention_softcap is None else None
-
-
-def exempts(scenario: Scenario) -> str | None:
-    return "norms are meant to decay" if scenario.optimizer.decayed == "all" else None
-
-
-def trains_norms(scenario: Scenario) -> str | None:
-    last = "transformer.ln_f.weight" if scenario.model.architecture == "gpt2" else "model.norm.weight"
-    return None if scenario.model.trains(last) else "no norm is trained"
-
-
-def exempts_nothing(scenario: Scenario) -> str | None:
-    return None if scenario.optimizer.decayed == "all" else "norms are meant not to decay"
-
-
-def apart(scenario: Scenario) -> str | None:
-    own = any(group.rate != 1.0 for group in scenario.optimizer.groups)
-    return None if own else "no group has a rate of its own"
-
-
-def adam(scenario: Scenario) -> str | None:
-    return None if scenario.optimizer.kind == "adamw" else "the optimizer is not AdamW"
-
-
-def adam_of(field: str, value: float) -> Callable[[Scenario], str | None]:
-    """Hidden where Adam is meant to have that value anyway."""
-
-    def why(scenario: Scenario) -> str | None:
-        meant = getattr(scenario.optimizer, field) == value
-        return f"Adam's {field} is meant to be {value:g}" if meant else adam(scenario)
-
-    return why
-
-
-def sums(scenario: Scenario) -> str | None:
-    return None if scenario.optimizer.kind == "sgd" else "the optimizer is not SGD"
-
-
-def of_momentum(scenario: Scenario) -> str | None:
-    return sums(scenario) or several_steps(scenario)
-
-
-def adds_squares(scenario: Scenario) -> str | None:
-    return several_steps(scenario) if scenario.optimizer.kind == "adagrad" else "the optimizer is not Adagrad"
-
-
-def averages_squares(scenario: Scenario) -> str | None:
-    return several_steps(scenario) if scenario.optimizer.kind == "rmsprop" else "the optimizer is not RMSprop"
 
 
 def reduces(scenario: Scenario) -> str | None:
