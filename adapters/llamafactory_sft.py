@@ -25,7 +25,7 @@ TORCHAUDIO = stand_in(
 )
 
 from llamafactory.data import template as templates  # noqa: E402  after its stand-in
-from llamafactory.hparams import DataArguments, FinetuningArguments, parser  # noqa: E402  after its stand-in
+from llamafactory.hparams import FinetuningArguments, parser  # noqa: E402  after its stand-in
 from llamafactory.model import loader  # noqa: E402  after its stand-in
 from llamafactory.train.tuner import run_exp  # noqa: E402  after its stand-in
 
@@ -78,7 +78,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     if not ORDERS and scenario.data.order == "given" and scenario.data.parts:
         return f"llamafactory {version} has no order='given' of several datasets: its sampler shuffles their rows"
     strategy = STRATEGIES.get(scenario.data.mixing, "concat")
-    if strategy not in get_args(get_type_hints(DataArguments)["mix_strategy"]):
+    if strategy not in get_args(get_type_hints(parser.DataArguments)["mix_strategy"]):
         return f"llamafactory {version} has no mix_strategy={strategy}: no data.mixing={scenario.data.mixing!r}"
     if strategy == "interleave_once" and "without_replacement" not in inspect.getsource(interleave_datasets):
         return (

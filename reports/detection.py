@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness import printable
-from harness.detection.record import BugRecord, CleanRecord, Detection, FaultRecord, OutcomeRecord, SetRecord
-from reports.markdown import code, escaped
+from harness.detection.record import BugRecord, CleanRecord, Detection, FaultRecord, OutcomeRecord, SetRecord, State
+from reports.markdown import code, escaped, table
 
 _HEAD = """# What each matrix finds
 
@@ -17,6 +17,7 @@ yet acts. A cell that is not right without a fault is left out. A public bug is 
 cell by cell, in the matrix' order. `named` are the scenarios with names ([scenarios.md](scenarios.md)) but for the
 largest; [faults.md](faults.md) says what each fault does, and [findings.md](findings.md) what a finding is.
 """
+_STATES: Sequence[State] = ("found", "named otherwise", "missed", "unknown")
 _ENOUGH = "These cells find whatever a matrix finds of the faults:"
 _PLANTED = """## Planted faults
 
@@ -64,18 +65,19 @@ def _bug_sentence(bug: BugRecord) -> str:
 def _summary(found: Detection) -> Iterator[str]:
     if not found.sets:
         return
-    yield _row("matrix", "cells", "faults that act in one", "found", "named otherwise", "missed", "unknown", "right "
-               "without a fault", "cells that are enough")  # fmt: skip
-    yield _rule(9)
-    for name, told in found.sets.items():
-        states = found.states(name)
-        acting = states.total() - states["acts in none"]
-        counts = [states[state] for state in ("found", "named otherwise", "missed", "unknown")]
-        yield _row(name, str(told.cells), str(acting), *map(str, counts), _right(told), str(len(told.chosen)))
+    head = ("matrix", "cells", "faults that act in one", *_STATES, "right without a fault", "cells that are enough")
+    yield table(head, (_counted(name, found) for name in found.sets))
     yield f"\n{_ENOUGH}\n"
     for name, told in found.sets.items():
         yield f"- {name}: {', '.join(map(_name, told.chosen)) or 'none'}"
     yield ""
+
+
+def _counted(name: str, found: Detection) -> list[str]:
+    told, states = found.sets[name], found.states(name)
+    acting = states.total() - states["acts in none"]
+    counts = [states[state] for state in _STATES]
+    return [name, str(told.cells), str(acting), *map(str, counts), _right(told), str(len(told.chosen))]
 
 
 def _right(told: SetRecord) -> str:
@@ -86,10 +88,8 @@ def _planted(found: Detection) -> Iterator[str]:
     if not found.faults:
         return
     yield _PLANTED
-    yield _row("fault", "found by", *found.sets)
-    yield _rule(2 + len(found.sets))
-    for fault in found.faults:
-        yield _row(_name(fault.name), _by(fault), *(_cell(fault.outcomes[name]) for name in found.sets))
+    rows = ([_name(f.name), _by(f), *(_cell(f.outcomes[name]) for name in found.sets)] for f in found.faults)
+    yield table(("fault", "found by", *found.sets), rows)
     yield ""
 
 
@@ -136,16 +136,17 @@ def _public(found: Detection) -> Iterator[str]:
     if not found.bugs:
         return
     names = list(dict.fromkeys(name for bug in found.bugs for name in bug.outcomes))
-    shown = [bug for bug in found.bugs if bug.why is None]
     yield _PUBLIC
-    yield _row("bug", "what is wrong", "release", "found by", *names)
-    yield _rule(4 + len(names))
-    for bug in shown:
-        cells = (_bug_cell(bug.outcomes[name]) for name in names)
-        yield _row(_name(bug.name), escaped(bug.what), _name(bug.release or ""), _bug_by(bug), *cells)
+    rows = (_bug_row(bug, names) for bug in found.bugs if bug.why is None)
+    yield table(("bug", "what is wrong", "release", "found by", *names), rows)
     yield "\nNo scenario can show these:\n"
     yield from (f"- {_name(bug.name)}, {escaped(bug.what)}: {escaped(bug.why)}." for bug in found.bugs if bug.why)
     yield ""
+
+
+def _bug_row(bug: BugRecord, names: Sequence[str]) -> list[str]:
+    cells = (_bug_cell(bug.outcomes[name]) for name in names)
+    return [_name(bug.name), escaped(bug.what), _name(bug.release or ""), _bug_by(bug), *cells]
 
 
 def _bug_by(bug: BugRecord) -> str:
@@ -176,22 +177,11 @@ def _clean(runs: Sequence[CleanRecord]) -> Iterator[str]:
     whole = sum((Counter(run.verdicts) for run in runs), Counter())
     names = ("pass", "accepted", "fail", "unknown", "unsupported")
     yield "## False alarms\n\nCells of right releases, in which nothing is planted; `fail` is a false alarm.\n"
-    yield _row("release", *names)
-    yield _rule(1 + len(names))
-    for run in runs:
-        yield _row(_name(run.release), *(str(run.verdicts.get(name, 0)) for name in names))
-    yield _row("all", *(str(whole[name]) for name in names))
+    rows = [[_name(run.release), *(str(run.verdicts.get(name, 0)) for name in names)] for run in runs]
+    yield table(("release", *names), [*rows, ["all", *(str(whole[name]) for name in names)]])
     yield ""
 
 
 def _name(text: str) -> str:
     """As code, also in a table."""
     return code(printable.line(text).replace("|", "\\|"))
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _rule(count: int) -> str:
-    return _row(*["---"] * count)

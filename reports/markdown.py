@@ -92,7 +92,7 @@ def _matrix(cells: Sequence[CellRecord]) -> str:
         counts.setdefault((cell.framework, cell.version, cell.scenario), Counter())[cell.verdict] += 1
     head = ["scenario", *(f"{escaped(f)} {escaped(v)}" for f, v in releases)]
     rows = [[escaped(s), *(_square(counts.get((f, v, s), Counter())) for f, v in releases)] for s in scenarios]
-    return _table([head, *rows])
+    return table(head, rows)
 
 
 def _square(counts: Counter[Outcome]) -> str:
@@ -105,8 +105,9 @@ def _square(counts: Counter[Outcome]) -> str:
     return " ".join(told) or "-"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -79,15 +79,23 @@ def made(content: Mapping[str, Any], name: str, seed: int | None = None) -> Scen
 def content(scenario: Scenario) -> dict[str, Any]:
     """What stands in a file of that very scenario: its rows, and what is not as in `BASE`. The inverse of `made`."""
     base = {path: value for path, value, _ in fields_of(catalogue.get(BASE, scenario.seed))}
-    told: dict[str, Any] = {"name": scenario.name, "base": BASE, "seed": scenario.seed}
-    for path, value, _ in fields_of(scenario):
-        if path == "name" or (value == base[path] and path != "data.rows"):
-            continue
+    values = {
+        path: "none" if value is None else _plain(value)
+        for path, value, _ in fields_of(scenario)
+        if path == "data.rows" or (path != "name" and value != base[path])
+    }
+    return {"name": scenario.name, "base": BASE, "seed": scenario.seed, **grouped(values)}
+
+
+def grouped(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by their dotted paths as tables in tables."""
+    told: dict[str, Any] = {}
+    for path, value in values.items():
         *groups, field = path.split(".")
         into = told
         for group in groups:
             into = into.setdefault(group, {})
-        into[field] = "none" if value is None else _plain(value)
+        into[field] = value
     return told
 
 

@@ -25,11 +25,15 @@ def first_fit(lengths: Sequence[int], room: int) -> tuple[tuple[int, ...], ...]:
 def balanced(lengths: Sequence[Sequence[int]], room: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """The rows of each rank, by their lengths in tokens, as micro-batches of at most `room` tokens: for each rank, the
     places of the rows in each of them. All ranks have as many, and as few as that allows."""
-    for count in range(1, max(map(len, lengths)) + 1):
-        made = tuple(_shared(rank, count) for rank in lengths)
-        if all(sum(own[i] for i in rows) <= room for own, ranks in zip(lengths, made, strict=True) for rows in ranks):
-            break
-    return made
+    most = max(map(len, lengths))
+    ways = (tuple(_shared(rank, count) for rank in lengths) for count in range(1, most))
+    alone = tuple(_shared(rank, most) for rank in lengths)
+    return next((way for way in ways if _fits(way, lengths, room)), alone)
+
+
+def _fits(way: Sequence[Sequence[Sequence[int]]], lengths: Sequence[Sequence[int]], room: int) -> bool:
+    pairs = zip(way, lengths, strict=True)
+    return all(sum(own[place] for place in rows) <= room for parts, own in pairs for rows in parts)
 
 
 def _shared(lengths: Sequence[int], count: int) -> tuple[tuple[int, ...], ...]:

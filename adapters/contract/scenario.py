@@ -87,12 +87,10 @@ class Scenario:
     @functools.cached_property
     def sequences(self) -> tuple[tuple[int, ...], ...]:
         """The rows of each sequence of an epoch, as a loop of ours has them; who packs may choose others."""
-        rows, each = self.data.rows, self.data.rows_per_sequence
+        rows, each = self.data.mixed, self.data.rows_per_sequence
         if self.data.packed_length is not None:
-            return first_fit([self.tokens(row) for row in rows], self.data.packed_length)
-        if self.data.mixing != "concatenated":
-            return tuple((row,) for row in self.data.mixed)
-        return tuple(tuple(range(s * each, (s + 1) * each)) for s in range(len(rows) // each))
+            return first_fit([self.tokens(row) for row in self.data.rows], self.data.packed_length)
+        return tuple(rows[s * each : (s + 1) * each] for s in range(len(rows) // each))
 
     def cuts_all(self, row: Row) -> bool:
         """Whether no answer of the row begins within `data.max_length` tokens. A tag is a token, and so is a word."""

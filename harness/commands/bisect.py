@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
@@ -15,7 +14,7 @@ import typer
 
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import Environments, Jobs, Timeout
+from harness.commands.options import Environments, Jobs, Timeout, at_once
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, in_one_line, terminable
 
@@ -145,7 +144,7 @@ def _plan(scenario: str, jobs: int | None, timeout: float, confined: Confinement
     if len(choices) != 1:
         first = choices[0].label
         raise BadPlan(f"{scenario!r} matches {len(choices)} scenarios; a bisection runs one, such as {first}")
-    return Plan((), choices, jobs or max(1, (os.cpu_count() or 1) // 2), timeout, confinement=confined)
+    return Plan((), choices, at_once(jobs), timeout, confinement=confined)
 
 
 def _name(question: Question, plan: Plan, cause: str | None) -> str:

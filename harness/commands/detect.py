@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.options import MOST_SECONDS, Environments, Jobs, Timeout, finite
+from harness.commands.options import MOST_SECONDS, Environments, Jobs, Timeout, at_once, finite
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -86,7 +85,7 @@ def detect(
     )
     with own_place(out, CLAIM, "detection", frozenset({FILE})):
         seconds = None if minutes is None else minutes * 60
-        found = _detected(wish, out, seconds, jobs or max(1, (os.cpu_count() or 1) // 2), timeout, envs)
+        found = _detected(wish, out, seconds, at_once(jobs), timeout, envs)
         _report(found, out, as_json)
 
 
@@ -121,21 +120,26 @@ def _clean(runs: Sequence[Path]) -> tuple[CleanRecord, ...]:
 
 
 def _detected(wish: Wish, out: Path, seconds: float | None, jobs: int, timeout: float, envs: Path | None) -> Detection:
+    """What is found, written with its page."""
+    from harness import files
     from harness.commands.progress import Progress
     from harness.detection.detection import NoReference, detect
     from harness.detection.memory import Memory
+    from reports import detection
 
     memory = Memory(out, seconds)
     try:
         with terminable(), Progress(lambda done: f"{done} cells", console(stderr=True)) as progress:
             progress.failing("found")
-            return detect(wish, memory, _start(out, jobs, timeout, envs, progress), progress.told)
+            found = detect(wish, memory, _start(out, jobs, timeout, envs, progress), progress.told)
+        files.replace(out / PAGE, detection.page(found))
     except KeyboardInterrupt:
         raise Stop("interrupted; the same command goes on with it", INTERRUPTED) from None
     except NoReference as error:
         raise Stop(str(error), UNKNOWN) from None
     except OSError as error:
         raise Stop(f"{out} cannot be written any more: {error.strerror or error}", UNKNOWN) from None
+    return found
 
 
 def _start(out: Path, jobs: int, timeout: float, envs: Path | None, progress: Progress) -> Start:
@@ -164,11 +168,9 @@ def _start(out: Path, jobs: int, timeout: float, envs: Path | None, progress: Pr
 
 
 def _report(found: Detection, out: Path, as_json: bool) -> None:
-    from harness import files
     from harness.detection.record import FILE
     from reports import detection
 
-    files.replace(out / PAGE, detection.page(found))
     if as_json:
         json((out / FILE).read_text(encoding="utf-8"))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -16,7 +15,7 @@ import typer
 from harness.commands import planted
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import Accepted, Environments, Jobs, Timeout, finite, folder
+from harness.commands.options import Accepted, Environments, Jobs, Timeout, at_once, finite, folder
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -98,7 +97,7 @@ def fuzz(
     plan = Plan(
         requests=(request,),
         choices=(),
-        jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
+        jobs=at_once(jobs),
         timeout=timeout,
         fault=fault,
         confinement=confinement(pass_env, sandbox),

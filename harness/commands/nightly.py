@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.confined import PassEnv, Sandboxed, confinement
-from harness.commands.options import MOST_DAYS, MOST_GIB, Accepted, Environments, Jobs, Timeout, finite
+from harness.commands.options import MOST_DAYS, MOST_GIB, Accepted, Environments, Jobs, Timeout, at_once, finite
 from harness.commands.output import console, say, warn
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -106,7 +105,7 @@ def nightly(
             prereleases=pre,
             patterns=tuple(patterns or ["*"]),
             canaries=_canaries(canaries),
-            jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
+            jobs=at_once(jobs),
             timeout=timeout,
             confinement=confinement(pass_env, sandbox),
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +22,11 @@ def finite(value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is no number to count with")
     return value
+
+
+def at_once(jobs: int | None) -> int:
+    """Cells at once: half the cores where nobody says."""
+    return jobs or max(1, (os.cpu_count() or 1) // 2)
 
 
 def folder(path: Path | None) -> Path | None:
@@ -53,6 +59,13 @@ Accepted = Annotated[
         help="Divergences that are accepted, as TOML. Default: the one that comes with Lockstep.",
     ),
 ]
+
+
+def scenarios(said: str) -> Any:
+    """An option for several scenarios."""
+    return typer.Option("--scenario", metavar="GLOB|FILE.toml[@SEED]", help=said)
+
+
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, max=MOST_JOBS, help="Most cells at once. Default: half the cores.", show_default=False),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -14,7 +12,7 @@ import typer
 from harness.commands import planted, running
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import Environments, Jobs, Timeout
+from harness.commands.options import Environments, Jobs, Timeout, at_once, scenarios
 from harness.commands.output import console, json, say
 from harness.commands.stop import UNKNOWN, Stop
 
@@ -44,11 +42,7 @@ def relate(
     ] = None,
     patterns: Annotated[
         list[str] | None,
-        typer.Option(
-            "--scenario",
-            metavar="GLOB|FILE.toml[@SEED]",
-            help="Scenarios that both sides are made of; may be repeated. Default: sft-ragged.",
-        ),
+        scenarios("Scenarios that both sides are made of; may be repeated. Default: sft-ragged."),
     ] = None,
     fault: planted.Fault = None,
     jobs: Jobs = None,
@@ -73,7 +67,7 @@ def relate(
     plan = Plan(
         requests=requests,
         choices=choose(patterns or SCENARIOS, 1),
-        jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
+        jobs=at_once(jobs),
         timeout=timeout,
         fault=fault,
         confinement=confinement(pass_env, sandbox),
@@ -92,13 +86,12 @@ def relate(
 def _relations(names: list[str] | None) -> list[Relation]:
     """Those of these names, in the order in which they are declared."""
     from harness.relations.declared import RELATIONS
+    from harness.session.plan import meant
 
     known = [relation.name for relation in RELATIONS]
     for name in names or ():
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise Stop(f"no relation is called {name!r}; {hint}there are {', '.join(known)}")
+            raise Stop(f"no relation is called {name!r}; {meant(name, known, most=1)}there are {', '.join(known)}")
     return [relation for relation in RELATIONS if names is None or relation.name in names]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -14,7 +13,7 @@ import typer
 from harness.commands import planted, running
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import MOST_SEEDS, Accepted, Environments, Jobs, Timeout
+from harness.commands.options import MOST_SEEDS, Accepted, Environments, Jobs, Timeout, at_once, scenarios
 from harness.commands.output import console, json, say, warn
 from harness.commands.stop import Stop
 
@@ -68,11 +67,7 @@ def run(
     ] = None,
     patterns: Annotated[
         list[str] | None,
-        typer.Option(
-            "--scenario",
-            metavar="GLOB|FILE.toml[@SEED]",
-            help="Scenarios by shell pattern, or one of yours in a file; may be repeated. Default: all.",
-        ),
+        scenarios("Scenarios by shell pattern, or one of yours in a file; may be repeated. Default: all."),
     ] = None,
     matrix: Annotated[
         Matrix | None,
@@ -133,7 +128,7 @@ def run(
     plan = Plan(
         requests=requests,
         choices=choose(patterns or ([] if matrix else ["*"]), seeds),
-        jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
+        jobs=at_once(jobs),
         timeout=timeout,
         device=device.value,
         launcher=(launcher or _LAUNCHERS[device]).value,

@@ -67,7 +67,7 @@ def _faults(
                 sets[name], found = planted.detect(scenarios, wish.faults, run)
             except TimeOver as over:
                 sets[name] = SetRecord(cells=len(scenarios), clean={}, chosen=())
-                found = {fault.name: _not_run(len(scenarios), over) for fault in wish.faults}
+                found = {fault.name: _not_run(len(scenarios), str(over)) for fault in wish.faults}
             for fault, outcome in found.items():
                 outcomes[fault][name] = outcome
     return sets, tuple(
@@ -93,17 +93,16 @@ def _bugs(wish: Wish, memory: Memory, start: Start, told: Callable[[str], None])
 def _looked_for(
     bugs: Sequence[Bug], scenarios: Sequence[Scenario], cells: Cells | str, memory: Memory
 ) -> dict[str, OutcomeRecord]:
-    why = cells
-    if not isinstance(cells, str):
-        try:
-            return public.detect(scenarios, bugs, partial(memory.run, cells))
-        except TimeOver as over:
-            why = str(over)
-    return {bug.name: _not_run(len(scenarios), why) for bug in bugs}
+    if isinstance(cells, str):
+        return {bug.name: _not_run(len(scenarios), cells) for bug in bugs}
+    try:
+        return public.detect(scenarios, bugs, partial(memory.run, cells))
+    except TimeOver as over:
+        return {bug.name: _not_run(len(scenarios), str(over)) for bug in bugs}
 
 
-def _not_run(cells: int, why: object) -> OutcomeRecord:
-    return OutcomeRecord(cells=cells, unknown=cells, reason=str(why))
+def _not_run(cells: int, why: str) -> OutcomeRecord:
+    return OutcomeRecord(cells=cells, unknown=cells, reason=why)
 
 
 def _by_release(bugs: Sequence[Bug]) -> Mapping[Request, list[Bug]]:

@@ -101,14 +101,8 @@ def name(row: Row) -> str:
 
 def content(row: Row) -> dict[str, Any]:
     """What stands in a file of the scenario, but for its name."""
-    told: dict[str, Any] = {"responses": list(matrices.RESPONSES)}
-    for path, value in {**{path: plain(path) for path in WINDOW}, **settings(row)}.items():
-        *groups, field = path.split(".")
-        into = told
-        for group in groups:
-            into = into.setdefault(group, {})
-        into[field] = value
-    return told
+    values = {**{path: plain(path) for path in WINDOW}, **settings(row)}
+    return {"responses": list(matrices.RESPONSES), **files.grouped(values)}
 
 
 def made(row: Row, called: str | None = None) -> Scenario:

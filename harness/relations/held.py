@@ -11,7 +11,7 @@ from harness.across import groups
 from harness.across.compare import TOLERANCES, Comparison, NotComparable, StepGap, Tolerance, compare
 from harness.across.view import kept, snapshots
 from harness.relations.pairs import Pair, differing
-from harness.relations.record import PairRecord, SideRecord, StepRecord
+from harness.relations.record import PairRecord, SideRecord, State, StepRecord
 from harness.traces import reader
 from harness.traces.reader import IncompleteTrace, Trace
 from harness.traces.text_files import UnreadableTrace
@@ -23,7 +23,7 @@ WORST = 3
 
 def held(pair: Pair, cells: tuple[CellRecord, CellRecord], folder: Path) -> PairRecord:
     """The pair as it came out. `folder`: of the run, which the cells' traces lie in."""
-    record = unheld(pair, cells[0].framework, cells[0].version, cells)
+    record = unheld(pair, cells[0].framework, cells[0].version, cells, "unknown")
     if (why := next((c for c in cells if c.verdict == "unsupported"), None)) is not None:
         return record.model_copy(update={"state": "unsupported", "reason": why.reason})
     try:
@@ -39,6 +39,7 @@ def unheld(
     framework: str,
     version: str,
     cells: tuple[CellRecord | None, CellRecord | None],
+    state: State,
     reason: str | None = None,
 ) -> PairRecord:
     """The pair before anything is compared: nothing can be said of it yet, or at all."""
@@ -54,7 +55,7 @@ def unheld(
         version=version,
         base=pair.base.name,
         sides=(sides[0], sides[1]),
-        state="unsupported",
+        state=state,
         reason=reason,
     )
 
@@ -79,9 +80,8 @@ def _side(side: Scenario, settings: Mapping[str, Any], cell: CellRecord | None) 
 
 def _plain(value: Any) -> Any:
     """As JSON; of rows, how many."""
-    return (
-        f"{len(value)} rows" if isinstance(value, tuple) and len(value) > 0 and isinstance(value[0], tuple) else value
-    )
+    rows = isinstance(value, tuple) and value and isinstance(value[0], tuple)
+    return f"{len(value)} rows" if rows else value
 
 
 def _whole(cell: CellRecord, side: Scenario, folder: Path) -> Trace:

@@ -10,7 +10,6 @@ import tomli_w
 
 from adapters.contract import Scenario
 from harness import files
-from harness.environments.request import Request
 from harness.relations.pairs import Pair
 from harness.session.plan import Choice, Plan
 from scenarios import catalogue
@@ -44,11 +43,6 @@ def write(pairs: Sequence[Pair], out: Path) -> None:
     for side in {side.name: side for pair in pairs for side in pair.sides}.values():
         if not _known(side):
             files.replace(_file(side, out), tomli_w.dumps(content(side)))
-
-
-def commanded(plan: Plan, request: Request, side: Scenario, out: Path) -> str:
-    """The command line that runs one side alone, by which its cell is known."""
-    return plan.command(request, choice(side, out))
 
 
 def _known(side: Scenario) -> bool:

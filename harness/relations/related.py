@@ -40,7 +40,7 @@ def _of(
     version = release(request, request.version or "")
     for pair in pairs:
         if (why := pair.refused(request.framework)) is not None:
-            yield unheld(pair, request.framework, version, (None, None), why)
+            yield unheld(pair, request.framework, version, (None, None), "unsupported", why)
             continue
         one, other = (known[plan.command(request, choice(side, out))] for side in pair.sides)
         yield held(pair, (one, other), out)

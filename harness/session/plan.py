@@ -206,9 +206,13 @@ def _seeds(pattern: str, seeds: int) -> tuple[str, Iterable[int]]:
 
 
 def _no_match(glob: str) -> str:
-    close = difflib.get_close_matches(glob, scenarios.CATALOGUE, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"no scenario matches {glob!r}; {hint}`lockstep list scenarios` names them all"
+    return f"no scenario matches {glob!r}; {meant(glob, scenarios.CATALOGUE)}`lockstep list scenarios` names them all"
+
+
+def meant(name: str, known: Iterable[str], most: int = 3) -> str:
+    """A question behind a name that is not known, with a space at its end; empty if none of the known is near."""
+    close = difflib.get_close_matches(name, list(known), n=most, cutoff=0.4)
+    return f"did you mean {' or '.join(close)}? " if close else ""
 
 
 def check_fault(fault: str | None, requests: Iterable[Request], known: Iterable[str]) -> None:
@@ -217,8 +221,6 @@ def check_fault(fault: str | None, requests: Iterable[Request], known: Iterable[
         return
     names = list(known)
     if fault not in names:
-        close = difflib.get_close_matches(fault, names, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise BadPlan(f"unknown fault {fault!r}; {hint}`lockstep list faults` names them all")
+        raise BadPlan(f"unknown fault {fault!r}; {meant(fault, names)}`lockstep list faults` names them all")
     if others := [str(r) for r in requests if r.framework != "torch"]:
         raise BadPlan(f"--fault is for the torch reference, not for {others[0]}; leave out that --framework")

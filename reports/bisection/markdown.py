@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
 
 from harness import printable
 from harness.bisection.record import Bisection
 from harness.verdicts.verdict import DiagnosisRecord
 from reports.bisection import told
-from reports.markdown import code, escaped, fenced, is_address
+from reports.markdown import code, escaped, fenced, is_address, table
 
 METHOD = (
     "Measured from outside, by recovering the weight of every token in every optimizer step from Adam's first moment"
@@ -59,7 +59,7 @@ def _change_table(bisection: Bisection) -> str:
         for b in bisection.boundaries
     ]
     guilt = [escaped(f"{b.before} → {b.after}: {line}") for b in bisection.boundaries for line in told.guilt(b)]
-    return "\n\n".join(filter(None, [_table(("change", "from", "to", "commits"), rows), _listed(guilt)]))
+    return "\n\n".join(filter(None, [table(("change", "from", "to", "commits"), rows), _listed(guilt)]))
 
 
 def _causes(bisection: Bisection) -> list[str]:
@@ -93,7 +93,7 @@ def _measured_table(bisection: Bisection) -> str:
         )
         for p in bisection.measured
     ]
-    return _table(("point", "date", "outcome", "measured", ""), rows)
+    return table(("point", "date", "outcome", "measured", ""), rows)
 
 
 def _not_measured(bisection: Bisection) -> list[str]:
@@ -135,7 +135,7 @@ def _issue(bisection: Bisection, cause: str) -> str:
         _scenario(bisection),
         METHOD,
         f"> {escaped(f'{example.label}: {diagnosis.evidence}')}" if diagnosis else "",
-        _table(("", "point", "date", "outcome", "commits"), rows),
+        table(("", "point", "date", "outcome", "commits"), rows),
         escaped(FORCED.format(target=bisection.target)) if bisection.kind == "underneath" else "",
         escaped(f"Measured twice, from fresh processes ({bisection.platform})."),
         "To reproduce one of them, and to repeat the bisection, with Lockstep:",
@@ -194,8 +194,3 @@ def _link(text: str, address: str) -> str:
 
 def _listed(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness import printable
 from harness.nightly.canaries import CanaryRecord
@@ -11,7 +11,7 @@ from harness.nightly.record import EventRecord, Night
 from harness.nightly.tickets import Ticket
 from harness.nightly.trend import changes
 from reports.markdown import code as quoted
-from reports.markdown import escaped
+from reports.markdown import escaped, table
 from reports.nightly import told
 
 _CELLS_SHOWN = 40
@@ -29,12 +29,12 @@ def ticket(found: Ticket) -> str:
         f"Upstream: {short(found.upstream, linked=True)}" if found.upstream else "",
         f"Remedy: {short(found.remedy, linked=True)}" if found.remedy else "",
         "## Where",
-        _table(("release", "scenario"), ((f"{found.framework}=={p.version}", p.scenario) for p in found.places)),
+        table(("release", "scenario"), _short([(f"{found.framework}=={p.version}", p.scenario) for p in found.places])),
         _unsteady(found.unsteady),
         f"Ever seen on: {', '.join(map(code, found.releases))}",
         "## See it",
         "\n".join(f"    {printable.line(command)}" for command in _commands(found)),
-        f"What was recorded, from the folder that has this outbox: {code(_exshort(found))}",
+        f"What was recorded, from the folder that has this outbox: {code(_explain(found))}",
         f"Fingerprint {code(found.fingerprint)}: the same cause on the same framework is this ticket.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -52,7 +52,7 @@ def night(now: Night, before: Night | None) -> str:
         _listed(map(code, now.plan.requests)),
         short(told.counted(now)),
         "## Canaries",
-        _table(("release", "scenario", "cause", "found"), map(_canary, now.canaries)),
+        table(("release", "scenario", "cause", "found"), _short(map(_canary, now.canaries))),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -61,7 +61,7 @@ def _canary(canary: CanaryRecord) -> tuple[str, ...]:
     return canary.release, canary.scenario, canary.cause, "yes" if canary.found else "NO"
 
 
-def _exshort(found: Ticket) -> str:
+def _explain(found: Ticket) -> str:
     place = found.places[0]
     cell = f"{found.framework}=={place.version}/{place.scenario}"
     return f"lockstep explain nights/{found.seen} {shlex.quote(cell)}"
@@ -102,7 +102,7 @@ def _changes(now: Night, before: Night | None) -> list[str]:
         (c.framework, c.scenario, c.before.outcome, c.before.version, c.after.outcome, c.after.version) for c in found
     ]
     more = f"and {len(rows) - _CHANGES_SHOWN} more" if len(rows) > _CHANGES_SHOWN else ""
-    return ["## Changed since the last night", _table(head, rows[:_CHANGES_SHOWN]), more]
+    return ["## Changed since the last night", table(head, _short(rows[:_CHANGES_SHOWN])), more]
 
 
 def _section(heading: str, lines: Iterable[str]) -> list[str]:
@@ -114,9 +114,9 @@ def _listed(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(map(short, row)) for row in rows)]
-    return "\n".join(f"| {line} |" for line in lines)
+def _short(rows: Iterable[Sequence[str]]) -> Iterator[list[str]]:
+    """Cells of a table."""
+    return (list(map(short, row)) for row in rows)
 
 
 def short(text: str, linked: bool = False) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from harness import printable
 from harness.relations.record import PairRecord, Relations
-from reports.markdown import escaped, fenced
+from reports.markdown import escaped, fenced, table
 from reports.relations import told
 
 
@@ -46,14 +46,7 @@ def _pair(pair: PairRecord, sentence: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(_lines(head, rows))
-
-
-def _lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(map(_cell, head))} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(map(_cell, row))} |"
+    return table(list(map(_cell, head)), (list(map(_cell, row)) for row in rows))
 
 
 def _cell(text: str) -> str:

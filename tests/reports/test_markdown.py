@@ -69,7 +69,7 @@ def test_links_of_our_own_lead_to_where_they_say(text: str) -> None:
 
 @given(HOSTILE, HOSTILE)
 def test_a_text_stays_in_its_square(one: str, other: str) -> None:
-    read = tokens(markdown._table([["a", "b"], [markdown.escaped(one), markdown.escaped(other)]]))
+    read = tokens(markdown.table(["a", "b"], [[markdown.escaped(one), markdown.escaped(other)]]))
     assert [t.type for t in read].count("td_open") == 2
     said = [t.content for t in read if t.type == "inline"][2:]
     assert len(said) == 2

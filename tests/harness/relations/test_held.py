@@ -47,12 +47,12 @@ def test_right_runs_hold_and_a_fault_breaks_it(relation: str, tmp_path: Path) ->
 
 def test_what_one_side_has_and_the_other_has_not_is_told(tmp_path: Path) -> None:
     (first, *_) = found("split-otherwise")
-    record = held.unheld(first, "torch", "1", (None, None), "because")
+    record = held.unheld(first, "torch", "1", (None, None), "unsupported", "because")
     assert (record.state, record.reason, record.base) == ("unsupported", "because", "small")
     assert record.sides[0].settings == {"window.ranks": 2, "window.accumulation": 2}
     assert record.sides[1].settings == {"window.ranks": 1, "window.accumulation": 4}
     (permuted,) = found("rows-permuted")
-    assert held.unheld(permuted, "torch", "1", (None, None)).sides[0].settings == {"data.rows": "8 rows"}
+    assert held.unheld(permuted, "torch", "1", (None, None), "unknown").sides[0].settings == {"data.rows": "8 rows"}
 
 
 def test_a_side_that_crashed_or_cannot_be_had_proves_nothing(tmp_path: Path) -> None:
