@@ -98,7 +98,6 @@ def train(job: Job, recorder: Recorder, rank_: int, world: int) -> None:
     """Run the steps of a job in this process's rank."""
     rank.init_distributed(job)
     run(job, load_model(job), plan(job.fault), Processes(rank_, world, job.scenario.model.experts > 1), recorder)
-    torch.distributed.destroy_process_group()
 
 
 def load_model(job: Job) -> PreTrainedModel:

@@ -111,8 +111,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
         recorder.step(loss, norm, rate, *sharded.of_model(wrapped, optimizer, parameters_of, kind))
     if job.part == "before":
         save(wrapped, optimizer, schedule)
-    recorder.end()
-    torch.distributed.destroy_process_group()
+    recorder.end()  # the process ends now, and its group with it
 
 
 def parameters_of(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:

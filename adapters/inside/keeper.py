@@ -25,6 +25,11 @@ from pathlib import Path
 GRACE = 1.0
 """Seconds that the other processes have to end by themselves after the first has failed."""
 
+STACKS = signal.SIGUSR1
+"""Upon it a rank prints the stacks of its threads."""
+PRINTING = 0.3
+"""Seconds that it has for that before it is killed."""
+
 CANNOT_RUN = 126
 """Exit code of a command that could not be started, as shells have it."""
 
@@ -51,7 +56,8 @@ def keep(processes: Mapping[int, int], timeout: float, lifeline: int | None = No
     """Wait for processes, given as process id -> number, and kill what outlives the cell.
 
     The cell is over when all of them have ended, `GRACE` seconds after the first of them failed, after `timeout`
-    seconds, or when the file descriptor `lifeline` can be read. Raises Stopped for the last, or upon SIGTERM.
+    seconds (they are asked where they are, then), or when the file descriptor `lifeline` can be read. Raises Stopped
+    for the last, or upon SIGTERM.
     """
     running = dict(processes)
     ended: list[tuple[int, int]] = []
@@ -68,6 +74,8 @@ def keep(processes: Mapping[int, int], timeout: float, lifeline: int | None = No
                         failed, deadline = True, min(deadline, time.monotonic() + GRACE)
                 if running:
                     _sleep(wakeup, lifeline, deadline)
+        if running and not failed:
+            ask_for_stacks()
     finally:
         for process in running:
             os.kill(process, signal.SIGKILL)
@@ -129,17 +137,48 @@ def kill_descendants() -> None:
             return
 
 
+def ask_for_stacks() -> None:
+    """Let every descendant that listens to `STACKS` print where its threads are, as ranks do; see `rank.run`."""
+    asked = [process for process in descendants() if _catches(process, STACKS)]
+    for process in asked:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, STACKS)
+    if asked:
+        time.sleep(PRINTING)
+
+
+def descendants() -> list[int]:
+    """Process ids of this process's children and of theirs. Empty where there is no /proc."""
+    by_parent = _by_parent()
+    found = list(by_parent.get(os.getpid(), ()))
+    for process in found:  # grows while it is gone through
+        found += by_parent.get(process, ())
+    return found
+
+
 def children() -> list[int]:
     """Process ids of this process's children, zombies too. Empty where there is no /proc."""
-    me = str(os.getpid())
-    found = []
+    return _by_parent().get(os.getpid(), [])
+
+
+def _by_parent() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             # the name, in parentheses, may hold anything; state and parent follow it
             parent = stat.read_text(errors="replace").rpartition(")")[2].split()[1]
-            if parent == me:
-                found.append(int(stat.parent.name))
+            found.setdefault(int(parent), []).append(int(stat.parent.name))
     return found
+
+
+def _catches(process: int, number: signal.Signals) -> bool:
+    """Whether that signal would run a handler there, and not end it."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(errors="replace")
+    except OSError:
+        return False
+    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def adopt_orphans() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import json
 import os
@@ -18,7 +19,7 @@ from torch._C._distributed_c10d import FileStore
 
 from adapters import expressed
 from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file
-from adapters.inside import modeling, patched, resumed
+from adapters.inside import keeper, modeling, patched, resumed
 from adapters.inside.prepare import prepare
 from adapters.inside.recorder import Recorder
 
@@ -55,6 +56,7 @@ def run(job: Job) -> int:
             _done(scratch, rank)
         return code
     torch.set_num_threads(1)
+    faulthandler.register(keeper.STACKS)
     try:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
         prepare(job.adapter)

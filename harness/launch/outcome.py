@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Outcome:
     reason: str | None
     """One line; None if it finished."""
     log_tail: str
-    """Last lines of the rank that failed first, or of rank 0; at most `TAIL` characters."""
+    """Last lines of the rank that failed first, that was still running, or of rank 0; at most `TAIL` characters."""
     exit_codes: Mapping[int, int]
     """By rank; negative for a signal, -9 for those that were killed with the cell; empty where nobody knows."""
 
@@ -52,6 +53,9 @@ class Ending:
     """How the launcher itself ended, where it does not say which rank failed."""
 
 
+_INNERMOST = re.compile(r'^Current thread .*\n  File "([^"\n]+)", line (\d+) in (\S+)', re.MULTILINE)
+"""The first line of the main thread's stack, as `faulthandler` prints it upon a signal."""
+
 PEER_GONE = (-signal.SIGABRT,)
 """Exit codes that a rank may have because another one is gone: C++ aborts where nobody catches its exception."""
 
@@ -68,7 +72,8 @@ def conclude(trace: Path, ending: Ending, timeout: float, seconds: float) -> Out
     if crash != written and not trace.is_symlink():  # nothing is written where a release has put a link
         files.replace(trace / CRASH, json.dumps(crash) + "\n")
     status: Status = {"unsupported": "unsupported", "timeout": "timeout"}.get(crash["kind"], "crashed")  # type: ignore[assignment]
-    return Outcome(status, seconds, _line(crash), _tail(trace, crash.get("rank", 0)), codes)
+    told = crash.get("rank", min(ending.killed, default=0))
+    return Outcome(status, seconds, _line(crash), _tail(trace, told), codes)
 
 
 def _cause(trace: Path, ending: Ending, written: dict[str, Any] | None, timeout: float) -> dict[str, Any]:
@@ -90,7 +95,9 @@ def _cause(trace: Path, ending: Ending, written: dict[str, Any] | None, timeout:
     if written is not None:
         return written
     if ending.timed_out:
-        return {"kind": "timeout", "reason": _late(ending, left, timeout)}
+        reason = _late(ending, left, timeout)
+        where = [_where(trace, rank) for rank in ending.killed]
+        return {"kind": "timeout", "reason": reason + next(filter(None, where), "")}
     if failed is not None:
         return {"kind": "crashed", "rank": failed[0], "reason": f"exited with status {failed[1]}"}
     return {
@@ -109,6 +116,12 @@ def _late(ending: Ending, left: Sequence[int], timeout: float) -> str:
     stuck = ", ".join(map(str, ending.killed)) or "unknown"
     gone = "".join(f"; rank {rank} has exited with status 0" for rank in left)
     return f"not finished after {timeout:g} s; still running: {stuck}{gone}"
+
+
+def _where(trace: Path, rank: int) -> str:
+    """Where a rank was when it was asked, by its log; empty if that does not say."""
+    told = _INNERMOST.findall(_tail(trace, rank))
+    return f"; rank {rank} was in {told[-1][2]} ({Path(told[-1][0]).name}:{told[-1][1]})" if told else ""
 
 
 def _line(crash: Mapping[str, Any]) -> str:

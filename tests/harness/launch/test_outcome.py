@@ -57,6 +57,25 @@ def test_the_harness_says_why_where_no_rank_could(tmp_path: Path, ending: Ending
     assert (tmp_path / CRASH).exists()
 
 
+STACK = """Thread 0x1 (most recent call first):
+  File "/lib/threading.py", line 7 in wait
+
+Current thread 0x2 (most recent call first):
+  File "/lib/distributed_c10d.py", line 2312 in destroy_process_group
+  File "/a/loop.py", line 3 in train
+"""
+
+
+def test_a_rank_that_hangs_is_told_with_the_place_and_its_log(tmp_path: Path) -> None:
+    (tmp_path / "log-r00.txt").write_text("done")
+    (tmp_path / "log-r01.txt").write_text(f"loss 2.0\n{STACK}")
+    outcome = conclude(tmp_path, Ending(((0, 0),), (1,), timed_out=True), 300, 300.0)
+    where = "; rank 1 was in destroy_process_group (distributed_c10d.py:2312)"
+    assert outcome.reason == f"not finished after 300 s; still running: 1{where}"
+    assert outcome.log_tail.startswith("loss 2.0")
+    assert crash(tmp_path)["reason"] == outcome.reason
+
+
 def test_a_torn_crash_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / CRASH).write_text('{"kind": "cra')
     assert conclude(tmp_path, Ending(((0, 3),)), 60, 1.0).reason == "rank 0: exited with status 3"
