@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from adapters.contract import Scenario, to_dict
+from harness import temporary
 from harness.environments.environment import Environment
 from harness.launch.pythonpath import adapters_alone
 from harness.launch.variables import child_environment
@@ -27,9 +28,10 @@ def asking(environment: Environment) -> Iterator[Ask]:
     variables = {**environment.variables, **environment.cpu_variables}
     with (
         adapters_alone() as pythonpath,
+        temporary.folder("ask") as scratch,
         subprocess.Popen(
             [environment.python, *words],
-            env=child_environment(environment.python, variables, pythonpath),
+            env={**child_environment(environment.python, variables, pythonpath), "TMPDIR": str(scratch)},
             cwd=pythonpath,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -164,7 +164,12 @@ def half_environments(envs: Path) -> list[str]:
 
 
 def _missing(folder: Path) -> list[str]:
-    """Files that the packages of an environment say they have installed, and that are not there."""
+    """Files that the packages of an environment say they have installed, and that are not there.
+
+    None where it stands for an interpreter of the user's: nothing was installed for it.
+    """
+    if (folder / "environment.json").exists() and not (folder / "venv").exists():
+        return []
     site = next(folder.glob("venv/lib/python*/site-packages"), None)
     if site is None or not (folder / "environment.json").exists():
         return ["environment.json"]

@@ -1,4 +1,4 @@
-"""What is killed: `run`, `bisect` and `nightly`, each with what is right once it has come to its end."""
+"""What is killed: `run`, `bisect`, `nightly` and `fuzz`, each with what is right once it has come to its end."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.bisection import record as bisections
+from harness.fuzzing import record as fuzzes
 from harness.nightly import record as nights
 from harness.verdicts import verdict
 from harness.verdicts.verdict import CellRecord
 
 LOCKSTEP = str(Path(sys.executable).with_name("lockstep"))
 OUT = "out"
+NAMED = ("run", "bisect", "nightly", "fuzz", "torchrun", "--sandbox")
+"""Words of a command that are told."""
 TORCH = "torch==2.13.0"
 
 CANARIES = f"""
@@ -37,7 +40,7 @@ class Command:
 
     @property
     def name(self) -> str:
-        return " ".join(word for word in self.words if word in ("run", "bisect", "nightly", "torchrun", "--sandbox"))
+        return " ".join(word for word in self.words if word in NAMED)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -100,6 +103,24 @@ def _wrong_night(folder: Path) -> list[str]:
     return [*unfinished, *twice, *lost, *_not_right(last)]
 
 
+def fuzz(*options: str) -> Command:
+    words = ("fuzz", "--framework", TORCH, "--fault", "keep-last", "--minutes", "0.3", "--out", OUT, *options)
+    return Command(words, 1, _wrong_fuzz)
+
+
+def _wrong_fuzz(folder: Path) -> list[str]:
+    """What was found is there once, with its file, and so is all that was run."""
+    found = fuzzes.read(folder / OUT)
+    files = Counter(cause.file for cause in found.causes)
+    missing = [f"{name} is missing" for name in files if not (folder / OUT / name).is_file()]
+    twice = [f"{name} is there {n} times" for name, n in files.items() if n > 1]
+    planted = any(cause.cause == "dropped-micro-batches" for cause in found.causes)
+    lines = sum(1 for _ in fuzzes.tried(folder / OUT))
+    lost = [] if lines + len(found.causes) >= found.cells else [f"{lines} lines for {found.cells} cells"]
+    unfinished = [] if found.complete else ["it is not complete"]
+    return [*missing, *twice, *lost, *unfinished, *([] if planted else ["what was planted is not found"])]
+
+
 def _twice(cells: Sequence[CellRecord]) -> list[str]:
     return [f"{name} is there {n} times" for name, n in Counter(cell.name for cell in cells).items() if n > 1]
 
@@ -126,4 +147,5 @@ KINDS: tuple[Command, ...] = (
     run("torch", "--launcher", "torchrun", "--sandbox"),
     bisect(),
     nightly(),
+    fuzz(),
 )

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize(
-    "only", ["run", *(pytest.param(one, marks=pytest.mark.exhaustive) for one in ("bisect", "nightly"))]
+    "only", ["run", *(pytest.param(one, marks=pytest.mark.exhaustive) for one in ("bisect", "nightly", "fuzz"))]
 )
 def test_nothing_is_left_and_nothing_lost(environments: Path, only: str) -> None:
     """In a process of its own, which adopts whatever is left."""
