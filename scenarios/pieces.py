@@ -3,7 +3,8 @@
 transformers takes the class of Qwen 2's tokenizer from the model from 5.9 on, whatever the checkpoint says
 (MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS in models/auto/tokenization_auto.py), and that one makes its own BPE of the
 checkpoint's vocabulary and merges: a tokenizer of words would lose every word. Ids of words and special tokens are
-those of `scenarios.text`; the pieces that words are merged from come behind them, and occur in no row.
+those of `scenarios.text`; the pieces that words are merged from come behind them, and occur in no row. Every word has
+a space before it, at the start of a text too.
 """
 
 from __future__ import annotations
@@ -11,12 +12,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from adapters.contract import BOS
+from adapters.contract import BOS, SPACE
 from scenarios import text
-
-SPACE = "Ġ"
-"""How byte-level BPE writes a space. Every word has one before it, at the start of a text too."""
-
 
 CHAT_TEMPLATE = functools.reduce(
     lambda template, change: template.replace(*change),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from adapters.contract import BOS, Scenario, Trained
+from adapters.contract import BOS, SPACE, Scenario, Trained
 from scenarios import text
-from scenarios.pieces import SPACE
 from scenarios.text import Rendered
 
 

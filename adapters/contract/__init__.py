@@ -15,7 +15,7 @@ from adapters.contract.optimizer import SQUARES, STATE, GivenIn, Group, Optimize
 from adapters.contract.precision import Compute, Masters, Precision, Reduction
 from adapters.contract.scenario import Scenario, fields_of, scenario_from_dict, to_dict
 from adapters.contract.sharding import Sharding, Strategy
-from adapters.contract.tokenizer import BOS, PadToken, Tokenizer
+from adapters.contract.tokenizer import BOS, SPACE, PadToken, Tokenizer
 from adapters.contract.trace import (
     CRASH,
     END,
@@ -45,6 +45,7 @@ __all__ = [
     "OLDEST_SCHEMA",
     "PATCH",
     "ROUTED",
+    "SPACE",
     "SQUARES",
     "STATE",
     "TRACE_SCHEMA",

@@ -11,6 +11,8 @@ PadToken = Literal["own", "eos", "none"]
 Side = Literal["right", "left"]
 
 BOS = "<bos>"
+SPACE = "Ġ"
+"""How byte-level BPE writes a space; a token of vocabularies that are made of pieces."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Tokenizer:
     system: str = ""
     """Words that the chat template lets every conversation begin with as the system's message, for no row has one."""
     trailing_space: bool = False
-    """Whether the chat template writes a space behind the last EOS, which is no token of this tokenizer."""
+    """Whether the chat template writes a space behind the last EOS, which is no token: not so with a vocabulary of
+    pieces, which has none of this."""
     padding_side: Side = "right"
     """Where the rows of a micro-batch are filled up to the longest; positions count a row's own tokens."""
 
@@ -42,5 +45,7 @@ class Tokenizer:
         wanted = "model.vocab_size" + " less model.extra_rows" * bool(extra_rows)
         require(len(words) == rows - extra_rows, "tokenizer.vocabulary", f"{len(words)} long", wanted)
         require(not self.bos or BOS in words, "tokenizer.bos", self.bos, f"False, as the vocabulary has no {BOS!r}")
+        no_token = not self.trailing_space or SPACE not in words
+        require(no_token, "tokenizer.trailing_space", True, f"False, as {SPACE!a} is a token of the vocabulary")
         known = all(word in words for word in self.system.split())
         require(known, "tokenizer.system", ascii(self.system[:60]), "made of words of the vocabulary")

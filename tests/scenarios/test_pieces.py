@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from adapters.contract import SPACE
 from scenarios import pieces, text
 
 WORDS = text.vocabulary(128)
@@ -26,7 +27,7 @@ def test_words_keep_their_ids_and_pieces_come_behind() -> None:
 
 
 def test_every_word_is_one_piece() -> None:
-    spaced = [f"{pieces.SPACE}{word}" for word in WORDS[len(text.SPECIAL) :]]
+    spaced = [f"{SPACE}{word}" for word in WORDS[len(text.SPECIAL) :]]
     assert [merged(word) for word in spaced] == [[word] for word in spaced]
 
 

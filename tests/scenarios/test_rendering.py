@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scenarios
-from adapters.contract import Message, Trained, vary
+from adapters.contract import SPACE, Message, Trained, vary
 from harness.oracle import masks
 from harness.traces.batch import Conversation
 from scenarios import rendering, text
-from scenarios.pieces import SPACE
 from scenarios.text import Rendered
 
 BASE = scenarios.get("sft-ragged")

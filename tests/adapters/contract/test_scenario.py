@@ -96,6 +96,13 @@ def test_numbers_have_limits(path: str, value: Any, said: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_a_space_behind_the_last_eos_is_no_token() -> None:
+    """The byte-level BPE of Qwen 2 makes one of it, which no framework leaves out."""
+    with pytest.raises(ValueError, match="trailing_space is True, not False, as .* is a token of the vocabulary"):
+        vary(scenarios.get("sft-ragged-qwen2"), trailing_space=True).check()
+    vary(scenarios.get("sft-ragged"), trailing_space=True).check()
+
+
 @pytest.mark.parametrize("packed", [{"rows_per_sequence": 2}, {"packed_length": 64}])
 def test_sequences_of_several_rows_are_filled_up_at_their_end(packed: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="padding_side is left, not right where rows share sequences"):
