@@ -55,7 +55,9 @@ def write(scenario: Scenario, folder: Path) -> None:
     files = {"config.json": described, **tokenizers.files(scenario)}
     if scenario.tokenizer.processor:
         files["preprocessor_config.json"] = PROCESSOR
-        files["chat_template.json"] = {"chat_template": tokenizers.template(scenario, text.PROCESSOR_TEMPLATE)}
+        files["chat_template.json"] = {
+            "chat_template": text.of_processor(files["tokenizer_config.json"]["chat_template"])
+        }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     with (folder / "rows.jsonl").open("w") as out:

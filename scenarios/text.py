@@ -29,11 +29,12 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
-PROCESSOR_TEMPLATE = CHAT_TEMPLATE.replace(
-    "message['content']",
-    "(message['content'] if message['content'] is string else message['content'] | map(attribute='text') | join)",
-)
-"""The same for a multimodal processor, which does not read the tokenizer's: content may also be a list of parts."""
+
+def of_processor(template: str) -> str:
+    """The same template for a multimodal processor, which does not read the tokenizer's: content may also be a list of
+    parts."""
+    parts = "message['content'] if message['content'] is string else message['content'] | map(attribute='text') | join"
+    return template.replace("message['content']", f"({parts})")
 
 
 @dataclass(frozen=True)

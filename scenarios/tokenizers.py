@@ -26,7 +26,7 @@ def files(scenario: Scenario) -> Files:
         scenario.tokenizer.vocabulary, scenario.model.max_positions
     )
     tokenizer, config = made["tokenizer.json"], made["tokenizer_config.json"]
-    config["chat_template"] = template(scenario, config["chat_template"])
+    config["chat_template"] = _template(scenario, config["chat_template"])
     if scenario.tokenizer.padding_side != "right":
         config["padding_side"] = scenario.tokenizer.padding_side
     if (pad := PADDING[scenario.tokenizer.pad_token]) is None:
@@ -39,7 +39,7 @@ def files(scenario: Scenario) -> Files:
     return made
 
 
-def template(scenario: Scenario, base: str) -> str:
+def _template(scenario: Scenario, base: str) -> str:
     """The chat template: that of the tokenizer's kind with what the scenario lets it write before and behind it."""
     space = " " if f"{text.USER} " in base else ""  # where words are split at spaces
     bos = f"{{{{ bos_token + '{space}' }}}}" if scenario.tokenizer.bos else ""

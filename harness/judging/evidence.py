@@ -14,7 +14,7 @@ from harness.judging.recorded_step import NonFinite, RecordedStep, check_states,
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
 from harness.judging.weigher import Weigher
-from harness.oracle import architectures, floor, hypotheses, masks, squares
+from harness.oracle import architectures, floor, hypotheses, masks, squares, whole
 from harness.oracle.floor import Floor
 from harness.oracle.hypotheses import Fit, Hypothesis
 from harness.oracle.observe import (
@@ -117,8 +117,8 @@ class StepEvidence:
     def explained(self) -> bool:
         """Whether weights of its tokens, by the model that was to be trained, make the whole gradient, and a hypothesis
         makes these weights."""
-        whole = self.other_model is None and self.residual <= self.floor.tolerance("residual")
-        return whole and self.fit.excess <= 1.0
+        explained = self.other_model is None and self.residual <= self.floor.tolerance("residual")
+        return explained and self.fit.excess <= 1.0
 
     @property
     def condition(self) -> float:
@@ -352,10 +352,16 @@ def _weighed(
         betas=followed,
         used=used,
         tokens=tokens,
-        update=update_rule(recorded.states, used, right.update, rates, noise),
+        update=update_rule(recorded.states, used, right.update, rates, noise, _idle(right, recorded)),
         other_model=other,
         open=(*by.open(fit), *short, *_open(scenario, right, recorded, used)),
     )
+
+
+def _idle(right: RightStep, recorded: RecordedStep) -> frozenset[str]:
+    """Tensors without any moment whose gradient is 0, and should be."""
+    silent = frozenset(name for name, state in recorded.states.items() if not bool(state.first.any()))
+    return silent & whole.idle(right, recorded.before.parameters) if silent else silent
 
 
 def _open(scenario: Scenario, right: RightStep, recorded: RecordedStep, used: Rule) -> Iterator[str]:

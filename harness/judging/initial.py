@@ -18,7 +18,7 @@ from scenarios import weights
 
 CODE = "state.initial"
 
-How = Literal["decayed", "factor", "rounded", "anew", "otherwise"]
+How = Literal["decayed", "stepped", "factor", "rounded", "anew", "otherwise"]
 
 ALIKE = 4.0
 """Units of the dtype that one factor for a whole tensor may leave of an element."""
@@ -50,7 +50,8 @@ def others(trace: Trace, intent: Intent) -> tuple[Other, ...]:
         if not any(torch.equal(mine, one) for one in loaded):
             base = min(loaded, key=lambda one: _left(mine, one))
             unit = torch.finfo(found[name].dtype).eps
-            result.append(_other(name, base, mine, unit, _decayed(scenario, intent, name)))
+            stepped = _stepped(scenario, intent, name, base)
+            result.append(_other(name, base, mine, unit, _decayed(scenario, intent, name), stepped))
     return tuple(result)
 
 
@@ -84,6 +85,7 @@ def _finding(alike: Sequence[Other], total: int) -> Finding:
 
 _HOW: Mapping[How, str] = {
     "decayed": "they are {factor} times it, which is 1 - rate x decay",
+    "stepped": "they are it after one step of the optimizer whose gradient is the decay alone",
     "factor": "they are {factor} times it",
     "rounded": "they are rounded to bfloat16",
     "anew": "nothing of it is left",
@@ -93,13 +95,29 @@ _HOW: Mapping[How, str] = {
 
 def _decayed(scenario: Scenario, intent: Intent, name: str) -> tuple[float, ...]:
     """What one decay before the training makes of a tensor, by the rate of the optimizer or that of the first step."""
+    return tuple(1.0 - rate * intent.weight_decay(name) for rate in _rates(scenario, intent, name))
+
+
+def _stepped(scenario: Scenario, intent: Intent, name: str, base: Tensor) -> tuple[Tensor, ...]:
+    """What one step before the training makes of it, whose gradient is the decay alone, where only squares are held:
+    each element moves as far, however small its decay is."""
+    rule, pull = intent.rule, intent.decay_in_gradient(name) * base
+    if not rule.holds_squares or not bool(pull.any()):
+        return ()
+    unit = pull / ((rule.added * pull.square()).sqrt() + rule.eps)
+    return tuple(base - rate * unit for rate in _rates(scenario, intent, name))
+
+
+def _rates(scenario: Scenario, intent: Intent, name: str) -> tuple[float, ...]:
+    """That of the optimizer and that of the first step, of a tensor that is trained."""
     if not scenario.model.trains(name):
         return ()
-    rates = (intent.rule.learning_rate * intent.rate_factor(name), intent.learning_rate(0, name))
-    return tuple(1.0 - rate * intent.weight_decay(name) for rate in rates)
+    return intent.rule.learning_rate * intent.rate_factor(name), intent.learning_rate(0, name)
 
 
-def _other(name: str, base: Tensor, mine: Tensor, unit: float, decayed: Sequence[float]) -> Other:
+def _other(
+    name: str, base: Tensor, mine: Tensor, unit: float, decayed: Sequence[float], stepped: Sequence[Tensor]
+) -> Other:
     factor = float(mine.flatten() @ base.flatten() / (base.flatten() @ base.flatten()).clamp_min(1e-300))
     distance = float((mine - base).norm() / base.norm().clamp_min(1e-300))
 
@@ -112,6 +130,8 @@ def _other(name: str, base: Tensor, mine: Tensor, unit: float, decayed: Sequence
     for one in decayed:
         if abs(factor - 1.0) > ALIKE * unit and _is_times(mine, base, one, unit):
             return other("decayed")
+    if any(bool(((mine - one).abs() <= ALIKE * unit * torch.maximum(base.abs(), one.abs())).all()) for one in stepped):
+        return other("stepped")
     if factor and _is_times(mine, base, factor, unit):
         return other("factor")
     size = float(mine.norm() * base.norm())

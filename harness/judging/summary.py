@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -43,7 +44,8 @@ def _compared(evidence: StepEvidence, name: str, recovered: float | None, right:
 
 
 def _rate(evidence: StepEvidence) -> float:
-    return statistics.median(update.learning_rate for update in evidence.update.shown)
+    shown = evidence.update.shown
+    return statistics.median([u.learning_rate for u in shown if isfinite(u.rate_error)] or [0.0])
 
 
 def _conversations(evidence: StepEvidence) -> tuple[ConversationWeights, ...]:

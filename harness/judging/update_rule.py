@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 from harness.intent.intent import Rule
 from harness.oracle import floor
@@ -46,16 +47,23 @@ class UpdateRule:
 
 
 def update_rule(
-    states: Mapping[str, TensorState], rule: Rule, step: int, rates: Mapping[str, float], noise: Floor
+    states: Mapping[str, TensorState],
+    rule: Rule,
+    step: int,
+    rates: Mapping[str, float],
+    noise: Floor,
+    idle: Collection[str] = (),
 ) -> UpdateRule:
     """Recover the rule of optimizer step `step` (from 0), whose right rate is `rates[tensor]` for each.
 
-    `rule`: the intended one, with the betas that the moments follow.
+    `rule`: the intended one, with the betas that the moments follow. `idle`: tensors that have no gradient, and never
+    had, and should have none, so that they do not tell their rate.
     """
     allowed = noise.tolerance("update")
 
-    def recovered(by: Rule, ahead: int = 0) -> tuple[TensorUpdate, ...]:
-        return tuple(recover(n, s, by, step + 1 + ahead, rates[n]) for n, s in states.items())
+    def recovered(by: Rule, ahead: int = 0, states: Mapping[str, TensorState] = states) -> tuple[TensorUpdate, ...]:
+        each = (recover(n, s, by, step + 1 + ahead, rates[n]) for n, s in states.items())
+        return tuple(replace(u, rate_error=inf) if u.tensor in idle else u for u in each)
 
     def fits_rate(updates: tuple[TensorUpdate, ...]) -> bool:
         return all(
@@ -70,7 +78,7 @@ def update_rule(
     as_asked = recovered(rule)
     if rule.name == "sgd" and not (fits_rate(as_asked) and all_follow(as_asked)):
         ahead_of = {n: replace(s, first=looked_ahead(s, rule)) for n, s in states.items()}
-        other = tuple(recover(n, s, rule, step + 1, rates[n]) for n, s in ahead_of.items())
+        other = recovered(rule, states=ahead_of)
         if fits_rate(other) and all_follow(other):
             return UpdateRule(as_asked, other, 0, None, allowed, nesterov=True)
     ahead = int(not fits_rate(as_asked) and fits_rate(recovered(rule, ahead=1)))

@@ -182,7 +182,8 @@ def deviations(
     told = _told(right, noise)
     rates = {n: intent.learning_rate(right.update, n) for n in names}
     updates = [u for u in _updates(right, states) if not _lost(u)]
-    moving = [u for u in updates if rates[u.tensor]]  # what has no rate is not rounded either: it stays as it is
+    # What has no rate is not rounded either: it stays as it is. What no token touches tells neither rate nor decay.
+    moving = [u for u in updates if rates[u.tensor] and bool(after.first[u.tensor].any())]
     least = 0.0 if updates else LOST
     return Floor(
         token=float(deviation[told].abs().max()) if bool(told.any()) else 0.0,

@@ -163,6 +163,11 @@ EVERY = [k for k in upstream.entries() if k.package == "deepspeed"]
 KNOWN = [k for k in EVERY if (k.package, k.cause) not in proofs.UNNAMED]
 UNNAMED = {
     "decayed-before-training": 'base = "sft-ragged-decay"\nprecision.compute = "bf16"',
+    "decayed-before-training: squares": """
+base = "sft-ragged-decay"
+optimizer.kind = "adagrad"
+precision.compute = "bf16"
+""",
     "learning-rate-schedule": """
 base = "sft-ragged"
 sharding.strategy = "zero2"
@@ -185,8 +190,9 @@ def test_every_known_cause_is_found_in_this_run(deepspeed: Joined, known: upstre
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("cause", UNNAMED)
 def test_what_no_named_scenario_shows(cause: str, tmp_path: Path, environments: Path) -> None:
-    file = tmp_path / f"{cause}.toml"
+    file = tmp_path / "scenario.toml"
     file.write_text(UNNAMED[cause])
+    cause = cause.partition(":")[0]
     run = command.run(tmp_path, environments, "--framework", "deepspeed==0.19.8", "--scenario", str(file))
     (found,) = run.verdict.cells
     (known,) = (k for k in EVERY if k.cause == cause)

@@ -192,14 +192,17 @@ def test_a_processor_is_there_when_asked_for_and_only_then(folder: Path, tmp_pat
     assert plain <= more
 
 
-def test_transformers_makes_a_multimodal_processor_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("base", ["sft-ragged", "sft-ragged-qwen2"])
+def test_transformers_makes_a_multimodal_processor_of_it(tmp_path: Path, base: str) -> None:
     pytest.importorskip("PIL")
-    checkpoint.write(scenarios.get("sft-ragged-processor"), tmp_path)
+    scenario = vary(scenarios.get(base), processor=True)
+    checkpoint.write(scenario, tmp_path)
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)
     assert isinstance(processor, transformers.ProcessorMixin)
     assert type(processor).__name__ == "LlavaProcessor"
-    row = scenarios.get("sft-ragged-processor").data.rows[0]
+    row = scenario.data.rows[0]
     parts = [{"role": m.role, "content": [{"type": "text", "text": m.content}]} for m in row]
     spoken = [processor.apply_chat_template(messages) for messages in (parts, [to_dict(m) for m in row])]
     assert spoken == [processor.tokenizer.apply_chat_template([to_dict(m) for m in row], tokenize=False)] * 2
-    assert len(processor.tokenizer) == 128
+    assert len(processor.tokenizer) == len(scenario.tokenizer.vocabulary)
+    assert tuple(processor.tokenizer(spoken[0])["input_ids"]) == text.render(row, scenario.tokenizer.vocabulary).ids

@@ -36,6 +36,8 @@ from harness.verdicts.findings import Diagnosis, Finding
 
 def diagnose(header: Header, evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
     """Causes in the order in which a step applies them; every finding belongs to at least one."""
+    if (stepped := initial.stepped(findings)) is not None:
+        return (_with_upstream(stepped, header, evidence),)
     # What a run began with is of no step, and follows from nothing that the steps did.
     begun = tuple(_with_upstream(d, header, evidence) for d in initial.diagnoses(findings))
     return (*begun, *_of_run(header, evidence, [f for f in findings if f.code != CODE]))

@@ -21,6 +21,21 @@ def diagnoses(findings: Sequence[Finding]) -> list[Diagnosis]:
     return [_diagnosis(finding) for finding in of_codes(findings, CODE)]
 
 
+def stepped(findings: Sequence[Finding]) -> Diagnosis | None:
+    """The one cause of everything, where an optimizer that holds squares made a step before the training: it went into
+    them, and every update after it is made with them."""
+    first = next((f for f in of_codes(findings, CODE) if f.detail["how"] == "stepped"), None)
+    if first is None:
+        return None
+    sentence = (
+        "weight decay was applied once before the training, as by an optimizer step with a zero gradient:"
+        f" {len(first.detail['tensors'])} tensors began a whole step away from the checkpoint's, and the squares hold"
+        " that step; what the steps then made is not judged"
+    )
+    codes = tuple(dict.fromkeys(f.code for f in findings))
+    return Diagnosis("decayed-before-training", sentence, 1.0, codes, first.message)
+
+
 def _diagnosis(finding: Finding) -> Diagnosis:
     how, tensors, factor = (finding.detail[key] for key in ("how", "tensors", "factor"))
     steps = "; what the steps then made of them is judged by itself"

@@ -53,6 +53,26 @@ def test_how_a_tensor_differs(trained: Path, change: Callable[[Tensor], Tensor],
     assert (other.name, other.how) == (NAME, how)
 
 
+@pytest.mark.parametrize("kind", ["adagrad", "rmsprop"])
+def test_a_step_by_the_decay_alone_is_known(kind: str, tmp_path: Path) -> None:
+    """Adagrad's first step moves each element by the whole rate, RMSprop's by that over the root of 1 - alpha."""
+    scenario = vary(SCENARIO, kind=kind)
+    far = 1e-3 if kind == "adagrad" else 1e-3 / (1 - scenario.optimizer.alpha) ** 0.5
+    trace = simulate.run(scenario, RIGHT, tmp_path / "trace")
+
+    def change(tensors: dict[str, Tensor]) -> None:
+        p = tensors[f"param/{NAME}"].double()
+        pull = scenario.optimizer.weight_decay * p
+        tensors[f"param/{NAME}"] = (p - far * pull / (pull.abs() + scenario.optimizer.eps * far / 1e-3)).float()
+
+    for rank in range(2):
+        breaking.tensors(trace, change, 0, rank)
+    (other,) = initial.others(reader.read(trace), of_scenario(scenario))
+    assert (other.name, other.how) == (NAME, "stepped")
+    (cause,) = judge(trace, BasisCache()).diagnoses
+    assert cause.cause == "decayed-before-training"
+
+
 def test_the_checkpoint_is_no_other(trained: Path) -> None:
     assert not initial.findings(reader.read(trained), of_scenario(SCENARIO))
 
