@@ -98,7 +98,7 @@ def test_numbers_have_limits(path: str, value: Any, said: str) -> None:
 
 def test_a_space_behind_the_last_eos_is_no_token() -> None:
     """The byte-level BPE of Qwen 2 makes one of it, which no framework leaves out."""
-    with pytest.raises(ValueError, match="trailing_space is True, not False, as .* is a token of the vocabulary"):
+    with pytest.raises(ValueError, match=r"trailing_space is True, not False, as .* is a token of the vocabulary"):
         vary(scenarios.get("sft-ragged-qwen2"), trailing_space=True).check()
     vary(scenarios.get("sft-ragged"), trailing_space=True).check()
 
