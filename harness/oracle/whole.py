@@ -14,6 +14,10 @@ from harness.oracle.forward import Parameters
 from harness.oracle.step import RightStep, as_computed
 
 
+NOTHING = 1e-12
+"""Share of the longest gradient of a tensor below which one is rounding of float64."""
+
+
 @dataclass(frozen=True)
 class Norms:
     """Before clipping, of the right step."""
@@ -32,11 +36,12 @@ def norms(right: RightStep, parameters: Parameters) -> Norms:
 
 
 def idle(right: RightStep, parameters: Parameters) -> frozenset[str]:
-    """Tensors that no token of the step touches, such as an expert's that none is routed to: their gradient is 0. None
-    are told of a model that the oracle has no forward pass of."""
+    """Tensors that no token of the step touches, such as an expert's that none is routed to, or a router's whose tokens
+    go to one expert each: their gradient is 0. None are told of a model that the oracle has no forward pass of."""
     if right.model.architecture not in FORWARD:
         return frozenset()
-    return frozenset(name for name, g in gradients(right, parameters).items() if not bool(g.any()))
+    lengths = {name: float(g.norm()) for name, g in gradients(right, parameters).items()}
+    return frozenset(name for name, length in lengths.items() if length <= NOTHING * max(lengths.values()))
 
 
 def gradients(right: RightStep, parameters: Parameters) -> dict[str, Tensor]:
