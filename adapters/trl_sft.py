@@ -93,8 +93,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             " space before it (char_to_token in tokenization_utils_base.py), and ends in an error: there is none with"
             f" trained={scenario.data.trained!r} and row_format='conversation'"
         )
-    if scenario.tokenizer.processor and not LOADS_PROCESSORS:
-        return f"trl {version} has no processor=True: its SFTTrainer loads a tokenizer only"
+    if scenario.tokenizer.processor and (why := _unsupported_processor(scenario)) is not None:
+        return f"trl {version} {why}"
     if scenario.loss.token_weight == "probability" and "loss_type" not in KNOWN:
         return f"trl {version} has no loss_type (trainer/sft_config.py), so it has no token_weight='probability'"
     if hf_liger.wanted(scenario) and LEAVES_LIGERS_LOSS:
@@ -103,6 +103,17 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             " trainer/sft_trainer.py), so it has no loss.implementation='liger'"
         )
     return hf_trainer.unsupported(scenario, f"trl {version}")
+
+
+def _unsupported_processor(scenario: Scenario) -> str | None:
+    if not LOADS_PROCESSORS:
+        return "has no processor=True: its SFTTrainer loads a tokenizer only"
+    if scenario.data.order == "by-length":
+        return (
+            "has no order='by-length' with a processor, whose first input is pixel_values: transformers' sampler reads"
+            " lengths of that (_get_train_sampler in trainer.py), and ends in an error"
+        )
+    return None
 
 
 def _marks_nothing(scenario: Scenario) -> bool:

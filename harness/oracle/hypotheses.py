@@ -40,6 +40,9 @@ CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
 Base = tuple[Mask | Intended, Level | Intended, frozenset[Place]]
 """What decides weights before scale and clipping: mask, level, and what is dropped."""
 
+UNDERFLOW = 1e-3
+"""Share of a gradient that fp16 may round to nothing where it is too small by the scale of the loss."""
+
 _AXES: dict[Level, tuple[str, ...]] = {
     "token": (),
     "micro-batch": ("rank", "micro-batch"),
@@ -350,10 +353,13 @@ def _at_other_limit(w: Weighing, base: Hypothesis, left: float, norm: float) -> 
 
 
 def _scaled(w: Weighing, base: Hypothesis, factor: float, left: float) -> Hypothesis:
-    """By that factor, which leaves the gradient that norm."""
+    """By that factor, which leaves the gradient that norm. In fp16 one that is near a known one is that: the least of a
+    gradient that is too small is rounded away."""
     limit = w.right.intent.max_grad_norm
     clip: Clip = "right" if limit is None or left <= limit else "none"
-    return replace(base, scale=Scale(factor, UNNAMED), clip=clip)
+    known = scales(w.right) if w.right.loss_scale is not None else ()
+    name = next((s.name for s in known if s is not UNIT and abs(factor / s.factor - 1.0) <= UNDERFLOW), UNNAMED)
+    return replace(base, scale=Scale(factor, name), clip=clip)
 
 
 def clips(right: RightStep, norm: float) -> bool:

@@ -148,7 +148,8 @@ def _hidden_scale(evidence: Sequence[StepEvidence]) -> Diagnosis | None:
             line = f"reported norms {reported}, by the weights {', '.join(f'{e.fit.norm:.6g}' for e in evidence)}"
             kind = f"gradient-scale: {short(scale)}"
             # Another divisor is one of the loss, too.
-            alike = scale.name in factors.DIVISORS and all(map(_loss_shows, evidence, (s.factor for s in every)))
+            divides = scale.name in (*factors.DIVISORS, factors.FIRSTS)
+            alike = divides and all(map(_loss_shows, evidence, (s.factor for s in every)))
             return Diagnosis(
                 "gradient-scale",
                 sentence,

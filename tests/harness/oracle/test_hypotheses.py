@@ -49,6 +49,18 @@ def test_every_factor_has_one_hypothesis_and_keeps_all_of_its_names(
     assert len({s.name for s in named}) == len(named)
 
 
+@pytest.mark.parametrize("off", [-9e-4, 2.5e-4, 9e-4, 2e-3])
+def test_in_fp16_a_factor_near_a_known_one_is_that(right: StepEvidence, off: float) -> None:
+    """The least of a gradient that is too small is rounded away."""
+    coarse = replace(right.right, intent=of_scenario(scenarios.get("sft-ragged-fp16")))
+    assert coarse.loss_scale is not None
+    for step, near in ((coarse, abs(off) < 1e-3), (right.right, False)):
+        factor = (1.0 + off) / coarse.loss_scale
+        found = hypotheses.explain(step, step.slot_weights * factor, right.floor).hypothesis.scale
+        assert found.name == ("1/loss scale" if near else factors.UNNAMED)
+        assert found.factor == pytest.approx(factor, rel=1e-9)
+
+
 def test_first_tokens_are_counted_where_they_are_marked(right: StepEvidence) -> None:
     """Those of whole rows: a response has another token before it."""
     whole = vary(scenarios.get("sft-ragged"), trained="everything")
