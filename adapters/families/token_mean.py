@@ -39,13 +39,13 @@ def mean_loss(scenario: Scenario, model: nn.Module, batch: dict[str, Tensor], di
     wrapped: Any = model.module  # transformers' own model
     head = wrapped.get_output_embeddings().weight
     given: dict[str, Any] = {
-        "reduction": "sum",
+        "reduction": "none",  # their sum would be in the dtype of the states
         "ignore_index": IGNORED_LABEL,
         "label_smoothing": wanted.label_smoothing,
         "options": torch.nn.LinearCrossEntropyOptions(batch_chunk_size=CHUNK),  # else it makes all logits at once
     }
-    summed: Tensor = F.linear_cross_entropy(states, head, labels, **given)
-    return summed / divisor
+    each: Tensor = F.linear_cross_entropy(states, head, labels, **given)
+    return each.float().sum() / divisor
 
 
 def _of_logits(logits: Tensor, labels: Tensor, wanted: Loss) -> Tensor:
