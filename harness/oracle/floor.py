@@ -317,16 +317,18 @@ def _by_conversation(right: RightStep, state: State, one: Pass, draws: Draws) ->
     """The deviations of a pass, of which loss and norm are at least what the errors of single conversations make.
 
     A number's error may be small by luck. It is a sum over the conversations, whose roundings know nothing of each
-    other, so the root of the sum of their squares tells how large it could as well have been.
+    other, so the root of the sum of their squares tells how large it could as well have been. Those that are alike
+    round alike: their errors are added up first.
     """
     after = _step(right, state, one, draws)
     seen = observe(right.terms, _moments(state, after, right.intent), right.intent.rule.kept)
     found = deviations(right, state, after, one.norm, one.loss, seen)
-    owners = torch.tensor([slot.conversation for slot in right.slots])
+    first = {tuple(c.ids): number for number, c in enumerate(right.conversations)}
+    owners = torch.tensor([first[tuple(right.conversations[slot.conversation].ids)] for slot in right.slots])
     columns = torch.tensor([slot.column for slot in right.slots])
 
     def together(errors: Tensor) -> float:
-        """Root of the sum of squares over conversations, of an error for each slot."""
+        """Root of the sum of squares over different conversations, of an error for each slot."""
         return float(torch.zeros(len(right.conversations)).double().index_add(0, owners, errors.double()).norm())
 
     off = right.slot_weights * (one.losses - right.basis.losses[columns])

@@ -90,6 +90,16 @@ def test_no_bf16_floor_is_small_by_luck(tied: bool) -> None:
         assert statistics.median(getattr(one, name) for one in floors) < 2.5 * ordinary, name
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_that_are_there_twice_leave_a_bf16_floor_as_it_is(seed: int) -> None:
+    """They round alike, so that nothing of it averages out."""
+    twice = small("bf16", seed)
+    twice = vary(twice, rows=twice.data.rows[:2] * 2)
+    once, again = (floor.measure(*first_step(s), draws=1) for s in (vary(twice, accumulation=1), twice))
+    assert again.loss == pytest.approx(once.loss, rel=0.05)
+    assert again.norm == pytest.approx(once.norm, rel=0.2)
+
+
 def test_what_float32_computes_is_not_coarser_in_a_bf16_run() -> None:
     """Master weights, moments and update are in float32: their floors do not grow with the gradient's."""
     fine, coarse = (floor.measure(*first_step(small(precision))) for precision in ("fp32", "bf16"))
