@@ -1,0 +1,218 @@
+"""What a configuration says of a step, what becomes of each of its keys, and what would be run: all of it by reading."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from harness import files, printable
+from harness.intent import words
+from harness.validation import effective, ledger, redaction, releases
+from harness.validation.bounded import MAX_BYTES, BadConfiguration
+from harness.validation.configuration import Configuration, truth
+from harness.validation.effective import Effective
+from harness.validation.options import Options
+from harness.validation.readers.families import READERS, Reader
+from harness.validation.record import KeyRecord, PartRecord, Plan, RateRecord
+from harness.validation.releases import Release
+
+TRAINED: Mapping[str, str] = {
+    "responses": "the responses",
+    "last-answer": "the last response of each row",
+    "everything": "all tokens, prompts too",
+    "as-marked": "as the labels say",
+}
+ENGINE = "deepspeed"
+
+
+def pins(path: Path | None) -> dict[str, str]:
+    """Versions by package that a requirements file pins, by `NAME==VERSION` lines. Raises BadConfiguration."""
+    if path is None:
+        return {}
+    try:
+        text = files.read_text(path, MAX_BYTES)
+    except files.TooLarge:
+        raise BadConfiguration(f"--versions {path} has more than {MAX_BYTES >> 10} KiB") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(f"--versions {path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
+    found = {}
+    for name, version in re.findall(r"^\s*([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?\s*==\s*([\w.+!-]+)", text, re.MULTILINE):
+        try:
+            found[re.sub(r"[-_.]+", "-", name).lower()] = str(Version(version))
+        except InvalidVersion:
+            continue
+    if not found:
+        raise BadConfiguration(f"--versions {path} pins nothing; write NAME==VERSION lines, as `uv pip freeze` does")
+    return found
+
+
+def step(configuration: Configuration, pinned: Mapping[str, str], rows: int | None) -> tuple[Effective, Release | None, Release | None]:
+    """The effective step, the release whose options and defaults it has, and DeepSpeed's. Raises BadConfiguration."""
+    reader = READERS[configuration.family]
+    release = _release(reader, configuration, pinned)
+    below = _below(configuration, pinned)
+    options = Options(configuration, release, reader.names(configuration))
+    found = reader.step(options, below, configuration.ranks)
+    return _settled(found, reader, rows), release, below
+
+
+def _release(reader: Reader, configuration: Configuration, pinned: Mapping[str, str]) -> Release | None:
+    keys = [setting.key for setting in configuration.settings]
+    for package in reader.packages(configuration):
+        version = pinned.get(package.partition("/")[0])
+        found = releases.nearest(package, version) if version else releases.best(package, keys)
+        if found is not None:
+            return found
+    return None
+
+
+def _below(configuration: Configuration, pinned: Mapping[str, str]) -> Release | None:
+    if configuration.deepspeed is None:
+        return None
+    version = pinned.get(ENGINE)
+    known = releases.releases(ENGINE)
+    return releases.nearest(ENGINE, version) if version else known[-1] if known else None
+
+
+def _settled(found: Effective, reader: Reader, rows: int | None) -> Effective:
+    """With its horizon, where that can be told; verl rounds warm-ups down to whole steps."""
+    horizon = effective.horizon(rows, found, reader.whole_windows)
+    told = found.optimizer.schedule
+    if horizon is not None and reader.whole_windows and told.warmup_ratio:
+        down = replace(told, warmup_ratio=0.0, warmup_steps=math.floor(horizon * told.warmup_ratio))
+        found = replace(found, optimizer=replace(found.optimizer, schedule=down))
+    needed = told.warmup(horizon) + told.stable_steps if horizon else 0
+    refused = found.refused
+    if horizon and told.decay != "none" and told.span(horizon) <= needed:
+        said = f"the warm-up has {needed} steps and the training {horizon}: the rate never falls, and may never reach its peak"
+        found = replace(found, not_covered=(*found.not_covered, said))
+    return replace(found, horizon=horizon, refused=refused)
+
+
+def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | None) -> Plan:
+    """The whole plan. Raises BadConfiguration."""
+    found, release, below = step(configuration, pinned, rows)
+    reader = READERS[configuration.family]
+    package = release.package.partition("/")[0] if release else ""
+    lost = [f"{printable.line(redaction.text(name), 200)}: what it decides is not told; give it by --with" for name in configuration.missing]
+    return Plan(
+        family=configuration.family,
+        started_by=_started(configuration),
+        release=str(release) if release else None,
+        assumed=package not in pinned,
+        below=str(below) if below else None,
+        ledger=[KeyRecord(**vars(row)) for row in _ledger(configuration, reader, release, below)],
+        step=parts(found),
+        rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
+        refused=[redaction.text(said) for said in (*configuration.slips, *found.refused)],
+        not_covered=[redaction.text(said) for said in found.not_covered],
+        missing=lost,
+        run=_run(configuration, found, release),
+    )
+
+
+def _started(configuration: Configuration) -> str:
+    said = " ".join(filter(None, [configuration.launcher, configuration.program]))
+    return printable.line(redaction.text(said or f"{configuration.family}'s own command"), 200)
+
+
+def _ledger(
+    configuration: Configuration, reader: Reader, release: Release | None, below: Release | None
+) -> list[ledger.Row]:
+    known = (*(name for each in READERS.values() for name in each.programs),)
+    own = configuration.program if configuration.program not in known else None
+    if configuration.family == "axolotl":
+        own = None
+    found = ledger.rows(configuration.settings, reader.words, release, own)
+    found += ledger.rows(configuration.launched, ("accelerate",), None, None)
+    if configuration.accelerate is not None:
+        found += ledger.rows(configuration.accelerate.flat(), ("accelerate",), None, None)
+    engine = configuration.deepspeed
+    inline = engine is not None and configuration.accelerate is not None and engine.name == configuration.accelerate.name
+    if engine is not None and not inline:
+        found += ledger.rows(engine.flat(), ("deepspeed",), below, None)
+    return found
+
+
+def parts(found: Effective) -> list[PartRecord]:
+    """The step in words, each thing with who decides it."""
+    rule, because = found.optimizer, found.because
+    told = {
+        "global batch": _batch(found),
+        "trained": TRAINED.get(found.trained, found.trained),
+        "aggregation": words.told(found.aggregation),
+        "length": _length(found),
+        "learning rate": f"{rule.learning_rate:g}",
+        "schedule": effective.shape(rule.schedule),
+        "clipping": "none" if rule.max_grad_norm is None else f"at a norm of {rule.max_grad_norm:g}",
+        "optimizer": _optimizer(found),
+        "decay": _decay(found),
+        "dtypes": _dtypes(found),
+    }
+    if found.token_loss.label_smoothing:
+        told["token loss"] = f"label smoothing {found.token_loss.label_smoothing:g}"
+    if found.token_loss.by_probability:
+        told["token loss"] = "times the target's own probability (DFT)"
+    if found.auxiliary:
+        told["auxiliary loss"] = f"{found.auxiliary:g} of the router's load-balancing loss"
+    return [PartRecord(what=what, configured=said, by=redaction.text(because.get(what, "the framework"))) for what, said in told.items()]
+
+
+def _batch(found: Effective) -> str:
+    accumulated = "an accumulation that follows from the ranks" if found.accumulation is None else f"{found.accumulation} accumulated"
+    ranks = "ranks that nobody says (--world)" if found.ranks is None else f"{found.ranks} rank{'s' * (found.ranks > 1)}"
+    total = f" = {found.sequences} sequences" if found.sequences is not None else ""
+    return f"{found.micro_batch_size} a micro-batch x {accumulated} x {ranks}{total}"
+
+
+def _length(found: Effective) -> str:
+    if found.steps is not None:
+        return f"{found.steps} steps"
+    steps = f" = {found.horizon} steps" if found.horizon else "; how many steps, --rows and --world tell"
+    return f"{found.epochs or 0:g} epochs{steps}"
+
+
+def _optimizer(found: Effective) -> str:
+    rule = found.optimizer
+    if rule.kind == "adamw":
+        return f"AdamW, betas {rule.beta1:g} and {rule.beta2:g}, eps {rule.eps:g}"
+    return f"{rule.kind}, momentum {rule.momentum:g}" if rule.kind == "sgd" else rule.kind
+
+
+def _decay(found: Effective) -> str:
+    rule = found.optimizer
+    if not rule.weight_decay:
+        return "none"
+    of = "all parameters, norms and biases too" if rule.decayed == "all" else "matrices, none of norms and biases"
+    return f"{rule.weight_decay:g} of {of}"
+
+
+def _dtypes(found: Effective) -> str:
+    told = found.precision
+    if told.compute == told.weights == "fp32":
+        return "fp32"
+    masters = "" if told.weights == "fp32" else ", with fp32 copies" if told.masters == "fp32" else ", without fp32 copies"
+    reduced = "" if told.reduction == "own" else f", gradients reduced in {told.reduction}"
+    return f"computed in {told.compute}, weights {told.weights}{masters}{reduced}"
+
+
+def _run(configuration: Configuration, found: Effective, release: Release | None) -> list[str]:
+    """In the order of running."""
+    if configuration.family in ("axolotl", "trainer"):
+        what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"
+        return [f"nothing: there is no recipe for {printable.line(what, 200)}; `lockstep record -- COMMAND` watches a run of yours"]
+    over = f"its {found.horizon} steps" if found.horizon else "all its steps"
+    lines = [f"{release or configuration.family}, by its own entry point, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"]
+    lines.append(f"the first 3 steps, with the schedule over {over}")
+    if not found.optimizer.schedule.constant:
+        lines.append("8 steps with the schedule over 8, so that warm-up, peak and fall are seen")
+    if found.steps is None and found.accumulation and found.accumulation > 1 and not READERS[configuration.family].whole_windows:
+        lines.append("the last step of an epoch, of which the window is not full")
+    if any(truth(each.value) and each.key in ("packing", "sample_packing", "neat_packing", "packing_samples") for each in configuration.settings):
+        lines.append("rows of which several share a sequence, for it packs")
+    return lines

@@ -1,0 +1,66 @@
+"""`plan.json`: what a configuration says, and what would be run. Reports read this and nothing else."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.validation.ledger import Word
+
+SCHEMA = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KeyRecord(_Strict):
+    """A line of the ledger."""
+
+    key: str
+    value: str
+    source: str
+    word: Word
+    to: str | None = None
+    why: str | None = None
+
+
+class PartRecord(_Strict):
+    """One thing that is decided of a step."""
+
+    what: str
+    configured: str
+    by: str
+
+
+class RateRecord(_Strict):
+    """A learning rate."""
+
+    at: str
+    rate: float
+
+
+class Plan(_Strict):
+    """All of it."""
+
+    schema_: Literal[1] = 1
+    family: str
+    started_by: str
+    """What the configuration or the command line starts."""
+    release: str | None
+    """Whose options it is held against; None where no table has them."""
+    assumed: bool
+    """Whether nobody said the release."""
+    below: str | None = None
+    """DeepSpeed's release, where the configuration goes with one."""
+    ledger: list[KeyRecord]
+    step: list[PartRecord]
+    rates: list[RateRecord]
+    refused: list[str]
+    """Why the framework would not start."""
+    not_covered: list[str]
+    missing: list[str]
+    """Files that it names and that were not given."""
+    run: list[str]
+    """What would be run, a line each."""
