@@ -156,6 +156,10 @@ class _Asked(dict[str, Any]):
         self.asked.setdefault(str(key), NOTHING)
         return super().__contains__(key)
 
+    def keys(self) -> Any:
+        """What is looked for among them is asked for as well."""
+        return self
+
 
 def _deepspeed() -> Options:
     from deepspeed.runtime.config import DeepSpeedConfig

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from harness.validation.record import KeyRecord, Plan
+from harness.validation.record import KeyRecord, Plan, Word
 from reports.markdown import code, escaped, table
 
-ORDER = ("unknown to this release", "not covered", "swapped", "shrunk", "kept", "no effect on the step")
+ORDER: Sequence[Word] = ("unknown to this release", "not covered", "swapped", "shrunk", "kept", "no effect on the step")
 """Of the words, what a reader should see first."""
 NOTHING = "Nothing was run."
 
@@ -43,7 +43,10 @@ def _held(plan: Plan) -> str:
     if plan.release is None:
         return "no table has its options, so that none is said to be unknown"
     below = f", on {plan.below}" if plan.below else ""
-    return f"options of {plan.release}{below}{' (assumed: --versions says others)' if plan.assumed else ''}"
+    if plan.asked is None:
+        return f"options of {plan.release}{below} (assumed; --versions says others)"
+    nearest = "" if plan.asked == plan.release else f", of those that are known the nearest to {plan.asked}"
+    return f"options of {plan.release}{nearest}{below}"
 
 
 def counts(plan: Plan) -> str:
@@ -68,11 +71,20 @@ def page(plan: Plan) -> str:
         *(f"**Would not start:** {escaped(said)}" for said in plan.refused),
         *(f"**Not given:** {escaped(said)}" for said in plan.missing),
         "## The effective step, as configured",
-        table(["", "as configured", "by"], [[part.what, escaped(part.configured), escaped(part.by)] for part in plan.step]),
+        table(
+            ["", "as configured", "by"], [[part.what, escaped(part.configured), escaped(part.by)] for part in plan.step]
+        ),
         table(["learning rate", ""], [[escaped(rate.at), f"{rate.rate:.6g}"] for rate in plan.rates]),
         f"## The ledger\n\n{counts(plan)}",
-        table(["key", "value", "", "why", "in"], [_cells(row) for word in ORDER for row in plan.ledger if row.word == word]),
-        *(["## Not covered by any check", "\n".join(f"- {escaped(said)}" for said in plan.not_covered)] if plan.not_covered else []),
+        table(
+            ["key", "value", "", "why", "in"],
+            [_cells(row) for word in ORDER for row in plan.ledger if row.word == word],
+        ),
+        *(
+            ["## Not covered by any check", "\n".join(f"- {escaped(said)}" for said in plan.not_covered)]
+            if plan.not_covered
+            else []
+        ),
         "## What would run",
         "\n".join(f"- {escaped(said)}" for said in plan.run),
         NOTHING,

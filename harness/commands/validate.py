@@ -34,22 +34,33 @@ def validate(
     ],
     plan: Annotated[
         bool,
-        typer.Option("--plan", help="Read it and say what would run. Must be given: this release runs no configuration."),
+        typer.Option(
+            "--plan", help="Read it and say what would run. Must be given: this release runs no configuration."
+        ),
     ] = False,
     beside: Annotated[
         list[Path] | None,
-        typer.Option("--with", metavar="FILE", help="DeepSpeed's JSON or accelerate's YAML that goes with it; may be repeated."),
+        typer.Option(
+            "--with", metavar="FILE", help="DeepSpeed's JSON or accelerate's YAML that goes with it; may be repeated."
+        ),
     ] = None,
     versions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Requirements with NAME==VERSION lines. Default: the newest that knows most keys."),
+        typer.Option(
+            metavar="FILE", help="Requirements with NAME==VERSION lines. Default: the newest that knows most keys."
+        ),
     ] = None,
     world: Annotated[
         int | None, typer.Option(min=1, max=MOST_RANKS, help="Ranks of the real training.", show_default=False)
     ] = None,
     rows: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST_ROWS, help="Rows of the dataset, packed ones as one, for the schedule's horizon.", show_default=False),
+        typer.Option(
+            min=1,
+            max=MOST_ROWS,
+            help="Rows of the dataset, packed ones as one, for the schedule's horizon.",
+            show_default=False,
+        ),
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How it is told.")] = Format.TEXT,
 ) -> None:

@@ -88,7 +88,7 @@ def mapping(path: Path) -> File:
     try:
         return File(path.name, parsed(content, str(path), as_json))
     except BadConfiguration as error:
-        if as_json or "unknown escape character \"'\"" not in str(error):
+        if as_json or 'unknown escape character "\'"' not in str(error):
             raise
         return File(path.name, parsed(content, str(path), False, _Lenient), f"{error}; read here as the quote alone")
 

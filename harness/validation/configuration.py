@@ -13,7 +13,7 @@ Family = Literal["llamafactory", "trl", "trainer", "openrlhf", "verl", "axolotl"
 """Whose keys they are; `trainer` is a script of the user's own around the Trainer of transformers."""
 
 COMMAND = "command line"
-OFF = (None, False, "", "no", "none", "None", "False", "false", 0, 0.0, [], {})
+OFF: tuple[Any, ...] = (None, False, "", "no", "none", "None", "False", "false", 0, 0.0, [], {})
 
 
 @dataclass(frozen=True)

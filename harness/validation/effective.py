@@ -93,21 +93,23 @@ def landmarks(step: Effective) -> list[tuple[str, float]]:
     steps = step.horizon or max(NOMINAL, 20 * told.warmup_steps)
     if told.constant:
         return [("every step", base)]
-    warmup = told.warmup(steps)
-    places = dict.fromkeys([0, 1, 2, max(0, warmup - 1), warmup, (warmup + steps) // 2, steps - 1])
-    return [(_place(at, steps, step), base * told.factor(at, steps)) for at in places if at < steps and _is_told(at, step)]
-
-
-def _is_told(at: int, step: Effective) -> bool:
-    """The first steps of a fall, or of a warm-up by a share of a training, are not known where its length is not."""
-    return step.horizon is not None or at == 0 or at > 2 or at <= step.optimizer.schedule.warmup_steps
+    warmup, known = told.warmup(steps), step.horizon is not None
+    first = [at for at in (0, 1, 2) if known or at == 0 or at <= told.warmup_steps]
+    peak = [max(0, warmup - 1), warmup] if known else [warmup]
+    last = [(warmup + steps) // 2, steps - 1] if known else [(warmup + steps) // 2, steps]
+    places = [*first, *peak, *(last if told.decay != "none" else [])]
+    return [
+        (_place(at, steps, step), base * told.factor(at, steps))
+        for at in dict.fromkeys(places)
+        if at < steps + (not known)
+    ]
 
 
 def _place(at: int, steps: int, step: Effective) -> str:
     told = step.optimizer.schedule
     if step.horizon is not None or at <= max(2, told.warmup_steps):
         return f"step {at}"
-    return "the last step" if at == steps - 1 else f"{100 * at / steps:.3g} % of all steps"
+    return "at the end" if at == steps else f"{100 * at / steps:.3g} % of all steps"
 
 
 def shape(told: Schedule) -> str:
@@ -117,7 +119,11 @@ def shape(told: Schedule) -> str:
     rises = "first" if told.warmup_from == "first" else "zero"
     log = ", by its logarithm" if told.warmup_shape == "log" else ""
     length = f"{100 * told.warmup_ratio:g} % of the steps" if told.warmup_ratio else f"{told.warmup_steps} steps"
-    warm = f"a warm-up of {length}{' from 0' if rises == 'zero' else ''}{log}" if told.warmup_ratio or told.warmup_steps else ""
+    warm = (
+        f"a warm-up of {length}{' from 0' if rises == 'zero' else ''}{log}"
+        if told.warmup_ratio or told.warmup_steps
+        else ""
+    )
     held = f"{told.stable_steps} steps at the whole rate" if told.stable_steps else ""
     names = {
         "none": "then constant",

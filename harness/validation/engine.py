@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from adapters.contract import Optimizer, Schedule
-from adapters.contract.optimizer import OptimizerKind
+from adapters.contract import Optimizer, OptimizerKind, Schedule
 from harness.validation import configuration as read
 from harness.validation import schedules
 from harness.validation.configuration import Companion, truth
@@ -16,8 +15,16 @@ from harness.validation.options import Options
 from harness.validation.releases import Release
 
 AUTO = "auto"
-CLIPS_SINCE = "deepspeed does not clip before 0.19.3 where its configuration has no gradient_clipping, and at 1.0 from there"
-_KINDS: Mapping[str, OptimizerKind] = {"adam": "adamw", "adamw": "adamw", "sgd": "sgd", "adagrad": "adagrad", "rmsprop": "rmsprop"}
+CLIPS_SINCE = (
+    "deepspeed does not clip before 0.19.3 where its configuration has no gradient_clipping, and at 1.0 from there"
+)
+_KINDS: Mapping[str, OptimizerKind] = {
+    "adam": "adamw",
+    "adamw": "adamw",
+    "sgd": "sgd",
+    "adagrad": "adagrad",
+    "rmsprop": "rmsprop",
+}
 
 
 def of_accelerate(told: Companion) -> Companion | None:
@@ -41,6 +48,8 @@ def of_accelerate(told: Companion) -> Companion | None:
 def under(step: Effective, options: Options, engine: Companion, release: Release | None, warmup: Schedule) -> Effective:
     """The step with DeepSpeed beneath the Trainer. warmup: of the Trainer's arguments. Raises BadConfiguration."""
     because = dict(step.because)
+    if step.precision.compute != "fp32":
+        because["dtypes"] = f"{step.precision.compute} under DeepSpeed, {engine.name}"
     rule = _clipped(step.optimizer, engine, release, because)
     rule = _ruled(rule, engine, because)
     missing = list(step.not_covered)
@@ -55,7 +64,7 @@ def under(step: Effective, options: Options, engine: Companion, release: Release
     return replace(
         step,
         optimizer=rule,
-        precision=_precision(step.precision, because, engine),
+        precision=precision(step.precision),
         because=because,
         not_covered=tuple(missing),
         refused=(*step.refused, *_refused(step, options, engine)),
@@ -72,7 +81,9 @@ def _clipped(rule: Optimizer, engine: Companion, release: Release | None, becaus
         return rule
     default = 0.0 if release is None else release.options.get("gradient_clipping") or 0.0
     lost = "" if rule.max_grad_norm is None else f", over max_grad_norm {rule.max_grad_norm:g}"
-    because["clipping"] = f"the default of {release or 'deepspeed'}: {engine.name} has no gradient_clipping{lost}; {CLIPS_SINCE}"
+    because["clipping"] = (
+        f"the default of {release or 'deepspeed'}: {engine.name} has no gradient_clipping{lost}; {CLIPS_SINCE}"
+    )
     return replace(rule, max_grad_norm=float(default) or None)
 
 
@@ -95,12 +106,9 @@ def _ruled(rule: Optimizer, engine: Companion, because: dict[str, str]) -> Optim
     return replace(rule, **changed)
 
 
-def _precision(told: Precision, because: dict[str, str], engine: Companion) -> Precision:
-    """Weights are of the precision that is computed in, beside float32 ones that the optimizer has."""
-    if told.compute == "fp32":
-        return told
-    because["dtypes"] = f"{told.compute} under DeepSpeed, {engine.name}"
-    return replace(told, weights=told.compute, masters="fp32")
+def precision(told: Precision) -> Precision:
+    """Under DeepSpeed weights are of the precision that is computed in, beside float32 ones that the optimizer has."""
+    return told if told.compute == "fp32" else replace(told, weights=told.compute, masters="fp32")
 
 
 def _refused(step: Effective, options: Options, engine: Companion) -> Iterator[str]:

@@ -46,7 +46,9 @@ class Launched:
         """Where the command line says how many there are."""
         if self.launcher == "deepspeed" and (places := self.options.get("include")):
             return sum(len(part.rpartition(":")[2].split(",")) for part in str(places).split("@"))
-        told = next((self.options[name] for name in _RANKS if name in self.options), self.variables.get("NPROC_PER_NODE"))
+        told = next(
+            (self.options[name] for name in _RANKS if name in self.options), self.variables.get("NPROC_PER_NODE")
+        )
         nodes = next((self.options[name] for name in _NODES if name in self.options), self.variables.get("NNODES", 1))
         if self.launcher == "accelerate":
             nodes = 1  # it says the number of all processes
@@ -74,7 +76,11 @@ def _variables(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     while rest and (match := _ASSIGNMENT.fullmatch(rest[0])):
         found[match[1]] = match[2]
         rest = rest[1:]
-    return (found, rest) if not rest or rest[0] != "env" else (lambda more: (found | more[0], more[1]))(_variables(rest[1:]))
+    return (
+        (found, rest)
+        if not rest or rest[0] != "env"
+        else (lambda more: (found | more[0], more[1]))(_variables(rest[1:]))
+    )
 
 
 def _of_script(words: Sequence[str], variables: Mapping[str, str]) -> Launched:

@@ -9,14 +9,13 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from harness import printable
 from harness.validation import redaction
 from harness.validation.configuration import Setting, truth
+from harness.validation.record import Word
 from harness.validation.releases import Release
-
-Word = Literal["kept", "shrunk", "swapped", "no effect on the step", "not covered", "unknown to this release"]
 
 FILE = Path(__file__).with_name("words.toml")
 LENGTH = 256
@@ -118,7 +117,8 @@ HOW: Mapping[str, Callable[[Any], Changed]] = {
     "compile": _compile,
 }  # fmt: skip
 
-_LISTS: Mapping[str, Word] = {"kept": "kept", "nothing": "no effect on the step", "uncovered": "not covered"}
+_LISTS: Mapping[str, Word] = {"uncovered": "not covered", "kept": "kept", "nothing": "no effect on the step"}
+"""The first that fits holds."""
 
 
 @functools.cache
@@ -176,7 +176,11 @@ def _judged(
     found = entry(key, groups)
     if found is None:
         off = not truth(value)
-        return ("no effect on the step", None, "it is off") if off else ("not covered", None, "what it does to a step is not known")
+        return (
+            ("no effect on the step", None, "it is off")
+            if off
+            else ("not covered", None, "what it does to a step is not known")
+        )
     word, how = found
     if how is not None:
         changed = HOW[how](value) if truth(value) else Changed(None)
@@ -184,7 +188,7 @@ def _judged(
         if changed.to is None:
             return ("no effect on the step", None, "it is off") if switched_off else ("kept", None, None)
         return word, changed.to, changed.why
-    if word == "not covered" and not truth(value):
+    if word == "not covered" and (not truth(value) or (value == 1 and ("parallel" in key or "ring" in key))):
         return "no effect on the step", None, "it is off"
     return word, None, None
 

@@ -39,9 +39,13 @@ def pins(path: Path | None) -> dict[str, str]:
     except files.TooLarge:
         raise BadConfiguration(f"--versions {path} has more than {MAX_BYTES >> 10} KiB") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadConfiguration(f"--versions {path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
+        raise BadConfiguration(
+            f"--versions {path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}"
+        ) from None
     found = {}
-    for name, version in re.findall(r"^\s*([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?\s*==\s*([\w.+!-]+)", text, re.MULTILINE):
+    for name, version in re.findall(
+        r"^\s*([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?\s*==\s*([\w.+!-]+)", text, re.MULTILINE
+    ):
         try:
             found[re.sub(r"[-_.]+", "-", name).lower()] = str(Version(version))
         except InvalidVersion:
@@ -51,7 +55,9 @@ def pins(path: Path | None) -> dict[str, str]:
     return found
 
 
-def step(configuration: Configuration, pinned: Mapping[str, str], rows: int | None) -> tuple[Effective, Release | None, Release | None]:
+def step(
+    configuration: Configuration, pinned: Mapping[str, str], rows: int | None
+) -> tuple[Effective, Release | None, Release | None]:
     """The effective step, the release whose options and defaults it has, and DeepSpeed's. Raises BadConfiguration."""
     reader = READERS[configuration.family]
     release = _release(reader, configuration, pinned)
@@ -99,20 +105,43 @@ def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | No
     found, release, below = step(configuration, pinned, rows)
     reader = READERS[configuration.family]
     package = release.package.partition("/")[0] if release else ""
-    lost = [f"{printable.line(redaction.text(name), 200)}: what it decides is not told; give it by --with" for name in configuration.missing]
+    held = _ledger(configuration, reader, release, below)
+    lost = [
+        f"{printable.line(redaction.text(name), 200)}: what it decides is not told; give it by --with"
+        for name in configuration.missing
+    ]
     return Plan(
         family=configuration.family,
         started_by=_started(configuration),
         release=str(release) if release else None,
-        assumed=package not in pinned,
+        asked=f"{package} {pinned[package]}" if package in pinned else None,
         below=str(below) if below else None,
-        ledger=[KeyRecord(**vars(row)) for row in _ledger(configuration, reader, release, below)],
+        ledger=[KeyRecord(**vars(row)) for row in held],
         step=parts(found),
         rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
-        refused=[redaction.text(said) for said in (*configuration.slips, *found.refused)],
+        refused=[
+            redaction.text(said)
+            for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release))
+        ],
         not_covered=[redaction.text(said) for said in found.not_covered],
         missing=lost,
         run=_run(configuration, found, release),
+    )
+
+
+def _unknown(configuration: Configuration, held: Sequence[ledger.Row], release: Release | None) -> list[str]:
+    """Every one of these frameworks ends where it is given an option that it does not know."""
+    own = {setting.key for setting in configuration.settings}
+    names = [row.key for row in held if row.word == "unknown to this release" and row.key in own]
+    said = (
+        "; a script of the project's own may know them"
+        if configuration.family == "trl" and not configuration.program
+        else ""
+    )
+    return (
+        [printable.line(f"{release} refuses options that it does not know: {', '.join(names)}", 500) + said]
+        if names
+        else []
     )
 
 
@@ -133,7 +162,9 @@ def _ledger(
     if configuration.accelerate is not None:
         found += ledger.rows(configuration.accelerate.flat(), ("accelerate",), None, None)
     engine = configuration.deepspeed
-    inline = engine is not None and configuration.accelerate is not None and engine.name == configuration.accelerate.name
+    inline = (
+        engine is not None and configuration.accelerate is not None and engine.name == configuration.accelerate.name
+    )
     if engine is not None and not inline:
         found += ledger.rows(engine.flat(), ("deepspeed",), below, None)
     return found
@@ -160,12 +191,21 @@ def parts(found: Effective) -> list[PartRecord]:
         told["token loss"] = "times the target's own probability (DFT)"
     if found.auxiliary:
         told["auxiliary loss"] = f"{found.auxiliary:g} of the router's load-balancing loss"
-    return [PartRecord(what=what, configured=said, by=redaction.text(because.get(what, "the framework"))) for what, said in told.items()]
+    return [
+        PartRecord(what=what, configured=said, by=redaction.text(because.get(what, "the framework")))
+        for what, said in told.items()
+    ]
 
 
 def _batch(found: Effective) -> str:
-    accumulated = "an accumulation that follows from the ranks" if found.accumulation is None else f"{found.accumulation} accumulated"
-    ranks = "ranks that nobody says (--world)" if found.ranks is None else f"{found.ranks} rank{'s' * (found.ranks > 1)}"
+    accumulated = (
+        "an accumulation that follows from the ranks"
+        if found.accumulation is None
+        else f"{found.accumulation} accumulated"
+    )
+    ranks = (
+        "ranks that nobody says (--world)" if found.ranks is None else f"{found.ranks} rank{'s' * (found.ranks > 1)}"
+    )
     total = f" = {found.sequences} sequences" if found.sequences is not None else ""
     return f"{found.micro_batch_size} a micro-batch x {accumulated} x {ranks}{total}"
 
@@ -174,7 +214,7 @@ def _length(found: Effective) -> str:
     if found.steps is not None:
         return f"{found.steps} steps"
     steps = f" = {found.horizon} steps" if found.horizon else "; how many steps, --rows and --world tell"
-    return f"{found.epochs or 0:g} epochs{steps}"
+    return f"{found.epochs or 0:g} epoch{'s' * (found.epochs != 1)}{steps}"
 
 
 def _optimizer(found: Effective) -> str:
@@ -196,7 +236,9 @@ def _dtypes(found: Effective) -> str:
     told = found.precision
     if told.compute == told.weights == "fp32":
         return "fp32"
-    masters = "" if told.weights == "fp32" else ", with fp32 copies" if told.masters == "fp32" else ", without fp32 copies"
+    masters = (
+        "" if told.weights == "fp32" else ", with fp32 copies" if told.masters == "fp32" else ", without fp32 copies"
+    )
     reduced = "" if told.reduction == "own" else f", gradients reduced in {told.reduction}"
     return f"computed in {told.compute}, weights {told.weights}{masters}{reduced}"
 
@@ -205,14 +247,27 @@ def _run(configuration: Configuration, found: Effective, release: Release | None
     """In the order of running."""
     if configuration.family in ("axolotl", "trainer"):
         what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"
-        return [f"nothing: there is no recipe for {printable.line(what, 200)}; `lockstep record -- COMMAND` watches a run of yours"]
+        return [
+            f"nothing: there is no recipe for {printable.line(what, 200)}; `lockstep record -- COMMAND` watches a run of yours"
+        ]
     over = f"its {found.horizon} steps" if found.horizon else "all its steps"
-    lines = [f"{release or configuration.family}, by its own entry point, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"]
-    lines.append(f"the first 3 steps, with the schedule over {over}")
+    lines = [
+        f"{release or configuration.family}, by its own entry point, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"
+    ]
+    first = min(3, found.horizon or 3)
+    lines.append(f"the first {first} steps, with the schedule over {over}")
     if not found.optimizer.schedule.constant:
         lines.append("8 steps with the schedule over 8, so that warm-up, peak and fall are seen")
-    if found.steps is None and found.accumulation and found.accumulation > 1 and not READERS[configuration.family].whole_windows:
+    if (
+        found.steps is None
+        and found.accumulation
+        and found.accumulation > 1
+        and not READERS[configuration.family].whole_windows
+    ):
         lines.append("the last step of an epoch, of which the window is not full")
-    if any(truth(each.value) and each.key in ("packing", "sample_packing", "neat_packing", "packing_samples") for each in configuration.settings):
+    if any(
+        truth(each.value) and each.key in ("packing", "sample_packing", "neat_packing", "packing_samples")
+        for each in configuration.settings
+    ):
         lines.append("rows of which several share a sequence, for it packs")
     return lines

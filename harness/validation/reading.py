@@ -49,7 +49,9 @@ def _slips(file: File) -> tuple[str, ...]:
 def _no_companion(values: Mapping[str, Any], path: Path) -> None:
     kind = "accelerate" if _is_accelerate(values) else "DeepSpeed" if _is_engine(values) else None
     if kind:
-        raise BadConfiguration(f"{path} is a configuration of {kind}: give it by --with, beside the training's own arguments")
+        raise BadConfiguration(
+            f"{path} is a configuration of {kind}: give it by --with, beside the training's own arguments"
+        )
 
 
 def _is_engine(values: Mapping[str, Any]) -> bool:

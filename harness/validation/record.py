@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.validation.ledger import Word
+Word = Literal["kept", "shrunk", "swapped", "no effect on the step", "not covered", "unknown to this release"]
+"""What becomes of a key."""
 
 SCHEMA = 1
 
@@ -50,8 +51,8 @@ class Plan(_Strict):
     """What the configuration or the command line starts."""
     release: str | None
     """Whose options it is held against; None where no table has them."""
-    assumed: bool
-    """Whether nobody said the release."""
+    asked: str | None
+    """The release that --versions pins; None where nobody said one, so that it is assumed."""
     below: str | None = None
     """DeepSpeed's release, where the configuration goes with one."""
     ledger: list[KeyRecord]

@@ -1,4 +1,4 @@
-"""What nobody shall read in a report: tokens, keys and passwords, by the names that they stand under and by their look."""
+"""What nobody shall read in a report: tokens, keys and passwords, by the names they stand under and by their look."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from harness.environments.variables import is_secret
 
 REDACTED = "(redacted)"
 
-_PLAIN = frozenset(
-    "eos_token pad_token bos_token unk_token special_tokens tokens add_tokens add_special_tokens new_special_tokens"
-    " include_num_input_tokens_seen include_tokens_per_second average_tokens_across_devices max_tokens max_new_tokens"
-    " ignore_pad_token_for_loss max_token_len_per_gpu tokenizer_path balance_dp_token token_loss"
-    " input_key output_key prompt_key response_key messages_key tools_key label_key enable_thinking_key".split()
-)
+_PLAIN = frozenset({
+    "eos_token", "pad_token", "bos_token", "unk_token", "special_tokens", "tokens", "add_tokens", "add_special_tokens",
+    "new_special_tokens", "include_num_input_tokens_seen", "include_tokens_per_second", "average_tokens_across_devices",
+    "max_tokens", "max_new_tokens", "ignore_pad_token_for_loss", "max_token_len_per_gpu", "balance_dp_token",
+    "input_key", "output_key", "prompt_key", "response_key", "messages_key", "tools_key", "label_key",
+    "enable_thinking_key",
+})  # fmt: skip
 """Names of plain options that look like those of secrets."""
 _LOOKS = re.compile(
     r"\b(?:hf_|gh[pousr]_|github_pat_|glpat-|sk-|xox[abprs]-|AKIA|ASIA|AIza|ya29\.|npm_|pypi-)[\w.-]{8,}"
@@ -32,8 +33,9 @@ _ALSO = frozenset({"use_wandb", "swanlab_key"})
 def value(key: str, found: Any) -> Any:
     """The value of a key without its secrets, however deep they stand."""
     last = key.replace("-", "_").rpartition(".")[2].lower()
-    named = last not in _PLAIN and (is_secret(last) or last in _ALSO)
-    if named and found not in (None, "", True, False) and not isinstance(found, Mapping | list):
+    if isinstance(found, str) and found and _is_secret(last):
+        return REDACTED
+    if isinstance(found, int | float) and not isinstance(found, bool) and _is_secret(last) and "token" not in last:
         return REDACTED
     if isinstance(found, str) and _KEY.fullmatch(found) and "revision" not in last:
         return REDACTED
@@ -42,6 +44,10 @@ def value(key: str, found: Any) -> Any:
     if isinstance(found, list):
         return [value(key, each) for each in found]
     return text(found) if isinstance(found, str) else found
+
+
+def _is_secret(name: str) -> bool:
+    return name in _ALSO or (name not in _PLAIN and "tokeniz" not in name and is_secret(name))
 
 
 def text(found: str) -> str:

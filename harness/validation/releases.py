@@ -1,4 +1,4 @@
-"""Which options a release knows, and what they are by default: from tables that releases' own parsers were asked for."""
+"""Which options a release knows, and what they are by default: tables of what releases' own parsers say."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Release:
     """With their defaults; None where there is none, or none that is a plain value."""
 
     def __str__(self) -> str:
-        return f"{self.package} {self.version}"
+        return f"{self.package.partition('/')[0]} {self.version}"
 
 
 @functools.cache

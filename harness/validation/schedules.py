@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.contract import Schedule
-from adapters.contract.optimizer import Decay
+from harness.intent.schedule import Decay
 from harness.validation.bounded import BadConfiguration
 from harness.validation.configuration import number, whole
 
@@ -47,7 +47,9 @@ def _least(extra: Mapping[str, Any], rate: float) -> float:
     if extra.get("min_lr_rate") is not None:
         return _share(number(extra["min_lr_rate"], "min_lr_rate"), "min_lr_rate")
     if extra.get("min_lr") is None:
-        raise BadConfiguration("lr_scheduler_kwargs has neither min_lr nor min_lr_rate, which a schedule with a least needs")
+        raise BadConfiguration(
+            "lr_scheduler_kwargs has neither min_lr nor min_lr_rate, which a schedule with a least needs"
+        )
     return _share(number(extra["min_lr"], "min_lr") / rate, "min_lr")
 
 

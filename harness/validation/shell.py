@@ -116,7 +116,11 @@ def commands(path: Path, given: Mapping[str, str], arguments: Sequence[str]) -> 
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfiguration(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
     variables = Variables(given, arguments)
-    return [words for number, line, certain in _lines(text, variables) if (words := _words(path, number, line, certain, variables))]
+    return [
+        words
+        for number, line, certain in _lines(text, variables)
+        if (words := _words(path, number, line, certain, variables))
+    ]
 
 
 def resolved(path: Path, words: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from harness.intent.intent import Trained
 from harness.validation.configuration import Configuration, Setting, truth
 from harness.validation.effective import Effective
 from harness.validation.options import Options
@@ -34,13 +35,15 @@ def is_file(values: Mapping[str, Any]) -> bool:
 def step(options: Options, below: Release | None, ranks: int | None) -> Effective:
     """Raises BadConfiguration."""
     configuration = options.configuration
-    own = tuple(_default(configuration, key, value) for key, value in DEFAULTS.items() if configuration.value(key) is None)
+    own = tuple(
+        _default(configuration, key, value) for key, value in DEFAULTS.items() if configuration.value(key) is None
+    )
     said = tuple(one for one in configuration.settings if one.value is not None) + tuple(filter(None, own))
     found = trainer.step(replace(options, configuration=replace(configuration, settings=said)), below, ranks)
     missing = list(found.not_covered)
     if not configuration.has("warmup_steps", "warmup_ratio"):
         missing.append("the warm-up, of which nothing is said: axolotl takes 3 % of the steps, 100 at most")
-    trained = "everything" if truth(configuration.value("train_on_inputs")) else "responses"
+    trained: Trained = "everything" if truth(configuration.value("train_on_inputs")) else "responses"
     because = {**found.because, "trained": options.by("train_on_inputs", "roles_to_train", "datasets")}
     return replace(found, trained=trained, because=because, not_covered=tuple(missing))
 

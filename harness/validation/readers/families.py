@@ -34,7 +34,12 @@ class Reader:
 
 READERS: Mapping[Family, Reader] = {
     "axolotl": Reader(
-        axolotl.step, ("axolotl", "trainer"), lambda _: axolotl.PACKAGES, lambda _: axolotl.NAMES, axolotl.PROGRAMS, axolotl.is_file
+        axolotl.step,
+        ("axolotl", "trainer"),
+        lambda _: axolotl.PACKAGES,
+        lambda _: axolotl.NAMES,
+        axolotl.PROGRAMS,
+        axolotl.is_file,
     ),
     "llamafactory": Reader(
         llamafactory.step,
@@ -45,9 +50,15 @@ READERS: Mapping[Family, Reader] = {
         llamafactory.is_file,
     ),
     "trl": Reader(trl.step, ("trl", "trainer"), lambda _: trl.PACKAGES, lambda _: trl.NAMES, trl.PROGRAMS, trl.is_file),
-    "ms-swift": Reader(swift.step, ("ms-swift", "trainer"), lambda _: swift.PACKAGES, lambda _: swift.NAMES, swift.PROGRAMS),
-    "openrlhf": Reader(openrlhf.step, ("openrlhf",), lambda _: openrlhf.PACKAGES, openrlhf.names, openrlhf.PROGRAMS, None, True),
-    "verl": Reader(verl.step, ("verl",), lambda read: verl.packages(read.program), lambda _: verl.NAMES, verl.PROGRAMS, None, True),
+    "ms-swift": Reader(
+        swift.step, ("ms-swift", "trainer"), lambda _: swift.PACKAGES, lambda _: swift.NAMES, swift.PROGRAMS
+    ),
+    "openrlhf": Reader(
+        openrlhf.step, ("openrlhf",), lambda _: openrlhf.PACKAGES, openrlhf.names, openrlhf.PROGRAMS, None, True
+    ),
+    "verl": Reader(
+        verl.step, ("verl",), lambda read: verl.packages(read.program), lambda _: verl.NAMES, verl.PROGRAMS, None, True
+    ),
     "trainer": Reader(script.step, ("trainer",), lambda _: script.PACKAGES, lambda _: script.NAMES),
 }
 
@@ -68,4 +79,16 @@ def of_program(program: str, keys: Collection[str]) -> Family:
     for family, reader in READERS.items():
         if any(program == name or program.endswith(f"/{name}") for name in reader.programs):
             return family
-    return "trl" if set(keys) & {"packing", "completion_only_loss", "assistant_only_loss", "max_seq_length", "dataset_mixture", "dataset_name"} else "trainer"
+    return (
+        "trl"
+        if set(keys)
+        & {
+            "packing",
+            "completion_only_loss",
+            "assistant_only_loss",
+            "max_seq_length",
+            "dataset_mixture",
+            "dataset_name",
+        }
+        else "trainer"
+    )

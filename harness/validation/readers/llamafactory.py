@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.intent.intent import TokenLoss
+from harness.intent.intent import TokenLoss, Trained
 from harness.validation.effective import Effective, Precision
 from harness.validation.options import Options
 from harness.validation.readers import trainer
@@ -33,8 +33,12 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     if options.truth("use_dft_loss"):
         found = replace(found, token_loss=TokenLoss(by_probability=True))
     answers = options.truth("mask_history")
-    trained = "everything" if options.truth("train_on_prompt") else "last-answer" if answers else "responses"
-    because = {**found.because, "trained": options.by("train_on_prompt", "mask_history")}
+    trained: Trained = "everything" if options.truth("train_on_prompt") else "last-answer" if answers else "responses"
+    because = {
+        **found.because,
+        "trained": options.by("train_on_prompt", "mask_history"),
+        "token loss": options.by("use_dft_loss", "label_smoothing_factor"),
+    }
     return replace(
         found, trained=trained, precision=_precision(found, options), because=because, not_covered=tuple(missing)
     )

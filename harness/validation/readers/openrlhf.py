@@ -26,6 +26,8 @@ DOTTED: Mapping[str, str] = {
     "aux_loss_coef": "model.aux_loss_coef",
     "pretrain_mode": "model.pretrain_mode_enable",
     "multiturn": "data.multiturn",
+    "apply_chat_template": "data.apply_chat_template",
+    "output_key": "data.output_key",
 }
 """By the flat name."""
 
@@ -45,7 +47,9 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     if ranks:
         accumulation, over = divmod(sequences, micro * ranks)
         if over or not accumulation:
-            said = f"train_batch_size {sequences} is not a multiple of micro_train_batch_size {micro} times {ranks} ranks"
+            said = (
+                f"train_batch_size {sequences} is not a multiple of micro_train_batch_size {micro} times {ranks} ranks"
+            )
             refused.append(f"{said}, which OpenRLHF asks for")
     kind = str(options.value("lr_scheduler", "cosine_with_min_lr"))
     missing: list[str] = []
@@ -58,7 +62,11 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         sequences=sequences,
         optimizer=_optimizer(options, kind, dotted, missing),
         epochs=options.number("max_epochs", 2.0),
-        trained="everything" if options.truth("pretrain_mode") else "responses" if _every_turn(options) else "last-answer",
+        trained="everything"
+        if options.truth("pretrain_mode")
+        else "responses"
+        if _every_turn(options)
+        else "last-answer",
         precision=_precision(options),
         auxiliary=options.number("aux_loss_coef", 0.0),
         because={
@@ -80,7 +88,7 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
 
 def _every_turn(options: Options) -> bool:
     """With an answer in a column of its own there is one turn."""
-    return options.truth("multiturn") or not options.truth("apply_chat_template")
+    return options.truth("multiturn") or options.said("output_key") or not options.truth("apply_chat_template")
 
 
 def _optimizer(options: Options, kind: str, dotted: bool, missing: list[str]) -> Optimizer:

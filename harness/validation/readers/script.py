@@ -1,4 +1,4 @@
-"""A script of the user's own around the Trainer of transformers: that one's arguments are known, the script's are not."""
+"""A script of the user's own around the Trainer of transformers, whose arguments are known; its own are not."""
 
 from __future__ import annotations
 
@@ -19,5 +19,9 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     found = trainer.step(options, below, ranks)
     program = options.configuration.program
     said = f"which tokens are trained, how rows become tokens and how losses are averaged: {program} decides that"
-    because = {**found.because, "trained": f"the labels that {program} makes", "aggregation": f"the Trainer, unless {program} has a loss of its own"}
+    because = {
+        **found.because,
+        "trained": f"the labels that {program} makes",
+        "aggregation": f"the Trainer, unless {program} has a loss of its own",
+    }
     return replace(found, trained="as-marked", because=because, not_covered=(*found.not_covered, said))

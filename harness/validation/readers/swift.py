@@ -15,6 +15,7 @@ from harness.validation.releases import Release
 PACKAGES = ("ms-swift",)
 NAMES: Mapping[str, str] = {}
 PROGRAMS = ("swift sft", "swift.cli.sft")
+DEFAULTS = "the defaults of ms-swift"
 TOGETHER = 16
 """Sequences of the global batch, where nothing is said of accumulation (arguments/sft_args.py)."""
 
@@ -24,20 +25,22 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     settings = [*options.configuration.settings]
     if options.value("learning_rate") is None:
         full = options.value("tuner_type", options.value("train_type", "lora")) == "full"
-        settings.append(Setting("learning_rate", 1e-5 if full else 1e-4, "ms-swift's default"))
+        settings.append(Setting("learning_rate", 1e-5 if full else 1e-4, DEFAULTS))
     loaded = str(options.value("torch_dtype", "bfloat16"))
     if not options.configuration.has("bf16", "fp16"):
-        settings.append(Setting("bf16", loaded == "bfloat16", "ms-swift, by torch_dtype"))
-        settings.append(Setting("fp16", loaded == "float16", "ms-swift, by torch_dtype"))
+        settings.append(Setting("bf16", loaded == "bfloat16", DEFAULTS))
+        settings.append(Setting("fp16", loaded == "float16", DEFAULTS))
     told = options.value("gradient_accumulation_steps") is not None
     configuration = replace(options.configuration, settings=tuple(settings))
     found = trainer.step(replace(options, configuration=configuration), below, ranks)
     if not told:
         each = found.micro_batch_size * ranks if ranks else None
         accumulation = -(-TOGETHER // each) if each else None
-        found = replace(found, accumulation=accumulation, sequences=each * accumulation if each and accumulation else None)
+        found = replace(
+            found, accumulation=accumulation, sequences=each * accumulation if each and accumulation else None
+        )
+    because = {**found.because, "trained": options.by("loss_scale"), "token loss": options.by("enable_dft_loss")}
     if options.truth("enable_dft_loss"):
         found = replace(found, token_loss=TokenLoss(by_probability=True))
     everything = str(options.value("loss_scale", "default")) == "all"
-    because = {**found.because, "trained": options.by("loss_scale")}
     return replace(found, trained="everything" if everything else "responses", because=because)

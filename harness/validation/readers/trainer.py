@@ -1,12 +1,11 @@
-"""What arguments of the Trainer of transformers say of a step; the frameworks around it have most of them as they are."""
+"""What arguments of the Trainer of transformers say of a step; frameworks around it have most of them too."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from adapters.contract import Optimizer, Schedule
-from adapters.contract.optimizer import OptimizerKind
+from adapters.contract import Optimizer, OptimizerKind, Schedule
 from harness.intent.intent import Mean, TokenLoss
 from harness.validation import configuration as read
 from harness.validation import engine, schedules
@@ -42,19 +41,24 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     )
     found = _averaged(replace(found, not_covered=tuple(missing)), options)
     under = options.configuration.deepspeed
-    return found if under is None else engine.under(found, options, under, below, warmup)
+    if under is not None:
+        return engine.under(found, options, under, below, warmup)
+    return replace(found, precision=engine.precision(found.precision)) if options.value("deepspeed") else found
 
 
 def _because(options: Options) -> dict[str, str]:
     return {
         "global batch": options.by("per_device_train_batch_size", "gradient_accumulation_steps"),
-        "length": options.by("max_steps") if options.said("max_steps") and not options.said("num_train_epochs") else options.by("num_train_epochs"),
+        "length": options.by("max_steps")
+        if options.said("max_steps") and not options.said("num_train_epochs")
+        else options.by("num_train_epochs"),
         "learning rate": options.by("learning_rate"),
         "schedule": options.by("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "warmup_ratio"),
         "clipping": options.by("max_grad_norm"),
         "optimizer": options.by("optim", "adam_beta1", "adam_beta2", "adam_epsilon"),
         "decay": options.by("weight_decay"),
         "dtypes": options.by("bf16", "fp16", "dtype", "torch_dtype"),
+        "token loss": options.by("label_smoothing_factor"),
     }
 
 
@@ -80,7 +84,9 @@ def _optimizer(options: Options, warmup: Schedule, missing: list[str]) -> Optimi
     kind: OptimizerKind = next((kind for kind in KINDS if name.startswith(kind)), "adamw")
     if any(part in name for part in COARSE):
         missing.append(f"the moments of {name}, which are of 8 bits or fewer: held against float32 ones")
-    elif not any(part in name for part in (*KINDS, "adamw")) or name.startswith(("galore", "apollo", "schedule", "stable", "grok")):
+    elif not any(part in name for part in (*KINDS, "adamw")) or name.startswith(
+        ("galore", "apollo", "schedule", "stable", "grok")
+    ):
         missing.append(f"the optimizer {name}, whose rule no intent says")
     rate = options.number("learning_rate", 5e-5)
     if not 0 < rate <= 1e30:

@@ -28,7 +28,7 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     """Raises BadConfiguration."""
     found = trainer.step(options, below, ranks)
     trained, why = _trained(options)
-    because = {**found.because, "trained": why}
+    because = {**found.because, "trained": why, "token loss": options.by("loss_type", "label_smoothing_factor")}
     loss = TokenLoss(found.token_loss.label_smoothing, options.value("loss_type") == "dft")
     return replace(found, trained=trained, because=because, token_loss=loss)
 
@@ -38,5 +38,7 @@ def _trained(options: Options) -> tuple[Trained, str]:
     if options.truth("assistant_only_loss"):
         return "responses", options.by("assistant_only_loss")
     if options.said("completion_only_loss"):
-        return ("responses" if options.truth("completion_only_loss") else "everything"), options.by("completion_only_loss")
+        return ("responses" if options.truth("completion_only_loss") else "everything"), options.by(
+            "completion_only_loss"
+        )
     return "everything", f"neither assistant_only_loss nor completion_only_loss is said: {_BOTH}"

@@ -50,14 +50,20 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         steps=read.whole(steps, "trainer.total_training_steps", 1) if steps is not None else None,
         precision=_precision(options, old),
         because={
-            "global batch": options.by("data.train_batch_size", "data.micro_batch_size_per_gpu", "data.use_dynamic_bsz"),
+            "global batch": options.by(
+                "data.train_batch_size", "data.micro_batch_size_per_gpu", "data.use_dynamic_bsz"
+            ),
             "length": options.by("trainer.total_training_steps", "trainer.total_epochs"),
             "learning rate": options.by("optim.lr"),
-            "schedule": options.by("optim.lr_scheduler", "optim.lr_scheduler_type", "optim.lr_warmup_steps_ratio", "optim.lr_warmup_steps"),
+            "schedule": options.by(
+                "optim.lr_scheduler", "optim.lr_scheduler_type", "optim.lr_warmup_steps_ratio", "optim.lr_warmup_steps"
+            ),
             "clipping": options.by("optim.clip_grad"),
             "optimizer": options.by("optim.betas", "optim.optimizer"),
             "decay": f"{options.by('optim.weight_decay')}; verl makes one group of all parameters",
-            "dtypes": options.by("model.fsdp_config.model_dtype") if old else options.by("engine.model_dtype", "engine.mixed_precision"),
+            "dtypes": options.by("model.fsdp_config.model_dtype")
+            if old
+            else options.by("engine.model_dtype", "engine.mixed_precision"),
             "trained": "the turns of the assistant in data.messages_key, or the answer in its column",
             "aggregation": "what verl says of itself: a mean over the tokens of the global batch",
         },
@@ -94,7 +100,9 @@ def _schedule(options: Options, old: bool, missing: list[str]) -> Schedule:
         raise BadConfiguration(f"optim.lr_warmup_steps_ratio is {ratio:g}, expected 0 to less than 1")
     rising = Schedule(warmup_steps=int(steps)) if steps > 0 else Schedule(warmup_ratio=ratio)
     rising = replace(rising, warmup_from="zero") if steps > 0 or ratio else Schedule()
-    kind = str(options.value("optim.lr_scheduler", "cosine") if old else options.value("optim.lr_scheduler_type", "constant"))
+    kind = str(
+        options.value("optim.lr_scheduler", "cosine") if old else options.value("optim.lr_scheduler_type", "constant")
+    )
     if kind == "constant":
         return rising
     if kind == "cosine":
@@ -106,7 +114,9 @@ def _schedule(options: Options, old: bool, missing: list[str]) -> Schedule:
 
 def _precision(options: Options, old: bool) -> Precision:
     """FSDP's: float32 weights that are computed with in bf16, and reduced in float32, unless told otherwise."""
-    given = {key: options.configuration.value(f"engine.mixed_precision.{key}") for key in ("param_dtype", "reduce_dtype")}
+    given = {
+        key: options.configuration.value(f"engine.mixed_precision.{key}") for key in ("param_dtype", "reduce_dtype")
+    }
     whole = options.configuration.value("engine.mixed_precision")
     given |= whole if isinstance(whole, Mapping) else {}
     compute: Any = {"fp32": "fp32", "float32": "fp32", "fp16": "fp16"}.get(str(given.get("param_dtype")), "bf16")
