@@ -7,6 +7,7 @@ itself parses them with, its dataclasses, its argument parser, its Hydra configu
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import enum
 import importlib
@@ -112,10 +113,8 @@ def _openrlhf() -> Options:
         raise _Stopped
 
     argparse.ArgumentParser.parse_args = parse_args  # type: ignore[assignment, method-assign]
-    try:
+    with contextlib.suppress(_Stopped):
         runpy.run_module("openrlhf.cli.train_sft", run_name="__main__")
-    except _Stopped:
-        pass
     return {
         flag.removeprefix("--"): action.default
         for action in parsers[0]._actions

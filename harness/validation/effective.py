@@ -137,7 +137,7 @@ def shape(told: Schedule) -> str:
 
 
 def horizon(rows: int | None, step: Effective, whole: bool) -> int | None:
-    """Optimizer steps of a training by epochs over so many rows. whole: whether windows that are not full are dropped."""
+    """Optimizer steps of a training by epochs over so many rows. whole: windows that are not full are dropped."""
     if step.steps is not None:
         return step.steps
     if rows is None or step.ranks is None or step.accumulation is None or step.epochs is None:

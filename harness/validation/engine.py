@@ -18,6 +18,7 @@ AUTO = "auto"
 CLIPS_SINCE = (
     "deepspeed does not clip before 0.19.3 where its configuration has no gradient_clipping, and at 1.0 from there"
 )
+DIFFERS = "and the Trainer refuses what differs"
 _KINDS: Mapping[str, OptimizerKind] = {
     "adam": "adamw",
     "adamw": "adamw",
@@ -130,11 +131,12 @@ def _refused(step: Effective, options: Options, engine: Companion) -> Iterator[s
     for path, (argument, wanted) in beside.items():
         said = engine.at(path)
         if said not in (None, AUTO) and wanted is not None and read.number(said, path) != wanted:
-            yield f"{path} {said} in {engine.name} is not the {argument} of {wanted:g}, and the Trainer refuses what differs"
+            yield f"{path} {said} in {engine.name} is not the {argument} of {wanted:g}, {DIFFERS}"
     for path, on in (("bf16.enabled", "bf16"), ("fp16.enabled", "fp16")):
         said = engine.at(path)
         if said not in (None, AUTO) and truth(said) != (step.precision.compute == on):
-            yield f"{path} {str(said).lower()} in {engine.name} is not what the Trainer's arguments say, and the Trainer refuses what differs"
+            told = f"{path} {str(said).lower()} in {engine.name}"
+            yield f"{told} is not what the Trainer's arguments say, {DIFFERS}"
     if not engine.has("gradient_accumulation_steps") and (step.accumulation or 1) > 1:
         yield (
             f"{engine.name} has no gradient_accumulation_steps, which accelerate takes for 1 beneath the Trainer's"

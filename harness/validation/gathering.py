@@ -20,11 +20,11 @@ from harness.launch.variables import child_environment
 from harness.validation.releases import FOLDER, Release, spans
 
 REQUESTS = (
-    "trl==0.11.4", "trl==0.12.2", "trl==0.14.0", "trl==0.16.1", "trl==0.18.1", "trl==0.19.1", "trl==0.23.1", "trl==1.0.0",
-    "trl==1.16.0",
-    "llamafactory==0.9.5",
+    "trl==0.11.4", "trl==0.12.2", "trl==0.14.0", "trl==0.16.1", "trl==0.18.1", "trl==0.19.1", "trl==0.23.1",
+    "trl==1.0.0", "trl==1.16.0",
+    "llamafactory==0.9.1", "llamafactory==0.9.3", "llamafactory==0.9.5",
     "ms-swift==4.6.0",
-    "openrlhf==0.9.10", "openrlhf==0.10.2", "openrlhf==0.11.2",
+    "openrlhf==0.8.3", "openrlhf==0.9.10", "openrlhf==0.10.2", "openrlhf==0.11.2",
     "verl==0.5.0", "verl==0.6.1", "verl==0.7.1", "verl==0.9.1",
     "deepspeed==0.15.2", "deepspeed==0.18.2", "deepspeed==0.19.8",
 )  # fmt: skip

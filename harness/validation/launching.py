@@ -76,11 +76,10 @@ def _variables(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     while rest and (match := _ASSIGNMENT.fullmatch(rest[0])):
         found[match[1]] = match[2]
         rest = rest[1:]
-    return (
-        (found, rest)
-        if not rest or rest[0] != "env"
-        else (lambda more: (found | more[0], more[1]))(_variables(rest[1:]))
-    )
+    if rest[:1] != ["env"]:
+        return found, rest
+    more, behind = _variables(rest[1:])
+    return found | more, behind
 
 
 def _of_script(words: Sequence[str], variables: Mapping[str, str]) -> Launched:
@@ -147,7 +146,7 @@ def _behind(launcher: str, words: Sequence[str], variables: Mapping[str, str]) -
     rest = list(words)
     while rest and rest[0].startswith("-"):
         word, rest = rest[0], rest[1:]
-        name, equals, value = word.lstrip("-").replace("-", "_").partition("=")
+        name, equals, _ = word.lstrip("-").replace("-", "_").partition("=")
         if name in ("m", "module"):
             continue  # the program is a module then, which is what comes next
         if equals:

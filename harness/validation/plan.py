@@ -1,4 +1,4 @@
-"""What a configuration says of a step, what becomes of each of its keys, and what would be run: all of it by reading."""
+"""What a configuration says of a step, what becomes of its keys, and what would be run: all of it by reading."""
 
 from __future__ import annotations
 
@@ -11,22 +11,15 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from harness import files, printable
-from harness.intent import words
-from harness.validation import effective, ledger, redaction, releases
+from harness.validation import effective, ledger, redaction, releases, telling
 from harness.validation.bounded import MAX_BYTES, BadConfiguration
 from harness.validation.configuration import Configuration, truth
 from harness.validation.effective import Effective
 from harness.validation.options import Options
 from harness.validation.readers.families import READERS, Reader
-from harness.validation.record import KeyRecord, PartRecord, Plan, RateRecord
+from harness.validation.record import KeyRecord, Plan, RateRecord
 from harness.validation.releases import Release
 
-TRAINED: Mapping[str, str] = {
-    "responses": "the responses",
-    "last-answer": "the last response of each row",
-    "everything": "all tokens, prompts too",
-    "as-marked": "as the labels say",
-}
 ENGINE = "deepspeed"
 
 
@@ -93,11 +86,10 @@ def _settled(found: Effective, reader: Reader, rows: int | None) -> Effective:
         down = replace(told, warmup_ratio=0.0, warmup_steps=math.floor(horizon * told.warmup_ratio))
         found = replace(found, optimizer=replace(found.optimizer, schedule=down))
     needed = told.warmup(horizon) + told.stable_steps if horizon else 0
-    refused = found.refused
     if horizon and told.decay != "none" and told.span(horizon) <= needed:
-        said = f"the warm-up has {needed} steps and the training {horizon}: the rate never falls, and may never reach its peak"
+        said = f"the warm-up has {needed} steps and the training {horizon}: it never falls"
         found = replace(found, not_covered=(*found.not_covered, said))
-    return replace(found, horizon=horizon, refused=refused)
+    return replace(found, horizon=horizon)
 
 
 def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | None) -> Plan:
@@ -117,7 +109,7 @@ def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | No
         asked=f"{package} {pinned[package]}" if package in pinned else None,
         below=str(below) if below else None,
         ledger=[KeyRecord(**vars(row)) for row in held],
-        step=parts(found),
+        step=telling.parts(found),
         rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
         refused=[
             redaction.text(said)
@@ -170,90 +162,15 @@ def _ledger(
     return found
 
 
-def parts(found: Effective) -> list[PartRecord]:
-    """The step in words, each thing with who decides it."""
-    rule, because = found.optimizer, found.because
-    told = {
-        "global batch": _batch(found),
-        "trained": TRAINED.get(found.trained, found.trained),
-        "aggregation": words.told(found.aggregation),
-        "length": _length(found),
-        "learning rate": f"{rule.learning_rate:g}",
-        "schedule": effective.shape(rule.schedule),
-        "clipping": "none" if rule.max_grad_norm is None else f"at a norm of {rule.max_grad_norm:g}",
-        "optimizer": _optimizer(found),
-        "decay": _decay(found),
-        "dtypes": _dtypes(found),
-    }
-    if found.token_loss.label_smoothing:
-        told["token loss"] = f"label smoothing {found.token_loss.label_smoothing:g}"
-    if found.token_loss.by_probability:
-        told["token loss"] = "times the target's own probability (DFT)"
-    if found.auxiliary:
-        told["auxiliary loss"] = f"{found.auxiliary:g} of the router's load-balancing loss"
-    return [
-        PartRecord(what=what, configured=said, by=redaction.text(because.get(what, "the framework")))
-        for what, said in told.items()
-    ]
-
-
-def _batch(found: Effective) -> str:
-    accumulated = (
-        "an accumulation that follows from the ranks"
-        if found.accumulation is None
-        else f"{found.accumulation} accumulated"
-    )
-    ranks = (
-        "ranks that nobody says (--world)" if found.ranks is None else f"{found.ranks} rank{'s' * (found.ranks > 1)}"
-    )
-    total = f" = {found.sequences} sequences" if found.sequences is not None else ""
-    return f"{found.micro_batch_size} a micro-batch x {accumulated} x {ranks}{total}"
-
-
-def _length(found: Effective) -> str:
-    if found.steps is not None:
-        return f"{found.steps} steps"
-    steps = f" = {found.horizon} steps" if found.horizon else "; how many steps, --rows and --world tell"
-    return f"{found.epochs or 0:g} epoch{'s' * (found.epochs != 1)}{steps}"
-
-
-def _optimizer(found: Effective) -> str:
-    rule = found.optimizer
-    if rule.kind == "adamw":
-        return f"AdamW, betas {rule.beta1:g} and {rule.beta2:g}, eps {rule.eps:g}"
-    return f"{rule.kind}, momentum {rule.momentum:g}" if rule.kind == "sgd" else rule.kind
-
-
-def _decay(found: Effective) -> str:
-    rule = found.optimizer
-    if not rule.weight_decay:
-        return "none"
-    of = "all parameters, norms and biases too" if rule.decayed == "all" else "matrices, none of norms and biases"
-    return f"{rule.weight_decay:g} of {of}"
-
-
-def _dtypes(found: Effective) -> str:
-    told = found.precision
-    if told.compute == told.weights == "fp32":
-        return "fp32"
-    masters = (
-        "" if told.weights == "fp32" else ", with fp32 copies" if told.masters == "fp32" else ", without fp32 copies"
-    )
-    reduced = "" if told.reduction == "own" else f", gradients reduced in {told.reduction}"
-    return f"computed in {told.compute}, weights {told.weights}{masters}{reduced}"
-
-
 def _run(configuration: Configuration, found: Effective, release: Release | None) -> list[str]:
     """In the order of running."""
     if configuration.family in ("axolotl", "trainer"):
         what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"
-        return [
-            f"nothing: there is no recipe for {printable.line(what, 200)}; `lockstep record -- COMMAND` watches a run of yours"
-        ]
+        shown = printable.line(what, 200)
+        return [f"nothing: there is no recipe for {shown}; `lockstep record -- COMMAND` watches a run of yours"]
     over = f"its {found.horizon} steps" if found.horizon else "all its steps"
-    lines = [
-        f"{release or configuration.family}, by its own entry point, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"
-    ]
+    name = release or configuration.family
+    lines = [f"{name}, by its own entry point, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"]
     first = min(3, found.horizon or 3)
     lines.append(f"the first {first} steps, with the schedule over {over}")
     if not found.optimizer.schedule.constant:

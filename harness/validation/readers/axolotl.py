@@ -22,8 +22,12 @@ NAMES: Mapping[str, str] = {
 }
 PROGRAMS = ("axolotl train", "axolotl.cli.train")
 DEFAULTS: Mapping[str, Any] = {
-    "micro_batch_size": 1, "num_epochs": 1.0, "optimizer": "adamw_torch_fused", "lr_scheduler": "cosine", "weight_decay": 0.0,
-}  # fmt: skip
+    "micro_batch_size": 1,
+    "num_epochs": 1.0,
+    "optimizer": "adamw_torch_fused",
+    "lr_scheduler": "cosine",
+    "weight_decay": 0.0,
+}
 """Of axolotl/utils/schemas, where they are not the Trainer's."""
 
 
