@@ -167,7 +167,8 @@ def _deepspeed() -> Options:
     content = _Asked({"train_batch_size": 1})
     DeepSpeedConfig(content)
     found = dict(content.asked)
-    for name, field in DeepSpeedZeroConfig.model_fields.items():
+    fields = getattr(DeepSpeedZeroConfig, "model_fields", None) or DeepSpeedZeroConfig.__fields__  # of pydantic 1
+    for name, field in fields.items():
         found[f"zero_optimization.{field.alias or name}"] = field.default
         found[f"zero_optimization.{name}"] = field.default
     return found

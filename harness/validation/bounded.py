@@ -12,6 +12,7 @@ import yaml
 
 from harness import files, printable
 from harness.traces import strict_json
+from harness.validation import redaction
 
 MAX_BYTES = 2**19
 DEEPEST = 24
@@ -22,7 +23,10 @@ LONGEST = 200
 
 
 class BadConfiguration(Exception):
-    """A configuration cannot be read; one line that begins with where it stands."""
+    """A configuration cannot be read; one line that begins with where it stands, without secrets."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable.line(redaction.text(message), 1000))
 
 
 class _Loader(yaml.SafeLoader):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.validation import redaction
 from harness.validation.bounded import BadConfiguration
 
 Family = Literal["llamafactory", "trl", "trainer", "openrlhf", "verl", "axolotl", "ms-swift"]
@@ -101,7 +102,7 @@ def merged(*parts: Sequence[Setting]) -> tuple[Setting, ...]:
     found: dict[str, Setting] = {}
     for setting in (setting for part in parts for setting in part):
         before = found.get(setting.key)
-        instead = None if before is None else f"{before.value} in {before.source}"
+        instead = None if before is None else f"{redaction.value(setting.key, before.value)} in {before.source}"
         found[setting.key] = Setting(setting.key, setting.value, setting.source, instead)
     return tuple(found.values())
 

@@ -121,7 +121,7 @@ def _refused(step: Effective, options: Options, engine: Companion) -> Iterator[s
     beside = {
         "train_micro_batch_size_per_gpu": ("per_device_train_batch_size", step.micro_batch_size),
         "gradient_accumulation_steps": ("gradient_accumulation_steps", step.accumulation),
-        "train_batch_size": ("the global batch", step.sequences),
+        "train_batch_size": ("global batch", step.sequences),
         "gradient_clipping": ("max_grad_norm", options.number("max_grad_norm", 1.0)),
         "optimizer.params.lr": ("learning_rate", options.number("learning_rate", rule.learning_rate)),
         "optimizer.params.eps": ("adam_epsilon", options.number("adam_epsilon", rule.eps)),

@@ -152,7 +152,7 @@ def _row(setting: Setting, groups: Sequence[str], release: Release | None, own: 
     word, to, why = _judged(setting, groups, release, own)
     instead = f"instead of {setting.instead}" if setting.instead else None
     said = "; ".join(filter(None, [why, instead])) or None
-    key = printable.line(redaction.text(setting.key), LONGEST)
+    key = printable.line(redaction.name(setting.key), LONGEST)
     return Row(key, shown(setting.key, setting.value), setting.source, word, to, said and redaction.text(said))
 
 

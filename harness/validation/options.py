@@ -51,7 +51,9 @@ class Options:
         found = []
         for key in keys:
             setting = self.configuration.get(self._own(key))
-            if setting is not None:
+            if setting is not None and setting.source.startswith("the defaults of"):
+                found.append(setting.source)
+            elif setting is not None:
                 found.append(f"{setting.key} {'on the' if setting.source == COMMAND else 'in'} {setting.source}")
         default = f"the default of {self.release}" if self.release else "a default"
         return ", ".join(dict.fromkeys(found)) or default

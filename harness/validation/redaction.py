@@ -50,6 +50,11 @@ def _is_secret(name: str) -> bool:
     return name in _ALSO or (name not in _PLAIN and "tokeniz" not in name and is_secret(name))
 
 
+def name(key: str) -> str:
+    """A key; one that is no name of an option may be a value that slipped."""
+    return key if re.fullmatch(r"[a-z][a-z0-9_.-]*", key) else text(key)
+
+
 def text(found: str) -> str:
     """A text without what looks like a secret."""
     return _LOOKS.sub(REDACTED, found)

@@ -1,0 +1,49 @@
+"""`lockstep validate`, as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.validation.record import Plan
+from tests.harness.validation import written
+
+
+def test_without_plan_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["validate", "x.yaml"]) == 2
+    assert capsys.readouterr().err == "lockstep: validate only reads so far, and runs no configuration: give --plan\n"
+
+
+def test_it_is_told_in_three_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["validate", str(written.file(tmp_path, "sft.yaml", written.FACTORY)), "--plan", "--world", "8", "--rows", "9999"]
+    assert cli.call(line) == 0
+    said = capsys.readouterr().out
+    assert "global batch   2 a micro-batch x 4 accumulated x 8 ranks = 64 sequences" in said
+    assert said.endswith("\nNothing was run.\n")
+    assert cli.call([*line, "--format", "json"]) == 0
+    told = Plan.model_validate(json.loads(capsys.readouterr().out))
+    assert len(told.ledger) == len(written.FACTORY)
+    assert cli.call([*line, "--format", "markdown"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("# Configuration: llamafactory")
+    assert "| `learning_rate` | `2e-05` | kept |" in page
+
+
+def test_versions_are_read_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pins = tmp_path / "requirements.txt"
+    pins.write_text("# mine\ntrl[peft]==0.18.0\ntorch>=2\n")
+    line = ["validate", str(written.file(tmp_path, "sft.yaml", written.TRL)), "--plan", "--versions", str(pins)]
+    assert cli.call(line) == 0
+    assert "of those that are known the nearest to trl 0.18.0" in capsys.readouterr().out
+    pins.write_text("torch>=2\n")
+    assert cli.call(line) == 2
+    assert "pins nothing" in capsys.readouterr().err
+
+
+def test_a_command_stands_behind_two_dashes(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "torchrun --nproc_per_node 2 -m verl.trainer.sft_trainer optim.lr=3e-4".split()
+    assert cli.call(["validate", "--plan", "--", *words]) == 0
+    assert "learning rate  0.0003" in capsys.readouterr().out
