@@ -20,6 +20,8 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"  would not start: {said}"
     for said in plan.missing:
         yield f"  not given: {said}"
+    for said in plan.odd:
+        yield f"  look at this: {said}"
     yield from ("", "the effective step, as configured")
     width = max(len(part.what) for part in plan.step)
     for part in plan.step:
@@ -70,6 +72,7 @@ def page(plan: Plan) -> str:
         escaped(_held(plan)),
         *(f"**Would not start:** {escaped(said)}" for said in plan.refused),
         *(f"**Not given:** {escaped(said)}" for said in plan.missing),
+        *(f"**Look at this:** {escaped(said)}" for said in plan.odd),
         "## The effective step, as configured",
         table(
             ["", "as configured", "by"], [[part.what, escaped(part.configured), escaped(part.by)] for part in plan.step]

@@ -53,6 +53,8 @@ class Effective:
     """By what is decided: who decides it, and over whom."""
     not_covered: tuple[str, ...] = ()
     """What of it no intent says, a sentence each."""
+    odd: tuple[str, ...] = ()
+    """What nobody may have meant, a sentence each."""
     refused: tuple[str, ...] = ()
     """Why the framework would not start, a sentence each."""
 

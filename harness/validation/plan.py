@@ -86,9 +86,9 @@ def _settled(found: Effective, reader: Reader, rows: int | None) -> Effective:
         down = replace(told, warmup_ratio=0.0, warmup_steps=math.floor(horizon * told.warmup_ratio))
         found = replace(found, optimizer=replace(found.optimizer, schedule=down))
     needed = told.warmup(horizon) + told.stable_steps if horizon else 0
-    if horizon and told.decay != "none" and told.span(horizon) <= needed:
-        said = f"the warm-up has {needed} steps and the training {horizon}: it never falls"
-        found = replace(found, not_covered=(*found.not_covered, said))
+    if horizon and needed >= told.span(horizon):
+        end = "the rate never falls" if told.decay != "none" else "the rate never has its peak"
+        found = replace(found, odd=(*found.odd, f"the warm-up has {needed} steps and the training {horizon}: {end}"))
     return replace(found, horizon=horizon)
 
 
@@ -111,6 +111,7 @@ def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | No
         ledger=[KeyRecord(**vars(row)) for row in held],
         step=telling.parts(found),
         rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
+        odd=[redaction.text(said) for said in found.odd],
         refused=[
             redaction.text(said)
             for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release))

@@ -58,6 +58,8 @@ class Plan(_Strict):
     ledger: list[KeyRecord]
     step: list[PartRecord]
     rates: list[RateRecord]
+    odd: list[str]
+    """What nobody may have meant."""
     refused: list[str]
     """Why the framework would not start."""
     not_covered: list[str]

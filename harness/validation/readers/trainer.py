@@ -132,6 +132,8 @@ def _trl_default(options: Options) -> bool:
 def _averaged(step: Effective, options: Options) -> Effective:
     key = "average_tokens_across_devices"
     if read.truth(options.value(key, True)):
-        return step
+        known = options.said(key) or (options.release is not None and key in options.release.options)
+        by = f"{options.by(key)}: {key}" if known else "the Trainer"
+        return replace(step, because={"aggregation": by, **step.because})
     because = f"{options.by(key)}: {key} is false"
     return replace(step, aggregation=Mean("rank"), because={**step.because, "aggregation": because})

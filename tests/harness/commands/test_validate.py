@@ -18,7 +18,15 @@ def test_without_plan_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_it_is_told_in_three_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["validate", str(written.file(tmp_path, "sft.yaml", written.FACTORY)), "--plan", "--world", "8", "--rows", "9999"]
+    line = [
+        "validate",
+        str(written.file(tmp_path, "sft.yaml", written.FACTORY)),
+        "--plan",
+        "--world",
+        "8",
+        "--rows",
+        "9999",
+    ]
     assert cli.call(line) == 0
     said = capsys.readouterr().out
     assert "global batch   2 a micro-batch x 4 accumulated x 8 ranks = 64 sequences" in said
@@ -43,7 +51,31 @@ def test_versions_are_read_from_a_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert "pins nothing" in capsys.readouterr().err
 
 
+def test_the_page_shows_what_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Line by line, but for those that it leaves out."""
+    monkeypatch.chdir(tmp_path)
+    written.file(tmp_path, "sft.yaml", {**written.FACTORY, "weight_decay": 0.1})
+    written.file(tmp_path, "ds.json", {**written.ENGINE, **written.WARMUP})
+    text = (Path(__file__).parents[3] / "docs" / "validate.md").read_text()
+    shown = text.partition("    lockstep validate")[2].partition("| what it reads")[0].splitlines()
+    assert cli.call(["validate", *shown[0].split()]) == 0
+    said = capsys.readouterr().out.splitlines()
+    for line in shown[1:]:
+        assert line.strip() == "..." or line.removeprefix("    ") in said
+
+
+def test_a_script_gets_a_variable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run_sft.sh").write_text("torchrun sft.py --learning_rate $lr --max_steps 10\n")
+    line = ["validate", "--plan", "--", "bash", str(tmp_path / "run_sft.sh")]
+    assert cli.call(line) == 2
+    assert "does not say what these are, and nothing of it is run: $lr;" in capsys.readouterr().err
+    assert cli.call([*line[:3], "lr=1e-5", *line[3:]]) == 0
+    assert "learning rate  1e-05" in capsys.readouterr().out
+
+
 def test_a_command_stands_behind_two_dashes(capsys: pytest.CaptureFixture[str]) -> None:
-    words = "torchrun --nproc_per_node 2 -m verl.trainer.sft_trainer optim.lr=3e-4".split()
-    assert cli.call(["validate", "--plan", "--", *words]) == 0
+    line = "validate --plan -- torchrun --nproc_per_node 2 -m verl.trainer.sft_trainer optim.lr=3e-4"
+    assert cli.call(line.split()) == 0
     assert "learning rate  0.0003" in capsys.readouterr().out

@@ -35,7 +35,9 @@ def test_what_a_line_starts(line: str, program: str, launcher: str | None, ranks
     assert (told.program, told.launcher, told.ranks) == (program, launcher, ranks)
 
 
-@pytest.mark.parametrize("line", ["echo hi", "python", "python -c 1", "torchrun", "bash", "bash -c 'torchrun x.py'", "ls a.py"])
+@pytest.mark.parametrize(
+    "line", ["echo hi", "python", "python -c 1", "torchrun", "bash", "bash -c 'torchrun x.py'", "ls a.py"]
+)
 def test_what_starts_no_training(line: str) -> None:
     with pytest.raises(BadConfiguration):
         launching.launched(shlex.split(line))
@@ -77,13 +79,13 @@ def test_a_script_is_read_with_its_variables(tmp_path: Path) -> None:
 
 def test_a_text_that_a_script_reads_into_a_variable(tmp_path: Path) -> None:
     """As in OpenRLHF's examples."""
-    text = "set -x\nread -r -d '' commands <<EOF\nopenrlhf.cli.train_sft \\\n --max_norm 0.2 \\\n --train_batch_size 8\nEOF\n"
+    text = "set -x\nread -r -d '' commands <<EOF\nopenrlhf.cli.train_sft \\\n --max_norm 0.2 \\\n --l2 1\nEOF\n"
     text += 'if [[ ${1} != "slurm" ]]; then\n  deepspeed --module $commands\nfi\n'
     assert part(written.of("bash", script(tmp_path, text)), "clipping").configured == "at a norm of 0.2"
 
 
 def test_what_cannot_be_resolved_is_named(tmp_path: Path) -> None:
-    text = "n=$(nvidia-smi -L | wc -l)\nif [ $n = 1 ]; then lr=1; fi\ntorchrun --nproc_per_node $n x.py --max_steps $steps\n"
+    text = "n=$(nvidia-smi -L | wc -l)\ntorchrun --nproc_per_node $n x.py --max_steps $steps\n"
     with pytest.raises(BadConfiguration, match=r"\$n, \$steps; put NAME=VALUE before `bash`"):
         written.of("bash", script(tmp_path, text))
     told = written.of("n=2", "steps=9", "bash", str(tmp_path / "run.sh"), world=None)
@@ -161,7 +163,9 @@ def test_a_release_is_chosen_by_what_it_knows(tmp_path: Path) -> None:
     before = {key: value for key, value in written.TRL.items() if key != "max_length"}
     values = {**before, "max_seq_length": 9, "torch_dtype": "bfloat16"}
     old = written.of(str(written.file(tmp_path, "a.yaml", values)))
-    new = written.of(str(written.file(tmp_path, "b.yaml", {**written.TRL, "chat_template_path": "x", "dtype": "bfloat16"})))
+    new = written.of(
+        str(written.file(tmp_path, "b.yaml", {**written.TRL, "chat_template_path": "x", "dtype": "bfloat16"}))
+    )
     assert old.release != new.release
     assert not [one for one in new.ledger if one.word == "unknown to this release"]
     wrong = written.of(str(written.file(tmp_path, "c.yaml", {**written.TRL, "learning_rte": 1})))

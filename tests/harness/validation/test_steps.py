@@ -63,6 +63,13 @@ def test_one_key_changes_one_thing(tmp_path: Path, changed: dict[str, Any], what
     assert {key for key in after if after[key] != before.get(key)} == {what}
 
 
+def test_a_warmup_that_is_longer_than_the_training_is_told(tmp_path: Path) -> None:
+    assert factory(tmp_path, warmup_steps=300, max_steps=200).odd == [
+        "the warm-up has 300 steps and the training 200: the rate never falls"
+    ]
+    assert not factory(tmp_path, warmup_steps=100, max_steps=200).odd
+
+
 def test_an_override_wins_and_says_over_what(tmp_path: Path) -> None:
     place = written.file(tmp_path, "sft.yaml", written.FACTORY)
     told = written.of(str(place), "learning_rate=3e-5")
@@ -146,7 +153,9 @@ def test_trl(tmp_path: Path) -> None:
     assert part(answers, "trained").configured == "the responses"
 
 
-@pytest.mark.parametrize(("version", "said"), [("0.18.1", "a mean over the ranks"), ("1.16.0", "a mean over the tokens")])
+@pytest.mark.parametrize(
+    ("version", "said"), [("0.18.1", "a mean over the ranks"), ("1.16.0", "a mean over the tokens")]
+)
 def test_ranks_that_average_by_themselves_by_default(tmp_path: Path, version: str, said: str) -> None:
     """transformers, up to 4.53."""
     told = written.of(str(written.file(tmp_path, "sft.yaml", written.TRL)), trl=version)
@@ -161,8 +170,9 @@ def test_a_script_of_ones_own() -> None:
 
 
 def test_openrlhf_with_flat_flags() -> None:
-    words = "deepspeed --module openrlhf.cli.train_sft --train_batch_size 64 --micro_train_batch_size 2 --learning_rate 1e-5"
-    told = written.of(*words.split(), *"--packing_samples --input_key q --output_key a --max_len 4096".split(), world=4, rows=6400)
+    words = "deepspeed --module openrlhf.cli.train_sft --train_batch_size 64 --micro_train_batch_size 2"
+    words += " --learning_rate 1e-5 --packing_samples --input_key q --output_key a --max_len 4096"
+    told = written.of(*words.split(), world=4, rows=6400)
     assert part(told, "global batch").configured == "2 a micro-batch x 8 accumulated x 4 ranks = 64 sequences"
     assert part(told, "length").configured == "2 epochs = 200 steps"
     assert part(told, "schedule").configured == "a warm-up of 6 steps from 0, half a cosine to 10 %"
@@ -181,13 +191,22 @@ def test_openrlhf_with_dotted_flags() -> None:
 
 
 def test_a_batch_that_is_no_multiple_is_refused() -> None:
-    told = written.of(*"python -m openrlhf.cli.train_sft --train_batch_size 60 --micro_train_batch_size 8".split(), world=2)
+    words = "--train_batch_size 60 --micro_train_batch_size 8"
+    told = written.of("python", "-m", "openrlhf.cli.train_sft", *words.split(), world=2)
     assert "is not a multiple" in told.refused[0]
 
 
 def test_verls_new_trainer() -> None:
-    words = ["torchrun", "--nproc_per_node=2", "-m", "verl.trainer.sft_trainer", "optim.lr=1e-4", "optim.betas=[0.8,0.9]"]
-    told = written.of(*words, "data.use_dynamic_bsz=False", "data.train_batch_size=32", "trainer.total_training_steps=50",
+    words = [
+        "torchrun",
+        "--nproc_per_node=2",
+        "-m",
+        "verl.trainer.sft_trainer",
+        "optim.lr=1e-4",
+        "optim.betas=[0.8,0.9]",
+    ]
+    told = written.of(*words, "data.use_dynamic_bsz=False", "data.train_batch_size=32",
+                      "trainer.total_training_steps=50",
                       "optim.lr_scheduler_type=cosine", "optim.lr_warmup_steps_ratio=0.15", world=None)  # fmt: skip
     assert part(told, "global batch").configured == "4 a micro-batch x 4 accumulated x 2 ranks = 32 sequences"
     assert part(told, "schedule").configured == "a warm-up of 7 steps from 0, half a cosine to 0"  # 7.5, rounded down
@@ -196,7 +215,9 @@ def test_verls_new_trainer() -> None:
 
 
 def test_verls_old_trainer() -> None:
-    told = written.of("torchrun", "-m", "verl.trainer.fsdp_sft_trainer", "optim.lr=1e-4", "model.lora_rank=8", "nonsense.key=1")
+    told = written.of(
+        "torchrun", "-m", "verl.trainer.fsdp_sft_trainer", "optim.lr=1e-4", "model.lora_rank=8", "nonsense.key=1"
+    )
     assert told.release is not None
     assert told.release.startswith("verl 0.")
     assert row(told, "model.lora_rank").word == "kept"
@@ -224,7 +245,13 @@ def test_swift() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("learning_rate", "fast"), ("learning_rate", 0), ("gradient_accumulation_steps", 0), ("warmup_ratio", 2), ("adam_beta1", 1)],
+    [
+        ("learning_rate", "fast"),
+        ("learning_rate", 0),
+        ("gradient_accumulation_steps", 0),
+        ("warmup_ratio", 2),
+        ("adam_beta1", 1),
+    ],
 )
 def test_a_value_that_is_none_is_named(tmp_path: Path, key: str, value: Any) -> None:
     with pytest.raises(BadConfiguration, match=key):
@@ -250,7 +277,8 @@ def test_an_intent_is_made_of_a_step(tmp_path: Path) -> None:
     wanted = of_scenario(scenario)
     rule = scenario.optimizer
     values = {
-        **written.TRL, "learning_rate": rule.learning_rate, "lr_scheduler_type": "constant", "weight_decay": rule.weight_decay,
+        **written.TRL, "learning_rate": rule.learning_rate, "lr_scheduler_type": "constant",
+        "weight_decay": rule.weight_decay,
         "max_grad_norm": rule.max_grad_norm, "adam_beta2": rule.beta2, "bf16": False, "assistant_only_loss": True,
         "gradient_accumulation_steps": scenario.window.accumulation, "optim": "adamw_torch",
     }  # fmt: skip

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,14 @@ pytestmark = pytest.mark.fuzz
 SETTINGS = settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(allow_nan=False), st.text(max_size=20),
-    st.sampled_from(["auto", "1e-5", "0", "-1", "1e400", "cosine", "polynomial", "bf16", "zero2", "../x.json", "\x1b[31m"]),
+    st.sampled_from(["auto", "1e-5", "0", "-1", "1e400", "cosine", "polynomial", "bf16", "../x.json", "\x1b[m"]),
 )  # fmt: skip
 VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
 )
 BASES = (written.FACTORY, written.TRL, written.AXOLOTL)
 KEYS = sorted({
-    *written.FACTORY, *written.TRL, *written.AXOLOTL, "deepspeed", "optim", "max_grad_norm", "adam_beta1", "power", "bf16",
+    *written.FACTORY, *written.TRL, *written.AXOLOTL, "deepspeed", "optim", "max_grad_norm", "adam_beta1", "power",
     "average_tokens_across_devices", "lr_scheduler_kwargs", "label_smoothing_factor", "num_train_epochs", "hub_token",
 })  # fmt: skip
 
@@ -68,7 +69,12 @@ def test_any_values(base: Mapping[str, Any], changed: dict[str, Any]) -> None:
 @SETTINGS
 @given(VALUES, VALUES, VALUES)
 def test_any_engine(optimizer: Any, scheduler: Any, other: Any) -> None:
-    engine = {**written.ENGINE, "optimizer": optimizer, "scheduler": {"type": "WarmupDecayLR", "params": scheduler}, "x": other}
+    engine = {
+        **written.ENGINE,
+        "optimizer": optimizer,
+        "scheduler": {"type": "WarmupDecayLR", "params": scheduler},
+        "x": other,
+    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = written.file(folder, "x.yaml", written.FACTORY)
@@ -87,9 +93,9 @@ def test_any_text(text: str | bytes) -> None:
 
 @SETTINGS
 @given(st.lists(st.sampled_from([
-    "torchrun", "python", "-m", "openrlhf.cli.train_sft", "verl.trainer.sft_trainer", "trl", "sft", "swift", "--x", "--lr=1",
-    "optim.lr=1e-5", "optim.lr=-1", "--learning_rate", "0", "nan", "x.py", "--train_batch_size", "7", "--adam_betas", "0.9",
-    "accelerate", "launch", "--deepspeed", "--bf16", "A=b", "env", "bash", "-c", "\x00", "",
+    "torchrun", "python", "-m", "openrlhf.cli.train_sft", "verl.trainer.sft_trainer", "trl", "sft", "swift", "--x",
+    "--lr=1", "optim.lr=1e-5", "optim.lr=-1", "--learning_rate", "0", "nan", "x.py", "--train_batch_size", "7",
+    "--adam_betas", "0.9", "accelerate", "launch", "--deepspeed", "--bf16", "A=b", "env", "bash", "-c", "\x00", "",
 ]) | st.text(max_size=10), max_size=9))  # fmt: skip
 def test_any_words(words: list[str]) -> None:
     refused_or_told(*words)
@@ -97,8 +103,10 @@ def test_any_words(words: list[str]) -> None:
 
 @SETTINGS
 @given(st.lists(st.sampled_from([
-    "A=1", "B=$A$A", "A=$B$B$B", "C=$(ls)", "D=${E:-x}", "if [ 1 ]; then", "fi", "torchrun --nproc_per_node $A x.py \\", "--lr $C",
-    "read -r -d '' X <<EOF", "EOF", "L=(--a 1", ")", "python x.py \"${L[@]}\"", "F=$((A/0))", "G=$((A*A))", "'", "# x", "$X", "`x`",
+    "A=1", "B=$A$A", "A=$B$B$B", "C=$(ls)", "D=${E:-x}", "if [ 1 ]; then", "fi",
+    "torchrun --nproc_per_node $A x.py \\", "--lr $C", "read -r -d '' X <<EOF", "EOF",
+    "L=(--a 1", ")", "python x.py \"${L[@]}\"", "F=$((A/0))",
+    "G=$((A*A))", "'", "# x", "$X", "`x`",
 ]), max_size=14))  # fmt: skip
 def test_any_script(lines: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +121,13 @@ SECRET = "hf_abcdefghijklmnopQRST"
 @pytest.mark.parametrize("key", ["hub_token", "hf_hub_token", "wandb_api_key", "password", "my_secret", "output_dir"])
 def test_no_secret_is_told(tmp_path: Path, key: str) -> None:
     """Neither by its name nor by its look, wherever it stands."""
-    told = written.of(str(written.file(tmp_path, "x.yaml", {**written.TRL, key: SECRET, "report_to": [{"url": f"https://me:{SECRET}@x"}]})))
+    told = written.of(
+        str(
+            written.file(
+                tmp_path, "x.yaml", {**written.TRL, key: SECRET, "report_to": [{"url": f"https://me:{SECRET}@x"}]}
+            )
+        )
+    )
     assert SECRET not in told.model_dump_json() + report.page(told) + "\n".join(report.lines(told))
     assert written.row(told, key).value == redaction.REDACTED
 
@@ -125,9 +139,16 @@ def test_a_key_given_as_a_switch_is_none(tmp_path: Path) -> None:
 
 
 @SETTINGS
-@given(st.sampled_from(["eos_token", "tokenizer_type", "max_token_len_per_gpu", "data.input_key"]), st.sampled_from(["<|im_end|>", 2048]))
+@given(
+    st.sampled_from(["eos_token", "tokenizer_type", "max_token_len_per_gpu", "data.input_key"]),
+    st.sampled_from(["<|im_end|>", 2048]),
+)
 def test_what_is_called_alike_is_no_secret(key: str, value: Any) -> None:
     assert redaction.value(key, value) == value
+
+
+BOMB = "\n".join(["a: &a [1]", *(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in pairwise("abcdefg"))])
+"""Few lines, and half a million values."""
 
 
 @pytest.mark.parametrize(
@@ -138,8 +159,7 @@ def test_what_is_called_alike_is_no_secret(key: str, value: Any) -> None:
         ("- 1", "holds no keys"),
         ("a: " + "[" * 100 + "]" * 100, "nested too deeply"),
         ("a: &a [*a]", "nested too deeply"),
-        ("a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
-         "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e]", "more than"),
+        (BOMB, "more than"),
         ("!!python/object/apply:os.system ['true']", "is no YAML"),
         ("a: !!int x", "a"),
     ],
