@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Word = Literal["kept", "shrunk", "swapped", "no effect on the step", "not covered", "unknown to this release"]
 """What becomes of a key."""
 
-SCHEMA = 1
-
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class KeyRecord(_Strict):
@@ -45,7 +43,7 @@ class RateRecord(_Strict):
 class Plan(_Strict):
     """All of it."""
 
-    schema_: Literal[1] = 1
+    schema_: Literal[1] = Field(default=1, alias="schema")
     family: str
     started_by: str
     """What the configuration or the command line starts."""

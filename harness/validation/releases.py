@@ -66,9 +66,12 @@ def spans(found: Sequence[Release]) -> dict[str, list[tuple[str, str, Any]]]:
 
 
 def nearest(package: str, version: str) -> Release | None:
-    """The newest in the tables that is no newer than that, else the oldest."""
-    found = releases(package)
-    older = [one for one in found if Version(one.version) <= Version(version)]
+    """The newest in the tables that is no newer than that, else one of the same series, else the oldest."""
+    found, wanted = releases(package), Version(version)
+    older = [one for one in found if Version(one.version) <= wanted]
+    alike = [one for one in found if Version(one.version).release[:2] == wanted.release[:2]]
+    if alike and not (older and older[-1] in alike):
+        return alike[0]
     return older[-1] if older else found[0] if found else None
 
 
