@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harness.validation import redaction
@@ -27,6 +27,8 @@ class Setting:
     """The file that it stands in, or the command line."""
     instead: str | None = None
     """Where the key stood first, with the value that it had there."""
+    added: bool = False
+    """Whether it is added to the options that there are, by Hydra's sign for it."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class Configuration:
     program: str | None = None
     """A module or a script."""
     launched: tuple[Setting, ...] = ()
-    """The launcher's own options."""
+    """The launcher's own options, and what else stands in the command line."""
+    variables: tuple[Setting, ...] = ()
+    """Of the environment."""
     ranks: int | None = None
     """Where that is said."""
     deepspeed: Companion | None = None
@@ -103,7 +107,7 @@ def merged(*parts: Sequence[Setting]) -> tuple[Setting, ...]:
     for setting in (setting for part in parts for setting in part):
         before = found.get(setting.key)
         instead = None if before is None else f"{redaction.value(setting.key, before.value)} in {before.source}"
-        found[setting.key] = Setting(setting.key, setting.value, setting.source, instead)
+        found[setting.key] = replace(setting, instead=instead)
     return tuple(found.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -24,6 +24,7 @@ _FLAGS = frozenset({
 })  # fmt: skip
 """Options of launchers that have no value."""
 _RANKS = ("nproc_per_node", "num_gpus", "num_processes")
+_SEEN = "CUDA_VISIBLE_DEVICES"
 _NODES = ("nnodes", "num_nodes")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
@@ -40,6 +41,11 @@ class Launched:
     options: Mapping[str, Any] = field(default_factory=dict)
     """The launcher's."""
     variables: Mapping[str, str] = field(default_factory=dict)
+    """Of the environment, as the line sets them, or whoever runs the script that it stands in."""
+    own: frozenset[str] = frozenset()
+    """Those that the line itself sets."""
+    before: tuple[str, ...] = ()
+    """Words that stand before what launches it, such as srun with its options."""
 
     @property
     def ranks(self) -> int | None:
@@ -52,6 +58,8 @@ class Launched:
         nodes = next((self.options[name] for name in _NODES if name in self.options), self.variables.get("NNODES", 1))
         if self.launcher == "accelerate":
             nodes = 1  # it says the number of all processes
+        if told is None and self.program.startswith(("llamafactory", "lmf")) and (seen := self.variables.get(_SEEN)):
+            told = len(seen.split(","))
         whole = all(re.fullmatch(r"[1-9]\d{0,4}", str(part)) for part in (told, nodes))
         return int(str(told)) * int(str(nodes)) if whole else None
 
@@ -61,12 +69,13 @@ def launched(words: Sequence[str]) -> Launched:
     variables, rest = _variables(words)
     if rest and PurePath(rest[0]).name in SHELLS:
         return _of_script(rest, variables)
-    return _one(rest, variables) or _refuse(rest)
+    return _one(rest, variables, frozenset(variables)) or _refuse(rest)
 
 
 def _refuse(words: Sequence[str]) -> Launched:
     raise BadConfiguration(
-        f"no training is seen in {' '.join(words)[:80]!r}; known are {', '.join((*TOOLS, *LAUNCHERS))} and python"
+        f"no training is seen in what begins with {' '.join(words[:1])[:80]!r}; known are"
+        f" {', '.join((*TOOLS, *LAUNCHERS))} and python"
     )
 
 
@@ -91,7 +100,7 @@ def _of_script(words: Sequence[str], variables: Mapping[str, str]) -> Launched:
     found = []
     for line in shell.commands(path, variables, arguments):
         own, rest = _variables(line)
-        if (one := _one(rest, {**variables, **own})) is not None:
+        if (one := _one(rest, {**variables, **own}, frozenset(own))) is not None:
             found.append((_rank(one), line, one))
     best = min((rank for rank, _, _ in found), default=None)
     chosen = [(line, one) for rank, line, one in found if rank == best]
@@ -100,7 +109,7 @@ def _of_script(words: Sequence[str], variables: Mapping[str, str]) -> Launched:
     if len(chosen) > 1:
         raise BadConfiguration(f"{path} starts {len(chosen)} trainings; give the command line of one of them")
     own, rest = _variables(shell.resolved(path, chosen[0][0]))
-    return _one(rest, {**variables, **own}) or _refuse(rest)
+    return _one(rest, {**variables, **own}, frozenset(own)) or _refuse(rest)
 
 
 def _rank(one: Launched) -> int:
@@ -109,21 +118,37 @@ def _rank(one: Launched) -> int:
     return 0 if known else 1 if one.launcher else 2
 
 
-def _one(words: Sequence[str], variables: Mapping[str, str]) -> Launched | None:
-    """None where none is known. What stands before a launcher, such as srun, is the cluster's."""
-    for at, word in enumerate(words):
-        name = PurePath(word).name
-        rest = list(words[at + 1 :])
-        if name in TOOLS:
-            verb = rest[0] if rest else ""
-            return Launched(f"{name} {verb}", tuple(rest[1:]), None, {}, variables)
-        if name == "accelerate" and rest[:1] == ["launch"]:
-            return _behind(name, rest[1:], variables)
-        if name in ("torchrun", "deepspeed"):
-            return _behind(name, rest, variables)
-        if _PYTHON.fullmatch(name):
-            return _of_python(rest, variables)
-    return None
+_NO_TRAINING = frozenset({
+    "pip", "pip3", "conda", "mamba", "apt", "apt-get", "git", "cd", "echo", "printf", "which", "type", "command", "rm",
+    "mkdir", "cp", "mv", "ls", "ln", "cat", "set", "source", ".", "unset", "ulimit", "kill", "pkill", "killall", "if",
+    "sleep", "wait", "wget", "curl", "while", "for", "case", "tee", "[", "[[", "test", "module",
+})  # fmt: skip
+"""What begins a command that starts none, though it may name what would."""
+
+
+def _one(words: Sequence[str], variables: Mapping[str, str], own: frozenset[str]) -> Launched | None:
+    """None where none is known."""
+    if words and (words[0] in _NO_TRAINING or list(words[:2]) == ["uv", "pip"]):
+        return None
+    at = next((at for at, word in enumerate(words) if _launches(PurePath(word).name)), None)
+    found = None if at is None else _at(words, at, variables)
+    return found and replace(found, own=own, before=tuple(words[:at]))
+
+
+def _launches(name: str) -> bool:
+    return name in TOOLS or name in LAUNCHERS or _PYTHON.fullmatch(name) is not None
+
+
+def _at(words: Sequence[str], at: int, variables: Mapping[str, str]) -> Launched | None:
+    """What the word at that place launches; None if it launches nothing."""
+    name, rest = PurePath(words[at]).name, list(words[at + 1 :])
+    if name in TOOLS:
+        return Launched(f"{name} {rest[0] if rest else ''}", tuple(rest[1:]), None, {}, variables)
+    if name == "accelerate" and rest[:1] == ["launch"]:
+        return _behind(name, rest[1:], variables)
+    if name in ("torchrun", "deepspeed"):
+        return _behind(name, rest, variables)
+    return _of_python(rest, variables) if _PYTHON.fullmatch(name) else None
 
 
 def _of_python(words: Sequence[str], variables: Mapping[str, str]) -> Launched | None:
@@ -137,7 +162,7 @@ def _of_python(words: Sequence[str], variables: Mapping[str, str]) -> Launched |
             return _behind("torchrun", rest[2:], variables)
         if rest[1] in ("deepspeed.launcher.runner", "accelerate.commands.launch"):
             return _behind(rest[1].split(".")[0], rest[2:], variables)
-        return Launched(rest[1], tuple(rest[2:]), None, {}, variables)
+        return None if rest[1] == "pip" else Launched(rest[1], tuple(rest[2:]), None, {}, variables)
     return Launched(rest[0], tuple(rest[1:]), None, {}, variables)
 
 
@@ -158,7 +183,7 @@ def _behind(launcher: str, words: Sequence[str], variables: Mapping[str, str]) -
     if not rest:
         return None
     if PurePath(rest[0]).name in TOOLS or _PYTHON.fullmatch(PurePath(rest[0]).name):
-        inner = _one(rest, variables)
+        inner = _at(rest, 0, variables)
         return inner and Launched(inner.program, inner.words, launcher, options, variables)
     return Launched(rest[0], tuple(rest[1:]), launcher, options, variables)
 
@@ -189,9 +214,11 @@ def overrides(words: Sequence[str]) -> list[Setting]:
     found = []
     for word in words:
         key, equals, text = word.partition("=")
+        if word.startswith("~") and not equals:
+            equals, text = "=", "null"
         if not equals or not re.fullmatch(r"[+~]{0,2}[A-Za-z_@][\w.@/-]*", key):
             raise BadConfiguration(f"{word[:60]!r} is no KEY=VALUE")
-        found.append(Setting(key.lstrip("+~"), literal(text), COMMAND))
+        found.append(Setting(key.lstrip("+~"), literal(text), COMMAND, added=key.startswith("+")))
     return found
 
 

@@ -64,6 +64,10 @@ def _world(value: Any) -> Changed:
     return Changed(f"{RANKS} ranks in all") if _whole(value) != RANKS else Changed(None)
 
 
+def _devices(value: Any) -> Changed:
+    return Changed("no device, but a CPU")
+
+
 def _accumulation(value: Any) -> Changed:
     return Changed(str(MOST_ACCUMULATED)) if _whole(value) > MOST_ACCUMULATED else Changed(None)
 
@@ -112,7 +116,8 @@ def _compile(value: Any) -> Changed:
 
 
 HOW: Mapping[str, Callable[[Any], Changed]] = {
-    "model": _model, "data": _data, "length": _length, "world": _world, "accumulation": _accumulation,
+    "model": _model, "data": _data, "length": _length, "world": _world,
+    "devices": _devices, "accumulation": _accumulation,
     "attention": _attention, "optimizer": _optimizer, "liger": _liger, "unsloth": _unsloth, "backend": _backend,
     "compile": _compile,
 }  # fmt: skip
@@ -153,7 +158,14 @@ def _row(setting: Setting, groups: Sequence[str], release: Release | None, own: 
     instead = f"instead of {setting.instead}" if setting.instead else None
     said = "; ".join(filter(None, [why, instead])) or None
     key = printable.line(redaction.name(setting.key), LONGEST)
-    return Row(key, shown(setting.key, setting.value), setting.source, word, to, said and redaction.text(said))
+    return Row(
+        key,
+        shown(setting.key, setting.value),
+        redaction.line(setting.source, LONGEST),
+        word,
+        to,
+        said and redaction.line(said),
+    )
 
 
 def shown(key: str, value: Any) -> str:
@@ -170,6 +182,8 @@ def _judged(
     if release is not None and not _is_known(key, release) and not (own and entry(key, groups)):
         if own:
             return "not covered", None, f"an option of {own}, or none"
+        if setting.added:
+            return "not covered", None, f"it is added to the options of {release}"
         near = difflib.get_close_matches(key, list(release.options), n=1, cutoff=0.6)
         hint = f"; did you mean {near[0]}?" if near else ""
         return "unknown to this release", None, f"{release} has no such option{hint}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from harness import files, printable
+from harness import files
 from harness.validation import effective, ledger, redaction, releases, telling
 from harness.validation.bounded import MAX_BYTES, BadConfiguration
 from harness.validation.configuration import Configuration, truth
@@ -99,8 +99,7 @@ def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | No
     package = release.package.partition("/")[0] if release else ""
     held = _ledger(configuration, reader, release, below)
     lost = [
-        f"{printable.line(redaction.text(name), 200)}: what it decides is not told; give it by --with"
-        for name in configuration.missing
+        f"{redaction.line(name, 200)}: what it decides is not told; give it by --with" for name in configuration.missing
     ]
     return Plan(
         family=configuration.family,
@@ -111,12 +110,12 @@ def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | No
         ledger=[KeyRecord(**vars(row)) for row in held],
         step=telling.parts(found),
         rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
-        odd=[redaction.text(said) for said in found.odd],
+        odd=[redaction.line(said) for said in found.odd],
         refused=[
-            redaction.text(said)
+            redaction.line(said)
             for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release))
         ],
-        not_covered=[redaction.text(said) for said in found.not_covered],
+        not_covered=[redaction.line(said) for said in found.not_covered],
         missing=lost,
         run=_run(configuration, found, release),
     )
@@ -132,15 +131,13 @@ def _unknown(configuration: Configuration, held: Sequence[ledger.Row], release: 
         else ""
     )
     return (
-        [printable.line(f"{release} refuses options that it does not know: {', '.join(names)}", 500) + said]
-        if names
-        else []
+        [redaction.line(f"{release} refuses options that it does not know: {', '.join(names)}") + said] if names else []
     )
 
 
 def _started(configuration: Configuration) -> str:
     said = " ".join(filter(None, [configuration.launcher, configuration.program]))
-    return printable.line(redaction.text(said or f"{configuration.family}'s own command"), 200)
+    return redaction.line(said or f"{configuration.family}'s own command", 200)
 
 
 def _ledger(
@@ -152,6 +149,7 @@ def _ledger(
         own = None
     found = ledger.rows(configuration.settings, reader.words, release, own)
     found += ledger.rows(configuration.launched, ("accelerate",), None, None)
+    found += ledger.rows(configuration.variables, ("variables",), None, None)
     if configuration.accelerate is not None:
         found += ledger.rows(configuration.accelerate.flat(), ("accelerate",), None, None)
     engine = configuration.deepspeed
@@ -167,7 +165,7 @@ def _run(configuration: Configuration, found: Effective, release: Release | None
     """In the order of running."""
     if configuration.family in ("axolotl", "trainer"):
         what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"
-        shown = printable.line(what, 200)
+        shown = redaction.line(what, 200)
         return [f"nothing: there is no recipe for {shown}; `lockstep record -- COMMAND` watches a run of yours"]
     over = f"its {found.horizon} steps" if found.horizon else "all its steps"
     name = release or configuration.family

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.validation import bounded, engine, launching
 from harness.validation.bounded import BadConfiguration, File
-from harness.validation.configuration import Companion, Configuration, Setting, merged
+from harness.validation.configuration import COMMAND, Companion, Configuration, Setting, merged
 from harness.validation.launching import Launched
 from harness.validation.readers import families
 from harness.validation.readers.families import READERS
@@ -72,14 +72,19 @@ def _of_command(words: Sequence[str]) -> Configuration:
     # what a script says is somebody else's, and leads nowhere but into its own folder
     folders = [Path(), Path(next((word for word in words[1:] if word.endswith(".sh")), ".")).parent]
     launched = tuple(Setting(key, value, told.launcher or "launcher") for key, value in told.options.items())
+    if told.before:
+        launched = (Setting(told.before[0], " ".join(told.before[1:]), COMMAND), *launched)
+    variables = tuple(Setting(name, told.variables[name], "environment") for name in sorted(told.own))
+    made = Configuration("verl", (), told.launcher, told.program, launched, variables, told.ranks)
     if told.program.startswith("verl.") or told.program in READERS["verl"].programs:
-        own = launching.overrides([word for word in told.words if not word.startswith("--")])
-        return Configuration("verl", merged(own), told.launcher, told.program, launched, told.ranks)
+        flags = [word for word in told.words if word.startswith("--")]
+        own = launching.overrides([word for word in told.words if word not in flags])
+        return replace(made, settings=merged(own), launched=(*launched, *launching.options(flags, {})))
     file, more = _arguments(told, folders)
     settings = merged(_settings(file) if file else [], more)
     family = families.of_program(told.program, {setting.key for setting in settings})
     slips = _slips(file) if file else ()
-    return Configuration(family, settings, told.launcher, told.program, launched, told.ranks, slips=slips)
+    return replace(made, family=family, settings=settings, slips=slips)
 
 
 def _arguments(told: Launched, folders: Sequence[Path]) -> tuple[File | None, list[Setting]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from harness import printable
 from harness.environments.variables import is_secret
 
 REDACTED = "(redacted)"
@@ -58,3 +59,8 @@ def name(key: str) -> str:
 def text(found: str) -> str:
     """A text without what looks like a secret."""
     return _LOOKS.sub(REDACTED, found)
+
+
+def line(found: str, most: int = 600) -> str:
+    """The same in one printable line."""
+    return printable.line(text(found), most)

@@ -22,8 +22,8 @@ _VARIABLE = re.compile(
 )
 _OPENS = ("if", "for", "while", "until", "case", "function")
 _CLOSES = ("fi", "done", "esac")
-_SKIPPED = ("then", "do", "else", "elif", "{", "}", "time", "exec", "nohup", "export", "declare", "local", "readonly")
-_ENDS = re.compile(r"[;&|]+|[<>]|\d?>+&?\d?")
+_DECLARED = ("export", "declare", "local", "readonly")
+_SKIPPED = ("then", "do", "else", "elif", "{", "(", "!", "time", "exec", "nohup", *_DECLARED)
 LONGEST = 20_000
 """Characters of one command."""
 
@@ -116,11 +116,10 @@ def commands(path: Path, given: Mapping[str, str], arguments: Sequence[str]) -> 
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfiguration(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
     variables = Variables(given, arguments)
-    return [
-        words
-        for number, line, certain in _lines(text, variables)
-        if (words := _words(path, number, line, certain, variables))
-    ]
+    found: list[list[str]] = []
+    for number, line, certain in _lines(text, variables):
+        found += _commands(path, number, line, certain, variables)
+    return found
 
 
 def resolved(path: Path, words: Sequence[str]) -> list[str]:
@@ -156,9 +155,10 @@ def _lines(text: str, variables: Variables) -> Iterator[tuple[int, str, bool]]:
                 told.append(inner.rstrip().removesuffix("\\"))
             variables.say(heredoc[1], variables.within(" ".join(told)), depth == 0)
             continue
-        first = line.split(maxsplit=1)[:1]
-        depth += bool(first and first[0] in _OPENS) - bool(first and first[0].rstrip(";") in _CLOSES)
-        yield begun, line, depth <= 0
+        firsts = [part.split(maxsplit=1)[0] for part in re.split(r"[;&|]+", line) if part.strip()]
+        opened = sum(word in _OPENS for word in firsts)
+        yield begun, line, depth <= 0 and not opened
+        depth += opened - sum(word in _CLOSES for word in firsts)
 
 
 def _uncommented(line: str) -> str:
@@ -174,11 +174,9 @@ def _uncommented(line: str) -> str:
     return line.rstrip()
 
 
-def _words(path: Path, number: int, line: str, certain: bool, variables: Variables) -> list[str]:
-    """Those of the command in a line; an assignment is noted, and has none."""
-    stripped = line.strip()
-    for word in _SKIPPED:
-        stripped = stripped.removeprefix(f"{word} ").strip()
+def _commands(path: Path, number: int, line: str, certain: bool, variables: Variables) -> list[list[str]]:
+    """The words of each command in a line; an assignment is noted, and is none. Raises BadConfiguration."""
+    stripped = re.sub(rf"^\s*(?:(?:{'|'.join(_DECLARED)})\s+(?:-\w+\s+)*)?", "", line)
     found = _ASSIGNMENT.fullmatch(stripped)
     if found and (value := _assigned(found[2], variables)) is not None:
         variables.say(found[1], value, certain)
@@ -189,8 +187,37 @@ def _words(path: Path, number: int, line: str, certain: bool, variables: Variabl
         words = list(lexer)
     except ValueError as error:
         raise BadConfiguration(f"{path}:{number} cannot be read as a command: {error}") from None
-    end = next((at for at, word in enumerate(words) if _ENDS.fullmatch(word)), len(words))
-    return words[:end]
+    return [command for command in _split(words) if not _noted(command, certain, variables)]
+
+
+def _split(words: Sequence[str]) -> Iterator[list[str]]:
+    """At each sign that ends a command; what is behind a redirection is no word of it."""
+    command: list[str] = []
+    redirected = False
+    for word in [*words, ";"]:
+        if re.fullmatch(r"[;&|]+", word):
+            while command and command[0] in _SKIPPED:
+                command = command[1:]
+            if command:
+                yield command
+            command, redirected = [], False
+        elif re.fullmatch(r"[<>&]+", word):
+            command = command[:-1] if command and command[-1] in ("1", "2") else command
+            redirected = True
+        elif redirected:
+            redirected = False
+        else:
+            command.append(word)
+
+
+def _noted(command: Sequence[str], certain: bool, variables: Variables) -> bool:
+    """Whether it is nothing but assignments, which are noted then."""
+    found = [_ASSIGNMENT.fullmatch(word) for word in command]
+    if not all(found):
+        return False
+    for match in filter(None, found):
+        variables.say(match[1], match[2], certain)
+    return True
 
 
 def _assigned(text: str, variables: Variables) -> str | None:

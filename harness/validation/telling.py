@@ -39,7 +39,7 @@ def parts(found: Effective) -> list[PartRecord]:
     if found.auxiliary:
         told["auxiliary loss"] = f"{found.auxiliary:g} of the router's load-balancing loss"
     return [
-        PartRecord(what=what, configured=said, by=redaction.text(because.get(what, "the framework")))
+        PartRecord(what=what, configured=said, by=redaction.line(because.get(what, "the framework")))
         for what, said in told.items()
     ]
 

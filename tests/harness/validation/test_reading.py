@@ -98,6 +98,27 @@ def test_a_value_of_a_branch_is_not_certain(tmp_path: Path) -> None:
         written.of("bash", script(tmp_path, text))
 
 
+def test_what_stands_around_a_training(tmp_path: Path) -> None:
+    """Other commands in its line, branches, and programs that only name what launches one."""
+    text = "pip install deepspeed transformers\npython -m pip install torchrun x\necho deepspeed x.py\n"
+    text += "if [ $HOSTNAME = a ]; then export lr=2; fi\nexport A=1 B=2\nset -x; cd there && A=$A WANDB_MODE=off"
+    text += " srun -N 2 torchrun --nproc_per_node $B x.py --learning_rate 1e-5 --beta=$A 2>&1 | tee log --seed 3"
+    told = written.of("bash", script(tmp_path, text), world=None)
+    assert part(told, "global batch").configured.endswith("2 ranks = 16 sequences")
+    assert {one.key: one.value for one in told.ledger} == {
+        "learning_rate": "1e-05", "beta": "1", "nproc_per_node": "2", "srun": "-N 2", "A": "1", "WANDB_MODE": "off",
+    }  # fmt: skip
+    assert row(told, "srun").word == "not covered"
+    assert row(told, "WANDB_MODE").word == "no effect on the step"
+
+
+def test_an_option_that_is_added_to_verls_is_not_unknown() -> None:
+    told = written.of("python", "-m", "verl.trainer.sft_trainer", "+mine.own=1", "mine.other=1", "--config-name=x")
+    assert row(told, "mine.own").word == "not covered"
+    assert row(told, "mine.other").word == "unknown to this release"
+    assert row(told, "config_name").word == "not covered"
+
+
 def test_two_trainings_are_one_too_many(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration, match="starts 2 trainings"):
         written.of("bash", script(tmp_path, "torchrun a.py\ntorchrun b.py\n"))

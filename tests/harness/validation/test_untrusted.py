@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harness.validation import bounded, redaction, shell
@@ -55,6 +55,7 @@ def refused_or_told(*words: str, **given: Any) -> Plan | None:
     return told
 
 
+@example(written.FACTORY, {"lr_scheduler_type": "\x1f"})
 @SETTINGS
 @given(st.sampled_from(BASES), st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=12), VALUES, max_size=5))
 def test_any_values(base: Mapping[str, Any], changed: dict[str, Any]) -> None:
