@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.validation.record import KeyRecord, Plan, Word
-from reports.markdown import code, escaped, table
+from reports.markdown import escaped, table
 
 ORDER: Sequence[Word] = ("unknown to this release", "not covered", "swapped", "shrunk", "kept", "no effect on the step")
 """Of the words, what a reader should see first."""
@@ -97,4 +97,4 @@ def page(plan: Plan) -> str:
 
 def _cells(row: KeyRecord) -> list[str]:
     word = f"{row.word} -> {escaped(row.to)}" if row.to is not None else row.word
-    return [code(row.key), code(row.value), word, escaped(row.why or ""), escaped(row.source)]
+    return [escaped(row.key), escaped(row.value), word, escaped(row.why or ""), escaped(row.source)]

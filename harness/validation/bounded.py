@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.validation import redaction
 
 MAX_BYTES = 2**19
 DEEPEST = 24
-MOST = 50_000
+MOST = 5_000
 """Values in one file, those behind aliases as often as they are named."""
 LONGEST = 200
 """Characters of what is said of a file."""
@@ -34,7 +35,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for key in keys if keys.count(key) > 1 and key != "<<"), None):
+        if twice := next((key for key, times in Counter(keys).items() if times > 1 and key != "<<"), None):
             raise ValueError(f"the key {twice[:40]!r} stands there twice")
         result: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return result

@@ -14,6 +14,7 @@ Family = Literal["llamafactory", "trl", "trainer", "openrlhf", "verl", "axolotl"
 """Whose keys they are; `trainer` is a script of the user's own around the Trainer of transformers."""
 
 COMMAND = "command line"
+MOST_KEYS = 1000
 OFF: tuple[Any, ...] = (None, False, "", "no", "none", "None", "False", "false", 0, 0.0, [], {})
 
 
@@ -102,12 +103,14 @@ class Configuration:
 
 
 def merged(*parts: Sequence[Setting]) -> tuple[Setting, ...]:
-    """Each key once; what comes later wins, and says what it stands instead of."""
+    """Each key once; what comes later wins, and says what it stands instead of. Raises BadConfiguration."""
     found: dict[str, Setting] = {}
     for setting in (setting for part in parts for setting in part):
         before = found.get(setting.key)
         instead = None if before is None else f"{redaction.value(setting.key, before.value)} in {before.source}"
         found[setting.key] = replace(setting, instead=instead)
+    if len(found) > MOST_KEYS:
+        raise BadConfiguration(f"the configuration has {len(found)} keys, and {MOST_KEYS} are read")
     return tuple(found.values())
 
 

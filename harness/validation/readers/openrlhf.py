@@ -50,7 +50,7 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
             said = (
                 f"train_batch_size {sequences} is not a multiple of micro_train_batch_size {micro} times {ranks} ranks"
             )
-            refused.append(f"{said}, which OpenRLHF asks for")
+            refused.append(f"{said}, which DeepSpeed refuses")
     kind = str(options.value("lr_scheduler", "cosine_with_min_lr"))
     missing: list[str] = []
     if options.value("optim", "adam") != "adam":
