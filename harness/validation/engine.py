@@ -68,6 +68,7 @@ def under(step: Effective, options: Options, engine: Companion, release: Release
         precision=precision(step.precision),
         because=because,
         not_covered=tuple(missing),
+        odd=(*step.odd, *_odd(step, engine)),
         refused=(*step.refused, *_refused(step, options, engine)),
     )
 
@@ -137,6 +138,9 @@ def _refused(step: Effective, options: Options, engine: Companion) -> Iterator[s
         if said not in (None, AUTO) and truth(said) != (step.precision.compute == on):
             told = f"{path} {str(said).lower()} in {engine.name}"
             yield f"{told} is not what the Trainer's arguments say, {DIFFERS}"
+
+
+def _odd(step: Effective, engine: Companion) -> Iterator[str]:
     if not engine.has("gradient_accumulation_steps") and (step.accumulation or 1) > 1:
         yield (
             f"{engine.name} has no gradient_accumulation_steps, which accelerate takes for 1 beneath the Trainer's"

@@ -118,7 +118,7 @@ def test_what_deepspeed_contradicts_the_trainer_refuses(tmp_path: Path, changed:
 
 def test_an_accumulation_that_deepspeed_does_not_have(tmp_path: Path) -> None:
     engine = {key: value for key, value in written.ENGINE.items() if key != "gradient_accumulation_steps"}
-    assert "which accelerate takes for 1" in factory(tmp_path, engine).refused[0]
+    assert "which accelerate takes for 1" in factory(tmp_path, engine).odd[0]
 
 
 def test_accelerate_leaves_to_the_trainer_what_it_does_not_say(tmp_path: Path) -> None:
