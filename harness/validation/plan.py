@@ -24,7 +24,10 @@ ENGINE = "deepspeed"
 
 
 def pins(path: Path | None) -> dict[str, str]:
-    """Versions by package that a requirements file pins, by `NAME==VERSION` lines. Raises BadConfiguration."""
+    """Versions by package, where a line of the file begins with NAME==VERSION, perhaps in quotes as in pyproject.toml.
+
+    Raises BadConfiguration.
+    """
     if path is None:
         return {}
     try:
@@ -37,7 +40,7 @@ def pins(path: Path | None) -> dict[str, str]:
         ) from None
     found = {}
     for name, version in re.findall(
-        r"^\s*([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?\s*==\s*([\w.+!-]+)", text, re.MULTILINE
+        r"^[\s\"']*([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?\s*==\s*([\w.+!-]+)", text, re.MULTILINE
     ):
         try:
             found[re.sub(r"[-_.]+", "-", name).lower()] = str(Version(version))

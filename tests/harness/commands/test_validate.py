@@ -46,6 +46,9 @@ def test_versions_are_read_from_a_file(tmp_path: Path, capsys: pytest.CaptureFix
     line = ["validate", str(written.file(tmp_path, "sft.yaml", written.TRL)), "--plan", "--versions", str(pins)]
     assert cli.call(line) == 0
     assert "of those that are known the nearest to trl 0.18.0" in capsys.readouterr().out
+    pins.write_text('requires = [\n    "trl==0.23.0",\n    "torch>=2",\n]\n')
+    assert cli.call(line) == 0
+    assert "options of trl 0.23.1, of those that are known the nearest to trl 0.23.0" in capsys.readouterr().out
     pins.write_text("torch>=2\n")
     assert cli.call(line) == 2
     assert "pins nothing" in capsys.readouterr().err
