@@ -14,13 +14,14 @@ from harness.validation.bounded import MAX_BYTES, BadConfiguration
 
 _NAME = r"[A-Za-z_]\w*"
 _ASSIGNMENT = re.compile(rf"({_NAME})=(.*)", re.DOTALL)
-_HEREDOC = re.compile(rf"read\b[^<|;]*?\s({_NAME})\s*<<-?\s*['\"]?(\w+)['\"]?\s*$")
+_HEREDOC = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?")
+_READ = re.compile(rf"\bread\b[^<|;]*?\s({_NAME})\s*<<")
 _VARIABLE = re.compile(
     r"\$\(\((?P<sum>[^()]*(?:\([^()]*\)[^()]*)*)\)\)"
     r"|(?P<run>\$\((?:[^()]|\([^()]*\))*\)|`[^`]*`)"
     rf"|\$(?:(?P<plain>{_NAME}|[@*#?!$0-9])|\{{(?P<name>{_NAME}|[@*0-9])(?P<rest>[^{{}}]*)\}})"
 )
-_OPENS = ("if", "for", "while", "until", "case", "function")
+_OPENS = ("if", "for", "while", "until", "case")
 _CLOSES = ("fi", "done", "esac")
 _DECLARED = ("export", "declare", "local", "readonly")
 _SKIPPED = ("then", "do", "else", "elif", "{", "(", "!", "time", "exec", "nohup", *_DECLARED)
@@ -40,9 +41,10 @@ class Variables:
         self._arguments = arguments
 
     def say(self, name: str, value: str, certain: bool) -> None:
-        """What is said in a branch holds only where nothing else was said."""
+        """What is said in a branch holds only where nothing else was said. Who would resolve it gives the variable."""
         known = self._said.get(name)
-        if UNRESOLVED in value or (not certain and known is not None and known != value):
+        unknown = [name for name in value.split(UNRESOLVED)[1::2] if not re.fullmatch(rf"\${_NAME}", name)]
+        if unknown or (not certain and known is not None and known != value):
             value = f"{UNRESOLVED}${name}{UNRESOLVED}"
         if len(value) > LONGEST:
             raise BadConfiguration(f"the script's variable {name} has more than {LONGEST} characters")
@@ -139,39 +141,57 @@ def _lines(text: str, variables: Variables) -> Iterator[tuple[int, str, bool]]:
     lines = enumerate(text.splitlines(), start=1)
     for number, raw in lines:
         begun = begun if held else number
-        line = held + _uncommented(raw)
-        open_list = re.search(rf"^\s*{_NAME}\+?=\([^)]*$", line) is not None
-        if line.endswith("\\") or open_list:
-            held = line.removesuffix("\\") + " "
+        line, quote = _uncommented(held + raw)
+        if held := _going_on(line, quote):
             if len(held) > LONGEST:
                 raise BadConfiguration(f"line {begun} of the script goes on for more than {LONGEST} characters")
             continue
-        held = ""
         if heredoc := _HEREDOC.search(line):
-            told = []
-            for _, inner in lines:
-                if inner.strip() == heredoc[2]:
-                    break
-                told.append(inner.rstrip().removesuffix("\\"))
-            variables.say(heredoc[1], variables.within(" ".join(told)), depth == 0)
-            continue
+            told = _until(heredoc[1], lines)
+            if name := _READ.search(line):
+                variables.say(name[1], variables.within(" ".join(told)), depth == 0)
+                continue
+            line = line[: heredoc.start()]
         firsts = [part.split(maxsplit=1)[0] for part in re.split(r"[;&|]+", line) if part.strip()]
         opened = sum(word in _OPENS for word in firsts)
         yield begun, line, depth <= 0 and not opened
         depth += opened - sum(word in _CLOSES for word in firsts)
 
 
-def _uncommented(line: str) -> str:
-    """Up to a sign that begins a comment, which stands in no quotes."""
-    quote = ""
+def _going_on(line: str, quote: str) -> str:
+    """What the next line is put behind; empty where the line is whole."""
+    if quote != "'" and line.endswith("\\"):
+        return line.removesuffix("\\") + " "
+    if quote:
+        return line + "\n"
+    return line + " " if re.search(rf"^\s*{_NAME}\+?=\([^)]*$", line) else ""
+
+
+def _until(end: str, lines: Iterator[tuple[int, str]]) -> list[str]:
+    """The lines of a text that ends with that word."""
+    told = []
+    for _, inner in lines:
+        if inner.strip() == end:
+            break
+        told.append(inner.rstrip().removesuffix("\\"))
+    return told
+
+
+def _uncommented(line: str) -> tuple[str, str]:
+    """Up to a sign that begins a comment, which stands in no quotes; and the quote that is open at the end."""
+    quote, escaped = "", False
     for at, sign in enumerate(line):
-        if sign == quote:
+        if escaped:
+            escaped = False
+        elif sign == "\\" and quote != "'":
+            escaped = True
+        elif sign == quote:
             quote = ""
         elif not quote and sign in "'\"":
             quote = sign
         elif sign == "#" and not quote and (at == 0 or line[at - 1].isspace()):
-            return line[:at].rstrip()
-    return line.rstrip()
+            return line[:at].rstrip(), ""
+    return (line if quote else line.rstrip()), quote
 
 
 def _commands(path: Path, number: int, line: str, certain: bool, variables: Variables) -> list[list[str]]:

@@ -112,6 +112,49 @@ def test_what_stands_around_a_training(tmp_path: Path) -> None:
     assert row(told, "WANDB_MODE").word == "no effect on the step"
 
 
+WRITTEN_IN_MANY_LINES = """#!/bin/bash
+GPUS=$(python -c 'import torch; print(torch.cuda.device_count())')
+MODEL="somebody/model" # it's set below
+function usage() {
+    echo '
+Usage: bash run.sh [-m MODEL]
+'
+}
+while [[ "$1" != "" ]]; do
+    case $1 in
+        -m | --model )
+            shift
+            MODEL=$1
+            ;;
+    esac
+    shift
+done
+cat <<EOF > notes.txt
+it's $MODEL
+EOF
+ARGS="
+    --nproc_per_node $GPUS \\
+    --master_port 6001
+"
+torchrun $ARGS finetune.py \\
+    --model_name_or_path $MODEL \\
+    --evaluation_strategy "no" \\
+    --learning_rate 1e-5
+"""
+
+
+def test_texts_over_several_lines(tmp_path: Path) -> None:
+    """As scripts have them for what they say to people, and for words that several commands share."""
+    place = script(tmp_path, WRITTEN_IN_MANY_LINES)
+    with pytest.raises(BadConfiguration, match=r"does not say what these are, .*: \$GPUS, \$MODEL;"):
+        written.of("bash", place)
+    told = written.of("GPUS=4", "MODEL=mine", "bash", place, world=None)
+    assert part(told, "global batch").configured.endswith("4 ranks = 32 sequences")
+    assert {one.key for one in told.ledger} == {
+        "model_name_or_path", "evaluation_strategy", "learning_rate", "nproc_per_node", "master_port",
+    }  # fmt: skip
+
+
 def test_an_option_that_is_added_to_verls_is_not_unknown() -> None:
     told = written.of("python", "-m", "verl.trainer.sft_trainer", "+mine.own=1", "mine.other=1", "--config-name=x")
     assert row(told, "mine.own").word == "not covered"
