@@ -29,6 +29,7 @@ from harness.commands import (
     seal,
     stock,
     streams,
+    validate,
 )
 from harness.commands.output import say, warn
 from harness.commands.stop import INTERRUPTED, UNKNOWN, WRONG_USAGE, Stop, in_one_line
@@ -54,6 +55,7 @@ app.command("relate")(relate.relate)
 app.command("detect")(detect.detect)
 app.command("history")(history.history)
 app.command("stock")(stock.stock)
+app.command("validate")(validate.validate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(env.app, name="env")
 

@@ -53,8 +53,13 @@ def chosen(base: Mapping[str, str], *groups: Group) -> dict[str, str]:
     return {k: v for k, v in base.items() if k in names or (_plain(k) and any(p.fullmatch(k) for p in patterns))}
 
 
+def is_secret(name: str) -> bool:
+    """Whether what stands under such a name is to be kept to oneself."""
+    return _SECRET.search(name) is not None
+
+
 def _plain(name: str) -> bool:
-    return _INDEX.fullmatch(name) is not None or _SECRET.search(name) is None
+    return _INDEX.fullmatch(name) is not None or not is_secret(name)
 
 
 def named(base: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from adapters import contract
 from adapters.contract import Optimizer, Scenario
 from harness.intent.intent import Drawn, Group, Intent, Rule, TokenLoss, Window
 from harness.intent.schedule import Schedule
@@ -16,7 +18,7 @@ def of_scenario(scenario: Scenario) -> Intent:
     """What the steps of a run of this scenario should be."""
     windows, tokens = _windows(scenario), scenario.window.micro_batch_tokens
     intent = Intent(
-        rule=_rule(scenario),
+        rule=rule(scenario.optimizer, weights.shapes(scenario.model)),
         steps=scenario.window.steps,
         ranks=scenario.window.ranks,
         accumulation=scenario.window.accumulation,
@@ -27,7 +29,7 @@ def of_scenario(scenario: Scenario) -> Intent:
         drawn=_drawn(scenario),
         trained=scenario.data.trained,
         max_grad_norm=scenario.optimizer.max_grad_norm,
-        schedule=_schedule(scenario),
+        schedule=schedule(scenario.optimizer.schedule, scenario.window.steps),
         precision=scenario.precision.compute,
         masters=scenario.precision.masters,
         reduction=scenario.precision.reduction,
@@ -38,8 +40,8 @@ def of_scenario(scenario: Scenario) -> Intent:
     return intent if tokens is None or windows is None else intent.composed(windows)
 
 
-def _rule(scenario: Scenario) -> Rule:
-    wanted, shapes = scenario.optimizer, weights.shapes(scenario.model)
+def rule(wanted: Optimizer, shapes: Mapping[str, Sequence[int]]) -> Rule:
+    """The rule of an optimizer, over parameters of these shapes, by name."""
     found: dict[tuple[float, float], list[str]] = {}
     for name, shape in shapes.items():
         found.setdefault(_own(wanted, name, len(shape) > 1), []).append(name)
@@ -58,11 +60,10 @@ def _own(wanted: Optimizer, name: str, matrix: bool) -> tuple[float, float]:
     return 1.0, decay
 
 
-def _schedule(scenario: Scenario) -> Schedule:
-    told = scenario.optimizer.schedule
+def schedule(told: contract.Schedule, steps: int) -> Schedule:
+    """The schedule of an optimizer, in a run of so many steps."""
     if told.constant:
         return Schedule()
-    steps = scenario.window.steps
     if told.decay == "none" and told.warmup_from == "first":
         return Schedule("linear-warmup", told.warmup(steps))
     return Schedule(

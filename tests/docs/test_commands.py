@@ -26,6 +26,7 @@ COMMITS = f"{BISECT}::test_commits_are_bisected_over_one_environment"
 STOCK = "tests/frameworks/test_stock.py::test_days_on_which_a_stock_install_was_wrong"
 SANDBOX = "tests/frameworks/test_isolation.py::test_a_run_in_the_sandbox_gives_the_same_bits"
 RECORD = "tests/frameworks/test_record.py"
+VALIDATE = "tests/harness/commands/test_validate.py"
 JUDGE = "tests/harness/commands/test_judge.py"
 SCENARIOS = "tests/frameworks/test_scenarios.py"
 FUZZ = "tests/frameworks/test_fuzz.py"
@@ -118,6 +119,14 @@ ELSEWHERE = {
     "lockstep record --every 200 --out DIR -- accelerate launch my_sft.py": (
         "tests/harness/recordings/test_making.py::test_every_other_step"
     ),
+    "lockstep validate --plan sft.yaml --with ds.json": f"{VALIDATE}::test_the_page_shows_what_is_said",
+    "lockstep validate --plan sft.yaml learning_rate=2e-5 --with ds.json --world 8 --rows 100000": (
+        f"{VALIDATE}::test_the_page_shows_what_is_said"
+    ),
+    "lockstep validate --plan -- torchrun --nproc_per_node 8 -m verl.trainer.sft_trainer optim.lr=1e-5": (
+        f"{VALIDATE}::test_a_command_stands_behind_two_dashes"
+    ),
+    "lockstep validate --plan -- lr=1e-5 bash run_sft.sh": f"{VALIDATE}::test_a_script_gets_a_variable",
     "lockstep seal DIR": (
         "tests/lockstep_recorder/test_by_code.py::test_an_unsealed_recording_is_told_and_can_be_sealed"
     ),

@@ -104,6 +104,8 @@ NUMBERS = {
     "--older-than": ("env prune",),
     "--limit": ("history",),
     "--every": ("record true --out recording",),
+    "--world": ("validate --plan",),
+    "--rows": ("validate --plan",),
 }
 
 
@@ -150,7 +152,7 @@ def spelled(name: str) -> str:
 
 
 def without_options(command: str) -> str:
-    return re.split(r" trl| true| --framework| --out", command)[0]
+    return re.split(r" trl| true| --framework| --out| --plan", command)[0]
 
 
 def test_a_folder_with_other_things_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

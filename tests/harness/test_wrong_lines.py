@@ -30,6 +30,7 @@ BASES: Mapping[str, Sequence[str]] = {
     "judge": ["judge"],
     "record": ["record", "true", "--out", "new/recording"],
     "seal": ["seal"],
+    "validate": ["validate", "sft.yaml", "--plan"],
     "explain": ["explain"],
     "compare": ["compare"],
     "report": ["report", "run"],
@@ -161,6 +162,14 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "judge": {"": FOLDERS, "--intent": FILES, "--like": SCENARIOS},
     "record": {"--out": PLACES, "--steps": ("", "x", "3-1", "-1", "1.5", "9" * 30, "\x1b"), "--every": COUNTS},
     "seal": {"": FOLDERS},
+    "validate": {
+        "": ("", "other", "a b", LONG, "=", "learning_rate=fast", "\x1b=1"),
+        "--with": FILES,
+        "--versions": FILES,
+        "--world": COUNTS,
+        "--rows": COUNTS,
+        "--format": CHOICES,
+    },
     "explain": {"": FOLDERS},
     "compare": {"": FOLDERS},
     "report": {"--format": CHOICES, "--out": TARGETS},
@@ -226,6 +235,18 @@ CONFLICTS = (
     "record --out run true",
     "record --out new/recording missing-command",
     "record --out new/recording true",
+    "validate",
+    "validate sft.yaml",
+    "validate --plan",
+    "validate --plan missing.yaml",
+    "validate --plan binary.yaml",
+    "validate --plan fifo",
+    "validate --plan echo hi",
+    "validate --plan bash missing",
+    "validate --plan bash file",
+    "validate --plan bash binary",
+    "validate --plan torchrun",
+    "validate --plan llamafactory-cli train missing.yaml",
     "judge run-damaged",
     "judge run-damaged --write",
     "explain run other",
@@ -285,6 +306,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "other" / "file").write_text("precious")
     (here / "diff").write_text("--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n")
     (here / "binary").write_bytes(bytes(range(256)) * 10)
+    (here / "binary.yaml").write_bytes(bytes(range(256)) * 10)
+    (here / "sft.yaml").write_text("model_name_or_path: m\nlearning_rate: 1e-5\n")
     (here / "run-damaged" / "verdict.json").write_text('{"schema": 1, "cells": [')
     (here / "run-empty" / "verdict.json").write_text('{"schema": 1, "cells": []}')
     (here / "recording-damaged" / "recording.json").write_text("{}")

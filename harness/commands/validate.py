@@ -1,0 +1,87 @@
+"""`lockstep validate`: what a user's own configuration says of an optimizer step."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.output import document, json, say
+from harness.commands.stop import Stop
+
+MOST_RANKS = 2**20
+MOST_ROWS = 10**12
+
+
+class Format(StrEnum):
+    """Faces of a plan."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+def validate(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE [KEY=VALUE...] | -- COMMAND...",
+            help="A configuration's file, or the command that starts the training; a script is read, and not run.",
+            show_default=False,
+        ),
+    ],
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Read it and say what would run. Must be given: this release runs no configuration."
+        ),
+    ] = False,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with", metavar="FILE", help="DeepSpeed's JSON or accelerate's YAML that goes with it; may be repeated."
+        ),
+    ] = None,
+    versions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Requirements with NAME==VERSION lines. Default: the newest that knows most keys."
+        ),
+    ] = None,
+    world: Annotated[
+        int | None, typer.Option(min=1, max=MOST_RANKS, help="Ranks of the real training.", show_default=False)
+    ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_ROWS,
+            help="Rows of the dataset, packed ones as one, for the schedule's horizon.",
+            show_default=False,
+        ),
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How it is told.")] = Format.TEXT,
+) -> None:
+    """Say what a configuration of yours does to an optimizer step: a word for each of its keys, and the effective step.
+
+    Of LLaMA-Factory, TRL, the Trainer of transformers, OpenRLHF, verl, axolotl and ms-swift. So far it only reads:
+    --plan must be given, and nothing is run.
+
+    Exit status: 0 if it could be read; 2 if not.
+    """
+    if not plan:
+        raise Stop("validate only reads so far, and runs no configuration: give --plan")
+    from harness.validation import plan as planning
+    from harness.validation import reading
+    from reports import validation as report
+
+    configuration = reading.read(words, beside or [], world)
+    told = planning.made(configuration, planning.pins(versions), rows)
+    if format_ is Format.JSON:
+        json(told.model_dump_json(by_alias=True, indent=1))
+    elif format_ is Format.MARKDOWN:
+        document(report.page(told))
+    else:
+        say("\n".join(report.lines(told)))

@@ -1,0 +1,59 @@
+"""Options of a configuration with the defaults of a release behind them, and who said each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.validation import configuration as read
+from harness.validation.configuration import COMMAND, Configuration
+from harness.validation.releases import Release
+
+
+@dataclass(frozen=True)
+class Options:
+    """What each option is."""
+
+    configuration: Configuration
+    release: Release | None
+    """Whose defaults hold; None where no table has them."""
+    names: Mapping[str, str]
+    """What this framework calls an option, where that is not as the Trainer of transformers has it."""
+
+    def _own(self, key: str) -> str:
+        return self.names.get(key, key)
+
+    def said(self, key: str) -> bool:
+        return self.configuration.has(self._own(key))
+
+    def value(self, key: str, default: Any = None) -> Any:
+        """What is configured, else the release's default, else that one."""
+        setting = self.configuration.get(self._own(key))
+        if setting is not None and setting.value is not None:
+            return setting.value
+        own = None if self.release is None else self.release.options.get(self._own(key))
+        return default if own is None else own
+
+    def number(self, key: str, default: float) -> float:
+        """Raises BadConfiguration."""
+        return read.number(self.value(key, default), self._own(key))
+
+    def whole(self, key: str, default: int, least: int = 0) -> int:
+        """Raises BadConfiguration."""
+        return read.whole(self.value(key, default), self._own(key), least)
+
+    def truth(self, key: str, default: bool = False) -> bool:
+        return read.truth(self.value(key, default))
+
+    def by(self, *keys: str) -> str:
+        """Who says these: the configuration's files, or a release's defaults."""
+        found = []
+        for key in keys:
+            setting = self.configuration.get(self._own(key))
+            if setting is not None and setting.source.startswith("the defaults of"):
+                found.append(setting.source)
+            elif setting is not None:
+                found.append(f"{setting.key} {'on the' if setting.source == COMMAND else 'in'} {setting.source}")
+        default = f"the default of {self.release}" if self.release else "a default"
+        return ", ".join(dict.fromkeys(found)) or default

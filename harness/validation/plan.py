@@ -1,0 +1,192 @@
+"""What a configuration says of a step, what becomes of its keys, and what would be run: all of it by reading."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from harness import files
+from harness.validation import effective, ledger, redaction, releases, telling
+from harness.validation.bounded import MAX_BYTES, BadConfiguration
+from harness.validation.configuration import Configuration, truth
+from harness.validation.effective import Effective
+from harness.validation.options import Options
+from harness.validation.readers.families import READERS, Reader
+from harness.validation.record import KeyRecord, Plan, RateRecord
+from harness.validation.releases import Release
+
+ENGINE = "deepspeed"
+
+
+def pins(path: Path | None) -> dict[str, str]:
+    """Versions by package, where a line of the file begins with NAME==VERSION, perhaps in quotes as in pyproject.toml.
+
+    Raises BadConfiguration.
+    """
+    if path is None:
+        return {}
+    try:
+        text = files.read_text(path, MAX_BYTES)
+    except files.TooLarge:
+        raise BadConfiguration(f"--versions {path} has more than {MAX_BYTES >> 10} KiB") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(
+            f"--versions {path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}"
+        ) from None
+    found = {}
+    for name, version in re.findall(
+        r"^[\s\"']*([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?\s*==\s*([\w.+!-]+)", text, re.MULTILINE
+    ):
+        try:
+            found[re.sub(r"[-_.]+", "-", name).lower()] = str(Version(version))
+        except InvalidVersion:
+            continue
+    if not found:
+        raise BadConfiguration(f"--versions {path} pins nothing; write NAME==VERSION lines, as `uv pip freeze` does")
+    return found
+
+
+def step(
+    configuration: Configuration, pinned: Mapping[str, str], rows: int | None
+) -> tuple[Effective, Release | None, Release | None]:
+    """The effective step, the release whose options and defaults it has, and DeepSpeed's. Raises BadConfiguration."""
+    reader = READERS[configuration.family]
+    release = _release(reader, configuration, pinned)
+    below = _below(configuration, pinned)
+    options = Options(configuration, release, reader.names(configuration))
+    found = reader.step(options, below, configuration.ranks)
+    return _settled(found, reader, rows), release, below
+
+
+def _release(reader: Reader, configuration: Configuration, pinned: Mapping[str, str]) -> Release | None:
+    keys = [setting.key for setting in configuration.settings]
+    for package in reader.packages(configuration):
+        version = pinned.get(package.partition("/")[0])
+        found = releases.nearest(package, version) if version else releases.best(package, keys)
+        if found is not None:
+            return found
+    return None
+
+
+def _below(configuration: Configuration, pinned: Mapping[str, str]) -> Release | None:
+    if configuration.deepspeed is None:
+        return None
+    version = pinned.get(ENGINE)
+    known = releases.releases(ENGINE)
+    return releases.nearest(ENGINE, version) if version else known[-1] if known else None
+
+
+def _settled(found: Effective, reader: Reader, rows: int | None) -> Effective:
+    """With its horizon, where that can be told; verl rounds warm-ups down to whole steps."""
+    horizon = effective.horizon(rows, found, reader.whole_windows)
+    told = found.optimizer.schedule
+    if horizon is not None and reader.whole_windows and told.warmup_ratio:
+        down = replace(told, warmup_ratio=0.0, warmup_steps=math.floor(horizon * told.warmup_ratio))
+        found = replace(found, optimizer=replace(found.optimizer, schedule=down))
+    needed = told.warmup(horizon) + told.stable_steps if horizon else 0
+    if horizon and needed >= told.span(horizon):
+        end = "the rate never falls" if told.decay != "none" else "the rate never has its peak"
+        found = replace(found, odd=(*found.odd, f"the warm-up has {needed} steps and the training {horizon}: {end}"))
+    return replace(found, horizon=horizon)
+
+
+def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | None) -> Plan:
+    """The whole plan. Raises BadConfiguration."""
+    found, release, below = step(configuration, pinned, rows)
+    reader = READERS[configuration.family]
+    package = release.package.partition("/")[0] if release else ""
+    held = _ledger(configuration, reader, release, below)
+    lost = [
+        f"{redaction.line(name, 200)}: what it decides is not told; give it by --with" for name in configuration.missing
+    ]
+    return Plan(
+        family=configuration.family,
+        started_by=_started(configuration),
+        release=str(release) if release else None,
+        asked=f"{package} {pinned[package]}" if package in pinned else None,
+        below=str(below) if below else None,
+        ledger=[KeyRecord(**vars(row)) for row in held],
+        step=telling.parts(found),
+        rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
+        odd=[redaction.line(said) for said in found.odd],
+        refused=[
+            redaction.line(said)
+            for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release))
+        ],
+        not_covered=[redaction.line(said) for said in found.not_covered],
+        missing=lost,
+        run=_run(configuration, found, release),
+    )
+
+
+def _unknown(configuration: Configuration, held: Sequence[ledger.Row], release: Release | None) -> list[str]:
+    """Every one of these frameworks ends where it is given an option that it does not know."""
+    own = {setting.key for setting in configuration.settings}
+    names = [row.key for row in held if row.word == "unknown to this release" and row.key in own]
+    said = (
+        "; a script of the project's own may know them"
+        if configuration.family == "trl" and not configuration.program
+        else ""
+    )
+    return (
+        [redaction.line(f"{release} refuses options that it does not know: {', '.join(names)}") + said] if names else []
+    )
+
+
+def _started(configuration: Configuration) -> str:
+    said = " ".join(filter(None, [configuration.launcher, configuration.program]))
+    return redaction.line(said or f"{configuration.family}'s own command", 200)
+
+
+def _ledger(
+    configuration: Configuration, reader: Reader, release: Release | None, below: Release | None
+) -> list[ledger.Row]:
+    known = (*(name for each in READERS.values() for name in each.programs),)
+    own = configuration.program if configuration.program not in known else None
+    if configuration.family == "axolotl":
+        own = None
+    found = ledger.rows(configuration.settings, reader.words, release, own)
+    found += ledger.rows(configuration.launched, ("accelerate",), None, None)
+    found += ledger.rows(configuration.variables, ("variables",), None, None)
+    if configuration.accelerate is not None:
+        found += ledger.rows(configuration.accelerate.flat(), ("accelerate",), None, None)
+    engine = configuration.deepspeed
+    inline = (
+        engine is not None and configuration.accelerate is not None and engine.name == configuration.accelerate.name
+    )
+    if engine is not None and not inline:
+        found += ledger.rows(engine.flat(), ("deepspeed",), below, None)
+    return found
+
+
+def _run(configuration: Configuration, found: Effective, release: Release | None) -> list[str]:
+    """In the order of running."""
+    if configuration.family in ("axolotl", "trainer"):
+        what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"
+        shown = redaction.line(what, 200)
+        return [f"nothing: there is no recipe for {shown}; `lockstep record -- COMMAND` watches a run of yours"]
+    over = f"its {found.horizon} steps" if found.horizon else "all its steps"
+    name = release or configuration.family
+    lines = [f"{name}, by its own entry point, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"]
+    first = min(3, found.horizon or 3)
+    lines.append(f"the first {first} steps, with the schedule over {over}")
+    if not found.optimizer.schedule.constant:
+        lines.append("8 steps with the schedule over 8, so that warm-up, peak and fall are seen")
+    if (
+        found.steps is None
+        and found.accumulation
+        and found.accumulation > 1
+        and not READERS[configuration.family].whole_windows
+    ):
+        lines.append("the last step of an epoch, of which the window is not full")
+    if any(
+        truth(each.value) and each.key in ("packing", "sample_packing", "neat_packing", "packing_samples")
+        for each in configuration.settings
+    ):
+        lines.append("rows of which several share a sequence, for it packs")
+    return lines

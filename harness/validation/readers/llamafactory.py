@@ -1,0 +1,53 @@
+"""LLaMA-Factory: `llamafactory-cli train FILE KEY=VALUE`, whose arguments are the Trainer's and its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.intent.intent import TokenLoss, Trained
+from harness.validation.effective import Effective, Precision
+from harness.validation.options import Options
+from harness.validation.readers import trainer
+from harness.validation.releases import Release
+
+PACKAGES = ("llamafactory",)
+NAMES: Mapping[str, str] = {}
+OWN = ("stage", "finetuning_type", "cutoff_len")
+PROGRAMS = ("llamafactory-cli train", "lmf train", "src/train.py", "llamafactory.launcher")
+
+
+def is_file(values: Mapping[str, Any]) -> bool:
+    """Whether a file's keys are its own."""
+    return any(key in values for key in OWN)
+
+
+def step(options: Options, below: Release | None, ranks: int | None) -> Effective:
+    """Raises BadConfiguration."""
+    found = trainer.step(options, below, ranks)
+    missing = list(found.not_covered)
+    stage = str(options.value("stage", "sft"))
+    if stage != "sft":
+        missing.append(f"the stage {stage}: Lockstep knows supervised fine-tuning alone")
+    if options.truth("use_dft_loss"):
+        found = replace(found, token_loss=TokenLoss(by_probability=True))
+    answers = options.truth("mask_history")
+    trained: Trained = "everything" if options.truth("train_on_prompt") else "last-answer" if answers else "responses"
+    because = {
+        **found.because,
+        "trained": options.by("train_on_prompt", "mask_history"),
+        "token loss": options.by("use_dft_loss", "label_smoothing_factor"),
+    }
+    return replace(
+        found, trained=trained, precision=_precision(found, options), because=because, not_covered=tuple(missing)
+    )
+
+
+def _precision(found: Effective, options: Options) -> Precision:
+    """What is trained is cast to float32 unless `pure_bf16` (model/adapter.py)."""
+    if options.configuration.deepspeed is not None and found.precision.compute != "fp32":
+        return found.precision
+    if options.truth("pure_bf16"):
+        return Precision("bf16", "bf16", "none")
+    return replace(found.precision, weights="fp32", masters="fp32")

@@ -1,0 +1,139 @@
+"""What arguments of the Trainer of transformers say of a step; frameworks around it have most of them too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from adapters.contract import Optimizer, OptimizerKind, Schedule
+from harness.intent.intent import Mean, TokenLoss
+from harness.validation import configuration as read
+from harness.validation import engine, schedules
+from harness.validation.bounded import BadConfiguration
+from harness.validation.effective import Effective, Precision
+from harness.validation.options import Options
+from harness.validation.releases import Release
+
+COARSE = ("8bit", "4bit")
+
+
+def step(options: Options, below: Release | None, ranks: int | None) -> Effective:
+    """The step of a Trainer; what a framework around it decides is not in it yet. below: DeepSpeed's release.
+
+    Raises BadConfiguration.
+    """
+    micro = options.whole("per_device_train_batch_size", 8, 1)
+    accumulation = options.whole("gradient_accumulation_steps", 1, 1)
+    steps = options.whole("max_steps", -1, -1)
+    warmup = _warmup(options)
+    missing: list[str] = []
+    found = Effective(
+        micro_batch_size=micro,
+        accumulation=accumulation,
+        ranks=ranks,
+        sequences=micro * accumulation * ranks if ranks else None,
+        optimizer=_optimizer(options, warmup, missing),
+        epochs=options.number("num_train_epochs", 3.0),
+        steps=steps if steps > 0 else None,
+        precision=_precision(options),
+        token_loss=TokenLoss(_share(options.number("label_smoothing_factor", 0.0), "label_smoothing_factor")),
+        because=_because(options),
+    )
+    found = _averaged(replace(found, not_covered=tuple(missing)), options)
+    under = options.configuration.deepspeed
+    if under is not None:
+        return engine.under(found, options, under, below, warmup)
+    return replace(found, precision=engine.precision(found.precision)) if options.value("deepspeed") else found
+
+
+def _because(options: Options) -> dict[str, str]:
+    return {
+        "global batch": options.by("per_device_train_batch_size", "gradient_accumulation_steps"),
+        "length": options.by("max_steps")
+        if options.said("max_steps") and not options.said("num_train_epochs")
+        else options.by("num_train_epochs"),
+        "learning rate": options.by("learning_rate"),
+        "schedule": options.by("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "warmup_ratio"),
+        "clipping": options.by("max_grad_norm"),
+        "optimizer": options.by("optim", "adam_beta1", "adam_beta2", "adam_epsilon"),
+        "decay": options.by("weight_decay"),
+        "dtypes": options.by("bf16", "fp16", "dtype", "torch_dtype"),
+        "token loss": options.by("label_smoothing_factor"),
+    }
+
+
+def _warmup(options: Options) -> Schedule:
+    """Steps come before a ratio; since transformers 5 steps below 1 are one."""
+    steps = options.number("warmup_steps", 0.0)
+    if steps >= 1:
+        return Schedule(warmup_steps=read.whole(steps, "warmup_steps"))
+    ratio = steps or options.number("warmup_ratio", 0.0)
+    if not 0 <= ratio < 1:
+        raise BadConfiguration(f"warmup_ratio is {ratio:g}, expected 0 to less than 1")
+    return Schedule(warmup_ratio=ratio)
+
+
+def _share(value: float, key: str) -> float:
+    if not 0 <= value < 1:
+        raise BadConfiguration(f"{key} is {value:g}, expected 0 to less than 1")
+    return value
+
+
+def _optimizer(options: Options, warmup: Schedule, missing: list[str]) -> Optimizer:
+    name = str(options.value("optim", "adamw_torch"))
+    kind: OptimizerKind = next((kind for kind in KINDS if name.startswith(kind)), "adamw")
+    if any(part in name for part in COARSE):
+        missing.append(f"the moments of {name}, which are of 8 bits or fewer: held against float32 ones")
+    elif not any(part in name for part in (*KINDS, "adamw")) or name.startswith(
+        ("galore", "apollo", "schedule", "stable", "grok")
+    ):
+        missing.append(f"the optimizer {name}, whose rule no intent says")
+    rate = options.number("learning_rate", 5e-5)
+    if not 0 < rate <= 1e30:
+        raise BadConfiguration(f"learning_rate is {rate:g}, expected above 0")
+    scheduler = str(options.value("lr_scheduler_type", "linear"))
+    schedule = schedules.of_transformers(scheduler, options.value("lr_scheduler_kwargs"), rate, warmup)
+    if schedule is None:
+        missing.append(f"the schedule {scheduler}, which no intent says: its rates are not told")
+    limit = options.number("max_grad_norm", 1.0)
+    return Optimizer(
+        kind=kind,
+        learning_rate=rate,
+        beta1=_share(options.number("adam_beta1", 0.9), "adam_beta1"),
+        beta2=_share(options.number("adam_beta2", 0.999), "adam_beta2"),
+        eps=options.number("adam_epsilon", 1e-8),
+        weight_decay=options.number("weight_decay", 0.0),
+        max_grad_norm=limit if limit > 0 else None,
+        schedule=schedule or Schedule(),
+    )
+
+
+KINDS: tuple[OptimizerKind, ...] = ("sgd", "adagrad", "rmsprop")
+
+
+def _precision(options: Options) -> Precision:
+    """Mixed precision by autocast, unless the weights themselves are loaded in less than float32."""
+    bf16 = options.truth("bf16", default=_trl_default(options))
+    compute: Any = "bf16" if bf16 else "fp16" if options.truth("fp16") else "fp32"
+    loaded = str(options.value("dtype", options.value("torch_dtype", "float32"))).removeprefix("torch.")
+    weights: Any = {"bfloat16": "bf16", "float16": "fp16"}.get(loaded, "fp32")
+    if compute == "fp32" and weights == "bf16":
+        compute = "bf16"
+    return Precision(compute, weights, "none" if weights != "fp32" else "fp32")
+
+
+def _trl_default(options: Options) -> bool:
+    """Where bf16 has no default of its own it is on, unless fp16 is (SFTConfig.__post_init__ of trl)."""
+    release = options.release
+    blank = release is not None and release.package == "trl" and release.options.get("bf16", False) is None
+    return blank and not options.truth("fp16")
+
+
+def _averaged(step: Effective, options: Options) -> Effective:
+    key = "average_tokens_across_devices"
+    if read.truth(options.value(key, True)):
+        known = options.said(key) or (options.release is not None and key in options.release.options)
+        by = f"{options.by(key)}: {key}" if known else "the Trainer"
+        return replace(step, because={"aggregation": by, **step.because})
+    because = f"{options.by(key)}: {key} is false"
+    return replace(step, aggregation=Mean("rank"), because={**step.because, "aggregation": because})

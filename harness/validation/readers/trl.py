@@ -1,0 +1,44 @@
+"""TRL: `trl sft`, its script, and scripts of others that take its arguments, as YAML, JSON or a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.intent.intent import TokenLoss, Trained
+from harness.validation.effective import Effective
+from harness.validation.options import Options
+from harness.validation.readers import trainer
+from harness.validation.releases import Release
+
+PACKAGES = ("trl",)
+NAMES: Mapping[str, str] = {}
+PROGRAMS = ("trl sft", "trl/scripts/sft.py", "trl.scripts.sft", "examples/scripts/sft.py")
+
+_BOTH = "the completion alone where the dataset has prompt and completion, else all tokens, prompts too"
+
+
+def is_file(values: Mapping[str, Any]) -> bool:
+    """Whether a file's keys are those of a Trainer with a model beside them."""
+    return "model_name_or_path" in values or "per_device_train_batch_size" in values
+
+
+def step(options: Options, below: Release | None, ranks: int | None) -> Effective:
+    """Raises BadConfiguration."""
+    found = trainer.step(options, below, ranks)
+    trained, why = _trained(options)
+    because = {**found.because, "trained": why, "token loss": options.by("loss_type", "label_smoothing_factor")}
+    loss = TokenLoss(found.token_loss.label_smoothing, options.value("loss_type") == "dft")
+    return replace(found, trained=trained, because=because, token_loss=loss)
+
+
+def _trained(options: Options) -> tuple[Trained, str]:
+    """By SFTTrainer: `assistant_only_loss`, else by the columns of the dataset unless `completion_only_loss` says."""
+    if options.truth("assistant_only_loss"):
+        return "responses", options.by("assistant_only_loss")
+    if options.said("completion_only_loss"):
+        return ("responses" if options.truth("completion_only_loss") else "everything"), options.by(
+            "completion_only_loss"
+        )
+    return "everything", f"neither assistant_only_loss nor completion_only_loss is said: {_BOTH}"

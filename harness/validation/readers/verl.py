@@ -1,0 +1,126 @@
+"""verl: Hydra's overrides of the old trainer (`fsdp_sft_trainer`) and of the new one (`sft_trainer`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from adapters.contract import Optimizer, Schedule
+from harness.validation import configuration as read
+from harness.validation.bounded import BadConfiguration
+from harness.validation.effective import Effective, Precision
+from harness.validation.options import Options
+from harness.validation.releases import Release
+
+PACKAGES = ("verl/sft_trainer_engine", "verl/sft_trainer")
+NAMES: Mapping[str, str] = {}
+OLD, NEW = "verl.trainer.fsdp_sft_trainer", "verl.trainer.sft_trainer"
+PROGRAMS = (NEW, OLD, "verl/trainer/fsdp_sft_trainer.py", "verl/trainer/sft_trainer.py")
+
+
+def packages(program: str | None) -> tuple[str, ...]:
+    """Which table has the options of a trainer."""
+    return PACKAGES[1:] if program and "fsdp" in program else PACKAGES[:1]
+
+
+def step(options: Options, below: Release | None, ranks: int | None) -> Effective:
+    """Raises BadConfiguration."""
+    old = bool(options.configuration.program and "fsdp" in options.configuration.program)
+    micro = options.whole("data.micro_batch_size_per_gpu", 4, 1)
+    sequences = options.whole("data.train_batch_size", 256, 1)
+    dynamic = not old and options.truth("data.use_dynamic_bsz", default=True)
+    missing, refused = [], []
+    accumulation = None
+    if dynamic:
+        most = options.value("data.max_token_len_per_gpu")
+        missing.append(f"which rows are in which micro-batch: they are put together by tokens, {most} at most")
+    elif ranks:
+        accumulation, over = divmod(sequences, micro * ranks)
+        if over or not accumulation:
+            refused.append(f"data.train_batch_size {sequences} is not a multiple of {micro} rows times {ranks} ranks")
+    steps = options.value("trainer.total_training_steps")
+    return Effective(
+        micro_batch_size=micro,
+        accumulation=accumulation or None,
+        ranks=ranks,
+        sequences=sequences,
+        optimizer=_optimizer(options, old, missing),
+        epochs=options.number("trainer.total_epochs", 1.0),
+        steps=read.whole(steps, "trainer.total_training_steps", 1) if steps is not None else None,
+        precision=_precision(options, old),
+        because={
+            "global batch": options.by(
+                "data.train_batch_size", "data.micro_batch_size_per_gpu", "data.use_dynamic_bsz"
+            ),
+            "length": options.by("trainer.total_training_steps", "trainer.total_epochs"),
+            "learning rate": options.by("optim.lr"),
+            "schedule": options.by(
+                "optim.lr_scheduler", "optim.lr_scheduler_type", "optim.lr_warmup_steps_ratio", "optim.lr_warmup_steps"
+            ),
+            "clipping": options.by("optim.clip_grad"),
+            "optimizer": options.by("optim.betas", "optim.optimizer"),
+            "decay": f"{options.by('optim.weight_decay')}; verl makes one group of all parameters",
+            "dtypes": options.by("model.fsdp_config.model_dtype")
+            if old
+            else options.by("engine.model_dtype", "engine.mixed_precision"),
+            "trained": "the turns of the assistant in data.messages_key, or the answer in its column",
+            "aggregation": "what verl says of itself: a mean over the tokens of the global batch",
+        },
+        not_covered=tuple(missing),
+        refused=tuple(refused),
+    )
+
+
+def _optimizer(options: Options, old: bool, missing: list[str]) -> Optimizer:
+    rate = options.number("optim.lr", 1e-5)
+    if not 0 < rate <= 1e30:
+        raise BadConfiguration(f"optim.lr is {rate:g}, expected above 0")
+    betas = options.value("optim.betas", [0.9, 0.95])
+    if not (isinstance(betas, list) and len(betas) == 2):
+        raise BadConfiguration("optim.betas are no two numbers")
+    beta1, beta2 = (read.number(one, "optim.betas") for one in betas)
+    limit = options.number("optim.clip_grad", 1.0)
+    return Optimizer(
+        learning_rate=rate,
+        beta1=beta1,
+        beta2=beta2,
+        weight_decay=options.number("optim.weight_decay", 0.01),
+        decayed="all",
+        max_grad_norm=limit if limit > 0 else None,
+        schedule=_schedule(options, old, missing),
+    )
+
+
+def _schedule(options: Options, old: bool, missing: list[str]) -> Schedule:
+    """utils/torch_functional.py. A ratio is rounded down to steps there, and up here: where that differs is said."""
+    steps = options.number("optim.lr_warmup_steps", -1)
+    ratio = options.number("optim.lr_warmup_steps_ratio", 0.0)
+    if not 0 <= ratio < 1:
+        raise BadConfiguration(f"optim.lr_warmup_steps_ratio is {ratio:g}, expected 0 to less than 1")
+    rising = Schedule(warmup_steps=int(steps)) if steps > 0 else Schedule(warmup_ratio=ratio)
+    rising = replace(rising, warmup_from="zero") if steps > 0 or ratio else Schedule()
+    kind = str(
+        options.value("optim.lr_scheduler", "cosine") if old else options.value("optim.lr_scheduler_type", "constant")
+    )
+    if kind == "constant":
+        return rising
+    if kind == "cosine":
+        least: Any = 0.0 if old else options.number("optim.min_lr_ratio", 0.0)
+        return replace(rising, decay="cosine", least=least)
+    missing.append(f"the schedule {kind}, which no intent says: its rates are not told")
+    return Schedule()
+
+
+def _precision(options: Options, old: bool) -> Precision:
+    """FSDP's: float32 weights that are computed with in bf16, and reduced in float32, unless told otherwise."""
+    given = {
+        key: options.configuration.value(f"engine.mixed_precision.{key}") for key in ("param_dtype", "reduce_dtype")
+    }
+    whole = options.configuration.value("engine.mixed_precision")
+    given |= whole if isinstance(whole, Mapping) else {}
+    compute: Any = {"fp32": "fp32", "float32": "fp32", "fp16": "fp16"}.get(str(given.get("param_dtype")), "bf16")
+    reduction: Any = "bf16" if str(given.get("reduce_dtype")) in ("bf16", "bfloat16") else "fp32"
+    held = str(options.value("model.fsdp_config.model_dtype" if old else "engine.model_dtype", "fp32"))
+    coarse = held in ("bf16", "bfloat16")
+    return Precision(compute, "bf16" if coarse else "fp32", "none" if coarse else "fp32", reduction)

@@ -1,0 +1,67 @@
+"""`plan.json`: what a configuration says, and what would be run. Reports read this and nothing else."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Word = Literal["kept", "shrunk", "swapped", "no effect on the step", "not covered", "unknown to this release"]
+"""What becomes of a key."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class KeyRecord(_Strict):
+    """A line of the ledger."""
+
+    key: str
+    value: str
+    source: str
+    word: Word
+    to: str | None = None
+    why: str | None = None
+
+
+class PartRecord(_Strict):
+    """One thing that is decided of a step."""
+
+    what: str
+    configured: str
+    by: str
+
+
+class RateRecord(_Strict):
+    """A learning rate."""
+
+    at: str
+    rate: float
+
+
+class Plan(_Strict):
+    """All of it."""
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    family: str
+    started_by: str
+    """What the configuration or the command line starts."""
+    release: str | None
+    """Whose options it is held against; None where no table has them."""
+    asked: str | None
+    """The release that --versions pins; None where nobody said one, so that it is assumed."""
+    below: str | None = None
+    """DeepSpeed's release, where the configuration goes with one."""
+    ledger: list[KeyRecord]
+    step: list[PartRecord]
+    rates: list[RateRecord]
+    odd: list[str]
+    """What nobody may have meant."""
+    refused: list[str]
+    """Why the framework would not start."""
+    not_covered: list[str]
+    missing: list[str]
+    """Files that it names and that were not given."""
+    run: list[str]
+    """What would be run, a line each."""

@@ -1,0 +1,84 @@
+"""`lockstep validate`, as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.validation.record import Plan
+from tests.harness.validation import written
+
+
+def test_without_plan_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["validate", "x.yaml"]) == 2
+    assert capsys.readouterr().err == "lockstep: validate only reads so far, and runs no configuration: give --plan\n"
+
+
+def test_it_is_told_in_three_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = [
+        "validate",
+        str(written.file(tmp_path, "sft.yaml", written.FACTORY)),
+        "--plan",
+        "--world",
+        "8",
+        "--rows",
+        "9999",
+    ]
+    assert cli.call(line) == 0
+    said = capsys.readouterr().out
+    assert "global batch   2 a micro-batch x 4 accumulated x 8 ranks = 64 sequences" in said
+    assert said.endswith("\nNothing was run.\n")
+    assert cli.call([*line, "--format", "json"]) == 0
+    told = Plan.model_validate(json.loads(capsys.readouterr().out))
+    assert len(told.ledger) == len(written.FACTORY)
+    assert cli.call([*line, "--format", "markdown"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("# Configuration: llamafactory")
+    assert "| learning_rate | 2e-05 | kept |" in page
+
+
+def test_versions_are_read_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pins = tmp_path / "requirements.txt"
+    pins.write_text("# mine\ntrl[peft]==0.18.0\ntorch>=2\n")
+    line = ["validate", str(written.file(tmp_path, "sft.yaml", written.TRL)), "--plan", "--versions", str(pins)]
+    assert cli.call(line) == 0
+    assert "of those that are known the nearest to trl 0.18.0" in capsys.readouterr().out
+    pins.write_text('requires = [\n    "trl==0.23.0",\n    "torch>=2",\n]\n')
+    assert cli.call(line) == 0
+    assert "options of trl 0.23.1, of those that are known the nearest to trl 0.23.0" in capsys.readouterr().out
+    pins.write_text("torch>=2\n")
+    assert cli.call(line) == 2
+    assert "pins nothing" in capsys.readouterr().err
+
+
+def test_the_page_shows_what_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Line by line, but for those that it leaves out."""
+    monkeypatch.chdir(tmp_path)
+    written.file(tmp_path, "sft.yaml", {**written.FACTORY, "weight_decay": 0.1})
+    written.file(tmp_path, "ds.json", {**written.ENGINE, **written.WARMUP})
+    text = (Path(__file__).parents[3] / "docs" / "validate.md").read_text()
+    shown = text.partition("    lockstep validate")[2].partition("| what it reads")[0].splitlines()
+    assert cli.call(["validate", *shown[0].split()]) == 0
+    said = capsys.readouterr().out.splitlines()
+    for line in shown[1:]:
+        assert line.strip() == "..." or line.removeprefix("    ") in said
+
+
+def test_a_script_gets_a_variable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run_sft.sh").write_text("torchrun sft.py --learning_rate $lr --max_steps 10\n")
+    line = ["validate", "--plan", "--", "bash", str(tmp_path / "run_sft.sh")]
+    assert cli.call(line) == 2
+    assert "does not say what these are, and nothing of it is run: $lr;" in capsys.readouterr().err
+    assert cli.call([*line[:3], "lr=1e-5", *line[3:]]) == 0
+    assert "learning rate  1e-05" in capsys.readouterr().out
+
+
+def test_a_command_stands_behind_two_dashes(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "validate --plan -- torchrun --nproc_per_node 2 -m verl.trainer.sft_trainer optim.lr=3e-4"
+    assert cli.call(line.split()) == 0
+    assert "learning rate  0.0003" in capsys.readouterr().out
