@@ -85,7 +85,7 @@ def _settled(found: Effective, reader: Reader, rows: int | None) -> Effective:
     """With its horizon, where that can be told; verl rounds warm-ups down to whole steps."""
     horizon = effective.horizon(rows, found, reader.whole_windows)
     told = found.optimizer.schedule
-    if horizon is not None and reader.whole_windows and told.warmup_ratio:
+    if horizon is not None and reader.warmup_down and told.warmup_ratio:
         down = replace(told, warmup_ratio=0.0, warmup_steps=math.floor(horizon * told.warmup_ratio))
         found = replace(found, optimizer=replace(found.optimizer, schedule=down))
     needed = told.warmup(horizon) + told.stable_steps if horizon else 0

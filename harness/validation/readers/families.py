@@ -29,7 +29,9 @@ class Reader:
     programs: tuple[str, ...] = ()
     is_file: Callable[[Mapping[str, Any]], bool] | None = None
     whole_windows: bool = False
-    """Whether the last window of an epoch is dropped where it is not full, and warm-ups are rounded down."""
+    """Whether the last window of an epoch is dropped where it is not full."""
+    warmup_down: bool = False
+    """Whether a warm-up by ratio is rounded down to whole steps, not up."""
 
 
 READERS: Mapping[Family, Reader] = {
@@ -54,10 +56,21 @@ READERS: Mapping[Family, Reader] = {
         swift.step, ("ms-swift", "trainer"), lambda _: swift.PACKAGES, lambda _: swift.NAMES, swift.PROGRAMS
     ),
     "openrlhf": Reader(
-        openrlhf.step, ("openrlhf",), lambda _: openrlhf.PACKAGES, openrlhf.names, openrlhf.PROGRAMS, None, True
+        openrlhf.step,
+        ("openrlhf",),
+        lambda _: openrlhf.PACKAGES,
+        openrlhf.names,
+        openrlhf.PROGRAMS,
+        whole_windows=True,
     ),
     "verl": Reader(
-        verl.step, ("verl",), lambda read: verl.packages(read.program), lambda _: verl.NAMES, verl.PROGRAMS, None, True
+        verl.step,
+        ("verl",),
+        lambda read: verl.packages(read.program),
+        lambda _: verl.NAMES,
+        verl.PROGRAMS,
+        whole_windows=True,
+        warmup_down=True,
     ),
     "trainer": Reader(script.step, ("trainer",), lambda _: script.PACKAGES, lambda _: script.NAMES),
 }

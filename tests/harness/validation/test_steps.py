@@ -175,7 +175,7 @@ def test_openrlhf_with_flat_flags() -> None:
     told = written.of(*words.split(), world=4, rows=6400)
     assert part(told, "global batch").configured == "2 a micro-batch x 8 accumulated x 4 ranks = 64 sequences"
     assert part(told, "length").configured == "2 epochs = 200 steps"
-    assert part(told, "schedule").configured == "a warm-up of 6 steps from 0, half a cosine to 10 %"
+    assert part(told, "schedule").configured == "a warm-up of 3 % of the steps from 0, half a cosine to 10 %"
     assert part(told, "optimizer").configured == "AdamW, betas 0.9 and 0.95, eps 1e-08"
     assert row(told, "packing_samples").word == "kept"
 
@@ -188,6 +188,13 @@ def test_openrlhf_with_dotted_flags() -> None:
     assert part(told, "schedule").configured.endswith("to 20 %")
     assert row(told, "train.frobnicate").word == "unknown to this release"
     assert "train.frobnicate" in told.refused[0]
+
+
+def test_openrlhf_rounds_a_warm_up_up() -> None:
+    """`math.ceil` in utils/deepspeed/deepspeed.py: 0.1 of 3 epochs of 31 whole windows are 9.3 steps."""
+    words = "deepspeed --module openrlhf.cli.train_sft --train_batch_size 64 --max_epochs 3 --lr_warmup_ratio 0.1"
+    rates = {each.at: each.rate for each in written.of(*words.split(), world=2, rows=2000).rates}
+    assert rates["step 10"] == max(rates.values()) > rates["step 9"]
 
 
 def test_a_batch_that_is_no_multiple_is_refused() -> None:
