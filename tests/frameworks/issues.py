@@ -22,6 +22,7 @@ TRANSFORMERS = "trl==1.16.0,transformers==5.24.0"
 
 ISSUES = {
     "accelerate-fsdp1-sharding": Releases("trl==1.16.0"),
+    "accelerate-fsdp2-resume": Releases("llamafactory==0.9.5", "trl==1.16.0"),
     "deepspeed-accumulation": Releases("deepspeed==0.18.9", "deepspeed==0.19.8"),
     "deepspeed-adagrad": Releases("deepspeed==0.19.8"),
     "deepspeed-bf16-first-step": Releases("deepspeed==0.19.8"),

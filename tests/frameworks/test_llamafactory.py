@@ -14,8 +14,9 @@ from harness.environments import build
 from harness.environments.request import Request
 from harness.launch.variables import child_environment
 from scenarios import checkpoint
+from tests.frameworks import command
 from tests.frameworks.command import Run
-from tests.frameworks.reading import details
+from tests.frameworks.reading import details, diagnosis
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
@@ -97,15 +98,30 @@ def test_its_own_command_line_trains(tmp_path: Path, environments: Path) -> None
         "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "GLOO_SOCKET_IFNAME": "lo", "TMPDIR": str(tmp_path),
         "HF_HOME": str(tmp_path / "cache"),
     }  # fmt: skip
-    command = [str(environment.python.with_name("llamafactory-cli")), "train", "x.yaml"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=300, check=False
-    )
+    words = [str(environment.python.with_name("llamafactory-cli")), "train", "x.yaml"]
+    done = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     state = json.loads((tmp_path / "output" / "trainer_state.json").read_text())
     assert state["global_step"] == 3
     assert [round(entry["learning_rate"], 9) for entry in state["log_history"][:3]] == [1e-3] * 3
     assert (tmp_path / "output" / "model.safetensors").stat().st_size > 100_000
+
+
+RESUMED = """
+base = "sft-ragged"
+sharding.strategy = "fsdp"
+window.resume_after = 1
+"""
+
+
+@pytest.mark.exhaustive
+def test_a_run_under_fsdp2_goes_on_with_a_new_optimizer(tmp_path: Path, environments: Path) -> None:
+    """By accelerate, of which this release takes none that has it mended."""
+    (tmp_path / "resumed.toml").write_text(RESUMED)
+    run = command.run(tmp_path, environments, "--framework", NEWEST, "--scenario", str(tmp_path / "resumed.toml"))
+    (found,) = run.verdict.cells
+    assert diagnosis(found, "resume").kind == "resume: optimizer"
+    assert "accelerate 1.13.0" in (diagnosis(found, "resume").upstream or "")
 
 
 YAML = {
