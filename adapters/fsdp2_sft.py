@@ -43,6 +43,11 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
                 " in an error at the second forward pass, for gradients of another dtype than their parameters"
                 " (_use_sharded_grad_views in distributed/fsdp/_flat_param.py)"
             )
+        if scenario.window.ranks == 1 and (scenario.model.lora is not None or scenario.model.frozen):
+            return (
+                f"torch {version} has no parameters that stay as they are with FSDP1 on one rank: those of a unit of"
+                " which none is trained are no parameters any more after a forward pass, and cannot be recorded"
+            )
     elif scenario.sharding.strategy not in RESHARD:
         return f"torch {version} with FSDP2 shards the gradients as well: no sharding={scenario.sharding.strategy!r}"
     return pytorch_loop.unsupported(scenario, version)
