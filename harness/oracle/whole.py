@@ -13,7 +13,6 @@ from harness.oracle.architectures import FORWARD
 from harness.oracle.forward import Parameters
 from harness.oracle.step import RightStep, as_computed
 
-
 NOTHING = 1e-12
 """Share of the longest gradient of a tensor below which one is rounding of float64."""
 

@@ -108,7 +108,7 @@ def test_eps_comes_back(eps: float, count: int, seed: int) -> None:
     # Gradients of the size of eps: otherwise it does not show.
     right = rule_of(eps=eps)
     states = {f"w{i}": steps(right, count, seed + i, (40, 50), size=3 * eps) for i in range(2)}
-    assert recover_eps(states, rule_of(), count) == pytest.approx(eps, rel=0.01)
+    assert recover_eps(states, rule_of(), dict.fromkeys(states, count)) == pytest.approx(eps, rel=0.01)
 
 
 def test_no_eps_is_told_where_none_explains() -> None:
@@ -117,7 +117,7 @@ def test_no_eps_is_told_where_none_explains() -> None:
     grown = TensorState(
         state.before, state.before - 1e-3 * state.first * state.second.sqrt(), state.first, state.second
     )
-    assert recover_eps({"w": grown}, rule_of(), 3) is None
+    assert recover_eps({"w": grown}, rule_of(), {"w": 3}) is None
 
 
 def test_an_update_is_lost_only_where_there_is_one() -> None:
