@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import scenarios
 from adapters.contract import Scenario, vary
 from adapters.faults import RIGHT
+from harness.intent.intent import Group, Rule
 from harness.judging.judge import Judgement, judge
+from harness.judging.summary import summarize
+from harness.judging.update_rule import update_rule
 from harness.oracle.basis_cache import BasisCache
+from harness.oracle.floor import Floor
+from harness.oracle.update import TensorState
 from harness.verdicts import questions, verdict
 from scenarios import rows
 from tests.faults import simulate
@@ -107,6 +115,10 @@ def test_both_ways_are_right_and_one_is_told(rule: str, change: Change, tmp_path
     assert bool(left_out) == (change is as_it_is)
     assert found.open == ((questions.LEFT_OUT,) if left_out else ())
     assert all(".experts." in name for step in left_out for name in step.left_out)
+    for step in found.steps:
+        of = {tensor.name: tensor.off for tensor in summarize(step).tensors}
+        assert all(of[name] == 0.0 for name in step.left_out)
+        assert all(of[name] < 0.01 for name in step.update.behind)
 
 
 @pytest.mark.slow
@@ -127,3 +139,25 @@ def test_a_count_is_behind_by_the_steps_that_were_left_out(tmp_path: Path) -> No
 def test_what_is_wrong_is_found_all_the_same(change: Change, code: str, tmp_path: Path) -> None:
     found = judged(DECAYED, tmp_path, change)
     assert min((f.step for f in found.findings if f.code == code), default=None) == 2, found.findings
+
+
+@settings(deadline=None, max_examples=40)
+@given(had=st.lists(st.booleans(), max_size=6), zeros=st.booleans(), seed=st.integers(0, 2**32))
+def test_a_count_is_known_by_the_rate(had: list[bool], zeros: bool, seed: int) -> None:
+    """Of a tensor that had a gradient in some steps, and has one now: torch counts those, and steps of zeros."""
+    generator = torch.Generator().manual_seed(seed)
+    p = torch.nn.Parameter(torch.randn((30, 40), generator=generator))
+    optimizer = torch.optim.AdamW([p], lr=1e-3, weight_decay=0.0)
+    before = p.detach().clone()
+    for some in (*had, True):
+        before = p.detach().clone()
+        given = torch.randn(p.shape, generator=generator)
+        p.grad = given if some else torch.zeros_like(p) if zeros else None
+        optimizer.step()
+    held = optimizer.state[p]
+    states = {"w": TensorState(*(t.detach().double() for t in (before, p, held["exp_avg"], held["exp_avg_sq"])))}
+    noise = Floor(**{f.name: 1e-6 for f in fields(Floor)})
+    counts = {"w": range(had.count(False) + 1)}
+    found = update_rule(states, Rule((Group(("*",)),)), len(had), {"w": 1e-3}, noise, counts=counts)
+    assert found.behind == ({} if zeros or all(had) else {"w": had.count(False)})
+    assert found.told[0].learning_rate == pytest.approx(1e-3, rel=1e-3)
