@@ -94,7 +94,7 @@ def update_rule(
     explained, eps = recovered(rule, ahead) if ahead else as_asked, None
     if not all_follow(explained):
         moving = {n: s for n, s in states.items() if n not in idle}
-        found = recover_eps(moving, rule, {n: step + 1 - behind.get(n, 0) for n in moving})
+        found = recover_eps(moving, rule, {n: step + 1 - behind.get(n, 0) for n in moving}) if moving else None
         if found is not None and all_follow(recovered(replace(rule, eps=found))):
             explained, eps = recovered(replace(rule, eps=found), ahead), found
     return UpdateRule(as_asked, explained, ahead, eps, allowed, behind=behind)
