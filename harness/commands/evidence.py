@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.traces.text_files import Header
 
 MARK = "<- wrong"
+LEFT_OUT = "left out"
 
 
 def show(steps: Sequence[StepEvidence], console: Console) -> None:
@@ -177,7 +178,8 @@ def _rules(step: StepEvidence) -> dict[tuple[str, ...], list[str]]:
     for update in step.update.shown:
         rate, decay = step.expected_learning_rate(update.tensor), step.expected_decay(update.tensor)
         if math.isinf(update.rate_error):  # nothing tells it, as of an expert that no token is routed to
-            groups.setdefault(("-", _short(rate), "-", _short(decay, 4), ""), []).append(update.tensor)
+            out = LEFT_OUT if update.tensor in step.left_out else ""
+            groups.setdefault(("-", _short(rate), "-", _short(decay, 4), out), []).append(update.tensor)
             continue
         wrong = not abs(update.learning_rate - rate) <= rates * rate
         wrong = wrong or not abs(update.weight_decay - decay) <= step.floor.tolerance("decay")

@@ -93,7 +93,7 @@ def _clipping(evidence: Sequence[StepEvidence]) -> str:
 
 
 def _rates(evidence: Sequence[StepEvidence]) -> str:
-    rates = [statistics.median(u.learning_rate for u in e.update.explained) for e in evidence]
+    rates = [statistics.median([u.learning_rate for u in e.update.told] or [0.0]) for e in evidence]
     shown = [f"{rate:.3g}" for rate in rates]
     if len(set(shown)) == 1:
         return f"learning rate {shown[0]} {'in every step' if len(shown) > 1 else 'in its only step'}"

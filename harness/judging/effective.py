@@ -52,7 +52,7 @@ def _moved(rule: Rule, step: RecordedStep) -> float:
 
 
 def _rate(updates: Sequence[TensorUpdate]) -> float:
-    middle = statistics.median(u.learning_rate for u in updates)
+    middle = statistics.median([u.learning_rate for u in updates if u.learning_rate] or [0.0])
     return middle if 0.0 < middle <= 1e6 else 0.0
 
 

@@ -9,12 +9,13 @@ from typing import Protocol
 
 from adapters.contract import Scenario
 from harness.intent.intent import Intent, Rule
-from harness.judging import grouping, reduced_in
+from harness.judging import grouping, left_out, reduced_in
+from harness.judging.left_out import LeftOut
 from harness.judging.recorded_step import NonFinite, RecordedStep, check_states, recorded_steps
 from harness.judging.token_weights import TokenWeights, token_weights
 from harness.judging.update_rule import UpdateRule, update_rule
 from harness.judging.weigher import Weigher
-from harness.oracle import architectures, floor, hypotheses, masks, squares, whole
+from harness.oracle import architectures, floor, hypotheses, masks, squares
 from harness.oracle.floor import Floor
 from harness.oracle.hypotheses import Fit, Hypothesis
 from harness.oracle.observe import (
@@ -94,6 +95,8 @@ class StepEvidence:
     update: UpdateRule
     other_model: OtherModel | None
     """What was trained instead, where only by that the tokens explain the gradient."""
+    left_out: frozenset[str] = frozenset()
+    """Tensors that the optimizer left out of the step, as no token touches them (`left_out`)."""
     open: tuple[str, ...] = ()
     """Keys of `harness.verdicts.questions.OPEN`: what could not be asked of this step."""
 
@@ -268,6 +271,8 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
     if not steps:
         return ()
     rights = [right_of(trace, intent, step, by) for step in steps]
+    left = left_out.by_step(steps, rights)
+    steps = [own.out_of(step) for own, step in zip(left, steps, strict=True)]
     noise = floor.worst(
         [floor.measure(right, step.before, draws=draws) for right, step in zip(rights, steps, strict=True)]
     )
@@ -286,8 +291,8 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
         found = [replace(followed, decay=decay) for followed, decay in zip(found, decays, strict=True)]
     steps = [_decayed(step, intent, followed, own) for step, followed, own in zip(steps, found, noises, strict=True)]
     return tuple(
-        _weighed(trace.scenario, step, right, followed, rule, own, by)
-        for step, right, followed, rule, own in zip(steps, rights, found, rules, noises, strict=True)
+        _weighed(trace.scenario, step, right, followed, rule, own, by, out)
+        for step, right, followed, rule, own, out in zip(steps, rights, found, rules, noises, left, strict=True)
     )
 
 
@@ -332,6 +337,7 @@ def _weighed(
     used: Rule,
     noise: Floor,
     by: Weigher,
+    left: LeftOut,
 ) -> StepEvidence:
     """The step with all that is recovered of it."""
     pad = text.SPECIAL.index(text.PAD if scenario.tokenizer.pad_token == "own" else text.EOS)
@@ -342,6 +348,9 @@ def _weighed(
     tokens = token_weights(weighed, observed.weights, floor.told(weighed, noise))
     short = () if bool(tokens.told.all()) else (questions.TOKENS,)
     rates = {tensor: right.intent.learning_rate(right.update, tensor) for tensor in recorded.states}
+    idle = left.now | left.without_gradient(right, recorded)
+    update = update_rule(recorded.states, used, right.update, rates, noise, idle, left.counts)
+    out = (questions.LEFT_OUT,) if left.now or update.behind else ()
     return StepEvidence(
         scenario=scenario,
         recorded=recorded,
@@ -352,16 +361,11 @@ def _weighed(
         betas=followed,
         used=used,
         tokens=tokens,
-        update=update_rule(recorded.states, used, right.update, rates, noise, _idle(right, recorded)),
+        update=update,
         other_model=other,
-        open=(*by.open(fit), *short, *_open(scenario, right, recorded, used)),
+        left_out=left.now,
+        open=(*by.open(fit), *short, *out, *_open(scenario, right, recorded, used)),
     )
-
-
-def _idle(right: RightStep, recorded: RecordedStep) -> frozenset[str]:
-    """Tensors without any moment whose gradient is 0, and should be."""
-    silent = frozenset(name for name, state in recorded.states.items() if not bool(state.first.any()))
-    return silent & whole.idle(right, recorded.before.parameters) if silent else silent
 
 
 def _open(scenario: Scenario, right: RightStep, recorded: RecordedStep, used: Rule) -> Iterator[str]:

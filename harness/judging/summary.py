@@ -95,10 +95,13 @@ def _right_gradients(evidence: StepEvidence) -> dict[str, Tensor]:
 def _right_move(evidence: StepEvidence, name: str, gradient: Tensor) -> Tensor:
     """The update by the intended rule, from the state that the framework had before the step; float64."""
     rule, before = evidence.right.intent.rule, evidence.recorded.states[name].before
+    if name in evidence.left_out:
+        return torch.zeros_like(before)
+    count = evidence.right.update + 1 - evidence.update.behind.get(name, 0)
     if rule.holds_squares:
         pull = gradient + evidence.right.intent.decay_in_gradient(name) * before
         second = rule.kept * evidence.recorded.before.second[name].double() + rule.added * pull.square()
-        unit = direction(TensorState(before, before, pull, second), rule, evidence.right.update + 1)
+        unit = direction(TensorState(before, before, pull, second), rule, count)
         return -evidence.expected_learning_rate(name) * unit
     if rule.name == "sgd":
         decayed = gradient + evidence.right.intent.decay_in_gradient(name) * before
@@ -106,5 +109,5 @@ def _right_move(evidence: StepEvidence, name: str, gradient: Tensor) -> Tensor:
         return -evidence.expected_learning_rate(name) * (kept + decayed)
     first = rule.beta1 * evidence.recorded.before.first[name].double() + (1 - rule.beta1) * gradient
     second = rule.beta2 * evidence.recorded.before.second[name].double() + (1 - rule.beta2) * gradient.square()
-    unit = direction(TensorState(before, before, first, second), rule, evidence.right.update + 1)
+    unit = direction(TensorState(before, before, first, second), rule, count)
     return -evidence.expected_learning_rate(name) * (unit + evidence.expected_decay(name) * before)

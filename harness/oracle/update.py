@@ -18,6 +18,8 @@ REWEIGHTED = 4
 """Rounds of least squares for eps; each multiplies the error of the weights by the relative error of eps."""
 
 
+ALONG = 4.0
+"""Units of a dtype between two directions that rounding alone makes two."""
 COARSE = 1e-5
 """`TensorState.unit` from which on whole updates may be lost in rounding."""
 
@@ -104,6 +106,11 @@ class _Fit:
         explained = torch.tensor([self.rate, self.decay], dtype=torch.float64) @ self.design
         return float((self.moved - explained).norm() / self.moved.norm())
 
+    def parallel(self, unit: float) -> bool:
+        """Whether u is along theta but for rounding, as SGD's momentum that is all decay: its rate is not told then."""
+        (u, both), (_, theta) = self.normal.tolist()
+        return bool(u * theta) and 1.0 - both**2 / (u * theta) <= (ALONG * unit) ** 2
+
 
 def _fit(state: TensorState, optimizer: Rule, count: int) -> _Fit | None:
     """None for a tensor that did not move."""
@@ -121,14 +128,16 @@ def estimate(name: str, state: TensorState, optimizer: Rule, count: int) -> Tens
     found = _fit(state, optimizer, count)
     if found is None:
         return TensorUpdate(name, 0.0, 0.0, 0.0)
-    return TensorUpdate(name, found.rate, found.decay / found.rate if found.rate else 0.0, found.rest)
+    untold = torch.inf if found.parallel(state.unit) else 0.0
+    decay = found.decay / found.rate if found.rate else 0.0
+    return TensorUpdate(name, found.rate, decay, found.rest, rate_error=untold, decay_error=untold)
 
 
 def recover(name: str, state: TensorState, optimizer: Rule, count: int, rate: float | None = None) -> TensorUpdate:
     """Learning rate and weight decay of one tensor after `count` optimizer steps. rate: the right one, if it is not the
     optimizer's."""
     found = _fit(state, optimizer, count)
-    if found is None or not found.rate:
+    if found is None or not found.rate or found.parallel(state.unit):
         plain, wanted = estimate(name, state, optimizer, count), optimizer.learning_rate if rate is None else rate
         return replace(plain, rate_error=torch.inf) if _lost(state, optimizer, count, wanted) else plain
     inverse, size = torch.linalg.pinv(found.normal), abs(found.rate)
@@ -157,8 +166,8 @@ def _lost(state: TensorState, optimizer: Rule, count: int, rate: float) -> bool:
     return coarse and bool(moves.any()) and not bool(far.any())
 
 
-def recover_eps(states: Mapping[str, TensorState], optimizer: Rule, count: int) -> float | None:
-    """The eps that explains all updates best, or None if none does.
+def recover_eps(states: Mapping[str, TensorState], optimizer: Rule, counts: Mapping[str, int]) -> float | None:
+    """The eps that explains all updates best, or None if none does. counts: optimizer steps of each tensor.
 
     d (sqrt(v) + eps) = -lr m - lr wd theta (sqrt(v) + eps) is linear in lr, eps, lr wd and lr wd eps. The last two
     are sought in matrices only: what is decayed besides, `update.weight-decay` tells under the eps found here.
@@ -166,9 +175,9 @@ def recover_eps(states: Mapping[str, TensorState], optimizer: Rule, count: int) 
     if optimizer.name == "sgd":
         return None
     columns, roots, target = [], [], []
-    for state in states.values():
+    for name, state in states.items():
         moved = (state.after - state.before).reshape(-1)
-        first, root = (part.reshape(-1) for part in _corrected(state, optimizer, count))
+        first, root = (part.reshape(-1) for part in _corrected(state, optimizer, counts[name]))
         decayed = state.before.reshape(-1) * (state.before.ndim > 1)
         columns.append(torch.stack((-first, -moved, -decayed * root, -decayed), dim=1))
         roots.append(root)

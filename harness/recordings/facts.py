@@ -80,7 +80,7 @@ def _eps(recording: Recording) -> tuple[Value, ...]:
             if not _all_follow(states, replace(rule, eps=NONE), count):
                 return (rule.eps,)
         elif states:
-            found = recover_eps(states, rule, count)
+            found = recover_eps(states, rule, dict.fromkeys(states, count))
             known = found is not None and _all_follow(states, replace(rule, eps=found), count)
             return (found,) if found is not None and known else ()
     return ()

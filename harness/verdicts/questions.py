@@ -15,6 +15,7 @@ TOKENS = "weights of tokens with short gradients"
 NORM = "norm of the right gradient"
 REDUCTION = "dtype of reduction"
 GROUPING = "rows grouped by length"
+LEFT_OUT = "optimizer steps of experts without a token, which were left out"
 
 OPEN: Mapping[str, str] = {
     ELSEWHERE: "whether the batch's tokens explain the gradient of every tensor; the output head's was asked alone",
@@ -25,4 +26,6 @@ OPEN: Mapping[str, str] = {
     " of it",
     REDUCTION: "what gradients were reduced over the ranks in, of which their sums over micro-batches keep no trace",
     GROUPING: "whether rows of about one length come together: of so few, or so alike, shuffled ones may as well",
+    LEFT_OUT: "whether an expert that no token is routed to has no gradient, so that torch leaves it out of the step,"
+    " as was done, or one of zeros, by which it moves on with its momentum and decays; a run that does so is right too",
 }

@@ -71,7 +71,7 @@ def learning_rate(evidence: StepEvidence) -> list[Finding]:
     """`learning-rate.value`: the reported rate against the one that the parameters moved with, right or wrong."""
     intent = evidence.right.intent
     # What did not move at all, while others did, had no gradient: no rate is told by it.
-    updates = [u for u in evidence.update.explained if u.learning_rate] or evidence.update.explained
+    updates = [u for u in evidence.update.told if u.learning_rate] or evidence.update.explained
     moved = statistics.median(u.learning_rate / intent.rate_factor(u.tensor) for u in updates)
     # The rate itself, too: where groups have not the rates that they should, a log may still tell what most had.
     told = (moved, statistics.median(u.learning_rate for u in updates))

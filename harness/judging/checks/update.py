@@ -26,7 +26,7 @@ def learning_rate(evidence: StepEvidence) -> list[Finding]:
 
 
 def _who(evidence: StepEvidence, group: Sequence[TensorUpdate]) -> str:
-    if len(group) == len(evidence.update.as_asked):
+    if len(group) == len(evidence.update.told):
         return "all tensors"
     return group[0].tensor if len(group) == 1 else f"{len(group)} tensors ({group[0].tensor}, ...)"
 
@@ -43,7 +43,7 @@ def _rate(evidence: StepEvidence, group: Sequence[TensorUpdate], right: float, a
         expected=right,
         tolerance=allowed,
         tolerance_source=SOURCE,
-        detail={"tensors": [u.tensor for u in group], "all": len(group) == len(evidence.update.as_asked)},
+        detail={"tensors": [u.tensor for u in group], "all": len(group) == len(evidence.update.told)},
     )
 
 

@@ -102,7 +102,8 @@ def _skipped(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
 def _schedule_anew(_: Scenario, after: Sequence[StepEvidence]) -> bool:
     intent, first = after[0].right.intent, after[0].right.update
     rates = [schedules.measured(e) for e in after]
-    return all(abs(one.rate - intent.schedule_rate(one.update - first)) <= one.allowed for one in rates)
+    anew = all(abs(one.rate - intent.schedule_rate(one.update - first)) <= one.allowed for one in rates)
+    return anew and any(abs(one.rate - intent.schedule_rate(one.update)) > one.allowed for one in rates)
 
 
 def _moments_anew(_: Scenario, after: Sequence[StepEvidence]) -> bool:

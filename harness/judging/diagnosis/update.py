@@ -38,7 +38,7 @@ def _learning_rate(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> 
 def _alike(e: StepEvidence, own: Sequence[Finding]) -> bool:
     """Whether all tensors of a step are off by one factor, whatever rates their groups have."""
     off = {f"{float(f.observed or 0.0) / float(f.expected):.3g}" if f.expected else "moved" for f in own}
-    return len(off) == 1 and sum(len(f.detail["tensors"]) for f in own) == len(e.update.as_asked)
+    return len(off) == 1 and sum(len(f.detail["tensors"]) for f in own) == len(e.update.told)
 
 
 def _groups(evidence: Sequence[StepEvidence], own: Sequence[Finding]) -> Followed:

@@ -95,5 +95,5 @@ def test_what_did_not_move_is_unknown() -> None:
 
 def test_another_eps_explains_the_updates() -> None:
     state, _ = stepped("adagrad", of(4), 0.0, 1e-2, eps=0.1)
-    found = recover_eps({"p": state}, Rule((Group(("*",)),), name="adagrad"), 3)
+    found = recover_eps({"p": state}, Rule((Group(("*",)),), name="adagrad"), {"p": 3})
     assert found == pytest.approx(0.1, rel=1e-2)

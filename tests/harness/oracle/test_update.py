@@ -108,7 +108,7 @@ def test_eps_comes_back(eps: float, count: int, seed: int) -> None:
     # Gradients of the size of eps: otherwise it does not show.
     right = rule_of(eps=eps)
     states = {f"w{i}": steps(right, count, seed + i, (40, 50), size=3 * eps) for i in range(2)}
-    assert recover_eps(states, rule_of(), count) == pytest.approx(eps, rel=0.01)
+    assert recover_eps(states, rule_of(), dict.fromkeys(states, count)) == pytest.approx(eps, rel=0.01)
 
 
 def test_no_eps_is_told_where_none_explains() -> None:
@@ -117,7 +117,7 @@ def test_no_eps_is_told_where_none_explains() -> None:
     grown = TensorState(
         state.before, state.before - 1e-3 * state.first * state.second.sqrt(), state.first, state.second
     )
-    assert recover_eps({"w": grown}, rule_of(), 3) is None
+    assert recover_eps({"w": grown}, rule_of(), {"w": 3}) is None
 
 
 def test_an_update_is_lost_only_where_there_is_one() -> None:
@@ -129,3 +129,23 @@ def test_an_update_is_lost_only_where_there_is_one() -> None:
     assert recover("w", still, rule, 1).rate_error == torch.inf
     assert recover("w", still, rule, 1, rate=0.0).rate_error == 0.0
     assert recover("w", untrained, rule, 1).rate_error == 0.0
+
+
+@settings(deadline=None, max_examples=25)
+@given(momentum=st.floats(0.1, 0.9), decay=st.floats(0.01, 0.3), count=st.integers(1, 4), seed=st.integers(0, 2**32))
+def test_a_momentum_that_is_all_decay_tells_no_rate(momentum: float, decay: float, count: int, seed: int) -> None:
+    """As of an expert that no token is routed to: it moves along itself."""
+    p = torch.nn.Parameter(torch.randn((30, 40), generator=torch.Generator().manual_seed(seed)))
+    optimizer = torch.optim.SGD([p], lr=0.01, momentum=momentum, weight_decay=decay)
+    before = p.detach().clone()
+    for _ in range(count):
+        before = p.detach().clone()
+        p.grad = torch.zeros_like(p)
+        optimizer.step()
+    first = optimizer.state[p]["momentum_buffer"].double()
+    state = TensorState(before.double(), p.detach().double(), first, torch.zeros_like(first))
+    rule = rule_of(decay, name="sgd", momentum=momentum, learning_rate=0.01)
+    found = recover("w", state, rule, count)
+    assert found.rate_error == found.decay_error == torch.inf
+    other = replace(state, first=first + 1e-3 * torch.randn(first.shape).double())
+    assert recover("w", other, rule, count).rate_error < torch.inf
