@@ -37,6 +37,7 @@ ISSUES = {
     "transformers-accumulation": Releases("trl==1.0.0", TRANSFORMERS),
     "transformers-label-smoothing-fsdp2": Releases(TRANSFORMERS),
     "transformers-pad-eos-embedding": Releases(TRANSFORMERS),
+    "transformers-resume-experts": Releases(TRANSFORMERS, "trl==0.23.1"),
     "transformers-resume-ranks": Releases(TRANSFORMERS),
     "verl-lost-epoch": Releases("verl==0.9.1"),
 }
