@@ -1,6 +1,7 @@
 """A schedule in DeepSpeed's configuration gives its first rate to two steps, and is one step late from then on."""
 
 import os
+import sys
 
 os.environ.update(DS_ACCELERATOR="cpu", RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
 
@@ -46,4 +47,5 @@ for _ in range(TOTAL):
     rate.step()
 print("rates that steps were made with:", *used)
 print("right:                          ", *right)
-raise SystemExit(0 if used == right else 1)
+sys.stdout.flush()
+os._exit(0 if used == right else 1)  # gloo's threads may abort an interpreter that ends

@@ -16,7 +16,7 @@ begun = {}
 
 
 class Look(TrainerCallback):
-    def on_step_begin(self, options, state, control, model=None, **_):
+    def on_step_begin(self, _options, state, control, model=None, **_):
         if state.global_step == 1:  # the step after the checkpoint
             begun.update({name: p.detach().clone() for name, p in model.named_parameters()})
             control.should_training_stop = True
