@@ -6,12 +6,12 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from adapters.contract import Scenario, to_dict
-from harness import temporary
 from harness.environments.environment import Environment
 from harness.launch.pythonpath import adapters_alone
-from harness.launch.variables import child_environment
+from harness.launch.sandbox import SCRATCH, Start, start_in
 
 Ask = Callable[[Scenario], str | None]
 """Why the framework cannot express a scenario; None if it can."""
@@ -22,17 +22,25 @@ class NoAnswer(Exception):
 
 
 @contextmanager
+def started(environment: Environment, module: str, *arguments: str) -> Iterator[tuple[Start, Path]]:
+    """How a module is run in an environment only to be asked, and the folder for it, which holds what it leaves."""
+    variables = {**environment.variables, **environment.cpu_variables}
+    with adapters_alone() as folder:
+        (folder / SCRATCH).mkdir()
+        command = [str(environment.python), "-m", module, *arguments]
+        yield start_in(folder, command, environment.python, variables, None), folder
+
+
+@contextmanager
 def asking(environment: Environment) -> Iterator[Ask]:
     """One process of the environment answers all questions. Raises NoAnswer."""
-    words = ("-m", "adapters.inside.asked", environment.adapter, environment.framework, environment.version)
-    variables = {**environment.variables, **environment.cpu_variables}
+    words = ("adapters.inside.asked", environment.adapter, environment.framework, environment.version)
     with (
-        adapters_alone() as pythonpath,
-        temporary.folder("ask") as scratch,
+        started(environment, *words) as (start, folder),
         subprocess.Popen(
-            [environment.python, *words],
-            env={**child_environment(environment.python, variables, pythonpath), "TMPDIR": str(scratch)},
-            cwd=pythonpath,
+            start.command,
+            env=start.environment,
+            cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -98,6 +98,17 @@ def mapping(path: Path) -> File:
         return File(path.name, parsed(content, str(path), False, _Lenient), f"{error}; read here as the quote alone")
 
 
+def text(path: Path, at: str, has: str) -> str:
+    """What stands in a file that is none of these. at, has: how a message begins of one that has too much. Raises
+    BadConfiguration."""
+    try:
+        return files.read_text(path, MAX_BYTES)
+    except files.TooLarge:
+        raise BadConfiguration(f"{at} {has} more than {MAX_BYTES >> 10} KiB") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(f"{at} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
+
+
 def parsed(content: bytes, at: str, as_json: bool, loader: type[_Loader] = _Loader) -> dict[str, Any]:
     """The same of a text; `at` is where it stands. Raises BadConfiguration."""
     kind = "JSON" if as_json else "YAML"

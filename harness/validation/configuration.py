@@ -30,6 +30,8 @@ class Setting:
     """Where the key stood first, with the value that it had there."""
     added: bool = False
     """Whether it is added to the options that there are, by Hydra's sign for it."""
+    default: bool = False
+    """Whether it is what the framework takes where nobody says it; `source` says whose default it is."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,13 @@ def whole(value: Any, key: str, least: int = 0) -> int:
     if result != int(result) or not least <= result <= 2**31:
         raise BadConfiguration(f"{key} is {str(value)[:40]!r}, expected a whole number of {least} or more")
     return int(result)
+
+
+def share(value: float, key: str) -> float:
+    """The same number, 0 to less than 1. Raises BadConfiguration."""
+    if not 0 <= value < 1:
+        raise BadConfiguration(f"{key} is {value:g}, expected 0 to less than 1")
+    return value
 
 
 def truth(value: Any) -> bool:

@@ -15,8 +15,7 @@ from packaging.version import Version
 from harness.environments import build, store
 from harness.environments.environment import Environment
 from harness.environments.request import parse
-from harness.launch.pythonpath import adapters_alone
-from harness.launch.variables import child_environment
+from harness.launch.asking import started
 from harness.validation.releases import FOLDER, Release, spans
 
 REQUESTS = (
@@ -47,13 +46,12 @@ def main() -> int:
 
 
 def asked(environment: Environment) -> dict[str, Any]:
-    """What `adapters.options` answers in an environment. Raises subprocess.CalledProcessError."""
-    variables = {**environment.variables, **environment.cpu_variables}
-    with adapters_alone() as pythonpath:
+    """What `adapters.inside.options` answers in an environment. Raises subprocess.CalledProcessError."""
+    with started(environment, "adapters.inside.options", environment.framework) as (start, folder):
         done = subprocess.run(
-            [environment.python, "-m", "adapters.options", environment.framework],
-            env=child_environment(environment.python, variables, pythonpath),
-            cwd=pythonpath,
+            start.command,
+            env=start.environment,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

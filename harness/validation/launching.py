@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+from yaml import YAMLError
+
 from harness.validation import shell
 from harness.validation.bounded import BadConfiguration, value_of
 from harness.validation.configuration import COMMAND, Setting
@@ -231,7 +233,7 @@ def literal(text: str) -> Any:
             return text
     try:
         value = value_of(text) if len(text) < 1000 else text
-    except Exception:  # noqa: BLE001  it is text, then
+    except (YAMLError, ValueError, RecursionError):  # it is text, then
         return text
     plain = (bool, int, float, str)
     if isinstance(value, list) and all(isinstance(each, plain) for each in value):

@@ -14,7 +14,7 @@ from typing import Any
 from harness import printable
 from harness.validation import redaction
 from harness.validation.configuration import Setting, truth
-from harness.validation.record import Word
+from harness.validation.record import KeyRecord, Word
 from harness.validation.releases import Release
 
 FILE = Path(__file__).with_name("words.toml")
@@ -24,20 +24,6 @@ RANKS = 2
 MOST_ACCUMULATED = 8
 LONGEST = 120
 """Characters of a value that are shown."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """What becomes of one key."""
-
-    key: str
-    value: str
-    """Printable, without secrets."""
-    source: str
-    word: Word
-    to: str | None = None
-    """What it is shrunk to, or swapped for."""
-    why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +130,9 @@ def entry(key: str, groups: Sequence[str]) -> tuple[Word, str | None] | None:
     return None
 
 
-def rows(settings: Iterable[Setting], groups: Sequence[str], release: Release | None, own: str | None) -> list[Row]:
+def rows(
+    settings: Iterable[Setting], groups: Sequence[str], release: Release | None, own: str | None
+) -> list[KeyRecord]:
     """A row for each key.
 
     groups: of `words.toml`, the framework's own first. release: which options there are; None where no table says.
@@ -153,18 +141,18 @@ def rows(settings: Iterable[Setting], groups: Sequence[str], release: Release | 
     return [_row(setting, groups, release, own) for setting in settings]
 
 
-def _row(setting: Setting, groups: Sequence[str], release: Release | None, own: str | None) -> Row:
+def _row(setting: Setting, groups: Sequence[str], release: Release | None, own: str | None) -> KeyRecord:
     word, to, why = _judged(setting, groups, release, own)
     instead = f"instead of {setting.instead}" if setting.instead else None
     said = "; ".join(filter(None, [why, instead])) or None
     key = printable.line(redaction.name(setting.key), LONGEST)
-    return Row(
-        key,
-        shown(setting.key, setting.value),
-        redaction.line(setting.source, LONGEST),
-        word,
-        to,
-        said and redaction.line(said),
+    return KeyRecord(
+        key=key,
+        value=shown(setting.key, setting.value),
+        source=redaction.line(setting.source, LONGEST),
+        word=word,
+        to=to,
+        why=said and redaction.line(said),
     )
 
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.validation import configuration as read
+from harness.validation.bounded import BadConfiguration
 from harness.validation.configuration import COMMAND, Configuration
 from harness.validation.releases import Release
+
+FASTEST = 1e30
+"""Learning rate that an optimizer of the contract may have."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,22 @@ class Options:
         """Raises BadConfiguration."""
         return read.whole(self.value(key, default), self._own(key), least)
 
+    def rate(self, key: str, default: float) -> float:
+        """A learning rate. Raises BadConfiguration."""
+        found = self.number(key, default)
+        if not 0 < found <= FASTEST:
+            raise BadConfiguration(f"{self._own(key)} is {found:g}, expected above 0")
+        return found
+
+    def share(self, key: str, default: float) -> float:
+        """Raises BadConfiguration."""
+        return read.share(self.number(key, default), self._own(key))
+
+    def limit(self, key: str, default: float) -> float | None:
+        """A norm to clip at; None where that is switched off. Raises BadConfiguration."""
+        found = self.number(key, default)
+        return found if found > 0 else None
+
     def truth(self, key: str, default: bool = False) -> bool:
         return read.truth(self.value(key, default))
 
@@ -51,7 +71,7 @@ class Options:
         found = []
         for key in keys:
             setting = self.configuration.get(self._own(key))
-            if setting is not None and setting.source.startswith("the defaults of"):
+            if setting is not None and setting.default:
                 found.append(setting.source)
             elif setting is not None:
                 found.append(f"{setting.key} {'on the' if setting.source == COMMAND else 'in'} {setting.source}")

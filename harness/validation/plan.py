@@ -10,9 +10,8 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from harness import files
-from harness.validation import effective, ledger, redaction, releases, telling
-from harness.validation.bounded import MAX_BYTES, BadConfiguration
+from harness.validation import bounded, effective, ledger, redaction, releases, telling
+from harness.validation.bounded import BadConfiguration
 from harness.validation.configuration import Configuration, truth
 from harness.validation.effective import Effective
 from harness.validation.options import Options
@@ -30,15 +29,7 @@ def pins(path: Path | None) -> dict[str, str]:
     """
     if path is None:
         return {}
-    try:
-        text = files.read_text(path, MAX_BYTES)
-    except files.TooLarge:
-        raise BadConfiguration(f"--versions {path} has more than {MAX_BYTES >> 10} KiB") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfiguration(
-            f"--versions {path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}"
-        ) from None
-    found = {}
+    text, found = bounded.text(path, f"--versions {path}", "has"), {}
     for name, version in re.findall(
         r"^[\s\"']*([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?\s*==\s*([\w.+!-]+)", text, re.MULTILINE
     ):
@@ -110,7 +101,7 @@ def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | No
         release=str(release) if release else None,
         asked=f"{package} {pinned[package]}" if package in pinned else None,
         below=str(below) if below else None,
-        ledger=[KeyRecord(**vars(row)) for row in held],
+        ledger=held,
         step=telling.parts(found),
         rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
         odd=[redaction.line(said) for said in found.odd],
@@ -124,7 +115,7 @@ def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | No
     )
 
 
-def _unknown(configuration: Configuration, held: Sequence[ledger.Row], release: Release | None) -> list[str]:
+def _unknown(configuration: Configuration, held: Sequence[KeyRecord], release: Release | None) -> list[str]:
     """Every one of these frameworks ends where it is given an option that it does not know."""
     own = {setting.key for setting in configuration.settings}
     names = [row.key for row in held if row.word == "unknown to this release" and row.key in own]
@@ -145,7 +136,7 @@ def _started(configuration: Configuration) -> str:
 
 def _ledger(
     configuration: Configuration, reader: Reader, release: Release | None, below: Release | None
-) -> list[ledger.Row]:
+) -> list[KeyRecord]:
     known = (*(name for each in READERS.values() for name in each.programs),)
     own = configuration.program if configuration.program not in known else None
     if configuration.family == "axolotl":

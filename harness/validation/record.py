@@ -1,4 +1,4 @@
-"""`plan.json`: what a configuration says, and what would be run. Reports read this and nothing else."""
+"""A plan: what a configuration says, and what would be run. Reports read this and nothing else."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ class _Strict(BaseModel):
 
 
 class KeyRecord(_Strict):
-    """A line of the ledger."""
+    """What becomes of one key: a line of the ledger."""
 
     key: str
     value: str
+    """Printable, without secrets."""
     source: str
     word: Word
     to: str | None = None
+    """What it is shrunk to, or swapped for."""
     why: str | None = None
 
 

@@ -9,8 +9,9 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness import files, printable
-from harness.validation.bounded import MAX_BYTES, BadConfiguration
+from harness import printable
+from harness.validation import bounded
+from harness.validation.bounded import BadConfiguration
 
 _NAME = r"[A-Za-z_]\w*"
 _ASSIGNMENT = re.compile(rf"({_NAME})=(.*)", re.DOTALL)
@@ -111,12 +112,7 @@ _SIGNS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
 
 def commands(path: Path, given: Mapping[str, str], arguments: Sequence[str]) -> list[list[str]]:
     """The words of every command of a script, in their order. Raises BadConfiguration."""
-    try:
-        text = files.read_text(path, MAX_BYTES)
-    except files.TooLarge:
-        raise BadConfiguration(f"{path} is no script that is read: it has more than {MAX_BYTES >> 10} KiB") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfiguration(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
+    text = bounded.text(path, str(path), "is no script that is read: it has")
     variables = Variables(given, arguments)
     found: list[list[str]] = []
     for number, line, certain in _lines(text, variables):

@@ -21,7 +21,9 @@ CHEAP = "trl==1.16.0"
 )
 def test_a_release_has_the_options_of_its_table(request_: str, environments: Path) -> None:
     environment = build.ensure(parse(request_).resolved(), environments, lambda _: None)
-    for package, told in gathering.asked(environment).items():
-        if package == parse(request_).framework or "/" in package:
-            table = {one.version: one.options for one in releases.releases(package)}
-            assert table[told["version"]] == told["options"]
+    framework = parse(request_).framework
+    own = {name: told for name, told in gathering.asked(environment).items() if name.partition("/")[0] == framework}
+    assert own
+    for package, told in own.items():
+        table = {one.version: one.options for one in releases.releases(package)}
+        assert table[told["version"]] == told["options"]

@@ -53,4 +53,4 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
 
 
 def _default(configuration: Configuration, key: str, value: Any) -> Setting:
-    return Setting(key, value, "the defaults of axolotl")
+    return Setting(key, value, "the defaults of axolotl", default=True)

@@ -92,25 +92,20 @@ def _every_turn(options: Options) -> bool:
 
 
 def _optimizer(options: Options, kind: str, dotted: bool, missing: list[str]) -> Optimizer:
-    rate = options.number("learning_rate", 5e-6)
-    if not 0 < rate <= 1e30:
-        raise BadConfiguration(f"learning_rate is {rate:g}, expected above 0")
+    rate = options.rate("learning_rate", 5e-6)
     least = options.number("min_lr_ratio", 0.1) if dotted else 0.1
-    ratio = options.number("lr_warmup_ratio", 0.03)
-    if not 0 <= ratio < 1:
-        raise BadConfiguration(f"lr_warmup_ratio is {ratio:g}, expected 0 to less than 1")
-    schedule = schedules.of_transformers(kind, {"min_lr_rate": least}, rate, Schedule(warmup_ratio=ratio))
+    rising = Schedule(warmup_ratio=options.share("lr_warmup_ratio", 0.03))
+    schedule = schedules.of_transformers(kind, {"min_lr_rate": least}, rate, rising)
     if schedule is None:
         missing.append(f"the schedule {kind}, which no intent says: its rates are not told")
     betas = options.value("adam_betas", [0.9, 0.95])
     beta1, beta2 = (_beta(one) for one in (betas if isinstance(betas, list) and len(betas) == 2 else [None, None]))
-    limit = options.number("max_norm", 1.0)
     return Optimizer(
         learning_rate=rate,
         beta1=beta1,
         beta2=beta2,
         weight_decay=options.number("l2", 0.0),
-        max_grad_norm=limit if limit > 0 else None,
+        max_grad_norm=options.limit("max_norm", 1.0),
         schedule=schedule or Schedule(),
         given_in="engine" if dotted else "options",
     )

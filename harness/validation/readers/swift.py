@@ -25,11 +25,11 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     settings = [*options.configuration.settings]
     if options.value("learning_rate") is None:
         full = options.value("tuner_type", options.value("train_type", "lora")) == "full"
-        settings.append(Setting("learning_rate", 1e-5 if full else 1e-4, DEFAULTS))
+        settings.append(Setting("learning_rate", 1e-5 if full else 1e-4, DEFAULTS, default=True))
     loaded = str(options.value("torch_dtype", "bfloat16"))
     if not options.configuration.has("bf16", "fp16"):
-        settings.append(Setting("bf16", loaded == "bfloat16", DEFAULTS))
-        settings.append(Setting("fp16", loaded == "float16", DEFAULTS))
+        settings.append(Setting("bf16", loaded == "bfloat16", DEFAULTS, default=True))
+        settings.append(Setting("fp16", loaded == "float16", DEFAULTS, default=True))
     told = options.value("gradient_accumulation_steps") is not None
     configuration = replace(options.configuration, settings=tuple(settings))
     found = trainer.step(replace(options, configuration=configuration), below, ranks)

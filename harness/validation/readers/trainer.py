@@ -9,7 +9,6 @@ from adapters.contract import Optimizer, OptimizerKind, Schedule
 from harness.intent.intent import Mean, TokenLoss
 from harness.validation import configuration as read
 from harness.validation import engine, schedules
-from harness.validation.bounded import BadConfiguration
 from harness.validation.effective import Effective, Precision
 from harness.validation.options import Options
 from harness.validation.releases import Release
@@ -36,7 +35,7 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         epochs=options.number("num_train_epochs", 3.0),
         steps=steps if steps > 0 else None,
         precision=_precision(options),
-        token_loss=TokenLoss(_share(options.number("label_smoothing_factor", 0.0), "label_smoothing_factor")),
+        token_loss=TokenLoss(options.share("label_smoothing_factor", 0.0)),
         because=_because(options),
     )
     found = _averaged(replace(found, not_covered=tuple(missing)), options)
@@ -68,15 +67,7 @@ def _warmup(options: Options) -> Schedule:
     if steps >= 1:
         return Schedule(warmup_steps=read.whole(steps, "warmup_steps"))
     ratio = steps or options.number("warmup_ratio", 0.0)
-    if not 0 <= ratio < 1:
-        raise BadConfiguration(f"warmup_ratio is {ratio:g}, expected 0 to less than 1")
-    return Schedule(warmup_ratio=ratio)
-
-
-def _share(value: float, key: str) -> float:
-    if not 0 <= value < 1:
-        raise BadConfiguration(f"{key} is {value:g}, expected 0 to less than 1")
-    return value
+    return Schedule(warmup_ratio=read.share(ratio, "warmup_ratio"))
 
 
 def _optimizer(options: Options, warmup: Schedule, missing: list[str]) -> Optimizer:
@@ -88,22 +79,19 @@ def _optimizer(options: Options, warmup: Schedule, missing: list[str]) -> Optimi
         ("galore", "apollo", "schedule", "stable", "grok")
     ):
         missing.append(f"the optimizer {name}, whose rule no intent says")
-    rate = options.number("learning_rate", 5e-5)
-    if not 0 < rate <= 1e30:
-        raise BadConfiguration(f"learning_rate is {rate:g}, expected above 0")
+    rate = options.rate("learning_rate", 5e-5)
     scheduler = str(options.value("lr_scheduler_type", "linear"))
     schedule = schedules.of_transformers(scheduler, options.value("lr_scheduler_kwargs"), rate, warmup)
     if schedule is None:
         missing.append(f"the schedule {scheduler}, which no intent says: its rates are not told")
-    limit = options.number("max_grad_norm", 1.0)
     return Optimizer(
         kind=kind,
         learning_rate=rate,
-        beta1=_share(options.number("adam_beta1", 0.9), "adam_beta1"),
-        beta2=_share(options.number("adam_beta2", 0.999), "adam_beta2"),
+        beta1=options.share("adam_beta1", 0.9),
+        beta2=options.share("adam_beta2", 0.999),
         eps=options.number("adam_epsilon", 1e-8),
         weight_decay=options.number("weight_decay", 0.0),
-        max_grad_norm=limit if limit > 0 else None,
+        max_grad_norm=options.limit("max_grad_norm", 1.0),
         schedule=schedule or Schedule(),
     )
 

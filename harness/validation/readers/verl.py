@@ -73,21 +73,17 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
 
 
 def _optimizer(options: Options, old: bool, missing: list[str]) -> Optimizer:
-    rate = options.number("optim.lr", 1e-5)
-    if not 0 < rate <= 1e30:
-        raise BadConfiguration(f"optim.lr is {rate:g}, expected above 0")
     betas = options.value("optim.betas", [0.9, 0.95])
     if not (isinstance(betas, list) and len(betas) == 2):
         raise BadConfiguration("optim.betas are no two numbers")
     beta1, beta2 = (read.number(one, "optim.betas") for one in betas)
-    limit = options.number("optim.clip_grad", 1.0)
     return Optimizer(
-        learning_rate=rate,
+        learning_rate=options.rate("optim.lr", 1e-5),
         beta1=beta1,
         beta2=beta2,
         weight_decay=options.number("optim.weight_decay", 0.01),
         decayed="all",
-        max_grad_norm=limit if limit > 0 else None,
+        max_grad_norm=options.limit("optim.clip_grad", 1.0),
         schedule=_schedule(options, old, missing),
     )
 
@@ -95,9 +91,7 @@ def _optimizer(options: Options, old: bool, missing: list[str]) -> Optimizer:
 def _schedule(options: Options, old: bool, missing: list[str]) -> Schedule:
     """utils/torch_functional.py. A ratio is rounded down to steps there, and up here: where that differs is said."""
     steps = options.number("optim.lr_warmup_steps", -1)
-    ratio = options.number("optim.lr_warmup_steps_ratio", 0.0)
-    if not 0 <= ratio < 1:
-        raise BadConfiguration(f"optim.lr_warmup_steps_ratio is {ratio:g}, expected 0 to less than 1")
+    ratio = options.share("optim.lr_warmup_steps_ratio", 0.0)
     rising = Schedule(warmup_steps=int(steps)) if steps > 0 else Schedule(warmup_ratio=ratio)
     rising = replace(rising, warmup_from="zero") if steps > 0 or ratio else Schedule()
     kind = str(

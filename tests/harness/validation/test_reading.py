@@ -9,6 +9,7 @@ import pytest
 
 from harness.validation import launching, reading
 from harness.validation.bounded import BadConfiguration
+from harness.validation.configuration import Family
 from harness.validation.ledger import entry
 from harness.validation.readers.families import READERS
 from tests.harness.validation import written
@@ -215,9 +216,9 @@ def test_a_quote_that_yaml_has_no_escape_for_is_read_and_told(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("family", READERS)
-def test_every_word_of_a_key_is_one(family: str) -> None:
+def test_every_word_of_a_key_is_one(family: Family) -> None:
     """Nothing that decides a step of a Trainer is called without effect by a framework around it."""
-    reader = READERS[family]  # type: ignore[index]
+    reader = READERS[family]
     if "trainer" in reader.words:
         for key in ("learning_rate", "weight_decay", "max_grad_norm", "warmup_ratio", "max_steps", "bf16"):
             assert entry(key, reader.words) == ("kept", None)

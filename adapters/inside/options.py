@@ -1,7 +1,8 @@
-"""Which options the entry points of an installed framework take, and their defaults: `python -m adapters.options NAME`.
+"""Which options the entry points of an installed framework take, and their defaults.
 
-The answer is one JSON object on stdout: by package, its version and its options. They are read from what a release
-itself parses them with, its dataclasses, its argument parser, its Hydra configuration, so that none is written by hand.
+`python -m adapters.inside.options NAME`: the answer is one JSON object on stdout: by package, its version and its
+options. They are read from what a release itself parses them with, its dataclasses, its argument parser, its Hydra
+configuration, so that none is written by hand.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ from importlib.metadata import version as installed
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest.mock import patch
 
 NOTHING = None
 """What stands for a default that is no plain value, and for none."""
+
+OF_THE_TIME = ("wandb_run_name", "wandb.run_name")
+"""Flags of OpenRLHF whose default has the time in it."""
 
 Options = dict[str, Any]
 
@@ -74,12 +79,7 @@ def _of_dataclasses(kinds: Iterable[Any]) -> Options:
 def _default(field: dataclasses.Field[Any]) -> Any:
     if field.default is not dataclasses.MISSING:
         return field.default
-    if field.default_factory is dataclasses.MISSING:
-        return NOTHING
-    try:
-        return field.default_factory()
-    except Exception:  # noqa: BLE001  one that asks for a device, or for the time
-        return NOTHING
+    return NOTHING if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _transformers() -> Options:
@@ -112,11 +112,10 @@ def _openrlhf() -> Options:
         parsers.append(parser)
         raise _Stopped
 
-    argparse.ArgumentParser.parse_args = parse_args  # type: ignore[assignment, method-assign]
-    with contextlib.suppress(_Stopped):
+    with patch.object(argparse.ArgumentParser, "parse_args", parse_args), contextlib.suppress(_Stopped):
         runpy.run_module("openrlhf.cli.train_sft", run_name="__main__")
     return {
-        flag.removeprefix("--"): action.default
+        flag.removeprefix("--"): NOTHING if flag.endswith(OF_THE_TIME) else action.default
         for action in parsers[0]._actions
         for flag in action.option_strings
         if flag.startswith("--") and flag != "--help"
