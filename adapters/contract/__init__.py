@@ -7,6 +7,7 @@ files whose names and schema version stand here, so that both sides read one def
 from adapters.contract.checking import build, hints, named
 from adapters.contract.data import Data, Message, Order, Row, RowFormat, Trained
 from adapters.contract.dealing import Dealing, LastWindow
+from adapters.contract.given import SHIMS, Given, Sharded
 from adapters.contract.job import PATCH, Job, Part, Patch, Shim, Unsupported
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
@@ -45,6 +46,7 @@ __all__ = [
     "OLDEST_SCHEMA",
     "PATCH",
     "ROUTED",
+    "SHIMS",
     "SPACE",
     "SQUARES",
     "STATE",
@@ -55,6 +57,7 @@ __all__ = [
     "Data",
     "Dealing",
     "EngineOutput",
+    "Given",
     "GivenIn",
     "Group",
     "Implementation",
@@ -77,6 +80,7 @@ __all__ = [
     "RowFormat",
     "Scenario",
     "Schedule",
+    "Sharded",
     "Sharding",
     "Shim",
     "Strategy",

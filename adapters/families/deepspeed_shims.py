@@ -11,7 +11,7 @@ import torch
 from deepspeed.accelerator import get_accelerator
 from packaging.version import Version
 
-from adapters.contract import Scenario, Shim
+from adapters.contract import Compute, Scenario, Shim
 from adapters.families.deepspeed_setup import STAGES
 
 STEP_WITHOUT_AUTOGRAD = Shim(
@@ -46,16 +46,21 @@ SHM_OP = "deepspeed_shm_comm"
 
 def needed(version: str, scenario: Scenario) -> list[Shim]:
     """What this release of DeepSpeed (not of what drives it) needs changed for this scenario."""
-    stage, on_a_cpu = STAGES[scenario.sharding.strategy], get_accelerator().device_name() == "cpu"
+    stage = STAGES[scenario.sharding.strategy]
+    found = running(version, stage, scenario.precision.compute)
+    return [*found, RELINK_MOMENTS] if stage in (1, 2) else found
+
+
+def running(version: str, stage: int, compute: Compute) -> list[Shim]:
+    """Of these, what makes it run; the others make it readable."""
+    on_a_cpu = get_accelerator().device_name() == "cpu"
     found = [WITHOUT_SHM_OP] if on_a_cpu else []
-    if on_a_cpu and scenario.precision.compute == "fp16" and not get_accelerator().is_fp16_supported():
+    if on_a_cpu and compute == "fp16" and not get_accelerator().is_fp16_supported():
         found.append(FP16_ON_A_CPU)
     if Version(version) < Version("0.19") and stage > 0:
         found.append(STEP_WITHOUT_AUTOGRAD)
     if on_a_cpu and Version(version) < Version("0.19.8") and stage == 3:
         found.append(GATHERS_ARE_WAITED_FOR)
-    if stage in (1, 2):
-        found.append(RELINK_MOMENTS)
     return found
 
 

@@ -107,16 +107,21 @@ def shims(scenario: Scenario) -> list[Shim]:
 
 def apply(scenario: Scenario) -> None:
     """Do what the shims say, in this process. The device is told by a variable of accelerate's own."""
-    from accelerate.state import PartialState
-    from accelerate.utils import DistributedType
-
     found = shims(scenario)
     if ON_A_CPU in found:
-        os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
-        PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
+        shard_on_the_cpu()
     if DEVICES_OF_A_NODE in found:
         torch.cpu.device_count = lambda: scenario.window.ranks // scenario.sharding.replicas
     _replicate(scenario)
+
+
+def shard_on_the_cpu() -> None:
+    """Do what `ON_A_CPU` says, in this process."""
+    from accelerate.state import PartialState
+    from accelerate.utils import DistributedType
+
+    os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
+    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
 
 
 def _replicate(scenario: Scenario) -> None:

@@ -173,18 +173,26 @@ def _right(step: WeighedStep, intent: Intent) -> RightStep:
 
 def _batches(recording: Recording, number: int, intent: Intent) -> list[Finding]:
     """`inputs.batch`: forward passes and texts of each rank, against the micro-batches and rows that are intended."""
-    texts = intent.micro_batch_size * intent.rows_per_sequence
     for rank, part in enumerate(recording.steps[number]):
-        wrong = [(i, len(names)) for i, names in enumerate(part.line.texts) if len(names) != texts]
-        if part.line.passes != intent.accumulation:
-            what, got, wanted = "micro-batches", part.line.passes, intent.accumulation
-        elif wrong:
-            what, got, wanted = f"texts in micro-batch {wrong[0][0]}", wrong[0][1], texts
+        wanted = _texts(intent, number, rank)
+        wrong = [(i, len(names)) for i, names in enumerate(part.line.texts[: len(wanted)]) if len(names) != wanted[i]]
+        if part.line.passes != len(wanted):
+            what, got, expected = "micro-batches", part.line.passes, len(wanted)
+        elif wrong and not (intent.drawn is not None and intent.windows is None):
+            at, got = wrong[0]
+            what, expected = f"texts in micro-batch {at}", wanted[at]
         else:
             continue
-        message = f"rank {rank} had {got} {what} at step {number}, expected {wanted}"
-        return [Finding("inputs.batch", message, number, rank=rank, observed=float(got), expected=float(wanted))]
+        message = f"rank {rank} had {got} {what} at step {number}, expected {expected}"
+        return [Finding("inputs.batch", message, number, rank=rank, observed=float(got), expected=float(expected))]
     return []
+
+
+def _texts(intent: Intent, number: int, rank: int) -> list[int]:
+    """How many each micro-batch of a rank should have; of steps beyond the intent's, as many as of a full one."""
+    if intent.windows is not None and number < len(intent.windows):
+        return [len(ranks[rank]) for ranks in intent.windows[number]]
+    return [intent.micro_batch_size * intent.rows_per_sequence] * intent.accumulation
 
 
 def _dtype(step: WeighedStep, intent: Intent, asked: str) -> list[Finding]:

@@ -43,14 +43,19 @@ class Made:
 def make(command: Sequence[str], settings: Settings) -> Made:
     """Run the command to its end, on this process's streams and with its variables. Raises BadCommand."""
     out = Path(settings.out)
-    _prepare(out)
+    prepare(out)
     with _signals() as running:
         try:
-            running.process = subprocess.Popen(list(command), env=_environment(out, settings))
+            running.process = subprocess.Popen(list(command), env=variables(out, settings, os.environ))
         except OSError as error:
             shutil.rmtree(out / RECORDER)
             raise BadCommand(f"{command[0]} cannot be started ({error.strerror}); check the command") from None
         status = running.wait()
+    return conclude(out, status)
+
+
+def conclude(out: Path, status: int) -> Made:
+    """What has come of a command that has ended; the recording is sealed, if there is one."""
     tidy(out)
     files = sorted(out.glob("steps-r*.jsonl"))
     lines = [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
@@ -66,8 +71,8 @@ def make(command: Sequence[str], settings: Settings) -> Made:
     return made
 
 
-def _prepare(out: Path) -> None:
-    """An empty folder, and in it what the processes import."""
+def prepare(out: Path) -> None:
+    """An empty folder, and in it what the processes import. Raises BadCommand."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
@@ -80,11 +85,10 @@ def _prepare(out: Path) -> None:
         raise BadCommand(f"{out} cannot be written ({error.strerror}); give --out another folder") from None
 
 
-def _environment(out: Path, settings: Settings) -> dict[str, str]:
-    """All that this process has, and the recorder before everything else that Python looks into."""
-    path = os.pathsep.join(filter(None, [str((out / RECORDER).absolute()), os.environ.get("PYTHONPATH")]))
-    mine: Mapping[str, str] = {"PYTHONPATH": path, VARIABLE: settings.dumps()}
-    return {**os.environ, **mine}
+def variables(out: Path, settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
+    """Those of the command: `base`, and the recorder before everything else that Python looks into."""
+    path = os.pathsep.join(filter(None, [str((out / RECORDER).absolute()), base.get("PYTHONPATH")]))
+    return {**base, "PYTHONPATH": path, VARIABLE: settings.dumps()}
 
 
 class _Running:

@@ -142,7 +142,7 @@ def rows(
 
 
 def _row(setting: Setting, groups: Sequence[str], release: Release | None, own: str | None) -> KeyRecord:
-    word, to, why = _judged(setting, groups, release, own)
+    word, to, why = judged(setting, groups, release, own)
     instead = f"instead of {setting.instead}" if setting.instead else None
     said = "; ".join(filter(None, [why, instead])) or None
     key = printable.line(redaction.name(setting.key), LONGEST)
@@ -163,9 +163,10 @@ def shown(key: str, value: Any) -> str:
     return printable.line({"None": "null"}.get(str(told), str(told).lower()) if plain else str(told), LONGEST)
 
 
-def _judged(
+def judged(
     setting: Setting, groups: Sequence[str], release: Release | None, own: str | None
 ) -> tuple[Word, str | None, str | None]:
+    """The word of a key, what it is changed to, and why; see `rows`."""
     key, value = setting.key, setting.value
     if release is not None and not _is_known(key, release) and not (own and entry(key, groups)):
         if own:

@@ -33,6 +33,8 @@ class PartRecord(_Strict):
     what: str
     configured: str
     by: str
+    recovered: str | None = None
+    """As the recorded steps have it; None where nothing was run, or where it cannot be told."""
 
 
 class RateRecord(_Strict):

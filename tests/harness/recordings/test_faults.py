@@ -33,7 +33,8 @@ OTHERWISE = {"positions-run-on": {"inputs.batch"}}
 
 BY_ITSELF = {
     "drop-intermediate", "keep-first", "keep-last", "scaled-by-accumulation", "divided-by-accumulation",
-    "scaled-by-world-size", "prompt-trained", "eos-untrained", "first-token-untrained", "mask-shifted", "mask-late",
+    "scaled-by-world-size", "prompt-trained", "eos-untrained", "padding-id-untrained", "first-token-untrained",
+    "mask-shifted", "mask-late",
     "tag-trained", "learning-rate-late", "learning-rate-zero-first", "step-count-ahead",
     "rank-alone", "gradient-not-zeroed", "decay-in-gradient", "tied-head-lost",
 }  # fmt: skip

@@ -1,0 +1,124 @@
+"""Which small runs a configuration gets: how many rows, micro-batches and steps each of them has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from harness.intent.intent import Drawn, Intent, Window
+from harness.validation.effective import Effective
+from harness.validation.ledger import MOST_ACCUMULATED, RANKS
+
+FIRST = 3
+"""Steps of the run that has the schedule of the real training."""
+WHOLE = 8
+"""Steps of the run that sees all of a schedule, in two epochs."""
+ASSUMED = 1000
+"""Steps of a training of which nobody says how many it has."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One small run."""
+
+    name: str
+    says: str
+    """What it is for, in words."""
+    step: Effective
+    """What its steps should be: the configuration's, with what is shrunk."""
+    accumulation: int
+    rows: int
+    """Of the dataset."""
+    steps: int
+    """That are made and recorded."""
+    epochs: int | None
+    """It trains so many of them; None: it trains by steps."""
+    full: bool
+    """Whether every window is full."""
+
+    @property
+    def horizon(self) -> int:
+        """Optimizer steps of its schedule."""
+        return self.step.horizon or self.steps
+
+    def windows(self) -> tuple[Window, ...]:
+        """The micro-batches of each step, by the numbers of their rows in whichever order the framework has them."""
+        each = self.step.micro_batch_size
+        per_epoch = self.rows // (each * RANKS)
+        found: list[Window] = []
+        while len(found) < self.steps:
+            begun = 0
+            while begun < per_epoch and len(found) < self.steps:
+                count = min(self.accumulation, per_epoch - begun)
+                found.append(tuple(_micro_batch(begun + i, each) for i in range(count)))
+                begun += count
+        return tuple(found)
+
+    def intent(self, shapes: dict[str, tuple[int, ...]], packs: bool) -> Intent:
+        """What each of its steps must be. packs: whether the framework chooses which rows share a sequence.
+
+        Raises ValueError.
+        """
+        found = self.step.intent(shapes, self.steps, RANKS, self.accumulation)
+        if packs:
+            return replace(found, drawn=Drawn(rows=self.rows, epoch=self.rows, free=True, filled=True))
+        return replace(found, windows=self.windows())
+
+
+def _micro_batch(number: int, each: int) -> tuple[tuple[int, ...], ...]:
+    first = number * RANKS * each
+    return tuple(tuple(range(first + rank * each, first + (rank + 1) * each)) for rank in range(RANKS))
+
+
+def runs(step: Effective, whole_windows: bool, least_warmup: int = 1) -> Iterator[Run]:
+    """Those of a configuration. whole_windows: whether the framework drops a last window that is not full.
+
+    least_warmup: steps that a warm-up has at least, where there is one.
+    """
+    accumulation = min(step.accumulation or MOST_ACCUMULATED, MOST_ACCUMULATED)
+    a_step = step.micro_batch_size * RANKS * accumulation
+    horizon = step.horizon or ASSUMED
+    first = min(FIRST, horizon)
+    said = f"{horizon}" if step.horizon else f"{horizon} (assumed: --rows and --world tell)"
+    yield Run(
+        "first",
+        f"the first {first} steps, with the schedule over {said}",
+        replace(step, horizon=horizon),
+        accumulation,
+        a_step * first,
+        first,
+        None,
+        full=True,
+    )
+    partial = step.steps is None and accumulation > 1 and not whole_windows
+    if step.optimizer.schedule.constant and not partial:
+        return
+    rows = a_step * 3 + step.micro_batch_size * RANKS * (accumulation // 2) if partial else a_step * (WHOLE // 2)
+    end = ", the last window of each not full" if partial else ""
+    yield Run(
+        "whole",
+        f"all of {WHOLE} steps in two epochs, with the schedule over them{end}",
+        scaled(replace(step, horizon=horizon), WHOLE, least_warmup),
+        accumulation,
+        rows,
+        WHOLE,
+        2,
+        full=not partial,
+    )
+
+
+def scaled(step: Effective, steps: int, least_warmup: int) -> Effective:
+    """The same with its schedule over so many steps; of what is counted in steps, the same share."""
+    told, over = step.optimizer.schedule, step.horizon or ASSUMED
+
+    def share(count: int, least: int = 1) -> int:
+        return min(steps - 2, max(least, round(steps * count / over))) if count else 0
+
+    shorter = replace(
+        told,
+        warmup_steps=share(told.warmup(over), least_warmup),
+        warmup_ratio=0.0,
+        stable_steps=share(told.stable_steps),
+        horizon=0,
+    )
+    return replace(step, horizon=steps, steps=None, optimizer=replace(step.optimizer, schedule=shorter))

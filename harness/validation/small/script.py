@@ -1,0 +1,53 @@
+"""The Trainer's arguments of a script of the user's own, under a plain Trainer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from packaging.version import Version
+
+from harness.validation.configuration import truth
+from harness.validation.ledger import LENGTH
+from harness.validation.small import rows, trainer
+from harness.validation.small.options import Kept
+from harness.validation.small.place import Place, Small
+from harness.validation.small.runs import Run
+
+FRAMEWORK = "trl"
+PROGRAM = "adapters.given.plain_trainer"
+FILE, DATA = "train.json", "rows.jsonl"
+LORA = {"lora_r": "r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout", "lora_rank": "r"}
+DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+DTYPE_SINCE = Version("4.56")
+"""Of transformers: the name of what a model is loaded in."""
+
+
+def small(kept: Kept, run: Run, place: Place) -> Small:
+    """As `plain_trainer FILE` reads it."""
+    found = trainer.arguments(kept, run, place)
+    held = run.step.precision
+    plain = held.weights if kept.configuration.deepspeed is None else held.compute
+    modern = kept.release is not None and Version(kept.release.version) >= DTYPE_SINCE
+    told: dict[str, Any] = {
+        "arguments": {key: value for key, value in found.items() if key in trainer.QUIET or kept.has(key)},
+        "model": str(place.model),
+        "dtype": ["dtype" if modern else "torch_dtype", DTYPES[plain]],
+        "rows": DATA,
+        "longest": LENGTH,
+        "lora": lora(kept),
+    }
+    lines = [
+        json.dumps({"prompt": one[0][0] + " ", "completion": one[0][1]}) + "\n" for one in rows.conversations(run.rows)
+    ]
+    return Small(
+        trainer.given(kept, run, FRAMEWORK, PROGRAM, (FILE,)),
+        {FILE: json.dumps(told), DATA: "".join(lines), **trainer.files(kept, run)},
+    )
+
+
+def lora(kept: Kept) -> dict[str, Any]:
+    """Low-rank updates, where the script's options ask for them by the names that most scripts have."""
+    values = {setting.key: setting.value for setting in kept.configuration.settings}
+    wanted = values.get("adapter") == "lora" or any(truth(values.get(key)) for key in ("use_lora", "lora_enable"))
+    return {LORA[key]: values[key] for key in LORA if key in values} if wanted else {}

@@ -1,0 +1,70 @@
+"""Arguments of the Trainer of transformers in a small run, whatever framework has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from adapters.contract import Given, Sharded
+from harness.validation.configuration import truth
+from harness.validation.small import engine
+from harness.validation.small.options import Kept
+from harness.validation.small.place import Place
+from harness.validation.small.runs import Run
+
+ENGINE = "deepspeed.json"
+PLACES = ("deepspeed", "fsdp", "fsdp_config", "num_train_epochs", "max_steps", "do_train")
+"""That are given anew."""
+QUIET: Mapping[str, Any] = {
+    "output_dir": "out", "report_to": "none", "save_strategy": "no", "logging_steps": 1, "disable_tqdm": True,
+    "use_cpu": True, "ddp_backend": "gloo", "dataloader_pin_memory": False,
+}  # fmt: skip
+
+
+def arguments(kept: Kept, run: Run, place: Place) -> dict[str, Any]:
+    """They."""
+    found = {key: value for key, value in kept.values.items() if key not in PLACES}
+    found |= {**QUIET, "gradient_accumulation_steps": run.accumulation}
+    found |= {"max_steps": run.horizon} if run.epochs is None else {"num_train_epochs": run.epochs}
+    told = run.step.optimizer.schedule
+    if told.warmup_steps and "warmup_steps" in found:
+        found["warmup_steps"] = told.warmup_steps
+    if kept.configuration.deepspeed is not None:
+        found["deepspeed"] = str(place.here / ENGINE)
+    elif (sharded := fully_sharded(kept)) != "none":
+        version = {"fsdp": 2, "fsdp1": 1}[sharded]
+        found |= {"fsdp": "full_shard auto_wrap", "fsdp_config": {"fsdp_version": version, "sync_module_states": False}}
+    return found
+
+
+def files(kept: Kept, run: Run) -> dict[str, str]:
+    """What they name."""
+    told = kept.configuration.deepspeed
+    return {} if told is None else {ENGINE: json.dumps(engine.configured(told, run))}
+
+
+def given(kept: Kept, run: Run, framework: str, program: str, words: tuple[str, ...]) -> Given:
+    """How it is started."""
+    told = kept.configuration.deepspeed
+    return Given(
+        framework=framework,
+        program=program,
+        words=words,
+        steps=run.steps,
+        stage=None if told is None else engine.stage(told),
+        compute=run.step.precision.compute,
+        sharded=fully_sharded(kept),
+    )
+
+
+def fully_sharded(kept: Kept) -> Sharded:
+    """By which FSDP, by the arguments or by accelerate's file; none under DeepSpeed."""
+    told = kept.configuration.accelerate
+    by_file = told is not None and told.at("distributed_type") == "FSDP"
+    if kept.configuration.deepspeed is not None or not (by_file or truth(kept.values.get("fsdp"))):
+        return "none"
+    inner = told.at("fsdp_config.fsdp_version") if told is not None else None
+    config = kept.values.get("fsdp_config")
+    own = config.get("fsdp_version") if isinstance(config, Mapping) else None
+    return "fsdp" if str(own or inner) == "2" else "fsdp1"
