@@ -1,0 +1,1 @@
+"""A user's configuration as a run that is small enough for a CPU."""
