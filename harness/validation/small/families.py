@@ -79,7 +79,8 @@ def _over(tables: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _family(table: Mapping[str, Any]) -> Family:
-    return Family(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return Family(**values)
 
 
 NOBODY = _family(_read()["nobody"])
@@ -113,4 +114,4 @@ def text_kind(kind: str) -> str:
 
 def title(kind: str) -> str:
     """What people call an architecture, with its article."""
-    return str(_read()["called"].get(kind, f"a model of type {kind}"))
+    return str(_read()["called"].get(kind, f"a {kind} model"))

@@ -25,6 +25,8 @@ KEYS: Mapping[Family, tuple[str, ...]] = {
 }
 _NOT_KEPT = ("model_type", "auto_map", "quantization_config", "vision_config", "audio_config", "custom_pipelines")
 """Keys of a config.json that a small text model without code of others and with weights of its own has not."""
+_OUTSIDE = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings", "torch_dtype", "dtype")
+"""Keys that stand beside the text model's own, where there is more than text."""
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -62,8 +64,12 @@ def describe(configuration: Configuration, near: Path) -> Described:
 def as_llama(described: Described, why: str) -> Described:
     """The same tokenizer with a Llama, where nothing installed knows the architecture."""
     ids = {key: value for key, value in described.config.items() if key.endswith("_token_id")}
-    kept = {key: described.config[key] for key in ("tie_word_embeddings", "torch_dtype") if key in described.config}
-    config = {**sizes.shrunk(families.NOBODY.settings(None), "config.json"), "vocab_size": described.config["vocab_size"]}
+    same = ("tie_word_embeddings", "torch_dtype", "vocab_size")
+    kept = {key: described.config[key] for key in same if key in described.config}
+    config = {
+        **sizes.shrunk(families.NOBODY.settings(None), "config.json"),
+        "vocab_size": described.config["vocab_size"],
+    }
     missing = f"{why}: a Llama runs instead; a fault inside the architecture would not show"
     config |= ids | kept
     return replace(
@@ -106,7 +112,8 @@ def _by_name(called: str | None) -> Described:
 def _by_config(called: str, folder: Path) -> Described:
     path = folder / "config.json"
     whole = bounded.mapping(path).values
-    text = whole["text_config"] if isinstance(whole.get("text_config"), dict) else whole
+    inner = whole.get("text_config")
+    text = {**{key: whole[key] for key in _OUTSIDE if key in whole}, **inner} if isinstance(inner, dict) else whole
     kind, missing = text.get("model_type"), []
     if not isinstance(kind, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", kind):
         raise BadConfiguration(f"{path} has no model_type")
@@ -115,7 +122,7 @@ def _by_config(called: str, folder: Path) -> Described:
     if text is not whole or inside != kind or "vision_config" in whole:
         missing.append(f"{shown} is not of text alone: its text model ({inside}) runs without the rest")
     if text.get("quantization_config"):
-        missing.append("its weights are quantized: weights that are not run instead")
+        missing.append("its weights are quantized: others run instead, which are not")
     kept = {key: value for key, value in text.items() if not key.startswith("_") and key not in _NOT_KEPT}
     if inside != kind:
         kept.pop("rope_scaling", None)  # by three axes of a picture

@@ -9,10 +9,10 @@ from harness.validation.bounded import BadConfiguration
 from harness.validation.configuration import whole
 
 WIDTH, LAYERS, HEADS, POSITIONS, HEAD = 64, 2, 4, 1024, 16
-WIDTHS = ("hidden_size", "n_embd", "d_model")
+WIDTHS = ("hidden_size", "n_embd", "n_embed", "d_model")
 DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 _HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads")
-_KV = "num_key_value_heads"
+_KV = ("num_key_value_heads", "num_kv_heads")
 
 MOST: Mapping[str, int] = {
     **dict.fromkeys(WIDTHS, WIDTH),
@@ -45,12 +45,14 @@ def shrunk(config: Mapping[str, Any], at: str, kind: str = "llama") -> dict[str,
     for key in _BY_LAYER:
         if isinstance(config.get(key), list):
             result[key] = _two(config[key])
-    if (most := _size(config, "max_window_layers", at)) is not None:
+    if (full := _size(config, "max_window_layers", at)) is not None:
         layers = next((_size(config, key, at) for key in DEPTHS if key in config), None)
-        result["max_window_layers"] = min(most, LAYERS if layers is None or most >= layers else 1)
+        result["max_window_layers"] = min(full, LAYERS if layers is None or full >= layers else 1)
     for key in ("rope_scaling", "rope_parameters"):
-        if isinstance(config.get(key), Mapping):
-            result[key] = _rope(config[key], config)
+        if isinstance(rope := config.get(key), Mapping):
+            result[key] = _rope(rope, config)
+            if "original_max_position_embeddings" in rope and "max_position_embeddings" in config:
+                result["max_position_embeddings"] = config["max_position_embeddings"]  # it says by how much
     return _missing(kind, result.get("num_attention_heads", HEADS)) | result
 
 
@@ -63,21 +65,19 @@ def _size(config: Mapping[str, Any], key: str, at: str) -> int | None:
 
 def _heads(config: Mapping[str, Any], at: str) -> dict[str, Any]:
     """Heads that the width is a multiple of, and as grouped as they are."""
-    found: dict[str, Any] = {}
-    key = next((each for each in _HEADS if each in config), None)
-    heads = _size(config, key, at) if key else None
-    width = next((_size(config, each, at) for each in WIDTHS if each in config), None)
-    own = width is not None and width <= WIDTH
-    if key and heads is not None:
-        found[key] = heads if own else next(each for each in (HEADS, 2, 1) if each <= heads)
-    kv = _size(config, _KV, at)
-    if kv is not None:
-        if heads is not None and kv > heads:
-            raise BadConfiguration(f"{at}: {_KV} is {kv}, more than the {heads} heads")
-        now = found[key] if key and heads is not None else HEADS
-        grouped = kv if own else min(2, now // 2 or 1, kv)
-        found[_KV] = now if kv == heads else min(kv, grouped)
-    return found
+    many = {key: heads for key in _HEADS if (heads := _size(config, key, at)) is not None}
+    grouped = {key: heads for key in _KV if (heads := _size(config, key, at)) is not None}
+    heads = next(iter(many.values()), None)
+    if heads is not None and (over := next((key for key, kv in grouped.items() if kv > heads), None)):
+        raise BadConfiguration(f"{at}: {over} is {grouped[over]}, more than the {heads} heads")
+    width = next((_size(config, key, at) for key in WIDTHS if key in config), None)
+    if width is not None and width <= WIDTH:
+        return {}
+    now = next(each for each in (HEADS, 2, 1) if heads is None or each <= heads)
+    return {
+        **dict.fromkeys(many, now),
+        **{key: now if kv == heads else min(kv, 2, max(1, now // 2)) for key, kv in grouped.items()},
+    }
 
 
 def _two(values: list[Any]) -> list[Any]:
@@ -109,4 +109,4 @@ def _missing(kind: str, heads: int) -> dict[str, Any]:
     }  # fmt: skip
     if kind == "opt":
         return found | {"ffn_dim": 128, "word_embed_proj_dim": WIDTH}
-    return found | {"intermediate_size": 128, _KV: heads}
+    return found | {"intermediate_size": 128, _KV[0]: heads}

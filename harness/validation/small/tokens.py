@@ -15,6 +15,7 @@ BYTES = 256
 MOST = 1024
 """Special tokens."""
 ROLES = ("bos", "eos", "pad", "unk")
+_CONFIG = ("bos_token_id", "eos_token_id", "pad_token_id")
 _NO_BOS = ("Qwen2Tokenizer", "GPT2Tokenizer")
 
 
@@ -65,8 +66,11 @@ def of_folder(folder: Path, family: Family) -> tuple[dict[str, Any], list[str]]:
     template = _template(folder, said)
     roles = {role: _content(said.get(f"{role}_token")) for role in ROLES}
     others = list(numbered.values()) if numbered else [*base["special"], *_extra(said), *_looks(template)]
+    special = _once([*roles.values(), *others])
+    if len(special) > MOST:
+        raise BadConfiguration(f"{folder} has {len(special)} special tokens, and {MOST} are read")
     result = {
-        "special": _once([*roles.values(), *others]),
+        "special": special,
         **roles,
         "bos_first": bool(roles["bos"]) and _puts_bos(said),
         "padding_side": "left" if said.get("padding_side") == "left" else "right",
@@ -75,8 +79,6 @@ def of_folder(folder: Path, family: Family) -> tuple[dict[str, Any], list[str]]:
         "published": "",
         "numbered": {str(id_): token for id_, token in numbered.items()},
     }
-    if len(result["special"]) > MOST:
-        raise BadConfiguration(f"{folder} has {len(result['special'])} special tokens, and {MOST} are read")
     return result, missing
 
 
@@ -90,10 +92,10 @@ def renumbered(config: Mapping[str, Any], tokenizer: dict[str, Any]) -> dict[str
         role = tokenizer.get(key.removesuffix("_token_id"))
         return None if old is None else number(tokenizer, numbered.get(str(old), role))
 
-    found = {key: now(key, value) for key, value in config.items() if key.endswith("_token_id")}
+    told = {key: now(key, value) for key, value in config.items() if key.endswith("_token_id")}
     kept = {key: value for key, value in config.items() if not re.search(r"_token_(?:ids?|index)\Z", key)}
-    given = {key: value for key, value in found.items() if value is not None}
-    return kept | dict.fromkeys((f"{role}_token_id" for role in ("bos", "eos", "pad"))) | given
+    known = {key: value for key, value in told.items() if value is not None or key in _CONFIG}
+    return {**kept, **ids(tokenizer, False), **known}
 
 
 def _once(found: list[str | None]) -> list[str]:

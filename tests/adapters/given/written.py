@@ -1,6 +1,6 @@
 """Runs in a framework's environment: writes the checkpoint of each description, loads it, and tells what it met.
 
-    python written.py FOLDER OF DESCRIPTIONS, FOLDER FOR CHECKPOINTS
+python written.py FOLDER OF DESCRIPTIONS, FOLDER FOR CHECKPOINTS
 """
 
 from __future__ import annotations
