@@ -59,7 +59,10 @@ def validate(wish: Wish, note: Note) -> Validation:
     planned = plan.made(wish.configuration, wish.pinned, wish.rows, packages)
     step, release, _ = plan.step(wish.configuration, wish.pinned, wish.rows, packages)
     note("a tiny model and its tokenizer")
-    described = _checkpoint(environment, model.describe(wish.configuration, wish.near), wish.out)
+    described = model.describe(wish.configuration, wish.near)
+    if wish.configuration.family == "trl":
+        described = model.templated(described, wish.configuration.value("chat_template"))
+    described = _checkpoint(environment, described, wish.out)
     kept = options.kept(wish.configuration, release)
     engine = wish.configuration.deepspeed
     done = [_one(run, kept, environment, wish, note) for run in plan.small_runs(wish.configuration, step)]
