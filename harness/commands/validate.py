@@ -47,7 +47,8 @@ def validate(
     versions: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Requirements with NAME==VERSION lines. Default: the newest that knows most keys."
+            metavar="FILE | PYTHON",
+            help="Requirements, a lock file, an interpreter or its folder. Default: what the repository pins.",
         ),
     ] = None,
     world: Annotated[
@@ -73,12 +74,14 @@ def validate(
     """
     if not plan:
         raise Stop("validate only reads so far, and runs no configuration: give --plan")
+    from harness.validation import pins, reading
     from harness.validation import plan as planning
-    from harness.validation import reading
     from reports import validation as report
 
     configuration = reading.read(words, beside or [], world)
-    told = planning.made(configuration, planning.pins(versions), rows)
+    wanted = planning.wanted(configuration)
+    found = pins.given(versions) if versions else pins.around(reading.place(words), wanted)
+    told = planning.made(configuration, found, rows)
     if format_ is Format.JSON:
         json(told.model_dump_json(by_alias=True, indent=1))
     elif format_ is Format.MARKDOWN:

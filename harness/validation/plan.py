@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from packaging.version import InvalidVersion, Version
-
-from harness.validation import bounded, effective, ledger, redaction, releases, telling
-from harness.validation.bounded import BadConfiguration
+from harness.validation import effective, ledger, redaction, releases, telling
 from harness.validation.configuration import Configuration, truth
 from harness.validation.effective import Effective
 from harness.validation.options import Options
+from harness.validation.pins import Pins
 from harness.validation.readers.families import READERS, Reader
 from harness.validation.record import KeyRecord, Plan, RateRecord
 from harness.validation.releases import Release
@@ -22,24 +18,10 @@ from harness.validation.releases import Release
 ENGINE = "deepspeed"
 
 
-def pins(path: Path | None) -> dict[str, str]:
-    """Versions by package, where a line of the file begins with NAME==VERSION, perhaps in quotes as in pyproject.toml.
-
-    Raises BadConfiguration.
-    """
-    if path is None:
-        return {}
-    text, found = bounded.text(path, f"--versions {path}", "has"), {}
-    for name, version in re.findall(
-        r"^[\s\"']*([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?\s*==\s*([\w.+!-]+)", text, re.MULTILINE
-    ):
-        try:
-            found[re.sub(r"[-_.]+", "-", name).lower()] = str(Version(version))
-        except InvalidVersion:
-            continue
-    if not found:
-        raise BadConfiguration(f"--versions {path} pins nothing; write NAME==VERSION lines, as `uv pip freeze` does")
-    return found
+def wanted(configuration: Configuration) -> set[str]:
+    """Packages of which one must be pinned, so that a file says which release is meant."""
+    own = {package.partition("/")[0] for package in READERS[configuration.family].packages(configuration)}
+    return own or {ENGINE}
 
 
 def step(
@@ -86,8 +68,9 @@ def _settled(found: Effective, reader: Reader, rows: int | None) -> Effective:
     return replace(found, horizon=horizon)
 
 
-def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | None) -> Plan:
+def made(configuration: Configuration, pins: Pins, rows: int | None) -> Plan:
     """The whole plan. Raises BadConfiguration."""
+    pinned = pins.versions
     found, release, below = step(configuration, pinned, rows)
     reader = READERS[configuration.family]
     package = release.package.partition("/")[0] if release else ""
@@ -100,11 +83,12 @@ def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | No
         started_by=_started(configuration),
         release=str(release) if release else None,
         asked=f"{package} {pinned[package]}" if package in pinned else None,
+        pinned_in=redaction.line(pins.where, 200) if pins.where and (package in pinned or ENGINE in pinned) else None,
         below=str(below) if below else None,
         ledger=held,
         step=telling.parts(found),
         rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
-        odd=[redaction.line(said) for said in found.odd],
+        odd=[redaction.line(said) for said in (*found.odd, *pins.unread)],
         refused=[
             redaction.line(said)
             for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release))

@@ -34,6 +34,16 @@ def read(words: Sequence[str], beside: Sequence[Path], world: int | None) -> Con
     return replace(found, ranks=world or found.ranks or _processes(found.accelerate))
 
 
+def place(words: Sequence[str]) -> Path:
+    """The folder that a configuration or a script lies in; of a command line, where it is typed."""
+    named = words[0] if Path(words[0]).suffix in SUFFIXES else _script(words)
+    return Path(named).parent if named else Path()
+
+
+def _script(words: Sequence[str]) -> str | None:
+    return next((word for word in words[1:] if word.endswith(".sh")), None)
+
+
 def _of_file(words: Sequence[str]) -> Configuration:
     path = Path(words[0])
     file = bounded.mapping(path)
@@ -70,7 +80,7 @@ def _settings(file: File) -> list[Setting]:
 def _of_command(words: Sequence[str]) -> Configuration:
     told = launching.launched(words)
     # what a script says is somebody else's, and leads nowhere but into its own folder
-    folders = [Path(), Path(next((word for word in words[1:] if word.endswith(".sh")), ".")).parent]
+    folders = [Path(), Path(_script(words) or ".").parent]
     launched = tuple(Setting(key, value, told.launcher or "launcher") for key, value in told.options.items())
     if told.before:
         launched = (Setting(told.before[0], " ".join(told.before[1:]), COMMAND), *launched)

@@ -52,7 +52,9 @@ class Plan(_Strict):
     release: str | None
     """Whose options it is held against; None where no table has them."""
     asked: str | None
-    """The release that --versions pins; None where nobody said one, so that it is assumed."""
+    """The release that is pinned; None where nobody said one, so that it is assumed."""
+    pinned_in: str | None = None
+    """What pins it: what --versions names, or a file of the repository that the configuration lies in."""
     below: str | None = None
     """DeepSpeed's release, where the configuration goes with one."""
     ledger: list[KeyRecord]
