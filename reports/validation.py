@@ -11,11 +11,14 @@ from reports.markdown import escaped, table
 ORDER: Sequence[Word] = ("unknown to this release", "not covered", "swapped", "shrunk", "kept", "no effect on the step")
 """Of the words, what a reader should see first."""
 NOTHING = "Nothing was run."
+NOTHING_ELSE = "Nothing else was run."
 
 
 def lines(plan: Plan) -> Iterator[str]:
     """For a terminal."""
     yield f"{plan.started_by}: {_held(plan)}"
+    if plan.captured:
+        yield f"  captured: {plan.captured}"
     for said in plan.refused:
         yield f"  would not start: {said}"
     for said in plan.missing:
@@ -38,7 +41,11 @@ def lines(plan: Plan) -> Iterator[str]:
         yield from (f"  {said}" for said in plan.not_covered)
     yield from ("", "what would run")
     yield from (f"  {said}" for said in plan.run)
-    yield from ("", NOTHING)
+    yield from ("", _ran(plan))
+
+
+def _ran(plan: Plan) -> str:
+    return NOTHING_ELSE if plan.captured else NOTHING
 
 
 def _held(plan: Plan) -> str:
@@ -72,6 +79,7 @@ def page(plan: Plan) -> str:
     parts = [
         f"# Configuration: {escaped(plan.started_by)}",
         escaped(_held(plan)),
+        *([f"**Captured:** {escaped(plan.captured)}"] if plan.captured else []),
         *(f"**Would not start:** {escaped(said)}" for said in plan.refused),
         *(f"**Not given:** {escaped(said)}" for said in plan.missing),
         *(f"**Look at this:** {escaped(said)}" for said in plan.odd),
@@ -92,7 +100,7 @@ def page(plan: Plan) -> str:
         ),
         "## What would run",
         "\n".join(f"- {escaped(said)}" for said in plan.run),
-        NOTHING,
+        _ran(plan),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.commands.output import document, json, say
 from harness.commands.stop import Stop
+
+if TYPE_CHECKING:
+    from harness.validation.configuration import Configuration
 
 MOST_RANKS = 2**20
 MOST_ROWS = 10**12
@@ -36,6 +41,13 @@ def validate(
         bool,
         typer.Option(
             "--plan", help="Read it and say what would run. Must be given: this release runs no configuration."
+        ),
+    ] = False,
+    captured: Annotated[
+        bool,
+        typer.Option(
+            "--capture",
+            help="Run the script, with launchers that only note how they are called, and read what it would start.",
         ),
     ] = False,
     beside: Annotated[
@@ -78,7 +90,7 @@ def validate(
     from harness.validation import plan as planning
     from reports import validation as report
 
-    configuration = reading.read(words, beside or [], world)
+    configuration = _captured(words, beside or [], world) if captured else reading.read(words, beside or [], world)
     wanted = planning.wanted(configuration)
     found = pins.given(versions) if versions else pins.around(reading.place(words), wanted)
     told = planning.made(configuration, found, rows)
@@ -88,3 +100,12 @@ def validate(
         document(report.page(told))
     else:
         say("\n".join(report.lines(told)))
+
+
+def _captured(words: Sequence[str], beside: Sequence[Path], world: int | None) -> Configuration:
+    from harness.validation import capture, reading
+
+    if not words or reading.starts_with_file(words):
+        raise Stop("--capture needs -- and the command that starts the training, such as: bash run_sft.sh")
+    found = capture.run(words)
+    return replace(reading.read(found.words, beside, world, found.here), captured=found.told)

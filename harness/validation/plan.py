@@ -81,6 +81,7 @@ def made(configuration: Configuration, pins: Pins, rows: int | None) -> Plan:
     return Plan(
         family=configuration.family,
         started_by=_started(configuration),
+        captured=configuration.captured,
         release=str(release) if release else None,
         asked=f"{package} {pinned[package]}" if package in pinned else None,
         pinned_in=redaction.line(pins.where, 200) if pins.where and (package in pinned or ENGINE in pinned) else None,

@@ -49,6 +49,8 @@ class Plan(_Strict):
     family: str
     started_by: str
     """What the configuration or the command line starts."""
+    captured: str | None = None
+    """What was run to come by that, a sentence; None where nothing was."""
     release: str | None
     """Whose options it is held against; None where no table has them."""
     asked: str | None
