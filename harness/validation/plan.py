@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.validation import effective, ledger, redaction, releases, telling
-from harness.validation.configuration import Configuration, truth
+from harness.validation.configuration import Companion, Configuration, truth
 from harness.validation.effective import Effective
 from harness.validation.options import Options
 from harness.validation.pins import Pins
@@ -30,10 +30,21 @@ def step(
     """The effective step, the release whose options and defaults it has, and DeepSpeed's. Raises BadConfiguration."""
     reader = READERS[configuration.family]
     release = _release(reader, configuration, pinned)
+    configuration = with_preset(configuration, release)
     below = _below(configuration, pinned)
     options = Options(configuration, release, reader.names(configuration))
     found = reader.step(options, below, configuration.ranks)
     return _settled(found, reader, rows), release, below
+
+
+def with_preset(configuration: Configuration, release: Release | None) -> Configuration:
+    """With the configuration of DeepSpeed that a name stands for, where the release ships one of that name."""
+    name = configuration.value("deepspeed")
+    found = release.presets.get(name) if release is not None and isinstance(name, str) else None
+    if found is None or configuration.deepspeed is not None:
+        return configuration
+    missing = tuple(each for each in configuration.missing if each != name)
+    return replace(configuration, deepspeed=Companion(f"{name} of {release}", found), missing=missing)
 
 
 def _release(reader: Reader, configuration: Configuration, pinned: Mapping[str, str]) -> Release | None:
@@ -72,6 +83,7 @@ def made(configuration: Configuration, pins: Pins, rows: int | None) -> Plan:
     """The whole plan. Raises BadConfiguration."""
     pinned = pins.versions
     found, release, below = step(configuration, pinned, rows)
+    configuration = with_preset(configuration, release)
     reader = READERS[configuration.family]
     package = release.package.partition("/")[0] if release else ""
     held = _ledger(configuration, reader, release, below)
