@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.output import document, json, say
-from harness.commands.stop import Stop
+from harness.commands.output import document, json, say, warn
+from harness.commands.stop import UNKNOWN, Stop
 
 if TYPE_CHECKING:
     from harness.validation.configuration import Configuration
@@ -75,6 +75,9 @@ def validate(
             show_default=False,
         ),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with status 3 where anything of it is not covered.")
+    ] = False,
     format_: Annotated[Format, typer.Option("--format", help="How it is told.")] = Format.TEXT,
 ) -> None:
     """Say what a configuration of yours does to an optimizer step: a word for each of its keys, and the effective step.
@@ -82,7 +85,7 @@ def validate(
     Of LLaMA-Factory, TRL, the Trainer of transformers, OpenRLHF, verl, axolotl and ms-swift. So far it only reads:
     --plan must be given, and nothing is run.
 
-    Exit status: 0 if it could be read; 2 if not.
+    Exit status: 0 if it could be read; 2 if not; with --strict 3 if anything of it is not covered.
     """
     if not plan:
         raise Stop("validate only reads so far, and runs no configuration: give --plan")
@@ -100,6 +103,9 @@ def validate(
         document(report.page(told))
     else:
         say("\n".join(report.lines(told)))
+    if strict and told.uncovered:
+        warn(f"--strict: {told.uncovered} not covered")
+        raise typer.Exit(UNKNOWN)
 
 
 def _captured(words: Sequence[str], beside: Sequence[Path], world: int | None) -> Configuration:

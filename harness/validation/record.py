@@ -71,3 +71,9 @@ class Plan(_Strict):
     """Files that it names and that were not given."""
     run: list[str]
     """What would be run, a line each."""
+
+    @property
+    def uncovered(self) -> int:
+        """How many things of it nobody checks: keys, parts of the step, and files that were not given."""
+        keys = sum(row.word == "not covered" for row in self.ledger)
+        return keys + len(self.not_covered) + len(self.missing)

@@ -85,3 +85,16 @@ def test_a_command_stands_behind_two_dashes(capsys: pytest.CaptureFixture[str]) 
     line = "validate --plan -- torchrun --nproc_per_node 2 -m verl.trainer.sft_trainer optim.lr=3e-4"
     assert cli.call(line.split()) == 0
     assert "learning rate  0.0003" in capsys.readouterr().out
+
+
+def test_strictly_nothing_may_be_uncovered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key, a part of the step, or a file that was not given."""
+    for values, count in (
+        ({}, 0),
+        ({"tf32": True}, 1),
+        ({"deepspeed": "ds.json"}, 1),
+        ({"lr_scheduler_type": "inverse_sqrt", "tf32": True}, 2),
+    ):
+        place = written.file(tmp_path, "sft.yaml", {**written.FACTORY, **values})
+        assert cli.call(["validate", "--plan", "--strict", str(place)]) == (3 if count else 0)
+        assert capsys.readouterr().err == (f"lockstep: --strict: {count} not covered\n" if count else "")
