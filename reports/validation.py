@@ -23,6 +23,8 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"  would not start: {said}"
     for said in plan.missing:
         yield f"  not given: {said}"
+    for said in plan.known:
+        yield f"  known: {said}"
     for said in plan.odd:
         yield f"  look at this: {said}"
     yield from ("", "the effective step, as configured")
@@ -82,6 +84,7 @@ def page(plan: Plan) -> str:
         *([f"**Captured:** {escaped(plan.captured)}"] if plan.captured else []),
         *(f"**Would not start:** {escaped(said)}" for said in plan.refused),
         *(f"**Not given:** {escaped(said)}" for said in plan.missing),
+        *(f"**Known:** {escaped(said)}" for said in plan.known),
         *(f"**Look at this:** {escaped(said)}" for said in plan.odd),
         "## The effective step, as configured",
         table(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.validation import effective, ledger, redaction, releases, telling
+from harness.validation import effective, known_causes, ledger, redaction, releases, telling
 from harness.validation.configuration import Companion, Configuration, truth
 from harness.validation.effective import Effective
 from harness.validation.options import Options
@@ -15,13 +15,11 @@ from harness.validation.readers.families import READERS, Reader
 from harness.validation.record import KeyRecord, Plan, RateRecord
 from harness.validation.releases import Release
 
-ENGINE = "deepspeed"
-
 
 def wanted(configuration: Configuration) -> set[str]:
     """Packages of which one must be pinned, so that a file says which release is meant."""
     own = {package.partition("/")[0] for package in READERS[configuration.family].packages(configuration)}
-    return own or {ENGINE}
+    return own or {known_causes.ENGINE}
 
 
 def step(
@@ -60,9 +58,9 @@ def _release(reader: Reader, configuration: Configuration, pinned: Mapping[str, 
 def _below(configuration: Configuration, pinned: Mapping[str, str]) -> Release | None:
     if configuration.deepspeed is None:
         return None
-    version = pinned.get(ENGINE)
-    known = releases.releases(ENGINE)
-    return releases.nearest(ENGINE, version) if version else known[-1] if known else None
+    version = pinned.get(known_causes.ENGINE)
+    known = releases.releases(known_causes.ENGINE)
+    return releases.nearest(known_causes.ENGINE, version) if version else known[-1] if known else None
 
 
 def _settled(found: Effective, reader: Reader, rows: int | None) -> Effective:
@@ -96,11 +94,17 @@ def made(configuration: Configuration, pins: Pins, rows: int | None) -> Plan:
         captured=configuration.captured,
         release=str(release) if release else None,
         asked=f"{package} {pinned[package]}" if package in pinned else None,
-        pinned_in=redaction.line(pins.where, 200) if pins.where and (package in pinned or ENGINE in pinned) else None,
+        pinned_in=redaction.line(pins.where, 200)
+        if pins.where and (package in pinned or known_causes.ENGINE in pinned)
+        else None,
         below=str(below) if below else None,
         ledger=held,
         step=telling.parts(found),
         rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
+        known=[
+            redaction.line(said)
+            for said in known_causes.told(Options(configuration, release, reader.names(configuration)), found, pinned)
+        ],
         odd=[redaction.line(said) for said in (*found.odd, *pins.unread)],
         refused=[
             redaction.line(said)

@@ -62,6 +62,8 @@ class Plan(_Strict):
     ledger: list[KeyRecord]
     step: list[PartRecord]
     rates: list[RateRecord]
+    known: list[str] = Field(default_factory=list)
+    """What is known upstream of the releases that are pinned, and would show with this configuration."""
     odd: list[str]
     """What nobody may have meant."""
     refused: list[str]
