@@ -14,12 +14,11 @@ from yaml import YAMLError
 from harness.validation import shell
 from harness.validation.bounded import BadConfiguration, value_of
 from harness.validation.configuration import COMMAND, Setting
+from harness.validation.noting import PYTHON, SHELLS, behind_flags
 
-SHELLS = ("bash", "sh", "zsh")
 TOOLS = ("llamafactory-cli", "lmf", "trl", "swift", "axolotl")
 """Commands of frameworks, with a verb behind them."""
 LAUNCHERS = ("torchrun", "deepspeed", "accelerate")
-_PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
 _FLAGS = frozenset({
     "standalone", "no_python", "run_path", "use_env", "use_deepspeed", "use_fsdp", "multi_gpu", "cpu", "use_cpu",
     "no_local_rank", "force_multi", "no_ssh", "bind_cores_to_rank", "tpu", "debug", "same_network", "no_ssh_check",
@@ -138,7 +137,7 @@ def _one(words: Sequence[str], variables: Mapping[str, str], own: frozenset[str]
 
 
 def _launches(name: str) -> bool:
-    return name in TOOLS or name in LAUNCHERS or _PYTHON.fullmatch(name) is not None
+    return name in TOOLS or name in LAUNCHERS or PYTHON.fullmatch(name) is not None
 
 
 def _at(words: Sequence[str], at: int, variables: Mapping[str, str]) -> Launched | None:
@@ -150,13 +149,11 @@ def _at(words: Sequence[str], at: int, variables: Mapping[str, str]) -> Launched
         return _behind(name, rest[1:], variables)
     if name in ("torchrun", "deepspeed"):
         return _behind(name, rest, variables)
-    return _of_python(rest, variables) if _PYTHON.fullmatch(name) else None
+    return _of_python(rest, variables) if PYTHON.fullmatch(name) else None
 
 
 def _of_python(words: Sequence[str], variables: Mapping[str, str]) -> Launched | None:
-    rest = list(words)
-    while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
-        rest = rest[1:]
+    rest = behind_flags(words)
     if rest[:1] == ["-c"] or not rest:
         return None
     if rest[0] == "-m" and len(rest) > 1:
@@ -184,7 +181,7 @@ def _behind(launcher: str, words: Sequence[str], variables: Mapping[str, str]) -
             options[name], rest = rest[0], rest[1:]
     if not rest:
         return None
-    if PurePath(rest[0]).name in TOOLS or _PYTHON.fullmatch(PurePath(rest[0]).name):
+    if PurePath(rest[0]).name in TOOLS or PYTHON.fullmatch(PurePath(rest[0]).name):
         inner = _at(rest, 0, variables)
         return inner and Launched(inner.program, inner.words, launcher, options, variables)
     return Launched(rest[0], tuple(rest[1:]), launcher, options, variables)
