@@ -13,6 +13,8 @@ WORDS = (
 LONGEST, SHORTEST = 24, 1
 """Words of an answer."""
 QUESTION = 6
+FEW = 16
+"""Conversations of a step that may have several turns."""
 ENOUGH = 640
 """Words of answers in an optimizer step at most: of many rows each is short, so that its tokens can be told apart."""
 
@@ -21,8 +23,9 @@ Turns = Sequence[tuple[str, str]]
 
 
 def conversations(count: int, of_a_step: int, turns: int = 1) -> list[Turns]:
-    """So many, ragged, each of 1 to `turns` turns. of_a_step: how many an optimizer step has."""
+    """So many, ragged, each of 1 to `turns` turns. of_a_step: how many an optimizer step has; of many, each has one."""
     draw = random.Random(0)
+    turns = turns if of_a_step <= FEW else 1
     longest = max(SHORTEST + 3, min(LONGEST, ENOUGH // of_a_step))
     return [[_turn(draw, longest) for _ in range(1 + index % turns)] for index in range(count)]
 
