@@ -105,7 +105,7 @@ def made(configuration: Configuration, pins: Pins, rows: int | None) -> Plan:
             redaction.line(said)
             for said in known_causes.told(Options(configuration, release, reader.names(configuration)), found, pinned)
         ],
-        odd=[redaction.line(said) for said in (*found.odd, *pins.unread)],
+        odd=[redaction.line(said) for said in (*configuration.odd, *found.odd, *pins.unread)],
         refused=[
             redaction.line(said)
             for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release))
