@@ -113,6 +113,8 @@ def validate(
 
     configuration = _captured(words, beside or [], world) if captured else reading.read(words, beside or [], world)
     pinned = pins.given(versions) if versions else pins.around(reading.place(words), planning.wanted(configuration))
+    if plan and out is not None:
+        raise Stop("--plan runs nothing that --out could keep; give one of them")
     if plan:
         told = planning.made(configuration, pinned, rows)
         _show(format_, told, report.page(told), report.lines(told))

@@ -39,9 +39,8 @@ _DECIDE = (
     "learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps",
 )  # fmt: skip
 """Options that only a training has."""
-_BY_PATH = re.compile(
-    rf"[\w./${{}}~-]*/bin/(?:{'|'.join(map(re.escape, (*TOOLS, *LAUNCHERS)))}|python[\d.]*)(?=[\s\"']|$)"
-)
+_NAMES = "|".join(map(re.escape, (*TOOLS, *LAUNCHERS)))
+_BY_PATH = re.compile(rf"/bin/(?:{_NAMES}|python[\d.]*)(?=[\s\"']|$)")
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,8 @@ def _check(words: Sequence[str]) -> None:
         raise BadConfiguration(f"{script} cannot be read: {said}") from None
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.lstrip().startswith("#") and (found := _BY_PATH.search(line)):
-            raise BadConfiguration(
-                f"{script}:{number} calls {redaction.line(found[0], 120)} by its path, where none can stand in for it"
-            )
+            called = redaction.line(line[: found.end()].split()[-1], 120)
+            raise BadConfiguration(f"{script}:{number} calls {called} by its path, where none can stand in for it")
 
 
 def _prepared(folder: Path) -> None:

@@ -47,6 +47,8 @@ class Launched:
     """Those that the line itself sets."""
     before: tuple[str, ...] = ()
     """Words that stand before what launches it, such as srun with its options."""
+    odd: tuple[str, ...] = ()
+    """What nobody may have meant with the script that it stands in, a sentence each."""
 
     @property
     def ranks(self) -> int | None:
@@ -74,6 +76,11 @@ def launched(words: Sequence[str]) -> Launched:
 
 
 def _refuse(words: Sequence[str]) -> Launched:
+    if len(words) == 1 and PurePath(words[0]).suffix:
+        raise BadConfiguration(
+            f"{words[0][:80]!r} is no file that is read: a configuration's ends in .yaml, .yml or .json; of a script"
+            " or a program give the command that starts it, such as bash run_sft.sh"
+        )
     raise BadConfiguration(
         f"no training is seen in what begins with {' '.join(words[:1])[:80]!r}; known are"
         f" {', '.join((*TOOLS, *LAUNCHERS))} and python"
@@ -99,18 +106,20 @@ def _of_script(words: Sequence[str], variables: Mapping[str, str]) -> Launched:
     path = Path(files[0])
     arguments = words[list(words).index(files[0]) + 1 :]
     found = []
-    for line in shell.commands(path, variables, arguments):
+    script = shell.read(path, variables, arguments)
+    for line in script.commands:
         own, rest = _variables(line)
         if (one := _one(rest, {**variables, **own}, frozenset(own))) is not None:
             found.append((_rank(one), line, one))
     best = min((rank for rank, _, _ in found), default=None)
     chosen = [(line, one) for rank, line, one in found if rank == best]
     if not chosen:
-        raise BadConfiguration(f"{path} starts no training that is known")
+        raise BadConfiguration(f"{path} starts no training that is known; --capture runs it and sees")
     if len(chosen) > 1:
         raise BadConfiguration(f"{path} starts {len(chosen)} trainings; give the command line of one of them")
     own, rest = _variables(shell.resolved(path, chosen[0][0]))
-    return _one(rest, {**variables, **own}, frozenset(own)) or _refuse(rest)
+    one = _one(rest, {**variables, **own}, frozenset(own)) or _refuse(rest)
+    return replace(one, odd=tuple(script.odd))
 
 
 def _rank(one: Launched) -> int:

@@ -120,7 +120,7 @@ def made(
         step=telling.parts(found),
         rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
         known=[redaction.line(said) for said in known_causes.told(options, found, {**pinned, **(installed or {})})],
-        odd=[redaction.line(said) for said in (*found.odd, *pins.unread)],
+        odd=[redaction.line(said) for said in (*configuration.odd, *found.odd, *pins.unread)],
         refused=[
             redaction.line(said)
             for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release))

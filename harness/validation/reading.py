@@ -45,7 +45,7 @@ def place(words: Sequence[str]) -> Path:
 def starts_with_file(words: Sequence[str]) -> bool:
     """Whether words begin with a configuration's file, and not with a variable before a command."""
     assigned = re.match(r"[A-Za-z_]\w*=", words[0]) is not None and len(words) > 1
-    return Path(words[0]).suffix in SUFFIXES and not assigned
+    return Path(words[0]).suffix.lower() in SUFFIXES and not assigned
 
 
 def _script(words: Sequence[str]) -> str | None:
@@ -91,7 +91,7 @@ def _of_command(words: Sequence[str], folders: Sequence[Path]) -> Configuration:
     if told.before:
         launched = (Setting(told.before[0], " ".join(told.before[1:]), COMMAND), *launched)
     variables = tuple(Setting(name, told.variables[name], "environment") for name in sorted(told.own))
-    made = Configuration("verl", (), told.launcher, told.program, launched, variables, told.ranks)
+    made = Configuration("verl", (), told.launcher, told.program, launched, variables, told.ranks, odd=told.odd)
     if told.program.startswith("verl.") or told.program in READERS["verl"].programs:
         flags = [word for word in told.words if word.startswith("--")]
         own = launching.overrides([word for word in told.words if word not in flags])

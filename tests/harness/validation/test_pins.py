@@ -60,7 +60,7 @@ def test_poetry_has_versions_under_names(tmp_path: Path) -> None:
         ("setup.py", "def (", "is no Python that can be read"),
         ("setup.py", "x = " + "(" * 5000, "is no Python that can be read"),
         ("requirements.txt", "torch>=2\n", "pins nothing"),
-        ("requirements.txt", b"\xff\xfet\x00r\x00", "cannot be read: no UTF-8"),
+        ("requirements.txt", b"\xff\xfet\x00r\x00", "it is UTF-16"),
         ("requirements.txt", "#" * 600_000, "has more than 512 KiB"),
         ("uv.lock", "#" * 9_000_000, "has more than 8 MiB"),
     ],
