@@ -37,6 +37,18 @@ def cut_off(*empty: int) -> Scenario:
     return vary(PLAIN, rows=tuple(rows), max_length=22)
 
 
+AGAIN = rows.fit(
+    vary(
+        PLAIN,
+        rows=PLAIN.data.rows[:6],
+        accumulation=3,
+        epochs=2,
+        steps=2,
+        decay="cosine",
+        warmup_steps=1,
+        warmup_from="zero",
+    )
+)
 NOTHING = ("window-lost-to-empty", "mean-of-ranks", "mean-of-micro-batches", "drop-intermediate")
 END = scenarios.get("sft-ragged-epochs").dealing.steps(1)
 LORA = scenarios.get("sft-ragged-lora")
@@ -126,6 +138,12 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
         NOISY,
         ("noise-missing", "noise-of-the-batch", "noise-undivided", "noise-repeated", "keep-last", "mean-of-ranks"),
     ),
+    "the same gradient again": (AGAIN, ("wrong-beta1", "wrong-beta2", "keep-last", "no-clipping", "mean-of-ranks")),
+    "the same gradient again, by SGD": (
+        vary(AGAIN, kind="sgd", momentum=0.9, learning_rate=0.05, weight_decay=0.1),
+        ("nesterov", "keep-last", "no-clipping", "decay-decoupled"),
+    ),
+    "one step of SGD": (vary(SGD, steps=1), ("decay-decoupled", "keep-last")),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),
 }
 
