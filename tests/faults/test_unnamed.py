@@ -78,6 +78,19 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
         vary(scenarios.get("sft-ragged-shuffled"), resume_after=2),
         ("resume-loses-epoch", "resume-forgets-moments"),
     ),
+    "experts from a checkpoint": (
+        vary(scenarios.get("sft-ragged-moe"), resume_after=1),
+        ("resume-loses-parameters", "resume-forgets-moments"),
+    ),
+    "from a checkpoint after two steps, by SGD": (
+        vary(scenarios.get("sft-ragged-resume"), kind="sgd", momentum=0.9, learning_rate=0.05, resume_after=2),
+        ("resume-loses-parameters",),
+    ),
+    "from a checkpoint, by Adagrad": (
+        vary(scenarios.get("sft-ragged-resume"), kind="adagrad", learning_rate=0.01),
+        ("resume-loses-parameters",),
+    ),
+    "low-rank updates from a checkpoint": (vary(LORA, resume_after=1), ("resume-loses-parameters",)),
     "four ranks": (
         vary(rows.for_ranks(scenarios.get("sft-ragged"), 4), steps=2),
         ("replicas-apart", "replicas-averaged-twice", "clipping-per-shard", "rank-alone", "norm-of-a-shard"),
@@ -173,6 +186,10 @@ def test_a_planted_fault_is_named(name, fault, cache):
 
 
 UNSEEN: dict[str, tuple[Scenario, tuple[str, ...]]] = {
+    "from a checkpoint behind a step without a rate": (
+        vary(scenarios.get("sft-ragged-warmup"), warmup_from="zero", resume_after=1),
+        ("resume-loses-parameters",),
+    ),
     "low-rank updates of scale 1": (
         vary(
             LORA,
