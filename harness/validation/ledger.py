@@ -18,7 +18,7 @@ from harness.validation.record import KeyRecord, Word
 from harness.validation.releases import Release
 
 FILE = Path(__file__).with_name("words.toml")
-LENGTH = 256
+LENGTH = 128
 """Tokens of the longest sequence in a small run."""
 RANKS = 2
 MOST_ACCUMULATED = 8

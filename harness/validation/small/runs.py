@@ -13,6 +13,8 @@ FIRST = 3
 """Steps of the run that has the schedule of the real training."""
 WHOLE = 8
 """Steps of the run that sees all of a schedule, in two epochs."""
+PACKED = 6
+"""Rows that a sequence may share, where rows share one: so many are made for each."""
 ASSUMED = 1000
 """Steps of a training of which nobody says how many it has."""
 
@@ -75,13 +77,14 @@ def _micro_batch(number: int, each: int) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(range(first + rank * each, first + (rank + 1) * each)) for rank in range(RANKS))
 
 
-def runs(step: Effective, whole_windows: bool, least_warmup: int = 1) -> Iterator[Run]:
+def runs(step: Effective, whole_windows: bool, least_warmup: int = 1, packs: bool = False) -> Iterator[Run]:
     """Those of a configuration. whole_windows: whether the framework drops a last window that is not full.
 
-    least_warmup: steps that a warm-up has at least, where there is one.
+    least_warmup: steps that a warm-up has at least, where there is one. packs: whether the framework chooses which rows
+    share a sequence: nobody knows then how many steps an epoch has, so that training goes by steps.
     """
     accumulation = min(step.accumulation or MOST_ACCUMULATED, MOST_ACCUMULATED)
-    a_step = step.micro_batch_size * RANKS * accumulation
+    a_step = step.micro_batch_size * RANKS * accumulation * (PACKED if packs else 1)
     horizon = step.horizon or ASSUMED
     first = min(FIRST, horizon)
     said = f"{horizon}" if step.horizon else f"{horizon} (assumed: --rows and --world tell)"
@@ -95,19 +98,19 @@ def runs(step: Effective, whole_windows: bool, least_warmup: int = 1) -> Iterato
         None,
         full=True,
     )
-    partial = step.steps is None and accumulation > 1 and not whole_windows
+    partial = step.steps is None and accumulation > 1 and not whole_windows and not packs
     if step.optimizer.schedule.constant and not partial:
         return
     rows = a_step * 3 + step.micro_batch_size * RANKS * (accumulation // 2) if partial else a_step * (WHOLE // 2)
     end = ", the last window of each not full" if partial else ""
     yield Run(
         "whole",
-        f"all of {WHOLE} steps in two epochs, with the schedule over them{end}",
+        f"all of {WHOLE} steps{'' if packs else ' in two epochs'}, with the schedule over them{end}",
         scaled(replace(step, horizon=horizon), WHOLE, least_warmup),
         accumulation,
-        rows,
+        rows * 2 if packs else rows,
         WHOLE,
-        2,
+        None if packs else 2,
         full=not partial,
     )
 
