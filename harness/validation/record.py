@@ -35,6 +35,8 @@ class PartRecord(_Strict):
     by: str
     recovered: str | None = None
     """As the recorded steps have it; None where nothing was run, or where it cannot be told."""
+    differs: bool = False
+    """Whether a finding says that what was recovered is another than what is configured."""
 
 
 class RateRecord(_Strict):

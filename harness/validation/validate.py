@@ -11,7 +11,7 @@ from harness.environments import build, request
 from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.traces.text_files import UnreadableTrace
-from harness.validation import causes, judging, plan, redaction, running
+from harness.validation import causes, judging, plan, recovered, redaction, running
 from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
 from harness.validation.options import Options
@@ -74,7 +74,7 @@ def validate(wish: Wish, note: Note) -> Validation:
         for f in one.told.findings
     ]
     return Validation(
-        plan=planned.model_copy(update={"step": judging.recovered(planned.step, judged)}),
+        plan=planned.model_copy(update={"step": recovered.beside(planned.step, judged)}),
         outcome=_outcome(findings, done),
         not_covered=_not_covered(planned, described, done),
         findings=findings,
