@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.options import Environments, folder
-from harness.commands.output import document, errors, json, say
+from harness.commands.output import console, document, errors, json
 from harness.commands.stop import UNKNOWN, Stop
 from harness.commands.typed import command
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from harness.validation.configuration import Configuration
-    from harness.validation.record import Validation
+    from harness.validation.record import Plan, Validation
 
 DIVERGES = 1
 LONGEST = 2000
@@ -83,6 +81,10 @@ def validate(
             show_default=False,
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit 3 also where something that it asks for is not covered."),
+    ] = False,
     envs: Environments = None,
     format_: Annotated[Format, typer.Option("--format", help="How it is told.")] = Format.TEXT,
 ) -> None:
@@ -92,25 +94,25 @@ def validate(
     length and the ranks are small; what decides a step is kept. With --plan it is only read.
 
     Exit status: 0 if nothing was found, or with --plan if it could be read; 1 if a step is not what it should be; 2 if
-    it could not be read; 3 if something could not be told.
+    it could not be read; 3 if something could not be told, with --strict also if something that it
+    asks for is not covered.
     """
     from harness.validation import plan as planning
     from harness.validation import reading
-    from reports import validation as report
 
     configuration = reading.read(words, beside or [], world)
     pinned = planning.pins(versions)
     if plan:
         told = planning.made(configuration, pinned, rows)
-        _show(format_, told, report.page(told), report.lines(told))
+        _show(format_, told)
         return
     near = Path(words[0]).parent if Path(words[0]).exists() else Path()
     found = _validated(configuration, pinned, rows, near, envs, out)
-    _show(format_, found, report.validated_page(found), report.validated_lines(found))
     if out is not None:
-        report.write(found, out)
-    if found.outcome != "pass":
-        raise typer.Exit(DIVERGES if found.outcome == "fail" else UNKNOWN)
+        _write(found, out)
+    _show(format_, found)
+    if status := _status(found, strict):
+        raise typer.Exit(status)
 
 
 def _validated(
@@ -144,10 +146,30 @@ def _kept(out: Path) -> Iterator[Path]:
     yield out
 
 
-def _show(format_: Format, told: BaseModel, page: str, lines: Iterable[str]) -> None:
+def _write(found: Validation, out: Path) -> None:
+    """Every face of it. Raises Stop."""
+    from harness import files
+    from reports.validation.faces import faces
+
+    try:
+        for name, text in faces(found).items():
+            files.replace(out / name, text)
+    except OSError as error:
+        raise Stop(f"--out {out} cannot be written any more ({error.strerror or error})", UNKNOWN) from None
+
+
+def _status(found: Validation, strict: bool) -> int:
+    if found.outcome == "fail":
+        return DIVERGES
+    return UNKNOWN if found.outcome == "unknown" or (strict and found.of_configuration) else 0
+
+
+def _show(format_: Format, told: Plan | Validation) -> None:
+    from reports.validation import markdown, terminal
+
     if format_ is Format.JSON:
         json(told.model_dump_json(by_alias=True, indent=1))
     elif format_ is Format.MARKDOWN:
-        document(page)
+        document(markdown.page(told))
     else:
-        say("\n".join(lines))
+        terminal.show(told, console())

@@ -248,7 +248,8 @@ def _open(
     recording: Recording, steps: Sequence[WeighedStep], every: Sequence[StepEvidence], intent: Intent
 ) -> list[str]:
     multiple = all(is_multiple_of_right(evidence.fit) for evidence in every)
-    coarse = COARSE & {*recording.header.dtypes}
+    hides = any(effective.is_coarse(recording, parts) for parts in recording.steps.values())
+    coarse = COARSE & {*recording.header.dtypes} if hides else set()
     left_out = len(recording.header.parameters) - min(len(evidence.recorded.states) for evidence in every)
     asked = (
         (intent.windows is not None, "which rows are in which window: of the texts there are hashes alone"),

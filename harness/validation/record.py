@@ -142,6 +142,12 @@ class Validation(_Strict):
     """That does it again."""
 
     @property
+    def of_configuration(self) -> list[str]:
+        """What of `not_covered` this configuration brings. The rest no recording tells, whatever it is of."""
+        always = {said for run in self.runs for said in run.open}
+        return [said for said in self.not_covered if said not in always]
+
+    @property
     def verdict(self) -> str:
         """In words: never a bare pass while something is not covered."""
         if self.outcome == "pass" and self.not_covered:
