@@ -111,8 +111,8 @@ def validate(
     if out is not None:
         _write(found, out)
     _show(format_, found)
-    if status := _status(found, strict):
-        raise typer.Exit(status)
+    if code := status(found, strict):
+        raise typer.Exit(code)
 
 
 def _validated(
@@ -158,7 +158,8 @@ def _write(found: Validation, out: Path) -> None:
         raise Stop(f"--out {out} cannot be written any more ({error.strerror or error})", UNKNOWN) from None
 
 
-def _status(found: Validation, strict: bool) -> int:
+def status(found: Validation, strict: bool) -> int:
+    """0, 1 or 3. strict: whether what the configuration asks for must be covered."""
     if found.outcome == "fail":
         return DIVERGES
     return UNKNOWN if found.outcome == "unknown" or (strict and found.of_configuration) else 0

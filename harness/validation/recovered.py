@@ -157,7 +157,7 @@ def _decay(judged: Sequence[Judged]) -> str:
         known = group.parameters and group.rate and group.decay is not None
         if known and (group.group not in best or (group.rate or 0) > (best[group.group].rate or 0)):
             best[group.group] = group
-    return ", ".join(map(_decayed, best.values())) or UNTOLD
+    return "; ".join(map(_decayed, best.values())) or UNTOLD
 
 
 def _decayed(group: GroupRule) -> str:

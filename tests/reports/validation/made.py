@@ -105,8 +105,9 @@ def validations(draw: st.DrawFn) -> Validation:
     )
     planned = plan(
         started_by=draw(HOSTILE), release=draw(st.none() | HOSTILE), asked=draw(st.none() | HOSTILE),
-        below=draw(HOSTILE), ledger=draw(st.lists(key, max_size=3)), step=draw(st.lists(part, max_size=2)), odd=draw(TEXTS),
-        rates=[RateRecord(at=draw(HOSTILE), rate=1.0)], refused=draw(TEXTS), missing=draw(TEXTS), run=draw(TEXTS),
+        below=draw(HOSTILE), ledger=draw(st.lists(key, max_size=3)), step=draw(st.lists(part, max_size=2)),
+        odd=draw(TEXTS), rates=[RateRecord(at=draw(HOSTILE), rate=1.0)], refused=draw(TEXTS), missing=draw(TEXTS),
+        run=draw(TEXTS),
     )  # fmt: skip
     return validation(
         draw(st.sampled_from(get_args(Outcome))), plan=planned, not_covered=draw(TEXTS), model=draw(HOSTILE),
