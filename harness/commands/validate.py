@@ -102,6 +102,8 @@ def validate(
 
     configuration = reading.read(words, beside or [], world)
     pinned = planning.pins(versions)
+    if plan and out is not None:
+        raise Stop("--out keeps what a run leaves, and --plan runs nothing; leave one of them out")
     if plan:
         told = planning.made(configuration, pinned, rows)
         _show(format_, told)

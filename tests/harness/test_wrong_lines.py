@@ -168,6 +168,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--versions": FILES,
         "--world": COUNTS,
         "--rows": COUNTS,
+        "--out": PLACES,
         "--format": CHOICES,
     },
     "explain": {"": FOLDERS},
