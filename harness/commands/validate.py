@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.options import Environments, folder
-from harness.commands.output import console, document, errors, json
+from harness.commands.output import console, document, errors, json, warn
 from harness.commands.stop import UNKNOWN, Stop
 from harness.commands.typed import command
 
 if TYPE_CHECKING:
     from harness.validation.configuration import Configuration
+    from harness.validation.pins import Pins
     from harness.validation.record import Plan, Validation
 
 DIVERGES = 1
@@ -48,6 +50,13 @@ def validate(
         bool,
         typer.Option("--plan", help="Read it and say what would run; nothing is run."),
     ] = False,
+    captured: Annotated[
+        bool,
+        typer.Option(
+            "--capture",
+            help="Run the script, with launchers that only note how they are called, and read what it would start.",
+        ),
+    ] = False,
     beside: Annotated[
         list[Path] | None,
         typer.Option(
@@ -57,7 +66,8 @@ def validate(
     versions: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Requirements with NAME==VERSION lines. Default: the newest that knows most keys."
+            metavar="FILE | PYTHON",
+            help="Requirements, a lock file, an interpreter or its folder. Default: what the repository pins.",
         ),
     ] = None,
     world: Annotated[
@@ -81,11 +91,10 @@ def validate(
             show_default=False,
         ),
     ] = None,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Exit 3 also where something that it asks for is not covered."),
-    ] = False,
     envs: Environments = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with status 3 where anything that it asks for is not covered.")
+    ] = False,
     format_: Annotated[Format, typer.Option("--format", help="How it is told.")] = Format.TEXT,
 ) -> None:
     """Run a configuration of yours, shrunk, by the framework's own entry point, and hold it against what it says.
@@ -94,32 +103,44 @@ def validate(
     length and the ranks are small; what decides a step is kept. With --plan it is only read.
 
     Exit status: 0 if nothing was found, or with --plan if it could be read; 1 if a step is not what it should be; 2 if
-    it could not be read; 3 if something could not be told, with --strict also if something that it
-    asks for is not covered.
+    it could not be read; 3 if something could not be told, with --strict also if something that it asks for is not
+    covered.
     """
+    from harness.validation import pins, reading
     from harness.validation import plan as planning
-    from harness.validation import reading
 
-    configuration = reading.read(words, beside or [], world)
-    pinned = planning.pins(versions)
+    configuration = _captured(words, beside or [], world) if captured else reading.read(words, beside or [], world)
+    pinned = pins.given(versions) if versions else pins.around(reading.place(words), planning.wanted(configuration))
     if plan and out is not None:
-        raise Stop("--out keeps what a run leaves, and --plan runs nothing; leave one of them out")
+        raise Stop("--plan runs nothing that --out could keep; give one of them")
     if plan:
         told = planning.made(configuration, pinned, rows)
         _show(format_, told)
+        _strictly(strict, told.uncovered)
         return
-    near = Path(words[0]).parent if Path(words[0]).exists() else Path()
-    found = _validated(configuration, pinned, rows, near, envs, out)
+    found = _validated(configuration, pinned, rows, reading.place(words), envs, out)
     if out is not None:
         _write(found, out)
     _show(format_, found)
-    if code := status(found, strict):
-        raise typer.Exit(code)
+    conclude(found, strict)
+
+
+def conclude(found: Validation, strict: bool) -> None:
+    """Raises typer.Exit with status 1 or 3 but for a pass, of which with `strict` nothing may be uncovered."""
+    if found.outcome != "pass":
+        raise typer.Exit(DIVERGES if found.outcome == "fail" else UNKNOWN)
+    _strictly(strict, len(found.of_configuration))
+
+
+def _strictly(strict: bool, uncovered: int) -> None:
+    if strict and uncovered:
+        warn(f"--strict: {uncovered} not covered")
+        raise typer.Exit(UNKNOWN)
 
 
 def _validated(
     configuration: Configuration,
-    pinned: dict[str, str],
+    pinned: Pins,
     rows: int | None,
     near: Path,
     envs: Path | None,
@@ -160,13 +181,6 @@ def _write(found: Validation, out: Path) -> None:
         raise Stop(f"--out {out} cannot be written any more ({error.strerror or error})", UNKNOWN) from None
 
 
-def status(found: Validation, strict: bool) -> int:
-    """0, 1 or 3. strict: whether what the configuration asks for must be covered."""
-    if found.outcome == "fail":
-        return DIVERGES
-    return UNKNOWN if found.outcome == "unknown" or (strict and found.of_configuration) else 0
-
-
 def _show(format_: Format, told: Plan | Validation) -> None:
     from reports.validation import markdown, terminal
 
@@ -176,3 +190,12 @@ def _show(format_: Format, told: Plan | Validation) -> None:
         document(markdown.page(told))
     else:
         terminal.show(told, console())
+
+
+def _captured(words: Sequence[str], beside: Sequence[Path], world: int | None) -> Configuration:
+    from harness.validation import capture, reading
+
+    if not words or reading.starts_with_file(words):
+        raise Stop("--capture needs -- and the command that starts the training, such as: bash run_sft.sh")
+    found = capture.run(words)
+    return replace(reading.read(found.words, beside, world, found.here), captured=found.told)

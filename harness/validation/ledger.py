@@ -130,6 +130,12 @@ def entry(key: str, groups: Sequence[str]) -> tuple[Word, str | None] | None:
     return None
 
 
+def deciding(group: str) -> list[str]:
+    """Patterns of the names in a group that decide something of a step."""
+    told = _words()[group]
+    return [*told["kept"], *told.get("shrunk", {}), *told.get("swapped", {})]
+
+
 def rows(
     settings: Iterable[Setting], groups: Sequence[str], release: Release | None, own: str | None
 ) -> list[KeyRecord]:

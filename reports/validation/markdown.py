@@ -21,7 +21,7 @@ def _plan(plan: Plan) -> Iterator[str]:
     yield from _tables(plan)
     yield from _listed("Not covered by any check", plan.not_covered)
     yield from _listed("What would run", plan.run)
-    yield told.NOTHING
+    yield told.ran(plan)
 
 
 def _validation(found: Validation) -> Iterator[str]:
@@ -50,8 +50,10 @@ def _validation(found: Validation) -> Iterator[str]:
 def _head(plan: Plan) -> Iterator[str]:
     yield f"# Configuration: {escaped(plan.started_by)}"
     yield escaped(told.held(plan))
+    yield f"**Captured:** {escaped(plan.captured)}" if plan.captured else ""
     yield from (f"**Would not start:** {escaped(said)}" for said in plan.refused)
     yield from (f"**Not given:** {escaped(said)}" for said in plan.missing)
+    yield from (f"**Known:** {escaped(said)}" for said in plan.known)
     yield from (f"**Look at this:** {escaped(said)}" for said in plan.odd)
 
 

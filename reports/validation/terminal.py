@@ -32,7 +32,7 @@ def _plan(plan: Plan) -> Iterator[Text]:
     yield from _ledger(plan, told.ORDER)
     yield from _listed("not covered by any check", plan.not_covered)
     yield from _listed("what would run", plan.run)
-    yield from (Text(), Text(told.NOTHING))
+    yield from (Text(), Text(told.ran(plan)))
 
 
 def _validation(found: Validation) -> Iterator[Text]:
@@ -61,9 +61,11 @@ def _validation(found: Validation) -> Iterator[Text]:
 
 def _head(plan: Plan) -> Iterator[Text]:
     yield Text.assemble((plan.started_by, "bold"), f": {told.held(plan)}")
+    if plan.captured:
+        yield Text(f"  captured: {plan.captured}")
     for said in plan.refused:
         yield Text.assemble("  ", ("would not start", BAD), f": {said}")
-    for word, sentences in (("not given", plan.missing), ("look at this", plan.odd)):
+    for word, sentences in (("not given", plan.missing), ("known", plan.known), ("look at this", plan.odd)):
         for said in sentences:
             yield Text.assemble("  ", (word, DOUBTFUL), f": {said}")
 

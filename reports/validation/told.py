@@ -14,6 +14,7 @@ QUIET: Sequence[Word] = ("kept", "no effect on the step")
 STEP = "the effective step, as configured"
 BESIDE = "the effective step, as configured, and as recovered from what ran"
 NOTHING = "Nothing was run."
+NOTHING_ELSE = "Nothing else was run."
 DIFFERS = "differs"
 
 
@@ -22,10 +23,17 @@ def held(plan: Plan) -> str:
     if plan.release is None:
         return "no table has its options, so that none is said to be unknown"
     below = f", on {plan.below}" if plan.below else ""
+    where = f"pinned in {plan.pinned_in}" if plan.pinned_in else None
     if plan.asked is None:
-        return f"options of {plan.release}{below} (assumed; --versions says others)"
+        told = "; ".join(filter(None, ["assumed", where, "--versions says others"]))
+        return f"options of {plan.release}{below} ({told})"
     nearest = "" if plan.asked == plan.release else f", of those that are known the nearest to {plan.asked}"
-    return f"options of {plan.release}{nearest}{below}"
+    return f"options of {plan.release}{nearest}{below}" + (f" ({where})" if where else "")
+
+
+def ran(plan: Plan) -> str:
+    """What a plan runs."""
+    return NOTHING_ELSE if plan.captured else NOTHING
 
 
 def counts(plan: Plan) -> str:

@@ -28,6 +28,8 @@ DOTTED: Mapping[str, str] = {
     "multiturn": "data.multiturn",
     "apply_chat_template": "data.apply_chat_template",
     "output_key": "data.output_key",
+    "zero_stage": "ds.zero_stage",
+    "adam_offload": "ds.adam_offload",
 }
 """By the flat name."""
 

@@ -42,6 +42,7 @@ def plan(**more: Any) -> Plan:
         "family": "trl", "started_by": "trl's own command", "release": "trl 1.16.0", "asked": None, "ledger": ledger,
         "step": step, "rates": [RateRecord(at="step 0", rate=0.0), RateRecord(at="step 50", rate=1e-5)],
         "odd": ["a warm-up is longer than the training"], "refused": [], "not_covered": [], "missing": ["ds.json"],
+        "known": ["deepspeed 0.16.9 dropped-micro-batches"], "pinned_in": "uv.lock",
         "run": [],
     }  # fmt: skip
     return Plan.model_validate({**given, **more})
@@ -107,7 +108,7 @@ def validations(draw: st.DrawFn) -> Validation:
         started_by=draw(HOSTILE), release=draw(st.none() | HOSTILE), asked=draw(st.none() | HOSTILE),
         below=draw(HOSTILE), ledger=draw(st.lists(key, max_size=3)), step=draw(st.lists(part, max_size=2)),
         odd=draw(TEXTS), rates=[RateRecord(at=draw(HOSTILE), rate=1.0)], refused=draw(TEXTS), missing=draw(TEXTS),
-        run=draw(TEXTS),
+        run=draw(TEXTS), known=draw(TEXTS), captured=draw(st.none() | HOSTILE), pinned_in=draw(st.none() | HOSTILE),
     )  # fmt: skip
     return validation(
         draw(st.sampled_from(get_args(Outcome))), plan=planned, not_covered=draw(TEXTS), model=draw(HOSTILE),
