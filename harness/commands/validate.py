@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.options import Environments, folder
-from harness.commands.output import document, errors, json, say, warn
+from harness.commands.output import console, document, errors, json, warn
 from harness.commands.stop import UNKNOWN, Stop
 from harness.commands.typed import command
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from harness.validation.configuration import Configuration
     from harness.validation.pins import Pins
-    from harness.validation.record import Validation
+    from harness.validation.record import Plan, Validation
 
 DIVERGES = 1
 LONGEST = 2000
@@ -95,7 +93,7 @@ def validate(
     ] = None,
     envs: Environments = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="End with status 3 where anything of it is not covered.")
+        bool, typer.Option("--strict", help="End with status 3 where anything that it asks for is not covered.")
     ] = False,
     format_: Annotated[Format, typer.Option("--format", help="How it is told.")] = Format.TEXT,
 ) -> None:
@@ -105,11 +103,11 @@ def validate(
     length and the ranks are small; what decides a step is kept. With --plan it is only read.
 
     Exit status: 0 if nothing was found, or with --plan if it could be read; 1 if a step is not what it should be; 2 if
-    it could not be read; 3 if something could not be told, or with --strict if anything of it is not covered.
+    it could not be read; 3 if something could not be told, with --strict also if something that it asks for is not
+    covered.
     """
     from harness.validation import pins, reading
     from harness.validation import plan as planning
-    from reports import validation as report
 
     configuration = _captured(words, beside or [], world) if captured else reading.read(words, beside or [], world)
     pinned = pins.given(versions) if versions else pins.around(reading.place(words), planning.wanted(configuration))
@@ -117,16 +115,21 @@ def validate(
         raise Stop("--plan runs nothing that --out could keep; give one of them")
     if plan:
         told = planning.made(configuration, pinned, rows)
-        _show(format_, told, report.page(told), report.lines(told))
+        _show(format_, told)
         _strictly(strict, told.uncovered)
         return
     found = _validated(configuration, pinned, rows, reading.place(words), envs, out)
-    _show(format_, found, report.validated_page(found), report.validated_lines(found))
     if out is not None:
-        report.write(found, out)
+        _write(found, out)
+    _show(format_, found)
+    conclude(found, strict)
+
+
+def conclude(found: Validation, strict: bool) -> None:
+    """Raises typer.Exit with status 1 or 3 but for a pass, of which with `strict` nothing may be uncovered."""
     if found.outcome != "pass":
         raise typer.Exit(DIVERGES if found.outcome == "fail" else UNKNOWN)
-    _strictly(strict, len(found.not_covered))
+    _strictly(strict, len(found.of_configuration))
 
 
 def _strictly(strict: bool, uncovered: int) -> None:
@@ -166,13 +169,27 @@ def _kept(out: Path) -> Iterator[Path]:
     yield out
 
 
-def _show(format_: Format, told: BaseModel, page: str, lines: Iterable[str]) -> None:
+def _write(found: Validation, out: Path) -> None:
+    """Every face of it. Raises Stop."""
+    from harness import files
+    from reports.validation.faces import faces
+
+    try:
+        for name, text in faces(found).items():
+            files.replace(out / name, text)
+    except OSError as error:
+        raise Stop(f"--out {out} cannot be written any more ({error.strerror or error})", UNKNOWN) from None
+
+
+def _show(format_: Format, told: Plan | Validation) -> None:
+    from reports.validation import markdown, terminal
+
     if format_ is Format.JSON:
         json(told.model_dump_json(by_alias=True, indent=1))
     elif format_ is Format.MARKDOWN:
-        document(page)
+        document(markdown.page(told))
     else:
-        say("\n".join(lines))
+        terminal.show(told, console())
 
 
 def _captured(words: Sequence[str], beside: Sequence[Path], world: int | None) -> Configuration:

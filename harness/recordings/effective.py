@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 
 import torch
 from torch import Tensor
 
 from harness.intent.intent import Group, Rule
-from harness.oracle.update import TensorState, direction, estimate
+from harness.oracle.update import TensorState, TensorUpdate, direction, recover
 from harness.recordings.reader import OfRank, Recording
 
 BETAS = (0.9, 0.999)
@@ -40,6 +41,8 @@ class GroupRule:
     """Learning rate that its parameters moved by; None if none of their samples tells."""
     configured_decay: float | None
     decay: float | None
+    decay_error: float | None = None
+    """How far rounding in the worst direction may have put `decay` off."""
 
     @property
     def off(self) -> bool:
@@ -54,7 +57,7 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
     first = parts[0].line
     owner = {p.name: p.group for p in recording.header.parameters}
     sizes = Counter(owner.values())
-    found: dict[int | None, list[tuple[float, float | None]]] = {}
+    found: dict[int | None, list[TensorUpdate]] = {}
     moves: dict[int | None, bool] = {}
     coarse = is_coarse(recording, parts)
     for name, state in states(recording, parts):
@@ -64,9 +67,9 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
         moved = bool(state.after.ne(state.before).any())
         moves[group] = moves.get(group, False) or moved
         if moved and not coarse and bool(state.second.any()):  # by Adam
-            update = estimate(name, state, rule, count(parts, number))
-            decay = update.weight_decay if bool(state.before.any()) else None  # zeros do not tell it
-            found.setdefault(group, []).append((update.learning_rate, decay))
+            update = recover(name, state, rule, count(parts, number))
+            zeros = not bool(state.before.any())  # which do not tell their decay
+            found.setdefault(group, []).append(replace(update, decay_bound=inf) if zeros else update)
     return [
         _told(number, i, configured, sizes[i], found.get(i, []), moves.get(i))
         for i, configured in ((None, _shared(first.groups)), *enumerate(first.groups))
@@ -85,11 +88,11 @@ def _told(
     index: int | None,
     configured: Mapping[str, object],
     parameters: int,
-    found: Sequence[tuple[float, float | None]],
+    found: Sequence[TensorUpdate],
     moved: bool | None,
 ) -> GroupRule:
-    """found: rates and decays of the samples that moved by Adam. moved: whether any did; None without samples."""
-    rates, decays = [rate for rate, _ in found], [decay for _, decay in found if decay is not None]
+    """found: of the samples that moved by Adam. moved: whether any did; None without samples."""
+    rates, decays = [u.learning_rate for u in found], [u for u in found if u.decay_bound < inf]
     return GroupRule(
         step=step,
         group=index,
@@ -97,7 +100,8 @@ def _told(
         configured_rate=_number(configured.get("lr")),
         rate=statistics.median(rates) if rates else (0.0 if moved is False else None),
         configured_decay=_number(configured.get("weight_decay")),
-        decay=statistics.median(decays) if decays else None,
+        decay=statistics.median(u.weight_decay for u in decays) if decays else None,
+        decay_error=statistics.median(u.decay_bound for u in decays) if decays else None,
     )
 
 

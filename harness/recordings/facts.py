@@ -43,7 +43,7 @@ def facts(recording: Recording, steps: Sequence[WeighedStep]) -> list[Fact]:
         Fact("clip", (), _values(filter(None, [weighing.limit_of_run(steps)]))),
         Fact("micro-batches of a rank", (), _values(part.line.passes for parts in every for part in parts)),
         Fact("ranks", (header.ranks,), _values(_stepping(parts) for parts in every)),
-        Fact("trained tokens", _values(_labelled(step) for step in steps), _values(map(_heavy, steps))),
+        Fact("trained tokens", _values(_labelled(step) for step in steps), _values(map(heavy, steps))),
         Fact("dtype of parameters", (), tuple(header.dtypes)),
         Fact("dtype of masters", (), _values(name for parts in every for part in parts for name in part.line.masters)),
         Fact("dtype of moments", (), _values(name for parts in every for part in parts for name in part.line.moments)),
@@ -100,7 +100,7 @@ def _labelled(step: WeighedStep) -> Value:
     return int(step.tokens.any_of(TRAINED).sum()) if step.labels else "no labels"
 
 
-def _heavy(step: WeighedStep) -> int:
+def heavy(step: WeighedStep) -> int:
     """Tokens that weigh something."""
     tokens = step.tokens
     return int(((tokens.weights.abs() > NOTICEABLE * tokens.largest) & tokens.known).sum())

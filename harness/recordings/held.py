@@ -22,10 +22,12 @@ from harness.judging.update_rule import UpdateRule, update_rule
 from harness.judging.weigher import is_multiple_of_right
 from harness.oracle import floor, hypotheses, masks
 from harness.oracle.floor import Floor, State
+from harness.oracle.hypotheses import Hypothesis
 from harness.oracle.observe import Betas, Moments, Observed, betas
 from harness.oracle.step import RightStep
 from harness.oracle.update import TensorState, TensorUpdate
 from harness.recordings import effective, weighing
+from harness.recordings.facts import heavy
 from harness.recordings.reader import Recording
 from harness.recordings.weighing import UNEXPLAINED, WeighedStep
 from harness.traces.text_files import Reported
@@ -52,6 +54,20 @@ class Held:
     diagnoses: tuple[Diagnosis, ...]
     open: tuple[str, ...]
     """What the intent says, and a recording cannot tell."""
+    ways: tuple[Way, ...] = ()
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the tokens of a step weigh, beside what is intended."""
+
+    step: int
+    hypothesis: Hypothesis | None
+    """None where nothing that is known explains their weights, or they do not explain the gradient."""
+    trained: int
+    """Tokens that weigh something."""
+    labels: bool
+    """Whether labels told which tokens are to be trained."""
 
 
 def like(scenario: Scenario, recording: Recording) -> Intent:
@@ -100,7 +116,13 @@ def hold(recording: Recording, steps: Sequence[WeighedStep], intent: Intent) -> 
         for f in (*_batches(recording, step.number, intent), *_dtype(step, intent, recording.asked(step.number)))
     ]
     findings += [f for evidence in every for check in CHECKS for f in check(evidence)]
-    return Held(tuple(findings), _diagnoses(every, findings), tuple(_open(recording, steps, every, intent)))
+    ways = tuple(map(_way, steps, every))
+    return Held(tuple(findings), _diagnoses(every, findings), tuple(_open(recording, steps, every, intent)), ways)
+
+
+def _way(step: WeighedStep, evidence: StepEvidence) -> Way:
+    known = evidence.fit.excess <= 1.0 and step.residual <= UNEXPLAINED
+    return Way(step.number, evidence.fit.hypothesis if known else None, heavy(step), step.labels)
 
 
 def _diagnoses(every: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
@@ -226,7 +248,8 @@ def _open(
     recording: Recording, steps: Sequence[WeighedStep], every: Sequence[StepEvidence], intent: Intent
 ) -> list[str]:
     multiple = all(is_multiple_of_right(evidence.fit) for evidence in every)
-    coarse = COARSE & {*recording.header.dtypes}
+    hides = any(effective.is_coarse(recording, parts) for parts in recording.steps.values())
+    coarse = COARSE & {*recording.header.dtypes} if hides else set()
     left_out = len(recording.header.parameters) - min(len(evidence.recorded.states) for evidence in every)
     asked = (
         (intent.windows is not None, "which rows are in which window: of the texts there are hashes alone"),

@@ -14,6 +14,7 @@ from harness.oracle import factors, hypotheses
 from harness.recordings import effective, held, schedules, weighing
 from harness.recordings.effective import GroupRule
 from harness.recordings.facts import Fact, facts
+from harness.recordings.held import Way
 from harness.recordings.reader import Recording
 from harness.recordings.weighing import NOTICEABLE, UNEXPLAINED, Unweighable, WeighedStep
 from harness.verdicts.findings import Diagnosis, Finding
@@ -43,6 +44,8 @@ class Told:
     """What an intent says, and no recording can tell."""
     diagnoses: tuple[Diagnosis, ...] = ()
     """Causes of what an intent finds."""
+    ways: tuple[Way, ...] = ()
+    """How tokens weigh beside what an intent says, a step each."""
 
 
 def tell(recording: Recording, intent: Intent | None = None) -> Told:
@@ -76,6 +79,7 @@ def tell(recording: Recording, intent: Intent | None = None) -> Told:
         facts=tuple(facts(recording, steps)),
         open=asked.open if asked else (),
         diagnoses=asked.diagnoses if asked else (),
+        ways=asked.ways if asked else (),
     )
 
 

@@ -35,6 +35,8 @@ class PartRecord(_Strict):
     by: str
     recovered: str | None = None
     """As the recorded steps have it; None where nothing was run, or where it cannot be told."""
+    differs: bool = False
+    """Whether a finding says that what was recovered is another than what is configured."""
 
 
 class RateRecord(_Strict):
@@ -150,6 +152,12 @@ class Validation(_Strict):
     shims: list[ShimRecord]
     command: str
     """That does it again."""
+
+    @property
+    def of_configuration(self) -> list[str]:
+        """What of `not_covered` this configuration brings. The rest no recording tells, whatever it is of."""
+        always = {said for run in self.runs for said in run.open}
+        return [said for said in self.not_covered if said not in always]
 
     @property
     def verdict(self) -> str:

@@ -11,7 +11,7 @@ from harness.environments import build, request
 from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.traces.text_files import UnreadableTrace
-from harness.validation import causes, judging, plan, redaction, running
+from harness.validation import causes, judging, plan, recovered, redaction, running
 from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
 from harness.validation.options import Options
@@ -76,7 +76,7 @@ def validate(wish: Wish, note: Note) -> Validation:
         for f in one.told.findings
     ]
     return Validation(
-        plan=planned.model_copy(update={"step": judging.recovered(planned.step, judged)}),
+        plan=planned.model_copy(update={"step": recovered.beside(planned.step, judged)}),
         outcome=_outcome(findings, done),
         not_covered=_not_covered(planned, described, done),
         findings=findings,
@@ -176,7 +176,8 @@ def _not_covered(planned: Plan, described: Described, done: Sequence[_Done]) -> 
     keys = [f"{row.key} = {row.value}{_why(row)}" for row in planned.ledger if row.word in left]
     swapped = [f"{row.key} = {row.value}{_why(row)}" for row in planned.ledger if row.word == "swapped"]
     told = [said for one in done for said in one.record.open]
-    return list(dict.fromkeys([*planned.not_covered, *described.not_covered, *swapped, *keys, *told]))
+    missing = [f"not given: {said}" for said in planned.missing]
+    return list(dict.fromkeys([*planned.not_covered, *described.not_covered, *missing, *swapped, *keys, *told]))
 
 
 def _why(row: KeyRecord) -> str:

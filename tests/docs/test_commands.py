@@ -27,6 +27,7 @@ STOCK = "tests/frameworks/test_stock.py::test_days_on_which_a_stock_install_was_
 SANDBOX = "tests/frameworks/test_isolation.py::test_a_run_in_the_sandbox_gives_the_same_bits"
 RECORD = "tests/frameworks/test_record.py"
 VALIDATE = "tests/harness/commands/test_validate.py"
+VALIDATED = "tests/frameworks/test_validate_command.py::test_a_configuration_runs_to_a_verdict_and_its_report"
 JUDGE = "tests/harness/commands/test_judge.py"
 SCENARIOS = "tests/frameworks/test_scenarios.py"
 FUZZ = "tests/frameworks/test_fuzz.py"
@@ -118,6 +119,11 @@ ELSEWHERE = {
     ),
     "lockstep record --every 200 --out DIR -- accelerate launch my_sft.py": (
         "tests/harness/recordings/test_making.py::test_every_other_step"
+    ),
+    "lockstep validate sft.yaml --with ds.json --world 8 --rows 100000": VALIDATED,
+    "lockstep validate sft.yaml --with ds.json --world 8 --rows 100000 --out validation": VALIDATED,
+    "lockstep validate sft.yaml --strict --versions requirements.txt --world 8 --rows 100000 --out validation": (
+        VALIDATED
     ),
     "lockstep validate --plan sft.yaml --with ds.json": f"{VALIDATE}::test_the_page_shows_what_is_said",
     "lockstep validate --plan sft.yaml learning_rate=2e-5 --with ds.json --world 8 --rows 100000": (

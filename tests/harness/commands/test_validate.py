@@ -6,15 +6,51 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 
 from harness import cli
-from harness.validation.record import Plan
+from harness.commands import validate
+from harness.validation.record import Plan, Validation
 from tests.harness.validation import written
+from tests.reports.validation import made
 
 
-def test_without_plan_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.call(["validate", "x.yaml"]) == 2
-    assert capsys.readouterr().err == "lockstep: validate only reads so far, and runs no configuration: give --plan\n"
+def test_what_would_not_start_fails_and_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is built for it."""
+    written.file(tmp_path, "ds.json", {**written.ENGINE, "gradient_accumulation_steps": 3})
+    out = tmp_path / "out"
+    line = ["validate", str(written.file(tmp_path, "sft.yaml", written.FACTORY)), "--with", str(tmp_path / "ds.json")]
+    assert cli.call([*line, "--out", str(out)]) == 1
+    told = capsys.readouterr()
+    assert "  would not start: " in told.out
+    assert told.out.endswith("\nFAIL\n")
+    assert "\x1b" not in told.out
+    assert {path.name for path in out.iterdir()} == {"validation.json", "validation.md", "validation.html", "badge.svg"}
+    assert Validation.model_validate_json((out / "validation.json").read_text()).outcome == "fail"
+    assert cli.call([*line, "--out", str(out)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("found", "plainly", "strictly"),
+    [
+        (made.validation(), 0, 3),
+        (made.validation(not_covered=[made.ALWAYS]), 0, 0),
+        (made.failing(), 1, 1),
+        (made.unknown(), 3, 3),
+    ],
+    ids=["pass", "pass but for what no recording tells", "fail", "unknown"],
+)
+def test_the_exit_status(found: Validation, plainly: int, strictly: int) -> None:
+    assert (concluded(found, strict=False), concluded(found, strict=True)) == (plainly, strictly)
+
+
+def concluded(found: Validation, strict: bool) -> int:
+    try:
+        validate.conclude(found, strict)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0
 
 
 def test_it_is_told_in_three_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,10 +101,11 @@ def test_the_page_shows_what_is_said(
     written.file(tmp_path, "sft.yaml", {**written.FACTORY, "weight_decay": 0.1})
     written.file(tmp_path, "ds.json", {**written.ENGINE, **written.WARMUP})
     text = (Path(__file__).parents[3] / "docs" / "validate.md").read_text()
-    shown = text.partition("    lockstep validate")[2].partition("| what it reads")[0].splitlines()
-    assert cli.call(["validate", *shown[0].split()]) == 0
+    shown = text.partition("`--plan` says it")[2].partition("    lockstep validate")[2].partition("Without `--plan`")[0]
+    lines = shown.splitlines()
+    assert cli.call(["validate", *lines[0].split()]) == 0
     said = capsys.readouterr().out.splitlines()
-    for line in shown[1:]:
+    for line in lines[1:]:
         assert line.strip() == "..." or line.removeprefix("    ") in said
 
 

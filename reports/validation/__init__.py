@@ -1,0 +1,1 @@
+"""A configuration's plan, and what came of it, as people read them."""
