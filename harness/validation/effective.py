@@ -44,6 +44,8 @@ class Effective:
     """Where the configuration says them itself; they come before epochs."""
     horizon: int | None = None
     """Steps of the whole training, where they can be told."""
+    by_epochs: bool = False
+    """Whether a schedule is as long as the epochs are, and cannot be said otherwise."""
     trained: Trained = "responses"
     aggregation: Aggregation = field(default_factory=Mean)
     precision: Precision = field(default_factory=Precision)

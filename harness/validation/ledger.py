@@ -75,6 +75,14 @@ def _attention(value: Any) -> Changed:
     return Changed(None) if plain else Changed("sdpa", _instead("flash attention", "sdpa"))
 
 
+def _flash(value: Any) -> Changed:
+    return Changed("false", _instead("flash attention", "eager attention"))
+
+
+def _packed(value: Any) -> Changed:
+    return Changed("false", _instead("packing of samples, for which flash attention is needed,", "each sample by itself"))
+
+
 def _optimizer(value: Any) -> Changed:
     name = str(value)
     coarse = any(part in name for part in ("8bit", "4bit", "paged", "bnb"))
@@ -104,7 +112,7 @@ def _compile(value: Any) -> Changed:
 HOW: Mapping[str, Callable[[Any], Changed]] = {
     "model": _model, "data": _data, "length": _length, "world": _world,
     "devices": _devices, "accumulation": _accumulation,
-    "attention": _attention, "optimizer": _optimizer, "liger": _liger, "unsloth": _unsloth, "backend": _backend,
+    "attention": _attention, "flash": _flash, "packed": _packed, "optimizer": _optimizer, "liger": _liger, "unsloth": _unsloth, "backend": _backend,
     "compile": _compile,
 }  # fmt: skip
 

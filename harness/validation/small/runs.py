@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ WHOLE = 8
 """Steps of the run that sees all of a schedule, in two epochs."""
 ASSUMED = 1000
 """Steps of a training of which nobody says how many it has."""
+LONGEST_EPOCH = 16
+"""Windows of an epoch, in the run of the first steps where a schedule is over whole epochs."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +78,22 @@ def runs(step: Effective, whole_windows: bool, least_warmup: int = 1) -> Iterato
 
     least_warmup: steps that a warm-up has at least, where there is one.
     """
-    accumulation = min(step.accumulation or MOST_ACCUMULATED, MOST_ACCUMULATED)
+    accumulation = _accumulation(step)
     a_step = step.micro_batch_size * RANKS * accumulation
     horizon = step.horizon or ASSUMED
     first = min(FIRST, horizon)
+    an_epoch = _epoch(first, horizon) if step.by_epochs else first
+    asked, horizon = horizon, math.ceil(horizon / an_epoch) * an_epoch if step.by_epochs else horizon
     said = f"{horizon}" if step.horizon else f"{horizon} (assumed: --rows and --world tell)"
+    said += f" (whole epochs; {asked} in truth)" if horizon != asked else ""
     yield Run(
         "first",
         f"the first {first} steps, with the schedule over {said}",
         replace(step, horizon=horizon),
         accumulation,
-        a_step * first,
+        a_step * an_epoch,
         first,
-        None,
+        horizon // an_epoch if step.by_epochs else None,
         full=True,
     )
     partial = step.steps is None and accumulation > 1 and not whole_windows
@@ -105,6 +111,19 @@ def runs(step: Effective, whole_windows: bool, least_warmup: int = 1) -> Iterato
         2,
         full=not partial,
     )
+
+
+def _accumulation(step: Effective) -> int:
+    """Of the run; where nobody says how many ranks there are, what the global batch leaves for so many."""
+    found = step.accumulation
+    if found is None and step.sequences is not None:
+        found = max(1, step.sequences // (step.micro_batch_size * RANKS))
+    return min(found or MOST_ACCUMULATED, MOST_ACCUMULATED)
+
+
+def _epoch(first: int, horizon: int) -> int:
+    """Windows of an epoch of which a whole number makes the horizon, if there is such a one."""
+    return next((count for count in range(first, LONGEST_EPOCH + 1) if horizon % count == 0), first)
 
 
 def scaled(step: Effective, steps: int, least_warmup: int) -> Effective:

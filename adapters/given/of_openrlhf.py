@@ -1,0 +1,41 @@
+"""OpenRLHF's supervised trainer, with its adapter's shims."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from packaging.version import Version
+
+from adapters import openrlhf_sft as sft
+from adapters.contract import Given, Shim
+from adapters.families import deepspeed_shims
+from adapters.families.openrlhf_flags import DTYPE_BY_NAME
+from adapters.given.stopping import stop
+
+
+def apply(given: Given) -> Sequence[Shim]:
+    """As `start` has it."""
+    mesh = [sft.DEVICE_MESH] if hasattr(sft.strategy, "init_device_mesh") else []
+    asks = given.compute == "fp32" and Version(version("openrlhf")) >= DTYPE_BY_NAME
+    precision = [sft.FULL_PRECISION] if asks else []
+    engine = deepspeed_shims.running(version("deepspeed"), given.stage or 0, given.compute)
+    here = [sft.CUDA_CALLS, *mesh, sft.TORCH_ADAM, sft.IN_PROCESS, *precision, *engine]
+    sft.apply(here)
+    trainer = sft.SFTTrainer
+    trainer.save_logs_and_checkpoints = _stopped(trainer.save_logs_and_checkpoints, given.steps)
+    return [*sft.FLASH_ATTENTION, *here]
+
+
+def _stopped(logged: Any, steps: int) -> Any:
+    """What OpenRLHF calls after each optimizer step, ending the process after so many."""
+
+    @functools.wraps(logged)
+    def save_logs_and_checkpoints(trainer: Any, args: Any, step: int, *rest: Any, **more: Any) -> None:
+        if step >= steps:
+            stop()
+        logged(trainer, args, step, *rest, **more)
+
+    return save_logs_and_checkpoints
