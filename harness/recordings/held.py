@@ -13,6 +13,8 @@ from harness.intent.file import BadIntent
 from harness.intent.intent import Given, Group, Intent, Rule
 from harness.intent.of_scenario import of_scenario
 from harness.judging.checks import update, weights
+from harness.judging.diagnosis import update as of_updates
+from harness.judging.diagnosis import weights as of_weights
 from harness.judging.evidence import StepEvidence, followed_rule
 from harness.judging.recorded_step import RecordedStep
 from harness.judging.token_weights import token_weights
@@ -28,7 +30,7 @@ from harness.recordings.reader import Recording
 from harness.recordings.weighing import UNEXPLAINED, WeighedStep
 from harness.traces.text_files import Reported
 from harness.verdicts import questions
-from harness.verdicts.findings import Finding
+from harness.verdicts.findings import Diagnosis, Finding
 
 FINE = 1e-4
 """Share of the head's gradient that float32 may leave unexplained: 1e-7 to 1e-5. Coarser dtypes leave 1e-3 and more."""
@@ -47,6 +49,7 @@ class Held:
     """What comes of it."""
 
     findings: tuple[Finding, ...]
+    diagnoses: tuple[Diagnosis, ...]
     open: tuple[str, ...]
     """What the intent says, and a recording cannot tell."""
 
@@ -87,7 +90,7 @@ def misfit(intent: Intent, recording: Recording) -> str | None:
 def hold(recording: Recording, steps: Sequence[WeighedStep], intent: Intent) -> Held:
     """Every weighed step, held against an intent that fits (`misfit`)."""
     if not steps:
-        return Held((), ())
+        return Held((), (), ())
     found = [_followed(recording, step) for step in steps]
     used = followed_rule(intent.rule, found, _floor(steps[0]))
     every = [_evidence(recording, step, intent, followed, used) for step, followed in zip(steps, found, strict=True)]
@@ -97,7 +100,13 @@ def hold(recording: Recording, steps: Sequence[WeighedStep], intent: Intent) -> 
         for f in (*_batches(recording, step.number, intent), *_dtype(step, intent, recording.asked(step.number)))
     ]
     findings += [f for evidence in every for check in CHECKS for f in check(evidence)]
-    return Held(tuple(findings), tuple(_open(recording, steps, every, intent)))
+    return Held(tuple(findings), _diagnoses(every, findings), tuple(_open(recording, steps, every, intent)))
+
+
+def _diagnoses(every: Sequence[StepEvidence], findings: Sequence[Finding]) -> tuple[Diagnosis, ...]:
+    """Causes of those findings that the weights and the update rule explain."""
+    codes = {finding.code for finding in findings}
+    return (*of_weights.diagnoses(every, codes), *of_updates.diagnoses(every, findings))
 
 
 def _followed(recording: Recording, step: WeighedStep) -> Betas:

@@ -16,7 +16,7 @@ from harness.recordings.effective import GroupRule
 from harness.recordings.facts import Fact, facts
 from harness.recordings.reader import Recording
 from harness.recordings.weighing import NOTICEABLE, UNEXPLAINED, Unweighable, WeighedStep
-from harness.verdicts.findings import Finding
+from harness.verdicts.findings import Diagnosis, Finding
 from lockstep_recorder.batch import EOS, PADDING
 
 SKETCHED = 1e-5
@@ -41,6 +41,8 @@ class Told:
     facts: tuple[Fact, ...] = ()
     open: tuple[str, ...] = ()
     """What an intent says, and no recording can tell."""
+    diagnoses: tuple[Diagnosis, ...] = ()
+    """Causes of what an intent finds."""
 
 
 def tell(recording: Recording, intent: Intent | None = None) -> Told:
@@ -73,6 +75,7 @@ def tell(recording: Recording, intent: Intent | None = None) -> Told:
         groups=tuple(groups),
         facts=tuple(facts(recording, steps)),
         open=asked.open if asked else (),
+        diagnoses=asked.diagnoses if asked else (),
     )
 
 

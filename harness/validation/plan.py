@@ -20,6 +20,8 @@ from harness.validation.record import KeyRecord, Plan, RateRecord
 from harness.validation.releases import Release
 
 ENGINE = "deepspeed"
+PACKED = ("packing", "sample_packing", "neat_packing", "packing_samples", "ds.packing_samples")
+"""Switches by which rows share sequences."""
 
 
 def pins(path: Path | None) -> dict[str, str]:
@@ -43,12 +45,18 @@ def pins(path: Path | None) -> dict[str, str]:
 
 
 def step(
-    configuration: Configuration, pinned: Mapping[str, str], rows: int | None
+    configuration: Configuration,
+    pinned: Mapping[str, str],
+    rows: int | None,
+    installed: Mapping[str, str] | None = None,
 ) -> tuple[Effective, Release | None, Release | None]:
-    """The effective step, the release whose options and defaults it has, and DeepSpeed's. Raises BadConfiguration."""
+    """The effective step, the release whose options and defaults it has, and DeepSpeed's.
+
+    installed: versions of what is there, where that is known. Raises BadConfiguration.
+    """
     reader = READERS[configuration.family]
     release = _release(reader, configuration, pinned)
-    below = _below(configuration, pinned)
+    below = _below(configuration, installed or pinned)
     options = Options(configuration, release, reader.names(configuration))
     found = reader.step(options, below, configuration.ranks)
     return _settled(found, reader, rows), release, below
@@ -86,9 +94,14 @@ def _settled(found: Effective, reader: Reader, rows: int | None) -> Effective:
     return replace(found, horizon=horizon)
 
 
-def made(configuration: Configuration, pinned: Mapping[str, str], rows: int | None) -> Plan:
-    """The whole plan. Raises BadConfiguration."""
-    found, release, below = step(configuration, pinned, rows)
+def made(
+    configuration: Configuration,
+    pinned: Mapping[str, str],
+    rows: int | None,
+    installed: Mapping[str, str] | None = None,
+) -> Plan:
+    """The whole plan. installed: as in `step`. Raises BadConfiguration."""
+    found, release, below = step(configuration, pinned, rows, installed)
     reader = READERS[configuration.family]
     package = release.package.partition("/")[0] if release else ""
     held = _ledger(configuration, reader, release, below)
@@ -176,7 +189,7 @@ def _run(configuration: Configuration, found: Effective, release: Release | None
     ):
         lines.append("the last step of an epoch, of which the window is not full")
     if any(
-        truth(each.value) and each.key in ("packing", "sample_packing", "neat_packing", "packing_samples")
+        truth(each.value) and each.key in PACKED
         for each in configuration.settings
     ):
         lines.append("rows of which several share a sequence, for it packs")

@@ -1,4 +1,4 @@
-"""A plan: what a configuration says, and what would be run. Reports read this and nothing else."""
+"""A plan: what a configuration says, and what would be run; and what came of it. Reports read this and nothing else."""
 
 from __future__ import annotations
 
@@ -69,3 +69,79 @@ class Plan(_Strict):
     """Files that it names and that were not given."""
     run: list[str]
     """What would be run, a line each."""
+
+
+Outcome = Literal["pass", "fail", "unknown"]
+
+
+class FindingRecord(_Strict):
+    """One thing that is not as the configuration has it."""
+
+    code: str
+    message: str
+    run: str
+    """Name of the run that it was seen in."""
+
+
+class CauseRecord(_Strict):
+    """Why."""
+
+    cause: str
+    """A key of `harness.verdicts.findings.CAUSES`."""
+    says: str
+    evidence: str | None = None
+    upstream: str | None = None
+    """Where it is known to come from."""
+    remedy: str | None = None
+
+
+class RunRecord(_Strict):
+    """A small run."""
+
+    name: str
+    says: str
+    """What it was for."""
+    steps: list[int]
+    """Optimizer steps that were recorded."""
+    sentences: list[str]
+    """What they were."""
+    unknown: list[str]
+    open: list[str]
+    """What a recording cannot tell."""
+    reason: str | None = None
+    """Why it did not come to its end."""
+
+
+class ShimRecord(_Strict):
+    """What was changed in a framework so that it runs on a CPU."""
+
+    name: str
+    reason: str
+
+
+class Validation(_Strict):
+    """What came of a plan."""
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    plan: Plan
+    outcome: Outcome
+    not_covered: list[str]
+    """What no check has seen, a sentence each."""
+    findings: list[FindingRecord]
+    causes: list[CauseRecord]
+    runs: list[RunRecord]
+    model: str | None
+    """What ran in the place of the configuration's model."""
+    environment: str | None
+    """What was built, as `lockstep env build` takes it."""
+    packages: dict[str, str]
+    shims: list[ShimRecord]
+    command: str
+    """That does it again."""
+
+    @property
+    def verdict(self) -> str:
+        """In words: never a bare pass while something is not covered."""
+        if self.outcome == "pass" and self.not_covered:
+            return f"pass, {len(self.not_covered)} not covered"
+        return "FAIL" if self.outcome == "fail" else self.outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.judging.diagnosis import upstream
 from harness.judging.diagnosis.upstream import UpstreamCause
 from harness.traces import text_files
 from harness.verdicts.findings import Diagnosis
@@ -33,4 +34,4 @@ def applies(known: UpstreamCause, trace: Path) -> bool:
     """Whether what is known upstream is to be found in that trace, by its releases and its scenario."""
     header, scenario = text_files.header(trace)
     as_measured = Diagnosis(known.cause, "", 1.0, (), "", measured=known.measured or ())
-    return known.fits(header, as_measured, scenario)
+    return known.fits(upstream.of_scenario(header, scenario), as_measured)

@@ -134,5 +134,5 @@ def _merged(seen: Diagnosis, again: Diagnosis) -> Diagnosis:
 
 def _with_upstream(d: Diagnosis, header: Header, evidence: Sequence[StepEvidence]) -> Diagnosis:
     scenario = evidence[0].scenario
-    known = None if scenario is None else upstream.find(header, d, scenario)
+    known = None if scenario is None else upstream.find(upstream.of_scenario(header, scenario), d)
     return d if known is None else replace(d, upstream=known.sentence, remedy=known.remedy)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
@@ -73,36 +75,68 @@ class UpstreamCause(BaseModel):
     def sentence(self) -> str:
         return f"known since {self.since}, {self.until}: {self.why}. {' '.join(self.links)}"
 
-    def fits(self, header: Header, diagnosis: Diagnosis, scenario: Scenario) -> bool:
+    def fits(self, run: Where, diagnosis: Diagnosis) -> bool:
         """Whether this is where a diagnosis of that run comes from."""
         wanted = {self.package: self.versions, **self.beside}
         return (
             diagnosis.cause == self.cause
             and (self.measured is None or not set(self.measured).isdisjoint(diagnosis.measured))
-            and all(_within(_version(header, package), versions) for package, versions in wanted.items())
-            and (self.under is None or recipes.shipped().family(header.framework) in self.under)
-            and (self.sharding is None or scenario.sharding.strategy in self.sharding)
-            and self.offload in (None, scenario.sharding.offload_optimizer)
-            and self.engine_output in (None, scenario.loss.engine_output)
-            and self.precision in (None, scenario.precision.compute)
-            and self.row_format in (None, scenario.data.row_format)
-            and self.processor in (None, scenario.tokenizer.processor)
-            and self.default_system in (None, bool(scenario.tokenizer.system))
-            and self.trailing_space in (None, scenario.tokenizer.trailing_space)
-            and self.moving_rate in (None, not scenario.optimizer.schedule.constant)
-            and self.given_in in (None, scenario.optimizer.given_in)
-            and self.smoothed in (None, scenario.loss.label_smoothing > 0)
-            and self.implementation in (None, scenario.loss.implementation)
-            and (self.architecture is None or scenario.model.architecture in self.architecture)
+            and all(_within(_version(run, package), versions) for package, versions in wanted.items())
+            and (self.under is None or recipes.shipped().family(run.framework) in self.under)
+            and all(_holds(getattr(self, name), name, run.told) for name in CONDITIONS)
         )
 
 
-def _version(header: Header, package: str) -> Version | None:
-    """Of a package in the run that was recorded; None if it was not there."""
-    own = header.framework == package
-    held = {canonicalize_name(name): version for name, version in header.packages.items()}
+CONDITIONS = (
+    "sharding", "offload", "engine_output", "precision", "row_format", "processor", "default_system", "trailing_space",
+    "moving_rate", "given_in", "smoothed", "implementation", "architecture",
+)  # fmt: skip
+"""Fields of an entry that are asked of a run."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """What is known of a run."""
+
+    framework: str
+    packages: Mapping[str, str]
+    """Versions by name, the framework's own among them."""
+    told: Mapping[str, object]
+    """Of `CONDITIONS`, those that are known."""
+
+
+def of_scenario(header: Header, scenario: Scenario) -> Where:
+    """All of it, of a recorded run."""
+    told = {
+        "sharding": scenario.sharding.strategy,
+        "offload": scenario.sharding.offload_optimizer,
+        "engine_output": scenario.loss.engine_output,
+        "precision": scenario.precision.compute,
+        "row_format": scenario.data.row_format,
+        "processor": scenario.tokenizer.processor,
+        "default_system": bool(scenario.tokenizer.system),
+        "trailing_space": scenario.tokenizer.trailing_space,
+        "moving_rate": not scenario.optimizer.schedule.constant,
+        "given_in": scenario.optimizer.given_in,
+        "smoothed": scenario.loss.label_smoothing > 0,
+        "implementation": scenario.loss.implementation,
+        "architecture": scenario.model.architecture,
+    }
+    return Where(header.framework, {**header.packages, header.framework: header.version}, told)
+
+
+def _holds(wanted: object, name: str, told: Mapping[str, object]) -> bool:
+    """Also where nobody asks; not where nobody knows."""
+    if wanted is None:
+        return True
+    return name in told and (told[name] in wanted if isinstance(wanted, tuple) else told[name] == wanted)
+
+
+def _version(run: Where, package: str) -> Version | None:
+    """Of a package in a run; None if it was not there."""
+    held = {canonicalize_name(name): version for name, version in run.packages.items()}
     try:
-        return Version(header.version if own else held.get(canonicalize_name(package), ""))
+        return Version(held.get(canonicalize_name(package), ""))
     except InvalidVersion:
         return None
 
@@ -123,6 +157,6 @@ def entries() -> tuple[UpstreamCause, ...]:
     return tables.read(FILE, _File).cause
 
 
-def find(header: Header, diagnosis: Diagnosis, scenario: Scenario) -> UpstreamCause | None:
+def find(run: Where, diagnosis: Diagnosis) -> UpstreamCause | None:
     """The first entry that fits a diagnosis of what was recorded: of the framework, or of a package underneath."""
-    return next((entry for entry in entries() if entry.fits(header, diagnosis, scenario)), None)
+    return next((entry for entry in entries() if entry.fits(run, diagnosis)), None)

@@ -46,8 +46,18 @@ def diagnosis(cause: str = CAUSE, telling: str = "rank", measured: tuple[str, ..
     return Diagnosis(cause, "so it is", 1.0, (), "", kind=f"{cause}: {telling}", measured=measured)
 
 
+def plain() -> upstream.Where:
+    return upstream.of_scenario(header(transformers="4.46.3"), scenarios.get("sft-ragged"))
+
+
+def test_what_nobody_knows_of_a_run_fits_no_entry_that_asks_for_it() -> None:
+    some = upstream.Where("trl", {"transformers": "4.46.3"}, {"sharding": "zero2"})
+    assert entry(sharding=["zero2"]).fits(some, diagnosis())
+    assert not entry(sharding=["zero2"], offload=False).fits(some, diagnosis())
+
+
 def fits(known: UpstreamCause, of: Header, scenario: str = "sft-ragged") -> bool:
-    return known.fits(of, diagnosis(), scenarios.get(scenario))
+    return known.fits(upstream.of_scenario(of, scenarios.get(scenario)), diagnosis())
 
 
 def test_an_entry_may_be_of_a_package_underneath() -> None:
@@ -62,7 +72,7 @@ def test_a_package_is_known_however_its_name_is_written() -> None:
 
 def test_an_entry_may_be_of_one_way_to_compute_the_loss() -> None:
     liger = vary(scenarios.get("sft-ragged"), implementation="liger")
-    assert entry(implementation="liger").fits(header(transformers="4.46.3"), diagnosis(), liger)
+    assert entry(implementation="liger").fits(upstream.of_scenario(header(transformers="4.46.3"), liger), diagnosis())
     assert not fits(entry(implementation="liger"), header(transformers="4.46.3"))
 
 
@@ -99,7 +109,7 @@ def test_an_entry_is_of_the_scenarios_it_names(change: dict[str, object], scenar
 
 def test_another_cause_is_another_matter() -> None:
     other = diagnosis("gradient-scale", "GA")
-    assert not entry().fits(header(transformers="4.46.3"), other, scenarios.get("sft-ragged"))
+    assert not entry().fits(plain(), other)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +119,7 @@ def test_another_cause_is_another_matter() -> None:
 def test_what_was_measured_of_the_cause_counts(told: str, measured: tuple[str, ...], fit: bool) -> None:
     """By any name that it has in the scenario: with one micro-batch a step, each rank's mean is each micro-batch's."""
     found = diagnosis(telling=told, measured=measured)
-    assert entry(measured=["rank"]).fits(header(transformers="4.46.3"), found, scenarios.get("sft-ragged")) is fit
+    assert entry(measured=["rank"]).fits(plain(), found) is fit
 
 
 def test_an_entry_may_take_another_package_beside_its_own() -> None:
@@ -148,7 +158,9 @@ def test_an_entry_may_take_another_package_beside_its_own() -> None:
 def test_what_is_shipped_is_told_apart_by_what_was_measured(
     found: tuple[str, str, tuple[str, ...]], of: str, scenario: str, since: str | None
 ) -> None:
-    known = upstream.find(header(version="0.27.0", transformers=of), diagnosis(*found), scenarios.get(scenario))
+    known = upstream.find(
+        upstream.of_scenario(header(version="0.27.0", transformers=of), scenarios.get(scenario)), diagnosis(*found)
+    )
     assert (known is None) is (since is None)
     assert known is None or since is None or since in known.since
 

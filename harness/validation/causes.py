@@ -1,0 +1,72 @@
+"""Causes of what was found in small runs, and what is known of each upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.judging.diagnosis import upstream
+from harness.judging.diagnosis.upstream import Where
+from harness.validation.configuration import Companion
+from harness.validation.effective import Effective
+from harness.validation.judging import Judged
+from harness.validation.record import CauseRecord
+from harness.validation.small.engine import stage
+from harness.verdicts.findings import CAUSES, Diagnosis
+
+OTHERWISE: Mapping[str, str] = {
+    "inputs.batch": "batch-composition",
+    "weights.residual": "unexplained-gradient",
+    "weights.mask": "loss-mask",
+    "update.learning-rate": "learning-rate-schedule",
+    "update.moments": "optimizer-moments",
+    "state.rank-desync": "rank-desync",
+    "numerics.dtype": "coarse-dtype",
+}
+"""Of findings that no diagnosis explains."""
+
+
+def causes(judged: Sequence[Judged], where: Where) -> list[CauseRecord]:
+    """Each once, in the order in which a step applies them."""
+    found: dict[str, CauseRecord] = {}
+    for one in judged:
+        for diagnosis in (*one.told.diagnoses, *_others(one)):
+            found.setdefault(diagnosis.cause, _record(diagnosis, where))
+    return list(found.values())
+
+
+def _record(d: Diagnosis, where: Where) -> CauseRecord:
+    entry = next((entry for entry in upstream.entries() if entry.fits(where, d)), None)
+    return CauseRecord(
+        cause=d.cause,
+        says=d.summary,
+        evidence=d.evidence or None,
+        upstream=entry.sentence if entry else None,
+        remedy=entry.remedy if entry else None,
+    )
+
+
+def _others(one: Judged) -> Iterator[Diagnosis]:
+    explained = {code for diagnosis in one.told.diagnoses for code in diagnosis.codes}
+    for finding in one.told.findings:
+        if finding.code not in explained and finding.code in OTHERWISE:
+            cause = OTHERWISE[finding.code]
+            yield Diagnosis(cause, CAUSES[cause], 0.0, (finding.code,), finding.message)
+
+
+def where(framework: str, packages: Mapping[str, str], step: Effective, engine: Companion | None) -> Where:
+    """What is known of the runs of a configuration; the rest of an entry's conditions nobody knows."""
+    offload = engine.at("zero_optimization.offload_optimizer.device") if engine else None
+    told = {
+        "sharding": SHARDING.get(stage(engine), "none") if engine else "none",
+        "offload": offload not in (None, "none"),
+        "precision": step.precision.compute,
+        "moving_rate": not step.optimizer.schedule.constant,
+        "smoothed": step.token_loss.label_smoothing > 0,
+        "implementation": "own",
+        "given_in": "engine" if engine and engine.has("scheduler") else "options",
+        "processor": False,
+    }
+    return Where(framework, packages, told)
+
+
+SHARDING = {1: "zero1", 2: "zero2", 3: "zero3"}

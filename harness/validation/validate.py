@@ -1,0 +1,194 @@
+"""A configuration from its words to a verdict: environment, tiny model, small runs, and what they are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.contract import Shim
+from harness.environments import build, request
+from harness.environments.environment import Environment
+from harness.environments.request import Request
+from harness.traces.text_files import UnreadableTrace
+from harness.validation import causes, judging, plan, redaction, running
+from harness.validation.configuration import Configuration
+from harness.validation.judging import Judged
+from harness.validation.options import Options
+from harness.validation.plan import PACKED
+from harness.validation.readers.families import READERS
+from harness.validation.record import FindingRecord, Outcome, Plan, RunRecord, ShimRecord, Validation
+from harness.validation.releases import Release
+from harness.validation.running import NoModel, NotRun, Ran
+from harness.validation.small import model, options
+from harness.validation.small.makers import MAKERS
+from harness.validation.small.model import Described
+from harness.validation.small.options import Kept
+from harness.validation.small.place import Place
+from harness.validation.small.runs import Run, runs
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be validated, and where."""
+
+    configuration: Configuration
+    pinned: Mapping[str, str]
+    """Versions by package."""
+    rows: int | None
+    near: Path
+    """Folder of the configuration."""
+    envs: Path
+    out: Path
+    """An empty folder for what runs leave."""
+    command: str
+
+
+def validate(wish: Wish, note: Note) -> Validation:
+    """note gets a line for each thing that takes long. Raises BadConfiguration, BadRequest and BuildFailed."""
+    planned = plan.made(wish.configuration, wish.pinned, wish.rows)
+    maker = MAKERS.get(wish.configuration.family)
+    if planned.refused or maker is None:
+        return _not_run(wish, planned)
+    _, release, _ = plan.step(wish.configuration, wish.pinned, wish.rows)
+    asked = requested(maker.framework, release, wish)
+    note(f"environment of {asked}")
+    environment = build.ensure(asked, wish.envs, note)
+    # what is installed says what DeepSpeed has for defaults
+    packages = dict(line.split("==", 1) for line in environment.lock if "==" in line)
+    below = {**wish.pinned, **{name: version for name, version in packages.items() if name == plan.ENGINE}}
+    planned = plan.made(wish.configuration, wish.pinned, wish.rows, below)
+    step, release, _ = plan.step(wish.configuration, wish.pinned, wish.rows, below)
+    note("a tiny model and its tokenizer")
+    described = _checkpoint(environment, model.describe(wish.configuration, wish.near), wish.out)
+    kept = options.kept(wish.configuration, release)
+    engine = wish.configuration.deepspeed
+    least = 2 if engine is not None and engine.has("scheduler") else 1
+    done = [
+        _one(run, kept, environment, wish, note)
+        for run in runs(step, READERS[wish.configuration.family].whole_windows, least)
+    ]
+    judged = [one.judged for one in done if one.judged is not None]
+    where = causes.where(environment.framework, {**packages, environment.framework: environment.version}, step, engine)
+    findings = [
+        FindingRecord(code=f.code, message=redaction.line(f.message), run=one.run.name)
+        for one in judged
+        for f in one.told.findings
+    ]
+    return Validation(
+        plan=planned.model_copy(update={"step": judging.recovered(planned.step, judged)}),
+        outcome=_outcome(findings, done),
+        not_covered=_not_covered(planned, described),
+        findings=findings,
+        causes=causes.causes(judged, where),
+        runs=[one.record for one in done],
+        model=described.said,
+        environment=str(asked.resolved()),
+        packages={name: packages[name] for name in sorted(packages) if name in TOLD},
+        shims=[ShimRecord(name=shim.name, reason=shim.reason) for shim in _shims(done)],
+        command=wish.command,
+    )
+
+
+TOLD = frozenset({
+    "accelerate", "datasets", "deepspeed", "liger-kernel", "llamafactory", "ms-swift", "openrlhf", "peft",
+    "tokenizers", "torch", "transformers", "trl", "verl",
+})  # fmt: skip
+"""Packages whose versions are told."""
+UNDER = ("accelerate", "deepspeed", "peft", "transformers")
+"""Packages that may be pinned beneath a framework."""
+
+
+def requested(framework: str, release: Release | None, wish: Wish) -> Request:
+    """The environment: the framework's release, and those packages underneath that are pinned. Raises BadRequest."""
+    own = release is not None and release.package.partition("/")[0] == framework
+    version = wish.pinned.get(framework) or (release.version if own and release else None)
+    text = f"{framework}=={version}" if version else framework
+    under = [name for name in UNDER if name in wish.pinned and framework != name]
+    pins = [f"{name}=={wish.pinned[name]}" for name in under]
+    return request.parse(",".join([text, *pins])).resolved()
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A small run, and what became of it."""
+
+    record: RunRecord
+    judged: Judged | None = None
+    ran: Ran | None = None
+
+
+def _one(run: Run, kept: Kept, environment: Environment, wish: Wish, note: Note) -> _Done:
+    maker = MAKERS[wish.configuration.family]
+    place = Place((wish.out / run.name).absolute(), (wish.out / "model").absolute())
+    place.here.mkdir()
+    note(run.says)
+    told = {"name": run.name, "says": run.says, "steps": [], "sentences": [], "unknown": [], "open": []}
+    try:
+        ran = running.run(environment, maker.small(kept, run, place), place)
+        note(f"judging {run.name}")
+        judged = judging.judge(run, ran.recording, packs(kept))
+    except (NotRun, UnreadableTrace, ValueError) as error:
+        return _Done(RunRecord.model_validate({**told, "reason": redaction.line(str(error))}))
+    found = {
+        "steps": list(ran.made.steps),
+        "sentences": list(judged.told.sentences),
+        "unknown": [*ran.made.ended, *judged.told.unknown],
+        "open": list(judged.told.open),
+    }
+    return _Done(RunRecord.model_validate({**told, **found}), judged, ran)
+
+
+def packs(kept: Kept) -> bool:
+    """Whether the framework chooses which rows share a sequence."""
+    said = Options(kept.configuration, kept.release, {})
+    return any(key in kept.values and said.truth(key) for key in PACKED)
+
+
+def _checkpoint(environment: Environment, described: Described, out: Path) -> Described:
+    """Made in `out`, of a Llama where the environment knows no such architecture. Raises NotRun."""
+    log = out / "log-model.txt"
+    try:
+        running.checkpoint(environment, described.dumps(), out / "model", log)
+    except NoModel:
+        described = model.as_llama(described, f"{environment.framework} {environment.version} knows no"
+                                              f" {described.model_type}")
+        running.checkpoint(environment, described.dumps(), out / "model", log)
+    return described
+
+
+def _outcome(findings: Sequence[FindingRecord], done: Sequence[_Done]) -> Outcome:
+    if findings:
+        return "fail"
+    whole = done and all(one.judged is not None and not one.record.unknown for one in done)
+    return "pass" if whole else "unknown"
+
+
+def _shims(done: Sequence[_Done]) -> list[Shim]:
+    return list(dict.fromkeys(shim for one in done if one.ran is not None for shim in one.ran.shims))
+
+
+def _not_covered(planned: Plan, described: Described) -> list[str]:
+    keys = [f"{row.key} = {row.value}" for row in planned.ledger if row.word == "not covered"]
+    swapped = [f"{row.key} = {row.value}: {row.why or row.to}" for row in planned.ledger if row.word == "swapped"]
+    return [*planned.not_covered, *described.not_covered, *swapped, *keys]
+
+
+def _not_run(wish: Wish, planned: Plan) -> Validation:
+    """Where the framework would not start, or nobody has a recipe for it."""
+    return Validation(
+        plan=planned,
+        outcome="fail" if planned.refused else "unknown",
+        not_covered=[],
+        findings=[],
+        causes=[],
+        runs=[],
+        model=None,
+        environment=None,
+        packages={},
+        shims=[],
+        command=wish.command,
+    )
+
