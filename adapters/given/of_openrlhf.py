@@ -9,11 +9,14 @@ from typing import Any
 
 from packaging.version import Version
 
-from adapters import openrlhf_sft as sft
+from adapters import openrlhf_sft as sft  # first: it puts stand-ins where OpenRLHF looks
 from adapters.contract import Given, Shim
 from adapters.families import deepspeed_shims
 from adapters.families.openrlhf_flags import DTYPE_BY_NAME
+from adapters.given.labels import LABELS_TOLD, Masks
 from adapters.given.stopping import stop
+
+from openrlhf.models import Actor  # noqa: E402  after its stand-in
 
 
 def apply(given: Given) -> Sequence[Shim]:
@@ -24,9 +27,25 @@ def apply(given: Given) -> Sequence[Shim]:
     engine = deepspeed_shims.running(version("deepspeed"), given.stage or 0, given.compute)
     here = [sft.CUDA_CALLS, *mesh, sft.TORCH_ADAM, sft.IN_PROCESS, *precision, *engine]
     sft.apply(here)
+    tell_labels()
     trainer = sft.SFTTrainer
     trainer.save_logs_and_checkpoints = _stopped(trainer.save_logs_and_checkpoints, given.steps)
-    return [*sft.FLASH_ATTENTION, *here]
+    return [*sft.FLASH_ATTENTION, *here, LABELS_TOLD]
+
+
+def tell_labels() -> None:
+    """Do what `LABELS_TOLD` says: OpenRLHF's masks are over the tokens that predict (SFTDataset.get_loss_mask)."""
+    masks, dataset = Masks(), sft.SFTDataset
+    collated = dataset.collate_fn
+
+    @functools.wraps(collated)
+    def collate_fn(self: Any, rows: Any) -> Any:
+        batch = collated(self, rows)
+        masks.keep(batch[0], batch[2])
+        return batch
+
+    dataset.collate_fn = collate_fn
+    Actor.forward = masks.told(Actor.forward)
 
 
 def _stopped(logged: Any, steps: int) -> Any:
