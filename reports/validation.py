@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from harness.validation.record import KeyRecord, Plan, Word
+from harness.validation.record import CauseRecord, KeyRecord, Plan, Validation, Word
 from reports.markdown import escaped, table
 
 ORDER: Sequence[Word] = ("unknown to this release", "not covered", "swapped", "shrunk", "kept", "no effect on the step")
@@ -15,6 +16,45 @@ NOTHING = "Nothing was run."
 
 def lines(plan: Plan) -> Iterator[str]:
     """For a terminal."""
+    yield from _head(plan)
+    yield from ("", "the effective step, as configured", *_step(plan), *_keys(plan))
+    if plan.not_covered:
+        yield from ("", "not covered by any check")
+        yield from (f"  {said}" for said in plan.not_covered)
+    yield from ("", "what would run")
+    yield from (f"  {said}" for said in plan.run)
+    yield from ("", NOTHING)
+
+
+def validated_lines(found: Validation) -> Iterator[str]:
+    """For a terminal, the verdict last."""
+    yield from _head(found.plan)
+    if found.environment:
+        yield f"  ran {found.environment} on a CPU, with {_packages(found)}"
+    if found.model:
+        yield f"  {found.model}"
+    title = "the effective step, as configured, and as recovered from what ran" if found.runs else STEP
+    yield from ("", title, *_step(found.plan), *_keys(found.plan))
+    if found.not_covered:
+        yield from ("", "not covered by any check")
+        yield from (f"  {said}" for said in found.not_covered)
+    for run in found.runs:
+        yield from ("", run.says)
+        yield from (f"  {said}" for said in run.sentences)
+        yield from (f"  unknown: {said}" for said in run.unknown)
+        if run.reason:
+            yield f"  not finished: {run.reason}"
+    if found.causes:
+        yield from ("", "what is wrong")
+        yield from (line for cause in found.causes for line in _cause(cause))
+        yield from (f"  {each.code}  {each.message}" for each in found.findings)
+    yield from ("", found.verdict)
+
+
+STEP = "the effective step, as configured"
+
+
+def _head(plan: Plan) -> Iterator[str]:
     yield f"{plan.started_by}: {_held(plan)}"
     for said in plan.refused:
         yield f"  would not start: {said}"
@@ -22,23 +62,36 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"  not given: {said}"
     for said in plan.odd:
         yield f"  look at this: {said}"
-    yield from ("", "the effective step, as configured")
+
+
+def _step(plan: Plan) -> Iterator[str]:
     width = max(len(part.what) for part in plan.step)
     for part in plan.step:
         yield f"  {part.what:<{width}}  {part.configured}"
+        if part.recovered is not None:
+            yield f"  {'':<{width}}  recovered: {part.recovered}"
         yield f"  {'':<{width}}    by {part.by}"
     yield from ("", "learning rate")
     width = max((len(rate.at) for rate in plan.rates), default=0)
     yield from (f"  {rate.at:<{width}}  {rate.rate:.6g}" for rate in plan.rates)
+
+
+def _keys(plan: Plan) -> Iterator[str]:
     yield from ("", f"the ledger: {counts(plan)}")
     for word in ORDER:
         yield from (f"  {_row(row)}" for row in plan.ledger if row.word == word)
-    if plan.not_covered:
-        yield from ("", "not covered by any check")
-        yield from (f"  {said}" for said in plan.not_covered)
-    yield from ("", "what would run")
-    yield from (f"  {said}" for said in plan.run)
-    yield from ("", NOTHING)
+
+
+def _packages(found: Validation) -> str:
+    return ", ".join(f"{name} {version}" for name, version in found.packages.items())
+
+
+def _cause(cause: CauseRecord) -> Iterator[str]:
+    yield f"  {cause.cause}: {cause.says}"
+    if cause.upstream:
+        yield f"    {cause.upstream}"
+    if cause.remedy:
+        yield f"    {cause.remedy}"
 
 
 def _held(plan: Plan) -> str:
@@ -67,32 +120,87 @@ def _row(row: KeyRecord) -> str:
 
 def page(plan: Plan) -> str:
     """In Markdown."""
-    parts = [
+    return _joined(
+        [
+            *_top(plan),
+            f"## {STEP.capitalize()}",
+            *_tables(plan),
+            *_plain(plan.not_covered),
+            "## What would run",
+            _list(plan.run),
+            NOTHING,
+        ]
+    )
+
+
+def validated_page(found: Validation) -> str:
+    """In Markdown, the verdict first."""
+    ran = [f"Ran {escaped(found.environment)} on a CPU, with {escaped(_packages(found))}."] if found.environment else []
+    causes = [part for cause in found.causes for part in _cause_page(cause)]
+    runs = [
+        part
+        for run in found.runs
+        for part in (f"### {escaped(run.says)}", _list([*run.sentences, *run.unknown, *filter(None, [run.reason])]))
+    ]
+    return _joined([
+        *_top(found.plan), f"**{escaped(found.verdict)}**", *causes, *ran,
+        *([escaped(found.model) + "."] if found.model else []), "## The effective step", *_tables(found.plan),
+        *(["## What ran", *runs] if runs else []), *_plain(found.not_covered),
+        *([f"Changed so that it runs on a CPU: {escaped(', '.join(shim.name for shim in found.shims))}."]
+          if found.shims else []),
+        "## Again", f"    {found.command}",
+    ])  # fmt: skip
+
+
+def _top(plan: Plan) -> list[str]:
+    return [
         f"# Configuration: {escaped(plan.started_by)}",
         escaped(_held(plan)),
         *(f"**Would not start:** {escaped(said)}" for said in plan.refused),
         *(f"**Not given:** {escaped(said)}" for said in plan.missing),
         *(f"**Look at this:** {escaped(said)}" for said in plan.odd),
-        "## The effective step, as configured",
-        table(
-            ["", "as configured", "by"], [[part.what, escaped(part.configured), escaped(part.by)] for part in plan.step]
-        ),
+    ]
+
+
+def _tables(plan: Plan) -> list[str]:
+    seen = any(part.recovered is not None for part in plan.step)
+    heads = ["", "as configured", *(["as recovered"] if seen else []), "by"]
+    rows = [
+        [part.what, escaped(part.configured), *([escaped(part.recovered or "-")] if seen else []), escaped(part.by)]
+        for part in plan.step
+    ]
+    return [
+        table(heads, rows),
         table(["learning rate", ""], [[escaped(rate.at), f"{rate.rate:.6g}"] for rate in plan.rates]),
         f"## The ledger\n\n{counts(plan)}",
         table(
             ["key", "value", "", "why", "in"],
             [_cells(row) for word in ORDER for row in plan.ledger if row.word == word],
         ),
-        *(
-            ["## Not covered by any check", "\n".join(f"- {escaped(said)}" for said in plan.not_covered)]
-            if plan.not_covered
-            else []
-        ),
-        "## What would run",
-        "\n".join(f"- {escaped(said)}" for said in plan.run),
-        NOTHING,
     ]
-    return "\n\n".join(parts) + "\n"
+
+
+def _plain(sentences: Sequence[str]) -> list[str]:
+    return ["## Not covered by any check", _list(sentences)] if sentences else []
+
+
+def _list(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {escaped(said)}" for said in sentences)
+
+
+def _cause_page(cause: CauseRecord) -> list[str]:
+    more = [escaped(said) for said in (cause.upstream, cause.remedy) if said]
+    return [f"**{cause.cause}**: {escaped(cause.says)}", *more]
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def write(found: Validation, out: Path) -> None:
+    """`validation.json` and `validation.md` into a folder."""
+    (out / "validation.json").write_text(found.model_dump_json(by_alias=True, indent=1) + "\n")
+    (out / "validation.md").write_text(validated_page(found))
 
 
 def _cells(row: KeyRecord) -> list[str]:

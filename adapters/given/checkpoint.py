@@ -22,6 +22,8 @@ UNKNOWN = 3
 LARGEST = 20_000_000
 """Parameters: a size that was not shrunk would take the memory of the machine."""
 SEED = 1
+ROLES = ("bos", "eos", "pad", "unk")
+"""Where there is none of a kind, that is said: a class that transformers chooses by the architecture may have one."""
 STD = 0.08
 SPREAD = 0.02
 """Of biases and norms around what they begin with, so that what is done to them alone is seen."""
@@ -39,6 +41,9 @@ def write(described: Mapping[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.to(dtype).save_pretrained(folder, safe_serialization=True)
     _tokenizer(described["tokenizer"]).save_pretrained(folder)
+    saved = folder / "tokenizer_config.json"
+    none = {f"{role}_token": None for role in ROLES if not described["tokenizer"][role]}
+    saved.write_text(json.dumps({**json.loads(saved.read_text(encoding="utf-8")), **none}, indent=2), encoding="utf-8")
 
 
 def _model(kind: str, told: dict[str, Any]) -> Any:
@@ -92,7 +97,7 @@ def _tokenizer(described: Mapping[str, Any]) -> Any:
         ids = [(bos, made.token_to_id(bos))]
         processors.append(tokenizers.processors.TemplateProcessing(**first, special_tokens=ids))
     made.post_processor = tokenizers.processors.Sequence(processors)
-    roles = {f"{role}_token": described[role] for role in ("bos", "eos", "pad", "unk") if described[role]}
+    roles = {f"{role}_token": described[role] for role in ROLES if described[role]}
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=made,
         padding_side=described["padding_side"],

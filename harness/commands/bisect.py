@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from harness.commands.disk import warn_if_large
 from harness.commands.options import Environments, Jobs, Timeout, at_once
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, in_one_line, terminable
+from harness.commands.typed import command
 
 if TYPE_CHECKING:
     from harness.bisection.inquiry import Inquiry
@@ -104,7 +103,7 @@ def bisect(
         question.request()  # what is wrong with it is told before anything is written
         folder = _folder(out or Path(".runs") / _name(question, plan, cause))
         with _alone(folder):
-            inquiry = Inquiry(question, plan, folder, History.open(default_path()), envs, cause, thorough, _command())
+            inquiry = Inquiry(question, plan, folder, History.open(default_path()), envs, cause, thorough, command())
             if step:
                 raise typer.Exit(_step(inquiry))
             bisection = _search(inquiry)
@@ -167,19 +166,6 @@ def _folder(out: Path) -> Path:
     if out.is_dir() and any(out.iterdir()) and not ours:
         raise BadFolder(f"{out} holds something other than a bisection", "choose a new or empty folder with --out")
     return out
-
-
-LOCAL = ("--out", "--envs", "--jobs", "--timeout")
-
-
-def _command() -> str:
-    """What was typed, as it may be told to others: without what only concerns this machine."""
-    words = iter(sys.argv[1:])
-    told = [word for word in words if not (word in LOCAL and next(words, None)) and not word.startswith(_LOCAL_VALUES)]
-    return shlex.join(["lockstep", *told])
-
-
-_LOCAL_VALUES = tuple(f"{option}=" for option in LOCAL)
 
 
 def _search(inquiry: Inquiry) -> Bisection:

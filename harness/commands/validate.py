@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.output import document, json, say
-from harness.commands.stop import Stop
+from harness.commands.options import Environments, folder
+from harness.commands.output import document, errors, json, say
+from harness.commands.stop import UNKNOWN, Stop
+from harness.commands.typed import command
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from harness.validation.configuration import Configuration
+    from harness.validation.record import Validation
+
+DIVERGES = 1
+LONGEST = 2000
+"""Characters of a command line that a report shows."""
 
 MOST_RANKS = 2**20
 MOST_ROWS = 10**12
@@ -34,9 +48,7 @@ def validate(
     ],
     plan: Annotated[
         bool,
-        typer.Option(
-            "--plan", help="Read it and say what would run. Must be given: this release runs no configuration."
-        ),
+        typer.Option("--plan", help="Read it and say what would run; nothing is run."),
     ] = False,
     beside: Annotated[
         list[Path] | None,
@@ -62,26 +74,80 @@ def validate(
             show_default=False,
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            callback=folder,
+            help="Keep reports, recordings and logs there; it must be empty. Default: nothing is kept.",
+            show_default=False,
+        ),
+    ] = None,
+    envs: Environments = None,
     format_: Annotated[Format, typer.Option("--format", help="How it is told.")] = Format.TEXT,
 ) -> None:
-    """Say what a configuration of yours does to an optimizer step: a word for each of its keys, and the effective step.
+    """Run a configuration of yours, shrunk, by the framework's own entry point, and hold it against what it says.
 
-    Of LLaMA-Factory, TRL, the Trainer of transformers, OpenRLHF, verl, axolotl and ms-swift. So far it only reads:
-    --plan must be given, and nothing is run.
+    Of LLaMA-Factory, TRL, the Trainer of transformers, OpenRLHF, verl, axolotl and ms-swift. The model, the data, the
+    length and the ranks are small; what decides a step is kept. With --plan it is only read.
 
-    Exit status: 0 if it could be read; 2 if not.
+    Exit status: 0 if nothing was found, or with --plan if it could be read; 1 if a step is not what it should be; 2 if
+    it could not be read; 3 if something could not be told.
     """
-    if not plan:
-        raise Stop("validate only reads so far, and runs no configuration: give --plan")
     from harness.validation import plan as planning
     from harness.validation import reading
     from reports import validation as report
 
     configuration = reading.read(words, beside or [], world)
-    told = planning.made(configuration, planning.pins(versions), rows)
+    pinned = planning.pins(versions)
+    if plan:
+        told = planning.made(configuration, pinned, rows)
+        _show(format_, told, report.page(told), report.lines(told))
+        return
+    near = Path(words[0]).parent if Path(words[0]).exists() else Path()
+    found = _validated(configuration, pinned, rows, near, envs, out)
+    _show(format_, found, report.validated_page(found), report.validated_lines(found))
+    if out is not None:
+        report.write(found, out)
+    if found.outcome != "pass":
+        raise typer.Exit(DIVERGES if found.outcome == "fail" else UNKNOWN)
+
+
+def _validated(
+    configuration: Configuration,
+    pinned: dict[str, str],
+    rows: int | None,
+    near: Path,
+    envs: Path | None,
+    out: Path | None,
+) -> Validation:
+    from harness import temporary
+    from harness.environments import store
+    from harness.validation import redaction
+    from harness.validation.validate import Wish, validate
+
+    with temporary.folder("validate") if out is None else _kept(out) as place:
+        typed = redaction.line(command(), LONGEST)
+        wish = Wish(configuration, pinned, rows, near, envs or store.default_root(), place, typed)
+        return validate(wish, errors)
+
+
+@contextmanager
+def _kept(out: Path) -> Iterator[Path]:
+    """Raises Stop for a folder that has something in it, or cannot be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise Stop(f"--out {out} is not empty; give a folder of its own for each validation")
+    except OSError as error:
+        raise Stop(f"--out {out} cannot be written ({error.strerror}); give another folder") from None
+    yield out
+
+
+def _show(format_: Format, told: BaseModel, page: str, lines: Iterable[str]) -> None:
     if format_ is Format.JSON:
         json(told.model_dump_json(by_alias=True, indent=1))
     elif format_ is Format.MARKDOWN:
-        document(report.page(told))
+        document(page)
     else:
-        say("\n".join(report.lines(told)))
+        say("\n".join(lines))

@@ -37,6 +37,9 @@ class TensorUpdate:
     rate_error: float = 0.0
     """Standard error of `learning_rate`, relative: what rounding the parameters to float32 leaves uncertain. Too small
     for the very first step, whose updates are all of one size and so are rounded alike; the floor covers that."""
+    rate_bound: float = 0.0
+    """Most that rounding every parameter can look like, as a share of the rate: each by a whole unit, in the worst
+    direction. It comes near where all parameters are alike, such as a norm's ones, and move by a few units."""
     decay_error: float = 0.0
     """Standard error of `weight_decay`."""
     decay_bound: float = 0.0
@@ -152,6 +155,7 @@ def recover(name: str, state: TensorState, optimizer: Rule, count: int, rate: fl
         weight_decay=found.decay / found.rate,
         residual=found.rest,
         rate_error=float(errors[0]),
+        rate_bound=bound * float((inverse[0] @ found.design).abs() @ state.before.reshape(-1).abs()) / size,
         decay_error=float(errors[1]),
         decay_bound=bound * float((inverse[1] @ found.design).abs() @ state.before.reshape(-1).abs()) / size,
         residual_bound=bound * float(state.before.norm() / found.moved.norm()),

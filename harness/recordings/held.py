@@ -158,11 +158,13 @@ def _evidence(recording: Recording, step: WeighedStep, intent: Intent, followed:
 def _update(
     states: Mapping[str, TensorState], used: Rule, number: int, rates: Mapping[str, float], noise: Floor
 ) -> UpdateRule:
-    """A tensor of zeros does not tell its decay."""
+    """A tensor of zeros does not tell its decay. Rates are known as well as rounding in the worst direction leaves them,
+    for no floor is measured."""
     found = update_rule(states, used, number, rates, noise)
 
     def allowing(updates: Sequence[TensorUpdate]) -> tuple[TensorUpdate, ...]:
-        return tuple(u if bool(states[u.tensor].before.any()) else replace(u, decay_bound=inf) for u in updates)
+        bounded = (replace(u, rate_error=max(u.rate_error, u.rate_bound / floor.MARGIN)) for u in updates)
+        return tuple(u if bool(states[u.tensor].before.any()) else replace(u, decay_bound=inf) for u in bounded)
 
     return replace(found, as_asked=allowing(found.as_asked), explained=allowing(found.explained))
 

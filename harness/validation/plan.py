@@ -18,6 +18,7 @@ from harness.validation.options import Options
 from harness.validation.readers.families import READERS, Reader
 from harness.validation.record import KeyRecord, Plan, RateRecord
 from harness.validation.releases import Release
+from harness.validation.small.runs import Run, runs
 
 ENGINE = "deepspeed"
 PACKED = ("packing", "sample_packing", "neat_packing", "packing_samples", "ds.packing_samples")
@@ -55,8 +56,9 @@ def step(
     installed: versions of what is there, where that is known. Raises BadConfiguration.
     """
     reader = READERS[configuration.family]
-    release = _release(reader, configuration, pinned)
-    below = _below(configuration, installed or pinned)
+    held = {**pinned, **(installed or {})}
+    release = _release(reader, configuration, held)
+    below = _below(configuration, held)
     options = Options(configuration, release, reader.names(configuration))
     found = reader.step(options, below, configuration.ranks)
     return _settled(found, reader, rows), release, below
@@ -168,29 +170,22 @@ def _ledger(
     return found
 
 
+def small_runs(configuration: Configuration, step: Effective) -> list[Run]:
+    """Those that it gets. DeepSpeed's warm-ups have two steps at least."""
+    engine = configuration.deepspeed
+    least = 2 if engine is not None and engine.has("scheduler") else 1
+    return list(runs(step, READERS[configuration.family].whole_windows, least))
+
+
 def _run(configuration: Configuration, found: Effective, release: Release | None) -> list[str]:
     """In the order of running."""
+    name = release or configuration.family
+    how = "by its own entry point"
     if configuration.family in ("axolotl", "trainer"):
         what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"
-        shown = redaction.line(what, 200)
-        return [f"nothing: there is no recipe for {shown}; `lockstep record -- COMMAND` watches a run of yours"]
-    over = f"its {found.horizon} steps" if found.horizon else "all its steps"
-    name = release or configuration.family
-    lines = [f"{name}, by its own entry point, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"]
-    first = min(3, found.horizon or 3)
-    lines.append(f"the first {first} steps, with the schedule over {over}")
-    if not found.optimizer.schedule.constant:
-        lines.append("8 steps with the schedule over 8, so that warm-up, peak and fall are seen")
-    if (
-        found.steps is None
-        and found.accumulation
-        and found.accumulation > 1
-        and not READERS[configuration.family].whole_windows
-    ):
-        lines.append("the last step of an epoch, of which the window is not full")
-    if any(
-        truth(each.value) and each.key in PACKED
-        for each in configuration.settings
-    ):
+        how = f"for {redaction.line(what, 200)}, of which the Trainer's arguments are taken over"
+    lines = [f"{name}, {how}, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"]
+    lines += [run.says for run in small_runs(configuration, found)]
+    if any(truth(each.value) and each.key in PACKED for each in configuration.settings):
         lines.append("rows of which several share a sequence, for it packs")
     return lines

@@ -16,7 +16,6 @@ from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
 from harness.validation.options import Options
 from harness.validation.plan import PACKED
-from harness.validation.readers.families import READERS
 from harness.validation.record import FindingRecord, Outcome, Plan, RunRecord, ShimRecord, Validation
 from harness.validation.releases import Release
 from harness.validation.running import NoModel, NotRun, Ran
@@ -25,7 +24,7 @@ from harness.validation.small.makers import MAKERS
 from harness.validation.small.model import Described
 from harness.validation.small.options import Kept
 from harness.validation.small.place import Place
-from harness.validation.small.runs import Run, runs
+from harness.validation.small.runs import Run
 
 Note = Callable[[str], None]
 
@@ -56,20 +55,14 @@ def validate(wish: Wish, note: Note) -> Validation:
     asked = requested(maker.framework, release, wish)
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)
-    # what is installed says what DeepSpeed has for defaults
     packages = dict(line.split("==", 1) for line in environment.lock if "==" in line)
-    below = {**wish.pinned, **{name: version for name, version in packages.items() if name == plan.ENGINE}}
-    planned = plan.made(wish.configuration, wish.pinned, wish.rows, below)
-    step, release, _ = plan.step(wish.configuration, wish.pinned, wish.rows, below)
+    planned = plan.made(wish.configuration, wish.pinned, wish.rows, packages)
+    step, release, _ = plan.step(wish.configuration, wish.pinned, wish.rows, packages)
     note("a tiny model and its tokenizer")
     described = _checkpoint(environment, model.describe(wish.configuration, wish.near), wish.out)
     kept = options.kept(wish.configuration, release)
     engine = wish.configuration.deepspeed
-    least = 2 if engine is not None and engine.has("scheduler") else 1
-    done = [
-        _one(run, kept, environment, wish, note)
-        for run in runs(step, READERS[wish.configuration.family].whole_windows, least)
-    ]
+    done = [_one(run, kept, environment, wish, note) for run in plan.small_runs(wish.configuration, step)]
     judged = [one.judged for one in done if one.judged is not None]
     where = causes.where(environment.framework, {**packages, environment.framework: environment.version}, step, engine)
     findings = [
@@ -153,8 +146,9 @@ def _checkpoint(environment: Environment, described: Described, out: Path) -> De
     try:
         running.checkpoint(environment, described.dumps(), out / "model", log)
     except NoModel:
-        described = model.as_llama(described, f"{environment.framework} {environment.version} knows no"
-                                              f" {described.model_type}")
+        described = model.as_llama(
+            described, f"{environment.framework} {environment.version} knows no {described.model_type}"
+        )
         running.checkpoint(environment, described.dumps(), out / "model", log)
     return described
 
@@ -191,4 +185,3 @@ def _not_run(wish: Wish, planned: Plan) -> Validation:
         shims=[],
         command=wish.command,
     )
-

@@ -65,7 +65,7 @@ def _directions(e: StepEvidence, tensors: Sequence[str]) -> set[bool]:
 
 def _weight_decay(evidence: Sequence[StepEvidence], finding: Finding) -> Diagnosis:
     tensors = finding.detail["tensors"]
-    norms = all(evidence[0].recorded.before.parameters[t].ndim == 1 for t in tensors)
+    norms = all(evidence[0].recorded.states[t].before.ndim == 1 for t in tensors)
     exempt = ", which should be exempt" * (finding.expected == 0.0)
     what = f"norms and biases{exempt}" if norms else f"{len(tensors)} tensors, {tensors[0]} first"
     summary = f"weight decay of {finding.observed:.4g} instead of {finding.expected:.4g} applies to {what}"

@@ -28,13 +28,17 @@ class Kept:
 
 
 def kept(configuration: Configuration, release: Release | None) -> Kept:
-    """What is shrunk is left out: the framework's own part of this folder gives it."""
-    words = READERS[configuration.family].words
-    values = {}
+    """What is shrunk is left out: the framework's own part of this folder gives it. axolotl's keys get the names that
+    the Trainer has for them."""
+    reader = READERS[configuration.family]
+    words, values = reader.words, {}
+    renamed = (
+        {own: name for name, own in reader.names(configuration).items()} if configuration.family == "axolotl" else {}
+    )
     for setting in configuration.settings:
         word, to, _ = ledger.judged(setting, words, release, None)
         if word == "kept":
-            values[setting.key] = setting.value
+            values[renamed.get(setting.key, setting.key)] = setting.value
         elif word == "swapped" and to is not None:
-            values[setting.key] = _PLAIN.get(to, to)
+            values[renamed.get(setting.key, setting.key)] = _PLAIN.get(to, to)
     return Kept(configuration, release, values)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import torch
 import transformers
 
@@ -32,7 +33,7 @@ def rendered(tokenizer: Any, template: str | None) -> dict[str, str]:
             found[name] = tokenizer.apply_chat_template(
                 messages, chat_template=template, tokenize=False, add_generation_prompt=ahead
             )
-        except Exception as error:  # noqa: BLE001 — a template raises what it likes
+        except (jinja2.TemplateError, TypeError) as error:
             found[name] = f"refused: {type(error).__name__}"
     return found
 
@@ -61,8 +62,7 @@ def met(described: dict[str, Any], folder: Path) -> dict[str, Any]:
         "biases": sorted({name.split(".")[-2] for name in grads if name.endswith("_proj.bias")}),
         "still": sorted(name for name, grad in grads.items() if grad is None or not grad.isfinite().all()),
         "class": type(model).__name__,
-        "dtype": str(json.loads((folder / "config.json").read_text()).get("dtype") or
-                     json.loads((folder / "config.json").read_text()).get("torch_dtype")),
+        "dtype": str(transformers.AutoConfig.from_pretrained(folder).torch_dtype),
         "parameters": model.num_parameters(),
         "own": rendered(tokenizer, own) if own else None,
         "ours": rendered(tokenizer, ours) if ours else None,
