@@ -85,9 +85,11 @@ def _for_release(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tokenizer(described: Mapping[str, Any]) -> Any:
-    """256 bytes, and the special tokens from 256 on."""
+    """256 bytes, what they are merged to, and the special tokens."""
     letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    made = tokenizers.Tokenizer(tokenizers.models.BPE({letter: i for i, letter in enumerate(letters)}, []))
+    merges = [(left, right) for left, right in described["merges"]]
+    pieces = [*letters, *(left + right for left, right in merges)]
+    made = tokenizers.Tokenizer(tokenizers.models.BPE({piece: i for i, piece in enumerate(pieces)}, merges))
     made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = tokenizers.decoders.ByteLevel()
     made.add_special_tokens([tokenizers.AddedToken(t, special=True, normalized=False) for t in described["special"]])

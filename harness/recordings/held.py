@@ -158,7 +158,7 @@ def _evidence(recording: Recording, step: WeighedStep, intent: Intent, followed:
 def _update(
     states: Mapping[str, TensorState], used: Rule, number: int, rates: Mapping[str, float], noise: Floor
 ) -> UpdateRule:
-    """A tensor of zeros does not tell its decay. Rates are known as well as rounding in the worst direction leaves them,
+    """A tensor of zeros does not tell its decay. A rate is known as well as rounding in the worst direction leaves it,
     for no floor is measured."""
     found = update_rule(states, used, number, rates, noise)
 

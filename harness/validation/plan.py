@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -131,17 +132,20 @@ def made(
 
 
 def _unknown(configuration: Configuration, held: Sequence[KeyRecord], release: Release | None) -> list[str]:
-    """Every one of these frameworks ends where it is given an option that it does not know."""
+    """Every one of these frameworks ends where it is given an option that it does not know.
+
+    A script of the project's own may take what TRL does not, for TRL's file does not say what reads it; not what is
+    written nearly as an option is.
+    """
     own = {setting.key for setting in configuration.settings}
     names = [row.key for row in held if row.word == "unknown to this release" and row.key in own]
-    said = (
-        "; a script of the project's own may know them"
-        if configuration.family == "trl" and not configuration.program
-        else ""
-    )
-    return (
-        [redaction.line(f"{release} refuses options that it does not know: {', '.join(names)}") + said] if names else []
-    )
+    if configuration.family == "trl" and not configuration.program:
+        names = [name for name in names if release and difflib.get_close_matches(name, list(release.options), 1, SLIP)]
+    return [redaction.line(f"{release} refuses options that it does not know: {', '.join(names)}")] if names else []
+
+
+SLIP = 0.9
+"""How alike an option and a slip of it are."""
 
 
 def _started(configuration: Configuration) -> str:

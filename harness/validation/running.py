@@ -26,7 +26,9 @@ TIMEOUT = 300.0
 GIVEN, LOG, RECORDING = "given.json", "log.txt", "recording"
 REPORT = 1 << 16
 """Bytes at the end of a log in which the reason for an end is looked for."""
-_REASON = re.compile(r"^(?:\[rank\d+\]: )?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b: .*)$", re.MULTILINE)
+_REASON = re.compile(
+    r"^(?:\[rank\d+\]: )?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b: .*|\S+: error: .*)$", re.MULTILINE
+)
 NO_MODEL = 3
 """Exit status of `adapters.given.checkpoint` for an architecture that its transformers does not know."""
 

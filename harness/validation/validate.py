@@ -16,7 +16,7 @@ from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
 from harness.validation.options import Options
 from harness.validation.plan import PACKED
-from harness.validation.record import FindingRecord, Outcome, Plan, RunRecord, ShimRecord, Validation
+from harness.validation.record import FindingRecord, KeyRecord, Outcome, Plan, RunRecord, ShimRecord, Validation
 from harness.validation.releases import Release
 from harness.validation.running import NoModel, NotRun, Ran
 from harness.validation.small import model, options
@@ -73,7 +73,7 @@ def validate(wish: Wish, note: Note) -> Validation:
     return Validation(
         plan=planned.model_copy(update={"step": judging.recovered(planned.step, judged)}),
         outcome=_outcome(findings, done),
-        not_covered=_not_covered(planned, described),
+        not_covered=_not_covered(planned, described, done),
         findings=findings,
         causes=causes.causes(judged, where),
         runs=[one.record for one in done],
@@ -96,12 +96,14 @@ UNDER = ("accelerate", "deepspeed", "peft", "transformers")
 
 def requested(framework: str, release: Release | None, wish: Wish) -> Request:
     """The environment: the framework's release, and those packages underneath that are pinned. Raises BadRequest."""
-    own = release is not None and release.package.partition("/")[0] == framework
-    version = wish.pinned.get(framework) or (release.version if own and release else None)
+    package = None if release is None else release.package.partition("/")[0]
+    own = release.version if release is not None and package == framework else None
+    version = wish.pinned.get(framework) or own
     text = f"{framework}=={version}" if version else framework
-    under = [name for name in UNDER if name in wish.pinned and framework != name]
-    pins = [f"{name}=={wish.pinned[name]}" for name in under]
-    return request.parse(",".join([text, *pins])).resolved()
+    # under a plain Trainer, transformers is that whose options were read
+    below = {package: release.version} if release is not None and package in UNDER else {}
+    pins = {**below, **{name: wish.pinned[name] for name in UNDER if name in wish.pinned}}
+    return request.parse(",".join([text, *(f"{name}=={version}" for name, version in pins.items())])).resolved()
 
 
 @dataclass(frozen=True)
@@ -164,10 +166,17 @@ def _shims(done: Sequence[_Done]) -> list[Shim]:
     return list(dict.fromkeys(shim for one in done if one.ran is not None for shim in one.ran.shims))
 
 
-def _not_covered(planned: Plan, described: Described) -> list[str]:
-    keys = [f"{row.key} = {row.value}" for row in planned.ledger if row.word == "not covered"]
-    swapped = [f"{row.key} = {row.value}: {row.why or row.to}" for row in planned.ledger if row.word == "swapped"]
-    return [*planned.not_covered, *described.not_covered, *swapped, *keys]
+def _not_covered(planned: Plan, described: Described, done: Sequence[_Done]) -> list[str]:
+    left = ("not covered", "unknown to this release")
+    keys = [f"{row.key} = {row.value}{_why(row)}" for row in planned.ledger if row.word in left]
+    swapped = [f"{row.key} = {row.value}{_why(row)}" for row in planned.ledger if row.word == "swapped"]
+    told = [said for one in done for said in one.record.open]
+    return list(dict.fromkeys([*planned.not_covered, *described.not_covered, *swapped, *keys, *told]))
+
+
+def _why(row: KeyRecord) -> str:
+    why = row.why or row.to
+    return f": {why}" if why else ""
 
 
 def _not_run(wish: Wish, planned: Plan) -> Validation:

@@ -80,8 +80,8 @@ def explaining(intent: Intent, rates: Sequence[Measured]) -> Followed:
 
 
 def rate(evidence: StepEvidence) -> float:
-    """What the schedule had for a step, by the first tensor."""
-    update = evidence.update.as_asked[0]
+    """What the schedule had for a step, by the tensor that tells it best."""
+    update = min(evidence.update.as_asked, key=lambda one: one.rate_error)
     return update.learning_rate / evidence.right.intent.rate_factor(update.tensor)
 
 
@@ -124,11 +124,12 @@ def _other_phases(told: Schedule) -> Iterator[_Other]:
     if told.least:
         yield _Other("least", "the learning rate falls to 0 instead of its least", replace(told, least=0.0))
     if told.warmup_steps:
-        yield _Other("no warm-up", "the learning rate has no warm-up", replace(told, warmup_steps=0))
+        plain = replace(told, warmup_shape="linear")
+        yield _Other("no warm-up", "the learning rate has no warm-up", replace(plain, warmup_steps=0))
         yield from _engines(told)
         for start, words in _STARTS.items():
             sentence = f"the warm-up starts {words} instead of {_STARTS[told.warmup_from]}"
-            yield _Other("warm-up", sentence, replace(told, warmup_from=start))
+            yield _Other("warm-up", sentence, replace(plain, warmup_from=start))
     if told.decay != "none":
         flat = replace(told, decay="none", horizon=0)
         yield _Other("no decay", "the learning rate does not fall", flat)

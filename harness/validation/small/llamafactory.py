@@ -22,7 +22,7 @@ LEFT_OUT = ("max_samples", "interleave_probs", "mix_strategy", "streaming")
 
 def small(kept: Kept, run: Run, place: Place) -> Small:
     """As `llamafactory-cli train FILE` has it."""
-    found = {key: value for key, value in trainer.arguments(kept, run, place).items() if key not in LEFT_OUT}
+    found = {key: value for key, value in trainer.arguments(kept, run).items() if key not in LEFT_OUT}
     length = Options(kept.configuration, kept.release, {}).whole("cutoff_len", 2048, 1)
     found |= {
         "model_name_or_path": str(place.model),
@@ -38,7 +38,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     info = {NAME: {"file_name": DATA, "formatting": "alpaca", "columns": columns}}
     return Small(
         trainer.given(kept, run, FRAMEWORK, PROGRAM, (FILE,)),
-        {FILE: json.dumps(found), DATA: json.dumps(made), INFO: json.dumps(info), **trainer.files(kept, run)},
+        {FILE: json.dumps(found), DATA: json.dumps(made), INFO: json.dumps(info)},
     )
 
 

@@ -25,7 +25,7 @@ DTYPE_SINCE = Version("4.56")
 
 def small(kept: Kept, run: Run, place: Place) -> Small:
     """As `plain_trainer FILE` reads it."""
-    found = trainer.arguments(kept, run, place)
+    found = trainer.arguments(kept, run)
     held = run.step.precision
     plain = held.weights if kept.configuration.deepspeed is None else held.compute
     modern = kept.release is not None and Version(kept.release.version) >= DTYPE_SINCE
@@ -42,7 +42,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     ]
     return Small(
         trainer.given(kept, run, FRAMEWORK, PROGRAM, (FILE,)),
-        {FILE: json.dumps(told), DATA: "".join(lines), **trainer.files(kept, run)},
+        {FILE: json.dumps(told), DATA: "".join(lines)},
     )
 
 

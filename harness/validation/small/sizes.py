@@ -8,7 +8,7 @@ from typing import Any
 from harness.validation.bounded import BadConfiguration
 from harness.validation.configuration import whole
 
-WIDTH, LAYERS, HEADS, POSITIONS, HEAD = 64, 2, 4, 1024, 16
+WIDTH, LAYERS, HEADS, POSITIONS, HEAD = 128, 2, 4, 1024, 32
 WIDTHS = ("hidden_size", "n_embd", "n_embed", "d_model")
 DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 _HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads")
@@ -18,7 +18,7 @@ MOST: Mapping[str, int] = {
     **dict.fromkeys(WIDTHS, WIDTH),
     **dict.fromkeys(DEPTHS, LAYERS),
     "word_embed_proj_dim": WIDTH,
-    "head_dim": HEAD, "intermediate_size": 128, "n_inner": 128, "ffn_dim": 128, "ffn_hidden_size": 128,
+    "head_dim": HEAD, "intermediate_size": 256, "n_inner": 256, "ffn_dim": 256, "ffn_hidden_size": 256,
     "shared_expert_intermediate_size": 64, "moe_intermediate_size": 64,
     "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4,
     "num_experts_per_tok": 2, "num_selected_experts": 2, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1,

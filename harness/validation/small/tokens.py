@@ -1,17 +1,35 @@
-"""The tokenizer of a small run: 256 bytes, and the special tokens and the template of the configuration's own."""
+"""The tokenizer of a small run: 256 bytes, the words that its rows are made of, and the special tokens and the template
+of the configuration's own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.validation import bounded
 from harness.validation.bounded import BadConfiguration
 from harness.validation.small.families import Family
+from harness.validation.small.rows import WORDS
 
 BYTES = 256
+TEMPLATES = ("user", "assistant", "system", "model", "human", "You", "are", "helpful")
+"""Words that templates write around a text."""
+
+
+def merges(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Of byte pair encoding, so that each word is one token, also behind a space: a letter more in each."""
+    found: dict[tuple[str, str], None] = {}
+    for word in words:
+        for whole in (word, f"\u0120{word}"):  # how the bytes of a space are written
+            found |= {(whole[:end], whole[end]): None for end in range(1, len(whole))}
+    return list(found)
+
+
+MERGES = merges((*WORDS, *TEMPLATES))
+FIRST = BYTES + len(MERGES)
+"""Id of the first special token."""
 MOST = 1024
 """Special tokens."""
 ROLES = ("bos", "eos", "pad", "unk")
@@ -20,10 +38,11 @@ _NO_BOS = ("Qwen2Tokenizer", "GPT2Tokenizer")
 
 
 def of_family(family: Family) -> dict[str, Any]:
-    """What the checkpoint's tokenizer is made of: `special` in the order of their ids, from 256 on."""
+    """What the checkpoint's tokenizer is made of: `special` in the order of their ids, from `FIRST` on."""
     roles = {role: getattr(family, role) for role in ROLES}
     return {
         "special": _once([*roles.values(), *family.special]),
+        "merges": MERGES,
         **roles,
         "bos_first": family.first,
         "padding_side": family.padding_side,
@@ -34,12 +53,12 @@ def of_family(family: Family) -> dict[str, Any]:
 
 
 def vocabulary(tokenizer: Mapping[str, Any]) -> int:
-    """Rows of the embedding: of the bytes and the special tokens, up to a multiple of 64."""
-    return -(-(BYTES + len(tokenizer["special"])) // 64) * 64
+    """Rows of the embedding: of all tokens, up to a multiple of 64."""
+    return -(-(FIRST + len(tokenizer["special"])) // 64) * 64
 
 
 def number(tokenizer: Mapping[str, Any], token: str | None) -> int | None:
-    return BYTES + tokenizer["special"].index(token) if token in tokenizer["special"] else None
+    return FIRST + tokenizer["special"].index(token) if token in tokenizer["special"] else None
 
 
 def ids(tokenizer: Mapping[str, Any], pad: bool) -> dict[str, int | None]:
@@ -71,6 +90,7 @@ def of_folder(folder: Path, family: Family) -> tuple[dict[str, Any], list[str]]:
         raise BadConfiguration(f"{folder} has {len(special)} special tokens, and {MOST} are read")
     result = {
         "special": special,
+        "merges": MERGES,
         **roles,
         "bos_first": bool(roles["bos"]) and _puts_bos(said),
         "padding_side": "left" if said.get("padding_side") == "left" else "right",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +9,8 @@ from adapters.contract import Given, Sharded
 from harness.validation.configuration import truth
 from harness.validation.small import engine
 from harness.validation.small.options import Kept
-from harness.validation.small.place import Place
 from harness.validation.small.runs import Run
 
-ENGINE = "deepspeed.json"
 PLACES = ("deepspeed", "fsdp", "fsdp_config", "num_train_epochs", "max_steps", "do_train")
 """That are given anew."""
 QUIET: Mapping[str, Any] = {
@@ -22,7 +19,7 @@ QUIET: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def arguments(kept: Kept, run: Run, place: Place) -> dict[str, Any]:
+def arguments(kept: Kept, run: Run) -> dict[str, Any]:
     """They."""
     found = {key: value for key, value in kept.values.items() if key not in PLACES}
     found |= {**QUIET, "gradient_accumulation_steps": run.accumulation}
@@ -31,17 +28,11 @@ def arguments(kept: Kept, run: Run, place: Place) -> dict[str, Any]:
     if told.warmup_steps and "warmup_steps" in found:
         found["warmup_steps"] = told.warmup_steps
     if kept.configuration.deepspeed is not None:
-        found["deepspeed"] = str(place.here / ENGINE)
+        found["deepspeed"] = engine.configured(kept.configuration.deepspeed, run)
     elif (sharded := fully_sharded(kept)) != "none":
         version = {"fsdp": 2, "fsdp1": 1}[sharded]
         found |= {"fsdp": "full_shard auto_wrap", "fsdp_config": {"fsdp_version": version, "sync_module_states": False}}
     return found
-
-
-def files(kept: Kept, run: Run) -> dict[str, str]:
-    """What they name."""
-    told = kept.configuration.deepspeed
-    return {} if told is None else {ENGINE: json.dumps(engine.configured(told, run))}
 
 
 def given(kept: Kept, run: Run, framework: str, program: str, words: tuple[str, ...]) -> Given:

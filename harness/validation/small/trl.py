@@ -25,7 +25,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     assert kept.release is not None
     old = Version(kept.release.version) < SCRIPTS_SINCE
     program = "trl.commands.scripts.sft" if old else "trl.scripts.sft"
-    found = trainer.arguments(kept, run, place)
+    found = trainer.arguments(kept, run)
     limit = "max_length" if kept.has("max_length") else "max_seq_length"
     asked = Options(kept.configuration, kept.release, {}).value(limit)
     found |= {
@@ -37,7 +37,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     lines = [json.dumps(row(kept, one)) + "\n" for one in rows.conversations(run.rows, turns(kept))]
     return Small(
         trainer.given(kept, run, FRAMEWORK, program, ("--config", FILE)),
-        {FILE: json.dumps(found), f"{DATA}/train.jsonl": "".join(lines), **trainer.files(kept, run)},
+        {FILE: json.dumps(found), f"{DATA}/train.jsonl": "".join(lines)},
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from harness.environments import build
 from harness.environments.request import parse
 from harness.validation.configuration import Configuration, Setting
-from harness.validation.small import families, model
+from harness.validation.small import families, model, tokens
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(1800)]
 
@@ -80,8 +80,10 @@ def met(
 def check(each: model.Described, found: dict[str, Any]) -> None:
     """What was loaded is what is described."""
     special, roles = each.tokenizer["special"], ("bos", "eos", "pad")
-    assert found["specials"] == {token: [256 + at] for at, token in enumerate(special)}
-    assert found["ids"] == {r: each.tokenizer[r] and 256 + special.index(each.tokenizer[r]) for r in (*roles, "unk")}
+    assert found["specials"] == {token: [tokens.FIRST + at] for at, token in enumerate(special)}
+    assert found["ids"] == {
+        r: each.tokenizer[r] and tokens.FIRST + special.index(each.tokenizer[r]) for r in (*roles, "unk")
+    }
     assert found["config"] == {role: each.config[f"{role}_token_id"] for role in roles}
     assert (found["first"] == found["ids"]["bos"]) == each.tokenizer["bos_first"]
     assert found["side"] == each.tokenizer["padding_side"]

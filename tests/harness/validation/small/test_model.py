@@ -107,9 +107,9 @@ def test_by_its_name(
     tokenizer = found.tokenizer
     assert (found.model_type, found.config["tie_word_embeddings"], found.not_covered) == (kind, tied, ())
     assert (tokenizer["bos"], tokenizer["eos"], tokenizer["pad"]) == (bos, eos, pad)
-    assert found.config["eos_token_id"] == 256 + tokenizer["special"].index(eos)
+    assert found.config["eos_token_id"] == tokens.FIRST + tokenizer["special"].index(eos)
     assert found.config["vocab_size"] % 64 == 0
-    assert found.config["vocab_size"] >= 256 + len(tokenizer["special"])
+    assert found.config["vocab_size"] >= tokens.FIRST + len(tokenizer["special"])
     assert found.said.endswith(f"{'tied' if tied else 'untied'}, made from a seed: by its name")
     assert (tokenizer["chat_template"] is None) == (start is None)
     assert start is None or text(found, "hi").startswith(start)
@@ -158,18 +158,20 @@ def test_a_config_at_hand_keeps_what_decides_a_step(tmp_path: Path) -> None:
                  "bos_token": None, "chat_template": template, "padding_side": "left", "model_max_length": 131072,
                  "tokenizer_class": "Qwen2Tokenizer"}  # fmt: skip
     found = at_hand(tmp_path / "mine", tokenizer_config=tokenizer)
-    shrunk = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-              "intermediate_size": 128, "max_position_embeddings": 1024, "vocab_size": 320,
+    shrunk = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+              "intermediate_size": 256, "max_position_embeddings": 1024,
+              "vocab_size": tokens.vocabulary(found.tokenizer),
               "max_window_layers": 1}  # fmt: skip
-    ids = {"bos_token_id": 257, "eos_token_id": [256, 257], "pad_token_id": None}
+    first = tokens.FIRST
+    ids = {"bos_token_id": first + 1, "eos_token_id": [first, first + 1], "pad_token_id": None}
     kept = {key: value for key, value in SAID.items() if key != "model_type"}
     assert found.config == {**kept, **shrunk, **ids}
-    assert found.said == "a Qwen2 of 2 layers and 64 wide, tied, made from a seed: by its config.json"
+    assert found.said == "a Qwen2 of 2 layers and 128 wide, tied, made from a seed: by its config.json"
     assert found.not_covered == ()
     assert found.tokenizer == {
         "special": [CHATML, QWEN, "<|im_start|>"], "bos": None, "eos": CHATML, "pad": QWEN, "unk": None,
         "bos_first": False, "padding_side": "left", "model_max_length": 131072, "chat_template": template,
-        "published": "",
+        "published": "", "merges": tokens.MERGES,
     }  # fmt: skip
     assert json.loads(found.dumps())["config"] == dict(found.config)
 
