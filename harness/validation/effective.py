@@ -44,6 +44,10 @@ class Effective:
     """Where the configuration says them itself; they come before epochs."""
     horizon: int | None = None
     """Steps of the whole training, where they can be told."""
+    stage: int | None = None
+    """Of ZeRO, where no configuration of DeepSpeed's own says it; None without."""
+    offloaded: bool = False
+    """Whether the optimizer's state is on the CPU, by the same."""
     by_epochs: bool = False
     """Whether a schedule is as long as the epochs are, and cannot be said otherwise."""
     trained: Trained = "responses"
@@ -51,6 +55,8 @@ class Effective:
     precision: Precision = field(default_factory=Precision)
     token_loss: TokenLoss = field(default_factory=TokenLoss)
     auxiliary: float = 0.0
+    micro_batch_tokens: int | None = None
+    """Of a micro-batch of a small run at most, where rows are put together by tokens."""
     because: Mapping[str, str] = field(default_factory=dict)
     """By what is decided: who decides it, and over whom."""
     not_covered: tuple[str, ...] = ()

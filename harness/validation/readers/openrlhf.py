@@ -35,6 +35,7 @@ DOTTED: Mapping[str, str] = {
     "max_samples": "data.max_samples",
     "max_len": "data.max_len",
     "zero_stage": "ds.zero_stage",
+    "adam_offload": "ds.adam_offload",
     "attn_implementation": "ds.attn_implementation",
     "packing_samples": "ds.packing_samples",
 }
@@ -71,6 +72,8 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         sequences=sequences,
         optimizer=_optimizer(options, kind, dotted, missing),
         epochs=options.number("max_epochs", 2.0),
+        stage=options.whole("zero_stage", 2),
+        offloaded=options.truth("adam_offload"),
         by_epochs=True,
         trained="everything"
         if options.truth("pretrain_mode")

@@ -63,9 +63,18 @@ class Run:
         Raises ValueError.
         """
         found = self.step.intent(shapes, self.steps, RANKS, self.accumulation)
+        if self.step.micro_batch_tokens is not None:
+            together = tuple(_together(window) for window in self.windows())
+            tokens = self.step.micro_batch_tokens
+            return replace(found, micro_batch_tokens=tokens, windows=together, micro_batch_size=len(together[0][0][0]))
         if packs:
             return replace(found, drawn=Drawn(rows=self.rows, epoch=self.rows, free=True, filled=True))
         return replace(found, windows=self.windows())
+
+
+def _together(window: Window) -> Window:
+    """All rows of a rank in one micro-batch: the framework chooses which are in which."""
+    return (tuple(tuple(row for ranks in window for row in ranks[rank]) for rank in range(RANKS)),)
 
 
 def _micro_batch(number: int, each: int) -> tuple[tuple[int, ...], ...]:
@@ -78,6 +87,8 @@ def runs(step: Effective, whole_windows: bool, least_warmup: int = 1) -> Iterato
 
     least_warmup: steps that a warm-up has at least, where there is one.
     """
+    if step.micro_batch_tokens is not None:  # how many rows a micro-batch has follows from these
+        step = replace(step, micro_batch_size=1, accumulation=MOST_ACCUMULATED)
     accumulation = _accumulation(step)
     a_step = step.micro_batch_size * RANKS * accumulation
     horizon = step.horizon or ASSUMED
