@@ -48,6 +48,8 @@ class Effective:
     """Of ZeRO, where no configuration of DeepSpeed's own says it; None without."""
     offloaded: bool = False
     """Whether the optimizer's state is on the CPU, by the same."""
+    by_batch: bool = False
+    """Whether the global batch is what is said, and accumulation what follows."""
     by_epochs: bool = False
     """Whether a schedule is as long as the epochs are, and cannot be said otherwise."""
     trained: Trained = "responses"

@@ -58,6 +58,10 @@ def _accumulation(value: Any) -> Changed:
     return Changed(str(MOST_ACCUMULATED)) if _whole(value) > MOST_ACCUMULATED else Changed(None)
 
 
+def _batch(value: Any) -> Changed:
+    return Changed(f"what {RANKS} ranks and at most {MOST_ACCUMULATED} micro-batches make", "micro-batches are as large")
+
+
 def _whole(value: Any) -> int:
     try:
         return int(value)
@@ -111,7 +115,7 @@ def _compile(value: Any) -> Changed:
 
 HOW: Mapping[str, Callable[[Any], Changed]] = {
     "model": _model, "data": _data, "length": _length, "world": _world,
-    "devices": _devices, "accumulation": _accumulation,
+    "devices": _devices, "accumulation": _accumulation, "batch": _batch,
     "attention": _attention, "flash": _flash, "packed": _packed, "optimizer": _optimizer, "liger": _liger, "unsloth": _unsloth, "backend": _backend,
     "compile": _compile,
 }  # fmt: skip

@@ -74,6 +74,7 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         epochs=options.number("max_epochs", 2.0),
         stage=options.whole("zero_stage", 2),
         offloaded=options.truth("adam_offload"),
+        by_batch=True,
         by_epochs=True,
         trained="everything"
         if options.truth("pretrain_mode")

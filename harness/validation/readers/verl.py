@@ -63,6 +63,7 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         optimizer=_optimizer(options, old, missing),
         epochs=options.number("trainer.total_epochs", 1.0),
         steps=None if old else said,
+        by_batch=True,
         by_epochs=old,
         micro_batch_tokens=TOKENS if dynamic else None,
         precision=_precision(options, old),

@@ -49,6 +49,7 @@ def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
     """What is shrunk, by flat names."""
     micro = run.step.micro_batch_size
     a_step = micro * run.accumulation * RANKS
+    warmup = run.step.optimizer.schedule.warmup(run.horizon)
     return {
         "pretrain": str(place.model),
         "dataset": str(place.here / DATA),
@@ -56,6 +57,7 @@ def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
         "train_batch_size": a_step,
         "micro_train_batch_size": micro,
         "max_epochs": run.epochs,
+        "lr_warmup_ratio": (warmup - 0.5) / run.horizon if warmup else 0.0,  # it is rounded up to steps
     }
 
 

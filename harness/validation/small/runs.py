@@ -16,6 +16,8 @@ WHOLE = 8
 """Steps of the run that sees all of a schedule, in two epochs."""
 ASSUMED = 1000
 """Steps of a training of which nobody says how many it has."""
+MOST_ROWS = 32
+"""Of a step, where the global batch is said and not how much is accumulated: judging goes with the square of them."""
 LONGEST_EPOCH = 16
 """Windows of an epoch, in the run of the first steps where a schedule is over whole epochs."""
 
@@ -129,7 +131,8 @@ def _accumulation(step: Effective) -> int:
     found = step.accumulation
     if found is None and step.sequences is not None:
         found = max(1, step.sequences // (step.micro_batch_size * RANKS))
-    return min(found or MOST_ACCUMULATED, MOST_ACCUMULATED)
+    most = min(found or MOST_ACCUMULATED, MOST_ACCUMULATED)
+    return min(most, max(2, MOST_ROWS // (step.micro_batch_size * RANKS))) if step.by_batch else most
 
 
 def _epoch(first: int, horizon: int) -> int:

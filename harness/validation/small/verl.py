@@ -20,7 +20,9 @@ FRAMEWORK = "verl"
 OLD = "adapters.given.verl_trainer"
 """It calls the old trainer's `main`."""
 ROWS, PARQUET = "rows.jsonl", "rows.parquet"
-LEFT_OUT = ("trainer.total_training_steps", "data.train_max_samples", "data.micro_batch_size", "trainer.nnodes")
+WARMUP, WARMUP_BEFORE = "optim.lr_warmup_steps_ratio", "optim.warmup_steps_ratio"
+"""Since 0.6.1, and before."""
+LEFT_OUT = ("optim.lr_warmup_steps", "trainer.total_training_steps", "data.train_max_samples", "data.micro_batch_size", "trainer.nnodes")
 QUIET: Mapping[str, Any] = {
     "trainer.device": "cpu", "trainer.logger": ["console"], "trainer.resume_mode": "disable",
     "trainer.n_gpus_per_node": RANKS, "hydra.output_subdir": None, "hydra.run.dir": ".", "hydra/job_logging": "none",
@@ -32,6 +34,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     options = Options(kept.configuration, kept.release, verl.NAMES)
     old = verl.is_old(kept.configuration)
     found = {key: value for key, value in kept.values.items() if key not in LEFT_OUT} | dict(QUIET)
+    found[WARMUP_BEFORE if kept.has(WARMUP_BEFORE) else WARMUP] = _warmup(run)
     found |= _given(options, run, place) | (_old(place) if old else _new(options, run, place))
     made = [row(options, old, one) for one in rows.conversations(run.rows, 2 if _turns(options, old) else 1)]
     given = Given(
@@ -56,6 +59,12 @@ def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
         "data.max_length": min(options.whole("data.max_length", 1024, 1), LENGTH),
         "trainer.total_epochs": run.epochs or 1,
     }
+
+
+def _warmup(run: Run) -> float:
+    """The share of the steps that is the warm-up of the run, where it is rounded down to steps."""
+    steps = run.step.optimizer.schedule.warmup(run.horizon)
+    return (steps + 0.5) / run.horizon if steps else 0.0
 
 
 def _old(place: Place) -> dict[str, Any]:
