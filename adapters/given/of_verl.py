@@ -33,8 +33,9 @@ def apply(given: Given) -> Sequence[Shim]:
 
 
 def _old(given: Given) -> list[Shim]:
-    from adapters.families import verl_fsdp_trainer as here
+    from adapters.families import verl_fsdp_trainer
 
+    here: Any = verl_fsdp_trainer
     shims = [here.PROCESS_GROUP, here.ATTENTION, here.LOADER]
     shims += [verl_shims.MEMORY] if Version(version("verl")) < Version("0.6") else []
     here.distributed.get_nccl_backend = lambda: "gloo"
@@ -49,8 +50,9 @@ def _old(given: Given) -> list[Shim]:
 
 
 def _new(given: Given) -> list[Shim]:
-    from adapters.families import verl_engine_trainer as here
+    from adapters.families import verl_engine_trainer
 
+    here: Any = verl_engine_trainer
     device = here.PLATFORM if Version(version("verl")) >= Version("0.9") else here.ENGINE
     shims = [device, verl_shims.MEMORY, here.PROCESS_GROUP, verl_shims.LOG_SOFTMAX]
     if here.ENGINE in shims:
@@ -121,4 +123,5 @@ def _laid_out(mask: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         return mask.reshape(ids.shape)
     if mask.values().numel() == ids.numel():
         return mask.values().reshape(ids.shape)
-    return torch.nested.to_padded_tensor(mask, 0, (ids.shape[0], ids.shape[1]))
+    padded: torch.Tensor = torch.nested.to_padded_tensor(mask, 0, (ids.shape[0], ids.shape[1]))
+    return padded

@@ -1,4 +1,4 @@
-"""verl's old trainer by its own `main`, in the module that its shims are in: run by its name it would be another one."""
+"""verl's old trainer by its own `main`, in the module that its shims are in: by its name another would run."""
 
 from __future__ import annotations
 

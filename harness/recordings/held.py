@@ -181,9 +181,7 @@ def _right(step: WeighedStep, intent: Intent) -> RightStep:
     )
     if intent.micro_batch_tokens is not None:  # as it was received: the framework chooses
         own = step.right.intent
-        intent = replace(
-            intent, windows=None, accumulation=own.accumulation, micro_batch_size=own.micro_batch_size
-        )
+        intent = replace(intent, windows=None, accumulation=own.accumulation, micro_batch_size=own.micro_batch_size)
     return replace(step.right, intent=intent, conversations=conversations, slots=slots)
 
 

@@ -59,7 +59,9 @@ def _accumulation(value: Any) -> Changed:
 
 
 def _batch(value: Any) -> Changed:
-    return Changed(f"what {RANKS} ranks and at most {MOST_ACCUMULATED} micro-batches make", "micro-batches are as large")
+    return Changed(
+        f"what {RANKS} ranks and at most {MOST_ACCUMULATED} micro-batches make", "micro-batches are as large"
+    )
 
 
 def _whole(value: Any) -> int:
@@ -84,7 +86,9 @@ def _flash(value: Any) -> Changed:
 
 
 def _packed(value: Any) -> Changed:
-    return Changed("false", _instead("packing of samples, for which flash attention is needed,", "each sample by itself"))
+    return Changed(
+        "false", _instead("packing of samples, for which flash attention is needed,", "each sample by itself")
+    )
 
 
 def _optimizer(value: Any) -> Changed:
@@ -116,7 +120,8 @@ def _compile(value: Any) -> Changed:
 HOW: Mapping[str, Callable[[Any], Changed]] = {
     "model": _model, "data": _data, "length": _length, "world": _world,
     "devices": _devices, "accumulation": _accumulation, "batch": _batch,
-    "attention": _attention, "flash": _flash, "packed": _packed, "optimizer": _optimizer, "liger": _liger, "unsloth": _unsloth, "backend": _backend,
+    "attention": _attention, "flash": _flash, "packed": _packed, "optimizer": _optimizer,
+    "liger": _liger, "unsloth": _unsloth, "backend": _backend,
     "compile": _compile,
 }  # fmt: skip
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.contract import Given, Sharded
-from harness.validation.configuration import truth
 from harness.validation.ledger import LENGTH, RANKS
 from harness.validation.options import Options
 from harness.validation.readers import verl
@@ -22,7 +21,13 @@ OLD = "adapters.given.verl_trainer"
 ROWS, PARQUET = "rows.jsonl", "rows.parquet"
 WARMUP, WARMUP_BEFORE = "optim.lr_warmup_steps_ratio", "optim.warmup_steps_ratio"
 """Since 0.6.1, and before."""
-LEFT_OUT = ("optim.lr_warmup_steps", "trainer.total_training_steps", "data.train_max_samples", "data.micro_batch_size", "trainer.nnodes")
+LEFT_OUT = (
+    "optim.lr_warmup_steps",
+    "trainer.total_training_steps",
+    "data.train_max_samples",
+    "data.micro_batch_size",
+    "trainer.nnodes",
+)
 QUIET: Mapping[str, Any] = {
     "trainer.device": "cpu", "trainer.logger": ["console"], "trainer.resume_mode": "disable",
     "trainer.n_gpus_per_node": RANKS, "hydra.output_subdir": None, "hydra.run.dir": ".", "hydra/job_logging": "none",
