@@ -152,6 +152,8 @@ def horizon(rows: int | None, step: Effective, whole: bool) -> int | None:
     """Optimizer steps of a training by epochs over so many rows. whole: windows that are not full are dropped."""
     if step.steps is not None:
         return step.steps
+    if rows is not None and step.by_batch and step.sequences is not None and step.epochs is not None:
+        return max(1, math.ceil(step.epochs * max(1, rows // step.sequences)))
     if rows is None or step.ranks is None or step.accumulation is None or step.epochs is None:
         return None
     batches = rows / (step.micro_batch_size * step.ranks)
