@@ -167,6 +167,7 @@ def run(
     stdin: str = "",
     timeout: float = math.inf,
     folder: Path | None = None,
+    cwd: Path | None = None,
     hand_on: Sequence[int] = (),
     started: Callable[[Kept], object] = lambda _: None,
 ) -> Done:
@@ -175,7 +176,7 @@ def run(
     `started` is given the command once it runs, so that another thread can close it; it then ends as killed. Raises
     TimedOut, TooMuchOutput and OSError.
     """
-    kept = Kept(command, environment, timeout=timeout, folder=folder, hand_on=hand_on, stdin=subprocess.PIPE)
+    kept = Kept(command, environment, timeout=timeout, folder=folder, cwd=cwd, hand_on=hand_on, stdin=subprocess.PIPE)
     process = kept.keeper
     assert process.stdin is not None
     assert process.stdout is not None

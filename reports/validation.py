@@ -12,6 +12,7 @@ from reports.markdown import escaped, table
 ORDER: Sequence[Word] = ("unknown to this release", "not covered", "swapped", "shrunk", "kept", "no effect on the step")
 """Of the words, what a reader should see first."""
 NOTHING = "Nothing was run."
+NOTHING_ELSE = "Nothing else was run."
 
 
 def lines(plan: Plan) -> Iterator[str]:
@@ -23,7 +24,7 @@ def lines(plan: Plan) -> Iterator[str]:
         yield from (f"  {said}" for said in plan.not_covered)
     yield from ("", "what would run")
     yield from (f"  {said}" for said in plan.run)
-    yield from ("", NOTHING)
+    yield from ("", _ran(plan))
 
 
 def validated_lines(found: Validation) -> Iterator[str]:
@@ -56,10 +57,14 @@ STEP = "the effective step, as configured"
 
 def _head(plan: Plan) -> Iterator[str]:
     yield f"{plan.started_by}: {_held(plan)}"
+    if plan.captured:
+        yield f"  captured: {plan.captured}"
     for said in plan.refused:
         yield f"  would not start: {said}"
     for said in plan.missing:
         yield f"  not given: {said}"
+    for said in plan.known:
+        yield f"  known: {said}"
     for said in plan.odd:
         yield f"  look at this: {said}"
 
@@ -94,14 +99,20 @@ def _cause(cause: CauseRecord) -> Iterator[str]:
         yield f"    {cause.remedy}"
 
 
+def _ran(plan: Plan) -> str:
+    return NOTHING_ELSE if plan.captured else NOTHING
+
+
 def _held(plan: Plan) -> str:
     if plan.release is None:
         return "no table has its options, so that none is said to be unknown"
     below = f", on {plan.below}" if plan.below else ""
+    where = f"pinned in {plan.pinned_in}" if plan.pinned_in else None
     if plan.asked is None:
-        return f"options of {plan.release}{below} (assumed; --versions says others)"
+        told = "; ".join(filter(None, ["assumed", where, "--versions says others"]))
+        return f"options of {plan.release}{below} ({told})"
     nearest = "" if plan.asked == plan.release else f", of those that are known the nearest to {plan.asked}"
-    return f"options of {plan.release}{nearest}{below}"
+    return f"options of {plan.release}{nearest}{below}" + (f" ({where})" if where else "")
 
 
 def counts(plan: Plan) -> str:
@@ -128,7 +139,7 @@ def page(plan: Plan) -> str:
             *_plain(plan.not_covered),
             "## What would run",
             _list(plan.run),
-            NOTHING,
+            _ran(plan),
         ]
     )
 
@@ -156,8 +167,10 @@ def _top(plan: Plan) -> list[str]:
     return [
         f"# Configuration: {escaped(plan.started_by)}",
         escaped(_held(plan)),
+        *([f"**Captured:** {escaped(plan.captured)}"] if plan.captured else []),
         *(f"**Would not start:** {escaped(said)}" for said in plan.refused),
         *(f"**Not given:** {escaped(said)}" for said in plan.missing),
+        *(f"**Known:** {escaped(said)}" for said in plan.known),
         *(f"**Look at this:** {escaped(said)}" for said in plan.odd),
     ]
 

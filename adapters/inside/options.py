@@ -59,7 +59,8 @@ def _is_there(package: str) -> bool:
 
 def _entry(package: str, options: Options) -> dict[str, Any]:
     version = installed(package.partition("/")[0])
-    return {"version": version, "options": {name: _plain(value) for name, value in options.items()}}
+    told = {"version": version, "options": {name: _plain(value) for name, value in options.items()}}
+    return {**told, "presets": PRESETS[package]()} if package in PRESETS else told
 
 
 def _plain(value: Any) -> Any:
@@ -102,6 +103,12 @@ def _llamafactory() -> Options:
 
 def _swift() -> Options:
     return _of_dataclasses([importlib.import_module("swift").SftArguments])
+
+
+def _swift_presets() -> Options:
+    """DeepSpeed's configurations that `--deepspeed NAME` stands for (`_init_deepspeed` in arguments/sft_args.py)."""
+    folder = Path(importlib.import_module("swift.config").__path__[0])
+    return {file.stem: json.loads(file.read_text()) for file in folder.glob("zero*.json")}
 
 
 def _openrlhf() -> Options:
@@ -185,6 +192,9 @@ READERS: Mapping[str, Mapping[str, Callable[[], Options]]] = {
     "deepspeed": {"deepspeed": _deepspeed},
 }
 """By framework, the packages in its environment that have options of their own."""
+
+PRESETS: Mapping[str, Callable[[], Options]] = {"ms-swift": _swift_presets}
+"""By package, what ships configurations that an option names."""
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.options import Environments, folder
-from harness.commands.output import document, errors, json, say
+from harness.commands.output import document, errors, json, say, warn
 from harness.commands.stop import UNKNOWN, Stop
 from harness.commands.typed import command
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from harness.validation.configuration import Configuration
+    from harness.validation.pins import Pins
     from harness.validation.record import Validation
 
 DIVERGES = 1
@@ -50,6 +52,13 @@ def validate(
         bool,
         typer.Option("--plan", help="Read it and say what would run; nothing is run."),
     ] = False,
+    captured: Annotated[
+        bool,
+        typer.Option(
+            "--capture",
+            help="Run the script, with launchers that only note how they are called, and read what it would start.",
+        ),
+    ] = False,
     beside: Annotated[
         list[Path] | None,
         typer.Option(
@@ -59,7 +68,8 @@ def validate(
     versions: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Requirements with NAME==VERSION lines. Default: the newest that knows most keys."
+            metavar="FILE | PYTHON",
+            help="Requirements, a lock file, an interpreter or its folder. Default: what the repository pins.",
         ),
     ] = None,
     world: Annotated[
@@ -84,6 +94,9 @@ def validate(
         ),
     ] = None,
     envs: Environments = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with status 3 where anything of it is not covered.")
+    ] = False,
     format_: Annotated[Format, typer.Option("--format", help="How it is told.")] = Format.TEXT,
 ) -> None:
     """Run a configuration of yours, shrunk, by the framework's own entry point, and hold it against what it says.
@@ -92,30 +105,39 @@ def validate(
     length and the ranks are small; what decides a step is kept. With --plan it is only read.
 
     Exit status: 0 if nothing was found, or with --plan if it could be read; 1 if a step is not what it should be; 2 if
-    it could not be read; 3 if something could not be told.
+    it could not be read; 3 if something could not be told, or with --strict if anything of it is not covered.
     """
+    from harness.validation import pins, reading
     from harness.validation import plan as planning
-    from harness.validation import reading
     from reports import validation as report
 
-    configuration = reading.read(words, beside or [], world)
-    pinned = planning.pins(versions)
+    configuration = _captured(words, beside or [], world) if captured else reading.read(words, beside or [], world)
+    pinned = pins.given(versions) if versions else pins.around(reading.place(words), planning.wanted(configuration))
+    if plan and out is not None:
+        raise Stop("--plan runs nothing that --out could keep; give one of them")
     if plan:
         told = planning.made(configuration, pinned, rows)
         _show(format_, told, report.page(told), report.lines(told))
+        _strictly(strict, told.uncovered)
         return
-    near = Path(words[0]).parent if Path(words[0]).exists() else Path()
-    found = _validated(configuration, pinned, rows, near, envs, out)
+    found = _validated(configuration, pinned, rows, reading.place(words), envs, out)
     _show(format_, found, report.validated_page(found), report.validated_lines(found))
     if out is not None:
         report.write(found, out)
     if found.outcome != "pass":
         raise typer.Exit(DIVERGES if found.outcome == "fail" else UNKNOWN)
+    _strictly(strict, len(found.not_covered))
+
+
+def _strictly(strict: bool, uncovered: int) -> None:
+    if strict and uncovered:
+        warn(f"--strict: {uncovered} not covered")
+        raise typer.Exit(UNKNOWN)
 
 
 def _validated(
     configuration: Configuration,
-    pinned: dict[str, str],
+    pinned: Pins,
     rows: int | None,
     near: Path,
     envs: Path | None,
@@ -151,3 +173,12 @@ def _show(format_: Format, told: BaseModel, page: str, lines: Iterable[str]) -> 
         document(page)
     else:
         say("\n".join(lines))
+
+
+def _captured(words: Sequence[str], beside: Sequence[Path], world: int | None) -> Configuration:
+    from harness.validation import capture, reading
+
+    if not words or reading.starts_with_file(words):
+        raise Stop("--capture needs -- and the command that starts the training, such as: bash run_sft.sh")
+    found = capture.run(words)
+    return replace(reading.read(found.words, beside, world, found.here), captured=found.told)

@@ -24,8 +24,11 @@ print(json.dumps({"packages": names, "platform": "-".join(tag)}))
 """
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What an interpreter says of itself."""
+
     packages: dict[str, str]
+    """Versions by name, in its normal form."""
     platform: str
 
 
@@ -41,9 +44,7 @@ class Installed:
 
 def inspect(framework: str, package: str, python: Path) -> Installed:
     """Ask an interpreter what is installed. Raises BuildFailed if it cannot say, or lacks the framework's package."""
-    if not os.access(python, os.X_OK) or python.is_dir():
-        raise BuildFailed(framework, str(python), "this interpreter is missing or not executable")
-    answer = _ask(framework, python)
+    answer = ask(framework, python)
     version = answer.packages.get(package)
     if version is None:
         raise BuildFailed(framework, str(python), f"{package} is not installed for this interpreter; install it there")
@@ -51,16 +52,23 @@ def inspect(framework: str, package: str, python: Path) -> Installed:
     return Installed(version=version, lock=lock, platform=answer.platform)
 
 
-def _ask(framework: str, python: Path) -> _Answer:
+def ask(framework: str, python: Path) -> Answer:
+    """What is installed for an interpreter; nothing of the folder that this was started in is imported there.
+
+    Raises BuildFailed, which names the framework that it was asked for.
+    """
+    if not os.access(python, os.X_OK) or python.is_dir():
+        raise BuildFailed(framework, str(python), "this interpreter is missing or not executable")
     plain = variables.chosen(os.environ, variables.PLACE, variables.LIBRARIES)
     try:
         with temporary.folder("ask") as scratch:
             environment = {**plain, "TMPDIR": str(scratch)}
-            done = processes.run([str(python), "-B", "-c", _ASK], environment, timeout=TIMEOUT, folder=scratch)
+            command = [str(python.absolute()), "-B", "-c", _ASK]
+            done = processes.run(command, environment, timeout=TIMEOUT, folder=scratch, cwd=scratch)
         if done.code != 0:
             tail = "\n".join(done.errors.splitlines()[-TAIL_LINES:])
             raise BuildFailed(framework, str(python), f"this interpreter ends with status {done.code}", tail)
-        return _Answer.model_validate_json(done.output.strip().splitlines()[-1])
+        return Answer.model_validate_json(done.output.strip().splitlines()[-1])
     except processes.TimedOut:
         raise BuildFailed(framework, str(python), f"this interpreter says nothing for {TIMEOUT:.0f} s") from None
     except processes.TooMuchOutput:

@@ -11,8 +11,8 @@ from harness.oracle import local_basis
 from harness.oracle.local_basis import Layer
 from harness.recordings.head_basis import ALIKE
 
-MOST = 4096
-"""Unknowns of a step: their Gram matrix, its vectors and its inverse take 0.1 GB each, and time grows with their cube.
+MOST = 1536
+"""Unknowns of a step: their Gram matrix, its vectors and its inverse take 20 MB each, and time grows with their cube.
 Beyond, 60,000 tokens of 119 texts with 595 unknowns took 62 s and 1.5 GB; 120,000 tokens 75 s and 2.7 GB."""
 SHARE = 0.5
 """Of the equations, as many unknowns at most: with more, noise is taken for weights. A small matrix has few, such as an

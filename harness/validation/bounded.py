@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Hashable
@@ -102,18 +103,29 @@ def text(path: Path, at: str, has: str) -> str:
     """What stands in a file that is none of these. at, has: how a message begins of one that has too much. Raises
     BadConfiguration."""
     try:
-        return files.read_text(path, MAX_BYTES)
+        return _decoded(files.read(path, MAX_BYTES))
     except files.TooLarge:
         raise BadConfiguration(f"{at} {has} more than {MAX_BYTES >> 10} KiB") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfiguration(f"{at} cannot be read: {getattr(error, 'strerror', None) or 'no UTF-8'}") from None
+    except (OSError, ValueError) as error:
+        raise BadConfiguration(f"{at} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _decoded(content: bytes) -> str:
+    """Raises ValueError."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it is UTF-16, expected UTF-8")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no UTF-8, by its byte {error.start + 1}") from None
 
 
 def parsed(content: bytes, at: str, as_json: bool, loader: type[_Loader] = _Loader) -> dict[str, Any]:
     """The same of a text; `at` is where it stands. Raises BadConfiguration."""
     kind = "JSON" if as_json else "YAML"
     try:
-        value = strict_json.loads(content) if as_json else value_of(content.decode(), loader)
+        decoded = _decoded(content)
+        value = strict_json.loads(content) if as_json else value_of(decoded, loader)
         plain = _plain(value, DEEPEST, [0])
     except yaml.MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""

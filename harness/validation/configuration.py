@@ -90,6 +90,10 @@ class Configuration:
     """Files that it names and that are not there."""
     slips: tuple[str, ...] = ()
     """Why a file that was read would be refused by the framework's own reader."""
+    odd: tuple[str, ...] = ()
+    """What nobody may have meant, a sentence each."""
+    captured: str | None = None
+    """What was run to come by the command line, a sentence."""
 
     def has(self, *keys: str) -> bool:
         return any(setting.key in keys for setting in self.settings)

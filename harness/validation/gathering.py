@@ -6,7 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ def main() -> int:
         environment = build.ensure(parse(request).resolved(), options.envs or store.default_root(), _note)
         _note(f"asking {request}")
         for package, told in asked(environment).items():
-            found.setdefault(package, {})[told["version"]] = Release(package, told["version"], told["options"])
+            release = Release(package, told["version"], told["options"], told.get("presets", {}))
+            found.setdefault(package, {})[release.version] = release
     for package, by_version in found.items():
         (FOLDER / f"{package.replace('/', '-')}.json").write_text(text(by_version.values()))
     return 0
@@ -64,9 +65,18 @@ def asked(environment: Environment) -> dict[str, Any]:
 def text(found: Iterable[Release]) -> str:
     """A file of a package: an option a line, so that a reader sees one change as one."""
     ordered = sorted(found, key=lambda one: Version(one.version))
-    versions = json.dumps([one.version for one in ordered])
-    lines = [f"  {json.dumps(name)}: {json.dumps(told)}" for name, told in spans(ordered).items()]
-    return f'{{\n "releases": {versions},\n "options": {{\n' + ",\n".join(lines) + "\n }\n}\n"
+    told = {
+        "releases": json.dumps([one.version for one in ordered]),
+        "options": _lines(spans(ordered)),
+        "presets": _lines({one.version: one.presets for one in ordered if one.presets}),
+    }
+    return "{\n" + ",\n".join(f' "{name}": {value}' for name, value in told.items() if value) + "\n}\n"
+
+
+def _lines(told: Mapping[str, Any]) -> str:
+    """A mapping with a line for each of its keys; nothing for an empty one."""
+    lines = [f"  {json.dumps(name)}: {json.dumps(value, sort_keys=True)}" for name, value in told.items()]
+    return "{\n" + ",\n".join(lines) + "\n }" if lines else ""
 
 
 def _note(said: str) -> None:

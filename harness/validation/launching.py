@@ -14,12 +14,11 @@ from yaml import YAMLError
 from harness.validation import shell
 from harness.validation.bounded import BadConfiguration, value_of
 from harness.validation.configuration import COMMAND, Setting
+from harness.validation.noting import PYTHON, SHELLS, behind_flags
 
-SHELLS = ("bash", "sh", "zsh")
 TOOLS = ("llamafactory-cli", "lmf", "trl", "swift", "axolotl")
 """Commands of frameworks, with a verb behind them."""
 LAUNCHERS = ("torchrun", "deepspeed", "accelerate")
-_PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
 _FLAGS = frozenset({
     "standalone", "no_python", "run_path", "use_env", "use_deepspeed", "use_fsdp", "multi_gpu", "cpu", "use_cpu",
     "no_local_rank", "force_multi", "no_ssh", "bind_cores_to_rank", "tpu", "debug", "same_network", "no_ssh_check",
@@ -48,6 +47,8 @@ class Launched:
     """Those that the line itself sets."""
     before: tuple[str, ...] = ()
     """Words that stand before what launches it, such as srun with its options."""
+    odd: tuple[str, ...] = ()
+    """What nobody may have meant with the script that it stands in, a sentence each."""
 
     @property
     def ranks(self) -> int | None:
@@ -75,6 +76,11 @@ def launched(words: Sequence[str]) -> Launched:
 
 
 def _refuse(words: Sequence[str]) -> Launched:
+    if len(words) == 1 and PurePath(words[0]).suffix:
+        raise BadConfiguration(
+            f"{words[0][:80]!r} is no file that is read: a configuration's ends in .yaml, .yml or .json; of a script"
+            " or a program give the command that starts it, such as bash run_sft.sh"
+        )
     raise BadConfiguration(
         f"no training is seen in what begins with {' '.join(words[:1])[:80]!r}; known are"
         f" {', '.join((*TOOLS, *LAUNCHERS))} and python"
@@ -100,18 +106,20 @@ def _of_script(words: Sequence[str], variables: Mapping[str, str]) -> Launched:
     path = Path(files[0])
     arguments = words[list(words).index(files[0]) + 1 :]
     found = []
-    for line in shell.commands(path, variables, arguments):
+    script = shell.read(path, variables, arguments)
+    for line in script.commands:
         own, rest = _variables(line)
         if (one := _one(rest, {**variables, **own}, frozenset(own))) is not None:
             found.append((_rank(one), line, one))
     best = min((rank for rank, _, _ in found), default=None)
     chosen = [(line, one) for rank, line, one in found if rank == best]
     if not chosen:
-        raise BadConfiguration(f"{path} starts no training that is known")
+        raise BadConfiguration(f"{path} starts no training that is known; --capture runs it and sees")
     if len(chosen) > 1:
         raise BadConfiguration(f"{path} starts {len(chosen)} trainings; give the command line of one of them")
     own, rest = _variables(shell.resolved(path, chosen[0][0]))
-    return _one(rest, {**variables, **own}, frozenset(own)) or _refuse(rest)
+    one = _one(rest, {**variables, **own}, frozenset(own)) or _refuse(rest)
+    return replace(one, odd=tuple(script.odd))
 
 
 def _rank(one: Launched) -> int:
@@ -138,7 +146,7 @@ def _one(words: Sequence[str], variables: Mapping[str, str], own: frozenset[str]
 
 
 def _launches(name: str) -> bool:
-    return name in TOOLS or name in LAUNCHERS or _PYTHON.fullmatch(name) is not None
+    return name in TOOLS or name in LAUNCHERS or PYTHON.fullmatch(name) is not None
 
 
 def _at(words: Sequence[str], at: int, variables: Mapping[str, str]) -> Launched | None:
@@ -150,13 +158,11 @@ def _at(words: Sequence[str], at: int, variables: Mapping[str, str]) -> Launched
         return _behind(name, rest[1:], variables)
     if name in ("torchrun", "deepspeed"):
         return _behind(name, rest, variables)
-    return _of_python(rest, variables) if _PYTHON.fullmatch(name) else None
+    return _of_python(rest, variables) if PYTHON.fullmatch(name) else None
 
 
 def _of_python(words: Sequence[str], variables: Mapping[str, str]) -> Launched | None:
-    rest = list(words)
-    while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
-        rest = rest[1:]
+    rest = behind_flags(words)
     if rest[:1] == ["-c"] or not rest:
         return None
     if rest[0] == "-m" and len(rest) > 1:
@@ -184,7 +190,7 @@ def _behind(launcher: str, words: Sequence[str], variables: Mapping[str, str]) -
             options[name], rest = rest[0], rest[1:]
     if not rest:
         return None
-    if PurePath(rest[0]).name in TOOLS or _PYTHON.fullmatch(PurePath(rest[0]).name):
+    if PurePath(rest[0]).name in TOOLS or PYTHON.fullmatch(PurePath(rest[0]).name):
         inner = _at(rest, 0, variables)
         return inner and Launched(inner.program, inner.words, launcher, options, variables)
     return Launched(rest[0], tuple(rest[1:]), launcher, options, variables)

@@ -72,7 +72,7 @@ def _whole(value: Any) -> int:
 
 
 def _instead(what: str, other: str) -> str:
-    return f"{what} does not run on a CPU; a fault inside it would not show, {other} runs instead"
+    return f"not covered: {what}; ran {other} instead; a fault inside {what} would not show"
 
 
 def _attention(value: Any) -> Changed:
@@ -102,7 +102,7 @@ def _optimizer(value: Any) -> Changed:
 
 
 def _liger(value: Any) -> Changed:
-    return Changed("its kernels under Triton's interpreter", "the same code, not compiled")
+    return Changed("false", _instead("Liger", "the framework's own modules"))
 
 
 def _unsloth(value: Any) -> Changed:
@@ -114,7 +114,7 @@ def _backend(value: Any) -> Changed:
 
 
 def _compile(value: Any) -> Changed:
-    return Changed("false", "compiling a tiny model takes minutes; a fault inside the compiler would not show")
+    return Changed("false", _instead("the compiler", "the model as it is written"))
 
 
 HOW: Mapping[str, Callable[[Any], Changed]] = {
@@ -145,6 +145,12 @@ def entry(key: str, groups: Sequence[str]) -> tuple[Word, str | None] | None:
             if any(fnmatch.fnmatchcase(key, pattern) for pattern in told.get(name, [])):
                 return word, None
     return None
+
+
+def deciding(group: str) -> list[str]:
+    """Patterns of the names in a group that decide something of a step."""
+    told = _words()[group]
+    return [*told["kept"], *told.get("shrunk", {}), *told.get("swapped", {})]
 
 
 def rows(

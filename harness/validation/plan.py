@@ -4,46 +4,27 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from packaging.version import InvalidVersion, Version
-
-from harness.validation import bounded, effective, ledger, redaction, releases, telling
-from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import Configuration, truth
+from harness.validation import effective, known_causes, ledger, redaction, releases, telling
+from harness.validation.configuration import Companion, Configuration, truth
 from harness.validation.effective import Effective
 from harness.validation.options import Options
+from harness.validation.pins import Pins
 from harness.validation.readers.families import READERS, Reader
 from harness.validation.record import KeyRecord, Plan, RateRecord
 from harness.validation.releases import Release
 from harness.validation.small.runs import Run, runs
 
-ENGINE = "deepspeed"
 PACKED = ("packing", "sample_packing", "neat_packing", "packing_samples", "ds.packing_samples")
 """Switches by which rows share sequences."""
 
 
-def pins(path: Path | None) -> dict[str, str]:
-    """Versions by package, where a line of the file begins with NAME==VERSION, perhaps in quotes as in pyproject.toml.
-
-    Raises BadConfiguration.
-    """
-    if path is None:
-        return {}
-    text, found = bounded.text(path, f"--versions {path}", "has"), {}
-    for name, version in re.findall(
-        r"^[\s\"']*([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?\s*==\s*([\w.+!-]+)", text, re.MULTILINE
-    ):
-        try:
-            found[re.sub(r"[-_.]+", "-", name).lower()] = str(Version(version))
-        except InvalidVersion:
-            continue
-    if not found:
-        raise BadConfiguration(f"--versions {path} pins nothing; write NAME==VERSION lines, as `uv pip freeze` does")
-    return found
+def wanted(configuration: Configuration) -> set[str]:
+    """Packages of which one must be pinned, so that a file says which release is meant."""
+    own = {package.partition("/")[0] for package in READERS[configuration.family].packages(configuration)}
+    return own or {known_causes.ENGINE}
 
 
 def step(
@@ -59,10 +40,21 @@ def step(
     reader = READERS[configuration.family]
     held = {**pinned, **(installed or {})}
     release = _release(reader, configuration, held)
+    configuration = with_preset(configuration, release)
     below = _below(configuration, held)
     options = Options(configuration, release, reader.names(configuration))
     found = reader.step(options, below, configuration.ranks)
     return _settled(found, reader, rows), release, below
+
+
+def with_preset(configuration: Configuration, release: Release | None) -> Configuration:
+    """With the configuration of DeepSpeed that a name stands for, where the release ships one of that name."""
+    name = configuration.value("deepspeed")
+    found = release.presets.get(name) if release is not None and isinstance(name, str) else None
+    if found is None or configuration.deepspeed is not None:
+        return configuration
+    missing = tuple(each for each in configuration.missing if each != name)
+    return replace(configuration, deepspeed=Companion(f"{name} of {release}", found), missing=missing)
 
 
 def _release(reader: Reader, configuration: Configuration, pinned: Mapping[str, str]) -> Release | None:
@@ -78,9 +70,9 @@ def _release(reader: Reader, configuration: Configuration, pinned: Mapping[str, 
 def _below(configuration: Configuration, pinned: Mapping[str, str]) -> Release | None:
     if configuration.deepspeed is None:
         return None
-    version = pinned.get(ENGINE)
-    known = releases.releases(ENGINE)
-    return releases.nearest(ENGINE, version) if version else known[-1] if known else None
+    version = pinned.get(known_causes.ENGINE)
+    known = releases.releases(known_causes.ENGINE)
+    return releases.nearest(known_causes.ENGINE, version) if version else known[-1] if known else None
 
 
 def _settled(found: Effective, reader: Reader, rows: int | None) -> Effective:
@@ -99,28 +91,36 @@ def _settled(found: Effective, reader: Reader, rows: int | None) -> Effective:
 
 def made(
     configuration: Configuration,
-    pinned: Mapping[str, str],
+    pins: Pins,
     rows: int | None,
     installed: Mapping[str, str] | None = None,
 ) -> Plan:
     """The whole plan. installed: as in `step`. Raises BadConfiguration."""
+    pinned = pins.versions
     found, release, below = step(configuration, pinned, rows, installed)
+    configuration = with_preset(configuration, release)
     reader = READERS[configuration.family]
     package = release.package.partition("/")[0] if release else ""
     held = _ledger(configuration, reader, release, below)
+    options = Options(configuration, release, reader.names(configuration))
     lost = [
         f"{redaction.line(name, 200)}: what it decides is not told; give it by --with" for name in configuration.missing
     ]
     return Plan(
         family=configuration.family,
         started_by=_started(configuration),
+        captured=configuration.captured,
         release=str(release) if release else None,
         asked=f"{package} {pinned[package]}" if package in pinned else None,
+        pinned_in=redaction.line(pins.where, 200)
+        if pins.where and (package in pinned or known_causes.ENGINE in pinned)
+        else None,
         below=str(below) if below else None,
         ledger=held,
         step=telling.parts(found),
         rates=[RateRecord(at=at, rate=rate) for at, rate in effective.landmarks(found)],
-        odd=[redaction.line(said) for said in found.odd],
+        known=[redaction.line(said) for said in known_causes.told(options, found, {**pinned, **(installed or {})})],
+        odd=[redaction.line(said) for said in (*configuration.odd, *found.odd, *pins.unread)],
         refused=[
             redaction.line(said)
             for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release))

@@ -20,18 +20,36 @@ _ENGINE = ("zero_optimization", "train_micro_batch_size_per_gpu", "train_batch_s
 _ACCELERATE = ("distributed_type", "compute_environment")
 
 
-def read(words: Sequence[str], beside: Sequence[Path], world: int | None) -> Configuration:
-    """Raises BadConfiguration."""
+def read(words: Sequence[str], beside: Sequence[Path], world: int | None, here: Path = Path()) -> Configuration:
+    """here: the folder that a command line is called in. Raises BadConfiguration."""
     if not words:
         raise BadConfiguration("give a configuration's file, or -- and the command that starts the training")
-    found = _of_file(words) if Path(words[0]).suffix in SUFFIXES else _of_command(words)
+    is_file = starts_with_file(words)
+    # what a script says is somebody else's, and leads nowhere but into its own folder
+    folders = [here, Path(words[0] if is_file else _script(words) or ".").parent]
+    found = _of_file(words) if is_file else _of_command(words, folders)
     for path in beside:
         found = _with(found, path)
-    folders = [Path(), Path(words[0]).parent]
     found = _named(found, folders)
     if found.deepspeed is None and found.accelerate is not None:
         found = replace(found, deepspeed=engine.of_accelerate(found.accelerate))
     return replace(found, ranks=world or found.ranks or _processes(found.accelerate))
+
+
+def place(words: Sequence[str]) -> Path:
+    """The folder that a configuration or a script lies in; of a command line, where it is typed."""
+    named = words[0] if starts_with_file(words) else _script(words)
+    return Path(named).parent if named else Path()
+
+
+def starts_with_file(words: Sequence[str]) -> bool:
+    """Whether words begin with a configuration's file, and not with a variable before a command."""
+    assigned = re.match(r"[A-Za-z_]\w*=", words[0]) is not None and len(words) > 1
+    return Path(words[0]).suffix.lower() in SUFFIXES and not assigned
+
+
+def _script(words: Sequence[str]) -> str | None:
+    return next((word for word in words[1:] if word.endswith(".sh")), None)
 
 
 def _of_file(words: Sequence[str]) -> Configuration:
@@ -67,15 +85,13 @@ def _settings(file: File) -> list[Setting]:
     return [Setting(key, value, file.name) for key, value in file.values.items()]
 
 
-def _of_command(words: Sequence[str]) -> Configuration:
+def _of_command(words: Sequence[str], folders: Sequence[Path]) -> Configuration:
     told = launching.launched(words)
-    # what a script says is somebody else's, and leads nowhere but into its own folder
-    folders = [Path(), Path(next((word for word in words[1:] if word.endswith(".sh")), ".")).parent]
     launched = tuple(Setting(key, value, told.launcher or "launcher") for key, value in told.options.items())
     if told.before:
         launched = (Setting(told.before[0], " ".join(told.before[1:]), COMMAND), *launched)
     variables = tuple(Setting(name, told.variables[name], "environment") for name in sorted(told.own))
-    made = Configuration("verl", (), told.launcher, told.program, launched, variables, told.ranks)
+    made = Configuration("verl", (), told.launcher, told.program, launched, variables, told.ranks, odd=told.odd)
     if told.program.startswith("verl.") or told.program in READERS["verl"].programs:
         flags = [word for word in told.words if word.startswith("--")]
         own = launching.overrides([word for word in told.words if word not in flags])

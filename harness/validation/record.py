@@ -51,15 +51,21 @@ class Plan(_Strict):
     family: str
     started_by: str
     """What the configuration or the command line starts."""
+    captured: str | None = None
+    """What was run to come by that, a sentence; None where nothing was."""
     release: str | None
     """Whose options it is held against; None where no table has them."""
     asked: str | None
-    """The release that --versions pins; None where nobody said one, so that it is assumed."""
+    """The release that is pinned; None where nobody said one, so that it is assumed."""
+    pinned_in: str | None = None
+    """What pins it: what --versions names, or a file of the repository that the configuration lies in."""
     below: str | None = None
     """DeepSpeed's release, where the configuration goes with one."""
     ledger: list[KeyRecord]
     step: list[PartRecord]
     rates: list[RateRecord]
+    known: list[str] = Field(default_factory=list)
+    """What is known upstream of the releases that are pinned, and would show with this configuration."""
     odd: list[str]
     """What nobody may have meant."""
     refused: list[str]
@@ -69,6 +75,12 @@ class Plan(_Strict):
     """Files that it names and that were not given."""
     run: list[str]
     """What would be run, a line each."""
+
+    @property
+    def uncovered(self) -> int:
+        """How many things of it nobody checks: keys, parts of the step, and files that were not given."""
+        keys = sum(row.word == "not covered" for row in self.ledger)
+        return keys + len(self.not_covered) + len(self.missing)
 
 
 Outcome = Literal["pass", "fail", "unknown"]

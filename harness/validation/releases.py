@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ class Release:
     version: str
     options: Mapping[str, Any]
     """With their defaults; None where there is none, or none that is a plain value."""
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Configurations of DeepSpeed that it ships, by the name that its option has for them."""
 
     def __str__(self) -> str:
         return f"{self.package.partition('/')[0]} {self.version}"
@@ -38,7 +40,11 @@ def releases(package: str) -> tuple[Release, ...]:
         return ()
     content = json.loads(file.read_text())
     versions: list[str] = content["releases"]
-    return tuple(Release(package, version, _options(content["options"], versions, version)) for version in versions)
+    presets = content.get("presets", {})
+    return tuple(
+        Release(package, version, _options(content["options"], versions, version), presets.get(version, {}))
+        for version in versions
+    )
 
 
 def _options(spans: Spans, versions: Sequence[str], version: str) -> dict[str, Any]:

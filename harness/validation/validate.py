@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.contract import Shim
@@ -15,6 +15,7 @@ from harness.validation import causes, judging, plan, redaction, running
 from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
 from harness.validation.options import Options
+from harness.validation.pins import Pins
 from harness.validation.plan import PACKED
 from harness.validation.record import FindingRecord, KeyRecord, Outcome, Plan, RunRecord, ShimRecord, Validation
 from harness.validation.releases import Release
@@ -34,8 +35,7 @@ class Wish:
     """What is to be validated, and where."""
 
     configuration: Configuration
-    pinned: Mapping[str, str]
-    """Versions by package."""
+    pinned: Pins
     rows: int | None
     near: Path
     """Folder of the configuration."""
@@ -51,15 +51,19 @@ def validate(wish: Wish, note: Note) -> Validation:
     maker = MAKERS.get(wish.configuration.family)
     if planned.refused or maker is None:
         return _not_run(wish, planned)
-    _, release, _ = plan.step(wish.configuration, wish.pinned, wish.rows)
+    _, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows)
     asked = requested(maker.framework, release, wish)
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)
     packages = dict(line.split("==", 1) for line in environment.lock if "==" in line)
     planned = plan.made(wish.configuration, wish.pinned, wish.rows, packages)
-    step, release, _ = plan.step(wish.configuration, wish.pinned, wish.rows, packages)
+    step, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows, packages)
+    wish = replace(wish, configuration=plan.with_preset(wish.configuration, release))
     note("a tiny model and its tokenizer")
-    described = _checkpoint(environment, model.describe(wish.configuration, wish.near), wish.out)
+    described = model.describe(wish.configuration, wish.near)
+    if wish.configuration.family == "trl":
+        described = model.templated(described, wish.configuration.value("chat_template"))
+    described = _checkpoint(environment, described, wish.out)
     kept = options.kept(wish.configuration, release)
     engine = wish.configuration.deepspeed
     done = [_one(run, kept, environment, wish, note) for run in plan.small_runs(wish.configuration, step)]
@@ -98,11 +102,11 @@ def requested(framework: str, release: Release | None, wish: Wish) -> Request:
     """The environment: the framework's release, and those packages underneath that are pinned. Raises BadRequest."""
     package = None if release is None else release.package.partition("/")[0]
     own = release.version if release is not None and package == framework else None
-    version = wish.pinned.get(framework) or own
+    version = wish.pinned.versions.get(framework) or own
     text = f"{framework}=={version}" if version else framework
     # under a plain Trainer, transformers is that whose options were read
     below = {package: release.version} if release is not None and package in UNDER else {}
-    pins = {**below, **{name: wish.pinned[name] for name in UNDER if name in wish.pinned}}
+    pins = {**below, **{name: wish.pinned.versions[name] for name in UNDER if name in wish.pinned.versions}}
     return request.parse(",".join([text, *(f"{name}=={version}" for name, version in pins.items())])).resolved()
 
 

@@ -127,6 +127,9 @@ ELSEWHERE = {
         f"{VALIDATE}::test_a_command_stands_behind_two_dashes"
     ),
     "lockstep validate --plan -- lr=1e-5 bash run_sft.sh": f"{VALIDATE}::test_a_script_gets_a_variable",
+    "lockstep validate --plan --capture -- bash run_sft.sh": (
+        "tests/harness/validation/test_capture.py::test_what_a_script_reckons_is_known"
+    ),
     "lockstep seal DIR": (
         "tests/lockstep_recorder/test_by_code.py::test_an_unsealed_recording_is_told_and_can_be_sealed"
     ),

@@ -25,5 +25,6 @@ def test_a_release_has_the_options_of_its_table(request_: str, environments: Pat
     own = {name: told for name, told in gathering.asked(environment).items() if name.partition("/")[0] == framework}
     assert own
     for package, told in own.items():
-        table = {one.version: one.options for one in releases.releases(package)}
-        assert table[told["version"]] == told["options"]
+        table = {one.version: one for one in releases.releases(package)}
+        assert table[told["version"]].options == told["options"]
+        assert table[told["version"]].presets == told.get("presets", {})

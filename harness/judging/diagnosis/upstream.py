@@ -30,6 +30,30 @@ from harness.verdicts.findings import Diagnosis
 FILE = Path(__file__).with_name("upstream.toml")
 
 
+class Configured(BaseModel):
+    """What a configuration must say for a cause to show, beside what the entry itself asks for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accumulation: int = 1
+    """Micro-batches of a rank in a step, at least."""
+    ranks: int = 1
+    pieces: int = 1
+    """Micro-batches of all ranks in a step, at least."""
+    trained: tuple[str, ...] | None = None
+    """Which tokens (`Trained` of an intent), one of these."""
+    decay: bool = False
+    """Whether there must be some."""
+    on: tuple[tuple[str, ...], ...] = ()
+    """Options, of each group one that is on."""
+    off: tuple[str, ...] = ()
+    """Options none of which is on, by the release's defaults neither."""
+    program: str | None = None
+    """In the name of what is run."""
+    engine: tuple[str, ...] = ()
+    """Paths with dots that DeepSpeed's configuration must have."""
+
+
 class UpstreamCause(BaseModel):
     """One entry: where a cause is known to come from."""
 
@@ -70,6 +94,8 @@ class UpstreamCause(BaseModel):
     """Version ranges of other packages that it takes, by package."""
     under: tuple[str, ...] | None = None
     """Families of frameworks that it shows on, for a package underneath (`family` in the recipes)."""
+    configured: Configured | None = None
+    """When a configuration alone tells that it will show; None where that takes a run."""
 
     @property
     def sentence(self) -> str:

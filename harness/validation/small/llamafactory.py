@@ -33,7 +33,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         "cutoff_len": min(length, LENGTH),
         "overwrite_cache": True,
     }
-    made = [alpaca(one) for one in rows.conversations(run.rows, 2)]
+    made = [alpaca(one) for one in rows.conversations(run.rows, run.of_a_step, 2)]
     columns = {"prompt": "instruction", "response": "output", "history": "history"}
     info = {NAME: {"file_name": DATA, "formatting": "alpaca", "columns": columns}}
     return Small(

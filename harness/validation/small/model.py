@@ -61,6 +61,18 @@ def describe(configuration: Configuration, near: Path) -> Described:
     return _by_name(called) if called is None or folder is None else _by_config(called, folder)
 
 
+def templated(described: Described, told: Any) -> Described:
+    """With a chat template of the configuration's own, if that is one; else the model's, else ChatML, for TRL's script
+    would fetch a template then."""
+    tokenizer, missing = dict(described.tokenizer), described.not_covered
+    if isinstance(told, str) and "{%" in told:
+        tokenizer |= {"chat_template": told, "published": ""}
+    elif tokenizer["chat_template"] is None:
+        tokenizer |= {"chat_template": families.NOBODY.chat_template(), "published": ""}
+        missing = (*missing, "the chat template: the model has none, and ChatML is in its place")
+    return replace(described, tokenizer=tokenizer, not_covered=missing)
+
+
 def as_llama(described: Described, why: str) -> Described:
     """The same tokenizer with a Llama, where nothing installed knows the architecture."""
     ids = {key: value for key, value in described.config.items() if key.endswith("_token_id")}

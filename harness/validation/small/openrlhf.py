@@ -33,7 +33,9 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     attention = names.get("attn_implementation", "attn_implementation")
     if kept.has(attention):
         said.setdefault(attention, "sdpa")
-    lines = [json.dumps(row(options, one)) + "\n" for one in rows.conversations(run.rows, _turns(options))]
+    lines = [
+        json.dumps(row(options, one)) + "\n" for one in rows.conversations(run.rows, run.of_a_step, _turns(options))
+    ]
     given = Given(
         framework=FRAMEWORK,
         program=PROGRAM,

@@ -13,22 +13,28 @@ WORDS = (
 LONGEST, SHORTEST = 24, 1
 """Words of an answer."""
 QUESTION = 6
+FEW = 16
+"""Conversations of a step that may have several turns."""
+ENOUGH = 640
+"""Words of answers in an optimizer step at most: of many rows each is short, so that its tokens can be told apart."""
 
 Turns = Sequence[tuple[str, str]]
 """A conversation: questions with their answers."""
 
 
-def conversations(count: int, turns: int = 1, seed: int = 0) -> list[Turns]:
-    """So many, no two alike in length where that can be, each of 1 to `turns` turns."""
-    draw = random.Random(seed)
-    return [[_turn(draw) for _ in range(1 + index % turns)] for index in range(count)]
+def conversations(count: int, of_a_step: int, turns: int = 1) -> list[Turns]:
+    """So many, ragged, each of 1 to `turns` turns. of_a_step: how many an optimizer step has; of many, each has one."""
+    draw = random.Random(0)
+    turns = turns if of_a_step <= FEW else 1
+    longest = max(SHORTEST + 3, min(LONGEST, ENOUGH // of_a_step))
+    return [[_turn(draw, longest) for _ in range(1 + index % turns)] for index in range(count)]
 
 
-def _turn(draw: random.Random) -> tuple[str, str]:
+def _turn(draw: random.Random, longest: int) -> tuple[str, str]:
     def said(words: int) -> str:
         return " ".join(draw.choice(WORDS) for _ in range(words))
 
-    return said(draw.randint(1, QUESTION)), said(draw.randint(SHORTEST, LONGEST))
+    return said(draw.randint(1, QUESTION)), said(draw.randint(SHORTEST, longest))
 
 
 def messages(turns: Turns) -> list[dict[str, str]]:

@@ -42,6 +42,11 @@ class Run:
     """Whether every window is full."""
 
     @property
+    def of_a_step(self) -> int:
+        """Rows of a full window, on all ranks."""
+        return self.step.micro_batch_size * RANKS * self.accumulation
+
+    @property
     def horizon(self) -> int:
         """Optimizer steps of its schedule."""
         return self.step.horizon or self.steps

@@ -38,7 +38,8 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         "lora": lora(kept),
     }
     lines = [
-        json.dumps({"prompt": one[0][0] + " ", "completion": one[0][1]}) + "\n" for one in rows.conversations(run.rows)
+        json.dumps({"prompt": one[0][0] + " ", "completion": one[0][1]}) + "\n"
+        for one in rows.conversations(run.rows, run.of_a_step)
     ]
     return Small(
         trainer.given(kept, run, FRAMEWORK, PROGRAM, (FILE,)),

@@ -14,7 +14,22 @@ from harness.validation.small.families import Family
 from harness.validation.small.rows import WORDS
 
 BYTES = 256
-TEMPLATES = ("user", "assistant", "system", "model", "human", "You", "are", "helpful")
+TEMPLATES = (
+    "user",
+    "assistant",
+    "system",
+    "model",
+    "human",
+    "You",
+    "are",
+    "helpful",
+    "<|",
+    "|>",
+    "start",
+    "end",
+    "im",
+    "INST",
+)
 """Words that templates write around a text."""
 
 

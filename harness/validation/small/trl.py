@@ -34,7 +34,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         "dataset_train_split": "train",
         limit: min(asked, LENGTH) if isinstance(asked, int) and asked > 0 else LENGTH,
     }
-    lines = [json.dumps(row(kept, one)) + "\n" for one in rows.conversations(run.rows, turns(kept))]
+    lines = [json.dumps(row(kept, one)) + "\n" for one in rows.conversations(run.rows, run.of_a_step, turns(kept))]
     return Small(
         trainer.given(kept, run, FRAMEWORK, program, ("--config", FILE)),
         {FILE: json.dumps(found), f"{DATA}/train.jsonl": "".join(lines)},

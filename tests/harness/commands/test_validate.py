@@ -45,13 +45,16 @@ def test_versions_are_read_from_a_file(tmp_path: Path, capsys: pytest.CaptureFix
     pins.write_text("# mine\ntrl[peft]==0.18.0\ntorch>=2\n")
     line = ["validate", str(written.file(tmp_path, "sft.yaml", written.TRL)), "--plan", "--versions", str(pins)]
     assert cli.call(line) == 0
-    assert "of those that are known the nearest to trl 0.18.0" in capsys.readouterr().out
+    assert "of those that are known the nearest to trl 0.18.0 (pinned in requirements.txt)" in capsys.readouterr().out
     pins.write_text('requires = [\n    "trl==0.23.0",\n    "torch>=2",\n]\n')
     assert cli.call(line) == 0
     assert "options of trl 0.23.1, of those that are known the nearest to trl 0.23.0" in capsys.readouterr().out
     pins.write_text("torch>=2\n")
     assert cli.call(line) == 2
     assert "pins nothing" in capsys.readouterr().err
+    (tmp_path / "uv.lock").write_text('[[package]]\nname = "trl"\nversion = "0.16.1"\n')
+    assert cli.call(line[:3]) == 0
+    assert "options of trl 0.16.1 (pinned in uv.lock)" in capsys.readouterr().out
 
 
 def test_the_page_shows_what_is_said(
@@ -82,3 +85,16 @@ def test_a_command_stands_behind_two_dashes(capsys: pytest.CaptureFixture[str]) 
     line = "validate --plan -- torchrun --nproc_per_node 2 -m verl.trainer.sft_trainer optim.lr=3e-4"
     assert cli.call(line.split()) == 0
     assert "learning rate  0.0003" in capsys.readouterr().out
+
+
+def test_strictly_nothing_may_be_uncovered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key, a part of the step, or a file that was not given."""
+    for values, count in (
+        ({}, 0),
+        ({"tf32": True}, 1),
+        ({"deepspeed": "ds.json"}, 1),
+        ({"lr_scheduler_type": "inverse_sqrt", "tf32": True}, 2),
+    ):
+        place = written.file(tmp_path, "sft.yaml", {**written.FACTORY, **values})
+        assert cli.call(["validate", "--plan", "--strict", str(place)]) == (3 if count else 0)
+        assert capsys.readouterr().err == (f"lockstep: --strict: {count} not covered\n" if count else "")

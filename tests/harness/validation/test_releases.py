@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.validation import releases
+from harness.validation import gathering, releases
 from harness.validation.gathering import REQUESTS
 from harness.validation.releases import Release
 
@@ -53,3 +53,8 @@ def test_defaults_are_those_of_the_release() -> None:
     """DeepSpeed clips by itself since 0.19.3 (PR 8068)."""
     by_version = {one.version: one.options["gradient_clipping"] for one in releases.releases("deepspeed")}
     assert (by_version["0.18.9"], by_version["0.19.8"]) == (0.0, 1.0)
+
+
+def test_a_table_is_what_the_tool_that_makes_it_writes() -> None:
+    for file in releases.FOLDER.glob("*.json"):
+        assert gathering.text(releases.releases(file.stem)) == file.read_text()

@@ -166,7 +166,7 @@ def test_a_script_of_ones_own() -> None:
     told = written.of("torchrun", "--nproc_per_node", "2", "mine.py", "--learning_rate", "1e-4", "--frobnicate", "3")
     assert row(told, "frobnicate").word == "not covered"
     assert part(told, "trained").configured == "as the labels say"
-    assert told.run[0].startswith("nothing: there is no recipe for mine.py")
+    assert "for mine.py, of which the Trainer's arguments are taken over" in told.run[0]
 
 
 def test_openrlhf_with_flat_flags() -> None:
@@ -306,3 +306,15 @@ def test_an_intent_needs_what_nobody_said(tmp_path: Path) -> None:
         found.intent({"w": (2, 2)}, 3, 2)
     assert found.aggregation == Mean()
     assert effective.shape(found.optimizer.schedule) == "a warm-up of 10 % of the steps from 0, half a cosine to 0"
+
+
+def test_ms_swift_has_names_for_configurations_of_deepspeed() -> None:
+    """As its release ships them; an own file is not one of them."""
+    told = written.of("swift", "sft", "--deepspeed", "zero2_offload", "--max_grad_norm", "0.5")
+    assert not told.missing
+    assert told.below is not None
+    device = next(one for one in told.ledger if one.key == "zero_optimization.offload_optimizer.device")
+    assert (device.value, device.source) == ("cpu", "zero2_offload of ms-swift 4.6.0")
+    assert part(told, "clipping").configured == "at a norm of 0.5"
+    assert part(told, "dtypes").by == "bf16 under DeepSpeed, zero2_offload of ms-swift 4.6.0"
+    assert written.of("swift", "sft", "--deepspeed", "zero4").missing

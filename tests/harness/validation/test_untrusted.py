@@ -189,7 +189,7 @@ def test_a_variable_does_not_grow_without_end(tmp_path: Path) -> None:
     place = tmp_path / "x.sh"
     place.write_text("A=aaaaaaaaaa\n" + "A=$A$A$A$A\n" * 30 + "torchrun x.py $A")
     with pytest.raises(BadConfiguration, match="more than 20000 characters"):
-        shell.commands(place, {}, [])
+        shell.read(place, {}, [])
 
 
 def test_nothing_outside_of_what_is_given_is_read(tmp_path: Path) -> None:

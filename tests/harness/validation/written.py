@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.validation import plan, reading
+from harness.validation.pins import Pins
 from harness.validation.record import KeyRecord, PartRecord, Plan
 
 FACTORY: dict[str, Any] = {
@@ -87,9 +88,16 @@ def file(folder: Path, name: str, values: dict[str, Any]) -> Path:
     return place
 
 
-def of(*words: str, beside: tuple[Path, ...] = (), world: int | None = 2, rows: int | None = None, **pins: str) -> Plan:
+def of(
+    *words: str,
+    beside: tuple[Path, ...] = (),
+    world: int | None = 2,
+    rows: int | None = None,
+    pins: Pins | None = None,
+    **versions: str,
+) -> Plan:
     """The plan of a command's words. Raises BadConfiguration."""
-    return plan.made(reading.read(words, beside, world), pins, rows)
+    return plan.made(reading.read(words, beside, world), pins or Pins(versions), rows)
 
 
 def part(told: Plan, what: str) -> PartRecord:
