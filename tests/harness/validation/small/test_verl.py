@@ -65,7 +65,7 @@ def test_the_new_trainer_puts_rows_together_by_tokens() -> None:
     assert told["trainer.total_training_steps"] == str(step.horizon)
     assert told["optim.betas"] == "[0.9,0.95]"
     assert told["model.override_config.attn_implementation"] == "'sdpa'"
-    assert "engine=fsdp" in first.given.words
+    assert "engine='fsdp'" in first.given.words
     assert [*lines(first)[0]] == ["turns"]
     intent = run.intent({"lm_head.weight": (8, 4)}, packs=False)
     assert intent.micro_batch_tokens == step.micro_batch_tokens
