@@ -75,9 +75,10 @@ def _others(one: Judged) -> Iterator[Diagnosis]:
 def where(framework: str, packages: Mapping[str, str], step: Effective, engine: Companion | None) -> Where:
     """What is known of the runs of a configuration; the rest of an entry's conditions nobody knows."""
     offload = engine.at("zero_optimization.offload_optimizer.device") if engine else None
+    sharded = stage(engine) if engine else step.stage or 0
     told = {
-        "sharding": SHARDING.get(stage(engine), "none") if engine else "none",
-        "offload": offload not in (None, "none"),
+        "sharding": SHARDING.get(sharded, "none"),
+        "offload": offload not in (None, "none") or step.offloaded,
         "precision": step.precision.compute,
         "moving_rate": not step.optimizer.schedule.constant,
         "smoothed": step.token_loss.label_smoothing > 0,
