@@ -178,8 +178,14 @@ def small_runs(configuration: Configuration, step: Effective) -> list[Run]:
     """Those that it gets. DeepSpeed's warm-ups have two steps at least."""
     engine = configuration.deepspeed
     least = 2 if engine is not None and engine.has("scheduler") else 1
-    packs = any(truth(each.value) and each.key in PACKED for each in configuration.settings)
-    return list(runs(step, READERS[configuration.family].whole_windows, least, packs))
+    return list(runs(step, READERS[configuration.family].whole_windows, least, packs(configuration)))
+
+
+def packs(configuration: Configuration) -> bool:
+    """Whether rows share sequences in its small runs."""
+    words = READERS[configuration.family].words
+    asked = [each.key for each in configuration.settings if truth(each.value) and each.key in PACKED]
+    return any((found := ledger.entry(key, words)) is not None and found[0] == "kept" for key in asked)
 
 
 def _run(configuration: Configuration, found: Effective, release: Release | None) -> list[str]:
@@ -191,6 +197,6 @@ def _run(configuration: Configuration, found: Effective, release: Release | None
         how = f"for {redaction.line(what, 200)}, of which the Trainer's arguments are taken over"
     lines = [f"{name}, {how}, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"]
     lines += [run.says for run in small_runs(configuration, found)]
-    if any(truth(each.value) and each.key in PACKED for each in configuration.settings):
+    if packs(configuration):
         lines.append("rows of which several share a sequence, for it packs")
     return lines

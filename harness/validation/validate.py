@@ -14,9 +14,7 @@ from harness.traces.text_files import UnreadableTrace
 from harness.validation import causes, judging, plan, recovered, redaction, running
 from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
-from harness.validation.options import Options
 from harness.validation.pins import Pins
-from harness.validation.plan import PACKED
 from harness.validation.record import FindingRecord, KeyRecord, Outcome, Plan, RunRecord, ShimRecord, Validation
 from harness.validation.releases import Release
 from harness.validation.running import NoModel, NotRun, Ran
@@ -129,7 +127,7 @@ def _one(run: Run, kept: Kept, environment: Environment, wish: Wish, note: Note)
     try:
         ran = running.run(environment, maker.small(kept, run, place), place)
         note(f"judging {run.name}")
-        judged = judging.judge(run, ran.recording, packs(kept))
+        judged = judging.judge(run, ran.recording, plan.packs(kept.configuration))
     except (NotRun, UnreadableTrace, ValueError) as error:
         return _Done(RunRecord.model_validate({**told, "reason": redaction.line(str(error))}))
     found = {
@@ -139,12 +137,6 @@ def _one(run: Run, kept: Kept, environment: Environment, wish: Wish, note: Note)
         "open": list(judged.told.open),
     }
     return _Done(RunRecord.model_validate({**told, **found}), judged, ran)
-
-
-def packs(kept: Kept) -> bool:
-    """Whether the framework chooses which rows share a sequence."""
-    said = Options(kept.configuration, kept.release, {})
-    return any(key in kept.values and said.truth(key) for key in PACKED)
 
 
 def _checkpoint(environment: Environment, described: Described, out: Path) -> Described:

@@ -17,7 +17,10 @@ from harness.validation.small.runs import Run
 FRAMEWORK = "trl"
 PROGRAM = "adapters.given.plain_trainer"
 FILE, DATA = "train.json", "rows.jsonl"
-LORA = {"lora_r": "r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout", "lora_rank": "r"}
+LORA = {
+    "lora_r": "r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout", "lora_rank": "r",
+    "lora_target_modules": "target_modules",
+}  # fmt: skip
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 DTYPE_SINCE = Version("4.56")
 """Of transformers: the name of what a model is loaded in."""
@@ -50,5 +53,8 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
 def lora(kept: Kept) -> dict[str, Any]:
     """Low-rank updates, where the script's options ask for them by the names that most scripts have."""
     values = {setting.key: setting.value for setting in kept.configuration.settings}
-    wanted = values.get("adapter") == "lora" or any(truth(values.get(key)) for key in ("use_lora", "lora_enable"))
-    return {LORA[key]: values[key] for key in LORA if key in values} if wanted else {}
+    named = any(truth(values.get(key)) for key in ("use_lora", "lora_enable", "lora_r"))
+    if values.get("adapter") != "lora" and not named:
+        return {}
+    all_linear = {"target_modules": "all-linear"} if truth(values.get("lora_target_linear")) else {}
+    return {**{LORA[key]: values[key] for key in LORA if key in values}, **all_linear}
