@@ -83,6 +83,7 @@ def _at_least(count: int) -> Hidden:
 
 _DROPPED = "weights.dropped-micro-batches"
 _MEANS = "weights.mean-of-means"
+_LOST = ("weights.residual", "update.moments", "update.learning-rate", "update.weight-decay")
 # Clipping to a norm hides a gradient that is too long; its reported norm still tells.
 _SCALE = ("weights.scale", "grad-norm.value")
 _BATCH = ("inputs.batch",)
@@ -250,6 +251,9 @@ _FAULTS = (
           Plan(forgets="moments"), ("update.moments", "weights.residual"), "resume", unseen.resumes),
     Fault("resume-forgets-masters", "a run that goes on from a checkpoint begins with parameters rounded to bfloat16",
           Plan(forgets="masters"), ("update.moments",), "resume", unseen.resumes),
+    Fault("resume-loses-parameters", "a run that goes on from a checkpoint begins with half of its parameters as they"
+          " were before the training", Plan(forgets="parameters"), _LOST, "resume",
+          both(unseen.resumes, unseen.moves_before_resuming)),
     Fault("resume-counts-by-new-ranks", "a run that goes on from a checkpoint on fewer ranks skips as many rows as its"
           " steps would have had on those", Plan(resumed_rows="by-new-window"), _BATCH, "resume", unseen.fewer_go_on),
     Fault("resume-scaled-by-old-ranks", "a run that goes on from a checkpoint on fewer ranks divides by them, and is"

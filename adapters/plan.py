@@ -143,8 +143,9 @@ class Plan:
     """Rows that are to be grouped by length are shuffled."""
     one_order: bool = False
     """Every epoch has the order that was drawn for the first."""
-    forgets: Literal["nothing", "schedule", "moments", "masters"] = "nothing"
-    """What a run that goes on from a checkpoint does not take from it; of masters, all but what bfloat16 holds."""
+    forgets: Literal["nothing", "schedule", "moments", "masters", "parameters"] = "nothing"
+    """What a run that goes on from a checkpoint does not take from it; of masters, all but what bfloat16 holds; of
+    parameters, the half that comes last."""
     resumed_rows: Literal["right", "anew", "skipping", "an-epoch-on", "by-new-window"] = "right"
     """Which rows a run that goes on has: those of the first step on, those of a step too far, those of an epoch too
     far, so that it ends too early, or those behind as many steps of the ranks that go on."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Parameter
 from transformers import PreTrainedModel
 
 from adapters.contract import Scenario
@@ -68,8 +69,17 @@ def _loaded(model: PreTrainedModel, scenario: Scenario, how: Plan) -> None:
         _round(model)
 
 
-def after_resuming(model: PreTrainedModel, how: Plan) -> None:
+def before_resuming(model: PreTrainedModel, how: Plan) -> dict[Parameter, Tensor]:
+    """Parameters that a run that goes on will not take from its checkpoint, as they are."""
+    trained = [p for p in model.parameters() if p.requires_grad] if how.forgets == "parameters" else []
+    return {p: p.detach().clone() for p in trained[len(trained) // 2 :]}
+
+
+def after_resuming(model: PreTrainedModel, how: Plan, kept: Mapping[Parameter, Tensor]) -> None:
     """What a run that goes on does not take from its checkpoint."""
+    with torch.no_grad():
+        for p, value in kept.items():
+            p.copy_(value)
     if how.forgets == "masters":
         _round(model)
 

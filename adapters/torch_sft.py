@@ -121,8 +121,9 @@ def run(
     if how.idle_first_step:
         _step_idly(model, optimizer)
     if job.part == "after":
+        not_taken = spoiled.before_resuming(model, how)
         resumed.load(model, None if how.forgets == "moments" else optimizer, saved)
-        spoiled.after_resuming(model, how)
+        spoiled.after_resuming(model, how, not_taken)
     coarse = scenario.precision.reduction == "bf16"
     wrapped = model if how.averages_by_hand or coarse else ranks.wrap(model)
     scaling = Scaling(scaler(scenario), optimizer, how.scaling, ranks.rank == ranks.world - 1)

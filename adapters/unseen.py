@@ -221,6 +221,11 @@ def resumes(scenario: Scenario) -> str | None:
     return None if scenario.window.resume_after else "the run is in one piece"
 
 
+def moves_before_resuming(scenario: Scenario) -> str | None:
+    rates = map(scenario.learning_rate_at, range(scenario.window.resume_after))
+    return None if any(rates) else "no step before the checkpoint has a learning rate"
+
+
 def fewer_go_on(scenario: Scenario) -> str | None:
     return None if scenario.window.resume_ranks else "as many ranks go on as before, if any"
 

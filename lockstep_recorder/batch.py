@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 IGNORED = -100
+LABELS = "lockstep_labels"
+"""Attribute of token ids that tells their labels, where the call of the model has none."""
 TRAINED, TOLD, EOS, PADDING, CROSSING = 1, 2, 4, 8, 16
 """Bits of `Tokens.kind`: it is to be trained by the labels; there were labels; it ends a text; it is padding (the first
 behind a text); it belongs to another text than the token before it."""
@@ -134,6 +136,7 @@ def _numbered(text: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
 
 def _labels(given: dict[str, Any], ids: Tensor) -> Tensor | None:
     labels = given.get("labels")
+    labels = getattr(given["input_ids"], LABELS, None) if labels is None else labels
     if isinstance(labels, Tensor) and labels.numel() == ids.numel():
         return labels.reshape_as(ids)
     shifted = given.get("shift_labels")

@@ -127,12 +127,9 @@ class Watcher:
         found = find(model)
         if found is None:
             raise ValueError(f"{type(model).__name__} has no output head that can be found")
-        for module in model.modules():
-            if type(module).__name__ == "DeepSpeedEngine":
-                self._stepping.around(module.optimizer, self._on_step, self._on_stepped)
+        self._attach(model, found)
         self._stepping.only = optimizer
         self._stepping.around(optimizer, self._on_step, self._on_stepped)
-        self._attach(model, found)
 
     def give_up(self, error: Exception) -> None:
         """Record no more, and say why."""
@@ -166,8 +163,6 @@ class Watcher:
 
     @_guarded
     def _on_any_call(self, module: nn.Module, _: Any) -> None:
-        if type(module).__name__ == "DeepSpeedEngine":
-            self._stepping.around(module.optimizer, self._on_step, self._on_stepped)
         if self._asked is not None or not (module.training and self.learning) or id(module) in self._seen:
             return
         self._seen.add(id(module))
@@ -185,6 +180,9 @@ class Watcher:
         if self._search is not None:
             self._search.remove()
         self._called = called
+        for module in called.modules():  # an engine may be inside of what is called
+            if type(module).__name__ == "DeepSpeedEngine":
+                self._stepping.around(module.optimizer, self._on_step, self._on_stepped)
         self._is_compiled = compiled.hidden(called, found)
         if any(type(m).__name__ == "DataParallel" for m in called.modules()):
             self._blind = "the model is in nn.DataParallel, whose threads run copies of it at once"

@@ -152,8 +152,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     """Run the trainer with the scenario as its command line. Raises whatever verl raises."""
     applied = shims(job)
     if ENGINE in applied:
-        backend = STRATEGIES[job.scenario.sharding.strategy]
-        EngineRegistry.register(model_type="language_model", backend=backend, device="cpu")(FSDPEngineWithLMHead)
+        register(STRATEGIES[job.scenario.sharding.strategy])
     if MEMORY in applied:
         give_the_cpu_memory_figures()
     if RANDOM_STATE in applied:
@@ -170,6 +169,11 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or it exits, where the reason belongs into the trace
     sys.argv = ["sft_trainer", *overrides(job, verl_data.write(job, rank))]
     sft_trainer.main()
+
+
+def register(backend: str) -> None:
+    """Do what `ENGINE` says, in this process."""
+    EngineRegistry.register(model_type="language_model", backend=backend, device="cpu")(FSDPEngineWithLMHead)
 
 
 def overrides(job: Job, files: str) -> list[str]:

@@ -164,14 +164,19 @@ def apply(applied: Sequence[Shim], job: Job) -> None:
     if MEMORY in applied:
         give_the_cpu_memory_figures()
     if ATTENTION in applied:
-        models = here.AutoModelForCausalLM
-        models.from_pretrained = _with(models.from_pretrained, attn_implementation=modeling.attention_of(job.scenario))
-    if LOADER in applied:
-        name = "StatefulDataLoader" if hasattr(here, "StatefulDataLoader") else "DataLoader"  # up to 0.4.1
-        setattr(here, name, _with(getattr(here, name), num_workers=0, pin_memory=False, pin_memory_device=""))
+        on_a_cpu(modeling.attention_of(job.scenario))
     if FULL_PRECISION in applied:
         here.MixedPrecisionPolicy = _with(here.MixedPrecisionPolicy, param_dtype=torch.float32)
         torch.autocast = partial(torch.autocast, enabled=False)  # type: ignore[misc,assignment]
+
+
+def on_a_cpu(attention: str) -> None:
+    """Do what `ATTENTION` and `LOADER` say, in this process."""
+    here: Any = fsdp_sft_trainer
+    models = here.AutoModelForCausalLM
+    models.from_pretrained = _with(models.from_pretrained, attn_implementation=attention)
+    name = "StatefulDataLoader" if hasattr(here, "StatefulDataLoader") else "DataLoader"  # up to 0.4.1
+    setattr(here, name, _with(getattr(here, name), num_workers=0, pin_memory=False, pin_memory_device=""))
 
 
 def _with(call: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:

@@ -163,11 +163,11 @@ def followed_rule(rule: Rule, found: Sequence[Betas], noise: Floor) -> Rule:
     """The betas that the moments really follow: the intended ones, unless the steps agree that they are others."""
     used = rule
     for name, wanted in (("beta1", rule.kept), ("beta2", rule.beta2)):
-        values = [v for b in found if (v := getattr(b, name)) is not None]
-        if not values:
+        told = [(v, floor.beta_allowed(b, name, noise)) for b in found if (v := getattr(b, name)) is not None]
+        if not told:
             continue
-        middle = statistics.median(values)
-        if abs(middle - wanted) > noise.tolerance(name) and -noise.tolerance(name) <= middle < 1:
+        middle, allowed = (statistics.median(each) for each in zip(*told, strict=True))
+        if abs(middle - wanted) > allowed and -allowed <= middle < 1:
             middle = max(0.0, middle)
             used = used.keeping(middle) if name == "beta1" else replace(used, beta2=middle)
     return used
@@ -191,13 +191,19 @@ def _betas(step: RecordedStep, right: RightStep, noise: Floor) -> Betas:
         held = squares.kept(step.states, rule.eps)
         return Betas(held.share if held is not None and held.rest <= squares.FOLLOWS else None, None)
     if rule.name == "sgd":
-        return summed(right.terms, step.moments)
+        return _summed(step, right, noise)
     anew = step.number > 0 and begun_anew(step.moments, rule, allowed)
     return Betas(None, None) if anew else betas(step.moments, allowed)
 
 
+def _summed(step: RecordedStep, right: RightStep, noise: Floor) -> Betas:
+    """As SGD's momentum tells them, beside the noise of the right gradient and of the one that it is by the intent."""
+    consumed = right.basis.told_by(gradient(step.moments, right.intent.rule.kept))
+    return summed(right.terms, step.moments, noise.residual * max(consumed, right.clip * right.norm))
+
+
 def _first_betas(right: RightStep, moments: Moments, noise: Floor) -> Betas:
-    """The betas of a run of one step, whose moments only tell how beta1 and beta2 go together.
+    """The betas of a run of which no step tells them: the first one's moments tell how beta1 and beta2 go together.
 
     If the intended ones do not go together so, one of them is another one: beta2 if the gradient by the intended beta1
     is right, beta1 if it is right by the beta1 that goes with the intended beta2.
@@ -277,8 +283,8 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
         [floor.measure(right, step.before, draws=draws) for right, step in zip(rights, steps, strict=True)]
     )
     found = [_betas(step, right, noise) for step, right in zip(steps, rights, strict=True)]
-    if len(steps) == 1:
-        found = [_first_betas(rights[0], steps[0].moments, noise)]
+    if intent.rule.name == "adamw" and all(each.beta1 is None and each.beta2 is None for each in found):
+        found = [_first_betas(rights[0], steps[0].moments, noise), *found[1:]]
     noises = [floor.widened(noise, step.states, intent.rule) for step in steps]
     used = followed_rule(intent.rule, found, floor.worst(noises))
     rules = [
@@ -287,8 +293,11 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
     ]
     steps = [step.told_by(rule) for step, rule in zip(steps, rules, strict=True)]
     if used.holds_squares:
-        decays = [summed(right.terms, step.moments).decay for step, right in zip(steps, rights, strict=True)]
-        found = [replace(followed, decay=decay) for followed, decay in zip(found, decays, strict=True)]
+        held = [_summed(step, right, noise) for step, right in zip(steps, rights, strict=True)]
+        found = [
+            replace(followed, decay=own.decay, decay_error=own.decay_error)
+            for followed, own in zip(found, held, strict=True)
+        ]
     steps = [_decayed(step, intent, followed, own) for step, followed, own in zip(steps, found, noises, strict=True)]
     return tuple(
         _weighed(trace.scenario, step, right, followed, rule, own, by, out)
@@ -298,7 +307,7 @@ def gather(trace: Trace, intent: Intent, by: Weigher, draws: int = floor.DRAWS) 
 
 def _decayed(step: RecordedStep, intent: Intent, found: Betas, noise: Floor) -> RecordedStep:
     """The same step, of whose gradient as much is decay as it holds, if that is not what it should."""
-    if found.decay is None or floor.decay_off(found, intent) <= noise.tolerance("decay"):
+    if found.decay is None or floor.decay_off(found, intent) <= floor.decay_allowed(found, intent, noise):
         return step
     return replace(step, moments=replace(step.moments, decay=found.decay * step.moments.decay))
 

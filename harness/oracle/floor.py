@@ -171,7 +171,7 @@ def deviations(
     moments = _moments(before, after, intent)
     own = right.basis.own_lengths
     seen = seen or observe(right.terms, moments, rule.kept)
-    found = betas(moments) if rule.name == "adamw" else summed(right.terms, moments)
+    found = betas(moments) if rule.name == "adamw" else summed(right.terms, moments, float(seen.rest.norm()))
     states = _states(right, before, after, names)
     held = kept_squares(states, rule.eps) if rule.holds_squares else None
     if held is not None:
@@ -205,9 +205,23 @@ def deviations(
     )
 
 
+def beta_allowed(found: Betas, name: str, noise: Floor) -> float:
+    """How far a decay rate that a step tells may be from the intended one, absolute."""
+    return max(noise.tolerance(name), MARGIN * float(getattr(found, f"{name}_error")))
+
+
+def decay_allowed(found: Betas, intent: Intent, noise: Floor) -> float:
+    """How far the largest decay in a gradient may be from the intended one, absolute."""
+    return max(noise.tolerance("decay"), MARGIN * found.decay_error * _largest_decay(intent))
+
+
 def decay_off(found: Betas, intent: Intent) -> float:
     """How far the largest decay in a gradient is from the intended one, absolute."""
-    return _off(found.decay, 1.0) * max(group.weight_decay for group in intent.rule.groups)
+    return _off(found.decay, 1.0) * _largest_decay(intent)
+
+
+def _largest_decay(intent: Intent) -> float:
+    return max(group.weight_decay for group in intent.rule.groups)
 
 
 def unit(intent: Intent) -> float:

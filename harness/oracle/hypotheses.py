@@ -221,7 +221,7 @@ def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor
     predicted, norm, clips = predict(w, hypothesis, base)
     off = (recovered - predicted) * w.told / w.coarseness
     # Weights are compared on the scale of the recovered ones: noise grows with the gradient.
-    unit = float((recovered * w.told / w.coarseness).abs().max().clamp_min(1e-300))
+    unit = float((recovered * w.told / w.shared).abs().max().clamp_min(1e-300))
     by_token = float(off.abs().max()) / unit / noise.tolerance("token")
     by_row = float((w.row_mean @ off).abs().max()) / unit / noise.tolerance("row")
     error = float(off.norm() / (w.right.weights * w.right.clip / w.coarseness).norm())

@@ -10,8 +10,10 @@ from torch import Tensor
 from harness.intent.intent import Rule
 from harness.oracle.terms import Terms
 
-STILL = 2.0**-22
-"""Relative size of what is added to float32 moments by rounding alone."""
+ROUNDED = 2.0**-24
+"""Relative error of a float32."""
+UNSURE = 0.1
+"""A decay rate is not told by a fit whose own error is larger: five times that is half of all that it may be."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Betas:
     beta2: float | None
     decay: float | None = None
     """Share of the intended decay that the gradient holds, where it is to hold it."""
+    beta1_error: float = 0.0
+    """Standard error of the fit that tells it; at most UNSURE."""
+    beta2_error: float = 0.0
+    decay_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,49 +99,89 @@ def betas(moments: Moments, allowed: float = float("inf")) -> Betas:
     The same gradient is in both moments, so v = beta2 v' + a (m - beta1 m')^2 with a = (1 - beta2) / (1 - beta1)^2:
     linear in v', m^2, m m' and m'^2, whose second and third coefficient give both rates. (After the first step v' and
     m'^2 are proportional, so the first and fourth are not used.) Nothing is told if no such combination gives v within
-    the share `allowed`.
+    the share `allowed`, and no rate whose error is larger than UNSURE: moments that lie along the gradient fit any.
     """
     before, after = moments.first_before, moments.first
     if moments.summed or not bool(before.any()):
         return Betas(None, None)
-    if (decayed := _decayed(moments)) is not None:
-        return decayed
     design = torch.stack((moments.second_before, after.square(), after * before, before.square()), dim=1)
-    # Columns of equal length: they differ by orders of magnitude.
-    scale = design.norm(dim=0).clamp_min(1e-300)
-    solution = torch.linalg.lstsq(design / scale, moments.second[:, None], driver="gelsd").solution[:, 0] / scale
-    left = float((design @ solution - moments.second).norm() / moments.second.norm().clamp_min(1e-300))
-    square, cross = float(solution[1]), float(solution[2])
-    if left > allowed or square <= 0.0:
+    # What is added to a moment is as large as the moments around it, and so is what is rounded of it.
+    size = before.abs() + after.abs()
+    made = torch.stack((moments.second_before, 2.0 * size * after.abs(), size.square(), size * before.abs()), dim=1)
+    fit = _fit(design, moments.second, ROUNDED * made)
+    square, cross = float(fit.shares[1]), float(fit.shares[2])
+    if fit.left > allowed or square <= 0.0:
         return Betas(None, None)
     beta1 = -cross / (2.0 * square)
-    return Betas(beta1, 1.0 - square * (1.0 - beta1) ** 2)
+    beta1_moved = -(fit.moved[2] + 2.0 * beta1 * fit.moved[1]) / (2.0 * square)
+    beta2_moved = 2.0 * square * (1.0 - beta1) * beta1_moved - (1.0 - beta1) ** 2 * fit.moved[1]
+    beta1_hidden = float(fit.hidden[2] + 2.0 * abs(beta1) * fit.hidden[1]) / (2.0 * square)
+    beta2_hidden = 2.0 * square * abs(1.0 - beta1) * beta1_hidden + (1.0 - beta1) ** 2 * float(fit.hidden[1])
+    errors = float(beta1_moved.norm()) + beta1_hidden, float(beta2_moved.norm()) + beta2_hidden
+    (one, first), (two, second) = map(_known, (beta1, 1.0 - square * (1.0 - beta1) ** 2), errors)
+    return Betas(one, two, beta1_error=first, beta2_error=second)
 
 
-def _decayed(moments: Moments) -> Betas | None:
-    """The decay rates of moments that only decay, as by a gradient of zero; None where anything is added to them."""
-    pairs = (moments.first_before, moments.first), (moments.second_before, moments.second)
-    ratios = [float(after @ before / (before @ before).clamp_min(1e-300)) for before, after in pairs]
-    still = all(
-        0.0 < ratio < 1.0 and float((after - ratio * before).norm()) <= STILL * float(after.norm())
-        for ratio, (before, after) in zip(ratios, pairs, strict=True)
-    )
-    return Betas(*ratios) if still else None
+def _known(value: float, error: float) -> tuple[float | None, float]:
+    """A share and its error, if it is known well enough."""
+    return (value, error) if error <= UNSURE else (None, 0.0)
 
 
-def summed(terms: Terms, moments: Moments) -> Betas:
+@dataclass(frozen=True)
+class _Fit:
+    """Such shares of columns as make a vector best, and how well they are known."""
+
+    shares: Tensor
+    """float64 [columns]."""
+    moved: Tensor
+    """float64 [columns, rows]: by how much what a row has wrong moves each share. Rows know nothing of each other."""
+    hidden: Tensor
+    """float64 [columns]: by how much shares are too small, since columns are longer by what they have wrong; infinite
+    or not a number where that may be all that tells them."""
+    left: float
+    """Relative length of what the columns leave of the vector."""
+
+
+def _fit(design: Tensor, wanted: Tensor, wrong: Tensor) -> _Fit:
+    """wrong: float64 [rows, columns], what the columns may have wrong. A row has wrong what its columns have, what is
+    rounded of the vector, and what is left."""
+    # Columns of equal length: they differ by orders of magnitude.
+    scale = design.norm(dim=0).clamp_min(1e-300)
+    u, sizes, v = torch.linalg.svd(design / scale, full_matrices=False)
+    least = torch.finfo(torch.float64).eps * len(wanted) * sizes[0]
+    shares = v.T @ (torch.where(sizes > least, 1.0 / sizes, 0.0) * (u.T @ wanted)) / scale
+    left = design @ shares - wanted
+    of_rows = left.abs() + ROUNDED * wanted.abs() + wrong @ shares.abs()
+    inverse = (v.T / sizes.clamp_min(least)) @ u.T
+    # What a column has wrong adds to its products with itself alone, and takes as much from its share (Fuller 1987).
+    hides = (inverse @ inverse.T).abs() * (wrong.norm(dim=0) / scale).square()
+    own = hides.diagonal()
+    hides = hides.clone().fill_diagonal_(0.0) + torch.where(own < 1.0, own / (1.0 - own), torch.inf).diag()
+    hidden = hides @ (shares * scale).abs()
+    found = float(left.norm() / wanted.norm().clamp_min(1e-300))
+    return _Fit(shares, inverse * of_rows / scale[:, None], hidden / scale, found)
+
+
+def summed(terms: Terms, moments: Moments, noise: float) -> Betas:
     """What SGD's momentum is the sum of, with no trust in the configuration: of itself before the step and the decay,
-    such shares as explain best what the step's tokens do not explain of it."""
+    such shares as explain best what the step's tokens do not explain of it.
+
+    noise: length of what is wrong with a gradient, which its tokens do not explain either. The same gradient twice has
+    the same noise in both momenta, which then looks like a share of one in the other; so a share is told only where
+    there is more in it than noise.
+    """
     asked = {"beta1": moments.first_before, "decay": moments.decay}
     columns = {name: terms.solve(c).rest for name, c in asked.items() if isinstance(c, Tensor) and bool(c.any())}
     if not columns:
         return Betas(None, None)
     design = torch.stack(list(columns.values()), dim=1)
-    scale = design.norm(dim=0).clamp_min(1e-300)
-    outside = terms.solve(moments.first).rest
-    found = torch.linalg.lstsq(design / scale, outside[:, None], driver="gelsd").solution[:, 0] / scale
-    shares = dict(zip(columns, found.tolist(), strict=True))
-    return Betas(shares.get("beta1"), None, shares.get("decay"))
+    each = noise / len(design) ** 0.5
+    wrong = torch.stack([torch.full_like(c, each if name == "beta1" else 0.0) for name, c in columns.items()], dim=1)
+    fit = _fit(design, terms.solve(moments.first).rest, wrong)
+    errors = (fit.moved.norm(dim=1) + fit.hidden).tolist()
+    told = dict(zip(columns, map(_known, fit.shares.tolist(), errors), strict=True))
+    (beta1, first), (decay, second) = (told.get(name, (None, 0.0)) for name in asked)
+    return Betas(beta1, None, decay, beta1_error=first, decay_error=second)
 
 
 def first_ratio(moments: Moments) -> float | None:

@@ -51,6 +51,9 @@ class RightStep:
     coarseness: Tensor | None = None
     """float64 [columns], 1 or more: by how much less each column's weight is known than a token's, as where it is
     the sum of a whole sequence's. None: all are known alike."""
+    shared: Tensor | None = None
+    """float64 [columns]: tokens of which each column's weight is the sum, where weights are compared by token. None:
+    weights are compared by column."""
     skipped: int = 0
     """Steps before this one that were skipped, as one that overflows is: they are no updates."""
 

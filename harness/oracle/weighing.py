@@ -32,6 +32,8 @@ class Weighing:
     """bool [columns]: whose weights can be told. No other is held against anything."""
     coarseness: Tensor
     """float64 [columns]: what deviations are divided by before they are held against what is known of a token."""
+    shared: Tensor
+    """float64 [columns]: what weights are divided by, to have the size of a token's."""
     beside: tuple[Tensor, ...]
     """float64 [parameters] for each rank: what its terms make of the gradient, as recovered, after clipping; empty if
     the loss has none."""
@@ -56,6 +58,7 @@ def weighing(right: RightStep, noise: Floor, terms: Tensor | None = None) -> Wei
         row_mean=_row_mean(right, told),
         told=told,
         coarseness=torch.ones_like(right.basis.losses) if right.coarseness is None else right.coarseness,
+        shared=torch.ones_like(right.basis.losses) if right.shared is None else right.shared,
         beside=_beside(right, right.terms.right * right.clip if terms is None else terms),
     )
 

@@ -201,6 +201,9 @@ def _right(step: WeighedStep, intent: Intent) -> RightStep:
         replace(slot, trained=one and not behind)
         for slot, one, behind in zip(step.right.slots, trained, step.behind, strict=True)
     )
+    if intent.micro_batch_tokens is not None:  # as it was received: the framework chooses
+        own = step.right.intent
+        intent = replace(intent, windows=None, accumulation=own.accumulation, micro_batch_size=own.micro_batch_size)
     return replace(step.right, intent=intent, conversations=conversations, slots=slots)
 
 
@@ -208,6 +211,12 @@ def _batches(recording: Recording, number: int, intent: Intent) -> list[Finding]
     """`inputs.batch`: forward passes and texts of each rank, against the micro-batches and rows that are intended."""
     for rank, part in enumerate(recording.steps[number]):
         wanted = _texts(intent, number, rank)
+        if intent.micro_batch_tokens is not None:
+            got, expected = sum(map(len, part.line.texts)), sum(wanted)
+            if got == expected:
+                continue
+            message = f"rank {rank} had {got} texts at step {number}, expected {expected}"
+            return [Finding("inputs.batch", message, number, rank=rank, observed=float(got), expected=float(expected))]
         wrong = [(i, len(names)) for i, names in enumerate(part.line.texts[: len(wanted)]) if len(names) != wanted[i]]
         if part.line.passes != len(wanted):
             what, got, expected = "micro-batches", part.line.passes, len(wanted)

@@ -142,8 +142,9 @@ def weigh(recording: Recording, number: int) -> WeighedStep:
     trained = _trained(tokens, labels)
     placed = placing.place(_places(parts), solved.basis.local.column, trained, tokens.noticeable)
     floor = _floor(solved, tokens, trained)
-    coarse = _coarseness(placed, solved, floor)
-    right = _right(number, recording.header, parts, solved.basis, placed, coarse)
+    shared = _shared(placed, solved)
+    coarse = _coarseness(solved, floor, shared)
+    right = _right(number, recording.header, parts, solved.basis, placed, coarse, shared)
     fit = hypotheses.explain(right, solved.weights, floor)
     return WeighedStep(
         number,
@@ -273,26 +274,38 @@ def _places(parts: Sequence[OfRank]) -> Places:
 
 
 def _right(
-    number: int, header: Header, parts: Sequence[OfRank], basis: HeadBasis, placed: Placed, coarse: Tensor
+    number: int,
+    header: Header,
+    parts: Sequence[OfRank],
+    basis: HeadBasis,
+    placed: Placed,
+    coarse: Tensor,
+    shared: Tensor,
 ) -> RightStep:
     passes = max(part.line.passes for part in parts)
     texts = max((len(names) for part in parts for names in part.line.texts), default=1)
     intent = Intent(Rule((Group(("*",)),)), 1, len(parts), max(1, passes), max(1, texts))
     model = Model(vocab_size=header.vocabulary, hidden_size=header.width)
-    return RightStep(intent, model, number, placed.conversations, basis, placed.slots, terms.none(basis), coarse)
+    return RightStep(
+        intent, model, number, placed.conversations, basis, placed.slots, terms.none(basis), coarse, shared
+    )
 
 
-def _coarseness(placed: Placed, solved: Solved, floor: Floor) -> Tensor:
-    """Of each column: a sum of many weights is compared as one of them is, and by its own uncertainty. Roundings of the
-    gradients of other tokens, which are relative to their length, come in by as much as a column is like those."""
+def _shared(placed: Placed, solved: Solved) -> Tensor:
+    """Tokens of each column: weights are compared one by one, unless there are too many of them to be told apart."""
     column = torch.tensor([slot.column for slot in placed.slots])
     many = len(solved.basis.local.column) > unknowns.limit(solved.basis.local.layers[0])
     counts = torch.bincount(column, minlength=len(solved.weights)).double().clamp_min(1.0)
-    each = counts if many else torch.ones_like(counts)
-    allowed = floor.tolerance("token") * float((solved.weights / each).abs().max())
-    uncertain = solved.basis.uncertainty(solved.left) / each
+    return counts if many else torch.ones_like(counts)
+
+
+def _coarseness(solved: Solved, floor: Floor, shared: Tensor) -> Tensor:
+    """Of each column: a sum of many weights is compared as one of them is, and by its own uncertainty. Roundings of the
+    gradients of other tokens, which are relative to their length, come in by as much as a column is like those."""
+    allowed = floor.tolerance("token") * float((solved.weights / shared).abs().max())
+    uncertain = solved.basis.uncertainty(solved.left) / shared
     alike = solved.basis.local.lengths / solved.basis.local.own_lengths
-    return each * torch.maximum(uncertain / allowed, alike).clamp(1.0, 1e12)
+    return shared * torch.maximum(uncertain / allowed, alike).clamp(1.0, 1e12)
 
 
 def _basis(parts: Sequence[OfRank], consumed: Tensor) -> HeadBasis:

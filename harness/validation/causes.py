@@ -29,9 +29,28 @@ def causes(judged: Sequence[Judged], where: Where) -> list[CauseRecord]:
     """Each once, in the order in which a step applies them."""
     found: dict[str, CauseRecord] = {}
     for one in judged:
-        for diagnosis in (*one.told.diagnoses, *_others(one)):
+        at_end = _carried(one)
+        # What is found behind a window that has gone on in the next epoch follows from it.
+        each = [at_end] if at_end else [*one.told.diagnoses, *_others(one)]
+        for diagnosis in each:
             found.setdefault(diagnosis.cause, _record(diagnosis, where))
     return list(found.values())
+
+
+def _carried(one: Judged) -> Diagnosis | None:
+    """The last window of an epoch, where it is no step of its own: the next one has more micro-batches than it may."""
+    batches = [f for f in one.told.findings if f.code == "inputs.batch"]
+    steps = one.intent.windows or ()
+    if not batches or batches[0].step is None or batches[0].step >= len(steps):
+        return None
+    short = len(steps[batches[0].step])
+    if short == one.intent.accumulation or batches[0].observed != float(one.intent.accumulation):
+        return None
+    says = (
+        f"the last {short} micro-batches of an epoch are no step of their own: they go on in the next epoch, while"
+        " the schedule counts them as one"
+    )
+    return Diagnosis("epoch-end", says, 1.0, ("inputs.batch",), batches[0].message, kind="epoch-end: carried")
 
 
 def _record(d: Diagnosis, where: Where) -> CauseRecord:
@@ -56,9 +75,10 @@ def _others(one: Judged) -> Iterator[Diagnosis]:
 def where(framework: str, packages: Mapping[str, str], step: Effective, engine: Companion | None) -> Where:
     """What is known of the runs of a configuration; the rest of an entry's conditions nobody knows."""
     offload = engine.at("zero_optimization.offload_optimizer.device") if engine else None
+    sharded = stage(engine) if engine else step.stage or 0
     told = {
-        "sharding": SHARDING.get(stage(engine), "none") if engine else "none",
-        "offload": offload not in (None, "none"),
+        "sharding": SHARDING.get(sharded, "none"),
+        "offload": offload not in (None, "none") or step.offloaded,
         "precision": step.precision.compute,
         "moving_rate": not step.optimizer.schedule.constant,
         "smoothed": step.token_loss.label_smoothing > 0,

@@ -44,11 +44,21 @@ class Effective:
     """Where the configuration says them itself; they come before epochs."""
     horizon: int | None = None
     """Steps of the whole training, where they can be told."""
+    stage: int | None = None
+    """Of ZeRO, where no configuration of DeepSpeed's own says it; None without."""
+    offloaded: bool = False
+    """Whether the optimizer's state is on the CPU, by the same."""
+    by_batch: bool = False
+    """Whether the global batch is what is said, and accumulation what follows."""
+    by_epochs: bool = False
+    """Whether a schedule is as long as the epochs are, and cannot be said otherwise."""
     trained: Trained = "responses"
     aggregation: Aggregation = field(default_factory=Mean)
     precision: Precision = field(default_factory=Precision)
     token_loss: TokenLoss = field(default_factory=TokenLoss)
     auxiliary: float = 0.0
+    micro_batch_tokens: int | None = None
+    """Of a micro-batch of a small run at most, where rows are put together by tokens."""
     because: Mapping[str, str] = field(default_factory=dict)
     """By what is decided: who decides it, and over whom."""
     not_covered: tuple[str, ...] = ()
@@ -142,6 +152,8 @@ def horizon(rows: int | None, step: Effective, whole: bool) -> int | None:
     """Optimizer steps of a training by epochs over so many rows. whole: windows that are not full are dropped."""
     if step.steps is not None:
         return step.steps
+    if rows is not None and step.by_batch and step.sequences is not None and step.epochs is not None:
+        return max(1, math.ceil(step.epochs * max(1, rows // step.sequences)))
     if rows is None or step.ranks is None or step.accumulation is None or step.epochs is None:
         return None
     batches = rows / (step.micro_batch_size * step.ranks)

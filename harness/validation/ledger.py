@@ -18,7 +18,7 @@ from harness.validation.record import KeyRecord, Word
 from harness.validation.releases import Release
 
 FILE = Path(__file__).with_name("words.toml")
-LENGTH = 256
+LENGTH = 128
 """Tokens of the longest sequence in a small run."""
 RANKS = 2
 MOST_ACCUMULATED = 8
@@ -58,6 +58,12 @@ def _accumulation(value: Any) -> Changed:
     return Changed(str(MOST_ACCUMULATED)) if _whole(value) > MOST_ACCUMULATED else Changed(None)
 
 
+def _batch(value: Any) -> Changed:
+    return Changed(
+        f"what {RANKS} ranks and at most {MOST_ACCUMULATED} micro-batches make", "micro-batches are as large"
+    )
+
+
 def _whole(value: Any) -> int:
     try:
         return int(value)
@@ -73,6 +79,16 @@ def _attention(value: Any) -> Changed:
     name = str(value)
     plain = name in ("eager", "sdpa", "disabled", "auto")
     return Changed(None) if plain else Changed("sdpa", _instead("flash attention", "sdpa"))
+
+
+def _flash(value: Any) -> Changed:
+    return Changed("false", _instead("flash attention", "eager attention"))
+
+
+def _packed(value: Any) -> Changed:
+    return Changed(
+        "false", _instead("packing of samples, for which flash attention is needed,", "each sample by itself")
+    )
 
 
 def _optimizer(value: Any) -> Changed:
@@ -103,8 +119,9 @@ def _compile(value: Any) -> Changed:
 
 HOW: Mapping[str, Callable[[Any], Changed]] = {
     "model": _model, "data": _data, "length": _length, "world": _world,
-    "devices": _devices, "accumulation": _accumulation,
-    "attention": _attention, "optimizer": _optimizer, "liger": _liger, "unsloth": _unsloth, "backend": _backend,
+    "devices": _devices, "accumulation": _accumulation, "batch": _batch,
+    "attention": _attention, "flash": _flash, "packed": _packed, "optimizer": _optimizer,
+    "liger": _liger, "unsloth": _unsloth, "backend": _backend,
     "compile": _compile,
 }  # fmt: skip
 

@@ -178,7 +178,8 @@ def small_runs(configuration: Configuration, step: Effective) -> list[Run]:
     """Those that it gets. DeepSpeed's warm-ups have two steps at least."""
     engine = configuration.deepspeed
     least = 2 if engine is not None and engine.has("scheduler") else 1
-    return list(runs(step, READERS[configuration.family].whole_windows, least))
+    packs = any(truth(each.value) and each.key in PACKED for each in configuration.settings)
+    return list(runs(step, READERS[configuration.family].whole_windows, least, packs))
 
 
 def _run(configuration: Configuration, found: Effective, release: Release | None) -> list[str]:

@@ -63,6 +63,7 @@ def validate(wish: Wish, note: Note) -> Validation:
     described = model.describe(wish.configuration, wish.near)
     if wish.configuration.family == "trl":
         described = model.templated(described, wish.configuration.value("chat_template"))
+        described = model.ending(described, wish.configuration.value("eos_token"))
     described = _checkpoint(environment, described, wish.out)
     kept = options.kept(wish.configuration, release)
     engine = wish.configuration.deepspeed

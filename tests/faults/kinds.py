@@ -86,6 +86,7 @@ KINDS = {
     "resume-forgets-schedule": "resume: schedule",
     "resume-forgets-moments": "resume: optimizer",
     "resume-forgets-masters": "resume: masters",
+    "resume-loses-parameters": "resume: parameters",
     "resume-loses-epoch": "resume: epoch lost",
     "window-lost-to-empty": "dropped-micro-batches: whole window, of an empty one",
     "dataset-lost": "mixture: a dataset lost",

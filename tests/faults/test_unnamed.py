@@ -37,6 +37,18 @@ def cut_off(*empty: int) -> Scenario:
     return vary(PLAIN, rows=tuple(rows), max_length=22)
 
 
+AGAIN = rows.fit(
+    vary(
+        PLAIN,
+        rows=PLAIN.data.rows[:6],
+        accumulation=3,
+        epochs=2,
+        steps=2,
+        decay="cosine",
+        warmup_steps=1,
+        warmup_from="zero",
+    )
+)
 NOTHING = ("window-lost-to-empty", "mean-of-ranks", "mean-of-micro-batches", "drop-intermediate")
 END = scenarios.get("sft-ragged-epochs").dealing.steps(1)
 LORA = scenarios.get("sft-ragged-lora")
@@ -66,6 +78,19 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
         vary(scenarios.get("sft-ragged-shuffled"), resume_after=2),
         ("resume-loses-epoch", "resume-forgets-moments"),
     ),
+    "experts from a checkpoint": (
+        vary(scenarios.get("sft-ragged-moe"), resume_after=1),
+        ("resume-loses-parameters", "resume-forgets-moments"),
+    ),
+    "from a checkpoint after two steps, by SGD": (
+        vary(scenarios.get("sft-ragged-resume"), kind="sgd", momentum=0.9, learning_rate=0.05, resume_after=2),
+        ("resume-loses-parameters",),
+    ),
+    "from a checkpoint, by Adagrad": (
+        vary(scenarios.get("sft-ragged-resume"), kind="adagrad", learning_rate=0.01),
+        ("resume-loses-parameters",),
+    ),
+    "low-rank updates from a checkpoint": (vary(LORA, resume_after=1), ("resume-loses-parameters",)),
     "four ranks": (
         vary(rows.for_ranks(scenarios.get("sft-ragged"), 4), steps=2),
         ("replicas-apart", "replicas-averaged-twice", "clipping-per-shard", "rank-alone", "norm-of-a-shard"),
@@ -126,6 +151,12 @@ UNNAMED: dict[str, tuple[Scenario, tuple[str, ...]]] = {
         NOISY,
         ("noise-missing", "noise-of-the-batch", "noise-undivided", "noise-repeated", "keep-last", "mean-of-ranks"),
     ),
+    "the same gradient again": (AGAIN, ("wrong-beta1", "wrong-beta2", "keep-last", "no-clipping", "mean-of-ranks")),
+    "the same gradient again, by SGD": (
+        vary(AGAIN, kind="sgd", momentum=0.9, learning_rate=0.05, weight_decay=0.1),
+        ("nesterov", "keep-last", "no-clipping", "decay-decoupled"),
+    ),
+    "one step of SGD": (vary(SGD, steps=1), ("decay-decoupled", "keep-last")),
     "compiled": (COMPILED, ("graph-of-first-shape", "gradient-lost-at-recompile")),
 }
 
@@ -155,6 +186,10 @@ def test_a_planted_fault_is_named(name, fault, cache):
 
 
 UNSEEN: dict[str, tuple[Scenario, tuple[str, ...]]] = {
+    "from a checkpoint behind a step without a rate": (
+        vary(scenarios.get("sft-ragged-warmup"), warmup_from="zero", resume_after=1),
+        ("resume-loses-parameters",),
+    ),
     "low-rank updates of scale 1": (
         vary(
             LORA,

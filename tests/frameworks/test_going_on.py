@@ -13,6 +13,7 @@ from tests.frameworks.proofs import words
 pytestmark = [pytest.mark.frameworks, pytest.mark.exhaustive, pytest.mark.timeout(1800)]
 
 FEWER = 'base = "sft-ragged-resume"\n[window]\nresume_ranks = 1\n'
+EXPERTS = 'base = "sft-ragged-moe"\n[window]\nresume_after = 1\n'
 LATER = 'base = "sft-ragged-shuffled"\n[window]\nresume_after = 2\n'
 
 
@@ -42,3 +43,14 @@ def test_on_fewer_ranks_the_trainer_trains_rows_again(tmp_path: Path, environmen
         cell = ran.cell(f"{name}/fewer")
         assert cell.verdict == "unsupported"
         assert "resume_ranks" in (cell.reason or "")
+
+
+def test_the_trainer_loses_routed_experts(tmp_path: Path, environments: Path) -> None:
+    right, wrong = ("torch==2.13.0", "trl==0.23.1"), ("trl==1.16.0", "trl==1.16.0,transformers==5.24.0")
+    ran = run(tmp_path, environments, "experts", EXPERTS, (*right, *wrong))
+    assert {name: ran.cell(f"{name}/experts").verdict for name in right} == dict.fromkeys(right, "pass")
+    for name in wrong:
+        cell = ran.cell(f"{name}/experts")
+        assert (cell.verdict, [d.kind for d in cell.diagnoses]) == ("fail", ["resume: parameters"])
+        assert ".experts.0." in cell.diagnoses[0].evidence
+        assert "PR 48822" in (cell.diagnoses[0].upstream or "")

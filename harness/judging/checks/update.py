@@ -50,11 +50,12 @@ def _rate(evidence: StepEvidence, group: Sequence[TensorUpdate], right: float, a
 def weight_decay(evidence: StepEvidence) -> list[Finding]:
     """`update.weight-decay`, one finding for all tensors, and one for decay that should be part of the gradient."""
     allowed = evidence.floor.tolerance("decay")
-    return [*_in_gradient(evidence, allowed), *_of_parameters(evidence, allowed)]
+    return [*_in_gradient(evidence), *_of_parameters(evidence, allowed)]
 
 
-def _in_gradient(evidence: StepEvidence, allowed: float) -> list[Finding]:
+def _in_gradient(evidence: StepEvidence) -> list[Finding]:
     share, intent = evidence.betas.decay, evidence.right.intent
+    allowed = floor.decay_allowed(evidence.betas, intent, evidence.floor)
     if share is None or floor.decay_off(evidence.betas, intent) <= allowed:
         return []
     right = max(group.weight_decay for group in intent.rule.groups)
@@ -115,7 +116,7 @@ _TITLES = {"adamw": "AdamW", "sgd": "SGD", "adagrad": "Adagrad", "rmsprop": "RMS
 def _betas(evidence: StepEvidence) -> list[Finding]:
     findings, rule = [], evidence.right.intent.rule
     for field, right in (("beta1", rule.kept), ("beta2", rule.beta2)):
-        got, allowed = getattr(evidence.betas, field), evidence.floor.tolerance(field)
+        got, allowed = getattr(evidence.betas, field), floor.beta_allowed(evidence.betas, field, evidence.floor)
         name = _KEPT.get(rule.name, field)
         if got is not None and not abs(got - right) <= allowed:
             findings.append(

@@ -72,9 +72,12 @@ def _most_telling(evidence: StepEvidence, hypothesis: Hypothesis) -> _Token:
     w = weighing(evidence.right, evidence.floor)
     trained = masked(w, hypothesis.mask)
     added = trained & ~w.trained & evidence.tokens.told
-    left_out = w.trained & ~trained & evidence.tokens.told
+    left_out = w.trained & ~trained
+    told = left_out & evidence.tokens.told
+    left_out = told if bool(told.any()) else left_out
     weights, usual = evidence.tokens.slots, evidence.right.intent.trained == "responses"
-    if bool(added.any()):
+    if bool(added.any()) or not bool(left_out.any()):
+        added = added if bool(added.any()) else trained & ~w.trained
         what = "a token outside the responses" if usual else "a token that should not be"
         return _Token(what, _heaviest(weights[added]), 0.0)
     wanted = evidence.right.slot_weights * evidence.clip_expected * evidence.right.targets

@@ -15,6 +15,7 @@ from harness.verdicts import questions
 from harness.verdicts.findings import Diagnosis
 
 KIND = "clipping: per shard"
+SCALE = "gradient-scale"
 
 
 def cause(evidence: StepEvidence) -> Cause | None:
@@ -65,14 +66,26 @@ def _owners(evidence: StepEvidence) -> Tensor:
 
 
 def renamed(found: Sequence[Diagnosis], evidence: Sequence[StepEvidence]) -> list[Diagnosis]:
-    """The same causes; a wrong norm that a gradient is clipped to is called so where it is that of two shards."""
+    """The same causes; a wrong norm that a gradient is clipped to is called so where it is that of two shards. A factor
+    that comes near it in some step is no cause then."""
     wrong = [e for e in evidence if "clip" in wrong_parts(e.fit.hypothesis)]
     causes = [c for e in wrong if (c := cause(e)) is not None]
     if not causes or len(causes) < len(wrong):
         return list(found)
     first = causes[0]
+    near = [d for d in found if d.cause == SCALE and _is_all(evidence)]
 
     def told(d: Diagnosis) -> Diagnosis:
-        return replace(d, summary=first.summary, evidence=first.evidence, kind=KIND, measured=("per shard",))
+        codes = tuple(dict.fromkeys(code for one in (d, *near) for code in one.codes))
+        return replace(
+            d, summary=first.summary, evidence=first.evidence, codes=codes, kind=KIND, measured=("per shard",)
+        )
 
-    return [told(d) if d.cause == first.name else d for d in found]
+    return [told(d) if d.cause == first.name else d for d in found if d not in near]
+
+
+def _is_all(evidence: Sequence[StepEvidence]) -> bool:
+    """Whether it leaves nothing of any gradient that seems to have a wrong factor."""
+    scaled = [e for e in evidence if "scale" in wrong_parts(e.fit.hypothesis)]
+    found = [(e, cause(e)) for e in scaled]
+    return all(one is not None and one.left <= e.floor.tolerance("residual") for e, one in found)

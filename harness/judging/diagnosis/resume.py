@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from adapters.contract import Scenario
 from harness.judging import initial, lost_epoch
-from harness.judging.diagnosis import schedules
+from harness.judging.diagnosis import lost_parameters, schedules
 from harness.judging.diagnosis.wording import of_codes
 from harness.judging.evidence import StepEvidence
 from harness.oracle.observe import begun_anew
@@ -17,6 +17,8 @@ from harness.verdicts.findings import Diagnosis, Finding
 
 REPORTS = ("loss.value", "grad-norm.value", "learning-rate.value")
 """Codes of what is wrong in a log alone, or follows from something else."""
+SHOWN = 4
+"""Names of tensors that a sentence has at most."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class _Kind:
     spoils: Callable[[Sequence[StepEvidence]], frozenset[int]] = lambda _: frozenset()
     also: frozenset[str] = frozenset()
     """Codes of findings that follow from it, and do not tell it."""
+    shows: Callable[[Scenario, Sequence[StepEvidence]], str] | None = None
+    """Evidence, where it is not the message of the first finding."""
 
 
 def found(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Resumed | None:
@@ -62,9 +66,11 @@ def found(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> Resu
         own = of_codes(findings, *kind.codes)
         if own and kind.holds(scenario, after):
             sentence = f"the run that goes on after step {first - 1} {kind.sentence}"
-            codes = tuple(dict.fromkeys(f.code for f in own))
-            told = Diagnosis("resume", sentence, 1.0, codes, own[0].message, kind=f"resume: {kind.name}")
-            return Resumed(told, kind.codes | kind.also, kind.spoils(after))
+            spoiled = kind.spoils(after)
+            codes = tuple(dict.fromkeys(f.code for f in (*own, *(f for f in findings if f.step in spoiled))))
+            shown_by = own[0].message if kind.shows is None else kind.shows(scenario, after)
+            told = Diagnosis("resume", sentence, 1.0, codes, shown_by, kind=f"resume: {kind.name}")
+            return Resumed(told, kind.codes | kind.also, spoiled)
     return None
 
 
@@ -123,6 +129,17 @@ def _masters_rounded(_: Scenario, after: Sequence[StepEvidence]) -> bool:
     return all(map(e.update.follows, found)) and not all(map(e.update.follows, e.update.as_asked))
 
 
+def _parameters_anew(scenario: Scenario, after: Sequence[StepEvidence]) -> bool:
+    return bool(lost_parameters.lost(scenario, after[0]))
+
+
+def _lost_parameters(scenario: Scenario, after: Sequence[StepEvidence]) -> str:
+    lost = lost_parameters.lost(scenario, after[0])
+    named = ", ".join(lost[:SHOWN]) + f" and {len(lost) - SHOWN} more" * (len(lost) > SHOWN)
+    of = f"{len(lost)} of {len(after[0].recorded.states)} tensors"
+    return f"at step {after[0].step} {of} move from what they were before the training: {named}"
+
+
 _KINDS = (
     _Kind(
         "epoch lost",
@@ -144,6 +161,14 @@ _KINDS = (
         frozenset({"update.moments", "weights.residual", "numerics.dtype"}),
         _masters_rounded,
         lambda after: frozenset({after[0].step}),
+    ),
+    _Kind(
+        "parameters",
+        "did not take all parameters from it: some tensors began as they were before the training",
+        frozenset({"weights.residual", "update.moments", "update.learning-rate", "update.weight-decay"}),
+        _parameters_anew,
+        lambda after: frozenset({after[0].step}),
+        shows=_lost_parameters,
     ),
     _Kind(
         "rows by the new ranks",

@@ -28,8 +28,16 @@ DOTTED: Mapping[str, str] = {
     "multiturn": "data.multiturn",
     "apply_chat_template": "data.apply_chat_template",
     "output_key": "data.output_key",
+    "input_key": "data.input_key",
+    "pretrain": "model.model_name_or_path",
+    "dataset": "data.dataset",
+    "dataset_probs": "data.dataset_probs",
+    "max_samples": "data.max_samples",
+    "max_len": "data.max_len",
     "zero_stage": "ds.zero_stage",
     "adam_offload": "ds.adam_offload",
+    "attn_implementation": "ds.attn_implementation",
+    "packing_samples": "ds.packing_samples",
 }
 """By the flat name."""
 
@@ -64,6 +72,10 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         sequences=sequences,
         optimizer=_optimizer(options, kind, dotted, missing),
         epochs=options.number("max_epochs", 2.0),
+        stage=options.whole("zero_stage", 2),
+        offloaded=options.truth("adam_offload"),
+        by_batch=True,
+        by_epochs=True,
         trained="everything"
         if options.truth("pretrain_mode")
         else "responses"

@@ -9,6 +9,7 @@ from typing import Any
 from adapters.contract import Optimizer, Schedule
 from harness.validation import configuration as read
 from harness.validation.bounded import BadConfiguration
+from harness.validation.configuration import Configuration
 from harness.validation.effective import Effective, Precision
 from harness.validation.options import Options
 from harness.validation.releases import Release
@@ -16,6 +17,12 @@ from harness.validation.releases import Release
 PACKAGES = ("verl/sft_trainer_engine", "verl/sft_trainer")
 NAMES: Mapping[str, str] = {}
 OLD, NEW = "verl.trainer.fsdp_sft_trainer", "verl.trainer.sft_trainer"
+TOKENS = 192
+"""Of a micro-batch at most, in a small run where micro-batches are put together by tokens: a few rows of it."""
+FLASH = (
+    "flash attention, which verl asks for by itself; ran torch's own instead; a fault inside flash attention would not"
+    " show"
+)
 PROGRAMS = (NEW, OLD, "verl/trainer/fsdp_sft_trainer.py", "verl/trainer/sft_trainer.py")
 
 
@@ -24,9 +31,14 @@ def packages(program: str | None) -> tuple[str, ...]:
     return PACKAGES[1:] if program and "fsdp" in program else PACKAGES[:1]
 
 
+def is_old(configuration: Configuration) -> bool:
+    """Whether it is of the old trainer."""
+    return bool(configuration.program and "fsdp" in configuration.program)
+
+
 def step(options: Options, below: Release | None, ranks: int | None) -> Effective:
     """Raises BadConfiguration."""
-    old = bool(options.configuration.program and "fsdp" in options.configuration.program)
+    old = is_old(options.configuration)
     micro = options.whole("data.micro_batch_size_per_gpu", 4, 1)
     sequences = options.whole("data.train_batch_size", 256, 1)
     dynamic = not old and options.truth("data.use_dynamic_bsz", default=True)
@@ -40,6 +52,9 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         if over or not accumulation:
             refused.append(f"data.train_batch_size {sequences} is not a multiple of {micro} rows times {ranks} ranks")
     steps = options.value("trainer.total_training_steps")
+    said = read.whole(steps, "trainer.total_training_steps", 1) if steps is not None else None
+    odd = _odd(options, old, said)
+    missing.append(FLASH) if _flash(options, old) else None
     return Effective(
         micro_batch_size=micro,
         accumulation=accumulation or None,
@@ -47,7 +62,10 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         sequences=sequences,
         optimizer=_optimizer(options, old, missing),
         epochs=options.number("trainer.total_epochs", 1.0),
-        steps=read.whole(steps, "trainer.total_training_steps", 1) if steps is not None else None,
+        steps=None if old else said,
+        by_batch=True,
+        by_epochs=old,
+        micro_batch_tokens=TOKENS if dynamic else None,
         precision=_precision(options, old),
         because={
             "global batch": options.by(
@@ -68,6 +86,7 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
             "aggregation": "what verl says of itself: a mean over the tokens of the global batch",
         },
         not_covered=tuple(missing),
+        odd=tuple(odd),
         refused=tuple(refused),
     )
 
@@ -83,15 +102,40 @@ def _optimizer(options: Options, old: bool, missing: list[str]) -> Optimizer:
         beta2=beta2,
         weight_decay=options.number("optim.weight_decay", 0.01),
         decayed="all",
-        max_grad_norm=options.limit("optim.clip_grad", 1.0),
+        max_grad_norm=_limit(options),
         schedule=_schedule(options, old, missing),
     )
+
+
+def _limit(options: Options) -> float | None:
+    """Infinity is how verl is told not to clip."""
+    said = str(options.value("optim.clip_grad", 1.0)).lower()
+    return None if said in ("inf", ".inf", "+inf", "infinity") else options.limit("optim.clip_grad", 1.0)
+
+
+def _flash(options: Options, old: bool) -> bool:
+    """Whether flash attention is asked for where no option says so."""
+    return old or options.configuration.value("model.override_config.attn_implementation") is None
+
+
+def _odd(options: Options, old: bool, steps: int | None) -> list[str]:
+    found = []
+    if old and steps is not None:
+        found.append(
+            "trainer.total_training_steps ends the training, and the schedule is over all of trainer.total_epochs"
+            " (fsdp_sft_trainer.py)"
+        )
+    if _limit(options) is None and options.value("optim.clip_grad") == 0:
+        found.append("optim.clip_grad is 0, by which verl makes every gradient 0; inf is no clipping")
+    return found
 
 
 def _schedule(options: Options, old: bool, missing: list[str]) -> Schedule:
     """utils/torch_functional.py. A ratio is rounded down to steps there, and up here: where that differs is said."""
     steps = options.number("optim.lr_warmup_steps", -1)
-    ratio = options.share("optim.lr_warmup_steps_ratio", 0.0)
+    before = "optim.warmup_steps_ratio"  # up to 0.5
+    named = before if options.said(before) else "optim.lr_warmup_steps_ratio"
+    ratio = options.share(named, float(options.value(before, 0.0)))
     rising = Schedule(warmup_steps=int(steps)) if steps > 0 else Schedule(warmup_ratio=ratio)
     rising = replace(rising, warmup_from="zero") if steps > 0 or ratio else Schedule()
     kind = str(

@@ -64,13 +64,24 @@ def describe(configuration: Configuration, near: Path) -> Described:
 def templated(described: Described, told: Any) -> Described:
     """With a chat template of the configuration's own, if that is one; else the model's, else ChatML, for TRL's script
     would fetch a template then."""
-    tokenizer, missing = dict(described.tokenizer), described.not_covered
     if isinstance(told, str) and "{%" in told:
-        tokenizer |= {"chat_template": told, "published": ""}
-    elif tokenizer["chat_template"] is None:
-        tokenizer |= {"chat_template": families.NOBODY.chat_template(), "published": ""}
-        missing = (*missing, "the chat template: the model has none, and ChatML is in its place")
-    return replace(described, tokenizer=tokenizer, not_covered=missing)
+        return replace(described, tokenizer={**described.tokenizer, "chat_template": told, "published": ""})
+    if described.tokenizer["chat_template"] is not None:
+        return described
+    tokenizer = tokens.of_family(families.NOBODY)
+    config = {**described.config, **tokens.ids(tokenizer, pad=True), "vocab_size": tokens.vocabulary(tokenizer)}
+    missing = "the tokenizer: the model has no chat template, and ChatML with its own tokens is in its place"
+    return replace(described, config=config, tokenizer=tokenizer, not_covered=(*described.not_covered, missing))
+
+
+def ending(described: Described, token: Any) -> Described:
+    """With that token among those that end a text, as an option of TRL's says."""
+    number = tokens.number(described.tokenizer, token) if isinstance(token, str) else None
+    if number is None:
+        return described
+    own = described.config.get("eos_token_id")
+    ends = [number, *(own if isinstance(own, list) else [own])]
+    return replace(described, config={**described.config, "eos_token_id": [e for e in ends if e is not None]})
 
 
 def as_llama(described: Described, why: str) -> Described:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,8 +14,14 @@ FIRST = 3
 """Steps of the run that has the schedule of the real training."""
 WHOLE = 8
 """Steps of the run that sees all of a schedule, in two epochs."""
+PACKED = 6
+"""Rows that a sequence may share, where rows share one: so many are made for each."""
 ASSUMED = 1000
 """Steps of a training of which nobody says how many it has."""
+MOST_ROWS = 32
+"""Of a step, where the global batch is said and not how much is accumulated: judging goes with the square of them."""
+LONGEST_EPOCH = 16
+"""Windows of an epoch, in the run of the first steps where a schedule is over whole epochs."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +72,18 @@ class Run:
         Raises ValueError.
         """
         found = self.step.intent(shapes, self.steps, RANKS, self.accumulation)
+        if self.step.micro_batch_tokens is not None:
+            together = tuple(_together(window) for window in self.windows())
+            tokens = self.step.micro_batch_tokens
+            return replace(found, micro_batch_tokens=tokens, windows=together, micro_batch_size=len(together[0][0][0]))
         if packs:
             return replace(found, drawn=Drawn(rows=self.rows, epoch=self.rows, free=True, filled=True))
         return replace(found, windows=self.windows())
+
+
+def _together(window: Window) -> Window:
+    """All rows of a rank in one micro-batch: the framework chooses which are in which."""
+    return (tuple(tuple(row for ranks in window for row in ranks[rank]) for rank in range(RANKS)),)
 
 
 def _micro_batch(number: int, each: int) -> tuple[tuple[int, ...], ...]:
@@ -75,41 +91,61 @@ def _micro_batch(number: int, each: int) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(range(first + rank * each, first + (rank + 1) * each)) for rank in range(RANKS))
 
 
-def runs(step: Effective, whole_windows: bool, least_warmup: int = 1) -> Iterator[Run]:
+def runs(step: Effective, whole_windows: bool, least_warmup: int = 1, packs: bool = False) -> Iterator[Run]:
     """Those of a configuration. whole_windows: whether the framework drops a last window that is not full.
 
-    least_warmup: steps that a warm-up has at least, where there is one.
+    least_warmup: steps that a warm-up has at least, where there is one. packs: whether the framework chooses which rows
+    share a sequence: nobody knows then how many steps an epoch has, so that training goes by steps.
     """
-    accumulation = min(step.accumulation or MOST_ACCUMULATED, MOST_ACCUMULATED)
-    a_step = step.micro_batch_size * RANKS * accumulation
+    if step.micro_batch_tokens is not None:  # how many rows a micro-batch has follows from these
+        step = replace(step, micro_batch_size=1, accumulation=MOST_ACCUMULATED)
+    accumulation = _accumulation(step)
+    a_step = step.micro_batch_size * RANKS * accumulation * (PACKED if packs else 1)
     horizon = step.horizon or ASSUMED
     first = min(FIRST, horizon)
+    an_epoch = _epoch(first, horizon) if step.by_epochs else first
+    asked, horizon = horizon, math.ceil(horizon / an_epoch) * an_epoch if step.by_epochs else horizon
     said = f"{horizon}" if step.horizon else f"{horizon} (assumed: --rows and --world tell)"
+    said += f" (whole epochs; {asked} in truth)" if horizon != asked else ""
     yield Run(
         "first",
         f"the first {first} steps, with the schedule over {said}",
         replace(step, horizon=horizon),
         accumulation,
-        a_step * first,
+        a_step * an_epoch,
         first,
-        None,
+        horizon // an_epoch if step.by_epochs else None,
         full=True,
     )
-    partial = step.steps is None and accumulation > 1 and not whole_windows
+    partial = step.steps is None and accumulation > 1 and not whole_windows and not packs
     if step.optimizer.schedule.constant and not partial:
         return
     rows = a_step * 3 + step.micro_batch_size * RANKS * (accumulation // 2) if partial else a_step * (WHOLE // 2)
     end = ", the last window of each not full" if partial else ""
     yield Run(
         "whole",
-        f"all of {WHOLE} steps in two epochs, with the schedule over them{end}",
+        f"all of {WHOLE} steps{'' if packs else ' in two epochs'}, with the schedule over them{end}",
         scaled(replace(step, horizon=horizon), WHOLE, least_warmup),
         accumulation,
-        rows,
+        rows * 2 if packs else rows,
         WHOLE,
-        2,
+        None if packs else 2,
         full=not partial,
     )
+
+
+def _accumulation(step: Effective) -> int:
+    """Of the run; where nobody says how many ranks there are, what the global batch leaves for so many."""
+    found = step.accumulation
+    if found is None and step.sequences is not None:
+        found = max(1, step.sequences // (step.micro_batch_size * RANKS))
+    most = min(found or MOST_ACCUMULATED, MOST_ACCUMULATED)
+    return min(most, max(2, MOST_ROWS // (step.micro_batch_size * RANKS))) if step.by_batch else most
+
+
+def _epoch(first: int, horizon: int) -> int:
+    """Windows of an epoch of which a whole number makes the horizon, if there is such a one."""
+    return next((count for count in range(first, LONGEST_EPOCH + 1) if horizon % count == 0), first)
 
 
 def scaled(step: Effective, steps: int, least_warmup: int) -> Effective:

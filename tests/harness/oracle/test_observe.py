@@ -12,10 +12,12 @@ from torch import Tensor
 
 from adapters.contract import Model
 from harness.oracle.basis import Segment
+from harness.oracle.floor import MARGIN
 from harness.oracle.full_basis import build
-from harness.oracle.observe import Betas, Moments, betas, gradient, observe, second_moment_error, summed
+from harness.oracle.observe import UNSURE, Betas, Moments, betas, gradient, observe, second_moment_error, summed
 from harness.oracle.terms import none
 from scenarios import weights
+from tests.fuzzing import examples
 
 SIZE = 1000
 # Rates of decay as optimizers are configured: a rate near 1 forgets too slowly for one step to tell it.
@@ -60,6 +62,31 @@ def test_betas_come_back_from_two_steps(seed: int, beta1: float, beta2: float) -
     found = betas(adamw(draw(seed, 2), beta1, beta2))
     assert found.beta1 == pytest.approx(beta1, abs=1e-5)
     assert found.beta2 == pytest.approx(beta2, abs=1e-5)
+    assert abs(found.beta1 - beta1) <= MARGIN * found.beta1_error
+    assert abs(found.beta2 - beta2) <= MARGIN * found.beta2_error
+
+
+@settings(deadline=None, max_examples=examples(50))
+@given(seed=st.integers(0, 2**32), beta1=rates, beta2=seconds, longer=st.floats(-3.0, 3.0), steps=st.integers(1, 3))
+def test_moments_along_the_gradient_tell_no_betas(
+    seed: int, beta1: float, beta2: float, longer: float, steps: int
+) -> None:
+    first = draw(seed, 1)[0]
+    assert betas(adamw([*[first] * steps, longer * first], beta1, beta2)) == Betas(None, None)
+
+
+@settings(deadline=None, max_examples=examples(50))
+@given(seed=st.integers(0, 2**32), beta1=st.floats(0.1, 0.95), beta2=seconds, beside=st.floats(-9.0, 0.0))
+def test_betas_that_are_told_are_within_their_error(seed: int, beta1: float, beta2: float, beside: float) -> None:
+    """Whatever the second gradient has beside the first one: next to nothing, or as much again."""
+    first, other = draw(seed, 2)
+    found = betas(adamw([first, first + 10**beside * other], beta1, beta2))
+    for name, right in (("beta1", beta1), ("beta2", beta2)):
+        told, error = getattr(found, name), getattr(found, f"{name}_error")
+        assert error <= UNSURE
+        assert told is None or abs(told - right) <= MARGIN * error
+    if beside > -1.0:
+        assert None not in (found.beta1, found.beta2)
 
 
 def test_the_first_step_does_not_tell() -> None:
@@ -130,7 +157,22 @@ def test_of_momentum_the_gradient_and_its_shares_come_back(seed: int, momentum: 
     moments, _ = sgd([earlier, consumed.float()], momentum, decay)
     error = gradient(moments, momentum) - consumed
     assert error.norm() <= 1e-6 * max(moments.first.norm(), moments.first_before.norm())
-    found = summed(none(basis), moments)
+    found = summed(none(basis), moments, 1e-7 * float(consumed.norm()))
     assert found.beta1 == pytest.approx(momentum, abs=1e-5)
     assert found.decay is None if not decay else found.decay == pytest.approx(1.0, abs=1e-4)
     assert second_moment_error(moments, momentum, 0.999) == 0.0
+
+
+@settings(deadline=None, max_examples=examples(25))
+@given(seed=st.integers(0, 2**32), momentum=st.floats(0.1, 0.99), steps=st.integers(1, 3), apart=st.booleans())
+def test_the_same_gradient_again_tells_no_momentum(seed: int, momentum: float, steps: int, apart: bool) -> None:
+    """What its tokens do not explain of it is noise, the same each time or not, and so is all that momentum shows."""
+    model = Model(vocab_size=24, hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=20, init_std=0.3)
+    values = {n: torch.from_numpy(v) for n, v in weights.initial(model, 0).items()}
+    basis = build(values, model, [Segment((3, 9, 4, 17, 1)), Segment((3, 8, 5))])
+    generator = torch.Generator().manual_seed(seed)
+    consumed = torch.rand(6, dtype=torch.float64, generator=generator) @ basis.matrix
+    noise = [1e-6 * torch.randn(len(consumed), dtype=torch.float64, generator=generator) for _ in range(steps + 1)]
+    gradients = [(consumed + (each if apart else noise[0])).float() for each in noise]
+    moments, _ = sgd(gradients, momentum, 0.0)
+    assert summed(none(basis), moments, 1e-6 * len(consumed) ** 0.5) == Betas(None, None)

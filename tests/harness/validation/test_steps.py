@@ -177,7 +177,7 @@ def test_openrlhf_with_flat_flags() -> None:
     assert part(told, "length").configured == "2 epochs = 200 steps"
     assert part(told, "schedule").configured == "a warm-up of 3 % of the steps from 0, half a cosine to 10 %"
     assert part(told, "optimizer").configured == "AdamW, betas 0.9 and 0.95, eps 1e-08"
-    assert row(told, "packing_samples").word == "kept"
+    assert row(told, "packing_samples").word == "swapped"
 
 
 def test_openrlhf_with_dotted_flags() -> None:

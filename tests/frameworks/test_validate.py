@@ -1,0 +1,151 @@
+"""Users' configurations, run small by the frameworks' own entry points, and what is told of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.validation.record import Validation
+from tests.frameworks.command import COMMAND, processes_in, wait_until
+from tests.harness.validation import written
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(900)]
+
+QWEN = {"model_name_or_path": "Qwen/Qwen2.5-7B-Instruct"}
+FACTORY = {**written.FACTORY, **QWEN, "per_device_train_batch_size": 1}
+TRL = {
+    **QWEN,
+    "dataset_name": "somebody/rows",
+    "max_length": 1024,
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 4,
+    "learning_rate": 1e-4,
+    "num_train_epochs": 2,
+    "lr_scheduler_type": "cosine",
+    "warmup_ratio": 0.1,
+    "bf16": True,
+}
+OFFLOAD = {
+    **written.ENGINE,
+    "zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}},
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """A validation that has ended."""
+
+    status: int
+    printed: str
+    said: str
+    out: Path
+
+    @property
+    def record(self) -> Validation:
+        return Validation.model_validate_json((self.out / "validation.json").read_text())
+
+    @property
+    def causes(self) -> list[str]:
+        return [cause.cause for cause in self.record.causes]
+
+
+def validated(
+    folder: Path,
+    environments: Path,
+    values: dict[str, Any],
+    engine: dict[str, Any] | None = None,
+    *more: str,
+    versions: str | None = None,
+) -> Done:
+    """As a user has it; nothing of it is left behind."""
+    words = [str(written.file(folder, "sft.yaml", values)), *more]
+    if engine is not None:
+        words += ["--with", str(written.file(folder, "ds.json", engine))]
+    if versions is not None:
+        (folder / "pins.txt").write_text(versions)
+        words += ["--versions", str(folder / "pins.txt")]
+    temporary, out = folder / "temporary", folder / "out"
+    temporary.mkdir()
+    done = subprocess.run(
+        [str(COMMAND), "validate", *words, "--out", str(out), "--envs", str(environments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        timeout=800,
+    )
+    assert wait_until(lambda: not processes_in(temporary), 5.0)
+    assert not list(temporary.iterdir())
+    return Done(done.returncode, done.stdout, done.stderr, out)
+
+
+def test_a_good_configuration_passes_and_says_what_is_not_covered(tmp_path: Path, environments: Path) -> None:
+    done = validated(tmp_path, environments, FACTORY, written.ENGINE, "--world", "8", "--rows", "64000")
+    assert done.status == 0, done.printed + done.said
+    record = done.record
+    assert record.verdict.startswith("pass, ")
+    assert record.verdict.endswith(" not covered")
+    assert done.printed.splitlines()[-1] == record.verdict
+    assert [run.steps for run in record.runs] == [[0, 1, 2], list(range(8))]
+    assert "the schedule over 6000" in record.runs[0].says
+    recovered = {part.what: part.recovered for part in record.plan.step}
+    assert recovered["global batch"] == "1 a micro-batch x 4 accumulated x 2 ranks"
+    assert recovered["clipping"] == "at a norm of 1"
+
+
+def test_a_schedule_in_deepspeeds_configuration_is_late(tmp_path: Path, environments: Path) -> None:
+    done = validated(tmp_path, environments, FACTORY, {**written.ENGINE, **written.WARMUP})
+    assert done.status == 1, done.printed + done.said
+    assert done.causes == ["learning-rate-schedule"]
+    assert "late" in done.record.causes[0].says
+    assert "leave the section scheduler out" in (done.record.causes[0].remedy or "")
+
+
+@pytest.mark.exhaustive
+def test_a_release_that_drops_micro_batches(tmp_path: Path, environments: Path) -> None:
+    done = validated(tmp_path, environments, TRL, OFFLOAD, versions="trl==1.16.0\ndeepspeed==0.18.9\n")
+    assert done.status == 1, done.printed + done.said
+    assert "dropped-micro-batches" in done.causes
+    assert "deepspeed>=0.19.8" in done.printed
+
+
+@pytest.mark.exhaustive
+def test_ranks_that_average_by_themselves(tmp_path: Path, environments: Path) -> None:
+    done = validated(tmp_path, environments, {**TRL, "average_tokens_across_devices": True}, versions="trl==0.18.1\n")
+    other = tmp_path / "other"
+    other.mkdir()
+    alone = validated(other, environments, TRL, versions="trl==0.18.1\n")
+    assert done.status == 0, done.printed + done.said
+    assert "a mean over the ranks" in next(
+        part.configured for part in alone.record.plan.step if part.what == "aggregation"
+    )
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    ("changed", "what", "told"),
+    [
+        ({"max_grad_norm": 0.1}, "clipping", "at a norm of 0.1"),
+        ({"max_grad_norm": 0.0}, "clipping", "none seen"),
+        ({"adam_beta2": 0.95}, "optimizer", "betas 0.9 and 0.95"),
+        ({"gradient_accumulation_steps": 2}, "global batch", "1 a micro-batch x 2 accumulated x 2 ranks"),
+    ],
+)
+def test_what_is_configured_is_recovered(
+    tmp_path: Path, environments: Path, changed: dict[str, Any], what: str, told: str
+) -> None:
+    done = validated(tmp_path, environments, {**FACTORY, **changed})
+    assert done.status == 0, done.printed + done.said
+    assert told in (next(part.recovered for part in done.record.plan.step if part.what == what) or "")
+
+
+def test_what_would_not_start_is_not_run(tmp_path: Path, environments: Path) -> None:
+    done = validated(tmp_path, environments, FACTORY, {**written.ENGINE, "gradient_accumulation_steps": 2})
+    assert done.status == 1
+    assert "would not start: gradient_accumulation_steps 2 in ds.json is not the" in done.printed
+    assert not done.record.runs
