@@ -13,7 +13,7 @@ COLOURS: Mapping[Outcome, str] = {"pass": "#0a5c4f", "fail": "#b42a00", "unknown
 """Behind the verdict. White on each of them has a contrast above 4.5 to 1."""
 HEIGHT, SIZE, SIDE = 20, 11, 6
 """Pixels: of the badge, of its letters, and beside a text."""
-LETTER = 6.8
+LETTER = 6.3
 """Width of a letter, to which the text is stretched, whatever font a reader has."""
 
 

@@ -169,7 +169,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--world": COUNTS,
         "--rows": COUNTS,
         "--out": PLACES,
-        "--envs": PLACES,
+        "--envs": ENVIRONMENTS,
         "--format": CHOICES,
     },
     "explain": {"": FOLDERS},

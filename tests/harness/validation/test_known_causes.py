@@ -9,8 +9,9 @@ import pytest
 
 from harness.judging.diagnosis import upstream
 from harness.validation.pins import Pins
-from reports import validation as report
+from reports.validation import markdown
 from tests.harness.validation import written
+from tests.reports.validation import made
 
 OFFLOAD = {**written.ENGINE, "zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}
 SCHEDULED = {**written.ENGINE, **written.WARMUP}
@@ -92,11 +93,11 @@ def test_it_stands_above_the_step_with_its_remedy(tmp_path: Path) -> None:
     beside = (written.file(tmp_path, "ds.json", OFFLOAD),)
     place = written.file(tmp_path, "sft.yaml", written.FACTORY)
     told = written.of(str(place), beside=beside, pins=Pins({"deepspeed": "0.18.9"}, "uv.lock"))
-    lines = list(report.lines(told))
+    lines = made.shown(told).splitlines()
     at = next(at for at, line in enumerate(lines) if line.startswith("  known: deepspeed 0.18.9 dropped"))
     assert at < lines.index("the effective step, as configured")
     assert "use deepspeed>=0.19.8" in lines[at]
-    assert "**Known:** deepspeed 0.18.9" in report.page(told)
+    assert "**Known:** deepspeed 0.18.9" in markdown.page(told)
 
 
 def test_what_takes_a_run_or_leaves_the_training_right_is_not_told_by_reading() -> None:

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from harness.validation import bounded, redaction, shell
 from harness.validation.bounded import BadConfiguration
 from harness.validation.record import Plan
-from reports import validation as report
+from reports.validation import markdown
 from tests.fuzzing import examples
 from tests.harmless import hidden
 from tests.harness.validation import written
+from tests.reports.validation import made
 
 pytestmark = pytest.mark.fuzz
 
@@ -49,9 +50,9 @@ def refused_or_told(*words: str, **given: Any) -> Plan | None:
         assert len(said) < 2000
         return None
     assert all(row.word for row in told.ledger)
-    shown = "\n".join(report.lines(told))
+    shown = made.shown(told)
     assert not hidden(shown)
-    assert report.page(told)
+    assert markdown.page(told)
     return told
 
 
@@ -129,7 +130,7 @@ def test_no_secret_is_told(tmp_path: Path, key: str) -> None:
             )
         )
     )
-    assert SECRET not in told.model_dump_json() + report.page(told) + "\n".join(report.lines(told))
+    assert SECRET not in told.model_dump_json() + markdown.page(told) + made.shown(told)
     assert written.row(told, key).value == redaction.REDACTED
 
 

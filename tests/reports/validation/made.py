@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any, get_args
 
 from hypothesis import strategies as st
 
+from harness.commands.output import console
 from harness.validation.record import (
     CauseRecord,
     FindingRecord,
@@ -19,8 +21,16 @@ from harness.validation.record import (
     Validation,
     Word,
 )
-from reports.validation import told
+from reports.validation import terminal, told
 from tests.reports.made import HOSTILE
+
+
+def shown(found: Plan | Validation, **options: bool) -> str:
+    """What is printed of it at a terminal, or where none is."""
+    into = StringIO()
+    terminal.show(found, console(file=into, width=100, **options))
+    return into.getvalue()
+
 
 FLASH = "attn_implementation = flash_attention_2: ran sdpa instead; a fault inside flash attention would not show"
 ALWAYS = "whether conversations see each other, whatever mask the model received"

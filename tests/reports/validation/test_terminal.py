@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from io import StringIO
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from harness.commands.output import console
-from harness.validation.record import Plan, Validation
-from reports.validation import terminal
+from harness.validation.record import Validation
 from tests.fuzzing import examples
 from tests.harmless import hidden, hidden_at_a_terminal
 from tests.harness.validation import written
 from tests.reports.validation import made
-
-
-def shown(found: Plan | Validation, **options: bool) -> str:
-    into = StringIO()
-    terminal.show(found, console(file=into, width=100, **options))
-    return into.getvalue()
+from tests.reports.validation.made import shown
 
 
 def test_the_verdict_comes_last_behind_its_cause() -> None:
