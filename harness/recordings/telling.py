@@ -247,6 +247,8 @@ def _eos(steps: Sequence[WeighedStep], intent: Intent | None) -> list[Finding]:
     if (intent is not None and intent.trained == "no-eos") or any(_is_masked(step) for step in steps):
         return []
     ends = [step.tokens.any_of(EOS) & step.tokens.known for step in steps]
+    if intent is not None and intent.trained == "everything":  # texts that nothing ends have one in their padding alone
+        ends = [end & ~step.tokens.any_of(PADDING) for step, end in zip(steps, ends, strict=True)]
     sizes = [(step.tokens.weights.abs()[end], step.tokens.largest) for step, end in zip(steps, ends, strict=True)]
     shares = [float(weights.max()) / largest for weights, largest in sizes if len(weights) and largest]
     if not shares or max(shares) > NOTICEABLE:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.validation import reading
+from harness.validation.pins import Pins
 from harness.validation.record import Validation
 from harness.validation.validate import Wish, validate
 
@@ -26,7 +27,7 @@ DOTTED = (
 
 def validated(folder: Path, environments: Path, words: str, **pinned: str) -> Validation:
     told = reading.read(["--", "deepspeed", "--module", "openrlhf.cli.train_sft", *words.split()], [], 8)
-    return validate(Wish(told, pinned, 46_000, folder, environments, folder, "here"), print)
+    return validate(Wish(told, Pins(pinned), 46_000, folder, environments, folder, "here"), print)
 
 
 def test_offload_drops_micro_batches_and_each_is_averaged_by_itself(tmp_path: Path, environments: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.validation import reading
+from harness.validation.pins import Pins
 from harness.validation.record import Validation
 from harness.validation.validate import Wish, validate
 
@@ -27,7 +28,7 @@ NEW = (
 
 def validated(folder: Path, environments: Path, words: str, version: str) -> Validation:
     told = reading.read(["--", "torchrun", "--nproc_per_node=8", "-m", *words.split()], [], 8)
-    return validate(Wish(told, {"verl": version}, 7473, folder, environments, folder, "here"), print)
+    return validate(Wish(told, Pins({"verl": version}), 7473, folder, environments, folder, "here"), print)
 
 
 def test_the_new_trainer_is_right_with_rows_put_together_by_tokens(tmp_path: Path, environments: Path) -> None:

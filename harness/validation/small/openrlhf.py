@@ -86,7 +86,8 @@ def row(options: Options, told: rows.Turns) -> dict[str, Any]:
     """Of the dataset: a text alone, a question and its answer in columns, or messages in one."""
     key, answer = str(options.value("input_key", "input")), options.value("output_key")
     if options.truth("pretrain_mode"):
-        return {key: " ".join(f"{question} {said}" for question, said in told)}
+        text = " ".join(f"{question} {said}" for question, said in told)
+        return {key: text, **({str(answer): ""} if answer else {})}  # a column that is named is read
     if _is_chat(options) and options.truth("multiturn"):
         return _conversation(key, answer, told)
     if answer:

@@ -82,4 +82,4 @@ def test_rows_have_the_format_that_is_asked_for() -> None:
     chats = lines(smalls(FLAT.replace(" --output_key target", ""))[0])
     assert all(turn.keys() == {"role", "content"} for row in chats for turn in row["prompt"])
     texts = lines(smalls(f"{FLAT} --pretrain_mode")[0])
-    assert all(isinstance(row["prompt"], str) and len(row) == 1 for row in texts)
+    assert all(row["prompt"] and not row["target"] for row in texts)
