@@ -11,7 +11,7 @@ from harness.environments import build, request
 from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.traces.text_files import UnreadableTrace
-from harness.validation import causes, judging, plan, recovered, redaction, running
+from harness.validation import causes, judging, plan, recovered, redaction, releases, running
 from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
 from harness.validation.pins import Pins
@@ -64,6 +64,8 @@ def validate(wish: Wish, note: Note) -> Validation:
         described = model.ending(described, wish.configuration.value("eos_token"))
     described = _checkpoint(environment, described, wish.out)
     kept = options.kept(wish.configuration, release)
+    if release is None:  # axolotl's arguments are taken over by the Trainer
+        kept = replace(kept, release=releases.nearest(TRAINER, packages[TRAINER]))
     engine = wish.configuration.deepspeed
     done = [_one(run, kept, environment, wish, note) for run in plan.small_runs(wish.configuration, step)]
     judged = [one.judged for one in done if one.judged is not None]
@@ -93,6 +95,7 @@ TOLD = frozenset({
     "tokenizers", "torch", "transformers", "trl", "verl",
 })  # fmt: skip
 """Packages whose versions are told."""
+TRAINER = "transformers"
 UNDER = ("accelerate", "deepspeed", "peft", "transformers")
 """Packages that may be pinned beneath a framework."""
 

@@ -10,7 +10,7 @@ WORDS = (
     "up", "we", "add", "and", "box", "cat", "day", "dog", "eat", "far", "for", "has", "hot", "how", "ice", "key", "map",
     "new", "not", "old", "one", "out", "pen", "red", "run", "sea", "sum", "sun", "ten", "the", "two", "was", "why",
 )  # fmt: skip
-LONGEST, SHORTEST = 24, 4
+LONGEST, SHORTEST = 18, 4
 """Words of an answer."""
 QUESTION = 6
 FEW = 16

@@ -28,7 +28,7 @@ DTYPE_SINCE = Version("4.56")
 
 def small(kept: Kept, run: Run, place: Place) -> Small:
     """As `plain_trainer FILE` reads it."""
-    found = trainer.arguments(kept, run)
+    found = {key: True if value == "auto" else value for key, value in trainer.arguments(kept, run).items()}
     held = run.step.precision
     plain = held.weights if kept.configuration.deepspeed is None else held.compute
     modern = kept.release is not None and Version(kept.release.version) >= DTYPE_SINCE
