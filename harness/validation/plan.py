@@ -101,7 +101,9 @@ def made(
     configuration = with_preset(configuration, release)
     reader = READERS[configuration.family]
     package = release.package.partition("/")[0] if release else ""
-    held = _ledger(configuration, reader, release, below)
+    held = _accumulated(
+        _ledger(configuration, reader, release, below), reader.names(configuration), found, configuration
+    )
     options = Options(configuration, release, reader.names(configuration))
     lost = [
         f"{redaction.line(name, 200)}: what it decides is not told; give it by --with" for name in configuration.missing
@@ -151,6 +153,19 @@ SLIP = 0.9
 def _started(configuration: Configuration) -> str:
     said = " ".join(filter(None, [configuration.launcher, configuration.program]))
     return redaction.line(said or f"{configuration.family}'s own command", 200)
+
+
+def _accumulated(
+    held: Sequence[KeyRecord], names: Mapping[str, str], step: Effective, configuration: Configuration
+) -> list[KeyRecord]:
+    """With what its small runs accumulate, which is less where micro-batches are large."""
+    key, count = names.get(ACCUMULATED, ACCUMULATED), small_runs(configuration, step)[0].accumulation
+    less = step.accumulation is not None and count < step.accumulation
+    changed = {"word": "shrunk", "to": str(count)}
+    return [row.model_copy(update=changed) if less and row.key == key else row for row in held]
+
+
+ACCUMULATED = "gradient_accumulation_steps"
 
 
 def _ledger(

@@ -50,6 +50,8 @@ def validate(wish: Wish, note: Note) -> Validation:
     if planned.refused or maker is None:
         return _not_run(wish, planned)
     _, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows)
+    if release is None:
+        release = releases.best(TRAINER, options.kept(wish.configuration, None).values)
     asked = requested(maker.framework, release, wish)
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)

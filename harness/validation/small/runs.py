@@ -19,7 +19,7 @@ PACKED = 6
 ASSUMED = 1000
 """Steps of a training of which nobody says how many it has."""
 MOST_ROWS = 32
-"""Of a step, where the global batch is said and not how much is accumulated: judging goes with the square of them."""
+"""Of a step, as long as two micro-batches are accumulated: tokens of many rows cannot be told apart in a small model."""
 LONGEST_EPOCH = 16
 """Windows of an epoch, in the run of the first steps where a schedule is over whole epochs."""
 
@@ -140,7 +140,7 @@ def _accumulation(step: Effective) -> int:
     if found is None and step.sequences is not None:
         found = max(1, step.sequences // (step.micro_batch_size * RANKS))
     most = min(found or MOST_ACCUMULATED, MOST_ACCUMULATED)
-    return min(most, max(2, MOST_ROWS // (step.micro_batch_size * RANKS))) if step.by_batch else most
+    return min(most, max(2, MOST_ROWS // (step.micro_batch_size * RANKS)))
 
 
 def _epoch(first: int, horizon: int) -> int:

@@ -15,21 +15,9 @@ from harness.validation.small.rows import WORDS
 
 BYTES = 256
 TEMPLATES = (
-    "user",
-    "assistant",
-    "system",
-    "model",
-    "human",
-    "You",
-    "are",
-    "helpful",
-    "<|",
-    "|>",
-    "start",
-    "end",
-    "im",
-    "INST",
-)
+    "user", "assistant", "system", "model", "human", "You", "are", "helpful", "<|", "|>", "start", "end", "im", "INST",
+    "Qwen", "created", "Alibaba", "Cloud", "AI", "named", "trained", "Hugging", "Face",
+)  # fmt: skip
 """Words that templates write around a text."""
 
 
