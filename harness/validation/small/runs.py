@@ -19,7 +19,7 @@ PACKED = 6
 ASSUMED = 1000
 """Steps of a training of which nobody says how many it has."""
 MOST_ROWS = 32
-"""Of a step, as long as two micro-batches are accumulated: tokens of many rows cannot be told apart in a small model."""
+"""Of a step, as long as two micro-batches are accumulated: more cannot be told apart in a small model."""
 LONGEST_EPOCH = 16
 """Windows of an epoch, in the run of the first steps where a schedule is over whole epochs."""
 

@@ -41,9 +41,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     found = {key: value for key, value in kept.values.items() if key not in LEFT_OUT} | dict(QUIET)
     found[WARMUP_BEFORE if kept.has(WARMUP_BEFORE) else WARMUP] = _warmup(run)
     found |= _given(options, run, place) | (_old(place) if old else _new(options, run, place))
-    made = [
-        row(options, old, one) for one in rows.conversations(run.rows, run.of_a_step, 2 if _turns(options, old) else 1)
-    ]
+    made = [row(options, old, one) for one in rows.conversations(run.rows, run.of_a_step)]
     given = Given(
         framework=FRAMEWORK,
         program=OLD if old else verl.NEW,
