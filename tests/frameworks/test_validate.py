@@ -94,10 +94,11 @@ def test_a_good_configuration_passes_and_says_what_is_not_covered(tmp_path: Path
     assert [run.steps for run in record.runs] == [[0, 1, 2], list(range(8))]
     assert "the schedule over 6000" in record.runs[0].says
     recovered = {part.what: part.recovered for part in record.plan.step}
-    assert recovered["global batch"] == "1 a micro-batch x 4 accumulated x 2 ranks"
+    assert recovered["global batch"] == "1 a micro-batch x 4 accumulated x 2 ranks, shrunk"
     assert recovered["clipping"] == "at a norm of 1"
 
 
+@pytest.mark.exhaustive
 def test_a_schedule_in_deepspeeds_configuration_is_late(tmp_path: Path, environments: Path) -> None:
     done = validated(tmp_path, environments, FACTORY, {**written.ENGINE, **written.WARMUP})
     assert done.status == 1, done.printed + done.said
