@@ -59,12 +59,15 @@ def validate(wish: Wish, note: Note) -> Validation:
     planned = plan.made(wish.configuration, wish.pinned, wish.rows, packages)
     step, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows, packages)
     wish = replace(wish, configuration=plan.with_preset(wish.configuration, release))
-    note("a tiny model and its tokenizer")
+    note(MODEL)
     described = model.describe(wish.configuration, wish.near)
     if wish.configuration.family == "trl":
         described = model.templated(described, wish.configuration.value("chat_template"))
         described = model.ending(described, wish.configuration.value("eos_token"))
-    described = _checkpoint(environment, described, wish.out)
+    try:
+        described = _checkpoint(environment, described, wish.out)
+    except NotRun as error:
+        return _not_run(wish, planned, str(error))
     kept = options.kept(wish.configuration, release)
     if release is None:  # axolotl's arguments are taken over by the Trainer
         kept = replace(kept, release=releases.nearest(TRAINER, packages[TRAINER]))
@@ -98,6 +101,7 @@ TOLD = frozenset({
 })  # fmt: skip
 """Packages whose versions are told."""
 TRAINER = "transformers"
+MODEL = "a tiny model and its tokenizer"
 UNDER = ("accelerate", "deepspeed", "peft", "transformers")
 """Packages that may be pinned beneath a framework."""
 
@@ -182,15 +186,17 @@ def _why(row: KeyRecord) -> str:
     return f": {why}" if why else ""
 
 
-def _not_run(wish: Wish, planned: Plan) -> Validation:
-    """Where the framework would not start, or nobody has a recipe for it."""
+def _not_run(wish: Wish, planned: Plan, reason: str | None = None) -> Validation:
+    """Where the framework would not start, or nobody has a recipe for it, or there is no model for the reason given."""
+    told = {"name": "model", "says": MODEL, "steps": [], "sentences": [], "unknown": [], "open": []}
+    runs = [] if reason is None else [RunRecord.model_validate({**told, "reason": redaction.line(reason)})]
     return Validation(
         plan=planned,
         outcome="fail" if planned.refused else "unknown",
         not_covered=[],
         findings=[],
         causes=[],
-        runs=[],
+        runs=runs,
         model=None,
         environment=None,
         packages={},

@@ -1,0 +1,94 @@
+"""What frameworks around the Trainer are given in a small run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.validation import plan, reading
+from harness.validation.small import options
+from harness.validation.small.makers import MAKERS
+from harness.validation.small.place import Place, Small
+from tests.harness.validation import written
+
+OFFLOAD = {
+    **written.ENGINE,
+    "zero_optimization": {"stage": 3, "offload_optimizer": {"device": "nvme", "nvme_path": "/x"}},
+}
+
+
+def made(
+    folder: Path, values: dict[str, Any], engine: dict[str, Any] | None = None, number: int = 0, *words: str
+) -> Small:
+    """The first of its small runs, or another one."""
+    beside = () if engine is None else (written.file(folder, "ds.json", engine),)
+    read = reading.read([str(written.file(folder, "sft.yaml", values)), *words], beside, 8)
+    step, release, _ = plan.step(read, {}, None)
+    run = plan.small_runs(read, step)[number]
+    return MAKERS[read.family].small(options.kept(read, release), run, Place(folder / "run", folder / "model"))
+
+
+def arguments(small: Small) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(next(text for name, text in small.files.items() if name.startswith("train.")))
+    return found.get("arguments", found)
+
+
+@pytest.mark.parametrize("values", [written.FACTORY, written.TRL], ids=["llamafactory", "trl"])
+def test_what_decides_a_step_is_kept_and_the_rest_is_quiet(tmp_path: Path, values: dict[str, Any]) -> None:
+    found = arguments(made(tmp_path, values))
+    assert found["learning_rate"] == values["learning_rate"]
+    assert found["lr_scheduler_type"] == values["lr_scheduler_type"]
+    assert found["per_device_train_batch_size"] == values["per_device_train_batch_size"]
+    assert found["model_name_or_path"] == str(tmp_path / "model")
+    assert found["report_to"] == "none"
+    assert found["use_cpu"]
+    assert "num_train_epochs" not in found
+
+
+def test_the_schedule_is_that_of_the_training_and_then_that_of_eight_steps(tmp_path: Path) -> None:
+    first, whole = (arguments(made(tmp_path, written.TRL, None, number)) for number in (0, 1))
+    assert (first["max_steps"], first["warmup_steps"]) == (1000, 100)
+    assert (whole["num_train_epochs"], whole["warmup_steps"]) == (2, 1)
+
+
+def test_kernels_that_need_a_gpu_are_swapped(tmp_path: Path) -> None:
+    found = arguments(made(tmp_path, written.TRL))
+    assert found["optim"] == "adamw_torch"
+    assert found["attn_implementation"] == "sdpa"
+
+
+def test_deepspeeds_configuration_is_the_users_but_for_sizes_and_disks(tmp_path: Path) -> None:
+    small = made(tmp_path, written.FACTORY, {**OFFLOAD, **written.WARMUP, "train_batch_size": 64})
+    engine = arguments(small)["deepspeed"]
+    assert small.given.stage == 3
+    assert engine["train_batch_size"] == "auto"
+    assert engine["zero_optimization"] == {"stage": 3, "offload_optimizer": {"device": "cpu"}}
+    assert engine["optimizer"]["params"]["torch_adam"]
+    assert engine["scheduler"] == written.WARMUP["scheduler"]
+
+
+def test_a_warmup_in_deepspeeds_configuration_is_scaled_too(tmp_path: Path) -> None:
+    params = {**written.WARMUP["scheduler"]["params"], "warmup_num_steps": 500}
+    engine = {**written.ENGINE, "scheduler": {"type": "WarmupLR", "params": params}}
+    said = [arguments(made(tmp_path, written.FACTORY, engine, n))["deepspeed"]["scheduler"] for n in (0, 1)]
+    assert [one["params"]["warmup_num_steps"] for one in said] == [500, 4]
+
+
+def test_rows_are_as_the_framework_reads_them(tmp_path: Path) -> None:
+    rows = json.loads(made(tmp_path, written.FACTORY).files["rows.json"])
+    assert {"instruction", "output", "history"} == set(rows[0])
+    lines = made(tmp_path, written.TRL).files["rows/train.jsonl"].splitlines()
+    assert set(json.loads(lines[0])) == {"messages"}
+    lines = made(tmp_path, {**written.TRL, "completion_only_loss": True}).files["rows/train.jsonl"].splitlines()
+    assert set(json.loads(lines[0])) == {"prompt", "completion"}
+
+
+def test_axolotls_keys_have_the_names_of_the_trainer(tmp_path: Path) -> None:
+    small = made(tmp_path, written.AXOLOTL)
+    assert small.given.program == "adapters.given.plain_trainer"
+    kept = options.kept(reading.read([str(tmp_path / "sft.yaml")], (), 2), None).values
+    assert kept["per_device_train_batch_size"] == 2
+    assert kept["lr_scheduler_type"] == "cosine"
