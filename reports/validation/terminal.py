@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from harness import printable
 from harness.validation.record import CauseRecord, Plan, RunRecord, Validation, Word
 from reports.terminal import STYLES
 from reports.validation import told
@@ -22,7 +23,13 @@ NOTED: Sequence[Word] = ("unknown to this release", "not covered")
 def show(found: Plan | Validation, console: Console) -> None:
     """Print it. Lines are left for the terminal to wrap, so that they can be copied."""
     for line in _plan(found) if isinstance(found, Plan) else _validation(found):
-        console.print(line, soft_wrap=True)
+        console.print(_harmless(line), soft_wrap=True)
+
+
+def _harmless(line: Text) -> Text:
+    """Parts that are harmless may make a command of a CI job's log together; such a line has no colour."""
+    shown = printable.printable(line.plain)
+    return line if shown == line.plain else Text(shown)
 
 
 def _plan(plan: Plan) -> Iterator[Text]:

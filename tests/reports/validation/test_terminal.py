@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from harness.validation.record import Validation
+from harness.validation.record import CauseRecord, Validation
 from tests.fuzzing import examples
 from tests.harmless import hidden, hidden_at_a_terminal
 from tests.harness.validation import written
@@ -63,6 +63,11 @@ def test_the_worst_comes_first(tmp_path: Path) -> None:
 def test_the_verdict_has_its_colour_at_a_terminal_alone(found: Validation, sequence: str, word: str) -> None:
     assert shown(found, force_terminal=True).splitlines()[-1].startswith(f"{sequence}{word}")
     assert "\x1b" not in shown(found)
+
+
+def test_a_key_and_its_word_make_no_command_together() -> None:
+    cause = CauseRecord(cause=":", says="error")
+    assert not hidden(shown(made.validation(causes=[cause])))
 
 
 @pytest.mark.fuzz
