@@ -91,7 +91,7 @@ def check(each: model.Described, found: dict[str, Any]) -> None:
     assert found["rows"]
     assert found["tied"] == each.config["tie_word_embeddings"]
     assert found["dtype"] == f"torch.{each.config['torch_dtype']}"
-    assert 5 < found["loss"] < 8, "near the logarithm of the vocabulary"
+    assert 5 < found["loss"] < 10, "not far above the logarithm of the vocabulary, 6.4"
     assert found["still"] == [], "every parameter has a gradient"
     assert set(found["biases"]) >= BIASES.get(each.model_type, set())
     assert found["parameters"] < 1_500_000
