@@ -10,7 +10,7 @@ import torch
 
 from adapters.contract import Scenario
 from harness.intent.file import BadIntent
-from harness.intent.intent import Given, Group, Intent, Rule
+from harness.intent.intent import Given, Group, Intent, Rule, TokenLoss
 from harness.intent.of_scenario import of_scenario
 from harness.judging.checks import update, weights
 from harness.judging.diagnosis import update as of_updates
@@ -91,6 +91,11 @@ def misfit(intent: Intent, recording: Recording) -> str | None:
     """
     if intent.ranks != recording.header.ranks:
         return f"the intent is of {intent.ranks} ranks, and {recording.header.ranks} ran"
+    if intent.token_loss != TokenLoss():
+        return (
+            "the intent smooths labels, or weighs losses by the target's probability, and a recording has the gradients"
+            " of plain losses"
+        )
     if isinstance(intent.aggregation, Given):
         return "the intent gives weights to rows of a scenario, and a recording does not say which rows it has"
     for number, parts in recording.steps.items():

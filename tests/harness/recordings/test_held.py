@@ -13,7 +13,7 @@ import scenarios
 from adapters.contract import vary
 from harness import cli
 from harness.intent import file
-from harness.intent.intent import Given, Group, Intent, Mean, Rule
+from harness.intent.intent import Given, Group, Intent, Mean, Rule, TokenLoss
 from harness.intent.schedule import Schedule
 from harness.recordings import held, reader, telling
 from harness.recordings.reader import Recording
@@ -123,6 +123,7 @@ def test_what_cannot_be_of_the_run(right: Recording) -> None:
     wrong = {
         "2 ranks": replace(WANTED, ranks=2),
         "gives weights": replace(WANTED, aggregation=Given(((1.0,),))),
+        "smooths labels": replace(WANTED, token_loss=TokenLoss(label_smoothing=0.1)),
         "no group of the intent holds the tensor": replace(WANTED, rule=replace(RULE, groups=(Group(("lm_head*",)),))),
     }
     for words, intent in wrong.items():
