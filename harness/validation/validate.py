@@ -47,8 +47,10 @@ def validate(wish: Wish, note: Note) -> Validation:
     """note gets a line for each thing that takes long. Raises BadConfiguration, BadRequest and BuildFailed."""
     planned = plan.made(wish.configuration, wish.pinned, wish.rows)
     maker = MAKERS.get(wish.configuration.family)
-    if planned.refused or maker is None:
+    if planned.refused:
         return _not_run(wish, planned)
+    if maker is None:
+        return _not_run(wish, planned, f"{wish.configuration.family} is read, and not run yet: {RECORD}")
     _, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows)
     if release is None:
         release = releases.best(TRAINER, options.kept(wish.configuration, None).values)
@@ -101,6 +103,7 @@ TOLD = frozenset({
 })  # fmt: skip
 """Packages whose versions are told."""
 TRAINER = "transformers"
+RECORD = "`lockstep record -- COMMAND` watches a run of yours"
 MODEL = "a tiny model and its tokenizer"
 UNDER = ("accelerate", "deepspeed", "peft", "transformers")
 """Packages that may be pinned beneath a framework."""
@@ -187,8 +190,8 @@ def _why(row: KeyRecord) -> str:
 
 
 def _not_run(wish: Wish, planned: Plan, reason: str | None = None) -> Validation:
-    """Where the framework would not start, or nobody has a recipe for it, or there is no model for the reason given."""
-    told = {"name": "model", "says": MODEL, "steps": [], "sentences": [], "unknown": [], "open": []}
+    """Where the framework would not start, or nothing runs for the reason given."""
+    told = {"name": "none", "says": "before any run", "steps": [], "sentences": [], "unknown": [], "open": []}
     runs = [] if reason is None else [RunRecord.model_validate({**told, "reason": redaction.line(reason)})]
     return Validation(
         plan=planned,

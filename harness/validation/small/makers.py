@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.validation.configuration import Family
-from harness.validation.small import llamafactory, openrlhf, script, swift, trl, verl
+from harness.validation.small import llamafactory, openrlhf, script, trl, verl
 from harness.validation.small.options import Kept
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
@@ -25,7 +25,6 @@ MAKERS: Mapping[Family, Maker] = {
     "trl": Maker(trl.FRAMEWORK, trl.small),
     "trainer": Maker(script.FRAMEWORK, script.small),
     "axolotl": Maker(script.FRAMEWORK, script.small),
-    "ms-swift": Maker(swift.FRAMEWORK, swift.small),
     "llamafactory": Maker(llamafactory.FRAMEWORK, llamafactory.small),
     "openrlhf": Maker(openrlhf.FRAMEWORK, openrlhf.small),
     "verl": Maker(verl.FRAMEWORK, verl.small),
