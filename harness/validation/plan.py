@@ -206,6 +206,8 @@ def packs(configuration: Configuration) -> bool:
 def _run(configuration: Configuration, found: Effective, release: Release | None) -> list[str]:
     """In the order of running."""
     name = release or configuration.family
+    if configuration.family == "ms-swift":
+        return ["nothing: ms-swift is read, and not run yet; `lockstep record -- COMMAND` watches a run of yours"]
     how = "by its own entry point"
     if configuration.family in ("axolotl", "trainer"):
         what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"
