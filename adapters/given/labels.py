@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapters.contract import Shim
+from adapters.contract import IGNORED_LABEL, Shim
 
 LABELS_TOLD = Shim(
     "labels-told",
@@ -19,14 +19,13 @@ LABELS_TOLD = Shim(
 )
 LABELS = "lockstep_labels"
 """As in `lockstep_recorder.batch`."""
-IGNORED = -100
 MOST = 4096
 """Batches that are kept: those of an accumulation window that is read before its first forward pass."""
 
 
 def tell(ids: Tensor, trained: Tensor) -> None:
     """ids, trained: alike in shape; which tokens themselves are trained, whatever predicts them."""
-    labels = torch.where(trained.bool(), ids, torch.full_like(ids, IGNORED))
+    labels = torch.where(trained.bool(), ids, torch.full_like(ids, IGNORED_LABEL))
     setattr(ids, LABELS, labels)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser, Trainer, TrainingArguments
 
+from adapters.contract import IGNORED_LABEL
+
 
 class Rows(torch.utils.data.Dataset[dict[str, list[int]]]):
     """Prompts and completions, of which the completions are trained."""
@@ -23,7 +25,7 @@ class Rows(torch.utils.data.Dataset[dict[str, list[int]]]):
             told = json.loads(line)
             prompt = tokenizer(told["prompt"])["input_ids"]
             answer = [*tokenizer(told["completion"], add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-            labels = [-100] * len(prompt) + answer
+            labels = [IGNORED_LABEL] * len(prompt) + answer
             self._rows.append({"input_ids": [*prompt, *answer][:longest], "labels": labels[:longest]})
 
     def __len__(self) -> int:
@@ -43,7 +45,7 @@ def collated(rows: list[dict[str, list[int]]], pad: int) -> dict[str, torch.Tens
     attended = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
     return {
         "input_ids": filled("input_ids", pad),
-        "labels": filled("labels", -100),
+        "labels": filled("labels", IGNORED_LABEL),
         "attention_mask": torch.tensor(attended),
     }
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.judging.diagnosis import upstream
 from harness.judging.diagnosis.upstream import Where
-from harness.validation.configuration import Companion
+from harness.validation import spread
 from harness.validation.effective import Effective
 from harness.validation.judging import Judged
+from harness.validation.options import Options
 from harness.validation.record import CauseRecord
-from harness.validation.small.engine import stage
 from harness.verdicts.findings import CAUSES, Diagnosis
 
 OTHERWISE: Mapping[str, str] = {
@@ -54,7 +54,7 @@ def _carried(one: Judged) -> Diagnosis | None:
 
 
 def _record(d: Diagnosis, where: Where) -> CauseRecord:
-    entry = next((entry for entry in upstream.entries() if entry.fits(where, d)), None)
+    entry = upstream.find(where, d)
     return CauseRecord(
         cause=d.cause,
         says=d.summary,
@@ -72,13 +72,11 @@ def _others(one: Judged) -> Iterator[Diagnosis]:
             yield Diagnosis(cause, CAUSES[cause], 0.0, (finding.code,), finding.message)
 
 
-def where(framework: str, packages: Mapping[str, str], step: Effective, engine: Companion | None) -> Where:
+def where(framework: str, packages: Mapping[str, str], step: Effective, options: Options) -> Where:
     """What is known of the runs of a configuration; the rest of an entry's conditions nobody knows."""
-    offload = engine.at("zero_optimization.offload_optimizer.device") if engine else None
-    sharded = stage(engine) if engine else step.stage or 0
-    told = {
-        "sharding": SHARDING.get(sharded, "none"),
-        "offload": offload not in (None, "none") or step.offloaded,
+    engine, held = options.configuration.deepspeed, spread.of(options)
+    told: dict[str, object] = {
+        "offload": held.offload,
         "precision": step.precision.compute,
         "moving_rate": not step.optimizer.schedule.constant,
         "smoothed": step.token_loss.label_smoothing > 0,
@@ -86,7 +84,4 @@ def where(framework: str, packages: Mapping[str, str], step: Effective, engine: 
         "given_in": "engine" if engine and engine.has("scheduler") else "options",
         "processor": False,
     }
-    return Where(framework, packages, told)
-
-
-SHARDING = {1: "zero1", 2: "zero2", 3: "zero3"}
+    return Where(framework, packages, told if held.strategy is None else {**told, "sharding": held.strategy})

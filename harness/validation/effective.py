@@ -44,10 +44,6 @@ class Effective:
     """Where the configuration says them itself; they come before epochs."""
     horizon: int | None = None
     """Steps of the whole training, where they can be told."""
-    stage: int | None = None
-    """Of ZeRO, where no configuration of DeepSpeed's own says it; None without."""
-    offloaded: bool = False
-    """Whether the optimizer's state is on the CPU, by the same."""
     by_batch: bool = False
     """Whether the global batch is what is said, and accumulation what follows."""
     by_epochs: bool = False

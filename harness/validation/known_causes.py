@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 
-from adapters.contract import Strategy
 from harness.environments import recipes
 from harness.judging.diagnosis import upstream
 from harness.judging.diagnosis.upstream import Configured, UpstreamCause
-from harness.validation.configuration import Configuration, truth
+from harness.validation import spread as spreads
 from harness.validation.effective import Effective
 from harness.validation.options import Options
+from harness.validation.spread import Spread
 
 ENGINE = "deepspeed"
-STAGES: tuple[Strategy, ...] = ("none", "zero1", "zero2", "zero3")
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How a step is spread over ranks."""
-
-    engine: bool
-    """Whether by DeepSpeed."""
-    strategy: Strategy | None
-    """None where nobody knows, such as for a file that was not given."""
-    offload: bool = False
-    """Whether the optimizer is on the CPU."""
 
 
 def told(options: Options, step: Effective, pinned: Mapping[str, str]) -> list[str]:
     """A sentence each."""
-    spread = _spread(options)
+    spread = spreads.of(options)
     found = (
         entry for entry in upstream.entries() if _is_pinned(entry, pinned) and _shows(entry, options, step, spread)
     )
@@ -86,37 +72,3 @@ def _is_so(wanted: Configured, options: Options, step: Effective) -> bool:
         and (wanted.program is None or wanted.program in (options.configuration.program or ""))
         and all(engine is not None and engine.has(path) for path in wanted.engine)
     )
-
-
-def _spread(options: Options) -> Spread:
-    configuration = options.configuration
-    if configuration.family == "openrlhf":
-        return Spread(True, _stage(options.value("zero_stage", 2)), options.truth("adam_offload"))
-    if configuration.family == "verl":
-        return Spread(False, None)
-    engine = configuration.deepspeed
-    if engine is not None:
-        zero = "zero_optimization"
-        device = engine.at(f"{zero}.offload_optimizer.device")
-        offload = device not in (None, "none") or truth(engine.at(f"{zero}.cpu_offload"))
-        return Spread(True, _stage(engine.at(f"{zero}.stage") or 0), offload)
-    if truth(configuration.value("deepspeed")):
-        return Spread(True, None)
-    return Spread(False, _of_torch(configuration))
-
-
-def _stage(value: object) -> Strategy | None:
-    return STAGES[int(str(value))] if str(value) in ("0", "1", "2", "3") else None
-
-
-def _of_torch(configuration: Configuration) -> Strategy:
-    """FSDP2 where its version is said to be 2."""
-    told = configuration.accelerate
-    own = configuration.value("fsdp_config")
-    if told is not None and told.at("distributed_type") == "FSDP":
-        version = told.at("fsdp_config.fsdp_version")
-    elif truth(configuration.value("fsdp")):
-        version = own.get("fsdp_version", own.get("version")) if isinstance(own, Mapping) else None
-    else:
-        return "none"
-    return "fsdp" if str(version) == "2" else "fsdp1"

@@ -14,14 +14,16 @@ from harness.traces.text_files import UnreadableTrace
 from harness.validation import causes, judging, plan, recovered, redaction, releases, running
 from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
+from harness.validation.options import Options
 from harness.validation.pins import Pins
+from harness.validation.readers.families import READERS
 from harness.validation.record import FindingRecord, KeyRecord, Outcome, Plan, RunRecord, ShimRecord, Validation
 from harness.validation.releases import Release
 from harness.validation.running import NoModel, NotRun, Ran
-from harness.validation.small import model, options
-from harness.validation.small.makers import MAKERS
+from harness.validation.small import model
+from harness.validation.small.kept import Kept, keep
+from harness.validation.small.makers import MAKERS, why_not
 from harness.validation.small.model import Described
-from harness.validation.small.options import Kept
 from harness.validation.small.place import Place
 from harness.validation.small.runs import Run
 
@@ -50,10 +52,10 @@ def validate(wish: Wish, note: Note) -> Validation:
     if planned.refused:
         return _not_run(wish, planned)
     if maker is None:
-        return _not_run(wish, planned, f"{wish.configuration.family} is read, and not run yet: {RECORD}")
+        return _not_run(wish, planned, why_not(wish.configuration.family))
     _, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows)
     if release is None:
-        release = releases.best(TRAINER, options.kept(wish.configuration, None).values)
+        release = releases.best(TRAINER, keep(wish.configuration, None).values)
     asked = requested(maker.framework, release, wish)
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)
@@ -70,13 +72,14 @@ def validate(wish: Wish, note: Note) -> Validation:
         described = _checkpoint(environment, described, wish.out)
     except NotRun as error:
         return _not_run(wish, planned, str(error))
-    kept = options.kept(wish.configuration, release)
+    kept = keep(wish.configuration, release)
     if release is None:  # axolotl's arguments are taken over by the Trainer
         kept = replace(kept, release=releases.nearest(TRAINER, packages[TRAINER]))
-    engine = wish.configuration.deepspeed
     done = [_one(run, kept, environment, wish, note) for run in plan.small_runs(wish.configuration, step)]
     judged = [one.judged for one in done if one.judged is not None]
-    where = causes.where(environment.framework, {**packages, environment.framework: environment.version}, step, engine)
+    named = READERS[wish.configuration.family].names(wish.configuration)
+    own = {**packages, environment.framework: environment.version}
+    where = causes.where(environment.framework, own, step, Options(wish.configuration, release, named))
     findings = [
         FindingRecord(code=f.code, message=redaction.line(f.message), run=one.run.name)
         for one in judged
@@ -103,7 +106,6 @@ TOLD = frozenset({
 })  # fmt: skip
 """Packages whose versions are told."""
 TRAINER = "transformers"
-RECORD = "`lockstep record -- COMMAND` watches a run of yours"
 MODEL = "a tiny model and its tokenizer"
 UNDER = ("accelerate", "deepspeed", "peft", "transformers")
 """Packages that may be pinned beneath a framework."""

@@ -72,8 +72,6 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         sequences=sequences,
         optimizer=_optimizer(options, kind, dotted, missing),
         epochs=options.number("max_epochs", 2.0),
-        stage=options.whole("zero_stage", 2),
-        offloaded=options.truth("adam_offload"),
         by_batch=True,
         by_epochs=True,
         trained="everything"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.validation.configuration import Companion
-from harness.validation.small.runs import WHOLE, Run
+from harness.validation.small.runs import Run
 
 COUNTED = ("train_batch_size", "train_micro_batch_size_per_gpu")
 _ADAMS = ("adam", "adamw")
@@ -21,7 +21,7 @@ def configured(told: Companion, run: Run) -> dict[str, Any]:
         found["gradient_accumulation_steps"] = run.accumulation
     found |= {"zero_allow_untested_optimizer": True, "zero_force_ds_cpu_optimizer": False, "steps_per_print": 10**9}
     _on_the_cpu(found)
-    if run.horizon == WHOLE:
+    if run.scaled:
         _scale(found, run)
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 from harness.validation.ledger import LENGTH
 from harness.validation.options import Options
 from harness.validation.small import rows, trainer
-from harness.validation.small.options import Kept
+from harness.validation.small.kept import Kept
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
 

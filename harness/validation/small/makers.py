@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.validation.configuration import Family
 from harness.validation.small import llamafactory, openrlhf, script, trl, verl
-from harness.validation.small.options import Kept
+from harness.validation.small.kept import Kept
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
 
@@ -19,6 +19,14 @@ class Maker:
     framework: str
     """Whose environment it has."""
     small: Callable[[Kept, Run, Place], Small]
+
+
+RECORD = "`lockstep record -- COMMAND` watches a run of yours"
+
+
+def why_not(family: Family) -> str | None:
+    """Why nothing runs of a family; None if something does."""
+    return None if family in MAKERS else f"{family} is read, and not run yet: {RECORD}"
 
 
 MAKERS: Mapping[Family, Maker] = {

@@ -12,7 +12,7 @@ from harness.validation.ledger import LENGTH, RANKS
 from harness.validation.options import Options
 from harness.validation.readers import openrlhf
 from harness.validation.small import rows
-from harness.validation.small.options import Kept
+from harness.validation.small.kept import Kept
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
 

@@ -40,8 +40,8 @@ class Run:
     """That are made and recorded."""
     epochs: int | None
     """It trains so many of them; None: it trains by steps."""
-    full: bool
-    """Whether every window is full."""
+    scaled: bool
+    """Whether its schedule is over its own steps, and not over those of the training."""
 
     @property
     def of_a_step(self) -> int:
@@ -115,7 +115,7 @@ def runs(step: Effective, whole_windows: bool, least_warmup: int = 1, packs: boo
         a_step * an_epoch,
         first,
         horizon // an_epoch if step.by_epochs else None,
-        full=True,
+        scaled=False,
     )
     partial = step.steps is None and accumulation > 1 and not whole_windows and not packs
     if step.optimizer.schedule.constant and not partial:
@@ -130,7 +130,7 @@ def runs(step: Effective, whole_windows: bool, least_warmup: int = 1, packs: boo
         rows * 2 if packs else rows,
         WHOLE,
         None if packs else 2,
-        full=not partial,
+        scaled=True,
     )
 
 

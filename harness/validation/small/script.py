@@ -10,7 +10,7 @@ from packaging.version import Version
 from harness.validation.configuration import truth
 from harness.validation.ledger import LENGTH
 from harness.validation.small import rows, trainer
-from harness.validation.small.options import Kept
+from harness.validation.small.kept import Kept
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
 

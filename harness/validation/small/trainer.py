@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.contract import Given, Sharded
-from harness.validation.configuration import truth
+from harness.validation import spread
 from harness.validation.small import engine
-from harness.validation.small.options import Kept
+from harness.validation.small.kept import Kept
 from harness.validation.small.runs import Run
 
 PLACES = ("deepspeed", "fsdp", "fsdp_config", "num_train_epochs", "max_steps", "do_train")
@@ -50,12 +50,5 @@ def given(kept: Kept, run: Run, framework: str, program: str, words: tuple[str, 
 
 
 def fully_sharded(kept: Kept) -> Sharded:
-    """By which FSDP, by the arguments or by accelerate's file; none under DeepSpeed."""
-    told = kept.configuration.accelerate
-    by_file = told is not None and told.at("distributed_type") == "FSDP"
-    if kept.configuration.deepspeed is not None or not (by_file or truth(kept.values.get("fsdp"))):
-        return "none"
-    inner = told.at("fsdp_config.fsdp_version") if told is not None else None
-    config = kept.values.get("fsdp_config")
-    own = config.get("fsdp_version") if isinstance(config, Mapping) else None
-    return "fsdp" if str(own or inner) == "2" else "fsdp1"
+    """By which FSDP; by none under DeepSpeed."""
+    return "none" if kept.configuration.deepspeed is not None else spread.of_torch(kept.configuration)

@@ -9,9 +9,10 @@ from adapters.contract import Optimizer, Schedule
 from harness.intent.intent import Intent
 from harness.recordings.telling import Told
 from harness.validation import causes
-from harness.validation.configuration import Companion
+from harness.validation.configuration import Companion, Configuration
 from harness.validation.effective import Effective
 from harness.validation.judging import Judged
+from harness.validation.options import Options
 from harness.validation.small.runs import Run, runs
 from harness.verdicts.findings import Diagnosis, Finding
 
@@ -39,7 +40,8 @@ def seen(*findings: Finding, diagnoses: tuple[Diagnosis, ...] = (), number: int 
 
 
 def where(engine: Companion | None = None, **packages: str) -> causes.Where:
-    return causes.where("trl", {"trl": "1.16.0", **packages}, STEP, engine)
+    options = Options(Configuration("trl", (), deepspeed=engine), None, {})
+    return causes.where("trl", {"trl": "1.16.0", **packages}, STEP, options)
 
 
 def test_a_diagnosis_is_told_once_with_its_remedy() -> None:

@@ -28,7 +28,7 @@ def judged(folder: Path, wanted: Intent, name: str = "first", step: Effective = 
     model = loops.llama()
     loops.record(folder, lambda: loops.train(model, **{"clip": 0.5, **how}))
     recording = reader.read(folder)
-    run = Run(name, "a run", step, accumulation=4, rows=24, steps=3, epochs=None, full=True)
+    run = Run(name, "a run", step, accumulation=4, rows=24, steps=3, epochs=None, scaled=False)
     return Judged(run, recording, wanted, telling.tell(recording, wanted))
 
 

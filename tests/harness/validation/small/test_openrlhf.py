@@ -10,7 +10,8 @@ import pytest
 
 from harness.validation import plan, reading
 from harness.validation.ledger import LENGTH
-from harness.validation.small import openrlhf, options
+from harness.validation.small import openrlhf
+from harness.validation.small.kept import keep
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import runs
 
@@ -29,7 +30,7 @@ def smalls(words: str, rows: int | None = 46_000) -> list[Small]:
     told = reading.read(["--", "deepspeed", "--module", "openrlhf.cli.train_sft", *words.split()], [], 8)
     step, release, _ = plan.step(told, {}, rows)
     place = Place(Path("/here"), Path("/model"))
-    return [openrlhf.small(options.kept(told, release), run, place) for run in runs(step, whole_windows=True)]
+    return [openrlhf.small(keep(told, release), run, place) for run in runs(step, whole_windows=True)]
 
 
 def said(small: Small, flag: str) -> list[str]:

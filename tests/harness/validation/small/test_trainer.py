@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.validation import plan, reading
-from harness.validation.small import options
+from harness.validation.small.kept import keep
 from harness.validation.small.makers import MAKERS
 from harness.validation.small.place import Place, Small
 from tests.harness.validation import written
@@ -28,7 +28,7 @@ def made(
     read = reading.read([str(written.file(folder, "sft.yaml", values)), *words], beside, 8)
     step, release, _ = plan.step(read, {}, None)
     run = plan.small_runs(read, step)[number]
-    return MAKERS[read.family].small(options.kept(read, release), run, Place(folder / "run", folder / "model"))
+    return MAKERS[read.family].small(keep(read, release), run, Place(folder / "run", folder / "model"))
 
 
 def arguments(small: Small) -> dict[str, Any]:
@@ -89,6 +89,6 @@ def test_rows_are_as_the_framework_reads_them(tmp_path: Path) -> None:
 def test_axolotls_keys_have_the_names_of_the_trainer(tmp_path: Path) -> None:
     small = made(tmp_path, written.AXOLOTL)
     assert small.given.program == "adapters.given.plain_trainer"
-    kept = options.kept(reading.read([str(tmp_path / "sft.yaml")], (), 2), None).values
+    kept = keep(reading.read([str(tmp_path / "sft.yaml")], (), 2), None).values
     assert kept["per_device_train_batch_size"] == 2
     assert kept["lr_scheduler_type"] == "cosine"

@@ -10,7 +10,8 @@ import pytest
 
 from harness.validation import plan, reading
 from harness.validation.effective import Effective
-from harness.validation.small import options, verl
+from harness.validation.small import verl
+from harness.validation.small.kept import keep
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run, runs
 
@@ -30,7 +31,7 @@ def stepped(words: str) -> tuple[Effective, list[tuple[Run, Small]]]:
     told = reading.read(["--", "torchrun", "--nproc_per_node=8", "-m", *words.split()], [], 8)
     step, release, _ = plan.step(told, {}, 7473)
     place = Place(Path("/here"), Path("/model"))
-    return step, [(run, verl.small(options.kept(told, release), run, place)) for run in runs(step, whole_windows=True)]
+    return step, [(run, verl.small(keep(told, release), run, place)) for run in runs(step, whole_windows=True)]
 
 
 def said(small: Small) -> dict[str, str]:

@@ -27,7 +27,7 @@ class Kept:
         return self.release is not None and option in self.release.options
 
 
-def kept(configuration: Configuration, release: Release | None) -> Kept:
+def keep(configuration: Configuration, release: Release | None) -> Kept:
     """What is shrunk is left out: the framework's own part of this folder gives it. axolotl's keys get the names that
     the Trainer has for them."""
     reader = READERS[configuration.family]
