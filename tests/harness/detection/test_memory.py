@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,10 @@ def test_each_cell_has_its_own_fault_and_is_run_once(tmp_path: Path) -> None:
         ("sft-ragged", "keep-first", "pass"),
         ("sft-equal", "keep-first", "pass"),
     ]
-    assert [(job.scenario.name, job.fault) for job in world.jobs] == [(name, fault) for name, fault, _ in first]
+    # Two are under way at once, so either may be the first that runs.
+    assert Counter((job.scenario.name, job.fault) for job in world.jobs) == Counter(
+        (name, fault) for name, fault, _ in first
+    )
     assert told(tmp_path, world) == first
     assert len(world.jobs) == 3
 
