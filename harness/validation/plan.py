@@ -126,7 +126,7 @@ def made(
         odd=[redaction.line(said) for said in (*configuration.odd, *found.odd, *pins.unread)],
         refused=[
             redaction.line(said)
-            for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release))
+            for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release, pinned))
         ],
         not_covered=[redaction.line(said) for said in found.not_covered],
         missing=lost,
@@ -134,19 +134,33 @@ def made(
     )
 
 
-def _unknown(configuration: Configuration, held: Sequence[KeyRecord], release: Release | None) -> list[str]:
+def _unknown(
+    configuration: Configuration, held: Sequence[KeyRecord], release: Release | None, pinned: Mapping[str, str]
+) -> list[str]:
     """Every one of these frameworks ends where it is given an option that it does not know.
 
     A script of the project's own may take what TRL does not, for TRL's file does not say what reads it; not what is
-    written nearly as an option is.
+    written nearly as an option is, nor what a pinned release has no longer.
     """
     own = {setting.key for setting in configuration.settings}
     names = [row.key for row in held if row.word == "unknown to this release" and row.key in own]
     if configuration.family == "trl" and not configuration.program:
-        names = [name for name in names if release and difflib.get_close_matches(name, list(release.options), 1, SLIP)]
+        names = [name for name in names if release and (_slip(name, release) or _gone(name, release, pinned))]
     return [redaction.line(f"{release} refuses options that it does not know: {', '.join(names)}")] if names else []
 
 
+def _slip(name: str, release: Release) -> bool:
+    return bool(difflib.get_close_matches(name, list(release.options), 1, SLIP))
+
+
+def _gone(name: str, release: Release, pinned: Mapping[str, str]) -> bool:
+    """Whether other releases have it, and neither this one, which is pinned, nor the Trainer that is pinned beneath."""
+    beneath = releases.nearest(TRAINER, pinned[TRAINER]) if TRAINER in pinned else None
+    others = any(name in one.options for one in releases.releases(release.package))
+    return release.package in pinned and others and not (beneath and name in beneath.options)
+
+
+TRAINER = "transformers"
 SLIP = 0.9
 """How alike an option and a slip of it are."""
 

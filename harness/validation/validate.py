@@ -55,7 +55,7 @@ def validate(wish: Wish, note: Note) -> Validation:
         return _not_run(wish, planned, why_not(wish.configuration.family))
     _, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows)
     if release is None:
-        release = releases.best(TRAINER, keep(wish.configuration, None).values)
+        release = releases.best(plan.TRAINER, keep(wish.configuration, None).values)
     asked = requested(maker.framework, release, wish)
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)
@@ -74,7 +74,7 @@ def validate(wish: Wish, note: Note) -> Validation:
         return _not_run(wish, planned, str(error))
     kept = keep(wish.configuration, release)
     if release is None:  # axolotl's arguments are taken over by the Trainer
-        kept = replace(kept, release=releases.nearest(TRAINER, packages[TRAINER]))
+        kept = replace(kept, release=releases.nearest(plan.TRAINER, packages[plan.TRAINER]))
     done = [_one(run, kept, environment, wish, note) for run in plan.small_runs(wish.configuration, step)]
     judged = [one.judged for one in done if one.judged is not None]
     named = READERS[wish.configuration.family].names(wish.configuration)
@@ -105,7 +105,6 @@ TOLD = frozenset({
     "tokenizers", "torch", "transformers", "trl", "verl",
 })  # fmt: skip
 """Packages whose versions are told."""
-TRAINER = "transformers"
 MODEL = "a tiny model and its tokenizer"
 UNDER = ("accelerate", "deepspeed", "peft", "transformers")
 """Packages that may be pinned beneath a framework."""

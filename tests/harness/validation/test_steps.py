@@ -318,3 +318,22 @@ def test_ms_swift_has_names_for_configurations_of_deepspeed() -> None:
     assert part(told, "clipping").configured == "at a norm of 0.5"
     assert part(told, "dtypes").by == "bf16 under DeepSpeed, zero2_offload of ms-swift 4.6.0"
     assert written.of("swift", "sft", "--deepspeed", "zero4").missing
+
+
+# ---- options that are none
+
+
+@pytest.mark.parametrize(
+    ("key", "pins", "refused"),
+    [
+        ("gradient_acumulation_steps", {}, True),
+        ("warmup_ratio", {"trl": "1.16.0"}, True),
+        ("warmup_ratio", {}, False),
+        ("warmup_ratio", {"trl": "1.16.0", "transformers": "4.57.1"}, False),
+        ("number_of_demonstrations", {"trl": "1.16.0"}, False),
+    ],
+    ids=["slip", "gone", "assumed", "the-trainer-has-it", "a-script-may-have-it"],
+)
+def test_an_option_that_trl_does_not_know(tmp_path: Path, key: str, pins: dict[str, str], refused: bool) -> None:
+    told = written.of(str(written.file(tmp_path, "sft.yaml", {**written.TRL, key: 1})), **pins)
+    assert [key in said for said in told.refused] == [True] * refused
