@@ -41,8 +41,6 @@ class GroupRule:
     """Learning rate that its parameters moved by; None if none of their samples tells."""
     configured_decay: float | None
     decay: float | None
-    decay_error: float | None = None
-    """How far rounding in the worst direction may have put `decay` off."""
 
     @property
     def off(self) -> bool:
@@ -55,26 +53,44 @@ def groups(recording: Recording, number: int) -> list[GroupRule]:
     """Every group of a step, in order."""
     parts = recording.steps[number]
     first = parts[0].line
-    owner = {p.name: p.group for p in recording.header.parameters}
+    owner = owners(recording, parts)
     sizes = Counter(owner.values())
     found: dict[int | None, list[TensorUpdate]] = {}
+    for name, update in updates(recording, number).items():
+        found.setdefault(owner[name], []).append(update)
     moves: dict[int | None, bool] = {}
-    coarse = is_coarse(recording, parts)
     for name, state in states(recording, parts):
-        group = owner.get(name)
-        group = group if group is not None and group < len(first.groups) else None
-        rule = _rule(first.groups[group or 0] if first.groups else {})
-        moved = bool(state.after.ne(state.before).any())
-        moves[group] = moves.get(group, False) or moved
-        if moved and not coarse and bool(state.second.any()):  # by Adam
-            update = recover(name, state, rule, count(parts, number))
-            zeros = not bool(state.before.any())  # which do not tell their decay
-            found.setdefault(group, []).append(replace(update, decay_bound=inf) if zeros else update)
+        moves[owner[name]] = moves.get(owner[name], False) or bool(state.after.ne(state.before).any())
     return [
         _told(number, i, configured, sizes[i], found.get(i, []), moves.get(i))
         for i, configured in ((None, _shared(first.groups)), *enumerate(first.groups))
         if sizes[i]
     ]
+
+
+def owners(recording: Recording, parts: Sequence[OfRank]) -> dict[str, int | None]:
+    """The group of each parameter, where that is known."""
+    count = len(parts[0].line.groups)
+    told = {p.name: p.group for p in recording.header.parameters}
+    return {name: group if group is not None and group < count else None for name, group in told.items()}
+
+
+def updates(recording: Recording, number: int) -> dict[str, TensorUpdate]:
+    """How each tensor's samples were updated by Adam in a step: of those that moved, and none of what is kept coarse.
+
+    A tensor of zeros does not tell its decay: its `decay_bound` is inf.
+    """
+    parts = recording.steps[number]
+    if is_coarse(recording, parts):
+        return {}
+    groups, owner = parts[0].line.groups, owners(recording, parts)
+    found = {}
+    for name, state in states(recording, parts):
+        if bool(state.after.ne(state.before).any()) and bool(state.second.any()):
+            rule = _rule(groups[owner[name] or 0] if groups else {})
+            update = recover(name, state, rule, count(parts, number))
+            found[name] = update if bool(state.before.any()) else replace(update, decay_bound=inf)
+    return found
 
 
 def _shared(groups: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
@@ -101,7 +117,6 @@ def _told(
         rate=statistics.median(rates) if rates else (0.0 if moved is False else None),
         configured_decay=_number(configured.get("weight_decay")),
         decay=statistics.median(u.weight_decay for u in decays) if decays else None,
-        decay_error=statistics.median(u.decay_bound for u in decays) if decays else None,
     )
 
 

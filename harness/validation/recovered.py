@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
 
 from harness.intent.intent import Mean
 from harness.intent.words import told as aggregation
 from harness.judging.checks.weights import MASKS
 from harness.oracle.hypotheses import INTENDED, Hypothesis
-from harness.recordings.effective import GroupRule
+from harness.oracle.update import TensorUpdate
+from harness.recordings.effective import GroupRule, updates
 from harness.recordings.facts import Value
 from harness.recordings.held import Way
 from harness.validation import telling
@@ -151,21 +154,25 @@ def _optimizer(judged: Sequence[Judged]) -> str:
 
 
 def _decay(judged: Sequence[Judged]) -> str:
-    """By the step with the largest rate, which tells it best."""
-    best: dict[int | None, GroupRule] = {}
-    for group in (group for one in judged for group in one.told.groups):
-        known = group.parameters and group.rate and group.decay is not None
-        if known and (group.group not in best or (group.rate or 0) > (best[group.group].rate or 0)):
-            best[group.group] = group
-    return "; ".join(map(_decayed, best.values())) or UNTOLD
+    """By the step with the largest rate, which tells it best; of matrices, and of the others."""
+    told = [(group.rate or 0.0, at, group.step) for at, one in enumerate(judged) for group in one.told.groups]
+    if not told:
+        return UNTOLD
+    _, at, step = max(told)
+    recording = judged[at].recording
+    flat = {parameter.name: len(parameter.shape) < 2 for parameter in recording.header.parameters}
+    found = [(flat[name], u) for name, u in updates(recording, step).items() if u.decay_bound < inf]
+    kinds = {words: [u for of, u in found if of == others] for words, others in ((MATRICES, False), (OTHERS, True))}
+    return "; ".join(f"{_decayed(some)} of {len(some)} {words}" for words, some in kinds.items() if some) or UNTOLD
 
 
-def _decayed(group: GroupRule) -> str:
-    decay, error = group.decay or 0.0, group.decay_error or 0.0
-    known = f" (known to {error:.1g})"
-    said = f"none{known}" if abs(decay) <= error else f"{decay:.3g}{known}"
-    which = "" if group.group is None else f" of group {group.group}"
-    return f"{said}{which}, {group.parameters} parameters"
+MATRICES, OTHERS = "matrices", "norms and biases"
+
+
+def _decayed(found: Sequence[TensorUpdate]) -> str:
+    decay = statistics.median(update.weight_decay for update in found)
+    error = statistics.median(update.decay_bound for update in found)
+    return f"{'none' if abs(decay) <= error else f'{decay:.3g}'} (known to {error:.1g})"
 
 
 def _dtypes(judged: Sequence[Judged]) -> str:

@@ -56,8 +56,7 @@ def test_a_right_run_differs_in_nothing(right: Judged) -> None:
     assert found["clipping"].recovered == "at a norm of 0.5"
     assert found["learning rate"].recovered == "0.001, 0.001, 0.001 as expected, in the first steps"
     assert found["schedule"].recovered == "0.001, 0.001, 0.001 as expected, over 3 steps"
-    assert found["decay"].recovered is not None
-    assert found["decay"].recovered.startswith("0.01 (known to ")
+    assert (found["decay"].recovered or "").startswith("0.01 (known to ")
     assert found["length"].recovered is None
 
 
@@ -88,14 +87,18 @@ def test_a_mean_of_means_is_told_as_one(tmp_path: Path) -> None:
     assert part.recovered == "a mean over the micro-batches, each averaged by itself"
 
 
-def test_no_decay_is_told_as_none_by_the_step_with_the_largest_rate(right: Judged) -> None:
-    """Where it is below what rounding makes; a step that moves little would tell anything."""
-    (first, *others) = right.told.groups
-    groups = (replace(first, rate=1e-8, decay=7.0, decay_error=20.0), *(
-        replace(group, decay=4e-4, decay_error=1e-3) for group in others
-    ))  # fmt: skip
-    part = beside(replace(right, told=replace(right.told, groups=groups)))["decay"]
-    assert (part.recovered or "").startswith("none (known to 0.001)")
+def test_decay_is_told_of_matrices_and_of_the_others(right: Judged) -> None:
+    matrices, others = (beside(right)["decay"].recovered or "").split("; ")
+    assert matrices.startswith("0.01 (known to ")
+    assert matrices.endswith(" matrices")
+    assert others.endswith(" norms and biases")
+
+
+@pytest.mark.parametrize(("rates", "said"), [((1e-7, 1e-7, 1e-7), "none"), ((1e-7, 1e-3, 1e-7), "0.01")])
+def test_decay_is_told_by_the_step_with_the_largest_rate(tmp_path: Path, rates: tuple[float, ...], said: str) -> None:
+    """Where it is below what rounding makes, it is none as far as is known."""
+    part = beside(judged(tmp_path, WANTED, rate=lambda step: rates[step]))["decay"]
+    assert (part.recovered or "").startswith(f"{said} (known to ")
 
 
 def test_rates_of_the_real_schedule_come_from_its_own_run_alone(right: Judged) -> None:
