@@ -59,8 +59,8 @@ run: setup
 
 # Real frameworks one after another: each run of them uses every core by itself.
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto -m "not frameworks and not exhaustive"
-	$(BIN)/python -m pytest -m "frameworks and not exhaustive"
+	$(BIN)/python -m pytest --numprocesses auto --durations 25 -m "not frameworks and not exhaustive"
+	$(BIN)/python -m pytest --durations 60 -m "frameworks and not exhaustive"
 
 test-all: setup
 	$(BIN)/python -m pytest --numprocesses auto -m "not frameworks"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from adapters.contract import Model, vary
 from adapters.faults import RIGHT
@@ -19,6 +20,10 @@ from tests.faults import simulate
 
 collect_ignore = ["library"]
 """Somebody else's tests, which are to fail: `tests/lockstep_recorder/test_pytest_plugin.py` runs them."""
+
+# How long an example takes hangs on what else the machine does.
+settings.register_profile("busy", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # What runs in a shell's background ignores SIGINT, and so would everything that a test starts from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)

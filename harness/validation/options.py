@@ -39,6 +39,11 @@ class Options:
         own = None if self.release is None else self.release.options.get(self._own(key))
         return default if own is None else own
 
+    def no_default(self, key: str) -> bool:
+        """Whether the release has the option, and takes what is not said for nothing."""
+        own = self._own(key)
+        return self.release is not None and own in self.release.options and self.release.options[own] is None
+
     def number(self, key: str, default: float) -> float:
         """Raises BadConfiguration."""
         return read.number(self.value(key, default), self._own(key))

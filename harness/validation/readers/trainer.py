@@ -52,7 +52,7 @@ def _because(options: Options) -> dict[str, str]:
         if options.said("max_steps") and not options.said("num_train_epochs")
         else options.by("num_train_epochs"),
         "learning rate": options.by("learning_rate"),
-        "schedule": options.by("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "warmup_ratio"),
+        "schedule": _schedule_by(options),
         "clipping": options.by("max_grad_norm"),
         "optimizer": options.by("optim", "adam_beta1", "adam_beta2", "adam_epsilon"),
         "decay": options.by("weight_decay"),
@@ -62,12 +62,27 @@ def _because(options: Options) -> dict[str, str]:
 
 
 def _warmup(options: Options) -> Schedule:
-    """Steps come before a ratio; since transformers 5 steps below 1 are one."""
-    steps = options.number("warmup_steps", 0.0)
+    """Steps come before a ratio that is not put in their place; since transformers 5 steps below 1 are a ratio."""
+    steps = options.number("warmup_ratio" if _ratio_wins(options) else "warmup_steps", 0.0)
     if steps >= 1:
         return Schedule(warmup_steps=read.whole(steps, "warmup_steps"))
-    ratio = steps or options.number("warmup_ratio", 0.0)
-    return Schedule(warmup_ratio=read.share(ratio, "warmup_ratio"))
+    return Schedule(warmup_ratio=read.share(steps or options.number("warmup_ratio", 0.0), "warmup_ratio"))
+
+
+def _ratio_wins(options: Options) -> bool:
+    """In transformers 5, which has no default for it, a ratio is put in the place of the steps."""
+    return options.value("warmup_ratio") is not None and options.no_default("warmup_ratio")
+
+
+def _schedule_by(options: Options) -> str:
+    both = options.said("warmup_ratio") and options.said("warmup_steps")
+    if not both or not options.release:
+        return options.by("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "warmup_ratio")
+    first, over = ("ratio", "steps") if _ratio_wins(options) else ("steps", "ratio")
+    return (
+        f"{options.by('lr_scheduler_type', 'lr_scheduler_kwargs', f'warmup_{first}')}, over warmup_{over}: "
+        "steps win in transformers 4, the ratio in 5"
+    )
 
 
 def _optimizer(options: Options, warmup: Schedule, missing: list[str]) -> Optimizer:

@@ -13,6 +13,7 @@ from harness.validation.small.runs import Run
 
 PLACES = ("deepspeed", "fsdp", "fsdp_config", "num_train_epochs", "max_steps", "do_train")
 """That are given anew."""
+WARMUP = ("warmup_steps", "warmup_ratio")
 QUIET: Mapping[str, Any] = {
     "output_dir": "out", "report_to": "none", "save_strategy": "no", "logging_steps": 1, "disable_tqdm": True,
     "use_cpu": True, "ddp_backend": "gloo", "dataloader_pin_memory": False,
@@ -24,9 +25,10 @@ def arguments(kept: Kept, run: Run) -> dict[str, Any]:
     found = {key: value for key, value in kept.values.items() if key not in PLACES}
     found |= {**QUIET, "gradient_accumulation_steps": run.accumulation}
     found |= {"max_steps": run.horizon} if run.epochs is None else {"num_train_epochs": run.epochs}
-    told = run.step.optimizer.schedule
-    if told.warmup_steps and "warmup_steps" in found:
-        found["warmup_steps"] = told.warmup_steps
+    said = found.keys() & set(WARMUP)
+    if run.scaled and said and (steps := run.step.optimizer.schedule.warmup_steps):
+        # of eight steps, a ratio would be rounded by whatever has it
+        found = {key: value for key, value in found.items() if key not in said} | {"warmup_steps": steps}
     if kept.configuration.deepspeed is not None:
         found["deepspeed"] = engine.configured(kept.configuration.deepspeed, run)
     elif (sharded := fully_sharded(kept)) != "none":

@@ -64,10 +64,10 @@ def test_one_key_changes_one_thing(tmp_path: Path, changed: dict[str, Any], what
 
 
 def test_a_warmup_that_is_longer_than_the_training_is_told(tmp_path: Path) -> None:
-    assert factory(tmp_path, warmup_steps=300, max_steps=200).odd == [
+    assert factory(tmp_path, warmup_ratio=None, warmup_steps=300, max_steps=200).odd == [
         "the warm-up has 300 steps and the training 200: the rate never falls"
     ]
-    assert not factory(tmp_path, warmup_steps=100, max_steps=200).odd
+    assert not factory(tmp_path, warmup_ratio=None, warmup_steps=100, max_steps=200).odd
 
 
 def test_an_override_wins_and_says_over_what(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_swift() -> None:
         ("learning_rate", "fast"),
         ("learning_rate", 0),
         ("gradient_accumulation_steps", 0),
-        ("warmup_ratio", 2),
+        ("warmup_ratio", -0.5),
         ("adam_beta1", 1),
     ],
 )
@@ -337,3 +337,14 @@ def test_ms_swift_has_names_for_configurations_of_deepspeed() -> None:
 def test_an_option_that_trl_does_not_know(tmp_path: Path, key: str, pins: dict[str, str], refused: bool) -> None:
     told = written.of(str(written.file(tmp_path, "sft.yaml", {**written.TRL, key: 1})), **pins)
     assert [key in said for said in told.refused] == [True] * refused
+
+
+@pytest.mark.parametrize(
+    ("release", "said", "first"),
+    [("0.9.3", "a warm-up of 300 steps from 0", "steps"), ("0.9.5", "a warm-up of 10 % of the steps from 0", "ratio")],
+)
+def test_which_warmup_wins_hangs_on_the_release(tmp_path: Path, release: str, said: str, first: str) -> None:
+    values = {**written.FACTORY, "warmup_steps": 300}
+    found = part(written.of(str(written.file(tmp_path, "sft.yaml", values)), llamafactory=release), "schedule")
+    assert found.configured.startswith(said)
+    assert f"warmup_{first} in sft.yaml, over warmup_" in found.by
