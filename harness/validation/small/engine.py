@@ -20,6 +20,8 @@ def configured(told: Companion, run: Run) -> dict[str, Any]:
     if isinstance(found.get("gradient_accumulation_steps"), int):
         found["gradient_accumulation_steps"] = run.accumulation
     found |= {"zero_allow_untested_optimizer": True, "zero_force_ds_cpu_optimizer": False, "steps_per_print": 10**9}
+    if run.lifted is not None and found.get("gradient_clipping") != "auto":
+        found["gradient_clipping"] = run.lifted
     _on_the_cpu(found)
     if run.scaled:
         _scale(found, run)

@@ -59,6 +59,7 @@ def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
         "train_batch_size": a_step,
         "micro_train_batch_size": micro,
         "max_epochs": run.epochs,
+        **({"max_norm": run.lifted} if run.lifted is not None else {}),
         "lr_warmup_ratio": (warmup - 0.5) / run.horizon if warmup else 0.0,  # it is rounded up to steps
     }
 

@@ -20,6 +20,8 @@ ASSUMED = 1000
 """Steps of a training of which nobody says how many it has."""
 MOST_ROWS = 32
 """Of a step, as long as two micro-batches are accumulated: more cannot be told apart in a small model."""
+LIFT = 1000.0
+"""Times the norm that gradients are clipped at in the run that sees all of a schedule: clipping hides their scale."""
 LONGEST_EPOCH = 16
 """Windows of an epoch, in the run of the first steps where a schedule is over whole epochs."""
 
@@ -47,6 +49,11 @@ class Run:
     def of_a_step(self) -> int:
         """Rows of a full window, on all ranks."""
         return self.step.micro_batch_size * RANKS * self.accumulation
+
+    @property
+    def lifted(self) -> float | None:
+        """The norm at which it clips, where that is not the configuration's."""
+        return self.step.optimizer.max_grad_norm if self.scaled else None
 
     @property
     def horizon(self) -> int:
@@ -122,6 +129,7 @@ def runs(step: Effective, whole_windows: bool, least_warmup: int = 1, packs: boo
         return
     rows = a_step * 3 + step.micro_batch_size * RANKS * (accumulation // 2) if partial else a_step * (WHOLE // 2)
     end = ", the last window of each not full" if partial else ""
+    end += ", and nothing clipped, so that the scale shows" if step.optimizer.max_grad_norm else ""
     yield Run(
         "whole",
         f"all of {WHOLE} steps{'' if packs else ' in two epochs'}, with the schedule over them{end}",
@@ -149,8 +157,9 @@ def _epoch(first: int, horizon: int) -> int:
 
 
 def scaled(step: Effective, steps: int, least_warmup: int) -> Effective:
-    """The same with its schedule over so many steps; of what is counted in steps, the same share."""
+    """The same over so many steps, with the same share of what is counted in steps, and with clipping lifted."""
     told, over = step.optimizer.schedule, step.horizon or ASSUMED
+    limit = step.optimizer.max_grad_norm
 
     def share(count: int, least: int = 1) -> int:
         return min(steps - 2, max(least, round(steps * count / over))) if count else 0
@@ -162,4 +171,5 @@ def scaled(step: Effective, steps: int, least_warmup: int) -> Effective:
         stable_steps=share(told.stable_steps),
         horizon=0,
     )
-    return replace(step, horizon=steps, steps=None, optimizer=replace(step.optimizer, schedule=shorter))
+    rule = replace(step.optimizer, schedule=shorter, max_grad_norm=None if limit is None else LIFT * limit)
+    return replace(step, horizon=steps, steps=None, optimizer=rule)

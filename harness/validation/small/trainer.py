@@ -29,6 +29,8 @@ def arguments(kept: Kept, run: Run) -> dict[str, Any]:
     if run.scaled and said and (steps := run.step.optimizer.schedule.warmup_steps):
         # of eight steps, a ratio would be rounded by whatever has it
         found = {key: value for key, value in found.items() if key not in said} | {"warmup_steps": steps}
+    if run.lifted is not None:
+        found["max_grad_norm"] = run.lifted
     if kept.configuration.deepspeed is not None:
         found["deepspeed"] = engine.configured(kept.configuration.deepspeed, run)
     elif (sharded := fully_sharded(kept)) != "none":

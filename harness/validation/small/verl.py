@@ -63,6 +63,7 @@ def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
         "data.micro_batch_size_per_gpu": micro,
         "data.max_length": min(options.whole("data.max_length", 1024, 1), LENGTH),
         "trainer.total_epochs": run.epochs or 1,
+        **({"optim.clip_grad": run.lifted} if run.lifted is not None else {}),
     }
 
 

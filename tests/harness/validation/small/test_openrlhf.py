@@ -54,6 +54,8 @@ def test_flat_flags_are_kept_and_shrunk() -> None:
     assert first.given.compute == "bf16"
     assert not {"--packing_samples", "--flash_attn"} & {*first.given.words}
     assert said(whole, "max_epochs") == ["2"]
+    assert said(whole, "max_norm") == ["1000.0"]
+    assert "--max_norm" not in first.given.words
     assert len(lines(whole)) == 16 * 4
 
 

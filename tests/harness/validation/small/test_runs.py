@@ -93,3 +93,11 @@ def test_an_intent_says_how_many_micro_batches_each_window_has() -> None:
     assert [intent.micro_batches(at) for at in range(WHOLE)] == [4, 4, 4, 2, 4, 4, 4, 2]
     assert intent.ranks == RANKS
     assert whole.intent(SHAPES, packs=True).windows is None
+
+
+def test_clipping_is_as_configured_in_one_run_and_hides_no_scale_in_the_other() -> None:
+    first, whole = runs(replace(step(), optimizer=Optimizer(schedule=COSINE, max_grad_norm=0.5)))
+    assert (first.step.optimizer.max_grad_norm, first.lifted) == (0.5, None)
+    assert whole.step.optimizer.max_grad_norm == whole.lifted == 0.5 * small.LIFT
+    plain = runs(replace(step(), optimizer=Optimizer(schedule=COSINE, max_grad_norm=None)))[1]
+    assert plain.lifted is None

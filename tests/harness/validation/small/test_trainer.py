@@ -54,6 +54,28 @@ def test_the_schedule_is_that_of_the_training_and_then_that_of_eight_steps(tmp_p
     assert (whole["num_train_epochs"], whole["warmup_steps"]) == (2, 1)
 
 
+def test_a_ratio_of_a_warmup_becomes_steps_where_it_would_be_rounded(tmp_path: Path) -> None:
+    values = {**written.FACTORY, "warmup_ratio": 0.3}
+    first, whole = (arguments(made(tmp_path, values, None, number)) for number in (0, 1))
+    assert first["warmup_ratio"] == 0.3
+    assert whole["warmup_steps"] == 2
+    assert "warmup_ratio" not in whole
+
+
+@pytest.mark.parametrize(
+    ("clipping", "first", "whole"), [("auto", "auto", "auto"), (0.5, 0.5, 500), (None, None, 1000)]
+)
+def test_clipping_is_lifted_in_the_second_run(tmp_path: Path, clipping: Any, first: Any, whole: Any) -> None:
+    """Also where DeepSpeed clips without being told to; its own word and the Trainer's must be the same."""
+    engine = {key: value for key, value in written.ENGINE.items() if key != "gradient_clipping"}
+    engine |= {} if clipping is None else {"gradient_clipping": clipping}
+    values = {**written.FACTORY, "max_grad_norm": 0.5}
+    before, after = (arguments(made(tmp_path, values, engine, number)) for number in (0, 1))
+    assert (before["max_grad_norm"], before["deepspeed"].get("gradient_clipping")) == (0.5, first)
+    assert after["deepspeed"]["gradient_clipping"] == whole
+    assert after["max_grad_norm"] == (1000 if clipping is None else 500)
+
+
 def test_kernels_that_need_a_gpu_are_swapped(tmp_path: Path) -> None:
     found = arguments(made(tmp_path, written.TRL))
     assert found["optim"] == "adamw_torch"
