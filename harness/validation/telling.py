@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from adapters.contract import Optimizer
 from harness.intent import words
 from harness.validation import effective, redaction
 from harness.validation.effective import Effective
@@ -25,7 +26,7 @@ def parts(found: Effective) -> list[PartRecord]:
         "trained": TRAINED.get(found.trained, found.trained),
         "aggregation": words.told(found.aggregation),
         "length": _length(found),
-        "learning rate": f"{rule.learning_rate:g}",
+        "learning rate": _rate(rule),
         "schedule": effective.shape(rule.schedule),
         "clipping": "none" if rule.max_grad_norm is None else f"at a norm of {rule.max_grad_norm:g}",
         "optimizer": _optimizer(found),
@@ -55,6 +56,11 @@ def _batch(found: Effective) -> str:
     )
     total = f" = {found.sequences} sequences" if found.sequences is not None else ""
     return f"{found.micro_batch_size} a micro-batch x {accumulated} x {ranks}{total}"
+
+
+def _rate(rule: Optimizer) -> str:
+    groups = "".join(f", times {group.rate:g} of {', '.join(group.tensors)}" for group in rule.groups)
+    return f"{rule.learning_rate:g}{groups}"
 
 
 def _length(found: Effective) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from adapters.contract import Group
 from harness.intent.intent import TokenLoss, Trained
 from harness.validation.effective import Effective, Precision
 from harness.validation.options import Options
@@ -15,6 +16,7 @@ from harness.validation.releases import Release
 PACKAGES = ("llamafactory",)
 NAMES: Mapping[str, str] = {}
 OWN = ("stage", "finetuning_type", "cutoff_len")
+OPTIMIZERS = ("use_galore", "use_apollo", "use_badam", "use_adam_mini", "use_muon")
 PROGRAMS = ("llamafactory-cli train", "lmf train", "src/train.py", "llamafactory.launcher")
 
 
@@ -30,6 +32,9 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     stage = str(options.value("stage", "sft"))
     if stage != "sft":
         missing.append(f"the stage {stage}: Lockstep knows supervised fine-tuning alone")
+    missing += [f"the optimizer by {key}, whose rule no intent says" for key in OPTIMIZERS if options.truth(key)]
+    if ratio := options.number("loraplus_lr_ratio", 0.0):
+        found = replace(found, optimizer=replace(found.optimizer, groups=(Group(("*lora_B*",), ratio),)))
     if options.truth("use_dft_loss"):
         found = replace(found, token_loss=TokenLoss(by_probability=True))
     answers = options.truth("mask_history")

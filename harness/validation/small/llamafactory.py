@@ -38,7 +38,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     info = {NAME: {"file_name": DATA, "formatting": "alpaca", "columns": columns}}
     return Small(
         trainer.given(kept, run, FRAMEWORK, PROGRAM, (FILE,)),
-        {FILE: json.dumps(found), DATA: json.dumps(made), INFO: json.dumps(info)},
+        {FILE: trainer.text(found), DATA: json.dumps(made), INFO: json.dumps(info)},
     )
 
 

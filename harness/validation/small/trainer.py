@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from adapters.contract import Given, Sharded
 from harness.validation import spread
 from harness.validation.small import engine
@@ -37,6 +39,11 @@ def arguments(kept: Kept, run: Run) -> dict[str, Any]:
         version = {"fsdp": 2, "fsdp1": 1}[sharded]
         found |= {"fsdp": "full_shard auto_wrap", "fsdp_config": {"fsdp_version": version, "sync_module_states": False}}
     return found
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """As YAML, in which JSON's 1e-05 would be a text."""
+    return str(yaml.safe_dump(dict(found), sort_keys=False))
 
 
 def given(kept: Kept, run: Run, framework: str, program: str, words: tuple[str, ...]) -> Given:

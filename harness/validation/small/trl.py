@@ -37,7 +37,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     lines = [json.dumps(row(kept, one)) + "\n" for one in rows.conversations(run.rows, run.of_a_step, turns(kept))]
     return Small(
         trainer.given(kept, run, FRAMEWORK, program, ("--config", FILE)),
-        {FILE: json.dumps(found), f"{DATA}/train.jsonl": "".join(lines)},
+        {FILE: trainer.text(found), f"{DATA}/train.jsonl": "".join(lines)},
     )
 
 

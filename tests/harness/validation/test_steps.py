@@ -54,6 +54,7 @@ def test_llamafactory(tmp_path: Path) -> None:
         ({"lr_scheduler_type": "constant"}, "schedule", "constant"),
         ({"weight_decay": 0.1}, "decay", "0.1 of matrices, none of norms and biases"),
         ({"optim": "sgd"}, "optimizer", "sgd, momentum 0"),
+        ({"loraplus_lr_ratio": 16}, "learning rate", "2e-05, times 16 of *lora_B*"),
     ],
 )
 def test_one_key_changes_one_thing(tmp_path: Path, changed: dict[str, Any], what: str, said: str) -> None:

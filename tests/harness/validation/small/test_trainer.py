@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harness.validation import plan, reading
 from harness.validation.small.kept import keep
@@ -32,8 +33,10 @@ def made(
 
 
 def arguments(small: Small) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(next(text for name, text in small.files.items() if name.startswith("train.")))
-    return found.get("arguments", found)
+    found: dict[str, Any] = yaml.safe_load(
+        next(text for name, text in small.files.items() if name.startswith("train."))
+    )
+    return dict(found.get("arguments", found))
 
 
 @pytest.mark.parametrize("values", [written.FACTORY, written.TRL], ids=["llamafactory", "trl"])
@@ -97,6 +100,11 @@ def test_a_warmup_in_deepspeeds_configuration_is_scaled_too(tmp_path: Path) -> N
     engine = {**written.ENGINE, "scheduler": {"type": "WarmupLR", "params": params}}
     said = [arguments(made(tmp_path, written.FACTORY, engine, n))["deepspeed"]["scheduler"] for n in (0, 1)]
     assert [one["params"]["warmup_num_steps"] for one in said] == [500, 4]
+
+
+def test_a_small_number_stays_one(tmp_path: Path) -> None:
+    """JSON's 1e-05 is a text in YAML."""
+    assert arguments(made(tmp_path, {**written.FACTORY, "learning_rate": 1e-5}))["learning_rate"] == 1e-5
 
 
 def test_rows_are_as_the_framework_reads_them(tmp_path: Path) -> None:
