@@ -39,6 +39,8 @@ class Effective:
     sequences: int | None
     """Of the global batch."""
     optimizer: Optimizer
+    strange: str | None = None
+    """The optimizer, where no intent says its rule: what `optimizer` says of its moments is nothing then."""
     epochs: float | None = None
     steps: int | None = None
     """Where the configuration says them itself; they come before epochs."""

@@ -65,6 +65,7 @@ def under(step: Effective, options: Options, engine: Companion, release: Release
     return replace(
         step,
         optimizer=rule,
+        strange=_strange(step, engine),
         precision=precision(step.precision),
         because=because,
         not_covered=tuple(missing),
@@ -106,6 +107,15 @@ def _ruled(rule: Optimizer, engine: Companion, because: dict[str, str]) -> Optim
     if "lr" in said:
         because["learning rate"] = f"optimizer.params.lr in {engine.name}"
     return replace(rule, **changed)
+
+
+def _strange(step: Effective, engine: Companion) -> str | None:
+    """Its own optimizer, where no intent says its rule; it takes the place of the Trainer's."""
+    section = engine.at("optimizer")
+    if not isinstance(section, Mapping):
+        return step.strange
+    name = str(section.get("type", ""))
+    return None if name.lower() in _KINDS else name
 
 
 def precision(told: Precision) -> Precision:

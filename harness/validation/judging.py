@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from harness.intent.intent import Intent
 from harness.recordings import held, reader, telling
 from harness.recordings.reader import Recording
@@ -26,7 +28,10 @@ def judge(run: Run, folder: Path, packs: bool) -> Judged:
     """Raises UnreadableTrace, and ValueError where what is wanted cannot be said of this recording."""
     recording = reader.read(folder)
     shapes = {parameter.name: tuple(parameter.shape) for parameter in recording.header.parameters}
-    intent = run.intent(shapes, packs)
+    try:
+        intent = run.intent(shapes, packs)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     why = held.misfit(intent, recording)
     if why is not None:
         raise ValueError(why)

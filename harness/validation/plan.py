@@ -109,6 +109,7 @@ def made(
     lost = [
         f"{redaction.line(name, 200)}: what it decides is not told; give it by --with" for name in configuration.missing
     ]
+    strange = [f"the optimizer {found.strange}, whose rule no intent says"] if found.strange else []
     return Plan(
         family=configuration.family,
         started_by=_started(configuration),
@@ -128,7 +129,7 @@ def made(
             redaction.line(said)
             for said in (*configuration.slips, *found.refused, *_unknown(configuration, held, release, pinned))
         ],
-        not_covered=[redaction.line(said) for said in found.not_covered],
+        not_covered=[redaction.line(said) for said in (*strange, *found.not_covered)],
         missing=lost,
         run=_run(configuration, found, release),
     )

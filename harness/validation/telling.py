@@ -72,6 +72,8 @@ def _length(found: Effective) -> str:
 
 def _optimizer(found: Effective) -> str:
     rule = found.optimizer
+    if found.strange is not None:
+        return f"{found.strange}, whose rule no intent says"
     if rule.kind == "adamw":
         return f"AdamW, betas {rule.beta1:g} and {rule.beta2:g}, eps {rule.eps:g}"
     return f"{rule.kind}, momentum {rule.momentum:g}" if rule.kind == "sgd" else rule.kind

@@ -32,7 +32,7 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     stage = str(options.value("stage", "sft"))
     if stage != "sft":
         missing.append(f"the stage {stage}: Lockstep knows supervised fine-tuning alone")
-    missing += [f"the optimizer by {key}, whose rule no intent says" for key in OPTIMIZERS if options.truth(key)]
+    other = next((key for key in OPTIMIZERS if options.truth(key)), found.strange)
     if ratio := options.number("loraplus_lr_ratio", 0.0):
         found = replace(found, optimizer=replace(found.optimizer, groups=(Group(("*lora_B*",), ratio),)))
     if options.truth("use_dft_loss"):
@@ -45,7 +45,12 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         "token loss": options.by("use_dft_loss", "label_smoothing_factor"),
     }
     return replace(
-        found, trained=trained, precision=_precision(found, options), because=because, not_covered=tuple(missing)
+        found,
+        trained=trained,
+        precision=_precision(found, options),
+        strange=other,
+        because=because,
+        not_covered=tuple(missing),
     )
 
 

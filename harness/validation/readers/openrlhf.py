@@ -63,12 +63,12 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
             refused.append(f"{said}, which DeepSpeed refuses")
     kind = str(options.value("lr_scheduler", "cosine_with_min_lr"))
     missing: list[str] = []
-    if options.value("optim", "adam") != "adam":
-        missing.append(f"the optimizer {options.value('optim')}, whose rule no intent says")
+    name = str(options.value("optim", "adam"))
     return Effective(
         micro_batch_size=micro,
         accumulation=accumulation or None,
         ranks=ranks,
+        strange=None if name == "adam" else name,
         sequences=sequences,
         optimizer=_optimizer(options, kind, dotted, missing),
         epochs=options.number("max_epochs", 2.0),

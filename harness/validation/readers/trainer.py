@@ -32,6 +32,7 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         ranks=ranks,
         sequences=micro * accumulation * ranks if ranks else None,
         optimizer=_optimizer(options, warmup, missing),
+        strange=_strange(options),
         epochs=options.number("num_train_epochs", 3.0),
         steps=steps if steps > 0 else None,
         precision=_precision(options),
@@ -90,10 +91,6 @@ def _optimizer(options: Options, warmup: Schedule, missing: list[str]) -> Optimi
     kind: OptimizerKind = next((kind for kind in KINDS if name.startswith(kind)), "adamw")
     if any(part in name for part in COARSE):
         missing.append(f"the moments of {name}, which are of 8 bits or fewer: held against float32 ones")
-    elif not any(part in name for part in (*KINDS, "adamw")) or name.startswith(
-        ("galore", "apollo", "schedule", "stable", "grok")
-    ):
-        missing.append(f"the optimizer {name}, whose rule no intent says")
     rate = options.rate("learning_rate", 5e-5)
     scheduler = str(options.value("lr_scheduler_type", "linear"))
     schedule = schedules.of_transformers(scheduler, options.value("lr_scheduler_kwargs"), rate, warmup)
@@ -111,6 +108,14 @@ def _optimizer(options: Options, warmup: Schedule, missing: list[str]) -> Optimi
     )
 
 
+def _strange(options: Options) -> str | None:
+    name = str(options.value("optim", "adamw_torch"))
+    held = any(part in name for part in (*KINDS, "adamw", *COARSE)) and not name.startswith(STRANGE)
+    return None if held else name
+
+
+STRANGE = ("galore", "apollo", "schedule", "stable", "grok")
+"""Beginnings of names of optimizers that have another rule, whatever else is in the name."""
 KINDS: tuple[OptimizerKind, ...] = ("sgd", "adagrad", "rmsprop")
 
 

@@ -349,3 +349,23 @@ def test_which_warmup_wins_hangs_on_the_release(tmp_path: Path, release: str, sa
     found = part(written.of(str(written.file(tmp_path, "sft.yaml", values)), llamafactory=release), "schedule")
     assert found.configured.startswith(said)
     assert f"warmup_{first} in sft.yaml, over warmup_" in found.by
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "name"),
+    [
+        ({"optim": "adafactor"}, None, "adafactor"),
+        ({"optim": "galore_adamw"}, None, "galore_adamw"),
+        ({"use_muon": True}, None, "use_muon"),
+        ({}, "Lion", "Lion"),
+        ({"optim": "adafactor"}, "AdamW", None),
+        ({"optim": "adamw_torch"}, None, None),
+    ],
+)
+def test_an_optimizer_of_another_rule_is_named(
+    tmp_path: Path, changed: dict[str, Any], kind: str | None, name: str | None
+) -> None:
+    engine = None if kind is None else {**written.ENGINE, "optimizer": {"type": kind, "params": {}}}
+    told = factory(tmp_path, engine, **changed)
+    said = f"{name}, whose rule no intent says"
+    assert (part(told, "optimizer").configured == said) == (f"the optimizer {said}" in told.not_covered) == bool(name)
