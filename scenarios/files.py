@@ -15,8 +15,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from adapters.contract import BOS, Scenario, build, fields_of, hints, to_dict
+from adapters.contract import BOS, SPACE, Scenario, build, fields_of, hints, to_dict
 from scenarios import catalogue, patterns, rows
+from scenarios.architectures import FAMILIES
 
 SUFFIX = ".toml"
 BASE = "sft-ragged"
@@ -127,7 +128,8 @@ def _fitted(scenario: Scenario, responses: Sequence[int] | None) -> Scenario:
             f"window needs {needed} rows, and {rows.MOST_ROWS} are made at most; take fewer steps, or smaller ones"
         )
     words = scenario.tokenizer.vocabulary
-    spoken = len(words) == told and (BOS in words) == scenario.tokenizer.bos
+    suits = (SPACE in words) == (FAMILIES[scenario.model.architecture].tokenizer == "pieces")
+    spoken = suits and len(words) == told and (BOS in words) == scenario.tokenizer.bos
     kept = responses is None and spoken
     if kept and scenario.dealing.steps(scenario.data.epochs) >= scenario.window.steps:
         return scenario

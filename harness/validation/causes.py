@@ -72,8 +72,13 @@ def _others(one: Judged) -> Iterator[Diagnosis]:
             yield Diagnosis(cause, CAUSES[cause], 0.0, (finding.code,), finding.message)
 
 
-def where(framework: str, packages: Mapping[str, str], step: Effective, options: Options) -> Where:
-    """What is known of the runs of a configuration; the rest of an entry's conditions nobody knows."""
+def where(
+    framework: str, packages: Mapping[str, str], step: Effective, options: Options, architecture: str | None
+) -> Where:
+    """What is known of the runs of a configuration; the rest of an entry's conditions nobody knows.
+
+    architecture: the `model_type` of what ran.
+    """
     engine, held = options.configuration.deepspeed, spread.of(options)
     told: dict[str, object] = {
         "offload": held.offload,
@@ -83,5 +88,6 @@ def where(framework: str, packages: Mapping[str, str], step: Effective, options:
         "implementation": "own",
         "given_in": "engine" if engine and engine.has("scheduler") else "options",
         "processor": False,
+        "architecture": architecture,
     }
     return Where(framework, packages, told if held.strategy is None else {**told, "sharding": held.strategy})

@@ -79,7 +79,8 @@ def validate(wish: Wish, note: Note) -> Validation:
     judged = [one.judged for one in done if one.judged is not None]
     named = READERS[wish.configuration.family].names(wish.configuration)
     own = {**packages, environment.framework: environment.version}
-    where = causes.where(environment.framework, own, step, Options(wish.configuration, release, named))
+    options = Options(wish.configuration, release, named)
+    where = causes.where(environment.framework, own, step, options, described.model_type)
     findings = [
         FindingRecord(code=f.code, message=redaction.line(f.message), run=one.run.name)
         for one in judged

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.frameworks import command
@@ -26,6 +28,9 @@ WRONG = {
 """By release and scenario, the kinds of what is wrong; `sft-equal` is right in all of them."""
 
 
+QWEN = 'base = "sft-ragged-decay"\n[model]\narchitecture = "qwen2"\n'
+
+
 @pytest.fixture(scope="module", params=WRONG)
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, environments) -> tuple[str, Run]:
     chosen = [*WRONG[request.param], "sft-equal"]
@@ -45,3 +50,18 @@ def test_what_cannot_differ_is_right(run: tuple[str, Run]) -> None:
     release, ran = run
     cell = ran.cell(f"{release}/sft-equal")
     assert (cell.verdict, [f.message for f in cell.findings]) == ("pass", [])
+
+
+@pytest.mark.parametrize(
+    ("release", "first"),
+    [("trl==0.9.6", "5 tensors (model.layers.0.input_layernorm.weight"), ("trl==0.18.1", "model.norm.weight")],
+)
+def test_norms_of_qwen_decay_under_an_old_trainer(release: str, first: str, tmp_path: Path, environments: Path) -> None:
+    """With LLaMA none does: it is what `sft-ragged-decay` has."""
+    scenario = tmp_path / "norms.toml"
+    scenario.write_text(QWEN)
+    chosen = ["--framework", release, "--scenario", str(scenario), "--scenario", "sft-ragged-decay"]
+    ran = command.run(tmp_path, environments, *chosen, timeout=BUILDING)
+    decays = [d for d in ran.cell(f"{release}/norms").diagnoses if d.cause == "weight-decay"]
+    assert [(d.evidence.startswith(first), bool(d.upstream)) for d in decays] == [(True, True)]
+    assert "weight-decay" not in {d.cause for d in ran.cell(f"{release}/sft-ragged-decay").diagnoses}

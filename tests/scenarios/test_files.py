@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scenarios
-from adapters.contract import Scenario, Schedule, vary
+from adapters.contract import SPACE, Scenario, Schedule, vary
 from scenarios import files, rows, text
 from tests.fuzzing import examples
 
@@ -49,6 +49,13 @@ def test_rows_beyond_the_vocabulary_have_no_words(tmp_path: Path) -> None:
     assert pieces > 0
     assert scenario.model.vocab_size == 151 + pieces
     assert loaded(tmp_path, "[model]\nvocab_size = 151\nextra_rows = 23").data.rows == BASE.data.rows
+
+
+def test_another_architecture_than_the_bases_has_words_as_its_tokenizer_does(tmp_path: Path) -> None:
+    scenario = loaded(tmp_path, 'base = "sft-ragged-decay"\n[model]\narchitecture = "qwen2"')
+    assert SPACE in scenario.tokenizer.vocabulary
+    back = loaded(tmp_path, 'base = "sft-ragged-qwen2"\n[model]\narchitecture = "llama"')
+    assert SPACE not in back.tokenizer.vocabulary
 
 
 def test_fields_by_their_groups(tmp_path: Path) -> None:

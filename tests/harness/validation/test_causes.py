@@ -41,7 +41,7 @@ def seen(*findings: Finding, diagnoses: tuple[Diagnosis, ...] = (), number: int 
 
 def where(engine: Companion | None = None, **packages: str) -> causes.Where:
     options = Options(Configuration("trl", (), deepspeed=engine), None, {})
-    return causes.where("trl", {"trl": "1.16.0", **packages}, STEP, options)
+    return causes.where("trl", {"trl": "1.16.0", **packages}, STEP, options, "qwen2")
 
 
 def test_a_diagnosis_is_told_once_with_its_remedy() -> None:
@@ -74,3 +74,9 @@ def test_a_window_that_goes_on_in_the_next_epoch_is_one_cause() -> None:
 def test_another_number_of_micro_batches_is_another_matter() -> None:
     batch = Finding("inputs.batch", "rank 0 had 3 micro-batches at step 0, expected 4", 0, observed=3.0, expected=4.0)
     assert [told.cause for told in causes.causes([seen(batch)], where())] == ["batch-composition"]
+
+
+def test_what_is_known_of_some_architectures_is_known_of_the_one_that_ran() -> None:
+    decayed = replace(DROPPED, cause="weight-decay", measured=(), codes=("update.weight-decay",))
+    found = [causes.causes([seen(diagnoses=(decayed,))], where(None, transformers=v)) for v in ("4.52.4", "4.53.0")]
+    assert [bool(told.upstream) for (told,) in found] == [True, False]
