@@ -12,7 +12,7 @@ from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.traces.text_files import UnreadableTrace
 from harness.validation import causes, judging, plan, recovered, redaction, releases, running
-from harness.validation.configuration import Configuration
+from harness.validation.configuration import Configuration, truth
 from harness.validation.judging import Judged
 from harness.validation.options import Options
 from harness.validation.pins import Pins
@@ -66,7 +66,8 @@ def validate(wish: Wish, note: Note) -> Validation:
     note(MODEL)
     described = model.describe(wish.configuration, wish.near)
     if wish.configuration.family == "trl":
-        described = model.templated(described, wish.configuration.value("chat_template"))
+        marked = truth(wish.configuration.value("assistant_only_loss"))
+        described = model.templated(described, wish.configuration.value("chat_template"), marked)
         described = model.ending(described, wish.configuration.value("eos_token"))
     try:
         described = _checkpoint(environment, described, wish.out)
