@@ -15,7 +15,6 @@ from harness.validation.pins import Pins
 from harness.validation.readers.families import READERS, Reader
 from harness.validation.record import KeyRecord, Plan, RateRecord
 from harness.validation.releases import Release
-from harness.validation.small.makers import why_not
 from harness.validation.small.runs import Run, runs
 
 PACKED = ("packing", "sample_packing", "neat_packing", "packing_samples", "ds.packing_samples")
@@ -216,8 +215,6 @@ def packs(configuration: Configuration) -> bool:
 def _run(configuration: Configuration, found: Effective, release: Release | None) -> list[str]:
     """In the order of running."""
     name = release or configuration.family
-    if (why := why_not(configuration.family)) is not None:
-        return [f"nothing: {why}"]
     how = "by its own entry point"
     if configuration.family in ("axolotl", "trainer"):
         what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"

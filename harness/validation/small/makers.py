@@ -21,14 +21,6 @@ class Maker:
     small: Callable[[Kept, Run, Place], Small]
 
 
-RECORD = "`lockstep record -- COMMAND` watches a run of yours"
-
-
-def why_not(family: Family) -> str | None:
-    """Why nothing runs of a family; None if something does."""
-    return None if family in MAKERS else f"{family} is read, and not run yet: {RECORD}"
-
-
 MAKERS: Mapping[Family, Maker] = {
     "trl": Maker(trl.FRAMEWORK, trl.small),
     "trainer": Maker(script.FRAMEWORK, script.small),
