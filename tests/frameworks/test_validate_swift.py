@@ -43,6 +43,12 @@ def test_so_it_is_with_lora_and_without_packing(tmp_path: Path, environments: Pa
 
 
 @pytest.mark.exhaustive
+def test_so_it_is_under_fsdp(tmp_path: Path, environments: Path) -> None:
+    told = validated(tmp_path, environments, f"{FULL.replace('--deepspeed zero2', '--fsdp fsdp2')} --max_steps 20")
+    assert (told.outcome, told.findings) == ("pass", [])
+
+
+@pytest.mark.exhaustive
 def test_dft_is_not_held(tmp_path: Path, environments: Path) -> None:
     told = validated(tmp_path, environments, f"{FULL} --enable_dft_loss true")
     assert told.outcome == "unknown"
