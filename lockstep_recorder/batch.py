@@ -142,4 +142,21 @@ def _labels(given: dict[str, Any], ids: Tensor) -> Tensor | None:
     shifted = given.get("shift_labels")
     if isinstance(shifted, Tensor) and shifted.numel() == ids.numel():
         return torch.cat((torch.full_like(ids[:, :1], IGNORED), shifted.reshape_as(ids)[:, :-1]), dim=1)
-    return None
+    return _of_kept(labels, given.get("logits_to_keep"), ids) if isinstance(labels, Tensor) else None
+
+
+def _of_kept(labels: Tensor, keep: Any, ids: Tensor) -> Tensor | None:
+    """Labels of the logits alone that a model of transformers is told to make, each at the token that is predicted.
+
+    keep: so many at the end of every row, or a mask or indices of positions. None where the labels do not fit.
+    """
+    places = torch.arange(ids.shape[1], device=ids.device)
+    if isinstance(keep, int):
+        places = places[-keep:]
+    elif isinstance(keep, Tensor) and keep.dim() == 1 and (keep.dtype != torch.bool or keep.shape == places.shape):
+        places = places[keep]
+    if labels.shape != (len(ids), len(places)) or (places[:-1] + 1 == ids.shape[1]).any():
+        return None
+    whole = torch.full_like(ids, IGNORED, dtype=labels.dtype)
+    whole[:, places[:-1] + 1] = labels[:, 1:]
+    return whole

@@ -30,7 +30,7 @@ class Found:
     bend: Callable[[Tensor], Tensor]
     """What happens to the logits behind the head: soft caps and scales."""
     ends: tuple[int, ...]
-    """Ids of the tokens that end a text, as the model's configuration has them."""
+    """Ids of the tokens that end a text, as the model's configuration and that of its generation have them."""
 
 
 def find(called: nn.Module) -> Found | None:
@@ -62,7 +62,7 @@ def _found(model: nn.Module, head: nn.Module) -> Found:
         norm=_last_norm(base, head),
         tied=any(getattr(owner, "weight", None) is weight for owner in owners),
         bend=_bend(getattr(model, "config", None)),
-        ends=_ends(getattr(model, "config", None)),
+        ends=_ends(model),
     )
 
 
@@ -106,6 +106,9 @@ def _bend(config: Any) -> Callable[[Tensor], Tensor]:
     return bend
 
 
-def _ends(config: Any) -> tuple[int, ...]:
-    eos = getattr(config, "eos_token_id", None)
-    return tuple(eos) if isinstance(eos, (list, tuple)) else () if eos is None else (int(eos),)
+def _ends(model: nn.Module) -> tuple[int, ...]:
+    found: dict[int, None] = {}
+    for config in ("config", "generation_config"):
+        eos = getattr(getattr(model, config, None), "eos_token_id", None)
+        found |= dict.fromkeys(map(int, eos if isinstance(eos, (list, tuple)) else [] if eos is None else [eos]))
+    return tuple(found)

@@ -18,6 +18,7 @@ from adapters.contract import SHIMS, Given, Shim, to_dict
 
 STARTED_BY = {
     "trl": "of_trainer",
+    "ms-swift": "of_swift",
     "llamafactory": "of_llamafactory",
     "openrlhf": "of_openrlhf",
     "verl": "of_verl",

@@ -95,6 +95,16 @@ def _trl() -> Options:
     return _of_dataclasses(getattr(trl, name) for name in names if hasattr(trl, name))
 
 
+def _trl_presets() -> Options:
+    """Accelerate's configurations that `--accelerate_config NAME` stands for: 0.16.1 has none, 0.18.1 has."""
+    import yaml
+
+    spec = find_spec("trl")
+    folders = spec.submodule_search_locations if spec is not None else None
+    files = [file for folder in folders or () for file in (Path(folder) / "accelerate_configs").glob("*.yaml")]
+    return {file.stem: yaml.safe_load(file.read_text()) for file in files}
+
+
 def _llamafactory() -> Options:
     importlib.import_module("adapters.llamafactory_sft")  # its stand-ins
     parser = importlib.import_module("llamafactory.hparams.parser")
@@ -193,7 +203,7 @@ READERS: Mapping[str, Mapping[str, Callable[[], Options]]] = {
 }
 """By framework, the packages in its environment that have options of their own."""
 
-PRESETS: Mapping[str, Callable[[], Options]] = {"ms-swift": _swift_presets}
+PRESETS: Mapping[str, Callable[[], Options]] = {"ms-swift": _swift_presets, "trl": _trl_presets}
 """By package, what ships configurations that an option names."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from adapters.contract import Optimizer, OptimizerKind, Schedule
 from harness.validation import configuration as read
 from harness.validation import schedules
-from harness.validation.configuration import Companion, truth
+from harness.validation.configuration import Companion, Configuration, truth
 from harness.validation.effective import Effective, Precision
 from harness.validation.options import Options
 from harness.validation.releases import Release
@@ -44,6 +44,22 @@ def of_accelerate(told: Companion) -> Companion | None:
     both = {key: own.get(key, AUTO) for key in ("gradient_clipping", "gradient_accumulation_steps")}
     batches = dict.fromkeys(("train_batch_size", "train_micro_batch_size_per_gpu"), AUTO)
     return Companion(told.name, {"zero_optimization": zero, **both, **batches})
+
+
+def launched(found: Configuration) -> Configuration:
+    """With what accelerate's YAML says of DeepSpeed and of how many processes there are, where nobody else says it."""
+    told = found.accelerate
+    if told is None:
+        return found
+    count = told.at("num_processes")
+    known = isinstance(count, int) and not isinstance(count, bool) and 0 < count <= MOST_PROCESSES
+    ranks = found.ranks or (count if known else None)
+    return replace(found, deepspeed=found.deepspeed or of_accelerate(told), ranks=ranks)
+
+
+MOST_PROCESSES = 2**20
+PRESET = "accelerate_config"
+"""Option of `trl sft`: a file for accelerate, or the name of one that TRL ships."""
 
 
 def under(step: Effective, options: Options, engine: Companion, release: Release | None, warmup: Schedule) -> Effective:

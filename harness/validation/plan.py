@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.validation import effective, known_causes, ledger, redaction, releases, telling
+from harness.validation import effective, engine, known_causes, ledger, redaction, releases, telling
 from harness.validation.configuration import Companion, Configuration, truth
 from harness.validation.effective import Effective
 from harness.validation.options import Options
@@ -15,7 +15,6 @@ from harness.validation.pins import Pins
 from harness.validation.readers.families import READERS, Reader
 from harness.validation.record import KeyRecord, Plan, RateRecord
 from harness.validation.releases import Release
-from harness.validation.small.makers import why_not
 from harness.validation.small.runs import Run, runs
 
 PACKED = ("packing", "sample_packing", "neat_packing", "packing_samples", "ds.packing_samples")
@@ -49,20 +48,29 @@ def step(
 
 
 def with_preset(configuration: Configuration, release: Release | None) -> Configuration:
-    """With the configuration of DeepSpeed that a name stands for, where the release ships one of that name."""
-    name = configuration.value("deepspeed")
+    """With the configuration of DeepSpeed (ms-swift) or accelerate (TRL) that a name stands for, where the release
+    ships one of that name."""
+    of_engine = release is not None and release.package == "ms-swift"
+    launched = {setting.key: setting.value for setting in configuration.launched}
+    name = configuration.value("deepspeed") if of_engine else launched.get(engine.PRESET)
+    own = configuration.deepspeed if of_engine else configuration.accelerate
     found = release.presets.get(name) if release is not None and isinstance(name, str) else None
-    if found is None or configuration.deepspeed is not None:
+    if found is None or own is not None:
         return configuration
-    missing = tuple(each for each in configuration.missing if each != name)
-    return replace(configuration, deepspeed=Companion(f"{name} of {release}", found), missing=missing)
+    told = Companion(f"{name} of {release}", found)
+    configuration = replace(configuration, missing=tuple(each for each in configuration.missing if each != name))
+    return (
+        replace(configuration, deepspeed=told)
+        if of_engine
+        else engine.launched(replace(configuration, accelerate=told))
+    )
 
 
 def _release(reader: Reader, configuration: Configuration, pinned: Mapping[str, str]) -> Release | None:
-    keys = [setting.key for setting in configuration.settings]
+    settings = {setting.key: setting.value for setting in configuration.settings}
     for package in reader.packages(configuration):
         version = pinned.get(package.partition("/")[0])
-        found = releases.nearest(package, version) if version else releases.best(package, keys)
+        found = releases.nearest(package, version) if version else releases.best(package, settings)
         if found is not None:
             return found
     return None
@@ -222,8 +230,6 @@ def packs(configuration: Configuration) -> bool:
 def _run(configuration: Configuration, found: Effective, release: Release | None) -> list[str]:
     """In the order of running."""
     name = release or configuration.family
-    if (why := why_not(configuration.family)) is not None:
-        return [f"nothing: {why}"]
     how = "by its own entry point"
     if configuration.family in ("axolotl", "trainer"):
         what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.validation import bounded, engine, launching
+from harness.validation import bounded, engine, launching, ledger
 from harness.validation.bounded import BadConfiguration, File
 from harness.validation.configuration import COMMAND, Companion, Configuration, Setting, merged
 from harness.validation.launching import Launched
@@ -27,13 +27,13 @@ def read(words: Sequence[str], beside: Sequence[Path], world: int | None, here: 
     is_file = starts_with_file(words)
     # what a script says is somebody else's, and leads nowhere but into its own folder
     folders = [here, Path(words[0] if is_file else _script(words) or ".").parent]
-    found = _of_file(words) if is_file else _of_command(words, folders)
+    own = is_file or _script(words) is None
+    found = _of_file(words) if is_file else _of_command(words, folders, own)
+    found = _to_accelerate(found)
     for path in beside:
         found = _with(found, path)
     found = _named(found, folders)
-    if found.deepspeed is None and found.accelerate is not None:
-        found = replace(found, deepspeed=engine.of_accelerate(found.accelerate))
-    return replace(found, ranks=world or found.ranks or _processes(found.accelerate))
+    return engine.launched(replace(found, ranks=world or found.ranks))
 
 
 def place(words: Sequence[str]) -> Path:
@@ -85,7 +85,8 @@ def _settings(file: File) -> list[Setting]:
     return [Setting(key, value, file.name) for key, value in file.values.items()]
 
 
-def _of_command(words: Sequence[str], folders: Sequence[Path]) -> Configuration:
+def _of_command(words: Sequence[str], folders: Sequence[Path], own: bool) -> Configuration:
+    """own: whether the user typed it, so that a path in it may lead anywhere."""
     told = launching.launched(words)
     launched = tuple(Setting(key, value, told.launcher or "launcher") for key, value in told.options.items())
     if told.before:
@@ -94,30 +95,34 @@ def _of_command(words: Sequence[str], folders: Sequence[Path]) -> Configuration:
     made = Configuration("verl", (), told.launcher, told.program, launched, variables, told.ranks, odd=told.odd)
     if told.program.startswith("verl.") or told.program in READERS["verl"].programs:
         flags = [word for word in told.words if word.startswith("--")]
-        own = launching.overrides([word for word in told.words if word not in flags])
-        return replace(made, settings=merged(own), launched=(*launched, *launching.options(flags, {})))
-    file, more = _arguments(told, folders)
+        others = launching.overrides([word for word in told.words if word not in flags])
+        return replace(made, settings=merged(others), launched=(*launched, *launching.options(flags, {})))
+    file, more = _arguments(told, folders, own)
     settings = merged(_settings(file) if file else [], more)
     family = families.of_program(told.program, {setting.key for setting in settings})
     slips = _slips(file) if file else ()
     return replace(made, family=family, settings=settings, slips=slips)
 
 
-def _arguments(told: Launched, folders: Sequence[Path]) -> tuple[File | None, list[Setting]]:
+def _arguments(told: Launched, folders: Sequence[Path], own: bool) -> tuple[File | None, list[Setting]]:
     """The file that a program is given, as its first word or by --config, and its other options."""
     words = list(told.words)
     if words and Path(words[0]).suffix in SUFFIXES:
         plain = [word for word in words[1:] if not word.startswith("-") and "=" in word]
         flagged = launching.options([word for word in words[1:] if word not in plain], {})
-        return _given(words[0], folders), [*launching.overrides(plain), *flagged]
+        return _given(words[0], folders, own), [*launching.overrides(plain), *flagged]
     settings = launching.options(words, {})
     config = next((setting for setting in settings if setting.key == "config"), None)
     if config is None:
         return None, settings
-    return _given(str(config.value), folders), [one for one in settings if one is not config]
+    return _given(str(config.value), folders, own), [one for one in settings if one is not config]
 
 
-def _given(name: str, folders: Sequence[Path]) -> File:
+def _given(name: str, folders: Sequence[Path], own: bool) -> File:
+    if own and Path(name).is_absolute():
+        if not Path(name).is_file():
+            raise BadConfiguration(f"{name} cannot be read: it is no file")
+        return bounded.mapping(Path(name))
     path = _found(name, folders)
     if path is None:
         raise BadConfiguration(f"{name} cannot be read: there is no such file here; go to where the command is typed")
@@ -147,11 +152,33 @@ def _with(found: Configuration, path: Path) -> Configuration:
     raise BadConfiguration(f"--with {path} is neither DeepSpeed's configuration nor accelerate's")
 
 
+def _to_accelerate(found: Configuration) -> Configuration:
+    """`trl sft` hands to `accelerate launch` what its own parser does not know, also of its YAML."""
+    if found.family != "trl" or found.program not in (None, "trl sft"):
+        return found
+    handed = [
+        setting
+        for setting in found.settings
+        if ledger.entry(setting.key, ("trl", "trainer")) is None and ledger.entry(setting.key, ("accelerate",))
+    ]
+    if not handed:
+        return found
+    ranks = next((one.value for one in handed if one.key == "num_processes" and isinstance(one.value, int)), None)
+    return replace(
+        found,
+        launcher="accelerate",
+        settings=tuple(one for one in found.settings if one not in handed),
+        launched=(*found.launched, *handed),
+        ranks=found.ranks or ranks,
+    )
+
+
 def _named(found: Configuration, folders: Sequence[Path]) -> Configuration:
     """With what it names itself, where that was not given already."""
     missing = list(found.missing)
     launched = {setting.key: setting.value for setting in found.launched}
-    if found.accelerate is None and found.launcher == "accelerate" and (name := launched.get("config_file")):
+    config = launched.get("config_file") or launched.get(engine.PRESET)
+    if found.accelerate is None and found.launcher == "accelerate" and (name := config):
         place = _found(str(name), folders)
         missing += [] if place else [str(name)]
         found = replace(found, accelerate=_companion(place)) if place else found
@@ -169,8 +196,3 @@ def _named(found: Configuration, folders: Sequence[Path]) -> Configuration:
 
 def _companion(place: Path) -> Companion:
     return Companion(place.name, bounded.mapping(place).values)
-
-
-def _processes(told: Companion | None) -> int | None:
-    count = told.at("num_processes") if told else None
-    return count if isinstance(count, int) and not isinstance(count, bool) and 0 < count <= 2**20 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class Release:
     options: Mapping[str, Any]
     """With their defaults; None where there is none, or none that is a plain value."""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Configurations of DeepSpeed that it ships, by the name that its option has for them."""
+    """Configurations of DeepSpeed or accelerate that it ships, by the name that its option has for them."""
 
     def __str__(self) -> str:
         return f"{self.package.partition('/')[0]} {self.version}"
@@ -81,7 +81,16 @@ def nearest(package: str, version: str) -> Release | None:
     return older[-1] if older else found[0] if found else None
 
 
-def best(package: str, keys: Collection[str]) -> Release | None:
-    """The newest of those that know most of these keys."""
+RENAMED = ("packing_strategy",)
+"""Options whose values have other names in other releases, the default's among them."""
+
+
+def best(package: str, settings: Mapping[str, Any]) -> Release | None:
+    """The newest of those that know most of these keys, and what they are set to where its name tells the release."""
+
+    def known(one: Release) -> int:
+        named = [key for key in RENAMED if key in settings and one.options.get(key) == settings[key]]
+        return len(named) + sum(key in one.options for key in settings)
+
     found = releases(package)
-    return max(reversed(found), key=lambda one: sum(key in one.options for key in keys)) if found else None
+    return max(reversed(found), key=known) if found else None

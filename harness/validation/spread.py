@@ -53,7 +53,8 @@ def of_torch(configuration: Configuration) -> Sharded:
     if told is not None and told.at("distributed_type") == "FSDP":
         version = told.at("fsdp_config.fsdp_version")
     elif truth(configuration.value("fsdp")):
-        version = own.get("fsdp_version", own.get("version")) if isinstance(own, Mapping) else None
+        usual = 2 if configuration.family == "ms-swift" else None  # _init_fsdp in its arguments/sft_args.py
+        version = own.get("fsdp_version", own.get("version")) if isinstance(own, Mapping) else usual
     else:
         return "none"
     return "fsdp" if str(version) == "2" else "fsdp1"

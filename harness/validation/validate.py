@@ -12,7 +12,7 @@ from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.traces.text_files import UnreadableTrace
 from harness.validation import causes, judging, plan, recovered, redaction, releases, running
-from harness.validation.configuration import Configuration
+from harness.validation.configuration import Configuration, truth
 from harness.validation.judging import Judged
 from harness.validation.options import Options
 from harness.validation.pins import Pins
@@ -22,7 +22,7 @@ from harness.validation.releases import Release
 from harness.validation.running import NoModel, NotRun, Ran
 from harness.validation.small import model
 from harness.validation.small.kept import Kept, keep
-from harness.validation.small.makers import MAKERS, why_not
+from harness.validation.small.makers import MAKERS
 from harness.validation.small.model import Described
 from harness.validation.small.place import Place
 from harness.validation.small.runs import Run
@@ -48,15 +48,12 @@ class Wish:
 def validate(wish: Wish, note: Note) -> Validation:
     """note gets a line for each thing that takes long. Raises BadConfiguration, BadRequest and BuildFailed."""
     planned = plan.made(wish.configuration, wish.pinned, wish.rows)
-    maker = MAKERS.get(wish.configuration.family)
     if planned.refused:
         return _not_run(wish, planned)
-    if maker is None:
-        return _not_run(wish, planned, why_not(wish.configuration.family))
     _, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows)
     if release is None:
         release = releases.best(plan.TRAINER, keep(wish.configuration, None).values)
-    asked = requested(maker.framework, release, wish)
+    asked = requested(MAKERS[wish.configuration.family].framework, release, wish)
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)
     packages = dict(line.split("==", 1) for line in environment.lock if "==" in line)
@@ -66,7 +63,8 @@ def validate(wish: Wish, note: Note) -> Validation:
     note(MODEL)
     described = model.describe(wish.configuration, wish.near)
     if wish.configuration.family == "trl":
-        described = model.templated(described, wish.configuration.value("chat_template"))
+        marked = truth(wish.configuration.value("assistant_only_loss"))
+        described = model.templated(described, wish.configuration.value("chat_template"), marked)
         described = model.ending(described, wish.configuration.value("eos_token"))
     try:
         described = _checkpoint(environment, described, wish.out)

@@ -67,6 +67,24 @@ def test_shifted_labels() -> None:
     assert kinds(found, TRAINED) == [7]
 
 
+@pytest.mark.parametrize("keep", [3, torch.tensor([2, 3, 4]), torch.tensor([False, False, True, True, True])])
+def test_labels_of_the_logits_that_are_kept(keep: Any) -> None:
+    """As ms-swift calls a model: a label stands at the logit behind the one that predicts it."""
+    given = {"input_ids": torch.tensor([[5, 6, 7, 8, END]]), "labels": torch.tensor([[-100, 8, END]])}
+    found = batch.tokens({**given, "logits_to_keep": keep}, (END,), 100)
+    assert found is not None
+    assert kinds(found, TRAINED) == [8, END]
+    assert kinds(found, TOLD) == [6, 7, 8, END]
+
+
+@pytest.mark.parametrize("keep", [None, 2, 4, torch.tensor([1, 2]), torch.ones(3, dtype=torch.bool), "all"])
+def test_labels_that_fit_no_logits_tell_nothing(keep: Any) -> None:
+    given = {"input_ids": torch.tensor([[5, 6, 7, 8, END]]), "labels": torch.tensor([[-100, 8, END]])}
+    found = batch.tokens({**given, "logits_to_keep": keep}, (END,), 100)
+    assert found is not None
+    assert kinds(found, TOLD) == []
+
+
 def test_a_call_without_token_ids() -> None:
     assert batch.tokens({"inputs_embeds": torch.zeros(1, 2, 3)}, (), 100) is None
 

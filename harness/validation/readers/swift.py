@@ -42,5 +42,5 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     because = {**found.because, "trained": options.by("loss_scale"), "token loss": options.by("enable_dft_loss")}
     if options.truth("enable_dft_loss"):
         found = replace(found, token_loss=TokenLoss(by_probability=True))
-    everything = str(options.value("loss_scale", "default")) == "all"
+    everything = str(options.value("loss_scale", "default")).split("+")[0] == "all"
     return replace(found, trained="everything" if everything else "responses", because=because)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.validation.configuration import Family
-from harness.validation.small import llamafactory, openrlhf, script, trl, verl
+from harness.validation.small import llamafactory, openrlhf, script, swift, trl, verl
 from harness.validation.small.kept import Kept
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
@@ -21,18 +21,11 @@ class Maker:
     small: Callable[[Kept, Run, Place], Small]
 
 
-RECORD = "`lockstep record -- COMMAND` watches a run of yours"
-
-
-def why_not(family: Family) -> str | None:
-    """Why nothing runs of a family; None if something does."""
-    return None if family in MAKERS else f"{family} is read, and not run yet: {RECORD}"
-
-
 MAKERS: Mapping[Family, Maker] = {
     "trl": Maker(trl.FRAMEWORK, trl.small),
     "trainer": Maker(script.FRAMEWORK, script.small),
     "axolotl": Maker(script.FRAMEWORK, script.small),
+    "ms-swift": Maker(swift.FRAMEWORK, swift.small),
     "llamafactory": Maker(llamafactory.FRAMEWORK, llamafactory.small),
     "openrlhf": Maker(openrlhf.FRAMEWORK, openrlhf.small),
     "verl": Maker(verl.FRAMEWORK, verl.small),

@@ -61,14 +61,15 @@ def describe(configuration: Configuration, near: Path) -> Described:
     return _by_name(called) if called is None or folder is None else _by_config(called, folder)
 
 
-def templated(described: Described, told: Any) -> Described:
+def templated(described: Described, told: Any, marked: bool) -> Described:
     """With a chat template of the configuration's own, if that is one; else the model's, else ChatML, for TRL's script
-    would fetch a template then."""
+    would fetch a template then. marked: whether it must mark what the assistant says."""
     if isinstance(told, str) and "{%" in told:
         return replace(described, tokenizer={**described.tokenizer, "chat_template": told, "published": ""})
     if described.tokenizer["chat_template"] is not None:
         return described
-    tokenizer = tokens.of_family(families.NOBODY)
+    family = replace(families.NOBODY, template="marked") if marked else families.NOBODY
+    tokenizer = tokens.of_family(family)
     config = {**described.config, **tokens.ids(tokenizer, pad=True), "vocab_size": tokens.vocabulary(tokenizer)}
     missing = "the tokenizer: the model has no chat template, and ChatML with its own tokens is in its place"
     return replace(described, config=config, tokenizer=tokenizer, not_covered=(*described.not_covered, missing))

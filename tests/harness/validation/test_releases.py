@@ -46,7 +46,7 @@ def test_the_nearest(package: str, version: str, found: str) -> None:
 
 def test_what_is_in_no_table() -> None:
     assert releases.nearest("other", "1") is None
-    assert releases.best("other", ["learning_rate"]) is None
+    assert releases.best("other", {"learning_rate": 1e-5}) is None
 
 
 def test_defaults_are_those_of_the_release() -> None:

@@ -309,6 +309,32 @@ def test_an_intent_needs_what_nobody_said(tmp_path: Path) -> None:
     assert effective.shape(found.optimizer.schedule) == "a warm-up of 10 % of the steps from 0, half a cosine to 0"
 
 
+@pytest.mark.parametrize(
+    ("name", "below", "ranks"), [("zero2", True, 8), ("zero3", True, 8), ("fsdp2", False, 8), ("multi_gpu", False, 8)]
+)
+def test_trl_has_names_for_configurations_of_accelerate(name: str, below: bool, ranks: int) -> None:
+    told = written.of("trl", "sft", "--accelerate_config", name, "--learning_rate", "1e-5", world=None)
+    assert not told.missing
+    assert not told.refused
+    assert (told.below is not None) == below
+    assert f"{ranks} ranks" in part(told, "global batch").configured
+    said = next(one for one in told.ledger if one.key == "distributed_type")
+    assert said.source == f"{name} of trl 1.16.0"
+
+
+def test_trl_hands_what_accelerate_knows_to_it(tmp_path: Path) -> None:
+    own = str(written.file(tmp_path, "sft.yaml", {**written.TRL, "accelerate_config": "zero1", "num_processes": 4}))
+    told = written.of("trl", "sft", "--config", own, world=None)
+    assert "4 ranks" in part(told, "global batch").configured
+    assert not any("options that it does not know" in said for said in told.refused)
+    assert written.of("trl", "sft", "--accelerate_config", "zero4").missing
+
+
+def test_a_name_of_packing_tells_the_release() -> None:
+    told = written.of("python", "sft.py", "--packing", "--packing_strategy", "ffd", "--assistant_only_loss", "true")
+    assert told.release == "trl 0.19.1"
+
+
 def test_ms_swift_has_names_for_configurations_of_deepspeed() -> None:
     """As its release ships them; an own file is not one of them."""
     told = written.of("swift", "sft", "--deepspeed", "zero2_offload", "--max_grad_norm", "0.5")

@@ -201,3 +201,16 @@ def test_nothing_outside_of_what_is_given_is_read(tmp_path: Path) -> None:
         told = written.of(str(written.file(tmp_path / "in", "x.yaml", {**written.TRL, "deepspeed": name})))
         assert told.missing
         assert "77" not in json.dumps([part.model_dump() for part in told.step])
+
+
+def test_a_file_that_is_typed_may_lie_anywhere_and_one_that_a_script_names_not(tmp_path: Path) -> None:
+    sft = str(written.file(tmp_path, "sft.yaml", written.TRL))
+    assert written.of("trl", "sft", "--config", sft).family == "trl"
+    (tmp_path / "in").mkdir()
+    script = tmp_path / "in" / "run.sh"
+    script.write_text(f"trl sft --config {sft}\n")
+    with pytest.raises(BadConfiguration, match="no such file here"):
+        written.of("bash", str(script))
+    for odd in (tmp_path / "none.yaml", tmp_path / "in"):
+        with pytest.raises(BadConfiguration, match="it is no file"):
+            written.of("trl", "sft", "--config", str(odd))

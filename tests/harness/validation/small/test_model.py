@@ -124,6 +124,12 @@ def test_every_family_is_met_by_a_name_and_has_its_words(key: str) -> None:
     family.chat_template()
 
 
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_model_without_a_template_has_one_with_marks_where_they_are_needed(marked: bool, tmp_path: Path) -> None:
+    found = model.templated(named("HuggingFaceTB/SmolLM3-3B-checkpoints", tmp_path), None, marked)
+    assert ("{% generation %}" in found.tokenizer["chat_template"]) is marked
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
