@@ -34,7 +34,7 @@ help:
 	@echo "make matrices   the standard matrices anew, as the newest frameworks can express them"
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make bench      how long the parts take"
-	@echo "make pictures   those of the docs, from the pages of a run: make pictures RUN=DIR"
+	@echo "make pictures   those of the docs, from the pages of a run: make pictures RUN=DIR [VALIDATION=DIR]"
 	@echo "make gpu-check  the frameworks that a CUDA machine allows, on CUDA; verdict in .runs/gpu; a recorded training as well"
 	@echo "make clean      remove caches, runs and environments"
 
@@ -96,7 +96,7 @@ bench: setup
 	$(BIN)/python -m harness.bench
 
 pictures: setup
-	$(BIN)/python -m tests.pictures $(RUN)
+	$(BIN)/python -m tests.pictures $(RUN) $(if $(VALIDATION),--validation $(VALIDATION))
 
 # One rank a device, two at most; and a training of a billion parameters on all of them, whose steps 2 and 3 are recorded.
 # Nothing is emulated: without a CUDA device there is nothing to check.

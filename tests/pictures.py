@@ -1,6 +1,7 @@
 """`python -m tests.pictures RUN`: the pictures in docs/pictures, from the pages of a real run.
 
-The run is one of `make run`: every framework, deepspeed 0.18.9 and openrlhf 0.9.10.
+The run is one of `make run`: every framework, deepspeed 0.18.9 and openrlhf 0.9.10. With `--validation FOLDER` the page
+of a validation is taken too.
 """
 
 from __future__ import annotations
@@ -35,17 +36,21 @@ WANTED = (
     Picture("weight-map-deepspeed", "cells/deepspeed-0.18.9-sft-ragged-zero2-offload.html", MAP),
     Picture("weight-map-openrlhf", "cells/openrlhf-0.9.10-sft-ragged.html", MAP),
 )
+VALIDATION = Picture("validation", "validation.html", most=1300)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of the run")
-    run = parser.parse_args().run
+    parser.add_argument("--validation", type=Path, help="folder of a validation")
+    told = parser.parse_args()
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, started() as browser:
-        pages = html.write(source.load(run), Path(folder) / "html").parent
+        pages = html.write(source.load(told.run), Path(folder) / "html").parent
         for wanted in WANTED:
             print(_take(browser, pages, wanted))
+        if told.validation is not None:
+            print(_take(browser, told.validation, VALIDATION))
 
 
 def _take(browser: Browser, pages: Path, wanted: Picture) -> Path:
