@@ -22,6 +22,7 @@ LENGTH = 128
 """Tokens of the longest sequence in a small run."""
 RANKS = 2
 MOST_ACCUMULATED = 8
+MADE = "rows made in its format"
 LONGEST = 120
 """Characters of a value that are shown."""
 
@@ -39,7 +40,7 @@ def _model(value: Any) -> Changed:
 
 
 def _data(value: Any) -> Changed:
-    return Changed("rows made in its format", "your own first rows, where a file of them is given")
+    return Changed(MADE, "your own first rows, where --data gives a file of them")
 
 
 def _length(value: Any) -> Changed:

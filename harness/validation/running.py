@@ -17,6 +17,7 @@ from harness.launch.sandbox import SCRATCH, start_in
 from harness.processes import PATIENCE, Ended, Kept, TimedOut
 from harness.recordings import making
 from harness.recordings.making import Made
+from harness.validation.bounded import BadConfiguration
 from harness.validation.ledger import RANKS
 from harness.validation.small.place import Place, Small
 from lockstep_recorder.settings import Settings
@@ -60,6 +61,17 @@ def checkpoint(environment: Environment, described: str, folder: Path, log: Path
         raise NoModel
     if ended.code:
         raise NotRun(f"the tiny model could not be made: {_reason(ended, log)}")
+
+
+def parquet(environment: Environment, file: Path, count: int, out: Path) -> Path:
+    """Let the environment read the first rows of a Parquet file; as lines of JSON in `out`. Raises BadConfiguration."""
+    lines, log = out / "rows.jsonl", out / "log-rows.txt"
+    words = ["adapters.given.first_rows", str(file.absolute()), str(count), str(lines.absolute())]
+    ended = _keep(environment, words, out, log, {})
+    if ended.code:
+        said = files.tail(log, REPORT).decode(errors="replace").strip().splitlines()
+        raise BadConfiguration(f"{file} holds no rows: {said[-1] if said else _reason(ended, log)}")
+    return lines
 
 
 def run(environment: Environment, small: Small, place: Place) -> Ran:

@@ -11,7 +11,7 @@ from harness.environments import build, request
 from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.traces.text_files import UnreadableTrace
-from harness.validation import causes, judging, plan, recovered, redaction, releases, running
+from harness.validation import causes, first_rows, judging, plan, recovered, redaction, releases, running
 from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
 from harness.validation.options import Options
@@ -60,6 +60,7 @@ def validate(wish: Wish, note: Note) -> Validation:
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)
     packages = dict(line.split("==", 1) for line in environment.lock if "==" in line)
+    wish = replace(wish, configuration=_with_rows(wish, environment))
     planned = plan.made(wish.configuration, wish.pinned, wish.rows, packages)
     step, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows, packages)
     wish = replace(wish, configuration=plan.with_preset(wish.configuration, release))
@@ -98,6 +99,16 @@ def validate(wish: Wish, note: Note) -> Validation:
         shims=[ShimRecord(name=shim.name, reason=shim.reason) for shim in _shims(done)],
         command=wish.command,
     )
+
+
+def _with_rows(wish: Wish, environment: Environment) -> Configuration:
+    """With the rows of a Parquet file, if there is one. Raises BadConfiguration."""
+    data = wish.configuration.data
+    if data is None or data.rows is not None:
+        return wish.configuration
+    lines = running.parquet(environment, data.path, first_rows.MOST, wish.out)
+    found = tuple(first_rows.checked(data.path, n, row) for n, row in enumerate(first_rows.read(lines), 1))
+    return replace(wish.configuration, data=replace(data, rows=found))
 
 
 TOLD = frozenset({

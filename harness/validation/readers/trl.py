@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.intent.intent import TokenLoss, Trained
+from harness.validation.configuration import Configuration
 from harness.validation.effective import Effective
 from harness.validation.options import Options
 from harness.validation.readers import trainer
@@ -33,6 +34,19 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     return replace(found, trained=trained, because=because, token_loss=loss)
 
 
+def longest(options: Options) -> int | None:
+    """Tokens of a row at most; None where none is cut. Releases differ in the option's name."""
+    own = () if options.release is None else options.release.options
+    found = options.value("max_length" if "max_length" in own else "max_seq_length")
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def has_completions(configuration: Configuration) -> bool:
+    """Whether the user's own rows are prompts with completions, of which SFTTrainer trains the completions."""
+    data = configuration.data
+    return data is not None and {"prompt", "completion"} <= set(data.columns)
+
+
 def _trained(options: Options) -> tuple[Trained, str]:
     """By SFTTrainer: `assistant_only_loss`, else by the columns of the dataset unless `completion_only_loss` says."""
     if options.truth("assistant_only_loss"):
@@ -41,4 +55,6 @@ def _trained(options: Options) -> tuple[Trained, str]:
         return ("responses" if options.truth("completion_only_loss") else "everything"), options.by(
             "completion_only_loss"
         )
+    if has_completions(options.configuration):
+        return "responses", "the columns prompt and completion of your own rows, of which TRL trains the completion"
     return "everything", f"neither assistant_only_loss nor completion_only_loss is said: {_BOTH}"

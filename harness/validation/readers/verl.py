@@ -91,6 +91,11 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     )
 
 
+def truncation(options: Options) -> str:
+    """What becomes of a row that is too long: "error", "left" or "right"."""
+    return str(options.value("data.truncation", "error"))
+
+
 def _optimizer(options: Options, old: bool, missing: list[str]) -> Optimizer:
     betas = options.value("optim.betas", [0.9, 0.95])
     if not (isinstance(betas, list) and len(betas) == 2):
