@@ -82,7 +82,7 @@ def run(environment: Environment, small: Small, place: Place) -> Ran:
         path.write_text(text)
     (place.here / GIVEN).write_text(small.given.dumps())
     recording = place.here / RECORDING
-    settings = Settings(str(recording), ((0, small.given.steps - 1),))
+    settings = Settings(str(recording), ((0, small.given.steps - 1),), keep_tokens=True)
     making.prepare(recording)
     base = {"HF_HOME": str(place.here / "cache"), "HF_DATASETS_CACHE": str(place.here / "cache")}
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS)]

@@ -11,7 +11,8 @@ from harness.environments import build, request
 from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.traces.text_files import UnreadableTrace
-from harness.validation import causes, first_rows, judging, plan, recovered, redaction, releases, running
+from harness.validation import causes, first_rows, judging, plan, recovered, redaction, releases, running, vocabulary
+from harness.validation.bounded import BadConfiguration
 from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
 from harness.validation.options import Options
@@ -87,7 +88,12 @@ def validate(wish: Wish, note: Note) -> Validation:
         for f in one.told.findings
     ]
     return Validation(
-        plan=planned.model_copy(update={"step": recovered.beside(planned.step, judged)}),
+        plan=planned.model_copy(
+            update={
+                "step": recovered.beside(planned.step, judged),
+                "odd": [*planned.odd, *map(redaction.line, recovered.odd(judged))],
+            }
+        ),
         outcome=_outcome(findings, done),
         not_covered=_not_covered(planned, described, done),
         findings=findings,
@@ -152,8 +158,9 @@ def _one(run: Run, kept: Kept, environment: Environment, wish: Wish, note: Note)
     try:
         ran = running.run(environment, maker.small(kept, run, place), place)
         note(f"judging {run.name}")
-        judged = judging.judge(run, ran.recording, plan.packs(kept.configuration))
-    except (NotRun, UnreadableTrace, ValueError) as error:
+        words = vocabulary.read(place.model, place.here)
+        judged = judging.judge(run, ran.recording, plan.packs(kept.configuration), words)
+    except (NotRun, UnreadableTrace, ValueError, BadConfiguration) as error:
         return _Done(RunRecord.model_validate({**told, "reason": redaction.line(str(error))}))
     found = {
         "steps": list(ran.made.steps),

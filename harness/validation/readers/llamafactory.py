@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.intent.intent import TokenLoss, Trained
+from harness.validation import redaction
 from harness.validation.effective import Effective, Precision
 from harness.validation.options import Options
 from harness.validation.readers import trainer
@@ -38,9 +39,19 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         **found.because,
         "trained": options.by("train_on_prompt", "mask_history"),
         "token loss": options.by("use_dft_loss", "label_smoothing_factor"),
+        "long rows": options.by("cutoff_len"),
+        "turns": options.by("template"),
     }
+    most, template = options.whole("cutoff_len", 2048, 1), redaction.line(str(options.value("template", "")), 40)
     return replace(
-        found, trained=trained, precision=_precision(found, options), because=because, not_covered=tuple(missing)
+        found,
+        trained=trained,
+        precision=_precision(found, options),
+        because=because,
+        not_covered=tuple(missing),
+        longest=most,
+        too_long=f"cut to {most} tokens, questions and answers by their share",
+        turns=f"by the template {template} of LLaMA-Factory" if template else "by the model's own template",
     )
 
 

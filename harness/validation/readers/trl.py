@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.intent.intent import TokenLoss, Trained
+from harness.validation import redaction
 from harness.validation.configuration import Configuration
 from harness.validation.effective import Effective
 from harness.validation.options import Options
@@ -17,6 +18,7 @@ PACKAGES = ("trl",)
 NAMES: Mapping[str, str] = {}
 PROGRAMS = ("trl sft", "trl/scripts/sft.py", "trl.scripts.sft", "examples/scripts/sft.py")
 
+TEMPLATES = ("chat_template", "chat_template_path", "eos_token")
 _BOTH = "the completion alone where the dataset has prompt and completion, else all tokens, prompts too"
 
 
@@ -29,16 +31,39 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
     """Raises BadConfiguration."""
     found = trainer.step(options, below, ranks)
     trained, why = _trained(options)
-    because = {**found.because, "trained": why, "token loss": options.by("loss_type", "label_smoothing_factor")}
+    most = longest(options)
+    kept = "the end kept" if options.value("truncation_mode") == "keep_end" else "the start kept"
+    because = {
+        **found.because,
+        "trained": why,
+        "token loss": options.by("loss_type", "label_smoothing_factor"),
+        "long rows": options.by(_limit(options), "truncation_mode"),
+        "turns": options.by(*[key for key in TEMPLATES if options.said(key)] or TEMPLATES),
+    }
     loss = TokenLoss(found.token_loss.label_smoothing, options.value("loss_type") == "dft")
-    return replace(found, trained=trained, because=because, token_loss=loss)
+    cut = f"cut to {most} tokens, {kept}" if most is not None else "not cut"
+    return replace(
+        found, trained=trained, because=because, token_loss=loss, longest=most, too_long=cut, turns=_turns(options)
+    )
 
 
 def longest(options: Options) -> int | None:
     """Tokens of a row at most; None where none is cut. Releases differ in the option's name."""
-    own = () if options.release is None else options.release.options
-    found = options.value("max_length" if "max_length" in own else "max_seq_length")
+    found = options.value(_limit(options))
     return found if isinstance(found, int) and found > 0 else None
+
+
+def _limit(options: Options) -> str:
+    own = () if options.release is None else options.release.options
+    return "max_length" if "max_length" in own else "max_seq_length"
+
+
+def _turns(options: Options) -> str:
+    template = (
+        "the chat template that is given" if any(map(options.said, TEMPLATES[:2])) else "the model's own template"
+    )
+    ended = f", the EOS {redaction.line(str(options.value('eos_token')), 40)}" if options.said("eos_token") else ""
+    return f"by {template}{ended}"
 
 
 def has_completions(configuration: Configuration) -> bool:

@@ -68,7 +68,7 @@ def templated(described: Described, told: Any) -> Described:
         return replace(described, tokenizer={**described.tokenizer, "chat_template": told, "published": ""})
     if described.tokenizer["chat_template"] is not None:
         return described
-    tokenizer = tokens.of_family(families.NOBODY)
+    tokenizer = {**tokens.of_family(families.NOBODY), "own_template": None, "own_published": ""}
     config = {**described.config, **tokens.ids(tokenizer, pad=True), "vocab_size": tokens.vocabulary(tokenizer)}
     missing = "the tokenizer: the model has no chat template, and ChatML with its own tokens is in its place"
     return replace(described, config=config, tokenizer=tokenizer, not_covered=(*described.not_covered, missing))
