@@ -9,6 +9,9 @@ from harness.validation.ledger import LENGTH
 from harness.validation.texts import Text
 from harness.validation.vocabulary import Vocabulary
 
+BEGIN, FEW = 2, 3
+"""Tokens at the beginning of a text that tell whether it is there, where they are alike in so many others."""
+
 
 def longest(configured: int | None) -> int | None:
     """Tokens of a text of a small run at most; None where none is cut."""
@@ -40,8 +43,8 @@ def told(texts: Sequence[Text], most: int | None, words: Vocabulary) -> str | No
 def _kept(cut: Sequence[Text], whole: Sequence[Text]) -> str:
     """Whether they begin as others do, as far as those begin alike."""
     columns = zip(*(text.ids for text in whole), strict=False)
-    alike = sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, columns))
-    if not alike or len(whole) < 2:
+    alike = sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, itertools.islice(columns, BEGIN)))
+    if not alike or len(whole) < FEW:
         return ""
     same = [text.ids[:alike] == whole[0].ids[:alike] for text in cut]
     return ", cut at the end" if all(same) else ", cut at the beginning" if not any(same) else ""

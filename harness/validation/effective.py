@@ -17,6 +17,10 @@ NOMINAL = 10_000
 """Steps of a training of which nobody knows how many it has, where shares of it are told."""
 
 
+PLAIN = "as the rows stand there, with the tokenizer's EOS"
+"""How texts are written that no template is for."""
+
+
 @dataclass(frozen=True)
 class Precision:
     """Which numbers are held and reckoned in what."""

@@ -12,6 +12,7 @@ from harness.recordings.effective import GroupRule
 from harness.recordings.facts import Value
 from harness.recordings.held import Way
 from harness.validation import cut, telling, turns
+from harness.validation.effective import PLAIN
 from harness.validation.judging import Judged
 from harness.validation.record import PartRecord
 from harness.validation.texts import Text
@@ -198,7 +199,10 @@ def _written(judged: Sequence[Judged]) -> tuple[Turns, Vocabulary] | None:
     one = judged[0]
     most = cut.longest(one.run.step.longest)
     whole = [text for text in _texts(judged) if not cut.is_cut(text, most)]
-    return None if one.words is None or not whole else (turns.of(whole, one.words), one.words)
+    if one.words is None or not whole:
+        return None
+    words = one.words.without_template() if one.run.step.turns == PLAIN else one.words
+    return turns.of(whole, words), words
 
 
 def odd(judged: Sequence[Judged]) -> list[str]:

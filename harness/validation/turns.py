@@ -73,7 +73,7 @@ def _others(found: Turns, words: Vocabulary) -> Iterator[str]:
 
 def _another(found: Turns, words: Vocabulary) -> bool:
     """Whether answers end otherwise than the model's own template and its EOS have it."""
-    known = {words.end, *words.eos}
+    known = {None, words.end, *words.eos}
     return words.end is not None and any(token not in known for token in (*found.ends, *found.untrained))
 
 
@@ -82,7 +82,7 @@ def odd(found: Turns, words: Vocabulary) -> list[str]:
     said = []
     seen = {*found.ends, *found.untrained}
     if _another(found, words) and seen:
-        now = words.names(sorted(seen - {None}, key=str)) or "nothing"
+        now = words.names(sorted(seen - {None}, key=str))
         said.append(f"answers end with {now}, those of the model's own template with {words.name(words.end)}")
     elif None in found.ends:
         said.append("no token ends the answers that are trained, so that the model does not learn to stop")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ class Vocabulary:
     """The special token behind an answer in the model's own template; None without such."""
     marks: frozenset[int]
     """Special tokens that this template writes before an answer, but for the one in front of all."""
-    templated: bool
-    """Whether the model has a template of its own."""
+
+    def without_template(self) -> Vocabulary:
+        """For texts that no template is for."""
+        return replace(self, end=None, marks=frozenset())
 
     def name(self, token: int | None) -> str:
         """In words."""
@@ -52,5 +54,4 @@ def read(model: Path, run: Path) -> Vocabulary:
         frozenset(told["eos"]),
         after[0] if after else None,
         frozenset(before) - {bos},
-        told["before"] is not None,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.contract import Optimizer, Schedule
-from harness.validation import schedules
+from harness.validation import effective, schedules
 from harness.validation.bounded import BadConfiguration
 from harness.validation.configuration import Configuration
 from harness.validation.effective import Effective, Precision
@@ -117,7 +117,7 @@ def _turns(options: Options) -> str:
             if options.said("tokenizer_chat_template")
             else "by the model's own template"
         )
-    return "as the rows stand there, with the tokenizer's EOS"
+    return effective.PLAIN
 
 
 def _optimizer(options: Options, kind: str, dotted: bool, missing: list[str]) -> Optimizer:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.intent.intent import TokenLoss, Trained
-from harness.validation import redaction
+from harness.validation import effective, redaction
 from harness.validation.configuration import Configuration
 from harness.validation.effective import Effective
 from harness.validation.options import Options
@@ -58,7 +58,17 @@ def _limit(options: Options) -> str:
     return "max_length" if "max_length" in own else "max_seq_length"
 
 
+def _is_plain(options: Options) -> bool:
+    """Whether rows are texts, to which no template is applied; of the user's own rows the first one tells."""
+    data = options.configuration.data
+    if data is not None and data.rows:
+        return not any(isinstance(value, list) for value in data.rows[0].values())
+    return options.truth("completion_only_loss") or options.said("dataset_text_field")
+
+
 def _turns(options: Options) -> str:
+    if _is_plain(options):
+        return effective.PLAIN
     template = (
         "the chat template that is given" if any(map(options.said, TEMPLATES[:2])) else "the model's own template"
     )
