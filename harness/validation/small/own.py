@@ -136,7 +136,7 @@ def shortened(
     Answers become ragged, and of many rows each is short, as `rows.conversations` has it; those that are `long` have
     more than a small run takes.
     """
-    draw, most = random.Random(0), max(rows.SHORTEST + 3, min(LONGEST, rows.ENOUGH // of_a_step))
+    draw, most = random.Random(0), rows.most(LONGEST, of_a_step)
     there = data.rows or ()
     found = []
     for index in range(wanted):

@@ -7,6 +7,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from harness.validation.ledger import LENGTH
+
 WORDS = (
     "a", "an", "at", "by", "do", "go", "he", "if", "in", "is", "it", "me", "my", "no", "of", "on", "or", "so", "to",
     "up", "we", "add", "and", "box", "cat", "day", "dog", "eat", "far", "for", "has", "hot", "how", "ice", "key", "map",
@@ -32,6 +34,11 @@ def beyond(count: int) -> tuple[int, ...]:
     return (count // 4, count * 3 // 4)
 
 
+def most(longest: int, of_a_step: int) -> int:
+    """Of an answer, where a step has so many and one of them may be longer than a small run takes."""
+    return max(SHORTEST + 3, min(longest, (ENOUGH - LENGTH) // of_a_step))
+
+
 def conversations(count: int, of_a_step: int, turns: int = 1, long: Sequence[int] = ()) -> list[Turns]:
     """So many, ragged, each of 1 to `turns` turns. of_a_step: how many an optimizer step has; of many, each has one.
 
@@ -39,7 +46,7 @@ def conversations(count: int, of_a_step: int, turns: int = 1, long: Sequence[int
     """
     draw = random.Random(0)
     turns = turns if of_a_step <= FEW else 1
-    longest = max(SHORTEST + 3, min(LONGEST, ENOUGH // of_a_step))
+    longest = most(LONGEST, of_a_step)
     made = [[_turn(draw, longest) for _ in range(1 + index % turns)] for index in range(count)]
     for index in long:
         made[index][-1] = (made[index][-1][0], _said(draw, MANY))
