@@ -46,8 +46,10 @@ def named(configuration: Configuration, folders: Sequence[Path]) -> Configuratio
 
 
 def _with(configuration: Configuration, path: Path, layout: Mapping[str, Any]) -> Configuration:
-    rows = None if path.suffix.lower() == PARQUET else first_rows.read(path)
-    return replace(configuration, data=Data(path, rows, layout))
+    if path.suffix.lower() == PARQUET:
+        first_rows.parquet(path)
+        return replace(configuration, data=Data(path, None, layout))
+    return replace(configuration, data=Data(path, first_rows.read(path), layout))
 
 
 def _entry(configuration: Configuration, folders: Sequence[Path]) -> tuple[Mapping[str, Any], Path | None]:

@@ -19,7 +19,7 @@ MOST = 256
 """Rows that are read."""
 PIECES = (2**20, 2**25)
 """Bytes at the beginning of a file in which they are looked for: more of them where the first piece has too few."""
-PARQUET = ".parquet"
+PARQUET, MAGIC = ".parquet", b"PAR1"
 SUFFIXES = (".json", ".jsonl", ".csv", PARQUET)
 COLUMNS = 200
 """Of a row."""
@@ -38,13 +38,23 @@ def read(path: Path, count: int = MOST) -> tuple[Row, ...]:
     return tuple(found)
 
 
-def _beginning(path: Path, most: int) -> tuple[str, bool]:
-    """Its text, and whether that is all of it."""
+def parquet(path: Path) -> None:
+    """Raises BadConfiguration where a file does not begin as Parquet does."""
+    if _bytes(path, len(MAGIC)) != MAGIC:
+        raise BadConfiguration(f"{path} holds no rows: it does not begin as a Parquet file does")
+
+
+def _bytes(path: Path, most: int) -> bytes:
     try:
         with files.opened(path) as file:
-            content = file.read(most + 1)
+            return file.read(most)
     except OSError as error:
         raise BadConfiguration(f"{path} cannot be read: {error.strerror or 'no such file'}") from None
+
+
+def _beginning(path: Path, most: int) -> tuple[str, bool]:
+    """Its text, and whether that is all of it."""
+    content = _bytes(path, most + 1)
     whole = len(content) <= most
     try:
         return content[:most].decode("utf-8-sig"), whole

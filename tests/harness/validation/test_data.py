@@ -118,3 +118,9 @@ def test_rows_that_do_not_fit(tmp_path: Path, values: list[dict[str, Any]], fami
 def test_other_kinds_of_files_are_not_opened(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadConfiguration, match=r"no file of rows that is known: expected \.json"):
         written.of(str(written.file(tmp_path, "sft.yaml", written.FACTORY)), data=tmp_path / name)
+
+
+def test_what_is_no_parquet(tmp_path: Path) -> None:
+    place = rows(tmp_path, "mine.parquet", PAIRS)
+    with pytest.raises(BadConfiguration, match="does not begin as a Parquet file does"):
+        written.of(str(written.file(tmp_path, "sft.yaml", written.FACTORY)), data=place)
