@@ -11,7 +11,6 @@ from harness.intent.intent import Intent, Mean
 from harness.intent.words import told as aggregation
 from harness.judging.checks.weights import MASKS
 from harness.oracle import factors, hypotheses
-from harness.oracle.floor import MARGIN
 from harness.recordings import effective, held, schedules, weighing
 from harness.recordings.effective import GroupRule
 from harness.recordings.facts import Fact, facts
@@ -234,19 +233,12 @@ def _is_stale(recording: Recording, step: WeighedStep) -> bool:
 
 
 def _padding(step: WeighedStep) -> list[Finding]:
-    tokens = step.tokens  # what is trained has a weight above 0
-    heavy = tokens.any_of(PADDING) & tokens.noticeable & (tokens.weights > tokens.uncertain + _rounded(step))
+    tokens, held = step.tokens, step.floor.tolerance("token")  # what is trained weighs more than weights are held to
+    heavy = tokens.any_of(PADDING) & tokens.noticeable & (tokens.weights > held * tokens.largest)
     if not bool(heavy.any()):
         return []
     message = f"step {step.number}: {int(heavy.sum())} padding tokens behind texts are trained"
     return [Finding("weights.mask", message, step.number, detail={"mask": "padding"})]
-
-
-def _rounded(step: WeighedStep) -> torch.Tensor:
-    """What roundings of the gradients of other tokens may make of each one's weight, float64 [T]: they are relative to
-    the length of those, and come in by as much as it is like them."""
-    local = step.solved.basis.local
-    return MARGIN * step.residual * step.tokens.largest * (local.lengths / local.own_lengths)[local.column]
 
 
 def _eos(steps: Sequence[WeighedStep], intent: Intent | None) -> list[Finding]:
