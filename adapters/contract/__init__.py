@@ -7,7 +7,7 @@ files whose names and schema version stand here, so that both sides read one def
 from adapters.contract.checking import build, hints, named
 from adapters.contract.data import Data, Message, Order, Row, RowFormat, Trained
 from adapters.contract.dealing import Dealing, LastWindow
-from adapters.contract.given import SHIMS, Given, Sharded
+from adapters.contract.given import ADDED, SHIMS, Given, Sharded
 from adapters.contract.job import PATCH, Job, Part, Patch, Shim, Unsupported
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
@@ -37,6 +37,7 @@ from adapters.contract.varied import places, vary
 from adapters.contract.window import Window
 
 __all__ = [
+    "ADDED",
     "BOS",
     "CRASH",
     "END",

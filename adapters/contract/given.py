@@ -11,6 +11,8 @@ from adapters.contract.scenario import to_dict
 
 SHIMS = "shims.json"
 """What was changed for a run, in the folder that it ran in."""
+ADDED = "added.json"
+"""Ids of the tokens that the tokenizer of a run has beside its plain ones, in that folder too."""
 
 Sharded = Literal["none", "fsdp", "fsdp1"]
 

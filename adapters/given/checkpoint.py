@@ -7,6 +7,7 @@ Exit status 3 and one line where this transformers makes no such model.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -24,6 +25,9 @@ LARGEST = 20_000_000
 SEED = 1
 ROLES = ("bos", "eos", "pad", "unk")
 """Where there is none of a kind, that is said: a class that transformers chooses by the architecture may have one."""
+TOKENS = "tokens.json"
+"""Beside the checkpoint: what a reader of token ids needs to know."""
+ASKED, ANSWERED = "how", "two"
 STD = 0.08
 SPREAD = 0.02
 """Of biases and norms around what they begin with, so that what is done to them alone is seen."""
@@ -40,7 +44,9 @@ def write(described: Mapping[str, Any], folder: Path) -> None:
     model = _model(described["model_type"], config)
     folder.mkdir(parents=True, exist_ok=True)
     model.to(dtype).save_pretrained(folder, safe_serialization=True)
-    _tokenizer(described["tokenizer"]).save_pretrained(folder)
+    tokenizer = _tokenizer(described["tokenizer"])
+    tokenizer.save_pretrained(folder)
+    (folder / TOKENS).write_text(json.dumps(_tokens(described, tokenizer)), encoding="utf-8")
     saved = folder / "tokenizer_config.json"
     none = {f"{role}_token": None for role in ROLES if not described["tokenizer"][role]}
     saved.write_text(json.dumps({**json.loads(saved.read_text(encoding="utf-8")), **none}, indent=2), encoding="utf-8")
@@ -109,6 +115,32 @@ def _tokenizer(described: Mapping[str, Any]) -> Any:
     )
     tokenizer.chat_template = _published(described["published"]) or described["chat_template"]
     return tokenizer
+
+
+def _tokens(described: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """What special tokens are called, which end a text, and those around an answer in the model's own template."""
+    ends = described["config"].get("eos_token_id")
+    told = {
+        "special": {str(tokenizer.convert_tokens_to_ids(token)): token for token in described["tokenizer"]["special"]},
+        "bos": tokenizer.bos_token_id,
+        "eos": sorted({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}),
+    }
+    template = _published(described["tokenizer"]["own_published"]) or described["tokenizer"]["own_template"]
+    if template is None:
+        return {**told, "before": None, "after": None}
+    turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": ANSWERED}]
+    text = ""
+    with contextlib.suppress(Exception):  # a template may raise whatever it likes
+        text = tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False)
+    if ANSWERED not in text:
+        return {**told, "before": None, "after": None}
+    before, _, after = text.rpartition(ANSWERED)
+    return {**told, **{name: _ids(tokenizer, part) for name, part in (("before", before), ("after", after))}}
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return found
 
 
 def _published(name: str) -> str | None:

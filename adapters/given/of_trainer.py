@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback
 
-from adapters.contract import Given, Shim
+from adapters.contract import ADDED, Given, Shim
 from adapters.families import deepspeed_setup, hf_fsdp
 from adapters.given.stopping import stop
 
@@ -22,10 +24,15 @@ ENGINE_JOINED = Shim(
 
 
 class Stopping(TrainerCallback):
-    """Ends the process after that many optimizer steps."""
+    """Tells what tokens the framework has added, and ends the process after that many optimizer steps."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
+
+    def on_train_begin(self, _: Any, state: Any, __: Any, **given: Any) -> None:
+        tokenizer: Any = given.get("processing_class", given.get("tokenizer"))
+        if state.is_world_process_zero and hasattr(tokenizer, "get_added_vocab"):
+            Path(ADDED).write_text(json.dumps(tokenizer.get_added_vocab()))
 
     def on_step_end(self, _: Any, state: Any, __: Any, **___: Any) -> None:
         if state.global_step >= self._steps:

@@ -82,6 +82,14 @@ def validate(
             show_default=False,
         ),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Rows of yours, of which the small runs take the first: JSON, JSON lines, CSV or Parquet.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -109,7 +117,9 @@ def validate(
     from harness.validation import pins, reading
     from harness.validation import plan as planning
 
-    configuration = _captured(words, beside or [], world) if captured else reading.read(words, beside or [], world)
+    configuration = (
+        _captured(words, beside or [], world, data) if captured else reading.read(words, beside or [], world, rows=data)
+    )
     pinned = pins.given(versions) if versions else pins.around(reading.place(words), planning.wanted(configuration))
     if plan and out is not None:
         raise Stop("--plan runs nothing that --out could keep; give one of them")
@@ -192,10 +202,10 @@ def _show(format_: Format, told: Plan | Validation) -> None:
         terminal.show(told, console())
 
 
-def _captured(words: Sequence[str], beside: Sequence[Path], world: int | None) -> Configuration:
+def _captured(words: Sequence[str], beside: Sequence[Path], world: int | None, rows: Path | None) -> Configuration:
     from harness.validation import capture, reading
 
     if not words or reading.starts_with_file(words):
         raise Stop("--capture needs -- and the command that starts the training, such as: bash run_sft.sh")
     found = capture.run(words)
-    return replace(reading.read(found.words, beside, world, found.here), captured=found.told)
+    return replace(reading.read(found.words, beside, world, found.here, rows), captured=found.told)

@@ -11,6 +11,7 @@ from harness.intent.intent import Intent, Mean
 from harness.intent.words import told as aggregation
 from harness.judging.checks.weights import MASKS
 from harness.oracle import factors, hypotheses
+from harness.oracle.floor import TELL
 from harness.recordings import effective, held, schedules, weighing
 from harness.recordings.effective import GroupRule
 from harness.recordings.facts import Fact, facts
@@ -233,8 +234,12 @@ def _is_stale(recording: Recording, step: WeighedStep) -> bool:
 
 
 def _padding(step: WeighedStep) -> list[Finding]:
-    tokens = step.tokens
-    heavy = tokens.any_of(PADDING) & tokens.noticeable
+    tokens, texts = step.tokens, text_weights(step)
+    most = tokens.largest * step.right.targets
+    each = torch.tensor([texts.get(number, most) for number in tokens.text.tolist()], dtype=torch.float64)
+    # Padding that is trained weighs what the tokens of its text do, whatever the losses are averaged over.
+    alike = tokens.weights * step.right.targets > TELL * each
+    heavy = tokens.any_of(PADDING) & tokens.noticeable & alike
     if not bool(heavy.any()):
         return []
     message = f"step {step.number}: {int(heavy.sum())} padding tokens behind texts are trained"

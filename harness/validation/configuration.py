@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from harness.validation import redaction
@@ -69,6 +70,22 @@ def flat(node: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
 
 
 @dataclass(frozen=True)
+class Data:
+    """The user's own first rows. They are the user's: no report has more of them than names of columns and counts."""
+
+    path: Path
+    rows: tuple[Mapping[str, Any], ...] | None
+    """None for Parquet, which the framework's environment reads."""
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    """What LLaMA-Factory's list of datasets says of it."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the first row."""
+        return tuple(self.rows[0]) if self.rows else ()
+
+
+@dataclass(frozen=True)
 class Configuration:
     """All that was read."""
 
@@ -94,6 +111,7 @@ class Configuration:
     """What nobody may have meant, a sentence each."""
     captured: str | None = None
     """What was run to come by the command line, a sentence."""
+    data: Data | None = None
 
     def has(self, *keys: str) -> bool:
         return any(setting.key in keys for setting in self.settings)

@@ -17,6 +17,10 @@ NOMINAL = 10_000
 """Steps of a training of which nobody knows how many it has, where shares of it are told."""
 
 
+PLAIN = "as the rows stand there, with the tokenizer's EOS"
+"""How texts are written that no template is for."""
+
+
 @dataclass(frozen=True)
 class Precision:
     """Which numbers are held and reckoned in what."""
@@ -57,6 +61,12 @@ class Effective:
     auxiliary: float = 0.0
     micro_batch_tokens: int | None = None
     """Of a micro-batch of a small run at most, where rows are put together by tokens."""
+    longest: int | None = None
+    """Tokens of a row at most; None where none is cut, or nobody says."""
+    too_long: str = ""
+    """What becomes of a longer one, in words."""
+    turns: str = ""
+    """By which template texts are written, in words."""
     because: Mapping[str, str] = field(default_factory=dict)
     """By what is decided: who decides it, and over whom."""
     not_covered: tuple[str, ...] = ()

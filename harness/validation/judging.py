@@ -11,7 +11,10 @@ from harness.intent.intent import Intent
 from harness.recordings import held, reader, telling
 from harness.recordings.reader import Recording
 from harness.recordings.telling import Told
+from harness.validation import texts
 from harness.validation.small.runs import Run
+from harness.validation.texts import Text
+from harness.validation.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,11 @@ class Judged:
     recording: Recording
     intent: Intent
     told: Told
+    texts: tuple[Text, ...] = ()
+    words: Vocabulary | None = None
 
 
-def judge(run: Run, folder: Path, packs: bool) -> Judged:
+def judge(run: Run, folder: Path, packs: bool, words: Vocabulary | None = None) -> Judged:
     """Raises UnreadableTrace, and ValueError where what is wanted cannot be said of this recording."""
     recording = reader.read(folder)
     shapes = {parameter.name: tuple(parameter.shape) for parameter in recording.header.parameters}
@@ -35,4 +40,4 @@ def judge(run: Run, folder: Path, packs: bool) -> Judged:
     why = held.misfit(intent, recording)
     if why is not None:
         raise ValueError(why)
-    return Judged(run, recording, intent, telling.tell(recording, intent))
+    return Judged(run, recording, intent, telling.tell(recording, intent), tuple(texts.of(recording)), words)

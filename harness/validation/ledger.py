@@ -24,6 +24,7 @@ ROOM = 1024
 """That many, where a framework leaves longer rows out: the rows of small runs are shorter."""
 RANKS = 2
 MOST_ACCUMULATED = 8
+MADE = "rows made in its format"
 LONGEST = 120
 """Characters of a value that are shown."""
 
@@ -41,7 +42,7 @@ def _model(value: Any) -> Changed:
 
 
 def _data(value: Any) -> Changed:
-    return Changed("rows made in its format", "your own first rows, where a file of them is given")
+    return Changed(MADE, "your own first rows, where --data gives a file of them")
 
 
 def _length(value: Any) -> Changed:

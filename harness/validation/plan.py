@@ -15,6 +15,8 @@ from harness.validation.pins import Pins
 from harness.validation.readers.families import READERS, Reader
 from harness.validation.record import KeyRecord, Plan, RateRecord
 from harness.validation.releases import Release
+from harness.validation.small import own
+from harness.validation.small.makers import MAKERS
 from harness.validation.small.runs import Run, runs
 
 PACKED = ("packing", "sample_packing", "neat_packing", "packing_samples", "ds.packing_samples")
@@ -114,6 +116,8 @@ def made(
         _ledger(configuration, reader, release, below), reader.names(configuration), found, configuration
     )
     options = Options(configuration, release, reader.names(configuration))
+    ours = _rows(configuration, options, found)
+    held = [row.model_copy(update={"to": ours, "why": None}) if ours and row.to == ledger.MADE else row for row in held]
     lost = [
         f"{redaction.line(name, 200)}: what it decides is not told; give it by --with" for name in configuration.missing
     ]
@@ -139,8 +143,23 @@ def made(
         ],
         not_covered=[redaction.line(said) for said in (*strange, *found.not_covered)],
         missing=lost,
-        run=_run(configuration, found, release),
+        run=[*_run(configuration, found, release), *([f"rows: {ours}"] if ours else [])],
     )
+
+
+def _rows(configuration: Configuration, options: Options, step: Effective) -> str | None:
+    """The user's own rows that its small runs have, in words; None without such. Raises BadConfiguration."""
+    data = configuration.data
+    if data is None:
+        return None
+    file = redaction.line(data.path.name, 120)
+    cut = "texts cut to what a small run takes"
+    if data.rows is None:
+        return f"your own first rows of {file}, {cut}"
+    own.misfit(data, MAKERS[configuration.family].columns(options))
+    needed = max(run.rows for run in small_runs(configuration, step))
+    again = f", over again to make {needed}" if len(data.rows) < needed else ""
+    return f"your own first {min(len(data.rows), needed)} rows of {file}{again}, {cut}"
 
 
 def _unknown(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.validation import bounded, engine, launching, ledger
+from harness.validation import bounded, data, engine, launching, ledger, within
 from harness.validation.bounded import BadConfiguration, File
 from harness.validation.configuration import COMMAND, Companion, Configuration, Setting, merged
 from harness.validation.launching import Launched
@@ -20,8 +20,14 @@ _ENGINE = ("zero_optimization", "train_micro_batch_size_per_gpu", "train_batch_s
 _ACCELERATE = ("distributed_type", "compute_environment")
 
 
-def read(words: Sequence[str], beside: Sequence[Path], world: int | None, here: Path = Path()) -> Configuration:
-    """here: the folder that a command line is called in. Raises BadConfiguration."""
+def read(
+    words: Sequence[str],
+    beside: Sequence[Path],
+    world: int | None,
+    here: Path = Path(),
+    rows: Path | None = None,
+) -> Configuration:
+    """here: the folder that a command line is called in. rows: a file of the user's own. Raises BadConfiguration."""
     if not words:
         raise BadConfiguration("give a configuration's file, or -- and the command that starts the training")
     is_file = starts_with_file(words)
@@ -33,6 +39,7 @@ def read(words: Sequence[str], beside: Sequence[Path], world: int | None, here: 
     for path in beside:
         found = _with(found, path)
     found = _named(found, folders)
+    found = data.given(rows, found, folders) if rows else data.named(found, folders)
     return engine.launched(replace(found, ranks=world or found.ranks))
 
 
@@ -123,22 +130,10 @@ def _given(name: str, folders: Sequence[Path], own: bool) -> File:
         if not Path(name).is_file():
             raise BadConfiguration(f"{name} cannot be read: it is no file")
         return bounded.mapping(Path(name))
-    path = _found(name, folders)
+    path = within.file(name, folders)
     if path is None:
         raise BadConfiguration(f"{name} cannot be read: there is no such file here; go to where the command is typed")
     return bounded.mapping(path)
-
-
-def _found(name: str, folders: Sequence[Path]) -> Path | None:
-    """A file that is named inside of what was given, where it lies in one of these folders."""
-    for folder in folders:
-        try:
-            place, root = (folder / name).resolve(), folder.resolve()
-            if place.is_file() and place.is_relative_to(root):
-                return folder / name
-        except (OSError, ValueError, RuntimeError):
-            continue
-    return None
 
 
 def _with(found: Configuration, path: Path) -> Configuration:
@@ -179,7 +174,7 @@ def _named(found: Configuration, folders: Sequence[Path]) -> Configuration:
     launched = {setting.key: setting.value for setting in found.launched}
     config = launched.get("config_file") or launched.get(engine.PRESET)
     if found.accelerate is None and found.launcher == "accelerate" and (name := config):
-        place = _found(str(name), folders)
+        place = within.file(str(name), folders)
         missing += [] if place else [str(name)]
         found = replace(found, accelerate=_companion(place)) if place else found
     inner = found.accelerate.at("deepspeed_config.deepspeed_config_file") if found.accelerate else None
@@ -188,7 +183,7 @@ def _named(found: Configuration, folders: Sequence[Path]) -> Configuration:
         return replace(found, missing=tuple(missing))
     if isinstance(named, dict):
         return replace(found, deepspeed=Companion("its key deepspeed", named), missing=tuple(missing))
-    place = _found(str(named), folders) if re.search(r"\.json$", str(named)) else None
+    place = within.file(str(named), folders) if re.search(r"\.json$", str(named)) else None
     if place is None:
         return replace(found, missing=(*missing, str(named)))
     return replace(found, deepspeed=_companion(place), missing=tuple(missing))

@@ -14,9 +14,13 @@ from harness.oracle.update import TensorUpdate
 from harness.recordings.effective import GroupRule, updates
 from harness.recordings.facts import Value
 from harness.recordings.held import Way
-from harness.validation import telling
+from harness.validation import cut, telling, turns
+from harness.validation.effective import PLAIN
 from harness.validation.judging import Judged
 from harness.validation.record import PartRecord
+from harness.validation.texts import Text
+from harness.validation.turns import Turns
+from harness.validation.vocabulary import Vocabulary
 
 UNTOLD = "?"
 STRANGE = "follows nothing that is known"
@@ -55,6 +59,8 @@ def _differs(what: str, judged: Sequence[Judged]) -> bool:
     if what in ("learning rate", "schedule"):
         one = _first(judged) if what == "learning rate" else judged[-1]
         return one is not None and "update.learning-rate" in _codes([one])
+    if what == "turns":
+        return bool(odd(judged))
     return any(_OF.get(code) == what for code in _codes(judged))
 
 
@@ -180,8 +186,42 @@ def _dtypes(judged: Sequence[Judged]) -> str:
     return ", ".join(f"{what} {said}" for what, said in told.items() if said) or UNTOLD
 
 
+def _long_rows(judged: Sequence[Judged]) -> str:
+    one = judged[0]
+    found = None if one.words is None else cut.told(_texts(judged), cut.longest(one.run.step.longest), one.words)
+    return found or UNTOLD
+
+
+def _texts(judged: Sequence[Judged]) -> list[Text]:
+    return list(dict.fromkeys(text for one in judged for text in one.texts))
+
+
+def _turns(judged: Sequence[Judged]) -> str:
+    found = _written(judged)
+    return (turns.told(*found) if found else "") or UNTOLD
+
+
+def _written(judged: Sequence[Judged]) -> tuple[Turns, Vocabulary] | None:
+    """How texts are written that are not cut."""
+    one = judged[0]
+    most = cut.longest(one.run.step.longest)
+    whole = [text for text in _texts(judged) if not cut.is_cut(text, most)]
+    if one.words is None or not whole:
+        return None
+    words = one.words.without_template() if one.run.step.turns == PLAIN else one.words
+    return turns.of(whole, words), words
+
+
+def odd(judged: Sequence[Judged]) -> list[str]:
+    """What nobody may have meant of how texts are written, a sentence each."""
+    found = _written(judged) if judged else None
+    return turns.odd(*found) if found else []
+
+
 _RECOVERED: Mapping[str, Callable[[Sequence[Judged]], str]] = {
     "global batch": _batch,
+    "turns": _turns,
+    "long rows": _long_rows,
     "trained": _trained,
     "aggregation": _aggregation,
     "learning rate": _rates,

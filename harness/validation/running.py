@@ -17,6 +17,7 @@ from harness.launch.sandbox import SCRATCH, start_in
 from harness.processes import PATIENCE, Ended, Kept, TimedOut
 from harness.recordings import making
 from harness.recordings.making import Made
+from harness.validation.bounded import BadConfiguration
 from harness.validation.ledger import RANKS
 from harness.validation.small.place import Place, Small
 from lockstep_recorder.settings import Settings
@@ -62,6 +63,17 @@ def checkpoint(environment: Environment, described: str, folder: Path, log: Path
         raise NotRun(f"the tiny model could not be made: {_reason(ended, log)}")
 
 
+def parquet(environment: Environment, file: Path, count: int, out: Path) -> Path:
+    """Let the environment read the first rows of a Parquet file; as lines of JSON in `out`. Raises BadConfiguration."""
+    lines, log = out / "rows.jsonl", out / "log-rows.txt"
+    words = ["adapters.given.first_rows", str(file.absolute()), str(count), str(lines.absolute())]
+    ended = _keep(environment, words, out, log, {})
+    if ended.code:
+        said = files.tail(log, REPORT).decode(errors="replace").strip().splitlines()
+        raise BadConfiguration(f"{file} holds no rows: {said[-1] if said else _reason(ended, log)}")
+    return lines
+
+
 def run(environment: Environment, small: Small, place: Place) -> Ran:
     """Start its ranks, and wait for them. Raises NotRun, and BadCommand where the folder cannot be written."""
     for name, text in small.files.items():
@@ -70,7 +82,7 @@ def run(environment: Environment, small: Small, place: Place) -> Ran:
         path.write_text(text)
     (place.here / GIVEN).write_text(small.given.dumps())
     recording = place.here / RECORDING
-    settings = Settings(str(recording), ((0, small.given.steps - 1),))
+    settings = Settings(str(recording), ((0, small.given.steps - 1),), keep_tokens=True)
     making.prepare(recording)
     base = {"HF_HOME": str(place.here / "cache"), "HF_DATASETS_CACHE": str(place.here / "cache")}
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS)]

@@ -23,7 +23,9 @@ def parts(found: Effective) -> list[PartRecord]:
     rule, because = found.optimizer, found.because
     told = {
         "global batch": _batch(found),
+        **({"turns": found.turns} if found.turns else {}),
         "trained": TRAINED.get(found.trained, found.trained),
+        **({"long rows": found.too_long} if found.too_long else {}),
         "aggregation": words.told(found.aggregation),
         "length": _length(found),
         "learning rate": _rate(rule),

@@ -11,7 +11,8 @@ from harness.environments import build, request
 from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.traces.text_files import UnreadableTrace
-from harness.validation import causes, judging, plan, recovered, redaction, releases, running
+from harness.validation import causes, first_rows, judging, plan, recovered, redaction, releases, running, vocabulary
+from harness.validation.bounded import BadConfiguration
 from harness.validation.configuration import Configuration, truth
 from harness.validation.judging import Judged
 from harness.validation.options import Options
@@ -57,6 +58,7 @@ def validate(wish: Wish, note: Note) -> Validation:
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)
     packages = dict(line.split("==", 1) for line in environment.lock if "==" in line)
+    wish = replace(wish, configuration=_with_rows(wish, environment))
     planned = plan.made(wish.configuration, wish.pinned, wish.rows, packages)
     step, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows, packages)
     wish = replace(wish, configuration=plan.with_preset(wish.configuration, release))
@@ -85,7 +87,12 @@ def validate(wish: Wish, note: Note) -> Validation:
         for f in one.told.findings
     ]
     return Validation(
-        plan=planned.model_copy(update={"step": recovered.beside(planned.step, judged)}),
+        plan=planned.model_copy(
+            update={
+                "step": recovered.beside(planned.step, judged),
+                "odd": [*planned.odd, *map(redaction.line, recovered.odd(judged))],
+            }
+        ),
         outcome=_outcome(findings, done),
         not_covered=_not_covered(planned, described, done),
         findings=findings,
@@ -97,6 +104,16 @@ def validate(wish: Wish, note: Note) -> Validation:
         shims=[ShimRecord(name=shim.name, reason=shim.reason) for shim in _shims(done)],
         command=wish.command,
     )
+
+
+def _with_rows(wish: Wish, environment: Environment) -> Configuration:
+    """With the rows of a Parquet file, if there is one. Raises BadConfiguration."""
+    data = wish.configuration.data
+    if data is None or data.rows is not None:
+        return wish.configuration
+    lines = running.parquet(environment, data.path, first_rows.MOST, wish.out)
+    found = tuple(first_rows.checked(data.path, n, row) for n, row in enumerate(first_rows.read(lines), 1))
+    return replace(wish.configuration, data=replace(data, rows=found))
 
 
 TOLD = frozenset({
@@ -139,8 +156,9 @@ def _one(run: Run, kept: Kept, environment: Environment, wish: Wish, note: Note)
     try:
         ran = running.run(environment, maker.small(kept, run, place), place)
         note(f"judging {run.name}")
-        judged = judging.judge(run, ran.recording, plan.packs(kept.configuration))
-    except (NotRun, UnreadableTrace, ValueError) as error:
+        words = vocabulary.read(place.model, place.here)
+        judged = judging.judge(run, ran.recording, plan.packs(kept.configuration), words)
+    except (NotRun, UnreadableTrace, ValueError, BadConfiguration) as error:
         return _Done(RunRecord.model_validate({**told, "reason": redaction.line(str(error))}))
     found = {
         "steps": list(ran.made.steps),

@@ -125,6 +125,9 @@ ELSEWHERE = {
     "lockstep validate sft.yaml --strict --versions requirements.txt --world 8 --rows 100000 --out validation": (
         VALIDATED
     ),
+    "lockstep validate sft.yaml --data rows.jsonl": (
+        "tests/frameworks/test_validate_rows.py::test_another_familys_template_is_told_of_the_tokens_that_were_trained"
+    ),
     "lockstep validate --plan sft.yaml --with ds.json": f"{VALIDATE}::test_the_page_shows_what_is_said",
     "lockstep validate --plan sft.yaml learning_rate=2e-5 --with ds.json --world 8 --rows 100000": (
         f"{VALIDATE}::test_the_page_shows_what_is_said"

@@ -168,6 +168,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--versions": FILES,
         "--world": COUNTS,
         "--rows": COUNTS,
+        "--data": (*FILES, "missing.json", "binary.json", "fifo.parquet"),
         "--out": PLACES,
         "--envs": ENVIRONMENTS,
         "--format": CHOICES,

@@ -8,6 +8,7 @@ from typing import Any
 
 from adapters.contract import Group
 from harness.intent.intent import TokenLoss, Trained
+from harness.validation import redaction
 from harness.validation.effective import Effective, Precision
 from harness.validation.options import Options
 from harness.validation.readers import trainer
@@ -43,7 +44,10 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         **found.because,
         "trained": options.by("train_on_prompt", "mask_history"),
         "token loss": options.by("use_dft_loss", "label_smoothing_factor"),
+        "long rows": options.by("cutoff_len"),
+        "turns": options.by("template"),
     }
+    most, template = options.whole("cutoff_len", 2048, 1), redaction.line(str(options.value("template", "")), 40)
     return replace(
         found,
         trained=trained,
@@ -51,6 +55,9 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         strange=other,
         because=because,
         not_covered=tuple(missing),
+        longest=most,
+        too_long=f"cut to {most} tokens, questions and answers by their share",
+        turns=f"by the template {template} of LLaMA-Factory" if template else "by the model's own template",
     )
 
 

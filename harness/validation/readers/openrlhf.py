@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.contract import Optimizer, Schedule
-from harness.validation import schedules
+from harness.validation import effective, schedules
 from harness.validation.bounded import BadConfiguration
 from harness.validation.configuration import Configuration
 from harness.validation.effective import Effective, Precision
@@ -27,6 +27,8 @@ DOTTED: Mapping[str, str] = {
     "pretrain_mode": "model.pretrain_mode_enable",
     "multiturn": "data.multiturn",
     "apply_chat_template": "data.apply_chat_template",
+    "tokenizer_chat_template": "data.tokenizer_chat_template",
+    "input_template": "data.input_template",
     "output_key": "data.output_key",
     "input_key": "data.input_key",
     "pretrain": "model.model_name_or_path",
@@ -80,6 +82,9 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         if _every_turn(options)
         else "last-answer",
         precision=_precision(options),
+        longest=options.whole("max_len", 2048, 1),
+        too_long=f"cut to {options.whole('max_len', 2048, 1)} tokens; left out where the question alone is as long",
+        turns=_turns(options),
         auxiliary=options.number("aux_loss_coef", 0.0),
         because={
             "global batch": options.by("train_batch_size", "micro_train_batch_size"),
@@ -91,6 +96,8 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
             "decay": options.by("l2"),
             "dtypes": options.by("param_dtype", "bf16"),
             "trained": options.by("pretrain_mode", "multiturn"),
+            "long rows": options.by("max_len"),
+            "turns": options.by("apply_chat_template", "tokenizer_chat_template", "input_template"),
             "aggregation": "what OpenRLHF says of itself since 0.10.4: a mean over the tokens of the global batch",
         },
         not_covered=tuple(missing),
@@ -101,6 +108,16 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
 def _every_turn(options: Options) -> bool:
     """With an answer in a column of its own there is one turn."""
     return options.truth("multiturn") or options.said("output_key") or not options.truth("apply_chat_template")
+
+
+def _turns(options: Options) -> str:
+    if options.truth("apply_chat_template") and not options.truth("pretrain_mode"):
+        return (
+            "by the chat template that is given"
+            if options.said("tokenizer_chat_template")
+            else "by the model's own template"
+        )
+    return effective.PLAIN
 
 
 def _optimizer(options: Options, kind: str, dotted: bool, missing: list[str]) -> Optimizer:

@@ -23,6 +23,7 @@ FLASH = (
     "flash attention, which verl asks for by itself; ran torch's own instead; a fault inside flash attention would not"
     " show"
 )
+TEMPLATES = ("data.chat_template", "model.custom_chat_template")
 PROGRAMS = (NEW, OLD, "verl/trainer/fsdp_sft_trainer.py", "verl/trainer/sft_trainer.py")
 
 
@@ -67,7 +68,14 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         by_epochs=old,
         micro_batch_tokens=TOKENS if dynamic else None,
         precision=_precision(options, old),
+        longest=options.whole("data.max_length", 1024, 1),
+        too_long=_too_long(options),
+        turns="by the chat template that is given"
+        if any(map(options.said, TEMPLATES))
+        else "by the model's own template",
         because={
+            "long rows": options.by("data.max_length", "data.truncation"),
+            "turns": options.by(*[key for key in TEMPLATES if options.said(key)] or TEMPLATES),
             "global batch": options.by(
                 "data.train_batch_size", "data.micro_batch_size_per_gpu", "data.use_dynamic_bsz"
             ),
@@ -89,6 +97,18 @@ def step(options: Options, below: Release | None, ranks: int | None) -> Effectiv
         odd=tuple(odd),
         refused=tuple(refused),
     )
+
+
+def truncation(options: Options) -> str:
+    """What becomes of a row that is too long: "error", "left" or "right"."""
+    return str(options.value("data.truncation", "error"))
+
+
+def _too_long(options: Options) -> str:
+    most, how = options.whole("data.max_length", 1024, 1), truncation(options)
+    if how == "error":
+        return f"the training ends at one of more than {most} tokens"
+    return f"cut to {most} tokens, at the {'beginning' if how == 'left' else 'end'}"
 
 
 def _optimizer(options: Options, old: bool, missing: list[str]) -> Optimizer:

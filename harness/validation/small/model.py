@@ -69,7 +69,7 @@ def templated(described: Described, told: Any, marked: bool) -> Described:
     if described.tokenizer["chat_template"] is not None:
         return described
     family = replace(families.NOBODY, template="marked") if marked else families.NOBODY
-    tokenizer = tokens.of_family(family)
+    tokenizer = {**tokens.of_family(family), "own_template": None, "own_published": ""}
     config = {**described.config, **tokens.ids(tokenizer, pad=True), "vocab_size": tokens.vocabulary(tokenizer)}
     missing = "the tokenizer: the model has no chat template, and ChatML with its own tokens is in its place"
     return replace(described, config=config, tokenizer=tokenizer, not_covered=(*described.not_covered, missing))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.contract import Given
@@ -11,8 +10,9 @@ from harness.validation.configuration import truth
 from harness.validation.ledger import LENGTH, RANKS
 from harness.validation.options import Options
 from harness.validation.readers import openrlhf
-from harness.validation.small import rows
+from harness.validation.small import own, rows
 from harness.validation.small.kept import Kept
+from harness.validation.small.own import Column
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
 
@@ -27,15 +27,13 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     """As its command line has it."""
     names = openrlhf.names(kept.configuration)
     options = Options(kept.configuration, kept.release, names)
-    own = {names.get(flat, flat) for flat in LEFT_OUT}
-    said = {key: value for key, value in kept.values.items() if key not in own}
+    left_out = {names.get(flat, flat) for flat in LEFT_OUT}
+    said = {key: value for key, value in kept.values.items() if key not in left_out}
     said |= {names.get(flat, flat): value for flat, value in _given(options, run, place).items()}
     attention = names.get("attn_implementation", "attn_implementation")
     if kept.has(attention):
         said.setdefault(attention, "sdpa")
-    lines = [
-        json.dumps(row(options, one)) + "\n" for one in rows.conversations(run.rows, run.of_a_step, _turns(options))
-    ]
+    made = own.of_run(kept, run, lambda: columns(options), _turns(options), lambda one: row(options, one), True)
     given = Given(
         framework=FRAMEWORK,
         program=PROGRAM,
@@ -44,7 +42,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         stage=options.whole("zero_stage", 2),
         compute=run.step.precision.compute,
     )
-    return Small(given, {DATA: "".join(lines)})
+    return Small(given, {DATA: rows.lines(made)})
 
 
 def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
@@ -81,6 +79,14 @@ def _turns(options: Options) -> int:
 
 def _is_chat(options: Options) -> bool:
     return options.truth("apply_chat_template") and not options.truth("pretrain_mode")
+
+
+def columns(options: Options) -> Sequence[Column]:
+    """Of the user's own rows: those that are named, as OpenRLHF reads them."""
+    key, answer = str(options.value("input_key", "input")), options.value("output_key")
+    alone = not answer or options.truth("pretrain_mode")
+    found = [Column((key,), f"by {options.by('input_key')}", answer=alone)]
+    return found if not answer else [*found, Column((str(answer),), f"by {options.by('output_key')}")]
 
 
 def row(options: Options, told: rows.Turns) -> dict[str, Any]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from packaging.version import Version
 
 from harness.validation.configuration import truth
 from harness.validation.ledger import LENGTH
-from harness.validation.small import rows, trainer
+from harness.validation.options import Options
+from harness.validation.small import own, rows, trainer
 from harness.validation.small.kept import Kept
+from harness.validation.small.own import Column
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
 
@@ -21,6 +24,7 @@ LORA = {
     "lora_r": "r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout", "lora_rank": "r",
     "lora_target_modules": "target_modules",
 }  # fmt: skip
+PARTS = ("prompt", "completion")
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 DTYPE_SINCE = Version("4.56")
 """Of transformers: the name of what a model is loaded in."""
@@ -40,14 +44,20 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         "longest": LENGTH,
         "lora": lora(kept),
     }
-    lines = [
-        json.dumps({"prompt": one[0][0] + " ", "completion": one[0][1]}) + "\n"
-        for one in rows.conversations(run.rows, run.of_a_step)
-    ]
+    named = columns(Options(kept.configuration, kept.release, {}))
+    made = own.of_run(kept, run, lambda: named, 1, lambda one: dict(zip(PARTS, one[0], strict=True)), False)
+    told_rows = [dict(zip(PARTS, own.turn(each, named), strict=True)) for each in made] if named else made
+    spaced = [{**each, PARTS[0]: each[PARTS[0]] + " "} for each in told_rows]
     return Small(
         trainer.given(kept, run, FRAMEWORK, PROGRAM, (FILE,)),
-        {FILE: json.dumps(told), DATA: "".join(lines)},
+        {FILE: json.dumps(told), DATA: rows.lines(spaced)},
     )
+
+
+def columns(options: Options) -> Sequence[Column]:
+    """Of the user's own rows, by their usual names: what the script reads itself nobody knows. None without such."""
+    data = options.configuration.data
+    return own.usual(data) if data is not None and data.rows else []
 
 
 def lora(kept: Kept) -> dict[str, Any]:

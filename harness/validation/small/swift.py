@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.validation.ledger import LENGTH, ROOM
 from harness.validation.options import Options
-from harness.validation.small import model, rows, trainer
+from harness.validation.small import model, own, rows, script, trainer
 from harness.validation.small.kept import Kept
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
@@ -49,14 +49,18 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     given = trainer.given(kept, run, FRAMEWORK, PROGRAM, words(found))
     turns = 2 if length >= 2 * LENGTH else 1
     # half as many words of each: templates put a system message before every row
-    made = [{"messages": rows.messages(one)} for one in rows.conversations(run.rows, 2 * run.of_a_step, turns)]
+    made = own.of_run(kept, run, lambda: script.columns(options), turns, row, long=False, share=2)
     return Small(
         replace(given, more={"model": str(place.model), "named": str(named)}),
         {
-            DATA: "".join(json.dumps(row) + "\n" for row in made),
+            DATA: rows.lines(made),
             **({} if engine is None else {ENGINE: json.dumps(engine)}),
         },
     )
+
+
+def row(told: rows.Turns) -> dict[str, Any]:
+    return {"messages": rows.messages(told)}
 
 
 def name(kept: Kept) -> PurePosixPath:

@@ -50,9 +50,13 @@ def of_family(family: Family) -> dict[str, Any]:
         "bos_first": family.first,
         "padding_side": family.padding_side,
         "model_max_length": family.length,
-        "chat_template": family.chat_template(),
-        "published": family.published,
+        **templates(family.chat_template(), family.published),
     }
+
+
+def templates(own: str | None, published: str) -> dict[str, Any]:
+    """The model's own chat template, and as long as the configuration gives no other one that which is used."""
+    return {"chat_template": own, "published": published, "own_template": own, "own_published": published}
 
 
 def vocabulary(tokenizer: Mapping[str, Any]) -> int:
@@ -98,8 +102,7 @@ def of_folder(folder: Path, family: Family) -> tuple[dict[str, Any], list[str]]:
         "bos_first": bool(roles["bos"]) and _puts_bos(said),
         "padding_side": "left" if said.get("padding_side") == "left" else "right",
         "model_max_length": _length(said.get("model_max_length")) or base["model_max_length"],
-        "chat_template": template,
-        "published": "",
+        **templates(template, ""),
         "numbered": {str(id_): token for id_, token in numbered.items()},
     }
     return result, missing

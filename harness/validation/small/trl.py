@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from typing import Any
 
 from packaging.version import Version
@@ -10,8 +10,10 @@ from packaging.version import Version
 from harness.validation.configuration import truth
 from harness.validation.ledger import LENGTH
 from harness.validation.options import Options
-from harness.validation.small import rows, trainer
+from harness.validation.readers import trl
+from harness.validation.small import own, rows, trainer
 from harness.validation.small.kept import Kept
+from harness.validation.small.own import Column
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
 
@@ -27,18 +29,32 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     program = "trl.commands.scripts.sft" if old else "trl.scripts.sft"
     found = trainer.arguments(kept, run)
     limit = "max_length" if kept.has("max_length") else "max_seq_length"
-    asked = Options(kept.configuration, kept.release, {}).value(limit)
+    options = Options(kept.configuration, kept.release, {})
+    asked = trl.longest(options)
     found |= {
         "model_name_or_path": str(place.model),
         "dataset_name": str(place.here / DATA),
         "dataset_train_split": "train",
-        limit: min(asked, LENGTH) if isinstance(asked, int) and asked > 0 else LENGTH,
+        limit: None if asked is None else min(asked, LENGTH),
     }
-    lines = [json.dumps(row(kept, one)) + "\n" for one in rows.conversations(run.rows, run.of_a_step, turns(kept))]
+    made = own.of_run(kept, run, lambda: columns(options), turns(kept), lambda one: row(kept, one), asked is not None)
     return Small(
         trainer.given(kept, run, FRAMEWORK, program, ("--config", FILE)),
-        {FILE: trainer.text(found), f"{DATA}/train.jsonl": "".join(lines)},
+        {FILE: trainer.text(found), f"{DATA}/train.jsonl": rows.lines(made)},
     )
+
+
+def columns(options: Options) -> Sequence[Column]:
+    """Of the user's own rows: what SFTTrainer looks for, in its order."""
+    data = options.configuration.data
+    there = data.columns if data is not None else ()
+    if trl.has_completions(options.configuration):
+        by = "which TRL takes beside the completion"
+        return [Column(("prompt",), by, answer=False), Column(("completion",), "which TRL takes beside the prompt")]
+    if (chat := next((name for name in own.CHATS if name in there), None)) is not None:
+        return [Column((chat,), "which TRL takes")]
+    named = str(options.value("dataset_text_field", "text"))
+    return [Column((named,), "by dataset_text_field; TRL also takes messages, or prompt with completion")]
 
 
 def turns(kept: Kept) -> int:

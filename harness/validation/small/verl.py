@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.contract import Given, Sharded
 from harness.validation.ledger import LENGTH, RANKS
 from harness.validation.options import Options
 from harness.validation.readers import verl
-from harness.validation.small import rows
+from harness.validation.small import own, rows
 from harness.validation.small.kept import Kept
+from harness.validation.small.own import Column
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
 
@@ -41,7 +41,8 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     found = {key: value for key, value in kept.values.items() if key not in LEFT_OUT} | dict(QUIET)
     found[WARMUP_BEFORE if kept.has(WARMUP_BEFORE) else WARMUP] = _warmup(run)
     found |= _given(options, run, place) | (_old(place) if old else _new(options, run, place))
-    made = [row(options, old, one) for one in rows.conversations(run.rows, run.of_a_step)]
+    cut = verl.truncation(options) != "error"
+    made = own.of_run(kept, run, lambda: columns(options), 1, lambda one: row(options, one), cut)
     given = Given(
         framework=FRAMEWORK,
         program=OLD if old else verl.NEW,
@@ -51,7 +52,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         sharded=_sharded(options, old),
         more={"rows": ROWS, "parquet": PARQUET, "predicting": old and not _turns(options, old)},
     )
-    return Small(given, {ROWS: "".join(json.dumps(one) + "\n" for one in made)})
+    return Small(given, {ROWS: rows.lines(made)})
 
 
 def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
@@ -102,19 +103,29 @@ def _turns(options: Options, old: bool) -> bool:
     return not old or options.truth("data.multiturn.enable")
 
 
-def row(options: Options, old: bool, told: rows.Turns) -> dict[str, Any]:
-    """Of the file: messages in a column, or a question and its answer, perhaps each within a column of several."""
+def columns(options: Options) -> Sequence[Column]:
+    """Of the user's own rows: messages in a column, or a question and its answer, perhaps each within a column of
+    several."""
+    old = verl.is_old(options.configuration)
     if _turns(options, old):
         key = "data.multiturn.messages_key" if old else "data.messages_key"
-        return {str(options.value(key, "messages")): rows.messages(told)}
+        return [Column((str(options.value(key, "messages")),), f"by {options.by(key)}")]
+    return [_column(options, part) for part in ("prompt", "response")]
+
+
+def _column(options: Options, part: str) -> Column:
+    key, inner = f"data.{part}_key", f"data.{part}_dict_keys"
+    path = (str(options.value(key, part)), *map(str, options.value(inner) or []))
+    return Column(path, f"by {options.by(key, inner)}", answer=part == "response")
+
+
+def row(options: Options, told: rows.Turns) -> dict[str, Any]:
+    """Of the file, in these columns."""
     found: dict[str, Any] = {}
-    for part, text in zip(("prompt", "response"), told[0], strict=True):
-        inner = options.value(f"data.{part}_dict_keys") or []
-        path = [str(options.value(f"data.{part}_key", part)), *map(str, inner)]
-        node = found
-        for key in path[:-1]:
-            node = node.setdefault(key, {})
-        node[path[-1]] = text
+    named = columns(options)
+    parts = told[0] if len(named) > 1 else [rows.messages(told)]
+    for column, part in zip(named, parts, strict=True):
+        own.put(found, column.path, part)
     return found
 
 

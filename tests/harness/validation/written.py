@@ -94,10 +94,11 @@ def of(
     world: int | None = 2,
     rows: int | None = None,
     pins: Pins | None = None,
+    data: Path | None = None,
     **versions: str,
 ) -> Plan:
     """The plan of a command's words. Raises BadConfiguration."""
-    return plan.made(reading.read(words, beside, world), pins or Pins(versions), rows)
+    return plan.made(reading.read(words, beside, world, rows=data), pins or Pins(versions), rows)
 
 
 def part(told: Plan, what: str) -> PartRecord:

@@ -177,7 +177,7 @@ def test_a_config_at_hand_keeps_what_decides_a_step(tmp_path: Path) -> None:
     assert found.tokenizer == {
         "special": [CHATML, QWEN, "<|im_start|>"], "bos": None, "eos": CHATML, "pad": QWEN, "unk": None,
         "bos_first": False, "padding_side": "left", "model_max_length": 131072, "chat_template": template,
-        "published": "", "merges": tokens.MERGES,
+        "published": "", "merges": tokens.MERGES, "own_template": template, "own_published": "",
     }  # fmt: skip
     assert json.loads(found.dumps())["config"] == dict(found.config)
 
