@@ -2,11 +2,12 @@
 
 What comes out of it is added to what the last norm is fed with, so that a token's gradient of it is one outer product
 too: of what went into it, and of the loss's gradient at the norm's input. That it is only added, and times what, is
-read from autograd's graph and not assumed.
+read from autograd's graph and not assumed; where parameters are in pieces, from a backward pass as it comes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -17,9 +18,7 @@ LINEAR = frozenset(
     for name in ("Add", "Mul", "ToCopy", "View", "UnsafeView", "ReshapeAlias", "Alias", "Clone", "Squeeze", "Unsqueeze")
     for n in (0, 1)
 )
-"""Nodes of autograd's graph that may lie between the two."""
-TIMES = frozenset({"MulBackward0", "MulBackward1"})
-"""Those that may have the layer run again, which with shards would need all ranks."""
+"""Nodes of autograd's graph that may lie between the two. A product may have the layer run again."""
 
 
 class NotInside(Exception):
@@ -60,10 +59,15 @@ class Inside:
         if not isinstance(first, Tensor):
             return
         if not self._tried and self._output is not None and first.grad_fn is not None:
-            self._tried = True
-            sharded = any(hasattr(m.weight, "placements") for m in self.candidates)
-            self.times = added(self._output, first, LINEAR - TIMES if sharded else LINEAR)
+            if any(hasattr(m.weight, "placements") for m in self.candidates):  # to run it again would need all ranks
+                Backward(self._output, first, self._came)
+            else:
+                self._tried, self.times = True, added(self._output, first)
         self._layer_output, self._output = first.detach(), None
+
+    def _came(self, times: float | None) -> None:
+        if not self._tried:
+            self._tried, self.times = True, times
 
     def given(self, normed: Tensor) -> Tensor:
         """What went into the matrix [tokens, width], once the norm is called with `normed`. Raises NotInside."""
@@ -94,11 +98,37 @@ class Inside:
         return not isinstance(self.module, nn.Linear)
 
 
-def added(part: Tensor, whole: Tensor, through: frozenset[str]) -> float | None:
-    """The number c of `whole = c part + something else`, by autograd's graph; None where it shows no such thing.
+class Backward:
+    """Tells the number c of `whole = c part + something else` by the gradients of both in the next backward pass."""
 
-    through: names of the nodes that may lie between the two.
-    """
+    def __init__(self, part: Tensor, whole: Tensor, told: Callable[[float | None], None]) -> None:
+        """told: called with it, or with None where there is no such number; not where the gradient is zero."""
+        self._told = told
+        self._of_whole: Tensor | None = None
+        whole.register_hook(self._whole_came)
+        part.register_hook(self._part_came)
+
+    def _whole_came(self, gradient: Tensor) -> None:
+        self._of_whole = gradient.detach()
+
+    def _part_came(self, gradient: Tensor) -> None:
+        of_whole, self._of_whole = self._of_whole, None
+        if of_whole is None or of_whole.shape != gradient.shape:
+            self._told(None)
+        elif bool(of_whole.any()):
+            self._told(ratio(gradient.detach(), of_whole))
+
+
+def ratio(one: Tensor, other: Tensor) -> float | None:
+    """The number c of `one = c other`, but for what their dtypes round; None where there is none."""
+    rounding = max(torch.finfo(tensor.dtype).eps for tensor in (one, other))
+    one, other = one.double(), other.double()
+    times = float((one * other).sum() / other.square().sum())
+    return times if float((one - times * other).norm()) <= rounding * float(one.norm()) else None
+
+
+def added(part: Tensor, whole: Tensor) -> float | None:
+    """The number c of `whole = c part + something else`, by autograd's graph; None where it shows no such thing."""
     if part.grad_fn is None or whole.grad_fn is None:
         return None
     waiting: list[tuple[Any, Tensor]] = [(whole.grad_fn, torch.ones_like(whole, dtype=torch.float32))]
@@ -108,7 +138,7 @@ def added(part: Tensor, whole: Tensor, through: frozenset[str]) -> float | None:
         node, gradient = waiting.pop()
         if node is part.grad_fn:
             arrived.append(gradient)
-        elif type(node).__name__ in through:
+        elif type(node).__name__ in LINEAR:
             parts = node(gradient)
             parts = parts if isinstance(parts, tuple) else (parts,)
             children = (child for child, _ in node.next_functions)
