@@ -8,10 +8,13 @@ read from autograd's graph and not assumed; where parameters are in pieces, from
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from lockstep_recorder import flattened
+from lockstep_recorder.state import is_piece
 
 LINEAR = frozenset(
     f"{name}Backward{n}"
@@ -28,12 +31,15 @@ class NotInside(Exception):
 class Inside:
     """The matrix that was called last before the norm, in every forward pass."""
 
-    def __init__(self, base: nn.Module, width: int) -> None:
+    def __init__(self, base: nn.Module, width: int, units: tuple[Any, ...]) -> None:
+        """width: of the hidden states. units: those of FSDP's first kind."""
         self.layer = _last_layer(base)
-        self.candidates = [m for m in self.layer.modules() if _is_trained_matrix(m, width)] if self.layer else []
+        inner = self.layer.modules() if self.layer is not None else ()
+        self.candidates = [m for m in inner if _is_trained_matrix(m, width, units)]
+        self._in_pieces = bool(units) or any(is_piece(m.weight) for m in self.candidates)
         self.times: float | None = None
         """What its output is multiplied by before it is added; None until a graph has shown it."""
-        self.module: nn.Module | None = None
+        self._module: nn.Module | None = None
         self._why = "no trained matrix of the last layer is called"
         self._called: nn.Module | None = None
         self._given: Tensor | None = None
@@ -59,7 +65,7 @@ class Inside:
         if not isinstance(first, Tensor):
             return
         if not self._tried and self._output is not None and first.grad_fn is not None:
-            if any(hasattr(m.weight, "placements") for m in self.candidates):  # to run it again would need all ranks
+            if self._in_pieces:  # to run it again would need all ranks
                 Backward(self._output, first, self._came)
             else:
                 self._tried, self.times = True, added(self._output, first)
@@ -81,27 +87,26 @@ class Inside:
         if self._layer_output is None or not _same(self._layer_output, normed):
             self._why = "the last norm is not fed with what the last layer gives"
             raise NotInside(self._why)
-        self.module = self._called  # what is run again in the backward pass may end before it
+        self._module = self._called  # what is run again in the backward pass may end before it
         return flat
 
     @property
-    def weight(self) -> Tensor:
-        """The matrix. Raises NotInside."""
-        if self.module is None:
+    def module(self) -> nn.Module:
+        """Whose matrix is asked. Raises NotInside."""
+        if self._module is None:
             raise NotInside(self._why)
-        weight: Any = self.module.weight
-        return cast(Tensor, weight)
+        return self._module
 
     @property
     def turned(self) -> bool:
         """Whether its rows are what goes in, as in GPT-2's layers."""
-        return not isinstance(self.module, nn.Linear)
+        return not isinstance(self._module, nn.Linear)
 
 
 class Backward:
     """Tells the number c of `whole = c part + something else` by the gradients of both in the next backward pass."""
 
-    def __init__(self, part: Tensor, whole: Tensor, told: Callable[[float | None], None]) -> None:
+    def __init__(self, part: Any, whole: Any, told: Callable[[float | None], None]) -> None:
         """told: called with it, or with None where there is no such number; not where the gradient is zero."""
         self._told = told
         self._of_whole: Tensor | None = None
@@ -171,16 +176,15 @@ def _last_layer(base: nn.Module) -> nn.Module | None:
     return max(outer, key=len)[-1] if outer else None
 
 
-def _is_trained_matrix(module: nn.Module, width: int) -> bool:
+def _is_trained_matrix(module: nn.Module, width: int, units: tuple[Any, ...]) -> bool:
     """Whether a module is a linear layer to the width of the hidden states. GPT-2's are Conv1D, and lie turned."""
-    weight = module._parameters.get("weight")
-    if weight is None or weight.dim() != 2 or not weight.requires_grad:
+    if not (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"):
         return False
-    return weight.shape[0 if isinstance(module, nn.Linear) else 1] == width and _is_linear(module)
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+    cut, weight = flattened.cut(module, units), module._parameters.get("weight")
+    if not (cut.is_trained if cut is not None else weight is not None and weight.requires_grad):
+        return False
+    shape = flattened.shape(module, units)
+    return len(shape) == 2 and shape[0 if isinstance(module, nn.Linear) else 1] == width
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

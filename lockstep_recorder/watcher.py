@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from lockstep_recorder import batch, compiled, flattened
+from lockstep_recorder import batch, compiled
 from lockstep_recorder.asked import Asked, Unasked
 from lockstep_recorder.inside import Inside
 from lockstep_recorder.kept import Kept
@@ -24,7 +24,7 @@ from lockstep_recorder.recording import Recording, told
 from lockstep_recorder.scalers import Scalers
 from lockstep_recorder.schedulers import Schedulers
 from lockstep_recorder.settings import Settings
-from lockstep_recorder.state import inner, is_adam, shape_of
+from lockstep_recorder.state import inner, is_adam
 from lockstep_recorder.stepping import Stepping
 
 
@@ -189,7 +189,7 @@ class Watcher:
             self._kept.passes.unknown.append(self._blind)
         if self._is_compiled:
             self._handles.append(called.register_forward_pre_hook(self._on_compiled, with_kwargs=True))
-        self._asked = asked = Asked(found, flattened.units(called))
+        self._asked = asked = Asked(found)
         for module in {id(m): m for m in (called, found.model, found.base)}.values():
             self._handles.append(module.register_forward_pre_hook(self._on_call, with_kwargs=True))
         if asked.inside is not None and asked.inside.layer is not None:
@@ -273,7 +273,7 @@ class Watcher:
             self._kept.passes.given, passes = passes.given, self._kept.passes
         if asked is not None and watched and isinstance(hidden, Tensor):
             try:
-                passes.take(asked.found.ends, shape_of(asked.found.weight)[0], asked.states(into_norm, hidden))
+                passes.take(asked.found.ends, asked.found.shape[0], asked.states(into_norm, hidden))
             except Unasked as error:
                 passes.skip(str(error))
         passes.given = []
@@ -321,7 +321,7 @@ class Watcher:
     def _hidden(self, optimizer: Any) -> None:
         """An optimizer steps for the first time, and no call of a model was seen."""
         if (found := compiled.of_optimizer(optimizer)) is not None:
-            self._asked, self._blind = Asked(found, {}), compiled.IN_PLACE
+            self._asked, self._blind = Asked(found), compiled.IN_PLACE
             self._kept.passes.unknown.append(self._blind)
 
     @_guarded
