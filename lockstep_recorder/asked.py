@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
 
 from lockstep_recorder import flattened, sketch
+from lockstep_recorder.again import Again, NotAgain
 from lockstep_recorder.head import Head, States
 from lockstep_recorder.inside import Inside, NotInside
 from lockstep_recorder.model import Found
@@ -25,12 +27,17 @@ class Asked:
         self.found = found
         self._why = _why_not_the_head(found)
         self.inside = Inside(found.base, found.shape[1], found.units) if self._why else None
+        self.again = Again(None if self.inside is None else self.inside.layer, found.units)
+        self._replays: bool | None = None
+        """Whether the last layer is run again: the first pass decides."""
 
     @property
     def module(self) -> nn.Module:
         """Whose matrix it is. Raises Unasked."""
         if self.inside is None:
             return self.found.head
+        if self._replays and self.again.module is not None:
+            return self.again.module
         try:
             return self.inside.module
         except NotInside as error:
@@ -39,7 +46,10 @@ class Asked:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the whole matrix. Raises Unasked."""
-        return self.found.shape if self.inside is None else flattened.shape(self.module, self.found.units)
+        if self.inside is None:
+            return self.found.shape
+        shape = flattened.shape(self.module, self.found.units)
+        return (math.prod(shape), 1) if self._replays else shape
 
     @property
     def waits(self) -> bool:
@@ -53,9 +63,13 @@ class Asked:
             return States(_flat(hidden))
         if into_norm is None:
             raise Unasked(f"{self._why}, and no norm is found before it")
+        if self._replays is None:
+            self._replays = self.again.is_possible and not self.inside.adds
         try:
+            if self._replays:
+                return States(_flat(into_norm), call=self.again.call(into_norm))
             return States(_flat(into_norm), self.inside.given(into_norm), self.inside.turned)
-        except NotInside as error:
+        except (NotInside, NotAgain) as error:
             raise self._unasked(error) from None
 
     def head(self) -> Head | None:
@@ -71,12 +85,14 @@ class Asked:
 
     def sketch(self) -> Sketch:
         """The map of its gradient. Raises Unasked."""
+        if self._replays:
+            return self.again.sketch(self.found.weight.device)
         rows, columns = self.shape
         return sketch.of_matrix(rows, columns, self.found.weight.device)
 
     def factor(self) -> float:
         """What all gradients of the tokens are to be multiplied by. Raises Unasked."""
-        if self.inside is None:
+        if self.inside is None or self._replays:
             return 1.0
         if self.inside.times is None:
             raise Unasked(f"{self._why}, and the last layer does not just add what its last trained matrix gives")
@@ -97,7 +113,13 @@ class Asked:
         mine = self.module
         return next((f"{name}.weight" for name, module in self.found.model.named_modules() if module is mine), "")
 
-    def _unasked(self, error: NotInside) -> Unasked:
+    def forget(self) -> None:
+        """What belongs to one step."""
+        if self.inside is not None:
+            self.inside.forget()
+        self.again.forget()
+
+    def _unasked(self, error: NotInside | NotAgain) -> Unasked:
         return Unasked(f"{self._why}, and {error}")
 
 

@@ -36,6 +36,7 @@ class Inside:
         self.layer = _last_layer(base)
         inner = self.layer.modules() if self.layer is not None else ()
         self.candidates = [m for m in inner if _is_trained_matrix(m, width, units)]
+        self._attending = {id(m) for each in attentions(self.layer) for m in each.modules()}
         self._in_pieces = bool(units) or any(is_piece(m.weight) for m in self.candidates)
         self.times: float | None = None
         """What its output is multiplied by before it is added; None until a graph has shown it."""
@@ -70,6 +71,12 @@ class Inside:
             else:
                 self._tried, self.times = True, added(self._output, first)
         self._layer_output, self._output = first.detach(), None
+
+    @property
+    def adds(self) -> bool:
+        """Whether what the last matrix gives is only added, as far as this pass can tell."""
+        waits = not self._tried and self._called is not None and id(self._called) not in self._attending
+        return self._in_pieces or self.times is not None or waits
 
     def _came(self, times: float | None) -> None:
         if not self._tried:
@@ -174,6 +181,11 @@ def _last_layer(base: nn.Module) -> nn.Module | None:
     lists = [(name, m) for name, m in base.named_modules() if isinstance(m, nn.ModuleList) and len(m)]
     outer = [m for name, m in lists if not any(name.startswith(f"{other}.") for other, _ in lists if other != name)]
     return max(outer, key=len)[-1] if outer else None
+
+
+def attentions(layer: nn.Module | None) -> list[nn.Module]:
+    """Of a layer."""
+    return [m for m in (layer.modules() if layer is not None else ()) if "attention" in type(m).__name__.lower()]
 
 
 def _is_trained_matrix(module: nn.Module, width: int, units: tuple[Any, ...]) -> bool:

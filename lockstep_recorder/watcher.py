@@ -100,8 +100,8 @@ class Watcher:
         """What belongs to one step."""
         self._kept = Kept(self.settings.keep_tokens)
         self._normed: Tensor | None = None
-        if self._asked is not None and self._asked.inside is not None:
-            self._asked.inside.forget()
+        if self._asked is not None:
+            self._asked.forget()
         if self._blind:
             self._kept.passes.unknown.append(self._blind)
         self._stepping.given.clear()
@@ -194,6 +194,7 @@ class Watcher:
             self._handles.append(module.register_forward_pre_hook(self._on_call, with_kwargs=True))
         if asked.inside is not None and asked.inside.layer is not None:
             self._handles += [m.register_forward_hook(self._on_inside) for m in asked.inside.candidates]
+            self._handles.append(asked.inside.layer.register_forward_pre_hook(self._on_layer_call, with_kwargs=True))
             self._handles.append(asked.inside.layer.register_forward_hook(self._on_layer))
         if found.norm is not None:
             self._handles.append(found.norm.register_forward_hook(self._on_normed))
@@ -233,6 +234,11 @@ class Watcher:
             inside.called(module, args, output)
 
     @_guarded
+    def _on_layer_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._inside(module) is not None and self._asked is not None:
+            self._asked.again.called(args, kwargs)
+
+    @_guarded
     def _on_layer(self, module: nn.Module, _: Any, output: Any) -> None:
         if (inside := self._inside(module)) is not None:
             inside.layer_called(output)
@@ -240,7 +246,9 @@ class Watcher:
     def _inside(self, module: nn.Module) -> Inside | None:
         """What looks at the last layer, if this is a pass of a watched step."""
         watched = module.training and self.settings.watched(self._number)
-        return self._asked.inside if self._asked is not None and watched else None
+        if self._asked is None or self._asked.again.running or not watched:
+            return None
+        return self._asked.inside
 
     @_guarded
     def _on_normed(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
