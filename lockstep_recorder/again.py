@@ -27,6 +27,8 @@ ENTRIES = 2**22
 """Of the matrix."""
 ALIKE = 0.02
 """Share of the layer's output by which it may come out otherwise: what was rounded to 16 bits is not, here."""
+NOTHING = 1e-5
+"""Share of what mostly arrives of a gradient at the layer's output, below which nothing does."""
 LEFT_OUT: Mapping[str, Any] = {"past_key_values": None, "past_key_value": None, "use_cache": False}
 """Arguments of a layer that would have it write down its keys twice."""
 
@@ -100,7 +102,13 @@ class Call:
             (gradient,) = torch.autograd.grad(output, weight, one, retain_graph=True)
             rows.append(by.apply(gradient.reshape(1, -1), 1))
             lengths.append(gradient.norm())
-        return torch.cat(rows), torch.stack(lengths), losses
+        length = torch.stack(lengths)
+        arrives = length / deltas.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+        if float(arrives.min()) < NOTHING * float(arrives.median()):
+            raise NotAgain(
+                "some tokens have no gradient in the last attention's matrix, as queries and keys of one token"
+            )
+        return torch.cat(rows), length, losses
 
     def _deltas(self, head: Head, states: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The losses [n], and their gradient at the layer's output, [n, width]."""

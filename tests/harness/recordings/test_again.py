@@ -28,7 +28,6 @@ def attending(*ends: str, dropout: float = 0.0) -> Any:
     ("ends", "asked"),
     [
         (("q_proj", "v_proj"), "v_proj"),
-        (("q_proj",), "q_proj"),
         (("k_proj", "o_proj"), "o_proj"),
         (("v_proj", "gate_proj"), "v_proj"),
     ],
@@ -98,6 +97,13 @@ def test_a_layer_that_is_changed_behind_is_unknown(tmp_path: Path) -> None:
     found = told(tmp_path, model)
     assert found.unknown
     assert all("the last layer gives something else when it is run again" in why for why in found.unknown)
+
+
+def test_queries_alone_tell_nothing_of_the_first_token(tmp_path: Path) -> None:
+    found = told(tmp_path, attending("q_proj"), clip=None)
+    assert len(found.unknown) == 3
+    assert all("some tokens have no gradient in the last attention's matrix" in why for why in found.unknown)
+    assert not found.findings
 
 
 @pytest.mark.parametrize("family", ["Mixtral", "Gemma2"])
