@@ -106,7 +106,7 @@ class Call:
         arrives = length / deltas.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
         if float(arrives.min()) < NOTHING * float(arrives.median()):
             raise NotAgain(
-                "some tokens have no gradient in the last attention's matrix, as queries and keys of one token"
+                "some tokens have no gradient in the last attention's matrix, as in queries of a first token"
             )
         return torch.cat(rows), length, losses
 

@@ -1,7 +1,8 @@
 """A training loop as many write it, on an engine of one's choice. Nothing in it knows of Lockstep.
 
-engine_loop.py ENGINE
+engine_loop.py ENGINE[@NAME,NAME]
 
+With names, adapters of the layers' matrices that are called so are trained, and nothing else.
 Every step is a mean over the trained tokens of all micro-batches and ranks.
 """
 
@@ -167,7 +168,30 @@ class DeepSpeed:
             self.model.step()
 
 
-def main(engine: str) -> None:
+class Adapted(nn.Module):
+    """A frozen linear layer with two small trained ones beside it, as LoRA has it."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base = base
+        self.down = nn.Linear(base.in_features, 8, bias=False)
+        self.up = nn.Linear(8, base.out_features, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.base(x) + self.up(self.down(x)) * 0.5
+        return result
+
+
+def adapt(model: nn.Module, names: list[str]) -> None:
+    model.requires_grad_(False)
+    for place in [name for name, _ in model.named_modules() if name.rpartition(".")[2] in names]:
+        parent, _, own = place.rpartition(".")
+        base: Any = model.get_submodule(place)
+        setattr(model.get_submodule(parent), own, Adapted(base))
+
+
+def main(given: str) -> None:
+    engine, _, names = given.partition("@")
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     dist.init_process_group("gloo")
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -178,6 +202,8 @@ def main(engine: str) -> None:
             num_key_value_heads=2, pad_token_id=0, eos_token_id=1,
         )
     ).train()  # fmt: skip
+    if names:
+        adapt(model, names.split(","))
     loop = (DeepSpeed if engine.startswith("zero") else Loop)(engine, model)
     trained = sum(length - 3 for lengths in LENGTHS[:world] for length in lengths)
     for step in range(STEPS):

@@ -84,6 +84,32 @@ def test_masters_of_sixteen_bits(engine: str, environments: Path, tmp_path: Path
 
 
 @pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    ("engine", "framework"),
+    [
+        ("ddp@q_proj,v_proj", TORCH),
+        ("fsdp1@v_proj,down_proj", TORCH),
+        ("fsdp2@v_proj,down_proj", TORCH),
+        ("zero2-bf16@q_proj,v_proj", DEEPSPEED),
+        ("zero3@v_proj,down_proj", DEEPSPEED),
+    ],
+)
+def test_adapters(engine: str, framework: str, environments: Path, tmp_path: Path) -> None:
+    found = told(framework, engine, environments, tmp_path)
+    assert "every trained token of 4 micro-batches on 2 ranks weighs" in found
+    assert ": a mean over the tokens of the window" in found
+
+
+@pytest.mark.exhaustive
+def test_adapters_of_attention_show_that_micro_batches_are_lost(environments: Path, tmp_path: Path) -> None:
+    python = interpreter("deepspeed==0.18.9", environments)
+    recorded(launched(python, 2, 29651, LOOP, "zero2-offload@q_proj,v_proj"), tmp_path)
+    done = judged(tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "micro-batches 1 and 2 of 4 never reached the optimizer" in done.stdout
+
+
+@pytest.mark.exhaustive
 def test_no_moment_and_no_gradient_is_unknown(environments: Path, tmp_path: Path) -> None:
     recorded(launched(interpreter(DEEPSPEED, environments), 2, 29651, LOOP, "zero2-sgd"), tmp_path)
     done = judged(tmp_path)
