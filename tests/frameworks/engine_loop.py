@@ -157,8 +157,9 @@ class DeepSpeed:
             config["zero_optimization"]["offload_optimizer"] = {"device": "cpu"}
         if "sums" in engine:  # of gradients in fp32, by an optimizer of its own
             config["data_types"] = {"grad_accum_dtype": "fp32"}
-        norms = [p for p in model.parameters() if p.dim() == 1]
-        groups = [{"params": [p for p in model.parameters() if p.dim() > 1]}, {"params": norms}]
+        trained = [p for p in model.parameters() if p.requires_grad]
+        every = [[p for p in trained if p.dim() > 1], [p for p in trained if p.dim() == 1]]
+        groups = [{"params": parameters} for parameters in every if parameters]
         make: Any = functools.partial(torch.optim.SGD, lr=RATE) if "sgd" in engine else adamw()
         self.model = deepspeed.initialize(model=model, optimizer=make(groups), config=config)[0]
 
