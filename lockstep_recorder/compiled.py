@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from lockstep_recorder.model import Found, find
+from lockstep_recorder.state import is_piece
 
 IN_PLACE = "the model is compiled in place, so that its calls are not seen: torch.compile(model) shows them"
 
@@ -33,7 +34,7 @@ def why_not(found: Found) -> str | None:
     """Why a model cannot be asked once more; None if it can be."""
     if not hasattr(torch.compiler, "set_stance"):
         return "the model is compiled, and torch before 2.6 cannot run it as it is written"
-    if any(hasattr(p, "placements") or hasattr(p, "ds_id") for p in found.model.parameters()):
+    if any(is_piece(p) for p in found.model.parameters()):
         return "the model is compiled, and in pieces"
     if _drops(found.model):
         return "the model is compiled, and its dropout would be drawn otherwise if it were run once more"

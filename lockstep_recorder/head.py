@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from lockstep_recorder.sketch import Sketch
+
+if TYPE_CHECKING:
+    from lockstep_recorder.again import Call
 
 AT_ONCE = 512
 """Tokens whose logits are held in memory at a time."""
@@ -66,14 +70,21 @@ class States:
     """[n, another width]: what went into a matrix whose output is added to what the norm is fed with."""
     turned: bool = False
     """Whether the rows of that matrix are what goes in."""
+    call: Call | None = None
+    """Of the last layer, if it is to be run again."""
 
     def at(self, place: Tensor) -> States:
         """Of some of the tokens, int64 [m]."""
-        return States(self.hidden[place], None if self.given is None else self.given[place], self.turned)
+        given = None if self.given is None else self.given[place]
+        return States(self.hidden[place], given, self.turned, self.call and replace(self.call, place=place))
 
 
 def look(head: Head, by: Sketch, states: States, targets: Tensor) -> Passed:
-    """What the head makes of the states of n tokens. targets: int64 [n]."""
+    """What the head makes of the states of n tokens. targets: int64 [n]. Raises NotAgain."""
+    if states.call is not None:
+        with torch.enable_grad():
+            dense, length, losses = states.call.gradients(head, by.rows, targets)
+        return Passed(*(each.cpu() for each in (dense, torch.ones(len(dense), 1), losses, length)))
     parts = []
     for start in range(0, len(targets), AT_ONCE):
         here = slice(start, start + AT_ONCE)

@@ -13,7 +13,7 @@ from lockstep_recorder.asked import Asked, Unasked
 from lockstep_recorder.passes import Passes
 from lockstep_recorder.recording import Recording
 from lockstep_recorder.sketch import Sketch
-from lockstep_recorder.state import GRADIENT, Piece, decays_by_gradient, dtypes, inner, shape_of
+from lockstep_recorder.state import GRADIENT, Piece, decays_by_gradient, dtypes, inner
 
 SKETCHED = frozenset({("before", "exp_avg"), ("before", GRADIENT), ("after", "exp_avg"), ("after", "param")})
 """Of the matrix that is asked: what tells the gradient that the optimizer consumed, and whether ranks are alike."""
@@ -80,7 +80,7 @@ class Kept:
 
     def _asked(self, when: str, asked: Asked, optimizer: Any) -> Piece | None:
         try:
-            held, by, width = asked.held(optimizer), self.sketch(asked), shape_of(asked.weight)[1]
+            held, by, width = asked.held(optimizer), self.sketch(asked), asked.shape[1]
         except Unasked as error:
             self.passes.unknown.append(str(error))
             return None

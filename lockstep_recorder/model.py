@@ -23,6 +23,8 @@ class Found:
     head: nn.Module
     weight: Tensor
     """[vocabulary, width], or a shard of it."""
+    shape: tuple[int, ...]
+    """(vocabulary, width)."""
     norm: nn.Module | None
     """Whose output the head is fed with. None: the head's own input is taken, and it must be called."""
     tied: bool
@@ -31,24 +33,27 @@ class Found:
     """What happens to the logits behind the head: soft caps and scales."""
     ends: tuple[int, ...]
     """Ids of the tokens that end a text, as the model's configuration and that of its generation have them."""
+    units: tuple[Any, ...]
+    """Of FSDP's first kind, in what was called."""
 
 
 def find(called: nn.Module) -> Found | None:
     """The model in a module that was called; None if there is no language model in it."""
+    units = flattened.units(called)
     for module in called.modules():
         # By its class: engines answer for the model that they wrap.
         known = hasattr(type(module), "get_output_embeddings")
         head = _quietly(module.get_output_embeddings) if known else None
         head = flattened.unwrapped(head) if isinstance(head, nn.Module) else None
-        if head is not None and _matrix(head) is not None:
-            return _found(module, head)
+        if head is not None and (shape := _shape(head, units)) is not None:
+            return _found(module, head, shape, units)
     head = _plain_head(called)
-    return None if head is None else _found(called, head)
+    shape = None if head is None else _shape(head, units)
+    return None if head is None or shape is None else _found(called, head, shape, units)
 
 
-def _found(model: nn.Module, head: nn.Module) -> Found:
-    weight = _matrix(head)
-    assert weight is not None
+def _found(model: nn.Module, head: nn.Module, shape: tuple[int, ...], units: tuple[Any, ...]) -> Found:
+    weight: Any = head.weight
     embeddings = _quietly(getattr(model, "get_input_embeddings", None))
     every = [m for m in model.modules() if isinstance(m, nn.Embedding)]
     owners = [embeddings] if isinstance(embeddings, nn.Module) else every
@@ -59,10 +64,12 @@ def _found(model: nn.Module, head: nn.Module) -> Found:
         base=base,
         head=head,
         weight=weight,
+        shape=shape,
         norm=_last_norm(base, head),
         tied=any(getattr(owner, "weight", None) is weight for owner in owners),
         bend=_bend(getattr(model, "config", None)),
         ends=_ends(model),
+        units=units,
     )
 
 
@@ -74,16 +81,17 @@ def _quietly(getter: Any) -> Any:
         return None
 
 
-def _matrix(head: nn.Module) -> Tensor | None:
-    weight = getattr(head, "weight", None)
-    return weight if isinstance(weight, Tensor) and (weight.dim() == 2 or hasattr(weight, "ds_id")) else None
+def _shape(head: nn.Module, units: tuple[Any, ...]) -> tuple[int, ...] | None:
+    """Of the head's matrix; None where it has none."""
+    shape = flattened.shape(head, units) if isinstance(getattr(head, "weight", None), Tensor) else ()
+    return shape if len(shape) == 2 else None
 
 
 def _plain_head(model: nn.Module) -> nn.Module | None:
     """Of a model that tells nothing: the last linear layer with an output for each token of an embedding."""
     sizes = {m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)}
     heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features in sizes]
-    return heads[-1] if heads and _matrix(heads[-1]) is not None else None
+    return heads[-1] if heads else None
 
 
 def _last_norm(base: nn.Module, head: nn.Module) -> nn.Module | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lockstep_recorder import batch
+from lockstep_recorder.again import NotAgain
 from lockstep_recorder.batch import Tokens
 from lockstep_recorder.head import Head, States, look
 from lockstep_recorder.sketch import Sketch
@@ -76,7 +77,11 @@ class Passes:
     def look(self, head: Head, by: Sketch) -> None:
         """Ask the head, which is whole now, about all that waits."""
         for states, tokens, number in self._waiting:
-            passed = look(head, by, states, tokens.target)
+            try:
+                passed = look(head, by, states, tokens.target)
+            except NotAgain as error:
+                self.unknown.append(str(error))
+                continue
             one = {
                 "delta": passed.delta,
                 "hidden": passed.hidden,

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lockstep_recorder import about, names, samples, store
+from lockstep_recorder import about, flattened, names, samples, store
 from lockstep_recorder.model import Found
 from lockstep_recorder.state import shape_of
 
@@ -77,13 +77,16 @@ def header(found: Found, optimizer: Any) -> dict[str, Any]:
     every = list(found.model.named_parameters())
     parameters = samples.trained(found.model)
     owner = {id(p): i for i, group in enumerate(getattr(optimizer, "param_groups", [])) for p in group["params"]}
-    vocabulary, width = shape_of(found.weight)
+    vocabulary, width = found.shape
+    whole = flattened.shapes(found.units)
     return {
         "schema": names.SCHEMA,
         "kind": "recording",
         "model": type(found.model).__name__,
         "optimizer": type(optimizer).__name__,
-        "parameters": [{"name": n, "shape": list(shape_of(p)), "group": owner.get(id(p))} for n, p in parameters],
+        "parameters": [
+            {"name": n, "shape": list(whole.get(id(p), shape_of(p))), "group": owner.get(id(p))} for n, p in parameters
+        ],
         "frozen": len(every) - len(parameters),
         "dtypes": about.dtypes([p for _, p in parameters]),
         "vocabulary": vocabulary,

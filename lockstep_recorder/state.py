@@ -204,6 +204,11 @@ def shape_of(parameter: Tensor) -> tuple[int, ...]:
     return tuple(parameter.shape)
 
 
+def is_piece(parameter: Any) -> bool:
+    """Whether an engine keeps it in pieces: FSDP2, or DeepSpeed's ZeRO 3."""
+    return hasattr(parameter, "placements") or hasattr(parameter, "ds_id")
+
+
 def dtypes(pieces: Iterable[Piece | None]) -> dict[str, list[str]]:
     """Of the masters and the moments that an optimizer steps, each once."""
     each = [p for p in pieces if p is not None]

@@ -65,7 +65,7 @@ class Stepping:
 
     def _leads(self, asked: Asked, optimizer: Any, new: bool) -> bool:
         """Of several that step one model, the one that has the head tells the steps; where none has it, the first."""
-        anybody = not asked.found.weight.requires_grad or asked.flat or not new
+        anybody = not asked.found.weight.requires_grad or asked.found.units or not new
         if steps(asked.found.weight, optimizer) or (self._leader is None and anybody):
             self._leader = weakref.ref(optimizer)
         return self._leader is not None and self._leader() is optimizer

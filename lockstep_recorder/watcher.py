@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from lockstep_recorder import batch, compiled, flattened
+from lockstep_recorder import batch, compiled
 from lockstep_recorder.asked import Asked, Unasked
 from lockstep_recorder.inside import Inside
 from lockstep_recorder.kept import Kept
@@ -24,7 +24,7 @@ from lockstep_recorder.recording import Recording, told
 from lockstep_recorder.scalers import Scalers
 from lockstep_recorder.schedulers import Schedulers
 from lockstep_recorder.settings import Settings
-from lockstep_recorder.state import inner, is_adam, shape_of
+from lockstep_recorder.state import inner, is_adam
 from lockstep_recorder.stepping import Stepping
 
 
@@ -100,8 +100,8 @@ class Watcher:
         """What belongs to one step."""
         self._kept = Kept(self.settings.keep_tokens)
         self._normed: Tensor | None = None
-        if self._asked is not None and self._asked.inside is not None:
-            self._asked.inside.forget()
+        if self._asked is not None:
+            self._asked.forget()
         if self._blind:
             self._kept.passes.unknown.append(self._blind)
         self._stepping.given.clear()
@@ -189,11 +189,12 @@ class Watcher:
             self._kept.passes.unknown.append(self._blind)
         if self._is_compiled:
             self._handles.append(called.register_forward_pre_hook(self._on_compiled, with_kwargs=True))
-        self._asked = asked = Asked(found, flattened.units(called))
+        self._asked = asked = Asked(found)
         for module in {id(m): m for m in (called, found.model, found.base)}.values():
             self._handles.append(module.register_forward_pre_hook(self._on_call, with_kwargs=True))
         if asked.inside is not None and asked.inside.layer is not None:
             self._handles += [m.register_forward_hook(self._on_inside) for m in asked.inside.candidates]
+            self._handles.append(asked.inside.layer.register_forward_pre_hook(self._on_layer_call, with_kwargs=True))
             self._handles.append(asked.inside.layer.register_forward_hook(self._on_layer))
         if found.norm is not None:
             self._handles.append(found.norm.register_forward_hook(self._on_normed))
@@ -233,6 +234,11 @@ class Watcher:
             inside.called(module, args, output)
 
     @_guarded
+    def _on_layer_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._inside(module) is not None and self._asked is not None:
+            self._asked.again.called(args, kwargs)
+
+    @_guarded
     def _on_layer(self, module: nn.Module, _: Any, output: Any) -> None:
         if (inside := self._inside(module)) is not None:
             inside.layer_called(output)
@@ -240,7 +246,9 @@ class Watcher:
     def _inside(self, module: nn.Module) -> Inside | None:
         """What looks at the last layer, if this is a pass of a watched step."""
         watched = module.training and self.settings.watched(self._number)
-        return self._asked.inside if self._asked is not None and watched else None
+        if self._asked is None or self._asked.again.running or not watched:
+            return None
+        return self._asked.inside
 
     @_guarded
     def _on_normed(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -273,7 +281,7 @@ class Watcher:
             self._kept.passes.given, passes = passes.given, self._kept.passes
         if asked is not None and watched and isinstance(hidden, Tensor):
             try:
-                passes.take(asked.found.ends, shape_of(asked.found.weight)[0], asked.states(into_norm, hidden))
+                passes.take(asked.found.ends, asked.found.shape[0], asked.states(into_norm, hidden))
             except Unasked as error:
                 passes.skip(str(error))
         passes.given = []
@@ -321,7 +329,7 @@ class Watcher:
     def _hidden(self, optimizer: Any) -> None:
         """An optimizer steps for the first time, and no call of a model was seen."""
         if (found := compiled.of_optimizer(optimizer)) is not None:
-            self._asked, self._blind = Asked(found, {}), compiled.IN_PLACE
+            self._asked, self._blind = Asked(found), compiled.IN_PLACE
             self._kept.passes.unknown.append(self._blind)
 
     @_guarded

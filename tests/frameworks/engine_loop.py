@@ -1,8 +1,9 @@
 """A training loop as many write it, on an engine of one's choice. Nothing in it knows of Lockstep.
 
-engine_loop.py ENGINE
+engine_loop.py ENGINE[@NAME,NAME]
 
-Every step is a mean over the trained tokens of all micro-batches and ranks.
+With names, adapters of the layers' matrices that are called so are trained, and nothing else.
+Every step is a mean over the trained tokens of all micro-batches and ranks. ENGINE+lost forgets the first half of them.
 """
 
 from __future__ import annotations
@@ -126,11 +127,14 @@ class Loop:
     def __init__(self, engine: str, model: nn.Module) -> None:
         wrapper, _, optimizer = engine.partition("+")
         self.model = WRAPPERS.get(wrapper, ddp)(model)
+        self.lost = optimizer == "lost"
         self.optimizers = OPTIMIZERS.get(optimizer or wrapper, one(adamw()))(self.model)
 
     def step(self, batches: list[dict[str, Tensor]], count: float) -> None:
-        for batch in batches:
+        for number, batch in enumerate(batches, 1):
             self.model(**batch, num_items_in_batch=count).loss.backward()
+            if self.lost and 2 * number == len(batches):
+                self.model.zero_grad()
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -156,8 +160,9 @@ class DeepSpeed:
             config["zero_optimization"]["offload_optimizer"] = {"device": "cpu"}
         if "sums" in engine:  # of gradients in fp32, by an optimizer of its own
             config["data_types"] = {"grad_accum_dtype": "fp32"}
-        norms = [p for p in model.parameters() if p.dim() == 1]
-        groups = [{"params": [p for p in model.parameters() if p.dim() > 1]}, {"params": norms}]
+        trained = [p for p in model.parameters() if p.requires_grad]
+        every = [[p for p in trained if p.dim() > 1], [p for p in trained if p.dim() == 1]]
+        groups = [{"params": parameters} for parameters in every if parameters]
         make: Any = functools.partial(torch.optim.SGD, lr=RATE) if "sgd" in engine else adamw()
         self.model = deepspeed.initialize(model=model, optimizer=make(groups), config=config)[0]
 
@@ -167,7 +172,30 @@ class DeepSpeed:
             self.model.step()
 
 
-def main(engine: str) -> None:
+class Adapted(nn.Module):
+    """A frozen linear layer with two small trained ones beside it, as LoRA has it."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base = base
+        self.down = nn.Linear(base.in_features, 8, bias=False)
+        self.up = nn.Linear(8, base.out_features, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.base(x) + self.up(self.down(x)) * 0.5
+        return result
+
+
+def adapt(model: nn.Module, names: list[str]) -> None:
+    model.requires_grad_(False)
+    for place in [name for name, _ in model.named_modules() if name.rpartition(".")[2] in names]:
+        parent, _, own = place.rpartition(".")
+        base: Any = model.get_submodule(place)
+        setattr(model.get_submodule(parent), own, Adapted(base))
+
+
+def main(given: str) -> None:
+    engine, _, names = given.partition("@")
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     dist.init_process_group("gloo")
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -178,6 +206,8 @@ def main(engine: str) -> None:
             num_key_value_heads=2, pad_token_id=0, eos_token_id=1,
         )
     ).train()  # fmt: skip
+    if names:
+        adapt(model, names.split(","))
     loop = (DeepSpeed if engine.startswith("zero") else Loop)(engine, model)
     trained = sum(length - 3 for lengths in LENGTHS[:world] for length in lengths)
     for step in range(STEPS):

@@ -84,6 +84,34 @@ def test_masters_of_sixteen_bits(engine: str, environments: Path, tmp_path: Path
 
 
 @pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    ("engine", "framework"),
+    [
+        ("ddp@q_proj,v_proj", TORCH),
+        ("fsdp1@v_proj,down_proj", TORCH),
+        ("fsdp2@v_proj,down_proj", TORCH),
+        ("zero2-bf16@q_proj,v_proj", DEEPSPEED),
+        ("zero3@v_proj,down_proj", DEEPSPEED),
+    ],
+)
+def test_adapters(engine: str, framework: str, environments: Path, tmp_path: Path) -> None:
+    found = told(framework, engine, environments, tmp_path)
+    assert "4 micro-batches on 2 ranks weigh" in found
+    assert MEAN in found
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "engine", ["ddp+lost@q_proj,v_proj", "fsdp1+lost@v_proj,down_proj", "fsdp2+lost@v_proj,down_proj"]
+)
+def test_adapters_show_that_micro_batches_are_lost(engine: str, environments: Path, tmp_path: Path) -> None:
+    recorded(launched(interpreter(TORCH, environments), 2, 29651, LOOP, engine), tmp_path)
+    done = judged(tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "weights.dropped-micro-batches" in done.stdout
+
+
+@pytest.mark.exhaustive
 def test_no_moment_and_no_gradient_is_unknown(environments: Path, tmp_path: Path) -> None:
     recorded(launched(interpreter(DEEPSPEED, environments), 2, 29651, LOOP, "zero2-sgd"), tmp_path)
     done = judged(tmp_path)

@@ -79,27 +79,9 @@ def test_what_is_wrong_is_found_by_adapters_as_well(tmp_path: Path) -> None:
     assert all("4 times what it should be: gradient_accumulation_steps" in f.message for f in found.findings)
 
 
-@pytest.mark.parametrize(
-    ("ends", "why"),
-    [
-        (("q_proj", "v_proj"), "the last layer does not just add what its last trained matrix gives"),
-        (("k_proj", "o_proj"), "the last layer does not just add what its last trained matrix gives"),
-        (("gate_proj",), "no trained matrix of the last layer is called"),
-    ],
-)
-def test_adapters_that_tell_nothing_are_unknown(tmp_path: Path, ends: tuple[str, ...], why: str) -> None:
-    found = told(tmp_path, loops.adapted(loops.llama(), *ends))
-    assert found.unknown == tuple(f"the weights of step {n}'s tokens: the head is frozen, and {why}" for n in range(3))
+def test_adapters_that_tell_nothing_are_unknown(tmp_path: Path) -> None:
+    found = told(tmp_path, loops.adapted(loops.llama(), "gate_proj"))
+    why = "the head is frozen, and no trained matrix of the last layer is called"
+    assert found.unknown == tuple(f"the weights of step {n}'s tokens: {why}" for n in range(3))
     assert not found.findings
     assert not found.sentences
-
-
-def test_experts_get_some_of_the_tokens_alone(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    config = transformers.MixtralConfig(
-        vocab_size=loops.VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, num_local_experts=4, pad_token_id=loops.PAD, eos_token_id=loops.END,
-    )  # fmt: skip
-    found = told(tmp_path, frozen(transformers.MixtralForCausalLM(config).train()))
-    assert len(found.unknown) == 3
-    assert all("deals its tokens out to experts" in why for why in found.unknown)
