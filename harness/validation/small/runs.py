@@ -18,8 +18,10 @@ PACKED = 6
 """Rows that a sequence may share, where rows share one: so many are made for each."""
 ASSUMED = 1000
 """Steps of a training of which nobody says how many it has."""
+LEAST = 3
+"""Micro-batches of a window, where it has so many: of two none is in the middle, and those are what is lost most."""
 MOST_ROWS = 32
-"""Of a step, as long as two micro-batches are accumulated: more cannot be told apart in a small model."""
+"""Of a step, as far as so few micro-batches have so few: more cannot be told apart in a small model."""
 LIFT = 1000.0
 """Times the norm that gradients are clipped at in the run that sees all of a schedule: clipping hides their scale."""
 LONGEST_EPOCH = 16
@@ -148,7 +150,8 @@ def _accumulation(step: Effective) -> int:
     if found is None and step.sequences is not None:
         found = max(1, step.sequences // (step.micro_batch_size * RANKS))
     most = min(found or MOST_ACCUMULATED, MOST_ACCUMULATED)
-    return min(most, max(2, MOST_ROWS // (step.micro_batch_size * RANKS)))
+    rows = step.micro_batch_size * RANKS
+    return min(most, max(LEAST if rows <= MOST_ROWS else 2, MOST_ROWS // rows))
 
 
 def _epoch(first: int, horizon: int) -> int:

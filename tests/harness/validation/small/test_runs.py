@@ -74,7 +74,8 @@ def test_packed_rows_train_by_steps_and_are_more() -> None:
 def test_a_step_has_few_rows_unless_its_micro_batches_are_large(micro: int, accumulation: int | None) -> None:
     run = runs(step(micro, accumulation))[0]
     assert accumulation is None or run.accumulation <= accumulation
-    assert run.of_a_step <= max(MOST_ROWS, 2 * micro * RANKS)
+    assert run.of_a_step <= max(MOST_ROWS, 2 * micro * RANKS, 3 * min(micro * RANKS, MOST_ROWS))
+    assert run.accumulation >= min(3 if micro * RANKS <= MOST_ROWS else 2, accumulation or 3)
     assert (run.accumulation > 1) == (accumulation != 1)
 
 
