@@ -31,11 +31,11 @@ def groupings(places: Places) -> list[Tensor]:
     it; tokens of one role in a micro-batch, or of one kind in it."""
     place = places.rank * (int(places.micro_batch.max()) + 1) + places.micro_batch
     kind = places.kind.long()
-    roles = _roles(places)
+    roles = of(places)
     return [owner * ROLES + each for owner in (places.text, place) for each in (roles, kind)]
 
 
-def _roles(places: Places) -> Tensor:
+def of(places: Places) -> Tensor:
     """int64 [T]. Tokens of a text follow each other, in its order."""
     kind = places.kind.long()
     trained = ((kind & TOLD) != 0) & ((kind & TRAINED) != 0)

@@ -12,7 +12,7 @@ from harness.intent.words import told as aggregation
 from harness.judging.checks.weights import MASKS
 from harness.oracle import factors, hypotheses
 from harness.oracle.floor import TELL
-from harness.recordings import effective, held, schedules, weighing
+from harness.recordings import by_role, effective, held, schedules, weighing
 from harness.recordings.effective import GroupRule
 from harness.recordings.facts import Fact, facts
 from harness.recordings.held import Way
@@ -66,7 +66,8 @@ def tell(recording: Recording, intent: Intent | None = None) -> Told:
         unknown.append("every step: no step was recorded by all ranks")
     groups = [group for number in recording.steps for group in effective.groups(recording, number)]
     findings = [f for step in steps for f in (*_unexplained(recording, step), *_padding(step))]
-    findings += [*_eos(steps, intent), *_apart(recording), *map(_idle, idle), *schedules.wrong(recording)]
+    by_roles = [f for step in steps for f in by_role.mask(step)]
+    findings += [*(by_roles or _eos(steps, intent)), *_apart(recording), *map(_idle, idle), *schedules.wrong(recording)]
     asked = held.hold(recording, steps, intent) if intent is not None else None
     if asked is not None:
         findings += asked.findings

@@ -69,7 +69,8 @@ def _others(one: Judged) -> Iterator[Diagnosis]:
     for finding in one.told.findings:
         if finding.code not in explained and finding.code in OTHERWISE:
             cause = OTHERWISE[finding.code]
-            yield Diagnosis(cause, CAUSES[cause], 0.0, (finding.code,), finding.message)
+            measured = tuple(str(value) for name, value in finding.detail.items() if name == "mask")
+            yield Diagnosis(cause, CAUSES[cause], 0.0, (finding.code,), finding.message, measured=measured)
 
 
 def where(

@@ -21,6 +21,7 @@ from harness.validation.record import PartRecord
 from harness.validation.texts import Text
 from harness.validation.turns import Turns
 from harness.validation.vocabulary import Vocabulary
+from harness.verdicts.findings import Finding
 
 UNTOLD = "?"
 STRANGE = "follows nothing that is known"
@@ -102,7 +103,13 @@ def _trained(judged: Sequence[Judged]) -> str:
         configured = f"{telling.TRAINED.get(wanted, wanted)}, as configured"
         masks = dict.fromkeys(way.hypothesis.mask if way.hypothesis else None for way in ways)
         said = "; ".join(UNTOLD if m is None else configured if m == INTENDED else MASKS[m] for m in masks)
+        roles = dict.fromkeys(f.detail["mask"] for one in judged for f in one.told.findings if _names_mask(f))
+        said = "; ".join(MASKS[mask] for mask in roles) or said
     return f"{said} ({sum(way.trained for way in ways)} tokens in {len(ways)} steps)"
+
+
+def _names_mask(finding: Finding) -> bool:
+    return finding.code == "weights.mask" and finding.detail.get("mask") in MASKS
 
 
 def _aggregation(judged: Sequence[Judged]) -> str:
