@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from adapters.contract import SHIMS, Given, Shim, to_dict
+from adapters.families.triton_interpreter import INTERPRETER, interpret
 
 STARTED_BY = {
     "trl": "of_trainer",
@@ -38,7 +39,10 @@ def main() -> None:
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # gloo looks up the host's name otherwise
     starter = cast(Starter, import_module(f"adapters.given.{STARTED_BY[given.framework]}"))
-    applied = starter.apply(given)
+    applied = [*starter.apply(given)]
+    if given.liger and given.device == "cpu":
+        applied.append(INTERPRETER)
+        interpret()
     if os.environ.get("RANK", "0") == "0":
         Path(SHIMS).write_text(json.dumps([to_dict(shim) for shim in applied]))
     sys.argv = [given.program, *given.words]

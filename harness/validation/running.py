@@ -72,7 +72,8 @@ def run(environment: Environment, small: Small, place: Place) -> Ran:
     recording = place.here / RECORDING
     settings = Settings(str(recording), ((0, small.given.steps - 1),))
     making.prepare(recording)
-    base = {"HF_HOME": str(place.here / "cache"), "HF_DATASETS_CACHE": str(place.here / "cache")}
+    own = {"TRITON_INTERPRET": "1"} if small.given.liger and small.given.device == "cpu" else {}
+    base = {**own, "HF_HOME": str(place.here / "cache"), "HF_DATASETS_CACHE": str(place.here / "cache")}
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS)]
     words = [*launch, "-m", "adapters.given.start", str(place.here / GIVEN)]
     ended = _keep(environment, words, place.here, place.here / LOG, base, settings)

@@ -21,7 +21,7 @@ from harness.validation.record import FindingRecord, KeyRecord, Outcome, Plan, R
 from harness.validation.releases import Release
 from harness.validation.running import NoModel, NotRun, Ran
 from harness.validation.small import model
-from harness.validation.small.kept import Kept, keep
+from harness.validation.small.kept import Kept, keep, needed
 from harness.validation.small.makers import MAKERS, why_not
 from harness.validation.small.model import Described
 from harness.validation.small.place import Place
@@ -56,7 +56,8 @@ def validate(wish: Wish, note: Note) -> Validation:
     _, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows)
     if release is None:
         release = releases.best(TRAINER, keep(wish.configuration, None).values)
-    asked = requested(maker.framework, release, wish)
+    kept = keep(wish.configuration, release)
+    asked = requested(maker.framework, release, kept, wish)
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)
     packages = dict(line.split("==", 1) for line in environment.lock if "==" in line)
@@ -101,8 +102,8 @@ def validate(wish: Wish, note: Note) -> Validation:
 
 
 TOLD = frozenset({
-    "accelerate", "datasets", "deepspeed", "liger-kernel", "llamafactory", "ms-swift", "openrlhf", "peft",
-    "tokenizers", "torch", "transformers", "trl", "verl",
+    "accelerate", "bitsandbytes", "datasets", "deepspeed", "liger-kernel", "llamafactory", "ms-swift", "openrlhf",
+    "peft", "tokenizers", "torch", "transformers", "trl", "verl",
 })  # fmt: skip
 """Packages whose versions are told."""
 TRAINER = "transformers"
@@ -111,15 +112,18 @@ UNDER = ("accelerate", "deepspeed", "peft", "transformers")
 """Packages that may be pinned beneath a framework."""
 
 
-def requested(framework: str, release: Release | None, wish: Wish) -> Request:
-    """The environment: the framework's release, and those packages underneath that are pinned. Raises BadRequest."""
+def requested(framework: str, release: Release | None, kept: Kept, wish: Wish) -> Request:
+    """The environment: the framework's release, what its options need beside it, and those packages underneath that
+    are pinned. Raises BadRequest."""
     package = None if release is None else release.package.partition("/")[0]
     own = release.version if release is not None and package == framework else None
     version = wish.pinned.versions.get(framework) or own
     text = f"{framework}=={version}" if version else framework
     # under a plain Trainer, transformers is that whose options were read
     below = {package: release.version} if release is not None and package in UNDER else {}
-    pins = {**below, **{name: wish.pinned.versions[name] for name in UNDER if name in wish.pinned.versions}}
+    beside = needed(kept)
+    pinned = {name: wish.pinned.versions[name] for name in (*UNDER, *beside) if name in wish.pinned.versions}
+    pins = {**below, **beside, **pinned}
     return request.parse(",".join([text, *(f"{name}=={version}" for name, version in pins.items())])).resolved()
 
 
@@ -139,7 +143,7 @@ def _one(run: Run, kept: Kept, environment: Environment, wish: Wish, note: Note)
     note(run.says)
     told = {"name": run.name, "says": run.says, "steps": [], "sentences": [], "unknown": [], "open": []}
     try:
-        ran = running.run(environment, maker.small(kept, run, place), place)
+        ran = running.run(environment, maker.small(kept if run.liger else kept.without_liger(), run, place), place)
         note(f"judging {run.name}")
         judged = judging.judge(run, ran.recording, plan.packs(kept.configuration))
     except (NotRun, UnreadableTrace, ValueError) as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from adapters.contract import LIGER
 from harness.validation import ledger
-from harness.validation.configuration import Configuration
+from harness.validation.configuration import Configuration, truth
 from harness.validation.readers.families import READERS
 from harness.validation.releases import Release
 
@@ -22,6 +23,13 @@ class Kept:
     release: Release | None
     values: Mapping[str, Any]
 
+    liger: tuple[str, ...] = ()
+    """Those of them that ask for Liger's kernels."""
+
+    def without_liger(self) -> Kept:
+        """The same with what asks for Liger's kernels switched off."""
+        return replace(self, values={**self.values, **dict.fromkeys(self.liger, False)}, liger=())
+
     def has(self, option: str) -> bool:
         """Whether this release has such an option."""
         return self.release is not None and option in self.release.options
@@ -31,14 +39,27 @@ def keep(configuration: Configuration, release: Release | None) -> Kept:
     """What is shrunk is left out: the framework's own part of this folder gives it. axolotl's keys get the names that
     the Trainer has for them."""
     reader = READERS[configuration.family]
-    words, values = reader.words, {}
+    words, values, liger = reader.words, {}, []
     renamed = (
         {own: name for name, own in reader.names(configuration).items()} if configuration.family == "axolotl" else {}
     )
     for setting in configuration.settings:
-        word, to, _ = ledger.judged(setting, words, release, None)
+        word, to, _ = ledger.judged(setting, words, release, None, configuration.machine)
+        if word == "kept" and truth(setting.value) and ledger.entry(setting.key, words) == ("swapped", "liger"):
+            liger.append(setting.key)
         if word == "kept":
             values[renamed.get(setting.key, setting.key)] = setting.value
         elif word == "swapped" and to is not None:
             values[renamed.get(setting.key, setting.key)] = _PLAIN.get(to, to)
-    return Kept(configuration, release, values)
+    return Kept(configuration, release, values, tuple(liger))
+
+
+BITSANDBYTES: Mapping[str, str] = {"bitsandbytes": "0.50.2"}
+"""A release that has its optimizers for CPUs."""
+
+
+def needed(kept: Kept) -> Mapping[str, str]:
+    """Packages that an environment has only where options ask for them, with their versions."""
+    triton = {"triton"} if kept.configuration.machine.cuda else set()  # torch for CUDA has its own
+    liger = {name: version for name, version in LIGER.items() if name not in triton} if kept.liger else {}
+    return {**liger, **(BITSANDBYTES if ledger.by_bitsandbytes(str(kept.values.get("optim"))) else {})}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.validation.ledger import LENGTH
 from harness.validation.options import Options
 from harness.validation.small import rows, trainer
 from harness.validation.small.kept import Kept
@@ -30,10 +29,10 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         "do_train": True,
         "dataset": NAME,
         "dataset_dir": str(place.here),
-        "cutoff_len": min(length, LENGTH),
+        "cutoff_len": min(length, run.length),
         "overwrite_cache": True,
     }
-    made = [alpaca(one) for one in rows.conversations(run.rows, run.of_a_step, 2)]
+    made = [alpaca(one) for one in run.conversations(2)]
     columns = {"prompt": "instruction", "response": "output", "history": "history"}
     info = {NAME: {"file_name": DATA, "formatting": "alpaca", "columns": columns}}
     return Small(

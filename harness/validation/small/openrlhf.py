@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.contract import Given
 from harness.validation.configuration import truth
-from harness.validation.ledger import LENGTH, RANKS
+from harness.validation.ledger import RANKS
 from harness.validation.options import Options
 from harness.validation.readers import openrlhf
 from harness.validation.small import rows
@@ -33,9 +33,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     attention = names.get("attn_implementation", "attn_implementation")
     if kept.has(attention):
         said.setdefault(attention, "sdpa")
-    lines = [
-        json.dumps(row(options, one)) + "\n" for one in rows.conversations(run.rows, run.of_a_step, _turns(options))
-    ]
+    lines = [json.dumps(row(options, one)) + "\n" for one in run.conversations(_turns(options))]
     given = Given(
         framework=FRAMEWORK,
         program=PROGRAM,
@@ -43,6 +41,8 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         steps=run.steps,
         stage=options.whole("zero_stage", 2),
         compute=run.step.precision.compute,
+        device=kept.configuration.machine.device,
+        liger=bool(kept.liger),
     )
     return Small(given, {DATA: "".join(lines)})
 
@@ -55,7 +55,7 @@ def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
     return {
         "pretrain": str(place.model),
         "dataset": str(place.here / DATA),
-        "max_len": min(options.whole("max_len", 2048, 1), LENGTH),
+        "max_len": min(options.whole("max_len", 2048, 1), run.length),
         "train_batch_size": a_step,
         "micro_train_batch_size": micro,
         "max_epochs": run.epochs,

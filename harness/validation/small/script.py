@@ -8,8 +8,7 @@ from typing import Any
 from packaging.version import Version
 
 from harness.validation.configuration import truth
-from harness.validation.ledger import LENGTH
-from harness.validation.small import rows, trainer
+from harness.validation.small import trainer
 from harness.validation.small.kept import Kept
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run
@@ -37,13 +36,10 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         "model": str(place.model),
         "dtype": ["dtype" if modern else "torch_dtype", DTYPES[plain]],
         "rows": DATA,
-        "longest": LENGTH,
+        "longest": run.length,
         "lora": lora(kept),
     }
-    lines = [
-        json.dumps({"prompt": one[0][0] + " ", "completion": one[0][1]}) + "\n"
-        for one in rows.conversations(run.rows, run.of_a_step)
-    ]
+    lines = [json.dumps({"prompt": one[0][0] + " ", "completion": one[0][1]}) + "\n" for one in run.conversations()]
     return Small(
         trainer.given(kept, run, FRAMEWORK, PROGRAM, (FILE,)),
         {FILE: json.dumps(told), DATA: "".join(lines)},

@@ -46,6 +46,8 @@ def given(kept: Kept, run: Run, framework: str, program: str, words: tuple[str, 
         stage=None if told is None else engine.stage(told),
         compute=run.step.precision.compute,
         sharded=fully_sharded(kept),
+        device=kept.configuration.machine.device,
+        liger=bool(kept.liger),
     )
 
 

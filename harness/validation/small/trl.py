@@ -8,7 +8,6 @@ from typing import Any
 from packaging.version import Version
 
 from harness.validation.configuration import truth
-from harness.validation.ledger import LENGTH
 from harness.validation.options import Options
 from harness.validation.small import rows, trainer
 from harness.validation.small.kept import Kept
@@ -32,9 +31,9 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         "model_name_or_path": str(place.model),
         "dataset_name": str(place.here / DATA),
         "dataset_train_split": "train",
-        limit: min(asked, LENGTH) if isinstance(asked, int) and asked > 0 else LENGTH,
+        limit: min(asked, run.length) if isinstance(asked, int) and asked > 0 else run.length,
     }
-    lines = [json.dumps(row(kept, one)) + "\n" for one in rows.conversations(run.rows, run.of_a_step, turns(kept))]
+    lines = [json.dumps(row(kept, one)) + "\n" for one in run.conversations(turns(kept))]
     return Small(
         trainer.given(kept, run, FRAMEWORK, program, ("--config", FILE)),
         {FILE: json.dumps(found), f"{DATA}/train.jsonl": "".join(lines)},

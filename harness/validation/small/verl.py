@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.contract import Given, Sharded
-from harness.validation.ledger import LENGTH, RANKS
+from harness.validation.ledger import RANKS
 from harness.validation.options import Options
 from harness.validation.readers import verl
 from harness.validation.small import rows
@@ -41,13 +41,15 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     found = {key: value for key, value in kept.values.items() if key not in LEFT_OUT} | dict(QUIET)
     found[WARMUP_BEFORE if kept.has(WARMUP_BEFORE) else WARMUP] = _warmup(run)
     found |= _given(options, run, place) | (_old(place) if old else _new(options, run, place))
-    made = [row(options, old, one) for one in rows.conversations(run.rows, run.of_a_step)]
+    made = [row(options, old, one) for one in run.conversations()]
     given = Given(
         framework=FRAMEWORK,
         program=OLD if old else verl.NEW,
         words=words(found, kept),
         steps=run.steps,
         compute=run.step.precision.compute,
+        device=kept.configuration.machine.device,
+        liger=bool(kept.liger),
         sharded=_sharded(options, old),
         more={"rows": ROWS, "parquet": PARQUET, "predicting": old and not _turns(options, old)},
     )
@@ -61,7 +63,7 @@ def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
         "data.train_files": str(place.here / PARQUET),
         "data.train_batch_size": micro * run.accumulation * RANKS,
         "data.micro_batch_size_per_gpu": micro,
-        "data.max_length": min(options.whole("data.max_length", 1024, 1), LENGTH),
+        "data.max_length": min(options.whole("data.max_length", 1024, 1), run.length),
         "trainer.total_epochs": run.epochs or 1,
     }
 

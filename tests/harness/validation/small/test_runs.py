@@ -12,7 +12,7 @@ from adapters.contract import Optimizer, Schedule
 from harness.validation.effective import Effective
 from harness.validation.ledger import RANKS
 from harness.validation.small import runs as small
-from harness.validation.small.runs import ASSUMED, FIRST, MOST_ROWS, WHOLE
+from harness.validation.small.runs import ASSUMED, FIRST, FIRST_INTERPRETED, MOST_ROWS, WHOLE
 
 COSINE = Schedule(decay="cosine", warmup_ratio=0.1, warmup_from="zero")
 SHAPES = {"model.norm.weight": (4,), "lm_head.weight": (8, 4)}
@@ -62,6 +62,15 @@ def test_where_there_is_none_all_are_full(of: Effective, more: dict[str, bool]) 
 
 def test_a_constant_rate_without_accumulation_needs_one_run() -> None:
     assert [run.name for run in runs(step(accumulation=1, schedule=Schedule()))] == ["first"]
+
+
+@pytest.mark.parametrize(("micro", "accumulation"), [(1, 4), (2, 2), (4, 1), (16, 1)])
+def test_kernels_that_are_interpreted_are_in_few_short_rows(micro: int, accumulation: int) -> None:
+    first, whole = small.runs(step(micro=micro), whole_windows=False, slow=True)
+    assert (first.steps, first.accumulation, first.liger) == (FIRST_INTERPRETED, accumulation, True)
+    assert (whole.accumulation, whole.liger, whole.short) == (min(4, max(2, 16 // micro)), False, False)
+    assert first.length < whole.length
+    assert len(first.conversations()) == first.rows == micro * RANKS * accumulation * first.steps
 
 
 def test_packed_rows_train_by_steps_and_are_more() -> None:
