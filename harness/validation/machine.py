@@ -24,6 +24,10 @@ class Machine:
     def cuda(self) -> bool:
         return self.device == "cuda"
 
+    def ranks(self, count: int) -> str:
+        """So many of them, in words."""
+        return f"{count} CUDA devices" if self.cuda else f"{count} ranks of a CPU"
+
     @property
     def interprets(self) -> bool:
         """Whether Liger's kernels run by Triton's interpreter, where they are asked for."""

@@ -227,7 +227,7 @@ def _run(configuration: Configuration, found: Effective, release: Release | None
     if configuration.family in ("axolotl", "trainer"):
         what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"
         how = f"for {redaction.line(what, 200)}, of which the Trainer's arguments are taken over"
-    lines = [f"{name}, {how}, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"]
+    lines = [f"{name}, {how}, on {configuration.machine.ranks(ledger.RANKS)}, shrunk as the ledger says"]
     lines += [run.says for run in small_runs(configuration, found)]
     if packs(configuration):
         lines.append("rows of which several share a sequence, for it packs")

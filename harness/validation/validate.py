@@ -14,6 +14,7 @@ from harness.traces.text_files import UnreadableTrace
 from harness.validation import causes, judging, plan, recovered, redaction, releases, running
 from harness.validation.configuration import Configuration
 from harness.validation.judging import Judged
+from harness.validation.ledger import RANKS
 from harness.validation.options import Options
 from harness.validation.pins import Pins
 from harness.validation.readers.families import READERS
@@ -64,6 +65,8 @@ def validate(wish: Wish, note: Note) -> Validation:
     planned = plan.made(wish.configuration, wish.pinned, wish.rows, packages)
     step, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows, packages)
     wish = replace(wish, configuration=plan.with_preset(wish.configuration, release))
+    if wish.configuration.machine.cuda and (seen := running.devices(environment)) < RANKS:
+        return _not_run(wish, planned, f"--device cuda: each of {RANKS} ranks needs a device, and torch sees {seen}")
     note(MODEL)
     described = model.describe(wish.configuration, wish.near)
     if wish.configuration.family == "trl":
@@ -96,6 +99,7 @@ def validate(wish: Wish, note: Note) -> Validation:
         model=described.said,
         environment=str(asked.resolved()),
         packages={name: packages[name] for name in sorted(packages) if name in TOLD},
+        device=wish.configuration.machine.device,
         shims=[ShimRecord(name=shim.name, reason=shim.reason) for shim in _shims(done)],
         command=wish.command,
     )

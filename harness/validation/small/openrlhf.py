@@ -19,19 +19,22 @@ from harness.validation.small.runs import Run
 FRAMEWORK = "openrlhf"
 PROGRAM = "openrlhf.cli.train_sft"
 DATA = "rows.jsonl"
-LEFT_OUT = ("max_samples", "dataset_probs", "flash_attn", "packing_samples")
-"""Of flat names: which rows there are, for they are made; and what flash attention does."""
+LEFT_OUT = ("max_samples", "dataset_probs")
+"""Of flat names: which rows there are, for they are made."""
+OF_A_GPU = ("flash_attn", "packing_samples")
+"""What flash attention does."""
 
 
 def small(kept: Kept, run: Run, place: Place) -> Small:
     """As its command line has it."""
     names = openrlhf.names(kept.configuration)
     options = Options(kept.configuration, kept.release, names)
-    own = {names.get(flat, flat) for flat in LEFT_OUT}
+    cuda = kept.configuration.machine.cuda
+    own = {names.get(flat, flat) for flat in (*LEFT_OUT, *(() if cuda else OF_A_GPU))}
     said = {key: value for key, value in kept.values.items() if key not in own}
     said |= {names.get(flat, flat): value for flat, value in _given(options, run, place).items()}
     attention = names.get("attn_implementation", "attn_implementation")
-    if kept.has(attention):
+    if kept.has(attention) and not cuda:
         said.setdefault(attention, "sdpa")
     lines = [json.dumps(row(options, one)) + "\n" for one in run.conversations(_turns(options))]
     given = Given(

@@ -32,7 +32,9 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     plain = held.weights if kept.configuration.deepspeed is None else held.compute
     modern = kept.release is not None and Version(kept.release.version) >= DTYPE_SINCE
     told: dict[str, Any] = {
-        "arguments": {key: value for key, value in found.items() if key in trainer.QUIET or kept.has(key)},
+        "arguments": {
+            key: value for key, value in found.items() if key in (*trainer.QUIET, *trainer.ON_A_CPU) or kept.has(key)
+        },
         "model": str(place.model),
         "dtype": ["dtype" if modern else "torch_dtype", DTYPES[plain]],
         "rows": DATA,

@@ -144,6 +144,37 @@ def ledger_row(folder: Path, values: dict[str, Any], key: str, device: Device = 
     return next(row for row in told.ledger if row.key == key)
 
 
+GPU = {"optim": "adamw_torch_fused", "enable_liger_kernel": True, "flash_attn": "fa2", "ddp_backend": "nccl"}
+
+
+@pytest.mark.parametrize("key", GPU)
+def test_on_cuda_what_needs_a_gpu_is_kept(tmp_path: Path, key: str) -> None:
+    values = {**written.FACTORY, "model_name_or_path": "google/gemma-2-2b", **GPU}
+    assert ledger_row(tmp_path, values, key).word == "swapped"
+    kept = ledger_row(tmp_path, values, key, "cuda")
+    assert (kept.word, kept.to, kept.why) == ("kept", None, None)
+
+
+def test_on_cuda_nothing_of_a_cpu_is_given(tmp_path: Path) -> None:
+    engine = {**OFFLOAD, "optimizer": {"type": "AdamW", "params": {"lr": 1e-5}}}
+    values = {**written.FACTORY, **GPU}
+    small = made(tmp_path, values, engine, device="cuda")
+    found = arguments(small)
+    assert (small.given.device, small.given.liger) == ("cuda", True)
+    assert {key: found[key] for key in GPU} == GPU
+    assert "use_cpu" not in found
+    assert "torch_adam" not in found["deepspeed"]["optimizer"]["params"]
+    assert "zero_force_ds_cpu_optimizer" not in found["deepspeed"]
+    assert found["deepspeed"]["zero_optimization"] == engine["zero_optimization"]
+    assert made(tmp_path, values, engine, 1, device="cuda").given.liger
+
+
+def test_on_cuda_triton_is_torchs_own(tmp_path: Path) -> None:
+    read = reading.read([str(written.file(tmp_path, "sft.yaml", {**written.FACTORY, **GPU}))], (), 8)
+    asked = needed(keep(plan.on(read, {}, "cuda", tmp_path), None))
+    assert asked == {"liger-kernel": LIGER["liger-kernel"]}
+
+
 def test_liger_is_kept_under_the_interpreter_and_says_so(tmp_path: Path) -> None:
     row = ledger_row(tmp_path, LIGERS[0][0], "enable_liger_kernel")
     assert (row.word, row.why) == ("kept", "under Triton's interpreter, in the run of the first steps alone")
