@@ -101,7 +101,7 @@ def _optimizer(value: Any) -> Changed:
     name = str(value)
     if by_bitsandbytes(name):
         paged = ", unpaged" if "paged" in name else ""
-        return Changed(None, f"by what bitsandbytes has for CPUs{paged}")
+        return Changed(None, f"by what bitsandbytes has for CPUs{paged}, {FIRST_ALONE}")
     if "4bit" in name and "adamw" in name:
         return Changed("adamw_torch", _instead(name, "AdamW with float32 moments"))
     if "fused" in name:
@@ -133,6 +133,7 @@ ON_A_GPU = frozenset({
 })  # fmt: skip
 """What is changed only where there is no GPU."""
 
+FIRST_ALONE = "in the run of the first steps alone"
 Judged = tuple[Word, str | None, str | None]
 """A word, what the value is changed to, and why."""
 _LISTS: Mapping[str, Word] = {"uncovered": "not covered", "kept": "kept", "nothing": "no effect on the step"}
@@ -244,7 +245,7 @@ LIGER, OWN_MODULES = "Liger", "the framework's own modules"
 
 def _liger(machine: Machine) -> Changed:
     if machine.why_not_liger is None:
-        return Changed(None, "under Triton's interpreter, in the run of the first steps alone")
+        return Changed(None, f"under Triton's interpreter, {FIRST_ALONE}")
     return Changed("false", f"{_instead(LIGER, OWN_MODULES)} ({machine.why_not_liger})")
 
 

@@ -207,8 +207,10 @@ def small_runs(configuration: Configuration, step: Effective) -> list[Run]:
     """Those that it gets. DeepSpeed's warm-ups have two steps at least."""
     engine = configuration.deepspeed
     least = 2 if engine is not None and engine.has("scheduler") else 1
-    slow = configuration.machine.interprets and bool(keep(configuration, None).liger)
-    return list(runs(step, READERS[configuration.family].whole_windows, least, packs(configuration), slow))
+    kept = keep(configuration, None)
+    slow = configuration.machine.interprets and kept.liger
+    whole_windows = READERS[configuration.family].whole_windows
+    return list(runs(step, whole_windows, least, packs(configuration), slow, bool(kept.plain)))
 
 
 def packs(configuration: Configuration) -> bool:

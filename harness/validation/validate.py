@@ -147,7 +147,7 @@ def _one(run: Run, kept: Kept, environment: Environment, wish: Wish, note: Note)
     note(run.says)
     told = {"name": run.name, "says": run.says, "steps": [], "sentences": [], "unknown": [], "open": []}
     try:
-        ran = running.run(environment, maker.small(kept if run.liger else kept.without_liger(), run, place), place)
+        ran = running.run(environment, maker.small(kept.of(run), run, place), place)
         note(f"judging {run.name}")
         judged = judging.judge(run, ran.recording, plan.packs(kept.configuration))
     except (NotRun, UnreadableTrace, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from adapters.contract import LIGER
@@ -11,7 +11,10 @@ from harness.validation import ledger
 from harness.validation.configuration import Configuration, truth
 from harness.validation.readers.families import READERS
 from harness.validation.releases import Release
+from harness.validation.small.runs import Run
 
+PLAIN_OPTIMIZER = "adamw_torch"
+"""In the place of one whose moments nobody can read, so that its rates are told."""
 _PLAIN = {"true": True, "false": False}
 
 
@@ -23,12 +26,16 @@ class Kept:
     release: Release | None
     values: Mapping[str, Any]
 
-    liger: tuple[str, ...] = ()
-    """Those of them that ask for Liger's kernels."""
+    liger: bool = False
+    """Whether Liger's kernels are among them."""
+    plain: Mapping[str, Any] = field(default_factory=dict)
+    """Those that the run of the first steps has alone, with what another one has in their place."""
 
-    def without_liger(self) -> Kept:
-        """The same with what asks for Liger's kernels switched off."""
-        return replace(self, values={**self.values, **dict.fromkeys(self.liger, False)}, liger=())
+    def of(self, run: Run) -> Kept:
+        """Those of that run."""
+        if not run.plain:
+            return self
+        return replace(self, values={**self.values, **self.plain}, liger=self.liger and self.configuration.machine.cuda)
 
     def has(self, option: str) -> bool:
         """Whether this release has such an option."""
@@ -39,19 +46,24 @@ def keep(configuration: Configuration, release: Release | None) -> Kept:
     """What is shrunk is left out: the framework's own part of this folder gives it. axolotl's keys get the names that
     the Trainer has for them."""
     reader = READERS[configuration.family]
-    words, values, liger = reader.words, {}, []
+    words, values, liger = reader.words, {}, False
+    plain: dict[str, Any] = {}
     renamed = (
         {own: name for name, own in reader.names(configuration).items()} if configuration.family == "axolotl" else {}
     )
     for setting in configuration.settings:
         word, to, _ = ledger.judged(setting, words, release, None, configuration.machine)
-        if word == "kept" and truth(setting.value) and ledger.entry(setting.key, words) == ("swapped", "liger"):
-            liger.append(setting.key)
+        how = ledger.entry(setting.key, words)
+        if word == "kept" and truth(setting.value) and how == ("swapped", "liger"):
+            liger = True
+            plain |= {} if configuration.machine.cuda else {setting.key: False}
+        elif how == ("swapped", "optimizer") and ledger.by_bitsandbytes(str(setting.value)):
+            plain[renamed.get(setting.key, setting.key)] = PLAIN_OPTIMIZER
         if word == "kept":
             values[renamed.get(setting.key, setting.key)] = setting.value
         elif word == "swapped" and to is not None:
             values[renamed.get(setting.key, setting.key)] = _PLAIN.get(to, to)
-    return Kept(configuration, release, values, tuple(liger))
+    return Kept(configuration, release, values, liger, plain)
 
 
 BITSANDBYTES: Mapping[str, str] = {"bitsandbytes": "0.50.2"}

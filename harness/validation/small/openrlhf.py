@@ -45,7 +45,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         stage=options.whole("zero_stage", 2),
         compute=run.step.precision.compute,
         device=kept.configuration.machine.device,
-        liger=bool(kept.liger),
+        liger=kept.liger,
     )
     return Small(given, {DATA: "".join(lines)})
 

@@ -50,8 +50,8 @@ class Run:
     """It trains so many of them; None: it trains by steps."""
     scaled: bool
     """Whether its schedule is over its own steps, and not over those of the training."""
-    liger: bool = True
-    """Whether it has Liger's kernels, where the configuration asks for them."""
+    plain: bool = False
+    """Whether it has the plain thing in the place of what the run of the first steps has alone."""
     short: bool = False
     """Whether its rows are as short as can be."""
 
@@ -113,14 +113,19 @@ def _micro_batch(number: int, each: int) -> tuple[tuple[int, ...], ...]:
 
 
 def runs(
-    step: Effective, whole_windows: bool, least_warmup: int = 1, packs: bool = False, slow: bool = False
+    step: Effective,
+    whole_windows: bool,
+    least_warmup: int = 1,
+    packs: bool = False,
+    slow: bool = False,
+    plain: bool = False,
 ) -> Iterator[Run]:
     """Those of a configuration. whole_windows: whether the framework drops a last window that is not full.
 
     least_warmup: steps that a warm-up has at least, where there is one. packs: whether the framework chooses which rows
     share a sequence: nobody knows then how many steps an epoch has, so that training goes by steps. slow: whether
-    Triton's interpreter runs Liger's kernels, some seconds a row: the run of the first steps has them, with few and
-    short rows, and the other one has none of them.
+    Triton's interpreter runs Liger's kernels in the first run, some seconds a row: few and short ones then. plain:
+    whether the first run has something alone, so that there is always another one.
     """
     if step.micro_batch_tokens is not None:  # how many rows a micro-batch has follows from these
         step = replace(step, micro_batch_size=1, accumulation=MOST_ACCUMULATED)
@@ -146,7 +151,7 @@ def runs(
         short=slow,
     )
     partial = step.steps is None and accumulation > 1 and not whole_windows and not packs
-    if step.optimizer.schedule.constant and not partial:
+    if step.optimizer.schedule.constant and not partial and not plain:
         return
     rows = a_step * 3 + step.micro_batch_size * RANKS * (accumulation // 2) if partial else a_step * (WHOLE // 2)
     end = ", the last window of each not full" if partial else ""
@@ -159,7 +164,7 @@ def runs(
         WHOLE,
         None if packs else 2,
         scaled=True,
-        liger=not slow,
+        plain=plain,
     )
 
 

@@ -51,7 +51,7 @@ def given(kept: Kept, run: Run, framework: str, program: str, words: tuple[str, 
         compute=run.step.precision.compute,
         sharded=fully_sharded(kept),
         device=kept.configuration.machine.device,
-        liger=bool(kept.liger),
+        liger=kept.liger,
     )
 
 

@@ -50,7 +50,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         steps=run.steps,
         compute=run.step.precision.compute,
         device=kept.configuration.machine.device,
-        liger=bool(kept.liger),
+        liger=kept.liger,
         sharded=_sharded(options, old),
         more={"rows": ROWS, "parquet": PARQUET, "predicting": old and not _turns(options, old)},
     )

@@ -66,9 +66,9 @@ def test_a_constant_rate_without_accumulation_needs_one_run() -> None:
 
 @pytest.mark.parametrize(("micro", "accumulation"), [(1, 4), (2, 2), (4, 1), (16, 1)])
 def test_kernels_that_are_interpreted_are_in_few_short_rows(micro: int, accumulation: int) -> None:
-    first, whole = small.runs(step(micro=micro), whole_windows=False, slow=True)
-    assert (first.steps, first.accumulation, first.liger) == (FIRST_INTERPRETED, accumulation, True)
-    assert (whole.accumulation, whole.liger, whole.short) == (min(4, max(2, 16 // micro)), False, False)
+    first, whole = small.runs(step(micro=micro), whole_windows=False, slow=True, plain=True)
+    assert (first.steps, first.accumulation, first.plain) == (FIRST_INTERPRETED, accumulation, False)
+    assert (whole.accumulation, whole.plain, whole.short) == (min(4, max(2, 16 // micro)), True, False)
     assert first.length < whole.length
     assert len(first.conversations()) == first.rows == micro * RANKS * accumulation * first.steps
 

@@ -39,7 +39,7 @@ def made(
     run = plan.small_runs(read, step)[number]
     kept = keep(read, release)
     place = Place(folder / "run", folder / "model")
-    return MAKERS[read.family].small(kept if run.liger else kept.without_liger(), run, place)
+    return MAKERS[read.family].small(kept.of(run), run, place)
 
 
 def arguments(small: Small) -> dict[str, Any]:
@@ -193,3 +193,11 @@ def test_an_environment_has_what_its_options_need(
 ) -> None:
     read = plan.on(reading.read([str(written.file(tmp_path, "sft.yaml", values))], (), 8), {}, "cpu", tmp_path)
     assert needed(keep(read, None)) == packages
+
+
+def test_an_optimizer_of_bitsandbytes_is_in_the_first_run_and_a_plain_one_tells_the_rates(tmp_path: Path) -> None:
+    values = {**written.TRL, "optim": "paged_adamw_8bit", "lr_scheduler_type": "constant"}
+    first, whole = (arguments(made(tmp_path, values, None, number)) for number in (0, 1))
+    assert (first["optim"], whole["optim"]) == ("paged_adamw_8bit", "adamw_torch")
+    row = ledger_row(tmp_path, values, "optim")
+    assert row.why == "by what bitsandbytes has for CPUs, unpaged, in the run of the first steps alone"
