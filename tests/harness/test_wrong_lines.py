@@ -169,6 +169,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--world": COUNTS,
         "--rows": COUNTS,
         "--out": PLACES,
+        "--device": CHOICES,
         "--envs": ENVIRONMENTS,
         "--format": CHOICES,
     },
