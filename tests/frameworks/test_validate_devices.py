@@ -66,14 +66,14 @@ def test_on_cuda_no_shim_of_a_cpu_is_applied(
     """But for stand-ins of packages that are not there, and labels that are told to the recorder."""
     (tmp_path / "rows.jsonl").write_text("{}\n")
     asked: Request = parse(framework)
-    environment = build.ensure(asked.resolved(), environments)
+    environment = build.ensure(asked.resolved(), environments, print)
     code = (
         "import sys, json; from adapters.contract import Given; from adapters.given import "
         f"{module} as of; given = Given('x', 'x', (), 1, device='cuda', **json.loads(sys.argv[1]));"
         "print(json.dumps([shim.name for shim in of.apply(given)]))"
     )
     with adapters_alone() as folder:
-        variables = environment.environ("cuda") | {"PYTHONPATH": str(folder)}
+        variables = environment.environ("cuda") | {"PYTHONPATH": str(folder), "DS_ACCELERATOR": "cuda"}
         command = [str(environment.python), "-c", code, json.dumps(given)]
         done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env=variables)
     names = set(json.loads(done.stdout.splitlines()[-1]))
