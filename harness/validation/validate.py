@@ -58,7 +58,7 @@ def validate(wish: Wish, note: Note) -> Validation:
     if release is None:
         release = releases.best(TRAINER, keep(wish.configuration, None).values)
     kept = keep(wish.configuration, release)
-    asked = requested(maker.framework, release, kept, wish)
+    asked = beside(requested(maker.framework, release, wish), kept, wish, note)
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)
     packages = dict(line.split("==", 1) for line in environment.lock if "==" in line)
@@ -116,19 +116,25 @@ UNDER = ("accelerate", "deepspeed", "peft", "transformers")
 """Packages that may be pinned beneath a framework."""
 
 
-def requested(framework: str, release: Release | None, kept: Kept, wish: Wish) -> Request:
-    """The environment: the framework's release, what its options need beside it, and those packages underneath that
-    are pinned. Raises BadRequest."""
+def requested(framework: str, release: Release | None, wish: Wish) -> Request:
+    """The environment: the framework's release, and those packages underneath that are pinned. Raises BadRequest."""
     package = None if release is None else release.package.partition("/")[0]
     own = release.version if release is not None and package == framework else None
     version = wish.pinned.versions.get(framework) or own
     text = f"{framework}=={version}" if version else framework
     # under a plain Trainer, transformers is that whose options were read
     below = {package: release.version} if release is not None and package in UNDER else {}
-    beside = needed(kept)
-    pinned = {name: wish.pinned.versions[name] for name in (*UNDER, *beside) if name in wish.pinned.versions}
-    pins = {**below, **beside, **pinned}
+    pins = {**below, **{name: wish.pinned.versions[name] for name in UNDER if name in wish.pinned.versions}}
     return request.parse(",".join([text, *(f"{name}=={version}" for name, version in pins.items())])).resolved()
+
+
+def beside(asked: Request, kept: Kept, wish: Wish, note: Note) -> Request:
+    """The same with what the configuration's options need. Raises as `build.versions` does."""
+    if not needed(kept):
+        return asked
+    found = needed(kept, build.versions(asked, wish.envs, note).get(TRAINER))
+    pinned = {name: wish.pinned.versions.get(name, version) for name, version in found.items()}
+    return replace(asked, overrides=tuple(sorted({**dict(asked.overrides), **pinned}.items())))
 
 
 @dataclass(frozen=True)

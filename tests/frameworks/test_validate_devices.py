@@ -37,6 +37,15 @@ def test_ligers_kernels_under_the_interpreter(tmp_path: Path, environments: Path
 
 
 @pytest.mark.exhaustive
+def test_an_older_release_with_its_own_fused_loss(tmp_path: Path, environments: Path) -> None:
+    values = {**CONFIGURATION, **SMALL, "use_liger_kernel": True}
+    done = validated(tmp_path, environments, values, versions="trl==0.18.1\ntransformers==4.52.3\n")
+    assert done.status == 0, done.printed + done.said
+    assert done.record.packages["liger-kernel"] == "0.5.10"
+    assert recovered(done, "aggregation") == "a mean over the ranks, each averaged by itself"
+
+
+@pytest.mark.exhaustive
 def test_an_optimizer_of_8_bits(tmp_path: Path, environments: Path) -> None:
     """The other run tells the rates."""
     values = {**CONFIGURATION, **SMALL, "optim": "paged_adamw_8bit"}

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from packaging.version import Version
+
 from adapters.contract import LIGER
 from harness.validation import ledger
 from harness.validation.configuration import Configuration, truth
@@ -70,8 +72,15 @@ BITSANDBYTES: Mapping[str, str] = {"bitsandbytes": "0.50.2"}
 """A release that has its optimizers for CPUs."""
 
 
-def needed(kept: Kept) -> Mapping[str, str]:
+BEFORE_5 = "0.5.10"
+"""Of Liger, for transformers before 5: later ones ask for that."""
+
+
+def needed(kept: Kept, transformers: str | None = None) -> Mapping[str, str]:
     """Packages that an environment has only where options ask for them, with their versions."""
-    triton = {"triton"} if kept.configuration.machine.cuda else set()  # torch for CUDA has its own
-    liger = {name: version for name, version in LIGER.items() if name not in triton} if kept.liger else {}
-    return {**liger, **(BITSANDBYTES if ledger.by_bitsandbytes(str(kept.values.get("optim"))) else {})}
+    found = dict(LIGER) if kept.liger else {}
+    if kept.liger and transformers is not None and Version(transformers) < Version("5"):
+        found["liger-kernel"] = BEFORE_5
+    if kept.configuration.machine.cuda:
+        found.pop("triton", None)  # torch for CUDA has its own
+    return {**found, **(BITSANDBYTES if ledger.by_bitsandbytes(str(kept.values.get("optim"))) else {})}

@@ -195,6 +195,12 @@ def test_an_environment_has_what_its_options_need(
     assert needed(keep(read, None)) == packages
 
 
+@pytest.mark.parametrize(("transformers", "liger"), [("4.57.1", "0.5.10"), ("5.0.0", LIGER["liger-kernel"])])
+def test_liger_is_of_transformers_time(tmp_path: Path, transformers: str, liger: str) -> None:
+    read = plan.on(reading.read([str(written.file(tmp_path, "sft.yaml", LIGERS[1][0]))], (), 8), {}, "cpu", tmp_path)
+    assert needed(keep(read, None), transformers)["liger-kernel"] == liger
+
+
 def test_an_optimizer_of_bitsandbytes_is_in_the_first_run_and_a_plain_one_tells_the_rates(tmp_path: Path) -> None:
     values = {**written.TRL, "optim": "paged_adamw_8bit", "lr_scheduler_type": "constant"}
     first, whole = (arguments(made(tmp_path, values, None, number)) for number in (0, 1))
