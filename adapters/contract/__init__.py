@@ -7,14 +7,14 @@ files whose names and schema version stand here, so that both sides read one def
 from adapters.contract.checking import build, hints, named
 from adapters.contract.data import Data, Message, Order, Row, RowFormat, Trained
 from adapters.contract.dealing import Dealing, LastWindow
-from adapters.contract.given import ADDED, SHIMS, Given, Sharded
+from adapters.contract.given import ADDED, INTERPRETED, LIGER, SHIMS, Given, Sharded
 from adapters.contract.job import PATCH, Job, Part, Patch, Shim, Unsupported
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Compiled, Model
 from adapters.contract.optimizer import SQUARES, STATE, GivenIn, Group, Optimizer, OptimizerKind, Schedule
 from adapters.contract.precision import Compute, Masters, Precision, Reduction
-from adapters.contract.scenario import Scenario, fields_of, scenario_from_dict, to_dict
+from adapters.contract.scenario import Device, Scenario, fields_of, scenario_from_dict, to_dict
 from adapters.contract.sharding import Sharding, Strategy
 from adapters.contract.tokenizer import BOS, SPACE, PadToken, Tokenizer
 from adapters.contract.trace import (
@@ -44,6 +44,8 @@ __all__ = [
     "HEADER",
     "IGNORED_LABEL",
     "INTENT",
+    "INTERPRETED",
+    "LIGER",
     "OLDEST_SCHEMA",
     "PATCH",
     "ROUTED",
@@ -57,6 +59,7 @@ __all__ = [
     "Compute",
     "Data",
     "Dealing",
+    "Device",
     "EngineOutput",
     "Given",
     "GivenIn",

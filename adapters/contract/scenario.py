@@ -56,6 +56,8 @@ FIRST = frozenset(
 """Fields that every hash is of. What came later leaves the hashes of older scenarios alone: it counts where it is not
 at its default."""
 
+Device = Literal["cpu", "cuda"]
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -68,7 +70,7 @@ class Scenario:
     precision: Precision = field(default_factory=Precision)
     sharding: Sharding = field(default_factory=Sharding)
     loss: Loss = field(default_factory=Loss)
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Device = "cpu"
     seed: int = 0
 
     @property

@@ -5,27 +5,17 @@ from __future__ import annotations
 from collections.abc import Container
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
-from adapters.contract import Scenario, Shim
+from adapters.contract import INTERPRETED, LIGER, Scenario, Shim
+from adapters.families.triton_interpreter import INTERPRETER, interpret
 
-ASK = "liger-kernel==0.8.5,triton==3.9.0"
+ASK = ",".join(f"{name}=={version}" for name, version in LIGER.items())
 """What an environment is asked for with."""
 
 KERNELS = "liger_kernel.transformers"
 INSTALLED = find_spec("liger_kernel") is not None and find_spec("triton") is not None
 MODULES = (KERNELS,) if INSTALLED else ()
 """What would be imported in every rank anew."""
-
-INTERPRETED = ("llama", "qwen2", "qwen3")
-"""Families whose kernels Triton's interpreter runs: it has no tanh, which soft caps need, and no device for experts."""
-
-INTERPRETER = Shim(
-    "triton-interpreter",
-    "Liger's kernels are written for Triton, which compiles for accelerators alone: on a CPU its own interpreter runs"
-    " them (TRITON_INTERPRET=1). That hands floats on as Python's, where the compiler has float32, and has no rsqrt of"
-    " CUDA's libdevice, for which it takes Triton's own",
-)
 
 
 def unsupported(scenario: Scenario, framework: str) -> str | None:
@@ -63,24 +53,6 @@ def needed(scenario: Scenario) -> list[Shim]:
 
 
 def apply(scenario: Scenario) -> None:
-    """Make the interpreter run what the compiler does."""
-    if INTERPRETER not in needed(scenario):
-        return
-    import numpy as np
-    from liger_kernel.ops import rms_norm
-    from triton import language
-    from triton.runtime import interpreter
-
-    convert = interpreter._implicit_cvt
-
-    def convert_floats_too(argument: Any) -> Any:
-        if not isinstance(argument, float):
-            return convert(argument)
-        held = interpreter.TensorHandle(np.array([argument], dtype=np.float32), language.float32)
-        return language.tensor(held, language.float32)
-
-    def rsqrt(value: Any) -> Any:
-        return language.rsqrt(value)  # looked up late: within a kernel it is the interpreter's
-
-    interpreter._implicit_cvt = convert_floats_too
-    rms_norm.rsqrt = rsqrt
+    """Make the interpreter run what the compiler does, if anybody wants it."""
+    if INTERPRETER in needed(scenario):
+        interpret()

@@ -26,7 +26,8 @@ def apply(given: Given) -> Sequence[Shim]:
     asks = given.compute == "fp32" and Version(version("openrlhf")) >= DTYPE_BY_NAME
     precision = [sft.FULL_PRECISION] if asks else []
     engine = deepspeed_shims.running(version("deepspeed"), given.stage or 0, given.compute)
-    here = [sft.CUDA_CALLS, *mesh, sft.TORCH_ADAM, sft.IN_PROCESS, *precision, *engine]
+    cpu = [sft.CUDA_CALLS, *mesh, sft.TORCH_ADAM, sft.IN_PROCESS] if given.device == "cpu" else []
+    here = [*cpu, *precision, *engine]
     sft.apply(here)
     tell_labels()
     SFTTrainer.save_logs_and_checkpoints = _stopped(SFTTrainer.save_logs_and_checkpoints, given.steps)

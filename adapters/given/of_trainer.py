@@ -40,13 +40,21 @@ class Stopping(TrainerCallback):
 
 
 def apply(given: Given) -> Sequence[Shim]:
-    """As `start` has it; torch.distributed is there already for accelerate and DeepSpeed, with gloo."""
+    """As `start` has it; on a CPU torch.distributed is there already for accelerate and DeepSpeed, with gloo."""
     shims: list[Shim] = []
     if given.stage is not None:
         from adapters.families import deepspeed_shims
 
         shims += deepspeed_shims.running(version("deepspeed"), given.stage, given.compute)
         deepspeed_shims.apply(shims)
+    if given.device == "cpu":
+        shims += _on_a_cpu(given)
+    Trainer.__init__ = _stopped(Trainer.__init__, given.steps)
+    return shims
+
+
+def _on_a_cpu(given: Given) -> list[Shim]:
+    shims: list[Shim] = []
     if given.sharded in hf_fsdp.VERSIONS:
         shims.append(hf_fsdp.ON_A_CPU)
         hf_fsdp.shard_on_the_cpu()
@@ -57,7 +65,6 @@ def apply(given: Given) -> Sequence[Shim]:
         shims.append(ENGINE_JOINED)
         deepspeed.init_distributed("gloo", verbose=False)
     deepspeed_setup.set_local_size()
-    Trainer.__init__ = _stopped(Trainer.__init__, given.steps)
     return shims
 
 

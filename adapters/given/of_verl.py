@@ -36,6 +36,14 @@ def _old(given: Given) -> list[Shim]:
     from adapters.families import verl_fsdp_trainer
 
     here: Any = verl_fsdp_trainer
+    shims = _old_on_a_cpu(here) if given.device == "cpu" else []
+    trainer = here.FSDPSFTTrainer
+    trainer._compute_loss_and_backward = _old_told(trainer._compute_loss_and_backward, given.more["predicting"])
+    trainer.training_step = _stopped(trainer.training_step, given.steps)
+    return [*here.stubs(version("verl")), *shims]
+
+
+def _old_on_a_cpu(here: Any) -> list[Shim]:
     shims = [here.PROCESS_GROUP, here.ATTENTION, here.LOADER]
     shims += [verl_shims.MEMORY] if Version(version("verl")) < Version("0.6") else []
     here.distributed.get_nccl_backend = lambda: "gloo"
@@ -43,16 +51,21 @@ def _old(given: Given) -> list[Shim]:
         verl_shims.give_the_cpu_memory_figures()
     _by_gloo()
     here.on_a_cpu("sdpa")
-    trainer = here.FSDPSFTTrainer
-    trainer._compute_loss_and_backward = _old_told(trainer._compute_loss_and_backward, given.more["predicting"])
-    trainer.training_step = _stopped(trainer.training_step, given.steps)
-    return [*here.stubs(version("verl")), *shims]
+    return shims
 
 
 def _new(given: Given) -> list[Shim]:
     from adapters.families import verl_engine_trainer
 
     here: Any = verl_engine_trainer
+    shims = _new_on_a_cpu(given, here) if given.device == "cpu" else []
+    engine = here.FSDPEngineWithLMHead
+    engine.prepare_model_inputs = _new_told(engine.prepare_model_inputs)
+    here.TrainingWorker.train_batch = _stopped(here.TrainingWorker.train_batch, given.steps)
+    return shims
+
+
+def _new_on_a_cpu(given: Given, here: Any) -> list[Shim]:
     device = here.PLATFORM if Version(version("verl")) >= Version("0.9") else here.ENGINE
     shims = [device, verl_shims.MEMORY, here.PROCESS_GROUP, verl_shims.LOG_SOFTMAX]
     if here.ENGINE in shims:
@@ -66,9 +79,6 @@ def _new(given: Given) -> list[Shim]:
         shims.append(verl_shims.SYNC)
         verl_shims.sync_on_the_cpu()
     _by_gloo()
-    engine = here.FSDPEngineWithLMHead
-    engine.prepare_model_inputs = _new_told(engine.prepare_model_inputs)
-    here.TrainingWorker.train_batch = _stopped(here.TrainingWorker.train_batch, given.steps)
     return shims
 
 

@@ -1,4 +1,4 @@
-"""A rank of a framework's own program on a CPU, stopped early: `python -m adapters.given.start GIVEN.json`.
+"""A rank of a framework's own program, stopped early: `python -m adapters.given.start GIVEN.json`.
 
 It has the framework's shims, and nothing else of Lockstep; the recorder comes from outside.
 """
@@ -14,7 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+import torch
+
 from adapters.contract import SHIMS, Given, Shim, to_dict
+from adapters.families.triton_interpreter import INTERPRETER, interpret
 
 STARTED_BY = {
     "trl": "of_trainer",
@@ -38,8 +41,13 @@ def main() -> None:
     given = Given.loads(Path(sys.argv[1]).read_text())
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # gloo looks up the host's name otherwise
+    if given.device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     starter = cast(Starter, import_module(f"adapters.given.{STARTED_BY[given.framework]}"))
-    applied = starter.apply(given)
+    applied = [*starter.apply(given)]
+    if given.liger and given.device == "cpu":
+        applied.append(INTERPRETER)
+        interpret()
     if os.environ.get("RANK", "0") == "0":
         Path(SHIMS).write_text(json.dumps([to_dict(shim) for shim in applied]))
     sys.argv = [given.program, *given.words]

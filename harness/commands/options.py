@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,3 +81,11 @@ Environments = Annotated[
         "--envs", metavar="DIR", callback=folder, help="Folder of environments. Default: $LOCKSTEP_ENVS, or .envs."
     ),
 ]
+
+
+class Device(StrEnum):
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+OnDevice = Annotated[Device, typer.Option("--device", help="Where the frameworks train.")]

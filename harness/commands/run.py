@@ -13,7 +13,17 @@ import typer
 from harness.commands import planted, running
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import MOST_SEEDS, Accepted, Environments, Jobs, Timeout, at_once, scenarios
+from harness.commands.options import (
+    MOST_SEEDS,
+    Accepted,
+    Device,
+    Environments,
+    Jobs,
+    OnDevice,
+    Timeout,
+    at_once,
+    scenarios,
+)
 from harness.commands.output import console, json, say, warn
 from harness.commands.stop import Stop
 
@@ -30,11 +40,6 @@ MAX_RANKS = 4
 class Launcher(StrEnum):
     template = "template"
     torchrun = "torchrun"
-
-
-class Device(StrEnum):
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 class Matrix(StrEnum):
@@ -99,7 +104,7 @@ def run(
     ] = 1,
     fault: planted.Fault = None,
     timeout: Timeout = 300.0,
-    device: Annotated[Device, typer.Option(help="Where the frameworks train.")] = Device.cpu,
+    device: OnDevice = Device.cpu,
     ranks: Annotated[
         int | None,
         typer.Option(min=1, max=MAX_RANKS, metavar="N", help="Data-parallel ranks. Default: the scenarios' own, 2."),

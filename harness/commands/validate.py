@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.options import Environments, folder
+from harness.commands.options import Device, Environments, OnDevice, folder
 from harness.commands.output import console, document, errors, json, warn
 from harness.commands.stop import UNKNOWN, Stop
 from harness.commands.typed import command
@@ -99,6 +99,7 @@ def validate(
             show_default=False,
         ),
     ] = None,
+    device: OnDevice = Device.cpu,
     envs: Environments = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="End with status 3 where anything that it asks for is not covered.")
@@ -121,6 +122,7 @@ def validate(
         _captured(words, beside or [], world, data) if captured else reading.read(words, beside or [], world, rows=data)
     )
     pinned = pins.given(versions) if versions else pins.around(reading.place(words), planning.wanted(configuration))
+    configuration = planning.on(configuration, pinned.versions, device.value, reading.place(words))
     if plan and out is not None:
         raise Stop("--plan runs nothing that --out could keep; give one of them")
     if plan:

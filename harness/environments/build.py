@@ -76,6 +76,16 @@ def identify(request: Request, root: Path, note: Note) -> str:
         raise BuildFailed(request.framework, what, _disk(error, root), local=True) from None
 
 
+def versions(request: Request, root: Path, note: Note) -> dict[str, str]:
+    """The packages that the environment has, or would have; nothing is built. Raises as `identify` does."""
+    try:
+        lock = _lock(request.resolved(), root.absolute(), note)
+    except OSError as error:
+        what = request.version or str(request.pins)
+        raise BuildFailed(request.framework, what, _disk(error, root), local=True) from None
+    return dict(line.split("==", 1) for line in lock if "==" in line)
+
+
 def ensure_all(requests: Sequence[Request], root: Path, note: Note) -> list[Environment]:
     """`ensure` for each request, side by side, in the given order.
 

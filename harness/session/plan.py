@@ -7,14 +7,11 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import scenarios
-from adapters.contract import Scenario, vary
+from adapters.contract import Device, Scenario, vary
 from harness.environments.request import Request
 from scenarios import files, matrices, patterns, rows
-
-Device = Literal["cpu", "cuda"]
 
 
 class BadPlan(Exception):

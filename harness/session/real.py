@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from adapters.contract import PATCH, Scenario
+from adapters.contract import PATCH, Device, Scenario
 from harness.environments import build, installer, pins, store
 from harness.environments.environment import Environment
 from harness.environments.request import Request
@@ -17,7 +17,7 @@ from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun
 from harness.launch.variables import passed
 from harness.session.parts import Judged, Parts, Places, Runner
-from harness.session.plan import Device, Plan
+from harness.session.plan import Plan
 from harness.verdicts.verdict import CellRecord, ViewRecord
 from scenarios import checkpoint
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from harness.validation import redaction
 from harness.validation.bounded import BadConfiguration
+from harness.validation.machine import Machine
 
 Family = Literal["llamafactory", "trl", "trainer", "openrlhf", "verl", "axolotl", "ms-swift"]
 """Whose keys they are; `trainer` is a script of the user's own around the Trainer of transformers."""
@@ -112,6 +113,8 @@ class Configuration:
     captured: str | None = None
     """What was run to come by the command line, a sentence."""
     data: Data | None = None
+    machine: Machine = field(default_factory=Machine)
+    """What its small runs train on."""
 
     def has(self, *keys: str) -> bool:
         return any(setting.key in keys for setting in self.settings)

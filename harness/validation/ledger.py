@@ -14,6 +14,7 @@ from typing import Any
 from harness import printable
 from harness.validation import redaction
 from harness.validation.configuration import Setting, truth
+from harness.validation.machine import Machine
 from harness.validation.record import KeyRecord, Word
 from harness.validation.releases import Release
 
@@ -98,18 +99,21 @@ def _packed(value: Any) -> Changed:
     )
 
 
+def by_bitsandbytes(optimizer: str) -> bool:
+    """Whether an optimizer of the Trainer's names is of bitsandbytes."""
+    return any(part in optimizer for part in ("8bit", "paged", "bnb"))
+
+
 def _optimizer(value: Any) -> Changed:
     name = str(value)
-    coarse = any(part in name for part in ("8bit", "4bit", "paged", "bnb"))
-    if coarse and "adamw" in name:
+    if by_bitsandbytes(name):
+        paged = ", unpaged" if "paged" in name else ""
+        return Changed(None, f"by what bitsandbytes has for CPUs{paged}, {FIRST_ALONE}")
+    if "4bit" in name and "adamw" in name:
         return Changed("adamw_torch", _instead(name, "AdamW with float32 moments"))
     if "fused" in name:
         return Changed("adamw_torch", _instead("the fused kernel", "AdamW of the same rule"))
     return Changed(None)
-
-
-def _liger(value: Any) -> Changed:
-    return Changed("false", _instead("Liger", "the framework's own modules"))
 
 
 def _unsloth(value: Any) -> Changed:
@@ -128,10 +132,17 @@ HOW: Mapping[str, Callable[[Any], Changed]] = {
     "model": _model, "data": _data, "length": _length, "room": _room, "world": _world,
     "devices": _devices, "accumulation": _accumulation, "batch": _batch,
     "attention": _attention, "flash": _flash, "packed": _packed, "optimizer": _optimizer,
-    "liger": _liger, "unsloth": _unsloth, "backend": _backend,
+    "unsloth": _unsloth, "backend": _backend,
     "compile": _compile,
 }  # fmt: skip
+ON_A_GPU = frozenset({
+    "attention", "flash", "packed", "optimizer", "liger", "unsloth", "backend", "compile", "devices",
+})  # fmt: skip
+"""What is changed only where there is no GPU."""
 
+FIRST_ALONE = "in the run of the first steps alone"
+Judged = tuple[Word, str | None, str | None]
+"""A word, what the value is changed to, and why."""
 _LISTS: Mapping[str, Word] = {"uncovered": "not covered", "kept": "kept", "nothing": "no effect on the step"}
 """The first that fits holds."""
 
@@ -161,18 +172,22 @@ def deciding(group: str) -> list[str]:
 
 
 def rows(
-    settings: Iterable[Setting], groups: Sequence[str], release: Release | None, own: str | None
+    settings: Iterable[Setting],
+    groups: Sequence[str],
+    release: Release | None,
+    own: str | None,
+    machine: Machine,
 ) -> list[KeyRecord]:
     """A row for each key.
 
     groups: of `words.toml`, the framework's own first. release: which options there are; None where no table says.
     own: what takes options of its own, so that one that the release does not know is that one's.
     """
-    return [_row(setting, groups, release, own) for setting in settings]
+    return [_row(setting, judged(setting, groups, release, own, machine)) for setting in settings]
 
 
-def _row(setting: Setting, groups: Sequence[str], release: Release | None, own: str | None) -> KeyRecord:
-    word, to, why = judged(setting, groups, release, own)
+def _row(setting: Setting, told: Judged) -> KeyRecord:
+    word, to, why = told
     instead = f"instead of {setting.instead}" if setting.instead else None
     said = "; ".join(filter(None, [why, instead])) or None
     key = printable.line(redaction.name(setting.key), LONGEST)
@@ -194,8 +209,8 @@ def shown(key: str, value: Any) -> str:
 
 
 def judged(
-    setting: Setting, groups: Sequence[str], release: Release | None, own: str | None
-) -> tuple[Word, str | None, str | None]:
+    setting: Setting, groups: Sequence[str], release: Release | None, own: str | None, machine: Machine
+) -> Judged:
     """The word of a key, what it is changed to, and why; see `rows`."""
     key, value = setting.key, setting.value
     if release is not None and not _is_known(key, release) and not (own and entry(key, groups)):
@@ -216,14 +231,29 @@ def judged(
         )
     word, how = found
     if how is not None:
-        changed = HOW[how](value) if truth(value) else Changed(None)
+        changed = _changed(how, value, machine) if truth(value) else Changed(None)
         switched_off = word == "swapped" and not truth(value)
         if changed.to is None:
-            return ("no effect on the step", None, "it is off") if switched_off else ("kept", None, None)
+            return ("no effect on the step", None, "it is off") if switched_off else ("kept", None, changed.why)
         return word, changed.to, changed.why
     if word == "not covered" and (not truth(value) or (value == 1 and ("parallel" in key or "ring" in key))):
         return "no effect on the step", None, "it is off"
     return word, None, None
+
+
+def _changed(how: str, value: Any, machine: Machine) -> Changed:
+    if how in ON_A_GPU and machine.cuda:
+        return Changed(None)
+    return _liger(machine) if how == "liger" else HOW[how](value)
+
+
+LIGER, OWN_MODULES = "Liger", "the framework's own modules"
+
+
+def _liger(machine: Machine) -> Changed:
+    if machine.why_not_liger is None:
+        return Changed(None, f"under Triton's interpreter, {FIRST_ALONE}")
+    return Changed("false", f"{_instead(LIGER, OWN_MODULES)} ({machine.why_not_liger})")
 
 
 def _is_known(key: str, release: Release) -> bool:

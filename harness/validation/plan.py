@@ -6,16 +6,20 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from adapters.contract import Device
 from harness.validation import effective, engine, known_causes, ledger, redaction, releases, telling
 from harness.validation.configuration import Companion, Configuration, truth
 from harness.validation.effective import Effective
+from harness.validation.machine import Machine
 from harness.validation.options import Options
 from harness.validation.pins import Pins
 from harness.validation.readers.families import READERS, Reader
 from harness.validation.record import KeyRecord, Plan, RateRecord
 from harness.validation.releases import Release
-from harness.validation.small import own
+from harness.validation.small import model, own
+from harness.validation.small.kept import keep
 from harness.validation.small.makers import MAKERS
 from harness.validation.small.runs import Run, runs
 
@@ -47,6 +51,13 @@ def step(
     options = Options(configuration, release, reader.names(configuration))
     found = reader.step(options, below, configuration.ranks)
     return _settled(found, reader, rows), release, below
+
+
+def on(configuration: Configuration, pinned: Mapping[str, str], device: Device, near: Path) -> Configuration:
+    """With what its small runs train on. near: the configuration's folder. Raises BadConfiguration."""
+    found, _, _ = step(configuration, pinned, None)
+    architecture = model.describe(configuration, near).model_type
+    return replace(configuration, machine=Machine(device, architecture, found.micro_batch_size))
 
 
 def with_preset(configuration: Configuration, release: Release | None) -> Configuration:
@@ -202,7 +213,8 @@ def _accumulated(
     held: Sequence[KeyRecord], names: Mapping[str, str], step: Effective, configuration: Configuration
 ) -> list[KeyRecord]:
     """With what its small runs accumulate, which is less where micro-batches are large."""
-    key, count = names.get(ACCUMULATED, ACCUMULATED), small_runs(configuration, step)[0].accumulation
+    key = names.get(ACCUMULATED, ACCUMULATED)
+    count = max(run.accumulation for run in small_runs(configuration, step))
     less = step.accumulation is not None and count < step.accumulation
     changed = {"word": "shrunk", "to": str(count)}
     return [row.model_copy(update=changed) if less and row.key == key else row for row in held]
@@ -218,17 +230,17 @@ def _ledger(
     own = configuration.program if configuration.program not in known else None
     if configuration.family == "axolotl":
         own = None
-    found = ledger.rows(configuration.settings, reader.words, release, own)
-    found += ledger.rows(configuration.launched, ("accelerate",), None, None)
-    found += ledger.rows(configuration.variables, ("variables",), None, None)
+    found = ledger.rows(configuration.settings, reader.words, release, own, configuration.machine)
+    found += ledger.rows(configuration.launched, ("accelerate",), None, None, configuration.machine)
+    found += ledger.rows(configuration.variables, ("variables",), None, None, configuration.machine)
     if configuration.accelerate is not None:
-        found += ledger.rows(configuration.accelerate.flat(), ("accelerate",), None, None)
+        found += ledger.rows(configuration.accelerate.flat(), ("accelerate",), None, None, configuration.machine)
     engine = configuration.deepspeed
     inline = (
         engine is not None and configuration.accelerate is not None and engine.name == configuration.accelerate.name
     )
     if engine is not None and not inline:
-        found += ledger.rows(engine.flat(), ("deepspeed",), below, None)
+        found += ledger.rows(engine.flat(), ("deepspeed",), below, None, configuration.machine)
     return found
 
 
@@ -236,7 +248,10 @@ def small_runs(configuration: Configuration, step: Effective) -> list[Run]:
     """Those that it gets. DeepSpeed's warm-ups have two steps at least."""
     engine = configuration.deepspeed
     least = 2 if engine is not None and engine.has("scheduler") else 1
-    return list(runs(step, READERS[configuration.family].whole_windows, least, packs(configuration)))
+    kept = keep(configuration, None)
+    slow = configuration.machine.interprets and kept.liger
+    whole_windows = READERS[configuration.family].whole_windows
+    return list(runs(step, whole_windows, least, packs(configuration), slow, bool(kept.plain)))
 
 
 def packs(configuration: Configuration) -> bool:
@@ -253,7 +268,7 @@ def _run(configuration: Configuration, found: Effective, release: Release | None
     if configuration.family in ("axolotl", "trainer"):
         what = "axolotl" if configuration.family == "axolotl" else configuration.program or "the script"
         how = f"for {redaction.line(what, 200)}, of which the Trainer's arguments are taken over"
-    lines = [f"{name}, {how}, on {ledger.RANKS} ranks of a CPU, shrunk as the ledger says"]
+    lines = [f"{name}, {how}, on {configuration.machine.ranks(ledger.RANKS)}, shrunk as the ledger says"]
     lines += [run.says for run in small_runs(configuration, found)]
     if packs(configuration):
         lines.append("rows of which several share a sequence, for it packs")

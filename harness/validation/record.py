@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from adapters.contract import Device
+
 Word = Literal["kept", "shrunk", "swapped", "no effect on the step", "not covered", "unknown to this release"]
 """What becomes of a key."""
 
@@ -127,7 +129,7 @@ class RunRecord(_Strict):
 
 
 class ShimRecord(_Strict):
-    """What was changed in a framework so that it runs on a CPU."""
+    """What was changed in a framework so that it runs, mostly on a CPU."""
 
     name: str
     reason: str
@@ -149,9 +151,15 @@ class Validation(_Strict):
     environment: str | None
     """What was built, as `lockstep env build` takes it."""
     packages: dict[str, str]
+    device: Device = "cpu"
     shims: list[ShimRecord]
     command: str
     """That does it again."""
+
+    @property
+    def where(self) -> str:
+        """In words."""
+        return "on a CPU" if self.device == "cpu" else "on CUDA devices"
 
     @property
     def of_configuration(self) -> list[str]:

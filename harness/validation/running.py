@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,8 @@ def checkpoint(environment: Environment, described: str, folder: Path, log: Path
     folder.mkdir(parents=True)
     file = folder / "description.json"
     file.write_text(described)
-    ended = _keep(environment, ["adapters.given.checkpoint", str(file), str(folder)], folder, log, {})
+    own = environment.cpu_variables
+    ended = _keep(environment, ["adapters.given.checkpoint", str(file), str(folder)], folder, log, own)
     if ended.code == NO_MODEL:
         raise NoModel
     if ended.code:
@@ -74,6 +76,13 @@ def parquet(environment: Environment, file: Path, count: int, out: Path) -> Path
     return lines
 
 
+def devices(environment: Environment) -> int:
+    """CUDA devices that the environment's torch sees."""
+    asked = [str(environment.python), "-c", "import torch; print(torch.cuda.device_count())"]
+    done = subprocess.run(asked, check=False, capture_output=True, text=True, env=environment.environ("cuda"))
+    return int(done.stdout) if done.returncode == 0 else 0
+
+
 def run(environment: Environment, small: Small, place: Place) -> Ran:
     """Start its ranks, and wait for them. Raises NotRun, and BadCommand where the folder cannot be written."""
     for name, text in small.files.items():
@@ -84,7 +93,14 @@ def run(environment: Environment, small: Small, place: Place) -> Ran:
     recording = place.here / RECORDING
     settings = Settings(str(recording), ((0, small.given.steps - 1),), keep_tokens=True)
     making.prepare(recording)
-    base = {"HF_HOME": str(place.here / "cache"), "HF_DATASETS_CACHE": str(place.here / "cache")}
+    cpu = small.given.device == "cpu"
+    interpreter = {"TRITON_INTERPRET": "1"} if small.given.liger and cpu else {}
+    base = {
+        **(environment.cpu_variables if cpu else {}),
+        **interpreter,
+        "HF_HOME": str(place.here / "cache"),
+        "HF_DATASETS_CACHE": str(place.here / "cache"),
+    }
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS)]
     words = [*launch, "-m", "adapters.given.start", str(place.here / GIVEN)]
     ended = _keep(environment, words, place.here, place.here / LOG, base, settings)
@@ -104,7 +120,7 @@ def _keep(
     settings: Settings | None = None,
 ) -> Ended:
     """Run a module of the environment in a folder, and leave no process of it behind."""
-    own = {**environment.variables, **environment.cpu_variables, **more}
+    own = {**environment.variables, **more}
     with adapters_alone() as folder, log.open("ab") as out:
         (folder / SCRATCH).mkdir()
         start = start_in(folder, [str(environment.python), "-m", *module], environment.python, own, None)

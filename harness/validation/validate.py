@@ -15,6 +15,7 @@ from harness.validation import causes, first_rows, judging, plan, recovered, red
 from harness.validation.bounded import BadConfiguration
 from harness.validation.configuration import Configuration, truth
 from harness.validation.judging import Judged
+from harness.validation.ledger import RANKS
 from harness.validation.options import Options
 from harness.validation.pins import Pins
 from harness.validation.readers.families import READERS
@@ -22,7 +23,7 @@ from harness.validation.record import FindingRecord, KeyRecord, Outcome, Plan, R
 from harness.validation.releases import Release
 from harness.validation.running import NoModel, NotRun, Ran
 from harness.validation.small import model
-from harness.validation.small.kept import Kept, keep
+from harness.validation.small.kept import Kept, keep, needed
 from harness.validation.small.makers import MAKERS
 from harness.validation.small.model import Described
 from harness.validation.small.place import Place
@@ -54,7 +55,8 @@ def validate(wish: Wish, note: Note) -> Validation:
     _, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows)
     if release is None:
         release = releases.best(plan.TRAINER, keep(wish.configuration, None).values)
-    asked = requested(MAKERS[wish.configuration.family].framework, release, wish)
+    kept = keep(wish.configuration, release)
+    asked = beside(requested(MAKERS[wish.configuration.family].framework, release, wish), kept, wish, note)
     note(f"environment of {asked}")
     environment = build.ensure(asked, wish.envs, note)
     packages = dict(line.split("==", 1) for line in environment.lock if "==" in line)
@@ -62,6 +64,8 @@ def validate(wish: Wish, note: Note) -> Validation:
     planned = plan.made(wish.configuration, wish.pinned, wish.rows, packages)
     step, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows, packages)
     wish = replace(wish, configuration=plan.with_preset(wish.configuration, release))
+    if wish.configuration.machine.cuda and (seen := running.devices(environment)) < RANKS:
+        return _not_run(wish, planned, f"--device cuda: each of {RANKS} ranks needs a device, and torch sees {seen}")
     note(MODEL)
     described = model.describe(wish.configuration, wish.near)
     if wish.configuration.family == "trl":
@@ -101,6 +105,7 @@ def validate(wish: Wish, note: Note) -> Validation:
         model=described.said,
         environment=str(asked.resolved()),
         packages={name: packages[name] for name in sorted(packages) if name in TOLD},
+        device=wish.configuration.machine.device,
         shims=[ShimRecord(name=shim.name, reason=shim.reason) for shim in _shims(done)],
         command=wish.command,
     )
@@ -117,8 +122,8 @@ def _with_rows(wish: Wish, environment: Environment) -> Configuration:
 
 
 TOLD = frozenset({
-    "accelerate", "datasets", "deepspeed", "liger-kernel", "llamafactory", "ms-swift", "openrlhf", "peft",
-    "tokenizers", "torch", "transformers", "trl", "verl",
+    "accelerate", "bitsandbytes", "datasets", "deepspeed", "liger-kernel", "llamafactory", "ms-swift", "openrlhf",
+    "peft", "tokenizers", "torch", "transformers", "trl", "verl",
 })  # fmt: skip
 """Packages whose versions are told."""
 MODEL = "a tiny model and its tokenizer"
@@ -138,6 +143,15 @@ def requested(framework: str, release: Release | None, wish: Wish) -> Request:
     return request.parse(",".join([text, *(f"{name}=={version}" for name, version in pins.items())])).resolved()
 
 
+def beside(asked: Request, kept: Kept, wish: Wish, note: Note) -> Request:
+    """The same with what the configuration's options need. Raises as `build.versions` does."""
+    if not needed(kept):
+        return asked
+    found = needed(kept, build.versions(asked, wish.envs, note).get(plan.TRAINER))
+    pinned = {name: wish.pinned.versions.get(name, version) for name, version in found.items()}
+    return replace(asked, overrides=tuple(sorted({**dict(asked.overrides), **pinned}.items())))
+
+
 @dataclass(frozen=True)
 class _Done:
     """A small run, and what became of it."""
@@ -154,7 +168,7 @@ def _one(run: Run, kept: Kept, environment: Environment, wish: Wish, note: Note)
     note(run.says)
     told = {"name": run.name, "says": run.says, "steps": [], "sentences": [], "unknown": [], "open": []}
     try:
-        ran = running.run(environment, maker.small(kept, run, place), place)
+        ran = running.run(environment, maker.small(kept.of(run), run, place), place)
         note(f"judging {run.name}")
         words = vocabulary.read(place.model, place.here)
         judged = judging.judge(run, ran.recording, plan.packs(kept.configuration), words)

@@ -36,13 +36,15 @@ def _validation(found: Validation) -> Iterator[str]:
     yield from _listed("Not covered by any check", found.not_covered)
     yield "## What ran"
     if found.environment:
-        yield f"{escaped(found.environment)} on a CPU, with {escaped(told.packages(found))}."
+        yield f"{escaped(found.environment)} {found.where}, with {escaped(told.packages(found))}."
     if found.model:
         yield f"{escaped(found.model)}."
     yield "" if found.runs else told.NOTHING
     for run in found.runs:
         yield from _run(run)
-    yield from _listed("Changed so that it runs on a CPU", [f"{shim.name}: {shim.reason}" for shim in found.shims])
+    yield from _listed(
+        f"Changed so that it runs {found.where}", [f"{shim.name}: {shim.reason}" for shim in found.shims]
+    )
     yield "## Again"
     yield fenced(printable.line(found.command), "sh")
 

@@ -45,7 +45,7 @@ def _plan(plan: Plan) -> Iterator[Text]:
 def _validation(found: Validation) -> Iterator[Text]:
     yield from _head(found.plan)
     if found.environment:
-        yield Text(f"  ran {found.environment} on a CPU, with {told.packages(found)}")
+        yield Text(f"  ran {found.environment} {found.where}, with {told.packages(found)}")
     if found.model:
         yield Text(f"  {found.model}")
     yield from _titled(told.BESIDE if found.runs else told.STEP)

@@ -135,6 +135,7 @@ ELSEWHERE = {
     "lockstep validate --plan -- torchrun --nproc_per_node 8 -m verl.trainer.sft_trainer optim.lr=1e-5": (
         f"{VALIDATE}::test_a_command_stands_behind_two_dashes"
     ),
+    "lockstep validate --plan sft.yaml --device cuda": f"{VALIDATE}::test_a_plan_for_cuda_keeps_what_needs_a_gpu",
     "lockstep validate --plan -- lr=1e-5 bash run_sft.sh": f"{VALIDATE}::test_a_script_gets_a_variable",
     "lockstep validate --plan --capture -- bash run_sft.sh": (
         "tests/harness/validation/test_capture.py::test_what_a_script_reckons_is_known"

@@ -170,6 +170,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--rows": COUNTS,
         "--data": (*FILES, "missing.json", "binary.json", "fifo.parquet"),
         "--out": PLACES,
+        "--device": CHOICES,
         "--envs": ENVIRONMENTS,
         "--format": CHOICES,
     },

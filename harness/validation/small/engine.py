@@ -7,22 +7,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.validation.configuration import Companion
+from harness.validation.machine import Machine
 from harness.validation.small.runs import Run
 
 COUNTED = ("train_batch_size", "train_micro_batch_size_per_gpu")
 _ADAMS = ("adam", "adamw")
 
 
-def configured(told: Companion, run: Run) -> dict[str, Any]:
+def configured(told: Companion, run: Run, machine: Machine) -> dict[str, Any]:
     """As the Trainer is given it."""
     found: dict[str, Any] = copy.deepcopy(dict(told.values))
     found |= {key: "auto" for key in COUNTED if key in found}
     if isinstance(found.get("gradient_accumulation_steps"), int):
         found["gradient_accumulation_steps"] = run.accumulation
-    found |= {"zero_allow_untested_optimizer": True, "zero_force_ds_cpu_optimizer": False, "steps_per_print": 10**9}
+    found["steps_per_print"] = 10**9
     if run.lifted is not None and found.get("gradient_clipping") != "auto":
         found["gradient_clipping"] = run.lifted
-    _on_the_cpu(found)
+    if not machine.cuda:
+        _on_the_cpu(found)
     if run.scaled:
         _scale(found, run)
     return found
@@ -35,6 +37,7 @@ def stage(told: Companion) -> int:
 
 
 def _on_the_cpu(found: dict[str, Any]) -> None:
+    found |= {"zero_allow_untested_optimizer": True, "zero_force_ds_cpu_optimizer": False}
     section = found.get("optimizer")
     if isinstance(section, Mapping) and str(section.get("type")).lower() in _ADAMS:
         # DeepSpeed's own would be compiled for minutes; torch's is an option of this section

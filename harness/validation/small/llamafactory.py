@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.validation.configuration import Data
-from harness.validation.ledger import LENGTH
 from harness.validation.options import Options
 from harness.validation.small import own, rows, trainer
 from harness.validation.small.kept import Kept
@@ -44,7 +43,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         "do_train": True,
         "dataset": NAME,
         "dataset_dir": str(place.here),
-        "cutoff_len": min(length, LENGTH),
+        "cutoff_len": min(length, run.length),
         "overwrite_cache": True,
     }
     made = own.of_run(kept, run, lambda: columns(options), 2, alpaca, True)

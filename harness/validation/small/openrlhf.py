@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.contract import Given
 from harness.validation.configuration import truth
-from harness.validation.ledger import LENGTH, RANKS
+from harness.validation.ledger import RANKS
 from harness.validation.options import Options
 from harness.validation.readers import openrlhf
 from harness.validation.small import own, rows
@@ -19,19 +19,22 @@ from harness.validation.small.runs import Run
 FRAMEWORK = "openrlhf"
 PROGRAM = "openrlhf.cli.train_sft"
 DATA = "rows.jsonl"
-LEFT_OUT = ("max_samples", "dataset_probs", "flash_attn", "packing_samples")
-"""Of flat names: which rows there are, for they are made; and what flash attention does."""
+LEFT_OUT = ("max_samples", "dataset_probs")
+"""Of flat names: which rows there are, for they are made."""
+OF_A_GPU = ("flash_attn", "packing_samples")
+"""What flash attention does."""
 
 
 def small(kept: Kept, run: Run, place: Place) -> Small:
     """As its command line has it."""
     names = openrlhf.names(kept.configuration)
     options = Options(kept.configuration, kept.release, names)
-    left_out = {names.get(flat, flat) for flat in LEFT_OUT}
+    cuda = kept.configuration.machine.cuda
+    left_out = {names.get(flat, flat) for flat in (*LEFT_OUT, *(() if cuda else OF_A_GPU))}
     said = {key: value for key, value in kept.values.items() if key not in left_out}
     said |= {names.get(flat, flat): value for flat, value in _given(options, run, place).items()}
     attention = names.get("attn_implementation", "attn_implementation")
-    if kept.has(attention):
+    if kept.has(attention) and not cuda:
         said.setdefault(attention, "sdpa")
     made = own.of_run(kept, run, lambda: columns(options), _turns(options), lambda one: row(options, one), True)
     given = Given(
@@ -41,6 +44,8 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         steps=run.steps,
         stage=options.whole("zero_stage", 2),
         compute=run.step.precision.compute,
+        device=kept.configuration.machine.device,
+        liger=kept.liger,
     )
     return Small(given, {DATA: rows.lines(made)})
 
@@ -53,7 +58,7 @@ def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
     return {
         "pretrain": str(place.model),
         "dataset": str(place.here / DATA),
-        "max_len": min(options.whole("max_len", 2048, 1), LENGTH),
+        "max_len": min(options.whole("max_len", 2048, 1), run.length),
         "train_batch_size": a_step,
         "micro_train_batch_size": micro,
         "max_epochs": run.epochs,

@@ -123,8 +123,8 @@ def of_run(
 
     long: whether some are longer than a small run takes. share: of the words of a step, they have one in so many.
     """
-    of_a_step = share * run.of_a_step
-    data, which = kept.configuration.data, rows.beyond(run.rows) if long else ()
+    of_a_step = share * run.crowd
+    data, which = kept.configuration.data, rows.beyond(run.rows) if long and not run.short else ()
     if data is None or not data.rows:
         return [row(one) for one in rows.conversations(run.rows, of_a_step, turns, which)]
     return shortened(data, columns(), run.rows, of_a_step, which)

@@ -8,10 +8,17 @@ from dataclasses import dataclass, replace
 
 from harness.intent.intent import Drawn, Intent, Window
 from harness.validation.effective import Effective
-from harness.validation.ledger import MOST_ACCUMULATED, RANKS
+from harness.validation.ledger import LENGTH, MOST_ACCUMULATED, RANKS
 
 FIRST = 3
 """Steps of the run that has the schedule of the real training."""
+FIRST_INTERPRETED = 2
+"""The same where Triton's interpreter runs Liger's kernels."""
+INTERPRETED_ROWS = 4
+"""Of a rank in a step of that run, unless a micro-batch has more."""
+LENGTH_INTERPRETED = 64
+"""Tokens of its longest sequence."""
+INTERPRETED = ", with Liger's kernels under Triton's interpreter"
 WHOLE = 8
 """Steps of the run that sees all of a schedule, in two epochs."""
 PACKED = 6
@@ -46,11 +53,25 @@ class Run:
     """It trains so many of them; None: it trains by steps."""
     scaled: bool
     """Whether its schedule is over its own steps, and not over those of the training."""
+    plain: bool = False
+    """Whether it has the plain thing in the place of what the run of the first steps has alone."""
+    short: bool = False
+    """Whether its rows are as short as can be."""
 
     @property
     def of_a_step(self) -> int:
         """Rows of a full window, on all ranks."""
         return self.step.micro_batch_size * RANKS * self.accumulation
+
+    @property
+    def crowd(self) -> int:
+        """Rows among which the words of a step are divided."""
+        return MOST_ROWS * RANKS if self.short else self.of_a_step
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest sequence."""
+        return LENGTH_INTERPRETED if self.short else LENGTH
 
     @property
     def lifted(self) -> float | None:
@@ -100,34 +121,46 @@ def _micro_batch(number: int, each: int) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(range(first + rank * each, first + (rank + 1) * each)) for rank in range(RANKS))
 
 
-def runs(step: Effective, whole_windows: bool, least_warmup: int = 1, packs: bool = False) -> Iterator[Run]:
+def runs(
+    step: Effective,
+    whole_windows: bool,
+    least_warmup: int = 1,
+    packs: bool = False,
+    slow: bool = False,
+    plain: bool = False,
+) -> Iterator[Run]:
     """Those of a configuration. whole_windows: whether the framework drops a last window that is not full.
 
     least_warmup: steps that a warm-up has at least, where there is one. packs: whether the framework chooses which rows
-    share a sequence: nobody knows then how many steps an epoch has, so that training goes by steps.
+    share a sequence: nobody knows then how many steps an epoch has, so that training goes by steps. slow: whether
+    Triton's interpreter runs Liger's kernels in the first run, some seconds a row: few and short ones then. plain:
+    whether the first run has something alone, so that there is always another one.
     """
     if step.micro_batch_tokens is not None:  # how many rows a micro-batch has follows from these
         step = replace(step, micro_batch_size=1, accumulation=MOST_ACCUMULATED)
     accumulation = _accumulation(step)
-    a_step = step.micro_batch_size * RANKS * accumulation * (PACKED if packs else 1)
+    of_first = min(accumulation, max(1, INTERPRETED_ROWS // step.micro_batch_size)) if slow else accumulation
+    per_window = step.micro_batch_size * RANKS * (PACKED if packs else 1)
+    a_step = per_window * accumulation
     horizon = step.horizon or ASSUMED
-    first = min(FIRST, horizon)
+    first = min(FIRST_INTERPRETED if slow else FIRST, horizon)
     an_epoch = _epoch(first, horizon) if step.by_epochs else first
     asked, horizon = horizon, math.ceil(horizon / an_epoch) * an_epoch if step.by_epochs else horizon
     said = f"{horizon}" if step.horizon else f"{horizon} (assumed: --rows and --world tell)"
     said += f" (whole epochs; {asked} in truth)" if horizon != asked else ""
     yield Run(
         "first",
-        f"the first {first} steps, with the schedule over {said}",
+        f"the first {first} steps, with the schedule over {said}{INTERPRETED if slow else ''}",
         replace(step, horizon=horizon),
-        accumulation,
-        a_step * an_epoch,
+        of_first,
+        per_window * of_first * an_epoch,
         first,
         horizon // an_epoch if step.by_epochs else None,
         scaled=False,
+        short=slow,
     )
     partial = step.steps is None and accumulation > 1 and not whole_windows and not packs
-    if step.optimizer.schedule.constant and not partial:
+    if step.optimizer.schedule.constant and not partial and not plain:
         return
     rows = a_step * 3 + step.micro_batch_size * RANKS * (accumulation // 2) if partial else a_step * (WHOLE // 2)
     end = ", the last window of each not full" if partial else ""
@@ -141,6 +174,7 @@ def runs(step: Effective, whole_windows: bool, least_warmup: int = 1, packs: boo
         WHOLE,
         None if packs else 2,
         scaled=True,
+        plain=plain,
     )
 
 

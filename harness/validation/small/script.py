@@ -9,7 +9,6 @@ from typing import Any
 from packaging.version import Version
 
 from harness.validation.configuration import truth
-from harness.validation.ledger import LENGTH
 from harness.validation.options import Options
 from harness.validation.small import own, rows, trainer
 from harness.validation.small.kept import Kept
@@ -37,11 +36,13 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     plain = held.weights if kept.configuration.deepspeed is None else held.compute
     modern = kept.release is not None and Version(kept.release.version) >= DTYPE_SINCE
     told: dict[str, Any] = {
-        "arguments": {key: value for key, value in found.items() if key in trainer.QUIET or kept.has(key)},
+        "arguments": {
+            key: value for key, value in found.items() if key in (*trainer.QUIET, *trainer.ON_A_CPU) or kept.has(key)
+        },
         "model": str(place.model),
         "dtype": ["dtype" if modern else "torch_dtype", DTYPES[plain]],
         "rows": DATA,
-        "longest": LENGTH,
+        "longest": run.length,
         "lora": lora(kept),
     }
     named = columns(Options(kept.configuration, kept.release, {}))

@@ -18,14 +18,18 @@ PLACES = ("deepspeed", "fsdp", "fsdp_config", "num_train_epochs", "max_steps", "
 WARMUP = ("warmup_steps", "warmup_ratio")
 QUIET: Mapping[str, Any] = {
     "output_dir": "out", "report_to": "none", "save_strategy": "no", "logging_steps": 1, "disable_tqdm": True,
-    "use_cpu": True, "ddp_backend": "gloo", "dataloader_pin_memory": False,
 }  # fmt: skip
+ON_A_CPU: Mapping[str, Any] = {"use_cpu": True, "ddp_backend": "gloo", "dataloader_pin_memory": False}
 
 
 def arguments(kept: Kept, run: Run) -> dict[str, Any]:
     """They."""
     found = {key: value for key, value in kept.values.items() if key not in PLACES}
-    found |= {**QUIET, "gradient_accumulation_steps": run.accumulation}
+    found |= {
+        **QUIET,
+        **({} if kept.configuration.machine.cuda else ON_A_CPU),
+        "gradient_accumulation_steps": run.accumulation,
+    }
     found |= {"max_steps": run.horizon} if run.epochs is None else {"num_train_epochs": run.epochs}
     said = found.keys() & set(WARMUP)
     if run.scaled and said and (steps := run.step.optimizer.schedule.warmup_steps):
@@ -34,7 +38,7 @@ def arguments(kept: Kept, run: Run) -> dict[str, Any]:
     if run.lifted is not None:
         found["max_grad_norm"] = run.lifted
     if kept.configuration.deepspeed is not None:
-        found["deepspeed"] = engine.configured(kept.configuration.deepspeed, run)
+        found["deepspeed"] = engine.configured(kept.configuration.deepspeed, run, kept.configuration.machine)
     elif (sharded := fully_sharded(kept)) != "none":
         version = {"fsdp": 2, "fsdp1": 1}[sharded]
         found |= {"fsdp": "full_shard auto_wrap", "fsdp_config": {"fsdp_version": version, "sync_module_states": False}}
@@ -57,6 +61,8 @@ def given(kept: Kept, run: Run, framework: str, program: str, words: tuple[str, 
         stage=None if told is None else engine.stage(told),
         compute=run.step.precision.compute,
         sharded=fully_sharded(kept),
+        device=kept.configuration.machine.device,
+        liger=kept.liger,
     )
 
 

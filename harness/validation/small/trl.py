@@ -8,7 +8,6 @@ from typing import Any
 from packaging.version import Version
 
 from harness.validation.configuration import truth
-from harness.validation.ledger import LENGTH
 from harness.validation.options import Options
 from harness.validation.readers import trl
 from harness.validation.small import own, rows, trainer
@@ -35,7 +34,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         "model_name_or_path": str(place.model),
         "dataset_name": str(place.here / DATA),
         "dataset_train_split": "train",
-        limit: None if asked is None else min(asked, LENGTH),
+        limit: None if asked is None else min(asked, run.length),
     }
     made = own.of_run(kept, run, lambda: columns(options), turns(kept), lambda one: row(kept, one), asked is not None)
     return Small(

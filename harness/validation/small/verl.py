@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.contract import Given, Sharded
-from harness.validation.ledger import LENGTH, RANKS
+from harness.validation.ledger import RANKS
 from harness.validation.options import Options
 from harness.validation.readers import verl
 from harness.validation.small import own, rows
@@ -29,7 +29,7 @@ LEFT_OUT = (
     "trainer.nnodes",
 )
 QUIET: Mapping[str, Any] = {
-    "trainer.device": "cpu", "trainer.logger": ["console"], "trainer.resume_mode": "disable",
+    "trainer.logger": ["console"], "trainer.resume_mode": "disable",
     "trainer.n_gpus_per_node": RANKS, "hydra.output_subdir": None, "hydra.run.dir": ".", "hydra/job_logging": "none",
 }  # fmt: skip
 
@@ -39,6 +39,7 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
     options = Options(kept.configuration, kept.release, verl.NAMES)
     old = verl.is_old(kept.configuration)
     found = {key: value for key, value in kept.values.items() if key not in LEFT_OUT} | dict(QUIET)
+    found["trainer.device"] = kept.configuration.machine.device
     found[WARMUP_BEFORE if kept.has(WARMUP_BEFORE) else WARMUP] = _warmup(run)
     found |= _given(options, run, place) | (_old(place) if old else _new(options, run, place))
     cut = verl.truncation(options) != "error"
@@ -49,6 +50,8 @@ def small(kept: Kept, run: Run, place: Place) -> Small:
         words=words(found, kept),
         steps=run.steps,
         compute=run.step.precision.compute,
+        device=kept.configuration.machine.device,
+        liger=kept.liger,
         sharded=_sharded(options, old),
         more={"rows": ROWS, "parquet": PARQUET, "predicting": old and not _turns(options, old)},
     )
@@ -62,7 +65,7 @@ def _given(options: Options, run: Run, place: Place) -> dict[str, Any]:
         "data.train_files": str(place.here / PARQUET),
         "data.train_batch_size": micro * run.accumulation * RANKS,
         "data.micro_batch_size_per_gpu": micro,
-        "data.max_length": min(options.whole("data.max_length", 1024, 1), LENGTH),
+        "data.max_length": min(options.whole("data.max_length", 1024, 1), run.length),
         "trainer.total_epochs": run.epochs or 1,
         **({"optim.clip_grad": run.lifted} if run.lifted is not None else {}),
     }
@@ -83,10 +86,12 @@ def _new(options: Options, run: Run, place: Place) -> dict[str, Any]:
     found: dict[str, Any] = {
         "model.path": str(place.model),
         "data.num_workers": 0,
-        "engine.use_torch_compile": False,
         "trainer.total_training_steps": run.horizon,
     }
-    if attention not in ("eager", "sdpa"):
+    cuda = options.configuration.machine.cuda
+    if not cuda:
+        found["engine.use_torch_compile"] = False
+    if attention not in ("eager", "sdpa") and not cuda:
         found["model.override_config.attn_implementation"] = "sdpa"
     if run.step.micro_batch_tokens is not None:
         found["data.max_token_len_per_gpu"] = run.step.micro_batch_tokens

@@ -135,3 +135,16 @@ def test_strictly_nothing_may_be_uncovered(tmp_path: Path, capsys: pytest.Captur
         place = written.file(tmp_path, "sft.yaml", {**written.FACTORY, **values})
         assert cli.call(["validate", "--plan", "--strict", str(place)]) == (3 if count else 0)
         assert capsys.readouterr().err == (f"lockstep: --strict: {count} not covered\n" if count else "")
+
+
+def test_a_plan_for_cuda_keeps_what_needs_a_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = {**written.FACTORY, "model_name_or_path": "google/gemma-2-2b", "enable_liger_kernel": True}
+    line = ["validate", str(written.file(tmp_path, "sft.yaml", values)), "--plan", "--format", "json"]
+    told = {}
+    for device in ("cpu", "cuda"):
+        assert cli.call([*line, "--device", device]) == 0
+        told[device] = Plan.model_validate_json(capsys.readouterr().out)
+    assert {row.key for row in told["cpu"].ledger if row.word == "swapped"} >= {"enable_liger_kernel"}
+    assert not [row for row in told["cuda"].ledger if row.word == "swapped"]
+    assert "on 2 CUDA devices" in told["cuda"].run[0]
+    assert "on 2 ranks of a CPU" in told["cpu"].run[0]

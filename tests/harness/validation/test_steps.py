@@ -238,7 +238,7 @@ def test_axolotl(tmp_path: Path) -> None:
     assert told.release is None
     assert part(told, "global batch").configured == "2 a micro-batch x 4 accumulated x 2 ranks = 16 sequences"
     assert part(told, "length").by == "the defaults of axolotl"
-    assert row(told, "optimizer").word == "swapped"
+    assert row(told, "optimizer").why == "by what bitsandbytes has for CPUs, in the run of the first steps alone"
     assert row(told, "resume_from_checkpoint").word == "no effect on the step"
     assert "8 bits" in told.not_covered[0]
 

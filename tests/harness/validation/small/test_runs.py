@@ -12,7 +12,7 @@ from adapters.contract import Optimizer, Schedule
 from harness.validation.effective import Effective
 from harness.validation.ledger import RANKS
 from harness.validation.small import runs as small
-from harness.validation.small.runs import ASSUMED, FIRST, MOST_ROWS, WHOLE
+from harness.validation.small.runs import ASSUMED, FIRST, FIRST_INTERPRETED, MOST_ROWS, WHOLE
 
 COSINE = Schedule(decay="cosine", warmup_ratio=0.1, warmup_from="zero")
 SHAPES = {"model.norm.weight": (4,), "lm_head.weight": (8, 4)}
@@ -62,6 +62,16 @@ def test_where_there_is_none_all_are_full(of: Effective, more: dict[str, bool]) 
 
 def test_a_constant_rate_without_accumulation_needs_one_run() -> None:
     assert [run.name for run in runs(step(accumulation=1, schedule=Schedule()))] == ["first"]
+
+
+@pytest.mark.parametrize(("micro", "accumulation"), [(1, 4), (2, 2), (4, 1), (16, 1)])
+def test_kernels_that_are_interpreted_are_in_few_short_rows(micro: int, accumulation: int) -> None:
+    first, whole = small.runs(step(micro=micro), whole_windows=False, slow=True, plain=True)
+    assert (first.steps, first.accumulation, first.plain) == (FIRST_INTERPRETED, accumulation, False)
+    assert (whole.accumulation, whole.plain, whole.short) == (min(4, max(3, 16 // micro)), True, False)
+    assert first.length < whole.length
+    assert first.crowd == MOST_ROWS * RANKS
+    assert first.rows == micro * RANKS * accumulation * first.steps
 
 
 def test_packed_rows_train_by_steps_and_are_more() -> None:
