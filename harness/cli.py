@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -27,6 +28,7 @@ from harness.commands import (
     report,
     run,
     seal,
+    sites,
     stock,
     streams,
     validate,
@@ -73,11 +75,20 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Site file, before the command's name. Default: $LOCKSTEP_SITE, or lockstep.toml in this folder.",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    defaults = sites.use(site)
+    context.default_map = dict.fromkeys(getattr(context.command, "commands", ()), defaults)
 
 
 def call(arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +100,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
         with in_one_line():
             status = app(arguments, prog_name="lockstep", standalone_mode=False)
     except Stop as stop:
-        return _told(str(stop), stop.status)
+        return _told(str(stop), max(stop.status, stepping))
     except (KeyboardInterrupt, typer.Abort):
         return _told("interrupted", INTERRUPTED)
     except _Usage as error:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.options import MOST_SECONDS, Environments, Jobs, Timeout, at_once, finite
+from harness.commands.options import Environments, Jobs, Timeout, at_once, finite
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
+from harness.limits import MOST_SECONDS
 
 if TYPE_CHECKING:
     from adapters.faults import Fault

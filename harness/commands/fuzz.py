@@ -115,8 +115,9 @@ def fuzz(
 def _request(text: str) -> Request:
     """Raises BadRequest."""
     from harness.environments.request import parse
+    from harness.site.current import current
 
-    return parse(text).resolved()
+    return current().own(parse(text)).resolved()
 
 
 def _command() -> str:

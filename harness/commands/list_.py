@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -20,14 +20,39 @@ class Subject(StrEnum):
     faults = "faults"
     findings = "findings"
     fixes = "fixes"
+    platforms = "platforms"
+
+
+class Platform(StrEnum):
+    aarch64 = "aarch64"
+    x86_64 = "x86-64"
+    cpu = "cpu"
 
 
 def list_(
     subject: Annotated[Subject, typer.Argument(help="What to list.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown page: faults, dimensions.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a Markdown page: faults, dimensions, platforms.")
+    ] = False,
+    frameworks: Annotated[
+        list[str] | None,
+        typer.Option("--framework", metavar="NAME[==V]", help="Of platforms, this framework; may be repeated."),
+    ] = None,
+    platform: Annotated[
+        Platform | None, typer.Option(help="Of platforms, this one alone; all are Linux.", show_default=False)
+    ] = None,
 ) -> None:
-    """List scenarios, dimensions, standard matrices, frameworks, faults for the reference, findings, or fixes."""
+    """List scenarios, dimensions, matrices, frameworks, faults for the reference, findings, fixes, or platforms.
+
+    Platforms: whether the newest releases can be installed on aarch64 and x86-64 with CUDA, and on a CPU; asks the
+    package index for a minute, and installs nothing.
+    """
+    if subject is Subject.platforms:
+        _platforms(frameworks or [], platform, as_json, as_markdown)
+        return
+    if frameworks or platform:
+        raise typer.BadParameter(f"there is none of {subject}; leave it out", param_hint="--framework, --platform")
     if as_markdown:
         _markdown(subject)
         return
@@ -56,6 +81,18 @@ def _markdown(subject: Subject) -> None:
     if subject not in pages:
         raise typer.BadParameter(f"there is no page of {subject}; leave it out", param_hint="--markdown")
     document(pages[subject]())
+
+
+def _platforms(frameworks: Sequence[str], platform: Platform | None, as_json: bool, as_markdown: bool) -> None:
+    from harness.commands import platforms
+
+    found = platforms.told(frameworks, platform and platform.value)
+    if as_json:
+        document(json.dumps(platforms.entries(found), indent=1) + "\n")
+    elif as_markdown:
+        document(platforms.markdown(found))
+    else:
+        console(soft_wrap=True).print(platforms.text(found))
 
 
 def _scenarios() -> list[dict[str, Any]]:

@@ -10,12 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.limits import MOST_JOBS, MOST_SECONDS
+
 MOST_DAYS = 36_500.0
 MOST_GIB = float(2**30)
-MOST_JOBS = 1024
 MOST_SEEDS = 1000
-MOST_SECONDS = 7 * 86400.0
-"""Of one cell: a week."""
 
 
 def finite(value: float | None) -> float | None:

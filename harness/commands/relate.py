@@ -61,8 +61,9 @@ def relate(
     from harness.relations.related import related
     from harness.session.folder import RunFolder
     from harness.session.plan import Plan, choose
+    from harness.site.current import current
 
-    requests = tuple(dict.fromkeys(parse(text).resolved() for text in frameworks))
+    requests = tuple(dict.fromkeys(current().own(parse(text)).resolved() for text in frameworks))
     planted.check(fault, requests)
     plan = Plan(
         requests=requests,

@@ -26,15 +26,12 @@ from harness.commands.options import (
 )
 from harness.commands.output import console, json, say, warn
 from harness.commands.stop import Stop
+from harness.limits import MAX_RANKS
 
 if TYPE_CHECKING:
     from harness.environments.patch import Patch
     from harness.environments.request import Request
     from harness.verdicts.verdict import Verdict
-
-
-MAX_RANKS = 4
-"""More of them would wait for each other longer than they train."""
 
 
 class Launcher(StrEnum):
@@ -174,8 +171,10 @@ def _patch(given: str | None, frameworks: Sequence[str]) -> Patch | None:
 
 def _requests(texts: Sequence[str], patch: Patch | None = None) -> tuple[Request, ...]:
     from harness.environments.request import parse
+    from harness.site.current import current
 
-    return tuple(dict.fromkeys(replace(parse(text), patch=patch).resolved() for text in texts))
+    own = current().own
+    return tuple(dict.fromkeys(own(replace(parse(text), patch=patch)).resolved() for text in texts))
 
 
 def _report(verdict: Verdict, out: Path, as_json: bool) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.confined import PassEnv, Sandboxed, confinement
-from harness.commands.options import MOST_JOBS, Environments, Timeout
+from harness.commands.options import Environments, Timeout
 from harness.commands.output import console, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
+from harness.limits import MOST_JOBS
 
 if TYPE_CHECKING:
     from harness.session.plan import Plan

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from harness import processes, temporary
@@ -83,11 +83,11 @@ def backend_options(base: Mapping[str, str]) -> list[str]:
     return ["--torch-backend=auto"]
 
 
-def run(arguments: Sequence[str], *, stdin: str = "", hold: Sequence[int] = ()) -> str:
+def run(arguments: Sequence[str], *, stdin: str = "", hold: Sequence[int] = (), without: Collection[str] = ()) -> str:
     """Run `uv` and return its standard output.
 
-    `hold`: descriptors of claims that the child keeps alive. It is ended, with all that it started, when this call is
-    interrupted and when this process dies. Raises InstallerError.
+    `hold`: descriptors of claims that the child keeps alive; `without`: variables that it does not see. It is ended,
+    with all that it started, when this call is interrupted and when this process dies. Raises InstallerError.
     """
     uv = find_uv()
     if uv is None:
@@ -96,7 +96,8 @@ def run(arguments: Sequence[str], *, stdin: str = "", hold: Sequence[int] = ()) 
         )
     # uv and what builds a package leave files in the folder for temporary ones, which is nobody's to tidy.
     with temporary.folder("uv") as scratch:
-        environment = {**variables(os.environ), "TMPDIR": str(scratch)}
+        seen = {name: value for name, value in variables(os.environ).items() if name not in without}
+        environment = {**seen, "TMPDIR": str(scratch)}
         done = _run([str(uv), *arguments], environment, stdin, hold, scratch)
     if done.code != 0:
         raise InstallerError(explain(done.errors, done.code), done.errors, done.code < 0 or _is_local(done.errors))

@@ -7,38 +7,24 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from harness.environments import installer, store
+from harness.environments import cluster, installer, store
+from harness.environments.probe import GIB, Probe, existing
 
-GIB = 2**30
 DISK_NEEDED = 4 * GIB
 """Four environments of 0.9 GiB each (DeepSpeed with the CPU build of torch), should uv be unable to link them."""
 MEMORY_NEEDED = 4 * GIB
 """An allowance for a template process, two ranks and the oracle, none of which needs a whole GiB."""
 
 
-@dataclass(frozen=True)
-class Probe:
-    """One thing looked at."""
-
-    name: str
-    ok: bool
-    says: str
-    """What was found."""
-    remedy: str = ""
-    """What to do if it is not ok."""
-    required: bool = True
-    """Whether the CPU path needs it."""
-
-
 def probes(root: Path) -> list[Probe]:
-    """Everything that a run on the CPU needs or could use; starts no process and imports no framework."""
+    """Everything that a run on the CPU needs or could use, and what a cluster has; nothing is made."""
     looks: tuple[Callable[[], Probe], ...] = (
-        _python, _uv, _git, _make, _compiler, _sandbox, _cores, _memory, _cuda, _wheels,
+        _python, _uv, _git, _make, _compiler, _sandbox, _cores, _memory, _wheels,
     )  # fmt: skip
-    return [look() for look in looks] + [_disk(root), _writable(root), _environments(root)]
+    own = [_disk(root), _writable(root), _environments(root)]
+    return [look() for look in looks] + own + cluster.probes(root)
 
 
 def can_run(found: list[Probe]) -> bool:
@@ -96,12 +82,6 @@ def _memory() -> Probe:
     return Probe("memory", free >= MEMORY_NEEDED, f"{free / GIB:.1f} GiB available", remedy)
 
 
-def _cuda() -> Probe:
-    driver = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
-    says = "an NVIDIA driver" if driver else "no NVIDIA driver"
-    return Probe("CUDA", driver, says, "only scenarios with device = cuda need it", required=False)
-
-
 def _wheels() -> Probe:
     folder = installer.variables(os.environ).get("UV_FIND_LINKS")
     says = f"wheels from {folder}" if folder else "unset: uv picks torch's build for this machine from its index"
@@ -109,13 +89,13 @@ def _wheels() -> Probe:
 
 
 def _disk(root: Path) -> Probe:
-    free = shutil.disk_usage(_existing(root)).free
+    free = shutil.disk_usage(existing(root)).free
     remedy = f"free {DISK_NEEDED // GIB} GiB, run `lockstep env prune`, or set {store.VARIABLE} to another disk"
     return Probe("disk", free >= DISK_NEEDED, f"{free / GIB:.1f} GiB free for {root}", remedy)
 
 
 def _writable(root: Path) -> Probe:
-    place = _existing(root)
+    place = existing(root)
     ok = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
     says = f"{root} can be {'written' if root.is_dir() else 'made'}" if ok else f"{place} cannot be written"
     return Probe("environments folder", ok, says, f"set {store.VARIABLE} to a folder of your own")
@@ -125,9 +105,3 @@ def _environments(root: Path) -> Probe:
     names = [s.name for s in store.stored(root) if s.whole]
     remedy = "none needed: `lockstep run` builds what it lacks"
     return Probe("environments", bool(names), ", ".join(names) or "none built yet", remedy, required=False)
-
-
-def _existing(path: Path) -> Path:
-    """The nearest ancestor that is there."""
-    path = path.absolute()
-    return next(p for p in (path, *path.parents) if p.exists())

@@ -9,9 +9,10 @@ import json
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -29,6 +30,8 @@ MAX_LOCK = 2**20
 GRACE = (0, 1, 3, 7)
 """Days after that of a release: it is resolved as of the first on which all that it needs was there."""
 
+Told = TypeVar("Told")
+
 _LINE = re.compile(r"[A-Za-z0-9._-]+==\S+( ;.*)?")
 
 # What besides the recipe decides what uv resolves to. Only a hash of the values is kept: they may hold credentials.
@@ -44,7 +47,7 @@ def platform_tag() -> str:
 
 
 @dataclass(frozen=True)
-class _Question:
+class Question:
     """What `uv` is asked for."""
 
     full: tuple[str, ...]
@@ -95,8 +98,8 @@ def resolve(
     Raises BuildFailed, and OSError if `root` cannot be written.
     """
     framework, version = request.framework, request.version or ""
-    question = _question(request, recipes, root, as_of)
-    name = f"{framework}-{version}-{_digest(question)}"
+    asked = question(request, recipes, root, as_of)
+    name = f"{framework}-{version}-{_digest(asked)}"
     path = root / FOLDER / f"{name}.txt"
     if lock := read(path):
         return lock
@@ -105,12 +108,12 @@ def resolve(
             return lock
         note(f"resolving {request}")
         try:
-            lines = _answer(question)
+            lines = answer(asked, _lines)
         except installer.InstallerError as error:
-            if not request.overrides or error.local or _does_not_exist(error, question):
+            if not request.overrides or error.local or _does_not_exist(error, asked):
                 raise installer.BuildFailed(framework, version, _reason(error), error.tail, error.local) from None
             plain = resolve(dataclasses.replace(request, overrides=()), recipes, root, note, as_of)
-            lines = _put_under(request, question, plain, note)
+            lines = _put_under(request, asked, plain, note)
         lock = tuple(sorted(set(lines)))
         _remember(lock, request, root)
         _write(path, lock)
@@ -126,8 +129,8 @@ def _remember(lock: Lock, request: Request, root: Path) -> None:
         raise installer.BuildFailed(request.framework, version, error.reason, error.tail, error.local) from None
 
 
-def _question(request: Request, recipes: Recipes, root: Path, as_of: dt.date | None) -> _Question:
-    """Raises BuildFailed, and OSError if `root` cannot be written."""
+def question(request: Request, recipes: Recipes, root: Path, as_of: dt.date | None = None) -> Question:
+    """What a resolved request asks of `uv`. Raises BuildFailed, and OSError if `root` cannot be written."""
     release = recipes.release(request.framework, request.version or "")
     package = recipes.package(request.framework)
     fixed = as_of or release.exclude_newer
@@ -143,7 +146,7 @@ def _question(request: Request, recipes: Recipes, root: Path, as_of: dt.date | N
     ]
     # To the end of the day, wherever this machine is.
     options = ((f"--exclude-newer={day + dt.timedelta(1)}T00:00:00Z", *exempt) for day in chosen)
-    return _Question(tuple(full), tuple(alone), tuple(options) or ((),), named)
+    return Question(tuple(full), tuple(alone), tuple(options) or ((),), named)
 
 
 def _days(request: Request, package: str, root: Path) -> list[dt.date]:
@@ -156,22 +159,25 @@ def _days(request: Request, package: str, root: Path) -> list[dt.date]:
     return [] if day is None else [day + dt.timedelta(grace) for grace in GRACE]
 
 
-def _answer(question: _Question) -> list[str]:
-    """Raises InstallerError, of the last day that was tried."""
-    for options in question.days:
+def answer(asked: Question, tell: Callable[[Sequence[str], Sequence[str]], list[Told]]) -> list[Told]:
+    """What `tell` makes of requirements and options, as of the first day that has an answer.
+
+    Raises InstallerError, of the last day that was tried.
+    """
+    for options in asked.days:
         try:
             # Without dependencies first: the framework is among them, and what does not exist shows at once.
-            return [*_compile(question.alone, ["--no-deps", *options]), *_compile(question.full, options)]
+            return [*tell(asked.alone, ["--no-deps", *options]), *tell(asked.full, options)]
         except installer.InstallerError as error:
-            if error.local or options is question.days[-1] or _does_not_exist(error, question):
+            if error.local or options is asked.days[-1] or _does_not_exist(error, asked):
                 raise
     raise AssertionError("a question has at least one set of options")
 
 
-def _does_not_exist(error: installer.InstallerError, question: _Question) -> bool:
+def _does_not_exist(error: installer.InstallerError, asked: Question) -> bool:
     """Whether a version that the user named is the reason; of others it may be that they came out too late."""
     missing = installer.missing_version(error.output)
-    return missing is not None and canonicalize_name(missing[0]) in question.named
+    return missing is not None and canonicalize_name(missing[0]) in asked.named
 
 
 def read(path: Path) -> Lock | None:
@@ -198,41 +204,45 @@ def _origin() -> dict[str, object]:
     }
 
 
-def _digest(question: _Question) -> str:
-    return _hashed({"full": question.full, "alone": question.alone, "days": question.days, **_origin()})
+def _digest(asked: Question) -> str:
+    return _hashed({"full": asked.full, "alone": asked.alone, "days": asked.days, **_origin()})
 
 
 def _hashed(inputs: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _compile(wanted: Sequence[str], options: Sequence[str]) -> list[str]:
+def compiled(wanted: Sequence[str], options: Sequence[str], without: Collection[str] = ()) -> str:
+    """What `uv pip compile` prints; `without`: variables that it does not see. Raises InstallerError."""
     if not wanted:
-        return []
+        return ""
     command = ["pip", "compile", "-", "--quiet", "--no-header", "--no-annotate", "--no-emit-index-url"]
-    backend = installer.backend_options(os.environ)
-    output = installer.run([*command, *backend, *options], stdin="\n".join(wanted) + "\n")
+    return installer.run([*command, *options], stdin="\n".join(wanted) + "\n", without=without)
+
+
+def _lines(wanted: Sequence[str], options: Sequence[str]) -> list[str]:
+    output = compiled(wanted, [*installer.backend_options(os.environ), *options])
     return [line for line in output.splitlines() if _LINE.fullmatch(line)]
 
 
-def _put_under(request: Request, question: _Question, plain: Lock, note: Callable[[str], None]) -> list[str]:
+def _put_under(request: Request, asked: Question, plain: Lock, note: Callable[[str], None]) -> list[str]:
     """Versions that go with nothing of the release's day. Of the `plain` lock only what has to is changed.
 
     What they need may be newer than that day; if that is not it, they are put there whatever others ask of them.
     Raises BuildFailed.
     """
-    asked = dict(request.overrides)
+    forced = dict(request.overrides)
     try:
-        alone = _compile(question.alone, ["--no-deps", *question.days[-1]])
+        alone = _lines(asked.alone, ["--no-deps", *asked.days[-1]])
         try:
-            return [*alone, *_onto(plain, question.full)]
+            return [*alone, *_onto(plain, asked.full)]
         except installer.InstallerError as error:
-            if error.local or _does_not_exist(error, question):
+            if error.local or _does_not_exist(error, asked):
                 raise
         note(
             f"{request.framework} {request.version} does not go with the versions asked for; it gets them all the same"
         )
-        return [*alone, *_onto(plain, question.full, asked)]
+        return [*alone, *_onto(plain, asked.full, forced)]
     except installer.InstallerError as error:
         version = request.version or ""
         raise installer.BuildFailed(request.framework, version, _reason(error), error.tail, error.local) from None
@@ -244,7 +254,7 @@ def _onto(plain: Lock, wanted: Sequence[str], forced: Mapping[str, str] | None =
         overrides, lock = folder / "overrides.txt", folder / "lock.txt"
         overrides.write_text("".join(f"{name}=={version}\n" for name, version in (forced or {}).items()))
         lock.write_text("\n".join(plain) + "\n")  # what stands in the output file already is preferred
-        _compile(wanted, ["--overrides", str(overrides), "--output-file", str(lock)])
+        _lines(wanted, ["--overrides", str(overrides), "--output-file", str(lock)])
         return [line for line in lock.read_text().splitlines() if _LINE.fullmatch(line)]
 
 
@@ -262,7 +272,7 @@ def _nearest(package: str, version: str) -> list[str]:
     found: list[str] = []
     for bound, options in (("<", []), (">", ["--resolution=lowest"])):
         try:
-            lines = _compile([f"{package}{bound}{version}"], ["--no-deps", *options])
+            lines = _lines([f"{package}{bound}{version}"], ["--no-deps", *options])
         except installer.InstallerError:
             continue
         found += [line.split("==")[1] for line in lines]

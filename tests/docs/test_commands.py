@@ -143,6 +143,8 @@ ELSEWHERE = {
     "lockstep seal DIR": (
         "tests/lockstep_recorder/test_by_code.py::test_an_unsealed_recording_is_told_and_can_be_sealed"
     ),
+    "lockstep list platforms": "tests/frameworks/test_platforms.py::test_every_newest_recipe_resolves_as_the_page_says",
+    "lockstep --site /shared/lockstep.toml run": "tests/harness/commands/test_sites.py::test_a_site_file_that_is_named",
     "lockstep stock --framework openrlhf --dir DIR": STOCK,
     "lockstep stock --write docs/releases.md": STOCK,
     "lockstep run --scenario mine.toml --framework trl": f"{SCENARIOS}::test_a_scenario_in_a_file",
@@ -193,10 +195,11 @@ def test_what_runs_it_is_there(place: str) -> None:
 @pytest.mark.parametrize("command", [c for c in FOUND if c.words[0] == "lockstep"], ids=ids)
 def test_lockstep_takes_it(command: Command) -> None:
     """Its subcommand, options and values; within a sentence, what must be given may be left out."""
-    if command.words[1] == "COMMAND":
+    words = command.words[3:] if command.words[1] == "--site" else command.words[1:]
+    if not words or words[0] == "COMMAND":
         return  # stands for each of them
     try:
-        _parse(command.words[1:])
+        _parse(words)
     except typer.BadParameter as error:
         if type(error).__name__ != "MissingParameter" or command.shown:
             raise

@@ -30,6 +30,7 @@ from harness.judging import accepted
 from harness.nightly import canaries, outbox
 from harness.nightly import record as nights
 from harness.session import plan
+from harness.site import site
 from harness.stock import record as stocks
 from reports import stock as stock_page
 from reports.bisection import markdown as bisection_page
@@ -80,6 +81,7 @@ BYTES = st.one_of(
 READERS: Mapping[str, tuple[str, Callable[[Path], object]]] = {
     "accepted.toml": ("accepted.toml", accepted.load),
     "canaries.toml": ("canaries.toml", canaries.load),
+    "lockstep.toml": ("lockstep.toml", site.load),
     "recipes.toml": ("recipes.toml", recipes.load),
     "pins": ("pins.txt", pins.read),
     "patch": ("x.py", lambda path: patch.load(str(path))),

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from harness.commands.doctor import doctor
 from harness.environments import machine
+from harness.environments.probe import Probe
 
 app = typer.Typer()
 app.command()(doctor)
@@ -17,11 +18,12 @@ app.command()(doctor)
 def test_what_is_missing_is_said_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, required: bool, status: int, state: str
 ) -> None:
-    gap = machine.Probe("thing", False, "not [found]", "install it", required)
-    monkeypatch.setattr(machine, "probes", lambda root: [machine.Probe("uv", True, "/bin/uv"), gap])
+    gap = Probe("thing", False, "not [found]", "install it", required)
+    monkeypatch.setattr(machine, "probes", lambda root: [Probe("uv", True, "/bin/uv"), gap])
     result = CliRunner().invoke(app, ["--envs", str(tmp_path)])
     assert result.exit_code == status
-    lines = [line.split() for line in result.output.splitlines()]
+    site, *lines = [line.split() for line in result.output.splitlines()]
+    assert site[:4] == ["ok", "site", "file", "none:"]
     assert lines[0] == ["ok", "uv", "/bin/uv"]
     assert lines[1] == [state, "thing", "not", "[found];", "install", "it"]
 

@@ -37,7 +37,7 @@ def test_a_bad_file_is_one_line(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(tables.BadTable) as told:
         bugs.load(path)
-    assert str(told.value).startswith(f"{path}: ")
+    assert str(told.value).startswith(f"{path}:")
     assert "\n" not in str(told.value)
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness.environments import machine
+from harness.environments.probe import Probe
 
 
-def by_name(root: Path) -> dict[str, machine.Probe]:
+def by_name(root: Path) -> dict[str, Probe]:
     return {probe.name: probe for probe in machine.probes(root)}
 
 
@@ -22,9 +23,9 @@ def test_every_gap_says_what_to_do(root: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_optional_gaps_do_not_stop_a_run(root: Path) -> None:
-    gaps = [machine.Probe("CUDA", False, "none", "x", required=False), machine.Probe("uv", True, "/uv")]
+    gaps = [Probe("CUDA", False, "none", "x", required=False), Probe("uv", True, "/uv")]
     assert machine.can_run(gaps)
-    assert not machine.can_run([*gaps, machine.Probe("disk", False, "full", "free some")])
+    assert not machine.can_run([*gaps, Probe("disk", False, "full", "free some")])
 
 
 def test_a_folder_that_is_a_file_cannot_be_written(tmp_path: Path) -> None:

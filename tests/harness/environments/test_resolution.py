@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
@@ -72,7 +72,7 @@ class Asked:
         monkeypatch.delenv("UV_NO_INDEX", raising=False)
         monkeypatch.setattr(installer, "run", self)
 
-    def __call__(self, arguments: Sequence[str], *, stdin: str = "", hold: Sequence[int] = ()) -> str:
+    def __call__(self, arguments: Sequence[str], *, stdin: str = "", without: Collection[str] = ()) -> str:
         if "--generate-hashes" in arguments:
             return ""  # of which it knows nothing
         given = [a.partition("=")[2] for a in arguments if a.startswith("--exclude-newer=")]
