@@ -29,7 +29,10 @@ def _option(*names: str, metavar: str, said: str, **more: Any) -> Any:
 On = Annotated[
     Cluster | None,
     typer.Option(
-        "--on", help="Run cells in jobs of a cluster. Default: on this machine.", rich_help_panel=PANEL, show_default=False
+        "--on",
+        help="Run cells in jobs of a cluster. Default: on this machine.",
+        rich_help_panel=PANEL,
+        show_default=False,
     ),
 ]
 Nodes = Annotated[
@@ -37,13 +40,15 @@ Nodes = Annotated[
 ]
 Cpus = Annotated[
     int | None,
-    _option("--cpus", metavar="N", min=1, max=MOST_CPUS, said="Cores of each job; two for each cell that it runs at once."),
+    _option("--cpus", metavar="N", min=1, max=MOST_CPUS, said="Cores of each job; two for each of its cells at once."),
 ]
 Partition = Annotated[str | None, _option("--partition", metavar="NAME", said="Partition of the jobs.")]
+Account = Annotated[str | None, _option("--account", metavar="NAME", said="Whose account the jobs are put on.")]
 Gres = Annotated[str | None, _option("--gres", metavar="LIST", said="What else each job needs, as `gpu:4`.")]
 Time = Annotated[str | None, _option("--time", metavar="T", said="Time limit of a job, as sbatch reads it; an hour.")]
 Sbatch = Annotated[
-    list[str] | None, _option("--sbatch", metavar="OPTION", said="Another option of sbatch, as `--account=A`; repeatable.")
+    list[str] | None,
+    _option("--sbatch", metavar="OPTION", said="Other option of sbatch, as `--qos=Q`; repeatable."),
 ]
 Srun = Annotated[
     list[str] | None,
@@ -58,7 +63,9 @@ def allocation(on: Cluster | None, out: Path | None, **asked: Any) -> Allocation
     """What these options ask for; None where cells run here. Raises Stop, and NoSlurm where there is none."""
     from harness.launch import slurm
 
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in asked.items() if value}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in asked.items() if value is not None
+    }
     if on is None:
         if given:
             raise Stop(f"--{next(iter(given))} is for the jobs of a cluster; add --on slurm")
@@ -67,8 +74,8 @@ def allocation(on: Cluster | None, out: Path | None, **asked: Any) -> Allocation
         if wrong := next((word for word in given.get(name, ()) if not _is_option(word)), None):
             raise Stop(f"--{name} {wrong!a}: give one option of {name} as --{name}=--NAME or --{name}=--NAME=VALUE")
     for name, value in given.items():
-        if any(not text.isprintable() for text in (value if isinstance(value, tuple) else (str(value),))):
-            raise Stop(f"--{name}: one line without control characters")
+        if any(not text.isprintable() or not text for text in (value if isinstance(value, tuple) else (str(value),))):
+            raise Stop(f"--{name} is empty, or has characters that cannot be printed; give one line")
     if "%" in str((out or Path()).absolute()):
         raise Stop("Slurm reads a % in the path of --out as a pattern; choose another folder")
     slurm.check()

@@ -112,6 +112,7 @@ def run(
     nodes: on_cluster.Nodes = None,
     cpus: on_cluster.Cpus = None,
     partition: on_cluster.Partition = None,
+    account: on_cluster.Account = None,
     gres: on_cluster.Gres = None,
     time: on_cluster.Time = None,
     sbatch: on_cluster.Sbatch = None,
@@ -132,7 +133,7 @@ def run(
     if resume and out is None:
         raise Stop("--resume goes on with the run in a folder; name it with --out")
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
-    asked = {"nodes": nodes, "cpus": cpus, "partition": partition, "gres": gres, "time": time}
+    asked = {"nodes": nodes, "cpus": cpus, "partition": partition, "account": account, "gres": gres, "time": time}
     allocation = on_cluster.allocation(on, out, **asked, sbatch=sbatch, srun=srun, prolog=prolog)
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     planted.check(fault, requests)

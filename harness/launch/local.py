@@ -14,7 +14,7 @@ from harness.launch.variables import passed
 
 @dataclass(frozen=True)
 class Local:
-    """All that a launcher of one environment needs. It holds no value of the user's shell, so it may be written down."""
+    """All that a launcher of one environment needs. It holds no value of the user's shell."""
 
     launcher: str
     python: Path

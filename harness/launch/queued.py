@@ -58,7 +58,7 @@ class _Cell:
 
 
 class Queued:
-    """Runs cells of one environment; several threads may. `root` is the spool's folder, `jobs` says how many at most."""
+    """Runs cells of one environment; several threads may. `root` is the spool's folder, `jobs` the most of them."""
 
     def __init__(
         self, local: Local, allocation: Allocation, root: Path, jobs: int, at_once: int, note: Callable[[str], None]
@@ -103,7 +103,7 @@ class Queued:
         return cell.answer.result()
 
     def close(self) -> None:
-        """End its jobs: those that wait, and where cells are still out, those that run; the others end by themselves."""
+        """End its jobs: those that wait and, where cells are still out, those that run. Others end by themselves."""
         self._closing.set()
         with self._guard:
             out = list(self._cells.values())
@@ -126,7 +126,7 @@ class Queued:
                 self._ready.set_exception(failure)
 
     def _end_earlier(self) -> None:
-        """End the jobs of an earlier run in this folder, which may have been killed, before their cells are run again."""
+        """End the jobs of an earlier run in this folder, which may have been killed: their cells are run again."""
         name = self._spool.name
         if name is None:
             return

@@ -18,9 +18,10 @@ from harness import processes
 PROGRAMS = ("sbatch", "srun", "squeue", "scancel")
 UNREACHABLE = ("Unable to contact slurm controller", "Socket timed out", "Zero Bytes were transmitted")
 """What they say where the controller does not answer, as while it is being restarted."""
-ENDED = frozenset(
-    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT".split()
-)
+ENDED = (
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
+    "TIMEOUT",
+)  # fmt: skip
 PATIENCE = 60.0
 """Seconds that squeue may take: without a controller it tries for a while."""
 CANCELLING = 5.0
@@ -50,9 +51,10 @@ class Allocation:
     cpus: int | None = None
     """Cores of each job; None: two for each cell at once."""
     partition: str | None = None
+    account: str | None = None
     gres: str | None = None
     sbatch: tuple[str, ...] = ()
-    """Further options of sbatch, such as `--account=A`."""
+    """Further options of sbatch, such as `--qos=Q`."""
     srun: tuple[str, ...] = ()
     """Options of the srun that starts the worker, such as `--container-image=I`."""
     prolog: tuple[str, ...] = ()
@@ -84,6 +86,7 @@ class Jobs:
             job_name=self.name,
             cpus_per_task=cpus,
             partition=allocation.partition,
+            account=allocation.account,
             gres=allocation.gres,
             setup=list(allocation.prolog),
             # srun does not ask for the cores of its job by itself since Slurm 22.05
@@ -95,11 +98,12 @@ class Jobs:
         try:
             return str(executor.submit(work, *of).job_id)
         except submitit.core.utils.FailedJobError as error:
-            said = (str(error).strip().splitlines() or ["sbatch failed"])[-1]
+            lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in str(error).splitlines()]
+            said = f"sbatch: {'; '.join(lines)}"
             raise (Unreachable if any(words in said for words in UNREACHABLE) else Refused)(said) from None
 
     def states(self) -> dict[str, str] | None:
-        """The state of each job by its number, as Slurm knows it; None if it does not answer. Old jobs are forgotten."""
+        """The state of each job by its number, as Slurm knows it, which forgets old ones; None without an answer."""
         # several users may have jobs of one name
         command = ["squeue", "--noheader", "--states=all", f"--name={self.name}", "--format=%A|%T|%r", *_mine()]
         try:
