@@ -132,7 +132,7 @@ class Queued:
             return
         earlier, deadline = Jobs(name), time.monotonic() + LEAVING
         earlier.cancel()
-        while alive(earlier.states() or {}):
+        while (states := earlier.states()) is None or alive(states):
             if time.monotonic() > deadline:
                 raise ClusterFailed(f"jobs of an earlier run in this folder do not end; scancel --name={name}")
             time.sleep(POLL)

@@ -94,7 +94,9 @@ ELSEWHERE = {
     ),
     "lockstep run --framework trl --sandbox": SANDBOX,
     "lockstep run --on slurm --partition gpu --nodes 4": SLURM,
-    "lockstep run --on slurm --framework trl --nodes 2 --partition gpu --gres gpu:4 --time 2:00:00 --device cuda": SLURM,
+    "lockstep run --on slurm --framework trl --nodes 2 --partition gpu --gres gpu:4 --time 2:00:00 --device cuda": (
+        SLURM
+    ),
     "lockstep run --sandbox": SANDBOX,
     "lockstep run --framework verl --pass-env NAME": (
         "tests/frameworks/test_isolation.py::test_a_named_variable_is_seen"
