@@ -6,6 +6,7 @@ What has become of a job is not asked of sacct, as submitit does, since many sit
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -80,6 +81,7 @@ class Jobs:
         """
         import submitit
 
+        logging.getLogger("submitit").handlers.clear()  # it would print to stdout
         executor = submitit.SlurmExecutor(folder)
         cpus = allocation.cpus or 2 * cells
         executor.update_parameters(

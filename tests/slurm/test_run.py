@@ -19,6 +19,10 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
 TWO = words("--scenario", ["sft-equal", "sft-ragged"])
 ON = ("--on", "slurm")
+SCENARIOS = ["sft-equal", "sft-ragged", "sft-ragged-warmup", "sft-ragged-noclip", "sft-ragged-decay"]
+CELLS = (*words("--framework", ["torch", "ddp"]), *words("--scenario", SCENARIOS))
+KINDS = ("job", "node", "controller", "run", "interrupt")
+KILLS = 4 * len(KINDS)
 
 
 def test_two_cells_in_one_job(slurm: Cluster, tmp_path: Path, environments: Path) -> None:
@@ -31,7 +35,7 @@ def test_two_cells_in_one_job(slurm: Cluster, tmp_path: Path, environments: Path
 
 @pytest.mark.exhaustive
 def test_an_interrupted_run_leaves_no_job_and_goes_on(slurm: Cluster, tmp_path: Path, environments: Path) -> None:
-    chosen = (*ON, "--framework", "torch", "--scenario", "sft-ragged*")
+    chosen = (*ON, *CELLS)
     running = Running(tmp_path, environments, *chosen)
     assert wait_until(lambda: running.recorded >= 2, 120)
     running.process.send_signal(signal.SIGINT)
@@ -54,12 +58,6 @@ def test_every_cell_comes_to_the_verdict_that_it_has_here(
     assert run.status == newest.status
     assert len(run.verdict.cells) >= 160
     assert [_said(cell) for cell in run.verdict.cells] == [_said(cell) for cell in newest.verdict.cells]
-
-
-KINDS = ("job", "node", "controller", "run", "interrupt")
-KILLS = 4 * len(KINDS)
-SCENARIOS = ["sft-equal", "sft-ragged", "sft-ragged-warmup", "sft-ragged-noclip", "sft-ragged-decay"]
-CELLS = (*words("--framework", ["torch", "ddp"]), *words("--scenario", SCENARIOS))
 
 
 @pytest.mark.exhaustive
