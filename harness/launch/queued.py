@@ -74,6 +74,7 @@ class Queued:
         self._numbers = itertools.count(1)
         self._ready = Future[None]()
         self._ended: set[str] = set()
+        self._unnamed: set[str] = set()
         self._fruitless = 0
         """Jobs in a row that have ended without having taken a cell."""
         self._failed: str | None = None
@@ -187,7 +188,8 @@ class Queued:
         for ended in {*states} - running - self._ended:
             self._ended.add(ended)
             self._fruitless = 0 if ended in taken.values() else self._fruitless + 1
-        self._put_back({name: holder for name, holder in taken.items() if holder not in running}, states)
+        gone = self._gone({*taken.values()} - running, states)
+        self._put_back({name: holder for name, holder in taken.items() if holder in gone}, states)
         begun = self._spool.workers()
         if begun and not self._ready.done() and not running - {*begun}:
             self._give_up(next(filter(None, begun.values())))
@@ -195,17 +197,25 @@ class Queued:
             self._fill(states, running)
         return None
 
+    def _gone(self, holders: set[str], states: Mapping[str, str]) -> set[str]:
+        """Those of the holders that have ended. One that Slurm did not name may have begun since: it is asked again."""
+        unnamed = holders - {*states}
+        gone = holders & ({*states} | self._unnamed)
+        self._unnamed = unnamed
+        return gone
+
     def _put_back(self, left: Mapping[str, str], states: Mapping[str, str]) -> None:
         """What ended jobs have left unanswered: put it into the spool again, or give it up."""
         for name, holder in left.items():
             with self._guard:
-                cell = self._cells.pop(name, None)
+                cell = self._cells.get(name)
                 if cell is None:
                     continue
                 cell.lost.append(f"job {holder} ({states.get(holder, 'gone')})")
                 if again := cell.ticket.attempt < ATTEMPTS:
                     cell.try_again()
                     self._cells[cell.ticket.file] = cell
+                del self._cells[name]
             if again:
                 self._spool.put(cell.ticket)
             else:
@@ -215,8 +225,8 @@ class Queued:
         """Submit jobs in the place of those that have ended, as long as there are cells for them."""
         with self._guard:
             wanted = min(self._most, len(self._cells)) if self._ready.done() else self._most
-        if not running and wanted and self._fruitless >= ATTEMPTS * self._most:
-            return self._give_up(self._how_they_ended(states))
+        if wanted and self._fruitless >= ATTEMPTS * self._most:
+            return None if running else self._give_up(self._how_they_ended(states))
         try:
             for _ in range(wanted - len(running)):
                 self._submit()
