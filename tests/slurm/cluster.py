@@ -8,7 +8,6 @@ import os
 import pwd
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -56,12 +55,12 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 
 class Cluster:
-    """Its daemons are children of this process. `folder` has a short path, for a socket lies in it."""
+    """Its daemons end with this process, however it ends. `folder` has a short path, for a socket lies in it."""
 
     def __init__(self, folder: Path, nodes: int) -> None:
         self.nodes = [f"node{number}" for number in range(1, nodes + 1)]
         self._folder = folder
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, processes.Kept] = {}
         self._configuration = folder / "slurm.conf"
         (folder / "state").mkdir()
         port = _free_ports(nodes + 1)
@@ -99,23 +98,7 @@ class Cluster:
 
     def kill(self, daemon: str) -> None:
         """Kill the controller (`slurmctld`), or a node's daemon together with all that runs there."""
-        process = self._running.pop(daemon)
-        process.kill()
-        process.wait()
-        processes.end_all_in(self._folder / daemon)  # slurmstepd leaves its parent
-        for task in self._tasks(daemon):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(task, signal.SIGKILL)
-
-    def _tasks(self, node: str) -> list[int]:
-        """The processes of jobs on a node."""
-        marks = {f"SLURMD_NODENAME={node}".encode(), f"SLURM_CONF={self._configuration}".encode()}
-        found = []
-        for environ in Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):
-                if marks <= {*environ.read_bytes().split(b"\0")}:
-                    found.append(int(environ.parent.name))
-        return found
+        self._running.pop(daemon).close()
 
     def ask(self, *command: str) -> str:
         done = subprocess.run(
@@ -132,7 +115,7 @@ class Cluster:
         """The jobs that wait or run, of anybody."""
         return self.ask("squeue", "--noheader", f"--format={form}").split()
 
-    def quiet(self, seconds: float = 20.0) -> bool:
+    def quiet(self, seconds: float = 60.0) -> bool:
         """Whether no job is left after that time at most."""
         return wait_until(lambda: not self.jobs(), seconds)
 
@@ -143,7 +126,6 @@ class Cluster:
         for daemon in [*self.nodes, "slurmctld", "munged"]:
             if daemon in self._running:
                 self.kill(daemon)
-        processes.end_all_in(self._folder)
 
     def _start_munge(self) -> None:
         key = self._folder / "munge.key"
@@ -159,14 +141,10 @@ class Cluster:
         assert found is not None
         temporary = self._folder / daemon
         temporary.mkdir(exist_ok=True)
+        variables = {**os.environ, **self.variables, "TMPDIR": str(temporary)}
         with (self._folder / f"{daemon}.log").open("ab") as log:
-            self._running[daemon] = subprocess.Popen(
-                [found, *options],
-                env={**os.environ, **self.variables, "TMPDIR": str(temporary)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+            self._running[daemon] = processes.Kept(
+                [found, *options], variables, folder=temporary, stdout=log, stderr=log
             )
 
     def _logs(self) -> str:
