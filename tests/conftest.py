@@ -17,6 +17,7 @@ from harness.environments import store
 from harness.history import store as history
 from scenarios import catalogue
 from tests.faults import simulate
+from tests.slurm.cluster import Cluster, cluster
 
 collect_ignore = ["library"]
 """Somebody else's tests, which are to fail: `tests/lockstep_recorder/test_pytest_plugin.py` runs them."""
@@ -61,3 +62,19 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trace(good: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(good, tmp_path / "trace"))
+
+
+@pytest.fixture(scope="session")
+def running_slurm() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def slurm(running_slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A Slurm of two nodes, which has nothing to do before and afterwards."""
+    for name, value in running_slurm.variables.items():
+        monkeypatch.setenv(name, value)
+    assert running_slurm.jobs() == []
+    yield running_slurm
+    assert running_slurm.quiet(), running_slurm.jobs("%A-%T-%r")

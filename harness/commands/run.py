@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands import planted, running
+from harness.commands import on_cluster, planted, running
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.options import (
@@ -110,6 +110,16 @@ def run(
     envs: Environments = None,
     pass_env: PassEnv = None,
     sandbox: Sandboxed = False,
+    on: on_cluster.On = None,
+    nodes: on_cluster.Nodes = None,
+    cpus: on_cluster.Cpus = None,
+    partition: on_cluster.Partition = None,
+    account: on_cluster.Account = None,
+    gres: on_cluster.Gres = None,
+    time: on_cluster.Time = None,
+    sbatch: on_cluster.Sbatch = None,
+    srun: on_cluster.Srun = None,
+    prolog: on_cluster.Prolog = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON on stdout, and nothing else.")] = (
         False
     ),
@@ -125,18 +135,21 @@ def run(
     if resume and out is None:
         raise Stop("--resume goes on with the run in a folder; name it with --out")
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
+    asked = {"nodes": nodes, "cpus": cpus, "partition": partition, "account": account, "gres": gres, "time": time}
+    allocation = on_cluster.allocation(on, out, **asked, sbatch=sbatch, srun=srun, prolog=prolog)
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     planted.check(fault, requests)
     plan = Plan(
         requests=requests,
         choices=choose(patterns or ([] if matrix else ["*"]), seeds),
-        jobs=at_once(jobs),
+        jobs=at_once(jobs) if allocation is None else jobs or 1,
         timeout=timeout,
         device=device.value,
         launcher=(launcher or _LAUNCHERS[device]).value,
         fault=fault,
         ranks=ranks,
         confinement=confinement(pass_env, sandbox),
+        allocation=allocation,
     )
     plan = with_matrix(plan, matrix.value, seeds) if matrix else plan
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()

@@ -29,6 +29,7 @@ STATUS: Mapping[str, int] = {
     "harness.intent.file.BadIntent": WRONG_USAGE,
     "harness.judging.accepted.BadAccepted": WRONG_USAGE,
     "harness.launch.sandbox.NoSandbox": WRONG_USAGE,
+    "harness.launch.slurm.NoSlurm": WRONG_USAGE,
     "harness.nightly.canaries.BadCanaries": WRONG_USAGE,
     "harness.nightly.outbox.BadCommand": WRONG_USAGE,
     "harness.recordings.making.BadCommand": WRONG_USAGE,

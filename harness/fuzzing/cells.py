@@ -83,10 +83,12 @@ class Cells:
         """Build the environment and import the framework. Raises BuildFailed, BadRequest, and what a runner raises."""
         self.environment = self._parts.ensure(self.request, lambda text: self._observer.note(self.request, text))
         shutil.rmtree(self._folder, ignore_errors=True)
-        places = Places(self._folder / "log.txt", self._folder / "traces", self._folder / "checkpoints")
+        places = Places(*(self._folder / name for name in ("log.txt", "traces", "checkpoints", "spool")))
         for place in (places.traces, places.checkpoints):
             place.mkdir(parents=True)
-        self._runner = self._parts.launch(self.environment, places)
+        self._runner = self._parts.launch(
+            self.environment, places, lambda text: self._observer.note(self.request, text)
+        )
         self._observer.note(self.request, "starting")
         self._runner.start()
 

@@ -17,7 +17,7 @@ from harness.verdicts import verdict
 from harness.verdicts.verdict import CellRecord, Verdict, ViewRecord
 from harness.version import own_version
 
-CELLS, SCENARIOS, LOGS = "cells", "scenarios", "logs"
+CELLS, SCENARIOS, LOGS, SPOOLS = "cells", "scenarios", "logs", "spools"
 PAGES = "html"
 """The report for a browser, of the run once it has ended."""
 CLAIM = "run"
@@ -80,6 +80,10 @@ class RunFolder:
     def log(self, framework: str, release: str) -> Path:
         """Where a framework's template process writes what belongs to no cell."""
         return inside(self.path, self.path / LOGS / f"{framework}-{release}.txt")
+
+    def spool(self, framework: str, release: str) -> Path:
+        """Where a framework's jobs on a cluster get their cells."""
+        return inside(self.path, self.path / SPOOLS / f"{framework}-{release}")
 
     def relative(self, trace: Path) -> str:
         return trace.relative_to(self.path).as_posix()

@@ -67,6 +67,8 @@ class Places:
     """Holds the traces of its cells."""
     checkpoints: Path
     """Holds what its cells begin with."""
+    spool: Path
+    """Where it speaks with its jobs on a cluster."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class Parts:
 
     ensure: Callable[[Request, Callable[[str], None]], Environment]
     """Build an environment; may raise BuildFailed."""
-    launch: Callable[[Environment, Places], Runner]
-    """A runner that is not started yet."""
+    launch: Callable[[Environment, Places, Callable[[str], None]], Runner]
+    """A runner that is not started yet; it says what it waits for."""
     checkpoint: Callable[[Scenario, Path], None]
     judge: Callable[[Path], Judged]
     """Called from one thread at a time."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import scenarios
 from adapters.contract import Device, Scenario, vary
 from harness.environments.request import Request
+from harness.launch.slurm import Allocation
 from scenarios import files, matrices, patterns, rows
 
 
@@ -60,6 +61,11 @@ class Confinement:
 
 UNCONFINED = Confinement()
 
+WAITING = 2
+"""Frameworks that are started beside those whose cells run: one template process takes half a gigabyte."""
+MOST_HANDED_OUT = 1024
+"""Cells that wait for a cluster at once, each in a thread."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -68,7 +74,7 @@ class Plan:
     requests: tuple[Request, ...]
     choices: tuple[Choice, ...]
     jobs: int = 1
-    """Most cells at once."""
+    """Most cells at once; on a cluster, in each job of it."""
     timeout: float = 300.0
     """Seconds that one cell may take."""
     device: Device = "cpu"
@@ -79,6 +85,8 @@ class Plan:
     pairs: frozenset[tuple[Request, Choice]] | None = None
     """The cells to run; None: every request on every choice."""
     confinement: Confinement = UNCONFINED
+    allocation: Allocation | None = None
+    """What is asked of a cluster for the cells; None: they run here."""
 
     def __post_init__(self) -> None:
         """Raises BadPlan, before anything starts."""
@@ -108,6 +116,21 @@ class Plan:
     @property
     def cells(self) -> int:
         return sum(self.wants(request, choice) for request in self.requests for choice in self.choices)
+
+    @property
+    def handed_out(self) -> int:
+        """Most cells that are handed out at once. A cluster's jobs take of them what they can."""
+        return self.jobs if self.allocation is None else max(1, min(self.cells, MOST_HANDED_OUT))
+
+    @property
+    def started(self) -> int:
+        """Most environments that are started at once."""
+        return self.jobs + WAITING if self.allocation is None else self.allocation.nodes
+
+    @property
+    def share(self) -> int:
+        """Jobs of a cluster that one environment has at most."""
+        return 0 if self.allocation is None else max(1, self.allocation.nodes // len(self.requests))
 
     def command(self, request: Request, choice: Choice) -> str:
         """The command line that runs one cell alone."""

@@ -12,10 +12,9 @@ from harness.environments.request import Request
 from harness.history import store as history
 from harness.judging import accepted
 from harness.judging.accepted import Entry
+from harness.launch.local import Local
+from harness.launch.queued import Queued
 from harness.launch.sandbox import Sandbox
-from harness.launch.template import Template
-from harness.launch.torchrun import Torchrun
-from harness.launch.variables import passed
 from harness.session.parts import Judged, Parts, Places, Runner
 from harness.session.plan import Plan
 from harness.verdicts.verdict import CellRecord, ViewRecord
@@ -32,12 +31,19 @@ def parts(plan: Plan, root: Path | None, listed: Sequence[Entry], warn: Callable
     def ensure(request: Request, note: Callable[[str], None]) -> Environment:
         return build.ensure(request, root or store.default_root(), note)
 
-    def launch(environment: Environment, places: Places) -> Runner:
-        variables = {**passed(plan.confinement.passed), **_variables(environment, plan.device)}
-        sandbox = _sandbox(environment, places) if plan.confinement.sandbox else None
-        if plan.launcher == "torchrun":
-            return Torchrun(environment.python, variables, sandbox)
-        return Template(environment.python, environment.adapter, variables, places.log, sandbox)
+    def launch(environment: Environment, places: Places, note: Callable[[str], None]) -> Runner:
+        local = Local(
+            plan.launcher,
+            environment.python.absolute(),
+            environment.adapter,
+            _variables(environment, plan.device),
+            plan.confinement.passed,
+            places.log.absolute(),
+            _sandbox(environment, places) if plan.confinement.sandbox else None,
+        )
+        if plan.allocation is None:
+            return local.runner()
+        return Queued(local, plan.allocation, places.spool, plan.share, plan.jobs, note)
 
     return Parts(
         ensure,
@@ -77,7 +83,7 @@ def _variables(environment: Environment, device: Device) -> dict[str, str]:
 
 
 def _sandbox(environment: Environment, places: Places) -> Sandbox:
-    return Sandbox((environment.folder, places.checkpoints.resolve()), (places.traces.resolve(),))
+    return Sandbox((environment.folder.absolute(), places.checkpoints.resolve()), (places.traces.resolve(),))
 
 
 def _settle(listed: Sequence[Entry]) -> Callable[[CellRecord, Environment, Scenario], CellRecord]:

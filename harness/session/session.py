@@ -29,9 +29,6 @@ from harness.verdicts.verdict import CellRecord, Verdict
 
 TAIL_LINES, TAIL_BYTES = 15, 64 * 1024
 
-WAITING = 2
-"""Frameworks that are started beside those whose cells run: one template process takes half a gigabyte."""
-
 PATIENCE = 5.0
 """Seconds that an interrupted run waits for all that it has told to end."""
 
@@ -44,13 +41,14 @@ class Session:
         self._folder = folder
         self._parts = parts
         self._observer = observer
-        self._cells = ThreadPoolExecutor(plan.jobs, "cell")
+        self._cells = ThreadPoolExecutor(plan.handed_out, "cell")
         self._judges = ThreadPoolExecutor(1, "judge")
         self._judging: list[Future[None]] = []
-        self._warm = threading.Semaphore(plan.jobs + WAITING)
+        self._warm = threading.Semaphore(plan.started)
         self._runners: list[Runner] = []
         self._releases: dict[tuple[str, str], int] = {}
         self._failures: dict[int, str] = {}
+        self._writing = threading.Semaphore(plan.jobs)
         self._checkpoints: dict[str, threading.Lock] = {c.label: threading.Lock() for c in plan.choices}
         self._guard = threading.Lock()
         self._stopping = threading.Event()
@@ -154,12 +152,11 @@ class Session:
 
     def _new_runner(self, request: Request, environment: Environment, version: str) -> Runner:
         folder = self._folder
-        places = Places(
-            folder.log(request.framework, version), folder.traces(request.framework, version), folder.checkpoints
-        )
+        of = (request.framework, version)
+        places = Places(folder.log(*of), folder.traces(*of), folder.checkpoints, folder.spool(*of))
         for needed in (places.log.parent, places.traces, places.checkpoints):
             needed.mkdir(parents=True, exist_ok=True)
-        runner = self._parts.launch(environment, places)
+        runner = self._parts.launch(environment, places, lambda text: self._observer.note(request, text))
         with self._guard:
             self._runners.append(runner)
         if self._stopping.is_set():  # before it could see this runner
@@ -269,7 +266,7 @@ class Session:
     def _written_checkpoint(self, choice: Choice, scenario: Scenario) -> Path:
         """The scenario's folder, written by the first cell that needs it."""
         folder = self._folder.checkpoint(choice)
-        with self._checkpoints[choice.label]:
+        with self._writing, self._checkpoints[choice.label]:
             if not folder.exists():
                 partial = folder.with_name(f"{folder.name}.partial")
                 shutil.rmtree(partial, ignore_errors=True)

@@ -25,6 +25,8 @@ UNDERNEATH = f"{BISECT}::test_the_package_underneath_is_found_out"
 COMMITS = f"{BISECT}::test_commits_are_bisected_over_one_environment"
 STOCK = "tests/frameworks/test_stock.py::test_days_on_which_a_stock_install_was_wrong"
 SANDBOX = "tests/frameworks/test_isolation.py::test_a_run_in_the_sandbox_gives_the_same_bits"
+SLURM_TESTS = "tests/slurm/test_run.py"
+SLURM = f"{SLURM_TESTS}::test_two_cells_in_one_job"
 RECORD = "tests/frameworks/test_record.py"
 VALIDATE = "tests/harness/commands/test_validate.py"
 VALIDATED = "tests/frameworks/test_validate.py::test_a_configuration_runs_to_a_verdict_and_its_report"
@@ -91,6 +93,10 @@ ELSEWHERE = {
         "tests/frameworks/conftest.py::liger"
     ),
     "lockstep run --framework trl --sandbox": SANDBOX,
+    "lockstep run --on slurm --partition gpu --nodes 4": SLURM,
+    "lockstep run --on slurm --framework trl --nodes 2 --partition gpu --gres gpu:4 --time 2:00:00 --device cuda": (
+        SLURM
+    ),
     "lockstep run --sandbox": SANDBOX,
     "lockstep run --framework verl --pass-env NAME": (
         "tests/frameworks/test_isolation.py::test_a_named_variable_is_seen"

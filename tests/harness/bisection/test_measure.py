@@ -104,7 +104,7 @@ class World:
             raise AssertionError("a bisection keeps what it measures in its own history")
 
         return Parts(
-            self.ensure, lambda environment, log: self, self.checkpoint, lambda trace: self.judged,
+            self.ensure, lambda environment, places, note: self, self.checkpoint, lambda trace: self.judged,
             lambda trace, scenario_hash: False, lambda cell, environment, scenario: cell,
             lambda cells, folder: [], nobody, lambda: None,
         )  # fmt: skip

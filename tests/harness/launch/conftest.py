@@ -102,6 +102,24 @@ def do_hang(job, rank):
     if rank == 0:
         time.sleep(600)
 
+def nap(job, rank, seconds):
+    if rank == 0:
+        Path(job.trace + "-naps").touch()
+    time.sleep(seconds)
+
+def do_nap_short(job, rank):
+    nap(job, rank, 1)
+
+def do_nap(job, rank):
+    nap(job, rank, 5)
+
+def do_nap_exit(job, rank):
+    time.sleep(10)
+    sys.exit(3)
+
+def do_nap_long(job, rank):
+    nap(job, rank, 600)
+
 def do_print(job, rank):
     print("x" * 1000 * 1000)
     os.write(2, b"last words")

@@ -12,6 +12,7 @@ import scenarios
 from adapters.contract import vary
 from harness.environments.patch import load
 from harness.environments.request import Request
+from harness.launch.slurm import Allocation
 from harness.session.plan import BadPlan, Choice, Confinement, Plan, check_fault, choose, release
 
 TORCH = Request("torch", "2.13.0")
@@ -95,3 +96,14 @@ def test_a_scenario_whose_names_no_parameter_has() -> None:
 @pytest.mark.parametrize("ranks", [1, 4])
 def test_every_named_scenario_runs_on_as_many_ranks(ranks: int) -> None:
     Plan((TORCH,), tuple(map(Choice, scenarios.CATALOGUE)), ranks=ranks)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "requests", "share", "started"), [(1, 1, 1, 1), (1, 3, 1, 1), (4, 2, 2, 4), (8, 3, 2, 8), (2, 5, 1, 2)]
+)
+def test_the_jobs_of_a_cluster_are_no_more_than_its_nodes(nodes: int, requests: int, share: int, started: int) -> None:
+    named = tuple(Request("torch", f"2.{number}.0") for number in range(requests))
+    whole = Plan(named, (Choice("sft-equal"),), allocation=Allocation(nodes=nodes))
+    assert (whole.share, whole.started) == (share, started)
+    assert min(whole.started, requests) * whole.share <= nodes
+    assert whole.handed_out == requests

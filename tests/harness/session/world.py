@@ -83,7 +83,7 @@ class World:
     def parts(self) -> Parts:
         return Parts(
             self.ensure,
-            lambda environment, log: self,
+            lambda environment, places, note: self,
             self.checkpoint,
             self.judge,
             self.whole,

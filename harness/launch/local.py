@@ -1,0 +1,34 @@
+"""How the cells of one environment are started on the machine that this runs on: here, or on a node of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.launch.sandbox import Sandbox
+from harness.launch.template import Template
+from harness.launch.torchrun import Torchrun
+from harness.launch.variables import passed
+
+
+@dataclass(frozen=True)
+class Local:
+    """All that a launcher of one environment needs. It holds no value of the user's shell."""
+
+    launcher: str
+    python: Path
+    adapter: str
+    variables: Mapping[str, str]
+    """The environment's own."""
+    passed: tuple[str, ...]
+    """Names of the variables that frameworks see as well, with the values that they have where the launcher runs."""
+    log: Path
+    sandbox: Sandbox | None
+
+    def runner(self) -> Template | Torchrun:
+        """One that is not started yet. Raises BadVariable."""
+        variables = {**passed(self.passed), **self.variables}
+        if self.launcher == "torchrun":
+            return Torchrun(self.python, variables, self.sandbox)
+        return Template(self.python, self.adapter, variables, self.log, self.sandbox)
