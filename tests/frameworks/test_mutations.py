@@ -126,6 +126,10 @@ MUTATIONS = {
     "prompts-by-default": Mutation(
         ("recovered: all tokens, prompts too, as configured",), "trl", {"completion_only_loss": None}
     ),
+    "another-template": Mutation(
+        ("answers end with <|eot_id|>, those of the model's own template with <|im_end|>",),
+        values={"template": "llama3"},
+    ),
     "losses-by-probability": Mutation(("times the target's own probability (DFT)",), values={"use_dft_loss": True}),
     "another-optimizer": Mutation(
         ("adafactor, whose rule no intent says",), values={"optim": "adafactor"}
