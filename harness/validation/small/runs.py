@@ -18,7 +18,7 @@ FIRST_INTERPRETED = 2
 INTERPRETED_ROWS = 4
 """Of a rank in a step of that run, unless a micro-batch has more."""
 LENGTH_INTERPRETED = 64
-"""Tokens of its longest sequence."""
+"""Tokens of its sequences, where rows share one, which are always full."""
 INTERPRETED = ", with Liger's kernels under Triton's interpreter"
 WHOLE = 8
 """Steps of the run that sees all of a schedule, in two epochs."""
@@ -54,6 +54,8 @@ class Run:
     """Whether it has the plain thing in the place of what the run of the first steps has alone."""
     short: bool = False
     """Whether its rows are as short as can be."""
+    length: int = LENGTH
+    """Tokens of its longest sequence."""
 
     @property
     def of_a_step(self) -> int:
@@ -63,11 +65,6 @@ class Run:
     def conversations(self, turns: int = 1) -> list[Turns]:
         """Of the dataset, each of 1 to `turns` turns."""
         return conversations(self.rows, MOST_ROWS * RANKS if self.short else self.of_a_step, turns)
-
-    @property
-    def length(self) -> int:
-        """Tokens of the longest sequence."""
-        return LENGTH_INTERPRETED if self.short else LENGTH
 
     @property
     def horizon(self) -> int:
@@ -149,6 +146,7 @@ def runs(
         horizon // an_epoch if step.by_epochs else None,
         scaled=False,
         short=slow,
+        length=LENGTH_INTERPRETED if slow and packs else LENGTH,
     )
     partial = step.steps is None and accumulation > 1 and not whole_windows and not packs
     if step.optimizer.schedule.constant and not partial and not plain:
