@@ -17,7 +17,7 @@ FIRST_INTERPRETED = 2
 INTERPRETED_ROWS = 4
 """Of a rank in a step of that run, unless a micro-batch has more."""
 LENGTH_INTERPRETED = 64
-"""Tokens of its longest sequence."""
+"""Tokens of its sequences, where rows share one, which are always full."""
 INTERPRETED = ", with Liger's kernels under Triton's interpreter"
 WHOLE = 8
 """Steps of the run that sees all of a schedule, in two epochs."""
@@ -57,6 +57,8 @@ class Run:
     """Whether it has the plain thing in the place of what the run of the first steps has alone."""
     short: bool = False
     """Whether its rows are as short as can be."""
+    length: int = LENGTH
+    """Tokens of its longest sequence."""
 
     @property
     def of_a_step(self) -> int:
@@ -67,11 +69,6 @@ class Run:
     def crowd(self) -> int:
         """Rows among which the words of a step are divided."""
         return MOST_ROWS * RANKS if self.short else self.of_a_step
-
-    @property
-    def length(self) -> int:
-        """Tokens of the longest sequence."""
-        return LENGTH_INTERPRETED if self.short else LENGTH
 
     @property
     def lifted(self) -> float | None:
@@ -158,6 +155,7 @@ def runs(
         horizon // an_epoch if step.by_epochs else None,
         scaled=False,
         short=slow,
+        length=LENGTH_INTERPRETED if slow and packs else LENGTH,
     )
     partial = step.steps is None and accumulation > 1 and not whole_windows and not packs
     if step.optimizer.schedule.constant and not partial and not plain:
