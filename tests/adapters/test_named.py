@@ -14,8 +14,8 @@ import pytest
 from harness.environments import recipes
 
 ROOT = Path(__file__).parents[2]
-OURS = {"adapters", "torch", "numpy", "safetensors", "packaging"}
-"""What adapters import and the harness's own environment has as well, with its types."""
+OURS = {"adapters", "torch", "numpy", "safetensors", "packaging", "yaml"}
+"""What adapters import and the harness's own environment has as well."""
 NO_FRAMEWORK = "The harness sees of adapters only the wire format, and no framework"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ADAPTERS = sorted({release.adapter for known in recipes.shipped().framework.values() for release in known.releases})

@@ -12,7 +12,8 @@ from harness.environments import build
 from harness.environments.request import Request, parse
 from harness.launch.pythonpath import adapters_alone
 from tests.frameworks import proofs
-from tests.frameworks.test_validate import CONFIGURATION, Done, validated
+from tests.frameworks.test_validate import CONFIGURATION
+from tests.frameworks.validated import Done, validated
 from tests.harness.validation import written
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(1800)]

@@ -97,6 +97,8 @@ NUMBERS = {
     "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT, RELATE),
     "--seeds": ("run",),
     "--ranks": ("run",),
+    "--nodes": ("run",),
+    "--cpus": ("run",),
     "--minutes": (FUZZ, DETECT),
     "--seed": (FUZZ,),
     "--keep-days": ("nightly",),
