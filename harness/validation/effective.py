@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from adapters.contract import Compute, Masters, Optimizer, Reduction, Schedule
@@ -98,13 +98,20 @@ class Effective:
             trained=self.trained,
             aggregation=self.aggregation,
             max_grad_norm=self.optimizer.max_grad_norm,
-            schedule=of_scenario.schedule(self.optimizer.schedule, self.horizon or steps),
+            schedule=of_scenario.schedule(
+                _rising(self.optimizer.schedule, self.horizon or steps), self.horizon or steps
+            ),
             precision=self.precision.compute,
             masters=self.precision.masters,
             reduction=self.precision.reduction,
             auxiliary=self.auxiliary,
             token_loss=self.token_loss,
         )
+
+
+def _rising(told: Schedule, horizon: int) -> Schedule:
+    """Without its fall, where its warm-up takes all of the steps."""
+    return replace(told, decay="none", stable_steps=0) if told.warmup(horizon) >= horizon else told
 
 
 def landmarks(step: Effective) -> list[tuple[str, float]]:

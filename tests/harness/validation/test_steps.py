@@ -395,3 +395,12 @@ def test_an_optimizer_of_another_rule_is_named(
     told = factory(tmp_path, engine, **changed)
     said = f"{name}, whose rule no intent says"
     assert (part(told, "optimizer").configured == said) == (f"the optimizer {said}" in told.not_covered) == bool(name)
+
+
+def test_a_warmup_that_takes_all_steps_has_an_intent(tmp_path: Path) -> None:
+    values = {**written.FACTORY, "warmup_ratio": None, "warmup_steps": 300, "max_steps": 200}
+    read = reading.read([str(written.file(tmp_path, "sft.yaml", values))], [], 2)
+    step, _, _ = plan.step(read, {}, None)
+    first = plan.small_runs(read, step)[0]
+    intent = first.intent({"lm_head.weight": (8, 4)}, packs=False)
+    assert [intent.learning_rate(n, "lm_head.weight") for n in (0, 150)] == pytest.approx([0.0, 1e-5])
