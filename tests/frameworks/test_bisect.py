@@ -263,6 +263,7 @@ def test_git_bisect_run_finds_the_commit_that_mends_it(repository: Path, place: 
 # ---- dates
 
 
+@pytest.mark.exhaustive
 def test_between_two_dates_the_package_is_found(place: Place) -> None:
     """transformers 4.54.0, of 2025-07-25, averages over all ranks; TRL stays what it is."""
     days = ("--by-date", "--from", "2025-07-20", "--to", "2025-07-30")

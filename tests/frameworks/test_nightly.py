@@ -121,6 +121,7 @@ def test_a_finding_is_one_ticket_over_two_nights(place: Place) -> None:
 MANY = ("--only", "torch==2.13.0", "--scenario", "sft-*", "--jobs", "1")
 
 
+@pytest.mark.exhaustive
 @needs_proc
 def test_a_killed_night_goes_on_and_a_second_one_is_refused_meanwhile(place: Place) -> None:
     process = place.start(*MANY)

@@ -54,6 +54,7 @@ def test_a_configuration_runs_to_a_verdict_and_its_report(
     assert (recovered["decay"] or "").startswith("0.1")
 
 
+@pytest.mark.exhaustive
 def test_a_good_configuration_passes_and_says_what_is_not_covered(tmp_path: Path, environments: Path) -> None:
     done = validated(tmp_path, environments, FACTORY, written.ENGINE, "--world", "8", "--rows", "64000")
     assert done.status == 0, done.printed + done.said
