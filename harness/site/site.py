@@ -41,7 +41,7 @@ def _address(text: str) -> str:
     """Of an index; credentials have no place in a file that many read."""
     parts = urlsplit(_text(text))
     if parts.scheme not in ("http", "https", "file"):
-        raise ValueError(f"{text!r} is no address such as https://pypi.org/simple")
+        raise ValueError(f"{text!r} is no address such as https://index.example.org/simple")
     if parts.username is not None:
         raise ValueError("an address with a user's name; credentials belong into UV_INDEX_* variables or a .netrc")
     return text

@@ -98,7 +98,7 @@ def test_an_empty_file_says_nothing(here: Path) -> None:
         ("envs = ''", 1, "is empty"),
         ("scratch = '$NOT_SET/x'", 1, "the variable $NOT_SET is not set"),
         ("scratch = '~nobody-at-all/x'", 1, "home of a user"),
-        ("[index]\nurl = 'pypi.org/simple'", 2, "is no address"),
+        ("[index]\nurl = 'index.example.org/simple'", 2, "is no address"),
         ("[index]\nurl = 'https://me:secret@example.org/simple'", 2, "credentials belong"),
     ],
 )
