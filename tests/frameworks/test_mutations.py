@@ -130,7 +130,7 @@ MUTATIONS = {
         ("answers end with <|eot_id|>, those of the model's own template with <|im_end|>",),
         values={"template": "llama3"},
     ),
-    "losses-by-probability": Mutation(("times the target's own probability (DFT)",), values={"use_dft_loss": True}),
+    "losses-by-probability": Mutation(("times the target's own probability (DFT)",), values={"use_dft_loss": True}, status=3),
     "another-optimizer": Mutation(
         ("adafactor, whose rule no intent says",), values={"optim": "adafactor"}
     ),
