@@ -130,10 +130,10 @@ MUTATIONS = {
         ("answers end with <|eot_id|>, those of the model's own template with <|im_end|>",),
         values={"template": "llama3"},
     ),
-    "losses-by-probability": Mutation(("times the target's own probability (DFT)",), values={"use_dft_loss": True}, status=3),
-    "another-optimizer": Mutation(
-        ("adafactor, whose rule no intent says",), values={"optim": "adafactor"}
+    "losses-by-probability": Mutation(
+        ("times the target's own probability (DFT)",), values={"use_dft_loss": True}, status=3
     ),
+    "another-optimizer": Mutation(("adafactor, whose rule no intent says",), "trl", {"optim": "adafactor"}),
     "adapters-at-two-rates": Mutation(
         ("times 16 of *lora_B*",), values={"finetuning_type": "lora", "lora_target": "all", "loraplus_lr_ratio": 16}
     ),
