@@ -135,7 +135,7 @@ class Call:
             with torch.random.fork_rng(devices), torch.autocast(device.type, enabled=False):
                 _restore(self.random, device)
                 given = torch.func.functional_call(_Forward(layer), swapped, args, kwargs)
-        except Exception as error:  # noqa: BLE001  whatever the layer needs that is not there
+        except Exception as error:  # noqa: BLE001  anybody's layer: the step is unknown, and training goes on
             raise NotAgain(f"the last layer cannot be run again in float32 ({type(error).__name__})") from None
         finally:
             self.of.running = False

@@ -151,7 +151,7 @@ class Queued:
                     looked = time.monotonic()
                 if self._closing.wait(POLL):
                     break
-        except Exception as error:  # noqa: BLE001  those who wait for it are told
+        except Exception as error:  # noqa: BLE001  this thread alone ends the others' wait: all are told
             self._give_up(f"{type(error).__name__}: {error}")
         if self._closing.is_set():
             self._jobs.cancel(waiting=True)  # one may have been submitted meanwhile

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from harness.recordings.reader import OfRank, Recording
+from harness.recordings.reader import Recording
 from lockstep_recorder.batch import CROSSING, PADDING, TOLD, TRAINED
 
 
@@ -35,14 +36,15 @@ class Text:
 
 def of(recording: Recording) -> list[Text]:
     """Each once, of all watched steps. None of a recording that has no token ids."""
-    found = [text for parts in recording.steps.values() for part in parts for text in _of_rank(part)]
+    found = [text for parts in recording.steps.values() for part in parts for text in _of_tensors(part.tensors)]
     return list(dict.fromkeys(found))
 
 
-def _of_rank(part: OfRank) -> Iterator[Text]:
-    if "token/target" not in part.tensors:
+def _of_tensors(tensors: Mapping[str, Tensor]) -> Iterator[Text]:
+    """Of one rank in one step."""
+    if "token/target" not in tensors:
         return
-    number, text, target, kind = (part.tensors[f"token/{name}"] for name in ("pass", "text", "target", "kind"))
+    number, text, target, kind = (tensors[f"token/{name}"] for name in ("pass", "text", "target", "kind"))
     kind = kind.long()
     inside = (kind & (PADDING | CROSSING)) == 0
     for place in torch.unique(torch.stack((number, text)), dim=1).T.tolist():

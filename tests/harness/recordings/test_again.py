@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_the_training_is_the_same(tmp_path: Path) -> None:
         model = attending(dropout=0.2)
         torch.manual_seed(5)
         if watched:
-            loops.record(tmp_path, lambda model=model: loops.train(model))  # type: ignore[misc]
+            loops.record(tmp_path, partial(loops.train, model))
         else:
             loops.train(model)
         after.append([torch.rand(3), *(p.detach() for p in model.parameters())])

@@ -13,21 +13,12 @@ from harness.intent.intent import Mean
 from harness.intent.of_scenario import of_scenario
 from harness.validation import effective, plan, reading, releases, schedules
 from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import Companion
-from harness.validation.engine import of_accelerate
-from harness.validation.record import Plan
 from tests.harness.validation import written
 from tests.harness.validation.written import part, row
 
 
-def factory(tmp_path: Path, engine: dict[str, Any] | None = None, rows: int | None = None, **changed: Any) -> Plan:
-    beside = () if engine is None else (written.file(tmp_path, "ds.json", engine),)
-    values = {**written.FACTORY, **changed}
-    return written.of(str(written.file(tmp_path, "sft.yaml", values)), beside=beside, rows=rows)
-
-
 def test_llamafactory(tmp_path: Path) -> None:
-    told = factory(tmp_path, rows=1600)
+    told = written.factory(tmp_path, rows=1600)
     assert told.release is not None
     assert told.release.startswith("llamafactory 0.9")
     assert part(told, "global batch").configured == "2 a micro-batch x 4 accumulated x 2 ranks = 16 sequences"
@@ -58,17 +49,17 @@ def test_llamafactory(tmp_path: Path) -> None:
     ],
 )
 def test_one_key_changes_one_thing(tmp_path: Path, changed: dict[str, Any], what: str, said: str) -> None:
-    before = {one.what: one.configured for one in factory(tmp_path).step}
-    after = {one.what: one.configured for one in factory(tmp_path, **changed).step}
+    before = {one.what: one.configured for one in written.factory(tmp_path).step}
+    after = {one.what: one.configured for one in written.factory(tmp_path, **changed).step}
     assert after[what] == said
     assert {key for key in after if after[key] != before.get(key)} == {what}
 
 
 def test_a_warmup_that_is_longer_than_the_training_is_told(tmp_path: Path) -> None:
-    assert factory(tmp_path, warmup_ratio=None, warmup_steps=300, max_steps=200).odd == [
+    assert written.factory(tmp_path, warmup_ratio=None, warmup_steps=300, max_steps=200).odd == [
         "the warm-up has 300 steps and the training 200: the rate never falls"
     ]
-    assert not factory(tmp_path, warmup_ratio=None, warmup_steps=100, max_steps=200).odd
+    assert not written.factory(tmp_path, warmup_ratio=None, warmup_steps=100, max_steps=200).odd
 
 
 def test_an_override_wins_and_says_over_what(tmp_path: Path) -> None:
@@ -78,65 +69,6 @@ def test_an_override_wins_and_says_over_what(tmp_path: Path) -> None:
     assert part(told, "learning rate").by == "learning_rate on the command line"
     assert row(told, "learning_rate").why == "instead of 2e-05 in sft.yaml"
     assert len([one for one in told.ledger if one.key == "learning_rate"]) == 1
-
-
-# ---- DeepSpeed beside the Trainer
-
-
-def test_a_warmup_of_deepspeed_beats_the_trainers_schedule(tmp_path: Path) -> None:
-    told = factory(tmp_path, {**written.ENGINE, **written.WARMUP}, rows=1600, weight_decay=0.1)
-    assert part(told, "schedule").configured == "a warm-up of 10 % of the steps from 0, by its logarithm, then constant"
-    assert part(told, "schedule").by == "scheduler WarmupLR in ds.json, over lr_scheduler_type cosine"
-    assert part(told, "decay").configured == "0.1 of all parameters, norms and biases too"
-    assert told.rates[-1].rate == 2e-5
-
-
-@pytest.mark.parametrize(("version", "said"), [("0.18.9", "none"), ("0.19.8", "at a norm of 1")])
-def test_a_clip_that_deepspeed_loses(tmp_path: Path, version: str, said: str) -> None:
-    engine = {key: value for key, value in written.ENGINE.items() if key != "gradient_clipping"}
-    words = [str(written.file(tmp_path, "sft.yaml", {**written.FACTORY, "max_grad_norm": 0.3}))]
-    told = written.of(*words, beside=(written.file(tmp_path, "ds.json", engine),), deepspeed=version)
-    assert part(told, "clipping").configured == said
-    assert "over max_grad_norm 0.3" in part(told, "clipping").by
-    assert "0.19.3" in part(told, "clipping").by
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps 2 in ds.json is not the"),
-        ({"gradient_clipping": 0.5}, "gradient_clipping 0.5 in ds.json is not the max_grad_norm of 1"),
-        ({"train_batch_size": 64}, "train_batch_size 64 in ds.json is not the global batch of 16"),
-        ({"bf16": {"enabled": False}}, "bf16.enabled false in ds.json"),
-        ({"optimizer": {"type": "AdamW", "params": {"lr": 1e-3}}}, "optimizer.params.lr 0.001 in ds.json"),
-    ],
-)
-def test_what_deepspeed_contradicts_the_trainer_refuses(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
-    told = factory(tmp_path, {**written.ENGINE, **changed})
-    assert [each for each in told.refused if said in each]
-    assert not factory(tmp_path, written.ENGINE).refused
-
-
-def test_an_accumulation_that_deepspeed_does_not_have(tmp_path: Path) -> None:
-    engine = {key: value for key, value in written.ENGINE.items() if key != "gradient_accumulation_steps"}
-    assert "which accelerate takes for 1" in factory(tmp_path, engine).odd[0]
-
-
-def test_accelerate_leaves_to_the_trainer_what_it_does_not_say(tmp_path: Path) -> None:
-    made = of_accelerate(Companion("a.yaml", written.LAUNCHED))
-    assert made is not None
-    assert made.at("gradient_clipping") == "auto"
-    beside = (written.file(tmp_path, "a.yaml", written.LAUNCHED),)
-    told = written.of(str(written.file(tmp_path, "sft.yaml", written.TRL)), beside=beside, world=None)
-    assert part(told, "global batch").configured.endswith("4 ranks = 64 sequences")
-    assert part(told, "clipping").configured == "at a norm of 0.5"
-    assert row(told, "deepspeed_config.zero_stage").word == "kept"
-
-
-def test_deepspeeds_configuration_may_be_missing(tmp_path: Path) -> None:
-    told = factory(tmp_path, deepspeed="there/ds.json")
-    assert told.missing == ["there/ds.json: what it decides is not told; give it by --with"]
-    assert row(told, "deepspeed").word == "kept"
 
 
 # ---- the others
@@ -263,7 +195,7 @@ def test_swift() -> None:
 )
 def test_a_value_that_is_none_is_named(tmp_path: Path, key: str, value: Any) -> None:
     with pytest.raises(BadConfiguration, match=key):
-        factory(tmp_path, **{key: value})
+        written.factory(tmp_path, **{key: value})
 
 
 # ---- schedules, and the intent
@@ -307,44 +239,6 @@ def test_an_intent_needs_what_nobody_said(tmp_path: Path) -> None:
         found.intent({"w": (2, 2)}, 3, 2)
     assert found.aggregation == Mean()
     assert effective.shape(found.optimizer.schedule) == "a warm-up of 10 % of the steps from 0, half a cosine to 0"
-
-
-@pytest.mark.parametrize(
-    ("name", "below", "ranks"), [("zero2", True, 8), ("zero3", True, 8), ("fsdp2", False, 8), ("multi_gpu", False, 8)]
-)
-def test_trl_has_names_for_configurations_of_accelerate(name: str, below: bool, ranks: int) -> None:
-    told = written.of("trl", "sft", "--accelerate_config", name, "--learning_rate", "1e-5", world=None)
-    assert not told.missing
-    assert not told.refused
-    assert (told.below is not None) == below
-    assert f"{ranks} ranks" in part(told, "global batch").configured
-    said = next(one for one in told.ledger if one.key == "distributed_type")
-    assert said.source == f"{name} of trl 1.16.0"
-
-
-def test_trl_hands_what_accelerate_knows_to_it(tmp_path: Path) -> None:
-    own = str(written.file(tmp_path, "sft.yaml", {**written.TRL, "accelerate_config": "zero1", "num_processes": 4}))
-    told = written.of("trl", "sft", "--config", own, world=None)
-    assert "4 ranks" in part(told, "global batch").configured
-    assert not any("options that it does not know" in said for said in told.refused)
-    assert written.of("trl", "sft", "--accelerate_config", "zero4").missing
-
-
-def test_a_name_of_packing_tells_the_release() -> None:
-    told = written.of("python", "sft.py", "--packing", "--packing_strategy", "ffd", "--assistant_only_loss", "true")
-    assert told.release == "trl 0.19.1"
-
-
-def test_ms_swift_has_names_for_configurations_of_deepspeed() -> None:
-    """As its release ships them; an own file is not one of them."""
-    told = written.of("swift", "sft", "--deepspeed", "zero2_offload", "--max_grad_norm", "0.5")
-    assert not told.missing
-    assert told.below is not None
-    device = next(one for one in told.ledger if one.key == "zero_optimization.offload_optimizer.device")
-    assert (device.value, device.source) == ("cpu", "zero2_offload of ms-swift 4.6.0")
-    assert part(told, "clipping").configured == "at a norm of 0.5"
-    assert part(told, "dtypes").by == "bf16 under DeepSpeed, zero2_offload of ms-swift 4.6.0"
-    assert written.of("swift", "sft", "--deepspeed", "zero4").missing
 
 
 # ---- options that are none
@@ -392,7 +286,7 @@ def test_an_optimizer_of_another_rule_is_named(
     tmp_path: Path, changed: dict[str, Any], kind: str | None, name: str | None
 ) -> None:
     engine = None if kind is None else {**written.ENGINE, "optimizer": {"type": kind, "params": {}}}
-    told = factory(tmp_path, engine, **changed)
+    told = written.factory(tmp_path, engine, **changed)
     said = f"{name}, whose rule no intent says"
     assert (part(told, "optimizer").configured == said) == (f"the optimizer {said}" in told.not_covered) == bool(name)
 

@@ -12,7 +12,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.recordings.reader import OfRank
 from harness.validation import cut, texts, turns, vocabulary
 from harness.validation.texts import Text
 from harness.validation.vocabulary import Vocabulary
@@ -102,9 +101,9 @@ def test_texts_of_a_recording(tmp_path: Path) -> None:
         "token/pass": torch.zeros(5, dtype=torch.int64),
         "token/text": torch.tensor([0, 0, 0, 1, 1]),
     }
-    found = list(texts._of_rank(OfRank(None, tensors)))  # type: ignore[arg-type]
+    found = list(texts._of_tensors(tensors))
     assert found == [Text((5, 6), (False, True), True, 3), Text((8,), (True,), True, 2)]
-    assert not list(texts._of_rank(OfRank(None, {})))  # type: ignore[arg-type]
+    assert not list(texts._of_tensors({}))
 
 
 @pytest.mark.parametrize(("before", "after", "end"), [([BOS, START, 1], [END, 9], END), (None, None, None)])

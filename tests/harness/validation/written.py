@@ -107,3 +107,10 @@ def part(told: Plan, what: str) -> PartRecord:
 
 def row(told: Plan, key: str) -> KeyRecord:
     return next(one for one in told.ledger if one.key == key)
+
+
+def factory(folder: Path, engine: dict[str, Any] | None = None, rows: int | None = None, **changed: Any) -> Plan:
+    """The plan of a file of LLaMA-Factory's with these values changed."""
+    beside = () if engine is None else (file(folder, "ds.json", engine),)
+    values = {**FACTORY, **changed}
+    return of(str(file(folder, "sft.yaml", values)), beside=beside, rows=rows)
