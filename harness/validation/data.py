@@ -55,7 +55,7 @@ def _with(configuration: Configuration, path: Path, layout: Mapping[str, Any]) -
 def _entry(configuration: Configuration, folders: Sequence[Path]) -> tuple[Mapping[str, Any], Path | None]:
     """What LLaMA-Factory's list of datasets says of the first one that is named, and where that list lies."""
     names = configuration.value("dataset")
-    first = (names[0] if isinstance(names, list) and names else str(names or "")).split(",")[0].strip()
+    first = str((names[0] if isinstance(names, list) and names else names) or "").split(",")[0].strip()
     if configuration.family != "llamafactory" or not first:
         return {}, None
     inside = str(configuration.value("dataset_dir") or "data")

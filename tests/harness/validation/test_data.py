@@ -124,3 +124,8 @@ def test_what_is_no_parquet(tmp_path: Path) -> None:
     place = rows(tmp_path, "mine.parquet", PAIRS)
     with pytest.raises(BadConfiguration, match="does not begin as a Parquet file does"):
         written.of(str(written.file(tmp_path, "sft.yaml", written.FACTORY)), data=place)
+
+
+@pytest.mark.parametrize("name", [[None], [[]], [3], {}, 0])
+def test_a_name_that_is_none_names_no_rows(tmp_path: Path, name: object) -> None:
+    assert data(str(written.file(tmp_path, "x.yaml", {**written.FACTORY, "dataset": name}))) is None
