@@ -35,9 +35,7 @@ On = Annotated[
         show_default=False,
     ),
 ]
-Nodes = Annotated[
-    int | None, _option("--nodes", metavar="N", min=1, max=MOST_NODES, said="Most jobs at once, of one node each; 1.")
-]
+Nodes = Annotated[int | None, _option("--nodes", metavar="N", min=1, max=MOST_NODES, said="Most jobs at once; 1.")]
 Cpus = Annotated[
     int | None,
     _option("--cpus", metavar="N", min=1, max=MOST_CPUS, said="Cores of each job; two for each of its cells at once."),
@@ -90,7 +88,7 @@ def _of_site() -> dict[str, Any]:
     told = current().slurm
     if told is None:
         return {}
-    named = {name: getattr(told, name) for name in ("partition", "account", "gres", "nodes", "time")}
+    named = {name: getattr(told, name) for name in ("partition", "account", "gres", "nodes", "nnodes", "time")}
     lists = {"srun": told.options, "prolog": told.prolog}
     return {name: value for name, value in {**named, **lists}.items() if value}
 

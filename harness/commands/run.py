@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands import on_cluster, planted, running
+from harness.commands import machines, on_cluster, planted, running
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.options import (
@@ -110,8 +110,11 @@ def run(
     envs: Environments = None,
     pass_env: PassEnv = None,
     sandbox: Sandboxed = False,
+    hosts: machines.Hosts = None,
+    reach: machines.Reach = None,
     on: on_cluster.On = None,
     nodes: on_cluster.Nodes = None,
+    nnodes: machines.Nnodes = None,
     cpus: on_cluster.Cpus = None,
     partition: on_cluster.Partition = None,
     account: on_cluster.Account = None,
@@ -135,22 +138,35 @@ def run(
     if resume and out is None:
         raise Stop("--resume goes on with the run in a folder; name it with --out")
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
-    asked = {"nodes": nodes, "cpus": cpus, "partition": partition, "account": account, "gres": gres, "time": time}
+    asked = {
+        "nodes": nodes,
+        "nnodes": nnodes,
+        "cpus": cpus,
+        "partition": partition,
+        "account": account,
+        "gres": gres,
+        "time": time,
+    }
+    spread = machines.machines(hosts, reach, on, nnodes)
     allocation = on_cluster.allocation(on, out, **asked, sbatch=sbatch, srun=srun, prolog=prolog)
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     planted.check(fault, requests)
     plan = Plan(
         requests=requests,
         choices=choose(patterns or ([] if matrix else ["*"]), seeds),
-        jobs=at_once(jobs) if allocation is None else jobs or 1,
+        jobs=at_once(jobs) if allocation is None and spread is None else jobs or 1,
         timeout=timeout,
         device=device.value,
         launcher=(launcher or _LAUNCHERS[device]).value,
+        machines=spread,
         fault=fault,
         ranks=ranks,
         confinement=confinement(pass_env, sandbox),
         allocation=allocation,
     )
+    if plan.spread is not None:
+        machines.check(launcher, sandbox)
+        plan = replace(plan, launcher=Launcher.torchrun.value)
     plan = with_matrix(plan, matrix.value, seeds) if matrix else plan
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     with RunFolder.claim(out or unused(Path(".runs")), resume) as folder:
