@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,14 +97,15 @@ def _over(machines: TwoMachines, reach: str) -> tuple[str, ...]:
 
 
 def _begun(machines: TwoMachines, folder: Path, environments: Path) -> Running:
-    """A cell that does not end, once both of its ranks train."""
+    """A cell that does not end soon, once both of its ranks train."""
     endless = folder / "endless.toml"
-    endless.write_text('base = "sft-ragged"\nname = "endless"\n[window]\nsteps = 4096\n')
+    endless.write_text('base = "sft-ragged"\nname = "endless"\n[window]\nsteps = 400\n')
     chosen = ("--framework", "ddp", "--scenario", str(endless), "--timeout", str(LIMIT))
     running = Running(folder, environments, *chosen, *_over(machines, machines.by_ssh))
     trained = running.out / "cells"
-    assert wait_until(lambda: len(list(trained.glob("*/*/steps-r0[01].jsonl"))) == 2, 120)
-    time.sleep(1)
+    if not wait_until(lambda: len(list(trained.glob("*/*/steps-r0[01].jsonl"))) == 2, LIMIT):
+        running.process.kill()
+        pytest.fail(running.finish(60).said)
     return running
 
 
