@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.contract import Optimizer, Schedule
-from harness.validation import configuration as read
-from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import Configuration
-from harness.validation.effective import Effective, Precision
-from harness.validation.options import Options
-from harness.validation.releases import Release
+from harness.validation.known.options import Options
+from harness.validation.known.releases import Release
+from harness.validation.read import configuration as read
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.configuration import Configuration
+from harness.validation.step.effective import Effective, Precision
 
 PACKAGES = ("verl/sft_trainer_engine", "verl/sft_trainer")
 NAMES: Mapping[str, str] = {}

@@ -11,8 +11,10 @@ import scenarios
 from adapters.contract import Schedule
 from harness.intent.intent import Mean
 from harness.intent.of_scenario import of_scenario
-from harness.validation import effective, plan, reading, releases, schedules
-from harness.validation.bounded import BadConfiguration
+from harness.validation import plan, reading
+from harness.validation.known import releases
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.step import effective, schedules
 from tests.harness.validation import written
 from tests.harness.validation.written import part, row
 
