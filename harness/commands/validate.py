@@ -17,8 +17,8 @@ from harness.commands.stop import UNKNOWN, Stop
 from harness.commands.typed import command
 
 if TYPE_CHECKING:
-    from harness.validation.configuration import Configuration
-    from harness.validation.pins import Pins
+    from harness.validation.known.pins import Pins
+    from harness.validation.read.configuration import Configuration
     from harness.validation.record import Plan, Validation
 
 DIVERGES = 1
@@ -115,8 +115,9 @@ def validate(
     it could not be read; 3 if something could not be told, with --strict also if something that it asks for is not
     covered.
     """
-    from harness.validation import pins, reading
     from harness.validation import plan as planning
+    from harness.validation import reading
+    from harness.validation.known import pins
 
     configuration = (
         _captured(words, beside or [], world, data) if captured else reading.read(words, beside or [], world, rows=data)
@@ -160,7 +161,7 @@ def _validated(
 ) -> Validation:
     from harness import temporary
     from harness.environments import store
-    from harness.validation import redaction
+    from harness.validation.read import redaction
     from harness.validation.validate import Wish, validate
 
     with temporary.folder("validate") if out is None else _kept(out) as place:
