@@ -98,6 +98,7 @@ NUMBERS = {
     "--seeds": ("run",),
     "--ranks": ("run",),
     "--nodes": ("run",),
+    "--nnodes": ("run",),
     "--cpus": ("run",),
     "--minutes": (FUZZ, DETECT),
     "--seed": (FUZZ,),

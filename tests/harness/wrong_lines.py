@@ -67,8 +67,11 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--accepted": FILES,
         "--envs": ENVIRONMENTS,
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
+        "--hosts": ("", "a", "a,a", "a,", "-a,b", "a b,c", "\x1b,b"),
+        "--reach": ("", "ssh", "ssh {}"),  # without --hosts
         "--on": CHOICES,
         "--nodes": (*COUNTS, "2"),  # without --on slurm
+        "--nnodes": (*COUNTS, "2"),
         "--cpus": (*COUNTS, "2"),
         "--partition": ("", "gpu"),
         "--account": ("", "mine"),
