@@ -21,7 +21,6 @@ from harness.commands.options import (
     Jobs,
     OnDevice,
     Timeout,
-    at_once,
     scenarios,
 )
 from harness.commands.output import console, json, say, warn
@@ -45,6 +44,7 @@ class Matrix(StrEnum):
     full = "full"
 
 
+@on_cluster.with_options
 def run(
     frameworks: Annotated[
         list[str] | None,
@@ -110,19 +110,10 @@ def run(
     envs: Environments = None,
     pass_env: PassEnv = None,
     sandbox: Sandboxed = False,
-    on: on_cluster.On = None,
-    nodes: on_cluster.Nodes = None,
-    cpus: on_cluster.Cpus = None,
-    partition: on_cluster.Partition = None,
-    account: on_cluster.Account = None,
-    gres: on_cluster.Gres = None,
-    time: on_cluster.Time = None,
-    sbatch: on_cluster.Sbatch = None,
-    srun: on_cluster.Srun = None,
-    prolog: on_cluster.Prolog = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON on stdout, and nothing else.")] = (
         False
     ),
+    cluster: on_cluster.Asked = on_cluster.NOTHING,
 ) -> None:
     """Run scenarios through frameworks, judge every step, and report.
 
@@ -135,14 +126,13 @@ def run(
     if resume and out is None:
         raise Stop("--resume goes on with the run in a folder; name it with --out")
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
-    asked = {"nodes": nodes, "cpus": cpus, "partition": partition, "account": account, "gres": gres, "time": time}
-    allocation = on_cluster.allocation(on, out, **asked, sbatch=sbatch, srun=srun, prolog=prolog)
+    allocation = on_cluster.allocation(cluster, out)
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     planted.check(fault, requests)
     plan = Plan(
         requests=requests,
         choices=choose(patterns or ([] if matrix else ["*"]), seeds),
-        jobs=at_once(jobs) if allocation is None else jobs or 1,
+        jobs=cluster.at_once(jobs),
         timeout=timeout,
         device=device.value,
         launcher=(launcher or _LAUNCHERS[device]).value,

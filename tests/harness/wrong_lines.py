@@ -49,6 +49,19 @@ FOLDERS = ("missing", "file", LONG, f"{LONG}/x", "/dev/null", "/dev/null/x", "lo
 """What is no run and no trace."""
 DATES = ("", "today", "2025-13-01", "2025-1-1", "\x1b[m")
 
+CLUSTER: Mapping[str, Sequence[str]] = {
+    "--on": CHOICES,
+    "--nodes": (*COUNTS, "2"),  # without --on slurm
+    "--cpus": (*COUNTS, "2"),
+    "--partition": ("", "gpu"),
+    "--account": ("", "mine"),
+    "--gres": ("", "gpu:4"),
+    "--time": ("", "60"),
+    "--sbatch": ("", "--qos=high"),
+    "--srun": ("", "--container-image=image"),
+    "--prolog": ("", "module load cuda"),
+}
+
 VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "run": {
         "--framework": RELEASES,
@@ -67,16 +80,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--accepted": FILES,
         "--envs": ENVIRONMENTS,
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
-        "--on": CHOICES,
-        "--nodes": (*COUNTS, "2"),  # without --on slurm
-        "--cpus": (*COUNTS, "2"),
-        "--partition": ("", "gpu"),
-        "--account": ("", "mine"),
-        "--gres": ("", "gpu:4"),
-        "--time": ("", "60"),
-        "--sbatch": ("", "--qos=high"),
-        "--srun": ("", "--container-image=image"),
-        "--prolog": ("", "module load cuda"),
+        **CLUSTER,
     },
     "bisect": {
         "--scenario": (*SCENARIOS, "sft-*"),
@@ -93,6 +97,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--timeout": FLOATS,
         "--envs": ENVIRONMENTS,
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
+        **CLUSTER,
     },
     "nightly": {
         "--dir": PLACES,
@@ -108,6 +113,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--keep-gib": FLOATS,
         "--envs": ENVIRONMENTS,
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
+        **CLUSTER,
     },
     "stock": {
         "--framework": NAMES,
@@ -134,6 +140,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--timeout": FLOATS,
         "--envs": ENVIRONMENTS,
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
+        **CLUSTER,
     },
     "relate": {
         "--framework": RELEASES,
@@ -234,6 +241,9 @@ CONFLICTS = (
     "run --on slurm --framework torch --prolog a\nb",
     "run --on slurm --framework torch --partition ''",
     "run --on slurm --framework torch --out 100%",
+    "bisect torch --scenario sft-equal --on slurm --sbatch ''",
+    "nightly --only torch --dir 100% --on slurm",
+    "fuzz --framework torch --out new/fuzz --on slurm --srun container",
     "judge run --describe --write",
     "judge recording-damaged",
     "judge recording-damaged run",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.commands import on_cluster
-from harness.commands.on_cluster import Cluster
+from harness.commands.on_cluster import Asked, Cluster
 from harness.commands.stop import Stop
 from harness.launch import slurm
 from harness.launch.slurm import Allocation
 from harness.site import current
 from harness.site.site import Site
+
+ON = Asked(Cluster.slurm)
 
 
 @pytest.fixture(autouse=True)
@@ -21,18 +25,18 @@ def there_is_a_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_it_cells_run_here() -> None:
-    assert on_cluster.allocation(None, None, nodes=None, srun=None) is None
+    assert on_cluster.allocation(Asked(), None) is None
 
 
 def test_what_is_not_said_has_its_default() -> None:
-    assert on_cluster.allocation(Cluster.slurm, None, nodes=None, gres=None, srun=None) == Allocation()
+    assert on_cluster.allocation(ON, None) == Allocation()
 
 
 def test_what_is_said_is_asked_for() -> None:
-    asked = on_cluster.allocation(
-        Cluster.slurm, Path("out"), nodes=4, gres="gpu:4", srun=["--uenv=a:1", "--label"], prolog=["module load x"]
+    asked = replace(ON, nodes=4, gres="gpu:4", srun=["--uenv=a:1", "--label"], prolog=["module load x"])
+    assert on_cluster.allocation(asked, Path("out")) == Allocation(
+        nodes=4, gres="gpu:4", srun=("--uenv=a:1", "--label"), prolog=("module load x",)
     )
-    assert asked == Allocation(nodes=4, gres="gpu:4", srun=("--uenv=a:1", "--label"), prolog=("module load x",))
 
 
 @pytest.mark.parametrize(
@@ -44,19 +48,21 @@ def test_what_is_said_is_asked_for() -> None:
         ({"partition": ""}, "--partition is empty"),
     ],
 )
-def test_what_is_no_option_is_refused(options: dict[str, object], said: str) -> None:
+def test_what_is_no_option_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(Stop, match=said):
-        on_cluster.allocation(Cluster.slurm, None, **options)
+        on_cluster.allocation(replace(ON, **options), None)
 
 
 def test_a_folder_that_slurm_would_read_as_a_pattern_is_refused() -> None:
     with pytest.raises(Stop, match="reads a %"):
-        on_cluster.allocation(Cluster.slurm, Path("100%"))
+        on_cluster.allocation(ON, Path("100%"))
 
 
 def test_the_site_file_says_what_the_command_line_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site.model_validate({"slurm": {"partition": "gpu", "nodes": 2, "srun": {"uenv": "a:1"}, "prolog": ["x"]}})
     monkeypatch.setattr(current, "_current", site)
-    asked = on_cluster.allocation(Cluster.slurm, None, nodes=4, partition=None, srun=None, prolog=["y"])
-    assert asked == Allocation(partition="gpu", nodes=4, srun=("--uenv=a:1",), prolog=("y",))
-    assert on_cluster.allocation(None, None, nodes=None) is None
+    asked = replace(ON, nodes=4, prolog=["y"])
+    assert on_cluster.allocation(asked, None) == Allocation(
+        partition="gpu", nodes=4, srun=("--uenv=a:1",), prolog=("y",)
+    )
+    assert on_cluster.allocation(Asked(), None) is None
