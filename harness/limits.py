@@ -3,5 +3,7 @@
 MOST_JOBS = 1024
 MOST_SECONDS = 7 * 86400.0
 """Of one cell: a week."""
-MAX_RANKS = 4
-"""More of them would wait for each other longer than they train."""
+MAX_RANKS = 64
+"""Rows are made for so many, and each step's oracle takes all of them."""
+MAX_MACHINES = 64
+"""That one cell is spread over."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands import on_cluster
+from harness.commands import machines, on_cluster
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.options import Environments, Jobs, Timeout
@@ -106,7 +106,7 @@ def bisect(
         plan = _plan(scenario, cluster.at_once(jobs), timeout, confinement(pass_env, sandbox))
         question.request()  # what is wrong with it is told before anything is written
         folder = out or Path(".runs") / _name(question, plan, cause)
-        plan = replace(plan, allocation=on_cluster.allocation(cluster, folder))
+        plan = machines.spread(replace(plan, allocation=on_cluster.allocation(cluster, folder)))
         _check(folder)
         with _alone(folder):
             inquiry = Inquiry(question, plan, folder, History.open(default_path()), envs, cause, thorough, command())

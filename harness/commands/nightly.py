@@ -111,7 +111,7 @@ def nightly(
             jobs=cluster.at_once(jobs),
             timeout=timeout,
             confinement=confinement(pass_env, sandbox),
-            allocation=on_cluster.allocation(cluster, home),
+            allocation=on_cluster.allocation(cluster, home, spread=False),
         )
         _check(wish)
         command = _command(ticket_command)

@@ -14,6 +14,7 @@ import typer
 
 from harness.commands.options import at_once
 from harness.commands.stop import Stop
+from harness.limits import MAX_MACHINES
 
 if TYPE_CHECKING:
     from harness.launch.slurm import Allocation
@@ -51,7 +52,17 @@ class Asked:
             metavar="N",
             min=1,
             max=MOST_NODES,
-            said="Most jobs at once, of one node each; 1. Of `record`: nodes of its one job.",
+            said="Most jobs at once; 1.",
+        ),
+    ] = None
+    nnodes: Annotated[
+        int | None,
+        _option(
+            "--nnodes",
+            metavar="N",
+            min=1,
+            max=MAX_MACHINES,
+            said="Nodes of each job, over which each of its cells is spread, or on each of which the command runs; 1.",
         ),
     ] = None
     cpus: Annotated[
@@ -97,7 +108,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def whole(**given: Any) -> None:
-        command(**given | {"cluster": Asked(**{name: given.pop(name) for name in names})})
+        asked = Asked(**{name: given.pop(name) for name in names})
+        command(**given, cluster=asked)
 
     before = [own.parameters[name] for name in own.parameters if name != "cluster"]
     added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
@@ -107,8 +119,11 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return whole
 
 
-def allocation(asked: Asked, out: Path | None) -> Allocation | None:
-    """What these options ask for; None where all runs here. Raises Stop, and NoSlurm where there is none."""
+def allocation(asked: Asked, out: Path | None, spread: bool = True) -> Allocation | None:
+    """What these options ask for; None where all runs here. `spread`: whether a job may have several nodes.
+
+    Raises Stop, and NoSlurm where there is none.
+    """
     from harness.launch import slurm
 
     given: dict[str, Any] = {
@@ -120,7 +135,9 @@ def allocation(asked: Asked, out: Path | None) -> Allocation | None:
         if given:
             raise Stop(f"--{next(iter(given))} is for the jobs of a cluster; add --on slurm")
         return None
-    given = {**_of_site(), **given}
+    if not spread and asked.nnodes is not None:
+        raise Stop("--nnodes is for cells that are spread over nodes, and here each runs on one; leave it out")
+    given = {**_of_site(), **given, **({} if spread else {"nnodes": 1})}
     for name in ("sbatch", "srun"):
         if wrong := next((word for word in given.get(name, ()) if not _is_option(word)), None):
             raise Stop(f"--{name} {wrong!a}: give one option of {name} as --{name}=--NAME or --{name}=--NAME=VALUE")
@@ -140,7 +157,7 @@ def _of_site() -> dict[str, Any]:
     told = current().slurm
     if told is None:
         return {}
-    named = {name: getattr(told, name) for name in ("partition", "account", "gres", "nodes", "time")}
+    named = {name: getattr(told, name) for name in ("partition", "account", "gres", "nodes", "nnodes", "time")}
     lists = {"srun": told.options, "prolog": told.prolog}
     return {name: value for name, value in {**named, **lists}.items() if value}
 

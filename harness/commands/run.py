@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands import on_cluster, planted, running
+from harness.commands import machines, on_cluster, planted, running
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.options import (
@@ -110,6 +110,8 @@ def run(
     envs: Environments = None,
     pass_env: PassEnv = None,
     sandbox: Sandboxed = False,
+    hosts: machines.Hosts = None,
+    reach: machines.Reach = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON on stdout, and nothing else.")] = (
         False
     ),
@@ -126,21 +128,24 @@ def run(
     if resume and out is None:
         raise Stop("--resume goes on with the run in a folder; name it with --out")
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
+    named = machines.machines(hosts, reach, cluster)
     allocation = on_cluster.allocation(cluster, out)
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     planted.check(fault, requests)
     plan = Plan(
         requests=requests,
         choices=choose(patterns or ([] if matrix else ["*"]), seeds),
-        jobs=cluster.at_once(jobs),
+        jobs=cluster.at_once(jobs) if named is None else jobs or 1,
         timeout=timeout,
         device=device.value,
         launcher=(launcher or _LAUNCHERS[device]).value,
+        machines=named,
         fault=fault,
         ranks=ranks,
         confinement=confinement(pass_env, sandbox),
         allocation=allocation,
     )
+    plan = machines.spread(plan, launcher)
     plan = with_matrix(plan, matrix.value, seeds) if matrix else plan
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     with RunFolder.claim(out or unused(Path(".runs")), resume) as folder:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.launch.machines import Machines
 from harness.launch.sandbox import Sandbox
 from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun
@@ -25,10 +26,12 @@ class Local:
     """Names of the variables that frameworks see as well, with the values that they have where the launcher runs."""
     log: Path
     sandbox: Sandbox | None
+    machines: Machines | None = None
+    """Those that the ranks of each cell are spread over, by torchrun; None: all run on this one."""
 
     def runner(self) -> Template | Torchrun:
         """One that is not started yet. Raises BadVariable."""
         variables = {**passed(self.passed), **self.variables}
         if self.launcher == "torchrun":
-            return Torchrun(self.python, variables, self.sandbox)
+            return Torchrun(self.python, variables, self.sandbox, self.machines)
         return Template(self.python, self.adapter, variables, self.log, self.sandbox)

@@ -9,12 +9,13 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import processes
+from harness.launch.machines import HOST, Machine
 
 PROGRAMS = ("sbatch", "srun", "squeue", "scancel")
 UNREACHABLE = ("Unable to contact slurm controller", "Socket timed out", "Zero Bytes were transmitted")
@@ -43,10 +44,12 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True)
 class Allocation:
-    """What each job asks for: one node, for one environment's cells."""
+    """What each job asks for, for one environment's cells."""
 
     nodes: int = 1
     """Most jobs at once."""
+    nnodes: int = 1
+    """Nodes of each job. With more than one, each cell is spread over all of them."""
     time: str = "60"
     """As sbatch reads it: minutes, or H:MM:SS."""
     cpus: int | None = None
@@ -84,6 +87,9 @@ class Jobs:
         logging.getLogger("submitit").handlers.clear()  # it would print to stdout
         executor = submitit.SlurmExecutor(folder)
         cpus = allocation.cpus or 2 * cells
+        # the worker is on one of them, whose launcher reaches the others
+        many = {"nodes": allocation.nnodes, "ntasks_per_node": 1} if allocation.nnodes > 1 else {}
+        alone = ["--nodes=1", "--ntasks=1"] if many else []
         executor.update_parameters(
             job_name=self.name,
             cpus_per_task=cpus,
@@ -92,7 +98,8 @@ class Jobs:
             gres=allocation.gres,
             setup=list(allocation.prolog),
             # srun does not ask for the cores of its job by itself since Slurm 22.05
-            srun_args=[f"--cpus-per-task={cpus}", *allocation.srun],
+            srun_args=[f"--cpus-per-task={cpus}", *alone, *allocation.srun],
+            **many,
             stderr_to_stdout=True,
             # a job that Slurm starts again by itself would come beside the one that stands in for it
             additional_parameters={"time": allocation.time, "no-requeue": True, **_options(allocation.sbatch)},
@@ -122,6 +129,26 @@ class Jobs:
         only = ["--state=PENDING"] if waiting else []
         with contextlib.suppress(processes.TimedOut):
             processes.run(["scancel", f"--name={self.name}", *_mine(), *only], os.environ, timeout=CANCELLING)
+
+
+def reach(options: Sequence[str]) -> tuple[str, ...]:
+    """What runs a command on another node of the job that this runs in, with these options of srun."""
+    return ("srun", "--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={HOST}", *options)
+
+
+def machines() -> tuple[Machine, ...]:
+    """The nodes of the job that this runs in; this one is the first. Raises Unreachable."""
+    nodes, own = os.environ["SLURM_JOB_NODELIST"], os.environ["SLURMD_NODENAME"]
+    command = ["sinfo", "--noheader", "--Node", f"--nodes={nodes}", "--format=%N|%o"]
+    try:
+        done = processes.run(command, os.environ, timeout=PATIENCE)
+    except processes.TimedOut:
+        raise Unreachable(f"sinfo says nothing of {nodes}") from None
+    found = dict(line.strip().split("|") for line in done.output.splitlines())
+    if own not in found:
+        raise Unreachable(f"sinfo does not name {own} among {nodes}: {done.errors.strip() or done.output.strip()}")
+    every = [Machine(name, address, here=name == own) for name, address in found.items()]
+    return tuple(sorted(every, key=lambda machine: not machine.here))
 
 
 def alive(states: Mapping[str, str]) -> set[str]:

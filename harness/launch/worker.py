@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from harness.launch import slurm
 from harness.launch.local import Local
 from harness.launch.spool import Spool
 from harness.launch.template import Template, TemplateFailed
@@ -27,7 +28,8 @@ def serve(root: Path, local: Local, at_once: int) -> None:
         return  # Slurm has started it again by itself; what it had then is run again by another job
     name = os.environ["SLURM_JOB_ID"]
     log = local.log.with_name(f"{local.log.stem}-job-{name}{local.log.suffix}")
-    worker = Worker(Spool(root), name, replace(local, log=log).runner())
+    machines = local.machines and replace(local.machines, every=slurm.machines())
+    worker = Worker(Spool(root), name, replace(local, log=log, machines=machines).runner())
     signal.signal(signal.SIGTERM, lambda *_: worker.end())
     signal.signal(signal.SIGUSR2, lambda *_: worker.take_no_more())  # submitit asks for it, before the time is over
     worker.serve(at_once)

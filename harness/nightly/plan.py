@@ -35,7 +35,7 @@ class Wish:
     timeout: float = 300.0
     confinement: Confinement = UNCONFINED
     allocation: Allocation | None = None
-    """What is asked of a cluster for the cells; None: they run here."""
+    """What is asked of a cluster for the cells, one node for each; None: they run here."""
 
     def plan(
         self,

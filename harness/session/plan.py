@@ -11,6 +11,8 @@ from pathlib import Path
 import scenarios
 from adapters.contract import Device, Scenario, vary
 from harness.environments.request import Request
+from harness.launch import slurm
+from harness.launch.machines import SSH, Machines
 from harness.launch.slurm import Allocation
 from scenarios import files, matrices, patterns, rows
 
@@ -87,6 +89,8 @@ class Plan:
     confinement: Confinement = UNCONFINED
     allocation: Allocation | None = None
     """What is asked of a cluster for the cells; None: they run here."""
+    machines: Machines | None = None
+    """Those that the ranks of each cell are spread over."""
 
     def __post_init__(self) -> None:
         """Raises BadPlan, before anything starts."""
@@ -104,11 +108,29 @@ class Plan:
         try:
             scenario.check()
             patterns.check(scenario)
+            self._check_machines(scenario.window.ranks)
         except ValueError as error:
             ranks = "" if scenario.window.ranks == own.window.ranks else f" with --ranks {self.ranks}"
             said = str(error).replace("scenario.", "", 1)
             raise BadPlan(f"{choice.label} cannot run{ranks}: {said}") from None
         return scenario
+
+    def _check_machines(self, ranks: int) -> None:
+        """Raises ValueError."""
+        if ranks % self.nnodes:
+            raise ValueError(f"its {ranks} ranks are not spread evenly over {self.nnodes} machines; say --ranks")
+
+    @property
+    def nnodes(self) -> int:
+        """Machines of each cell."""
+        return len(self.machines.every) if self.machines else self.allocation.nnodes if self.allocation else 1
+
+    @property
+    def spread(self) -> Machines | None:
+        """Those of each cell. Which nodes a job has, is told there."""
+        if self.allocation is not None and self.allocation.nnodes > 1:
+            return Machines((), slurm.reach(self.allocation.srun))
+        return self.machines
 
     def wants(self, request: Request, choice: Choice) -> bool:
         return self.pairs is None or (request, choice) in self.pairs
@@ -145,6 +167,8 @@ class Plan:
             ("--launcher", self.launcher, "template"),
             ("--fault", self.fault, None),
             ("--ranks", self.ranks, None),
+            ("--hosts", self.machines and self.machines.names, None),
+            ("--reach", self.machines and shlex.join(self.machines.reach), shlex.join(SSH)),
             ("--patch", request.patch.given if request.patch else None, None),
         ):
             if value is not None and value != default:

@@ -40,6 +40,7 @@ def parts(plan: Plan, root: Path | None, listed: Sequence[Entry], warn: Callable
             plan.confinement.passed,
             places.log.absolute(),
             _sandbox(environment, places) if plan.confinement.sandbox else None,
+            plan.spread,
         )
         if plan.allocation is None:
             return local.runner()

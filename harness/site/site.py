@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from harness import tables
 from harness.environments.request import BadRequest, Request, parse
-from harness.limits import MAX_RANKS, MOST_JOBS, MOST_SECONDS
+from harness.limits import MAX_MACHINES, MAX_RANKS, MOST_JOBS, MOST_SECONDS
 from harness.site.place import BadSite
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -101,6 +101,8 @@ class Slurm(BaseModel):
     gres: Word | None = None
     """Such as gpu:4."""
     nodes: Annotated[int, Field(ge=1)] | None = None
+    nnodes: Annotated[int, Field(ge=1, le=MAX_MACHINES)] | None = None
+    """Of each job."""
     time: Time | None = None
     """Most time of a job, as Slurm writes it: minutes, HH:MM:SS or days-HH."""
     srun: Mapping[OptionName, str | int | bool] = Field(default_factory=dict)
@@ -141,6 +143,8 @@ class Site(BaseModel):
     """Seconds for one cell."""
     device: Literal["cpu", "cuda"] | None = None
     ranks: Annotated[int, Field(ge=1, le=MAX_RANKS)] | None = None
+    reach: Text | None = None
+    """What runs a command on the machine `{}`, before that command."""
     index: Index = Index()
     slurm: Slurm | None = None
 
