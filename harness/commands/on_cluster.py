@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -148,6 +148,14 @@ def allocation(asked: Asked, out: Path | None, spread: bool = True) -> Allocatio
         raise Stop("Slurm reads a % in the path of --out as a pattern; choose another folder")
     slurm.check()
     return slurm.Allocation(**given)
+
+
+def one_job(asked: Asked, out: Path | None) -> Allocation | None:
+    """The same of a command that has a single job, whose nodes are a matter of that command. Raises as `allocation`."""
+    if asked.nodes is not None and asked.on is not None:
+        raise Stop("--nodes is the number of jobs, and here there is one; --nnodes is the number of its nodes")
+    found = allocation(asked, out)
+    return found and replace(found, nodes=1, nnodes=asked.nnodes or 1)
 
 
 def _of_site() -> dict[str, Any]:

@@ -77,8 +77,18 @@ class Jobs:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def submit(self, folder: Path, allocation: Allocation, cells: int, work: Callable[..., None], *of: Any) -> str:
+    def submit(
+        self,
+        folder: Path,
+        allocation: Allocation,
+        cells: int,
+        work: Callable[..., None],
+        *of: Any,
+        everywhere: bool = False,
+    ) -> str:
         """Have `work(*of)` run by a job, for so many cells at once, and return its number; its logs lie in `folder`.
+
+        `everywhere`: on each of its nodes, instead of one.
 
         Raises Refused and Unreachable.
         """
@@ -89,7 +99,7 @@ class Jobs:
         cpus = allocation.cpus or 2 * cells
         # the worker is on one of them, whose launcher reaches the others
         many = {"nodes": allocation.nnodes, "ntasks_per_node": 1} if allocation.nnodes > 1 else {}
-        alone = ["--nodes=1", "--ntasks=1"] if many else []
+        alone = ["--nodes=1", "--ntasks=1"] if many and not everywhere else []
         executor.update_parameters(
             job_name=self.name,
             cpus_per_task=cpus,
