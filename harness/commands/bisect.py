@@ -106,7 +106,8 @@ def bisect(
         plan = _plan(scenario, cluster.at_once(jobs), timeout, confinement(pass_env, sandbox))
         question.request()  # what is wrong with it is told before anything is written
         folder = out or Path(".runs") / _name(question, plan, cause)
-        plan = machines.spread(replace(plan, allocation=on_cluster.allocation(cluster, folder)))
+        plan = machines.spread(replace(plan, allocation=on_cluster.allocation(cluster, folder, envs)))
+        envs = on_cluster.shared(envs, plan.allocation)
         _check(folder)
         with _alone(folder):
             inquiry = Inquiry(question, plan, folder, History.open(default_path()), envs, cause, thorough, command())

@@ -93,6 +93,7 @@ def fuzz(
 
     request, other = _request(framework), _request(against) if against is not None else None
     planted.check(fault, [request])
+    on_cluster.only_shared(cluster, envs, "which asks a framework here what it can express")
     if other == request:
         raise Stop("--against is for another release than --framework")
     wish = Wish(request, out, seed, minutes, other, fault, corpus, _command())

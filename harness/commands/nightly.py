@@ -111,8 +111,9 @@ def nightly(
             jobs=cluster.at_once(jobs),
             timeout=timeout,
             confinement=confinement(pass_env, sandbox),
-            allocation=on_cluster.allocation(cluster, home, spread=False),
+            allocation=on_cluster.allocation(cluster, home, envs, spread=False),
         )
+        envs = on_cluster.shared(envs, wish.allocation)
         _check(wish)
         command = _command(ticket_command)
         entries = _accepted(listed)

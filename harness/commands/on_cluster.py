@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -98,6 +98,8 @@ class Asked:
 
 
 NOTHING = Asked()
+LOCAL = Path("local")
+"""What --envs says, with a cluster, where each node builds its own."""
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -119,7 +121,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return whole
 
 
-def allocation(asked: Asked, out: Path | None, spread: bool = True) -> Allocation | None:
+def allocation(asked: Asked, out: Path | None, envs: Path | None = None, spread: bool = True) -> Allocation | None:
     """What these options ask for; None where all runs here. `spread`: whether a job may have several nodes.
 
     Raises Stop, and NoSlurm where there is none.
@@ -138,16 +140,24 @@ def allocation(asked: Asked, out: Path | None, spread: bool = True) -> Allocatio
     if not spread and asked.nnodes is not None:
         raise Stop("--nnodes is for cells that are spread over nodes, and here each runs on one; leave it out")
     given = {**_of_site(), **given, **({} if spread else {"nnodes": 1})}
-    for name in ("sbatch", "srun"):
-        if wrong := next((word for word in given.get(name, ()) if not _is_option(word)), None):
-            raise Stop(f"--{name} {wrong!a}: give one option of {name} as --{name}=--NAME or --{name}=--NAME=VALUE")
-    for name, value in given.items():
-        if any(not text.isprintable() or not text for text in (value if isinstance(value, tuple) else (str(value),))):
-            raise Stop(f"--{name} is empty, or has characters that cannot be printed; give one line")
-    if "%" in str((out or Path()).absolute()):
-        raise Stop("Slurm reads a % in the path of --out as a pattern; choose another folder")
+    _check(given, out)
     slurm.check()
-    return slurm.Allocation(**given)
+    found = slurm.Allocation(**given)
+    return replace(found, builds=_builds(found)) if envs == LOCAL else found
+
+
+def shared(envs: Path | None, allocation: Allocation | None) -> Path | None:
+    """The folder of environments that all nodes see, as --envs says it; None: the default."""
+    return None if allocation is not None and allocation.builds is not None else envs
+
+
+def _builds(asked: Allocation) -> Path:
+    """Raises Stop."""
+    from harness.launch import built
+
+    if asked.nnodes > 1:
+        raise Stop("--envs local builds on one node of a job, and --nnodes asks for several; leave out one of them")
+    return built.place()
 
 
 def one_job(asked: Asked, out: Path | None) -> Allocation | None:
@@ -156,6 +166,24 @@ def one_job(asked: Asked, out: Path | None) -> Allocation | None:
         raise Stop("--nodes is the number of jobs, and here there is one; --nnodes is the number of its nodes")
     found = allocation(asked, out)
     return found and replace(found, nodes=1, nnodes=asked.nnodes or 1)
+
+
+def only_shared(asked: Asked, envs: Path | None, why: str) -> None:
+    """Refuse --envs local. Raises Stop."""
+    if asked.on is not None and envs == LOCAL:
+        raise Stop(f"--envs local is not for this command, {why}; give a folder that all nodes see")
+
+
+def _check(given: Mapping[str, Any], out: Path | None) -> None:
+    """Raises Stop."""
+    for name in ("sbatch", "srun"):
+        if wrong := next((word for word in given.get(name, ()) if not _is_option(word)), None):
+            raise Stop(f"--{name} {wrong!a}: give one option of {name} as --{name}=--NAME or --{name}=--NAME=VALUE")
+    for name, value in given.items():
+        if any(not text.isprintable() or not text for text in (value if isinstance(value, tuple) else (str(value),))):
+            raise Stop(f"--{name} is empty, or has characters that cannot be printed; give one line")
+    if "%" in str((out or Path()).absolute()):
+        raise Stop("Slurm reads a % in the path of --out as a pattern; choose another folder")
 
 
 def _of_site() -> dict[str, Any]:

@@ -129,7 +129,9 @@ def run(
         raise Stop("--resume goes on with the run in a folder; name it with --out")
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
     named = machines.machines(hosts, reach, cluster)
-    allocation = on_cluster.allocation(cluster, out)
+    allocation = on_cluster.allocation(cluster, out, envs)
+    envs = on_cluster.shared(envs, allocation)
+    envs = on_cluster.shared(envs, allocation)
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     planted.check(fault, requests)
     plan = Plan(

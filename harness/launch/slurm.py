@@ -63,6 +63,8 @@ class Allocation:
     """Options of the srun that starts the worker, such as `--container-image=I`."""
     prolog: tuple[str, ...] = ()
     """Lines of the shell before it, such as `module load M`."""
+    builds: Path | None = None
+    """Folder of each node in which its jobs build their environments; None: all nodes see those that are built here."""
 
 
 def check() -> None:
