@@ -131,7 +131,6 @@ def run(
     named = machines.machines(hosts, reach, cluster)
     allocation = on_cluster.allocation(cluster, out, envs)
     envs = on_cluster.shared(envs, allocation)
-    envs = on_cluster.shared(envs, allocation)
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     planted.check(fault, requests)
     plan = Plan(
