@@ -160,12 +160,12 @@ def _builds(asked: Allocation) -> Path:
     return built.place()
 
 
-def one_job(asked: Asked, out: Path | None) -> Allocation | None:
+def one_job(asked: Asked, out: Path | None, envs: Path | None = None) -> Allocation | None:
     """The same of a command that has a single job, whose nodes are a matter of that command. Raises as `allocation`."""
     if asked.nodes is not None and asked.on is not None:
         raise Stop("--nodes is the number of jobs, and here there is one; --nnodes is the number of its nodes")
-    found = allocation(asked, out)
-    return found and replace(found, nodes=1, nnodes=asked.nnodes or 1)
+    found = allocation(replace(asked, nnodes=asked.nnodes or 1) if asked.on else asked, out, envs)
+    return found and replace(found, nodes=1)
 
 
 def only_shared(asked: Asked, envs: Path | None, why: str) -> None:

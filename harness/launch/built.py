@@ -21,6 +21,18 @@ def place() -> Path:
     return Path(tempfile.gettempdir()).absolute() / f"lockstep-envs-{os.geteuid()}"
 
 
+def make(order: Order) -> None:
+    """Build the environment of an order in this user's own folder. Raises BuildFailed, PermissionError for a folder in
+    which somebody else could put an environment, and OSError."""
+    root = order.root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    root.mkdir(mode=0o700, exist_ok=True)
+    status = root.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(f"{root} is not this user's own folder, which nobody else can write to; remove it")
+    build.fulfil(order, print)
+
+
 class Built:
     """Builds an environment unless it is there, and then does what `inner` does."""
 
@@ -32,8 +44,7 @@ class Built:
     def start(self) -> None:
         """Raises TemplateFailed, where the environment cannot be built too."""
         try:
-            _make(self._order.root)
-            build.fulfil(self._order, print)
+            make(self._order)
         except (BuildFailed, OSError) as error:
             last = getattr(error, "tail", "").strip().splitlines()[-1:]
             raise TemplateFailed(": ".join([str(error), *last])) from None
@@ -49,12 +60,3 @@ class Built:
         self._closed.set()
         installer.kill_all()
         self._inner.close()
-
-
-def _make(root: Path) -> None:
-    """Raises PermissionError for a folder in which somebody else could put an environment, and OSError."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    root.mkdir(mode=0o700, exist_ok=True)
-    status = root.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise PermissionError(f"{root} is not this user's own folder, which nobody else can write to; remove it")

@@ -98,8 +98,9 @@ NUMBERS = {
     "--jobs": (*ON_A_CLUSTER, "stock", DETECT, RELATE),
     "--seeds": ("run",),
     "--ranks": ("run",),
-    "--nodes": ON_A_CLUSTER,
-    "--cpus": ON_A_CLUSTER,
+    **dict.fromkeys(
+        ("--nodes", "--nnodes", "--cpus"), (*ON_A_CLUSTER, "record true --out recording", "validate --plan")
+    ),
     "--minutes": (FUZZ, DETECT),
     "--seed": (FUZZ,),
     "--keep-days": ("nightly",),

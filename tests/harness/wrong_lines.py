@@ -52,6 +52,7 @@ DATES = ("", "today", "2025-13-01", "2025-1-1", "\x1b[m")
 CLUSTER: Mapping[str, Sequence[str]] = {
     "--on": CHOICES,
     "--nodes": (*COUNTS, "2"),  # without --on slurm
+    "--nnodes": (*COUNTS, "2"),
     "--cpus": (*COUNTS, "2"),
     "--partition": ("", "gpu"),
     "--account": ("", "mine"),
@@ -165,7 +166,12 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--envs": ENVIRONMENTS,
     },
     "judge": {"": FOLDERS, "--intent": FILES, "--like": SCENARIOS},
-    "record": {"--out": PLACES, "--steps": ("", "x", "3-1", "-1", "1.5", "9" * 30, "\x1b"), "--every": COUNTS},
+    "record": {
+        "--out": PLACES,
+        "--steps": ("", "x", "3-1", "-1", "1.5", "9" * 30, "\x1b"),
+        "--every": COUNTS,
+        **CLUSTER,
+    },
     "seal": {"": FOLDERS},
     "validate": {
         "": ("", "other", "a b", LONG, "=", "learning_rate=fast", "\x1b=1"),
@@ -178,6 +184,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--device": CHOICES,
         "--envs": ENVIRONMENTS,
         "--format": CHOICES,
+        **CLUSTER,
     },
     "explain": {"": FOLDERS},
     "compare": {"": FOLDERS},
@@ -243,6 +250,12 @@ CONFLICTS = (
     "run --on slurm --framework torch --out 100%",
     "bisect torch --scenario sft-equal --on slurm --sbatch ''",
     "nightly --only torch --dir 100% --on slurm",
+    "nightly --only torch --dir new/nights --on slurm --nnodes 2",
+    "record --on slurm --nodes 2 --out new/recording true",
+    "validate sft.yaml --on slurm",
+    "validate sft.yaml --on slurm --plan",
+    "validate sft.yaml --on slurm --out new/out --nnodes 2",
+    "fuzz --framework torch --out new/fuzz --on slurm --envs local",
     "fuzz --framework torch --out new/fuzz --on slurm --srun container",
     "judge run --describe --write",
     "judge recording-damaged",
