@@ -45,7 +45,7 @@ def test_a_night_finds_its_canary_in_jobs(slurm: Cluster, tmp_path: Path, enviro
 
 def test_a_fault_is_found_by_scenarios_that_are_drawn(slurm: Cluster, tmp_path: Path, environments: Path) -> None:
     place = Place(tmp_path, environments)
-    asked = ("--framework", "torch", "--fault", "keep-first", "--minutes", "0.2", "--out", "out")
+    asked = ("--framework", "torch", "--fault", "keep-first", "--minutes", "1", "--out", "out")
     ended = place.run("fuzz", *asked, *ON)
     assert ended.status == 1, ended.said
     assert fuzz.read(tmp_path / "out").causes
