@@ -60,9 +60,7 @@ def record(
     ranges = _ranges(steps if steps is not None or every is not None else "0-2")
     if not ranges and every is None:
         raise typer.BadParameter("no step is given; give such as 0-2", param_hint="--steps")
-    made = _made(
-        command, Settings(str(out.absolute()), ranges, every, keep_tokens), on_cluster.allocation(cluster, out)
-    )
+    made = _made(command, Settings(str(out.absolute()), ranges, every, keep_tokens), on_cluster.one_job(cluster, out))
     for why in made.ended:
         warn(f"the recording ended early: {why}")
     if made.steps:

@@ -39,7 +39,10 @@ def make(command: Sequence[str], settings: Settings, allocation: Allocation, not
             status, lost = _run(command, settings, allocation, spool, note)
     finally:
         shutil.rmtree(spool, ignore_errors=True)
-    return replace(making.conclude(out, status), lost=lost)
+    made = making.conclude(out, status)
+    if not made.steps and status < 0:
+        shutil.rmtree(out / RECORDER)  # the same command may be given again
+    return replace(made, lost=lost)
 
 
 def _run(

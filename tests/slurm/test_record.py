@@ -143,6 +143,7 @@ def test_what_slurm_refuses_is_told(slurm: Cluster, tmp_path: Path) -> None:
     status, _, said = Recording(tmp_path, NAP, "--partition", "nowhere").finish()
     assert status == 3
     assert said.splitlines()[-1].startswith("lockstep: sbatch: invalid partition")
+    assert list((tmp_path / "recording").iterdir()) == []
 
 
 def _tensors(recording: Path) -> dict[str, str]:
