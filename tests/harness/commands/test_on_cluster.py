@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,3 +68,28 @@ def test_the_site_file_says_what_the_command_line_does_not(monkeypatch: pytest.M
         partition="gpu", nodes=4, srun=("--uenv=a:1",), prolog=("y",)
     )
     assert on_cluster.allocation(Asked(), None) is None
+
+
+def test_each_node_may_build_its_own_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = on_cluster.allocation(ON, None, Path("local"))
+    assert found is not None
+    assert found.builds == tmp_path / f"lockstep-envs-{os.geteuid()}"
+    assert on_cluster.shared(Path("local"), found) is None
+    assert on_cluster.shared(Path("local"), None) == Path("local"), "a folder of that name"
+    with pytest.raises(Stop, match="--nnodes asks for several"):
+        on_cluster.allocation(replace(ON, nnodes=2), None, Path("local"))
+
+
+def test_a_command_with_one_job_has_no_number_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current, "_current", Site.model_validate({"slurm": {"nodes": 4, "nnodes": 2}}))
+    assert on_cluster.one_job(ON, None) == Allocation()
+    assert on_cluster.one_job(replace(ON, nnodes=3), None) == Allocation(nnodes=3)
+    assert on_cluster.one_job(Asked(), None) is None
+    with pytest.raises(Stop, match="--nnodes is the number of its nodes"):
+        on_cluster.one_job(replace(ON, nodes=2), None)
+
+
+def test_where_cells_run_on_one_node_each_the_site_does_not_spread_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current, "_current", Site.model_validate({"slurm": {"nnodes": 2}}))
+    assert on_cluster.allocation(ON, None, spread=False) == Allocation()
