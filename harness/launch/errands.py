@@ -35,10 +35,10 @@ def unpacked(answer: str) -> Any:
 
 
 def serve(root: Path) -> None:
-    """Do what the spool at `root` asks, in its order. What runs ends with this process."""
+    """Do what the spool at `root` asks, in its order. What runs is ended with this, by SIGTERM too."""
     if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         return  # Slurm has started it again by itself, and what it did then is not to be done twice
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # submitit would start the job again
     spool = Spool(root)
     if not _hears(spool):
@@ -74,4 +74,9 @@ def _answer(asked: str) -> str:
 def _end_in_silence(spool: Spool) -> None:
     while _hears(spool):
         pass
-    os._exit(0)  # the keepers of what runs end it
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end(number: int, _: object) -> None:
+    """What runs is closed on the way, and leaves no file behind; Slurm gives it some seconds."""
+    raise SystemExit(128 + number)

@@ -23,9 +23,10 @@ PINS = "trl==1.16.0\n"
 def test_it_says_what_is_said_here(slurm: Cluster, tmp_path: Path, environments: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "here").mkdir()
+    before = _jobs(slurm)
     there = validated(tmp_path / "there", environments, CONFIGURATION, None, *ON, versions=PINS)
     assert there.status == 0, there.printed + there.said
-    assert "job" in there.said
+    assert len(_jobs(slurm)) == len(before) + 1
     assert not (there.out / "job").exists()
     here = validated(tmp_path / "here", environments, CONFIGURATION, None, versions=PINS)
     assert there.record.runs == here.record.runs
@@ -50,3 +51,8 @@ def test_a_job_that_is_cancelled_leaves_it_unknown(slurm: Cluster, tmp_path: Pat
         done = running.result()
     assert done.status == 3
     assert [run.reason and run.reason.endswith("was cancelled") for run in done.record.runs] == [True, True]
+
+
+def _jobs(slurm: Cluster) -> list[str]:
+    """Those that have ended, too."""
+    return slurm.ask("squeue", "--noheader", "--states=all", "--format=%A").split()
