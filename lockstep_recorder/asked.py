@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from lockstep_recorder import flattened, sketch
 from lockstep_recorder.again import Again, NotAgain
-from lockstep_recorder.head import Head, States
+from lockstep_recorder.head import Head
 from lockstep_recorder.inside import Inside, NotInside
+from lockstep_recorder.look import States
 from lockstep_recorder.model import Found
 from lockstep_recorder.sketch import Sketch
 from lockstep_recorder.state import Piece, piece

@@ -11,7 +11,8 @@ from torch import Tensor
 from lockstep_recorder import batch
 from lockstep_recorder.again import NotAgain
 from lockstep_recorder.batch import Tokens
-from lockstep_recorder.head import Head, States, look
+from lockstep_recorder.head import Head
+from lockstep_recorder.look import States, look
 from lockstep_recorder.sketch import Sketch
 
 MAX_TOKENS = 65536

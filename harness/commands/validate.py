@@ -20,10 +20,10 @@ from harness.commands.typed import command
 
 if TYPE_CHECKING:
     from harness.launch.slurm import Allocation
-    from harness.validation.configuration import Configuration
-    from harness.validation.pins import Pins
+    from harness.validation.known.pins import Pins
+    from harness.validation.read.configuration import Configuration
     from harness.validation.record import Plan, Validation
-    from harness.validation.running import Do
+    from harness.validation.small.running import Do
 
 DIVERGES = 1
 JOB = "job"
@@ -123,8 +123,9 @@ def validate(
     it could not be read; 3 if something could not be told, with --strict also if something that it asks for is not
     covered.
     """
-    from harness.validation import pins, reading
     from harness.validation import plan as planning
+    from harness.validation import reading
+    from harness.validation.known import pins
 
     configuration = (
         _captured(words, beside or [], world, data) if captured else reading.read(words, beside or [], world, rows=data)
@@ -174,7 +175,7 @@ def _validated(
 ) -> Validation:
     from harness import temporary
     from harness.environments import store
-    from harness.validation import redaction
+    from harness.validation.read import redaction
     from harness.validation.validate import Wish, validate
 
     with temporary.folder("validate") if out is None else _kept(out) as place, _doing(allocation, place) as do:
@@ -197,7 +198,7 @@ def _allocation(cluster: on_cluster.Asked, out: Path | None, envs: Path | None) 
 def _doing(allocation: Allocation | None, out: Path) -> Iterator[Do]:
     """Where the small runs are done: here, or in one job, which is asked for with the first of them."""
     from harness.launch.held import Held
-    from harness.validation import running
+    from harness.validation.small import running
 
     if allocation is None:
         yield running.here

@@ -14,9 +14,10 @@ from typing import Any
 
 from harness import files, printable, processes, temporary
 from harness.environments.variables import is_secret
-from harness.validation import ledger, noting, redaction
-from harness.validation.bounded import BadConfiguration
-from harness.validation.launching import LAUNCHERS, TOOLS
+from harness.validation.known import ledger
+from harness.validation.read import noting, redaction
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.launching import LAUNCHERS, TOOLS
 from harness.validation.readers.families import READERS
 
 TIMEOUT = 60.0

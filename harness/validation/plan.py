@@ -9,19 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from adapters.contract import Device
-from harness.validation import effective, engine, known_causes, ledger, redaction, releases, telling
-from harness.validation.configuration import Companion, Configuration, truth
-from harness.validation.effective import Effective
-from harness.validation.machine import Machine
-from harness.validation.options import Options
-from harness.validation.pins import Pins
+from harness.validation.known import ledger, releases
+from harness.validation.known.options import Options
+from harness.validation.known.pins import Pins
+from harness.validation.known.releases import Release
+from harness.validation.read import redaction
+from harness.validation.read.configuration import Companion, Configuration, truth
+from harness.validation.read.machine import Machine
 from harness.validation.readers.families import READERS, Reader
 from harness.validation.record import KeyRecord, Plan, RateRecord
-from harness.validation.releases import Release
 from harness.validation.small import model, own
 from harness.validation.small.kept import keep
 from harness.validation.small.makers import MAKERS
 from harness.validation.small.runs import Run, runs
+from harness.validation.step import effective, engine, known_causes, telling
+from harness.validation.step.effective import Effective
 
 PACKED = ("packing", "sample_packing", "neat_packing", "packing_samples", "ds.packing_samples")
 """Switches by which rows share sequences."""

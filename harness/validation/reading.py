@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.validation import bounded, data, engine, launching, ledger, within
-from harness.validation.bounded import BadConfiguration, File
-from harness.validation.configuration import COMMAND, Companion, Configuration, Setting, merged
-from harness.validation.launching import Launched
+from harness.validation.known import ledger
+from harness.validation.read import bounded, data, launching, within
+from harness.validation.read.bounded import BadConfiguration, File
+from harness.validation.read.configuration import COMMAND, Companion, Configuration, Setting, merged
+from harness.validation.read.launching import Launched
 from harness.validation.readers import families
 from harness.validation.readers.families import READERS
+from harness.validation.step import engine
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _ENGINE = ("zero_optimization", "train_micro_batch_size_per_gpu", "train_batch_size", "gradient_clipping")

@@ -12,22 +12,25 @@ from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.launch import built
 from harness.traces.text_files import UnreadableTrace
-from harness.validation import causes, first_rows, judging, plan, recovered, redaction, releases, running, vocabulary
-from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import Configuration, truth
-from harness.validation.judging import Judged
-from harness.validation.ledger import RANKS
-from harness.validation.options import Options
-from harness.validation.pins import Pins
+from harness.validation import plan
+from harness.validation.found import causes, judging, recovered, vocabulary
+from harness.validation.found.judging import Judged
+from harness.validation.known import releases
+from harness.validation.known.ledger import RANKS
+from harness.validation.known.options import Options
+from harness.validation.known.pins import Pins
+from harness.validation.known.releases import Release
+from harness.validation.read import first_rows, redaction
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.configuration import Configuration, truth
 from harness.validation.readers.families import READERS
 from harness.validation.record import FindingRecord, KeyRecord, Outcome, Plan, RunRecord, ShimRecord, Validation
-from harness.validation.releases import Release
-from harness.validation.running import Do, NoModel, NotRun, Ran
-from harness.validation.small import model
+from harness.validation.small import model, running
 from harness.validation.small.kept import Kept, keep, needed
 from harness.validation.small.makers import MAKERS
 from harness.validation.small.model import Described
 from harness.validation.small.place import Place
+from harness.validation.small.running import Do, NoModel, NotRun, Ran
 from harness.validation.small.runs import Run
 
 Note = Callable[[str], None]

@@ -26,6 +26,7 @@ def test_another_seed_is_as_clean(tmp_path: Path, environments: Path) -> None:
         assert found == dict.fromkeys(scenarios.CATALOGUE, "pass") | proofs.OTHERWISE[framework]
 
 
+@pytest.mark.exhaustive
 def test_tied_embeddings_in_bf16_raise_no_false_alarm(tmp_path: Path, environments: Path) -> None:
     """Seeds 0 (loss) and 4 (norm) had one each when a floor in bf16 was three times the same draw."""
     chosen = ["--framework", "llamafactory==0.9.5", "--scenario", "sft-ragged-tied-zero1-bf16", "--seeds", "5"]

@@ -8,7 +8,7 @@ import pytest
 
 from harness.environments import build
 from harness.environments.request import parse
-from harness.validation import gathering, releases
+from harness.validation.known import gathering, releases
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(900)]
 

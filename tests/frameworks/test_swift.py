@@ -28,6 +28,7 @@ def old(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Run:
     return command.run(tmp_path_factory.mktemp("swift"), environments, *chosen, timeout=BUILDING)
 
 
+@pytest.mark.exhaustive
 def test_transformers_divides_once_more(old: Run) -> None:
     found = old.cell(f"{WRONG}/sft-ragged")
     assert [said["equals"] for said in details(found, "weights.scale")] == ["1/gradient_accumulation_steps"] * 3
@@ -35,10 +36,12 @@ def test_transformers_divides_once_more(old: Run) -> None:
     assert "transformers 5.2.0" in (found.diagnoses[0].upstream or "")
 
 
+@pytest.mark.exhaustive
 def test_with_deepspeed_it_does_not(old: Run) -> None:
     assert old.cell(f"{WRONG}/sft-ragged-zero2").verdict == "pass"
 
 
+@pytest.mark.exhaustive
 def test_the_next_release_sets_it_right_on_a_transformers_that_does_not(old: Run) -> None:
     assert old.cell(f"{MENDED}/sft-ragged").verdict == "pass"
     header = json.loads((old.trace(f"{MENDED}/sft-ragged") / HEADER).read_text())

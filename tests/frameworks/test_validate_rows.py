@@ -13,7 +13,7 @@ import pytest
 from harness.environments import build
 from harness.environments.request import parse
 from harness.validation import reading
-from harness.validation.pins import Pins
+from harness.validation.known.pins import Pins
 from harness.validation.record import PartRecord, Validation
 from harness.validation.validate import Wish, validate
 from reports.validation.faces import faces

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.validation import reading
-from harness.validation.pins import Pins
+from harness.validation.known.pins import Pins
 from harness.validation.record import Validation
 from harness.validation.validate import Wish, validate
 

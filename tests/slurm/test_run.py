@@ -11,11 +11,11 @@ import pytest
 
 from harness.verdicts.verdict import CellRecord
 from tests.frameworks import command
-from tests.frameworks.command import Run, Running, wait_until
+from tests.frameworks.command import Running, wait_until
 from tests.frameworks.proofs import words
 from tests.slurm.cluster import Cluster
 
-pytestmark = [pytest.mark.exhaustive, pytest.mark.frameworks, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.frameworks, pytest.mark.timeout(7200)]
 
 TWO = words("--scenario", ["sft-equal", "sft-ragged"])
 ON = ("--on", "slurm")
@@ -23,6 +23,8 @@ SCENARIOS = ["sft-equal", "sft-ragged", "sft-ragged-warmup", "sft-ragged-noclip"
 CELLS = (*words("--framework", ["torch", "ddp"]), *words("--scenario", SCENARIOS))
 KINDS = ("job", "node", "controller", "run", "interrupt")
 KILLS = 4 * len(KINDS)
+WHOLE = 3000.0
+"""Seconds for every framework on every scenario."""
 
 
 def test_two_cells_in_one_job(slurm: Cluster, tmp_path: Path, environments: Path) -> None:
@@ -51,13 +53,15 @@ def test_an_interrupted_run_leaves_no_job_and_goes_on(slurm: Cluster, tmp_path: 
 
 
 @pytest.mark.exhaustive
-def test_every_cell_comes_to_the_verdict_that_it_has_here(
-    slurm: Cluster, newest: Run, tmp_path: Path, environments: Path
-) -> None:
-    run = command.run(tmp_path, environments, *ON, "--nodes", "2", timeout=3000)
-    assert run.status == newest.status
+def test_every_cell_comes_to_the_verdict_that_it_has_here(slurm: Cluster, tmp_path: Path, environments: Path) -> None:
+    here, there = (tmp_path / name for name in ("here", "there"))
+    for folder in (here, there):
+        folder.mkdir()
+    run = command.run(there, environments, *ON, "--nodes", "2", timeout=WHOLE)
+    alike = command.run(here, environments, timeout=WHOLE)
+    assert run.status == alike.status
     assert len(run.verdict.cells) >= 160
-    assert [_said(cell) for cell in run.verdict.cells] == [_said(cell) for cell in newest.verdict.cells]
+    assert [_said(cell) for cell in run.verdict.cells] == [_said(cell) for cell in alike.verdict.cells]
 
 
 @pytest.mark.exhaustive

@@ -1,1 +1,1 @@
-"""Options of real releases with their defaults, a file a package, made by `python -m harness.validation.gathering`."""
+"""What releases know: their options with the defaults, and what is said of each key."""

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from harness.intent.intent import Trained
-from harness.validation.configuration import Configuration, Setting, truth
-from harness.validation.effective import Effective
-from harness.validation.options import Options
+from harness.validation.known.options import Options
+from harness.validation.known.releases import Release
+from harness.validation.read.configuration import Configuration, Setting, truth
 from harness.validation.readers import trainer
-from harness.validation.releases import Release
+from harness.validation.step.effective import Effective
 
 PACKAGES: tuple[str, ...] = ()
 NAMES: Mapping[str, str] = {

@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import Configuration, Family
-from harness.validation.effective import Effective
-from harness.validation.options import Options
+from harness.validation.known.options import Options
+from harness.validation.known.releases import Release
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.configuration import Configuration, Family
 from harness.validation.readers import axolotl, llamafactory, openrlhf, script, swift, trl, verl
-from harness.validation.releases import Release
+from harness.validation.step.effective import Effective
 
 Step = Callable[[Options, Release | None, int | None], Effective]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from adapters.contract import Group
 from harness.intent.intent import TokenLoss, Trained
-from harness.validation import redaction
-from harness.validation.effective import Effective, Precision
-from harness.validation.options import Options
+from harness.validation.known.options import Options
+from harness.validation.known.releases import Release
+from harness.validation.read import redaction
 from harness.validation.readers import trainer
-from harness.validation.releases import Release
+from harness.validation.step.effective import Effective, Precision
 
 PACKAGES = ("llamafactory",)
 NAMES: Mapping[str, str] = {}

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.contract import Optimizer, Schedule
-from harness.validation import effective, schedules
-from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import Configuration
-from harness.validation.effective import Effective, Precision
-from harness.validation.options import Options
-from harness.validation.releases import Release
+from harness.validation.known.options import Options
+from harness.validation.known.releases import Release
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.configuration import Configuration
+from harness.validation.step import effective, schedules
+from harness.validation.step.effective import Effective, Precision
 
 PACKAGES = ("openrlhf",)
 PROGRAMS = ("openrlhf.cli.train_sft", "openrlhf/cli/train_sft.py")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from harness.validation.effective import Effective
-from harness.validation.options import Options
+from harness.validation.known.options import Options
+from harness.validation.known.releases import Release
 from harness.validation.readers import trainer
-from harness.validation.releases import Release
+from harness.validation.step.effective import Effective
 
 PACKAGES = ("transformers",)
 NAMES: Mapping[str, str] = {}

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from harness.intent.intent import TokenLoss
-from harness.validation.configuration import Setting
-from harness.validation.effective import Effective
-from harness.validation.options import Options
+from harness.validation.known.options import Options
+from harness.validation.known.releases import Release
+from harness.validation.read.configuration import Setting
 from harness.validation.readers import trainer
-from harness.validation.releases import Release
+from harness.validation.step.effective import Effective
 
 PACKAGES = ("ms-swift",)
 NAMES: Mapping[str, str] = {}

@@ -7,11 +7,11 @@ from typing import Any
 
 from adapters.contract import Optimizer, OptimizerKind, Schedule
 from harness.intent.intent import Mean, TokenLoss
-from harness.validation import configuration as read
-from harness.validation import engine, schedules
-from harness.validation.effective import Effective, Precision
-from harness.validation.options import Options
-from harness.validation.releases import Release
+from harness.validation.known.options import Options
+from harness.validation.known.releases import Release
+from harness.validation.read import configuration as read
+from harness.validation.step import engine, schedules
+from harness.validation.step.effective import Effective, Precision
 
 COARSE = ("8bit", "4bit")
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from harness.intent.intent import TokenLoss, Trained
-from harness.validation import effective, redaction
-from harness.validation.configuration import Configuration
-from harness.validation.effective import Effective
-from harness.validation.options import Options
+from harness.validation.known.options import Options
+from harness.validation.known.releases import Release
+from harness.validation.read import redaction
+from harness.validation.read.configuration import Configuration
 from harness.validation.readers import trainer
-from harness.validation.releases import Release
+from harness.validation.step import effective
+from harness.validation.step.effective import Effective
 
 PACKAGES = ("trl",)
 NAMES: Mapping[str, str] = {}

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.contract import Optimizer, Schedule
-from harness.validation import configuration as read
-from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import Configuration
-from harness.validation.effective import Effective, Precision
-from harness.validation.options import Options
-from harness.validation.releases import Release
+from harness.validation.known.options import Options
+from harness.validation.known.releases import Release
+from harness.validation.read import configuration as read
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.configuration import Configuration
+from harness.validation.step.effective import Effective, Precision
 
 PACKAGES = ("verl/sft_trainer_engine", "verl/sft_trainer")
 NAMES: Mapping[str, str] = {}
@@ -108,7 +108,13 @@ def _too_long(options: Options) -> str:
     most, how = options.whole("data.max_length", 1024, 1), truncation(options)
     if how == "error":
         return f"the training ends at one of more than {most} tokens"
-    return f"cut to {most} tokens, at the {'beginning' if how == 'left' else 'end'}"
+    at_beginning = how == "left" and (is_old(options.configuration) or _pads(options))
+    return f"cut to {most} tokens, at the {'beginning' if at_beginning else 'end'}"
+
+
+def _pads(options: Options) -> bool:
+    """Whether the newer trainer fills rows up: where it does not, it cuts each at its end, whatever it is told."""
+    return str(options.value("data.pad_mode", "no_padding")) != "no_padding"
 
 
 def _optimizer(options: Options, old: bool, missing: list[str]) -> Optimizer:
@@ -144,6 +150,10 @@ def _odd(options: Options, old: bool, steps: int | None) -> list[str]:
         found.append(
             "trainer.total_training_steps ends the training, and the schedule is over all of trainer.total_epochs"
             " (fsdp_sft_trainer.py)"
+        )
+    if not old and truncation(options) == "left" and not _pads(options):
+        found.append(
+            "data.truncation=left has no effect with data.pad_mode=no_padding: verl keeps the beginning of a row"
         )
     if _limit(options) is None and options.value("optim.clip_grad") == 0:
         found.append("optim.clip_grad is 0, by which verl makes every gradient 0; inf is no clipping")

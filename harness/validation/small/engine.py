@@ -6,8 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from harness.validation.configuration import Companion
-from harness.validation.machine import Machine
+from harness.validation.read.configuration import Companion
+from harness.validation.read.machine import Machine
 from harness.validation.small.runs import Run
 
 COUNTED = ("train_batch_size", "train_micro_batch_size_per_gpu")

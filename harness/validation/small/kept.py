@@ -9,10 +9,10 @@ from typing import Any
 from packaging.version import Version
 
 from adapters.contract import LIGER
-from harness.validation import ledger
-from harness.validation.configuration import Configuration, truth
+from harness.validation.known import ledger
+from harness.validation.known.releases import Release
+from harness.validation.read.configuration import Configuration, truth
 from harness.validation.readers.families import READERS
-from harness.validation.releases import Release
 from harness.validation.small.runs import Run
 
 PLAIN_OPTIMIZER = "adamw_torch"

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.validation.configuration import Data
-from harness.validation.options import Options
+from harness.validation.known.options import Options
+from harness.validation.read.configuration import Data
 from harness.validation.small import own, rows, trainer
 from harness.validation.small.kept import Kept
 from harness.validation.small.own import Column

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.validation.configuration import Family
-from harness.validation.options import Options
+from harness.validation.known.options import Options
+from harness.validation.read.configuration import Family
 from harness.validation.small import llamafactory, openrlhf, script, swift, trl, verl
 from harness.validation.small.kept import Kept
 from harness.validation.small.own import Column

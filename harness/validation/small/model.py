@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.validation import bounded, redaction
-from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import Configuration, Family
+from harness.validation.read import bounded, redaction
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.configuration import Configuration, Family
 from harness.validation.small import families, sizes, tokens
 
 KEYS: Mapping[Family, tuple[str, ...]] = {

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.contract import Given
-from harness.validation.configuration import truth
-from harness.validation.ledger import RANKS
-from harness.validation.options import Options
+from harness.validation.known.ledger import RANKS
+from harness.validation.known.options import Options
+from harness.validation.read.configuration import truth
 from harness.validation.readers import openrlhf
 from harness.validation.small import own, rows
 from harness.validation.small.kept import Kept

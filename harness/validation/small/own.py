@@ -9,9 +9,9 @@ from itertools import count
 from typing import Any
 
 from harness import printable
-from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import Data
-from harness.validation.ledger import LENGTH
+from harness.validation.known.ledger import LENGTH
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.configuration import Data
 from harness.validation.small import rows
 from harness.validation.small.kept import Kept
 from harness.validation.small.runs import Run

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from harness.validation.ledger import LENGTH
+from harness.validation.known.ledger import LENGTH
 
 WORDS = (
     "a", "an", "at", "by", "do", "go", "he", "if", "in", "is", "it", "me", "my", "no", "of", "on", "or", "so", "to",

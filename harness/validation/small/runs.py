@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from harness.intent.intent import Drawn, Intent, Window
-from harness.validation.effective import Effective
-from harness.validation.ledger import LENGTH, MOST_ACCUMULATED, RANKS
+from harness.validation.known.ledger import LENGTH, MOST_ACCUMULATED, RANKS
+from harness.validation.step.effective import Effective
 
 FIRST = 3
 """Steps of the run that has the schedule of the real training."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from packaging.version import Version
 
-from harness.validation.configuration import truth
-from harness.validation.options import Options
+from harness.validation.known.options import Options
+from harness.validation.read.configuration import truth
 from harness.validation.small import own, rows, trainer
 from harness.validation.small.kept import Kept
 from harness.validation.small.own import Column

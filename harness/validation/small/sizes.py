@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import whole
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.configuration import whole
 
 WIDTH, LAYERS, HEADS, POSITIONS, HEAD = 128, 2, 4, 1024, 32
 WIDTHS = ("hidden_size", "n_embd", "n_embed", "d_model")

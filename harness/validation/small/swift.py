@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from harness.validation.ledger import LENGTH, ROOM
-from harness.validation.options import Options
+from harness.validation.known.ledger import LENGTH, ROOM
+from harness.validation.known.options import Options
 from harness.validation.small import model, own, rows, script, trainer
 from harness.validation.small.kept import Kept
 from harness.validation.small.place import Place, Small

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.validation import bounded
-from harness.validation.bounded import BadConfiguration
+from harness.validation.read import bounded
+from harness.validation.read.bounded import BadConfiguration
 from harness.validation.small.families import Family
 from harness.validation.small.rows import WORDS
 

@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from adapters.contract import Given, Sharded
-from harness.validation import spread
 from harness.validation.small import engine
 from harness.validation.small.kept import Kept
 from harness.validation.small.runs import Run
+from harness.validation.step import spread
 
 PLACES = ("deepspeed", "fsdp", "fsdp_config", "num_train_epochs", "max_steps", "do_train")
 """That are given anew."""

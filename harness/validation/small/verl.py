@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.contract import Given, Sharded
-from harness.validation.ledger import RANKS
-from harness.validation.options import Options
+from harness.validation.known.ledger import RANKS
+from harness.validation.known.options import Options
 from harness.validation.readers import verl
 from harness.validation.small import own, rows
 from harness.validation.small.kept import Kept

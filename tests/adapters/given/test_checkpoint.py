@@ -12,7 +12,7 @@ import pytest
 
 from harness.environments import build
 from harness.environments.request import parse
-from harness.validation.configuration import Configuration, Setting
+from harness.validation.read.configuration import Configuration, Setting
 from harness.validation.small import families, model, tokens
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(1800)]

@@ -77,7 +77,7 @@ ELSEWHERE = {
     "harness/environments/interpreter.py": "a text that another interpreter runs",
     "harness/matrices/__main__.py": "a tool of its own, for who works on Lockstep",
     "harness/trial/fsdp2.py": "a training, which is run to be recorded",
-    "harness/validation/gathering.py": "a tool of its own, for who works on Lockstep",
+    "harness/validation/known/gathering.py": "a tool of its own, for who works on Lockstep",
     "reports/markdown.py": "draws into a page, line by line",
 }
 

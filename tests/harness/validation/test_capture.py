@@ -11,7 +11,7 @@ import pytest
 
 from harness import cli
 from harness.validation import capture
-from harness.validation.bounded import BadConfiguration
+from harness.validation.read.bounded import BadConfiguration
 from harness.validation.record import Plan
 from tests.harness.validation import written
 from tests.harness.validation.written import part, row

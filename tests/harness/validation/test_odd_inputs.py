@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.validation import capture, launching
-from harness.validation.bounded import BadConfiguration
-from harness.validation.launching import Launched
+from harness.validation import capture
+from harness.validation.read import launching
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.launching import Launched
 from tests.fuzzing import examples
 from tests.harness.validation import written
 from tests.harness.validation.written import row

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.validation import launching, reading
-from harness.validation.bounded import BadConfiguration
-from harness.validation.configuration import Family
-from harness.validation.ledger import entry
+from harness.validation import reading
+from harness.validation.known.ledger import entry
+from harness.validation.read import launching
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.read.configuration import Family
 from harness.validation.readers.families import READERS
 from tests.harness.validation import written
 from tests.harness.validation.written import part, row

@@ -11,8 +11,10 @@ import scenarios
 from adapters.contract import Schedule
 from harness.intent.intent import Mean
 from harness.intent.of_scenario import of_scenario
-from harness.validation import effective, plan, reading, releases, schedules
-from harness.validation.bounded import BadConfiguration
+from harness.validation import plan, reading
+from harness.validation.known import releases
+from harness.validation.read.bounded import BadConfiguration
+from harness.validation.step import effective, schedules
 from tests.harness.validation import written
 from tests.harness.validation.written import part, row
 
@@ -163,6 +165,19 @@ def test_verls_old_trainer() -> None:
     assert row(told, "model.lora_rank").word == "kept"
     assert row(told, "nonsense.key").word == "unknown to this release"
     assert part(told, "schedule").configured.endswith("half a cosine to 0")
+
+
+@pytest.mark.parametrize(("program", "pad_mode", "end"), [
+    ("sft_trainer", "no_padding", "end"),
+    ("sft_trainer", "right", "beginning"),
+    ("fsdp_sft_trainer", None, "beginning"),
+])  # fmt: skip
+def test_verl_cuts_at_the_beginning_where_it_fills_rows_up(program: str, pad_mode: str | None, end: str) -> None:
+    """utils/dataset/multiturn_sft_dataset.py and sft_dataset.py."""
+    words = ["data.truncation=left", "data.max_length=100", *([f"data.pad_mode={pad_mode}"] if pad_mode else [])]
+    told = written.of("torchrun", "-m", f"verl.trainer.{program}", *words)
+    assert part(told, "long rows").configured == f"cut to 100 tokens, at the {end}"
+    assert any("data.truncation=left has no effect" in odd for odd in told.odd) == (end == "end")
 
 
 def test_axolotl(tmp_path: Path) -> None:

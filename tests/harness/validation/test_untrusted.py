@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from harness.validation import bounded, redaction, shell
-from harness.validation.bounded import BadConfiguration
+from harness.validation.read import bounded, redaction, shell
+from harness.validation.read.bounded import BadConfiguration
 from harness.validation.record import Plan
 from reports.validation import markdown
 from tests.fuzzing import examples

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.validation import plan, reading
-from harness.validation.pins import Pins
+from harness.validation.known.pins import Pins
 from harness.validation.record import KeyRecord, PartRecord, Plan
 
 FACTORY: dict[str, Any] = {

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.validation.bounded import MAX_BYTES, BadConfiguration
-from harness.validation.configuration import Configuration, Family, Setting
+from harness.validation.read.bounded import MAX_BYTES, BadConfiguration
+from harness.validation.read.configuration import Configuration, Family, Setting
 from harness.validation.small import families, model, sizes, tokens
 
 QWEN, CHATML, LLAMA3 = "<|endoftext|>", "<|im_end|>", "<|eot_id|>"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.validation import plan, reading
-from harness.validation.ledger import LENGTH
+from harness.validation.known.ledger import LENGTH
 from harness.validation.small import openrlhf
 from harness.validation.small.kept import keep
 from harness.validation.small.place import Place, Small

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.validation.configuration import Data
-from harness.validation.ledger import LENGTH
+from harness.validation.known.ledger import LENGTH
+from harness.validation.read.configuration import Data
 from harness.validation.small import own, rows
 from harness.validation.small.own import Column
 

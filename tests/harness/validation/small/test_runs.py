@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.contract import Optimizer, Schedule
-from harness.validation.effective import Effective
-from harness.validation.ledger import RANKS
+from harness.validation.known.ledger import RANKS
 from harness.validation.small import runs as small
 from harness.validation.small.runs import ASSUMED, FIRST, FIRST_INTERPRETED, MOST_ROWS, WHOLE
+from harness.validation.step.effective import Effective
 
 COSINE = Schedule(decay="cosine", warmup_ratio=0.1, warmup_from="zero")
 SHAPES = {"model.norm.weight": (4,), "lm_head.weight": (8, 4)}

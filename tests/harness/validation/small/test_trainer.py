@@ -11,7 +11,7 @@ import yaml
 
 from adapters.contract import LIGER, Device
 from harness.validation import plan, reading
-from harness.validation.pins import Pins
+from harness.validation.known.pins import Pins
 from harness.validation.record import KeyRecord
 from harness.validation.small.kept import BITSANDBYTES, keep, needed
 from harness.validation.small.makers import MAKERS

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from harness.validation import plan, reading
-from harness.validation.effective import Effective
 from harness.validation.small import verl
 from harness.validation.small.kept import keep
 from harness.validation.small.place import Place, Small
 from harness.validation.small.runs import Run, runs
+from harness.validation.step.effective import Effective
 
 OLD = (
     "verl.trainer.fsdp_sft_trainer data.train_files=x.parquet data.prompt_key=extra_info data.response_key=extra_info"

@@ -1,0 +1,1 @@
+"""What small runs had, held against what the configuration says."""

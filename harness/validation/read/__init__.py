@@ -1,0 +1,1 @@
+"""The user's words: files, command lines and scripts, of which nothing is run."""

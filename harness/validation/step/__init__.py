@@ -1,0 +1,1 @@
+"""The step that a configuration asks for, whatever framework it is of."""
