@@ -98,6 +98,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     neftune.prepare(model, scenario, rank, job.steps.start)
     recorder.watch(model)
     engine = initialize(scenario, model)
+    deepspeed_setup.check_secondary(model, scenario)
     parameters = dict(model.named_parameters())
     rows = load_rows(job)
     if job.part == "after":

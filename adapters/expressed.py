@@ -227,7 +227,11 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"verl": only("fsdp", "fsdp1", because="its trainer for supervised training shards by FSDP")},
     "sharding.replicas": by(("fsdp2", *TRAINERS, "verl"))
     | by(("torch", "ddp"), _WHOLE)
-    | by(("deepspeed", "openrlhf"), no("ZeRO shards over all ranks (its hpZ and MiCS replicate by other means)")),
+    | by(("deepspeed", "openrlhf"), no("ZeRO shards over all ranks (its hpZ is sharding.secondary)")),
+    "sharding.secondary": by(("deepspeed", *TRAINERS))
+    | by(("torch", "ddp"), _WHOLE)
+    | by(("fsdp2", "verl"), no("FSDP has no second copy of its shards"))
+    | {"openrlhf": no("its --ds.zpg is not driven yet")},
     "sharding.offload_optimizer": by(("torch", "ddp", "fsdp2"), _ONE_DEVICE)
     | by(("deepspeed", *TRAINERS, "openrlhf"))
     | {"verl": no("it moves an offloaded optimizer back before it steps")},

@@ -214,6 +214,9 @@ class Scenario:
         replicas, ranks = self.sharding.replicas, self.window.ranks
         even = replicas == 1 or (ranks % replicas == 0 and ranks > replicas)
         require(even, "sharding.replicas", replicas, f"a divisor of the {ranks} ranks, and fewer")
+        shared = self.sharding.secondary
+        even = shared == 1 or (ranks % shared == 0 and ranks > shared)
+        require(even, "sharding.secondary", shared, f"a divisor of the {ranks} ranks, and fewer")
         self.loss.check(self.model)
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         self._check_ranks()

@@ -28,7 +28,23 @@ def zero(scenario: Scenario) -> dict[str, Any]:
         "offload_param": scenario.sharding.offload_parameters,
     }
     on_cpu = {name: {"device": "cpu"} for name, wanted in offloaded.items() if wanted}
-    return {"stage": STAGES[scenario.sharding.strategy], **on_cpu}
+    secondary = scenario.sharding.secondary
+    # parameters this small would stay whole on every rank, and nothing would be gathered from the copy
+    copied = {"zero_hpz_partition_size": secondary, "stage3_param_persistence_threshold": 0}
+    return {"stage": STAGES[scenario.sharding.strategy], **on_cpu, **(copied if secondary > 1 else {})}
+
+
+def check_secondary(model: Any, scenario: Scenario) -> None:
+    """Raises RuntimeError where a model's parameters have no second copy among as many ranks as the scenario asks for.
+
+    The copy itself is there between a forward pass and the next step (`invalidate_secondary_tensor` in stage3.py).
+    """
+    wanted = scenario.sharding.secondary
+    for name, p in model.named_parameters():
+        among = getattr(p, "ds_zero_param_process_group", None)
+        found = 1 if among is None else p.ds_secondary_tensor_group_size
+        if wanted > 1 and found != wanted:
+            raise RuntimeError(f"{name} should have a second copy among {wanted} ranks, and has one among {found}")
 
 
 def unsupported(scenario: Scenario) -> str | None:

@@ -317,6 +317,7 @@ class Recording(TrainerCallback):
     def on_train_begin(self, _: Any, state: Any, __: Any, **given: Any) -> None:
         if self._job.scenario.sharding.strategy in hf_fsdp.VERSIONS:
             sharded.check(given["model"], self._job)
+        deepspeed_setup.check_secondary(given["model"], self._job.scenario)
         self._recorder.watch(flat.inner(given["model"]))
         fresh = self._job.record and self._job.part != "after"
         self._recorder.begin(self._read(state, given)[0] if fresh else {})

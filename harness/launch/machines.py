@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import socket
 import sys
@@ -16,6 +17,9 @@ from harness.limits import MAX_MACHINES
 HOST = "{}"
 """Stands for a machine's name in what reaches it."""
 SSH = ("ssh", "-o", "BatchMode=yes", HOST)
+
+
+_NAME = re.compile(r"[A-Za-z0-9:][A-Za-z0-9._:%-]*")
 
 
 class BadMachines(Exception):
@@ -60,10 +64,10 @@ class Machines:
 
 def named(names: Sequence[str], reach: str | None) -> Machines:
     """Machines by their names or addresses, two at least. Raises BadMachines."""
+    if odd := [name for name in names if not _NAME.fullmatch(name)]:
+        raise BadMachines(f"--hosts: {odd[0]!a} is no machine's name or address; write them as a,b")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BadMachines(f"--hosts names {twice} twice; name each machine once")
-    if odd := next((name for name in names if not name.isprintable() or not name.strip() or name[0] == "-"), None):
-        raise BadMachines(f"--hosts: {odd!a} is no machine's name; write them as a,b")
     if not 2 <= len(names) <= MAX_MACHINES:
         raise BadMachines(f"--hosts names {len(names)}; name 2 to {MAX_MACHINES} machines, as a,b")
     return Machines(tuple(Machine(name, name, _is_here(name)) for name in names), _words(reach))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from adapters.contract import END, HEADER
 from harness.judging.diagnosis import upstream
 from harness.judging.diagnosis.upstream import UpstreamCause
 from harness.traces import text_files
@@ -28,6 +30,12 @@ def causes(of: CellRecord) -> list[str]:
 def diagnosis(of: CellRecord, cause: str) -> DiagnosisRecord:
     """The one of that cause, which must be there."""
     return next(d for d in of.diagnoses if d.cause == cause)
+
+
+def sealed(trace: Path) -> dict[str, str]:
+    """The digest of every file of a trace that is whole, but for its header, which says when and where it was made."""
+    files: dict[str, str] = json.loads((trace / END).read_text())["files"]
+    return {name: digest for name, digest in files.items() if name != HEADER}
 
 
 def applies(known: UpstreamCause, trace: Path) -> bool:
