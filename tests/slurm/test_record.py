@@ -112,6 +112,13 @@ def test_a_job_that_is_cancelled_is_told(slurm: Cluster, tmp_path: Path) -> None
     assert "was cancelled" in said.splitlines()[-1]
 
 
+def test_a_job_without_time_is_told(slurm: Cluster, tmp_path: Path) -> None:
+    """Slurm ends it within a minute after its time."""
+    status, printed, said = Recording(tmp_path, NAP.replace("100", "200"), "--time", "1").finish(200)
+    assert (status, printed) == (3, "asleep\n")
+    assert "ran out of time; give it more by --time" in said.splitlines()[-1]
+
+
 def test_no_command_outlives_a_killed_recording(slurm: Cluster, tmp_path: Path) -> None:
     script = f"import os\nopen('process', 'w').write(str(os.getpid()))\n{NAP}"
     running = Recording(tmp_path, script)
