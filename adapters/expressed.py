@@ -228,10 +228,10 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "sharding.replicas": by(("fsdp2", *TRAINERS, "verl"))
     | by(("torch", "ddp"), _WHOLE)
     | by(("deepspeed", "openrlhf"), no("ZeRO shards over all ranks (its hpZ is sharding.secondary)")),
-    "sharding.secondary": by(("deepspeed", *TRAINERS))
+    "sharding.secondary": by(("fsdp2", "deepspeed", *TRAINERS))
     | by(("torch", "ddp"), _WHOLE)
-    | by(("fsdp2", "verl"), no("FSDP has no second copy of its shards"))
-    | {"openrlhf": no("its --ds.zpg is not driven yet")},
+    | {"openrlhf": no("its --ds.zpg is not driven yet")}
+    | {"verl": no("its reshard_after_forward says whether, and not among how many (workers/config/engine.py)")},
     "sharding.offload_optimizer": by(("torch", "ddp", "fsdp2"), _ONE_DEVICE)
     | by(("deepspeed", *TRAINERS, "openrlhf"))
     | {"verl": no("it moves an offloaded optimizer back before it steps")},

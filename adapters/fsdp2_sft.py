@@ -77,7 +77,7 @@ def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.
     low, reduced = _dtypes(scenario)
     how: Mapping[str, Any] = {
         "mesh": _mesh(scenario, world),
-        "reshard_after_forward": RESHARD[scenario.sharding.strategy],
+        "reshard_after_forward": _reshard(scenario),
         "mp_policy": MixedPrecisionPolicy(param_dtype=low, reduce_dtype=reduced),
     }
     for module in model.modules():
@@ -91,6 +91,12 @@ def wrap(scenario: Scenario, model: PreTrainedModel, world: int) -> tuple[torch.
         yield
 
     return sharded, synchronised
+
+
+def _reshard(scenario: Scenario) -> bool | int:
+    """Whether parameters are sharded again behind the forward pass, or among how many ranks."""
+    among = scenario.sharding.secondary
+    return RESHARD[scenario.sharding.strategy] if among == 1 else among
 
 
 def _dtypes(scenario: Scenario) -> tuple[torch.dtype | None, torch.dtype]:

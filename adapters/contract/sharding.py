@@ -19,7 +19,7 @@ class Sharding:
     """Groups of ranks that hold all shards each, as in hybrid sharding (HSDP); with 1 all ranks share them."""
     secondary: int = 1
     """Ranks that share a further copy of all parameters among them, from which each backward pass gathers these, as in
-    hpZ of ZeRO++; with 1 there is none, and it gathers from all ranks."""
+    hpZ of ZeRO++ or reshard_after_forward=N of FSDP2; with 1 there is none, and it gathers from all ranks."""
     offload_optimizer: bool = False
     offload_parameters: bool = False
     """Whether shards of parameters lie on the CPU, and are copied to the device for each forward and backward pass."""

@@ -29,6 +29,7 @@ SLURM_TESTS = "tests/slurm/test_run.py"
 SLURM = f"{SLURM_TESTS}::test_two_cells_in_one_job"
 SLURM_MORE = "tests/slurm/test_bisect.py"
 RECORD_ON_SLURM = "tests/slurm/test_record.py::test_it_is_what_is_recorded_here"
+MACHINES = "tests/frameworks/test_machines.py::test_the_same_bits_as_on_one_machine"
 RECORD = "tests/frameworks/test_record.py"
 VALIDATE = "tests/harness/commands/test_validate.py"
 VALIDATED = "tests/frameworks/test_validate.py::test_a_configuration_runs_to_a_verdict_and_its_report"
@@ -96,6 +97,10 @@ ELSEWHERE = {
     ),
     "lockstep run --framework trl --sandbox": SANDBOX,
     "lockstep run --on slurm --partition gpu --nodes 4": SLURM,
+    "lockstep run --framework trl --hosts gpu1,gpu2 --ranks 8 --device cuda": MACHINES,
+    "lockstep run --on slurm --framework trl --nnodes 2 --gres gpu:4 --ranks 8 --device cuda": (
+        "tests/slurm/test_spread.py::test_the_same_bits_as_on_one_node"
+    ),
     "lockstep run --on slurm --framework trl --nodes 2 --partition gpu --gres gpu:4 --time 2:00:00 --device cuda": (
         SLURM
     ),

@@ -26,7 +26,7 @@ HYBRID = {
 }
 """The first line, the name and the ranks are put in."""
 EXPRESSED = {
-    "secondary": ("deepspeed", "trl", "ms-swift", "llamafactory"),
+    "secondary": ("deepspeed", "fsdp2", "trl", "ms-swift", "llamafactory"),
     "replicas": ("fsdp2", "trl", "ms-swift", "verl"),
 }
 
@@ -48,7 +48,11 @@ def test_every_framework_comes_to_the_verdicts_that_it_has_on_two(
 def test_shards_that_not_all_ranks_share(tmp_path: Path, environments: Path) -> None:
     run = hybrid(tmp_path, environments, ["deepspeed", "fsdp2"], ["secondary", "replicas"])
     found = {(c.framework, c.scenario): c.verdict for c in run.verdict.cells if c.verdict != "unsupported"}
-    assert found == {("deepspeed", "own-secondary"): "pass", ("fsdp2", "own-replicas"): "pass"}
+    assert found == {
+        ("deepspeed", "own-secondary"): "pass",
+        ("fsdp2", "own-secondary"): "pass",
+        ("fsdp2", "own-replicas"): "pass",
+    }
 
 
 @pytest.mark.exhaustive

@@ -81,6 +81,8 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--accepted": FILES,
         "--envs": ENVIRONMENTS,
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
+        "--hosts": ("", "a", "a,a", "a,", "-a,b", "a b,c", "\x1b,b"),
+        "--reach": ("", "ssh", "ssh {}"),  # without --hosts
         **CLUSTER,
     },
     "bisect": {
