@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands import machines, on_cluster
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import Environments, Jobs, Timeout, at_once
+from harness.commands.options import Environments, Jobs, Timeout
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, in_one_line, terminable
 from harness.commands.typed import command
@@ -30,6 +32,7 @@ SKIP = 125
 """What tells it that nothing can be said of a commit."""
 
 
+@on_cluster.with_options
 def bisect(
     target: Annotated[
         str,
@@ -84,6 +87,7 @@ def bisect(
     pass_env: PassEnv = None,
     sandbox: Sandboxed = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print bisect.json on stdout, and nothing else.")] = False,
+    cluster: on_cluster.Asked = on_cluster.NOTHING,
 ) -> None:
     """Find every change of outcome over releases, over a package underneath, over dates or over commits.
 
@@ -99,9 +103,12 @@ def bisect(
     with _ending(ABORT if step else 0):
         if step and (repo is None or good or bad or thorough or as_json):
             raise Stop("--step judges the commit that --repo is at: give --repo, and no --good, --bad, --all or --json")
-        plan = _plan(scenario, jobs, timeout, confinement(pass_env, sandbox))
+        plan = _plan(scenario, cluster.at_once(jobs), timeout, confinement(pass_env, sandbox))
         question.request()  # what is wrong with it is told before anything is written
-        folder = _folder(out or Path(".runs") / _name(question, plan, cause))
+        folder = out or Path(".runs") / _name(question, plan, cause)
+        plan = machines.spread(replace(plan, allocation=on_cluster.allocation(cluster, folder, envs)))
+        envs = on_cluster.shared(envs, plan.allocation)
+        _check(folder)
         with _alone(folder):
             inquiry = Inquiry(question, plan, folder, History.open(default_path()), envs, cause, thorough, command())
             if step:
@@ -135,7 +142,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise BadFolder(what, "wait for it, or give another --out") from None
 
 
-def _plan(scenario: str, jobs: int | None, timeout: float, confined: Confinement) -> Plan:
+def _plan(scenario: str, jobs: int, timeout: float, confined: Confinement) -> Plan:
     """Raises BadPlan."""
     from harness.session.plan import BadPlan, Plan, choose
 
@@ -143,7 +150,7 @@ def _plan(scenario: str, jobs: int | None, timeout: float, confined: Confinement
     if len(choices) != 1:
         first = choices[0].label
         raise BadPlan(f"{scenario!r} matches {len(choices)} scenarios; a bisection runs one, such as {first}")
-    return Plan((), choices, at_once(jobs), timeout, confinement=confined)
+    return Plan((), choices, jobs, timeout, confinement=confined)
 
 
 def _name(question: Question, plan: Plan, cause: str | None) -> str:
@@ -154,8 +161,8 @@ def _name(question: Question, plan: Plan, cause: str | None) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", word) for word in words if word)
 
 
-def _folder(out: Path) -> Path:
-    """Raises BadFolder."""
+def _check(out: Path) -> None:
+    """Raises BadFolder for what cannot hold a bisection."""
     from harness.bisection.record import FILE
     from harness.environments import claims
     from harness.session.folder import BadFolder
@@ -165,7 +172,6 @@ def _folder(out: Path) -> Path:
     ours = any((out / name).exists() for name in (FILE, "runs", "pins", claims.FOLDER))
     if out.is_dir() and any(out.iterdir()) and not ours:
         raise BadFolder(f"{out} holds something other than a bisection", "choose a new or empty folder with --out")
-    return out
 
 
 def _search(inquiry: Inquiry) -> Bisection:

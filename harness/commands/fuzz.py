@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands import planted
+from harness.commands import machines, on_cluster, planted
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import Accepted, Environments, Jobs, Timeout, at_once, finite, folder
+from harness.commands.options import Accepted, Environments, Jobs, Timeout, finite, folder
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -33,6 +33,7 @@ MOST_MINUTES = 7 * 24 * 60.0
 MOST_SEED = 2**31
 
 
+@on_cluster.with_options
 def fuzz(
     framework: Annotated[
         str,
@@ -77,6 +78,7 @@ def fuzz(
     pass_env: PassEnv = None,
     sandbox: Sandboxed = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print fuzz.json on stdout, and nothing else.")] = False,
+    cluster: on_cluster.Asked = on_cluster.NOTHING,
 ) -> None:
     """Draw scenarios, run them on a real release, and make each that fails in a way of its own as small as it can be.
 
@@ -91,17 +93,20 @@ def fuzz(
 
     request, other = _request(framework), _request(against) if against is not None else None
     planted.check(fault, [request])
+    on_cluster.only_shared(cluster, envs, "which asks a framework here what it can express")
     if other == request:
         raise Stop("--against is for another release than --framework")
     wish = Wish(request, out, seed, minutes, other, fault, corpus, _command())
     plan = Plan(
-        requests=(request,),
+        requests=(request,) if other is None else (request, other),
         choices=(),
-        jobs=at_once(jobs),
+        jobs=cluster.at_once(jobs),
         timeout=timeout,
         fault=fault,
         confinement=confinement(pass_env, sandbox),
+        allocation=on_cluster.allocation(cluster, out),
     )
+    plan = machines.spread(plan)
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     with own_place(out, CLAIM, "fuzz", frozenset({FILE, TRIED})):
         _corpus(corpus)
@@ -168,12 +173,13 @@ def _searched(wish: Wish, plan: Plan, entries: tuple[Entry, ...], envs: Path | N
 def _cells(request: Request, name: str, wish: Wish, plan: Plan, parts: Parts, progress: Observer) -> Iterator[Cells]:
     """Cells of a release, started. Raises BuildFailed, BadRequest, and Stop where it does not start."""
     from harness.fuzzing.cells import Cells
+    from harness.launch.queued import ClusterFailed
     from harness.launch.template import TemplateFailed
 
-    with Cells(request, parts, wish.work / name, progress, plan.jobs, plan.timeout, plan.fault) as cells:
+    with Cells(request, parts, wish.work / name, progress, plan.running, plan.timeout, plan.fault) as cells:
         try:
             cells.start()
-        except TemplateFailed as error:
+        except (ClusterFailed, TemplateFailed) as error:
             raise Stop(f"{request} does not start: {error}", UNKNOWN) from None
         yield cells
 

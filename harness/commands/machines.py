@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.on_cluster import Cluster
+from harness.commands.on_cluster import Asked
 from harness.commands.stop import Stop
-from harness.limits import MAX_MACHINES
 
 if TYPE_CHECKING:
     from harness.launch.machines import Machines
+    from harness.session.plan import Plan
 
 PANEL = "One cell over several machines"
 
@@ -32,20 +33,9 @@ Reach = Annotated[
         help="What runs a command on the machine {}, before that command. Default: `ssh -o BatchMode=yes {}`.",
     ),
 ]
-Nnodes = Annotated[
-    int | None,
-    typer.Option(
-        "--nnodes",
-        min=1,
-        max=MAX_MACHINES,
-        metavar="N",
-        rich_help_panel=PANEL,
-        help="With --on slurm: nodes of each job, over which each of its cells is spread; 1.",
-    ),
-]
 
 
-def machines(hosts: str | None, reach: str | None, on: Cluster | None, nnodes: int | None) -> Machines | None:
+def machines(hosts: str | None, reach: str | None, cluster: Asked) -> Machines | None:
     """The machines that are named; None where each cell runs on one, or on the nodes of its job. Raises Stop, and
     BadMachines."""
     from harness.launch.machines import named
@@ -54,21 +44,24 @@ def machines(hosts: str | None, reach: str | None, on: Cluster | None, nnodes: i
     if hosts is None:
         if reach is not None:
             raise Stop("--reach says how machines are reached; name them with --hosts A,B")
-        if nnodes is not None and on is None:
+        if cluster.nnodes is not None and cluster.on is None:
             raise Stop("--nnodes is for the jobs of a cluster; add --on slurm, or name machines with --hosts A,B")
         return None
-    if on is not None:
+    if cluster.on is not None:
         raise Stop("--hosts names machines, and --on slurm asks for some; leave out one of them")
-    if nnodes is not None:
+    if cluster.nnodes is not None:
         raise Stop("--nnodes is for the jobs of a cluster; --hosts says by itself how many machines there are")
     return named(hosts.split(","), reach or current().reach)
 
 
-def check(launcher: str | None, sandbox: bool) -> None:
-    """Whether a cell can be spread with these options. Raises Stop."""
+def spread(plan: Plan, launcher: str | None = None) -> Plan:
+    """The plan, by the launcher that spreads cells over machines where it does. Raises Stop for options that cannot."""
+    if plan.spread is None:
+        return plan
     if launcher == "template":
         raise Stop(
             "--launcher template forks the ranks of a cell on one machine; leave it out, so that torchrun starts them"
         )
-    if sandbox:
+    if plan.confinement.sandbox:
         raise Stop("--sandbox has no network, by which machines speak with each other; leave it out")
+    return replace(plan, launcher="torchrun")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands import on_cluster
 from harness.commands.confined import PassEnv, Sandboxed, confinement
-from harness.commands.options import MOST_DAYS, MOST_GIB, Accepted, Environments, Jobs, Timeout, at_once, finite
+from harness.commands.options import MOST_DAYS, MOST_GIB, Accepted, Environments, Jobs, Timeout, finite
 from harness.commands.output import console, say, warn
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -25,6 +26,7 @@ GIB = 2**30
 CLAIM = "night"
 
 
+@on_cluster.with_options
 def nightly(
     home: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Folder of the nights and of the outbox.")] = Path(
         ".lockstep/nightly"
@@ -86,6 +88,7 @@ def nightly(
     envs: Environments = None,
     pass_env: PassEnv = None,
     sandbox: Sandboxed = False,
+    cluster: on_cluster.Asked = on_cluster.NOTHING,
 ) -> None:
     """Run the newest releases and the canaries, confirm what is new, and keep one ticket for each finding.
 
@@ -105,10 +108,12 @@ def nightly(
             prereleases=pre,
             patterns=tuple(patterns or ["*"]),
             canaries=_canaries(canaries),
-            jobs=at_once(jobs),
+            jobs=cluster.at_once(jobs),
             timeout=timeout,
             confinement=confinement(pass_env, sandbox),
+            allocation=on_cluster.allocation(cluster, home, envs, spread=False),
         )
+        envs = on_cluster.shared(envs, wish.allocation)
         _check(wish)
         command = _command(ticket_command)
         entries = _accepted(listed)

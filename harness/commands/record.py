@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands import on_cluster
 from harness.commands.options import folder
 from harness.commands.output import say, warn
-from harness.commands.stop import UNKNOWN, Stop
+from harness.commands.stop import UNKNOWN, Stop, terminable
+
+if TYPE_CHECKING:
+    from harness.launch.slurm import Allocation
+    from harness.recordings.making import Made
+    from lockstep_recorder.settings import Settings
 
 MOST_STEPS = 10**9
 
 
+@on_cluster.with_options
 def record(
     command: Annotated[
         list[str],
@@ -39,26 +46,28 @@ def record(
     keep_tokens: Annotated[
         bool, typer.Option("--keep-tokens", help="Keep the token ids, which are your data, in the recording.")
     ] = False,
+    cluster: on_cluster.Asked = on_cluster.NOTHING,
 ) -> None:
     """Watch the optimizer steps of any training command that runs on PyTorch, without touching its code.
 
     The training computes what it would compute unwatched. Nothing leaves this machine. Afterwards, `lockstep judge DIR`
     says what the watched steps did.
 
-    Exit status: that of the command; 3 if it ended well and nothing was recorded.
+    Exit status: that of the command; 3 if it ended well and nothing was recorded, or if its job has ended before it.
     """
-    from harness.recordings import making
     from lockstep_recorder.settings import Settings
 
     ranges = _ranges(steps if steps is not None or every is not None else "0-2")
     if not ranges and every is None:
         raise typer.BadParameter("no step is given; give such as 0-2", param_hint="--steps")
-    made = making.make(command, Settings(str(out.absolute()), ranges, every, keep_tokens))
+    made = _made(command, Settings(str(out.absolute()), ranges, every, keep_tokens), on_cluster.one_job(cluster, out))
     for why in made.ended:
         warn(f"the recording ended early: {why}")
     if made.steps:
         ranks = f"{made.ranks} rank{'s' * (made.ranks > 1)}"
         say(f"recorded {_told(made.steps)} of {ranks} in {out} ({made.size / 1e6:.1f} MB): lockstep judge {out}")
+    if made.lost is not None:
+        raise Stop(made.lost, UNKNOWN)
     if made.status:
         raise typer.Exit(made.status if made.status > 0 else 128 - made.status)
     if not made.steps:
@@ -67,6 +76,15 @@ def record(
             " output head; docs/record.md says what is found and what is not",
             UNKNOWN,
         )
+
+
+def _made(command: list[str], settings: Settings, allocation: Allocation | None) -> Made:
+    from harness.recordings import in_job, making
+
+    if allocation is None:
+        return making.make(command, settings)
+    with terminable():
+        return in_job.make(command, settings, allocation, warn)
 
 
 def _ranges(text: str | None) -> tuple[tuple[int, int], ...]:

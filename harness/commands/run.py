@@ -21,7 +21,6 @@ from harness.commands.options import (
     Jobs,
     OnDevice,
     Timeout,
-    at_once,
     scenarios,
 )
 from harness.commands.output import console, json, say, warn
@@ -45,6 +44,7 @@ class Matrix(StrEnum):
     full = "full"
 
 
+@on_cluster.with_options
 def run(
     frameworks: Annotated[
         list[str] | None,
@@ -112,20 +112,10 @@ def run(
     sandbox: Sandboxed = False,
     hosts: machines.Hosts = None,
     reach: machines.Reach = None,
-    on: on_cluster.On = None,
-    nodes: on_cluster.Nodes = None,
-    nnodes: machines.Nnodes = None,
-    cpus: on_cluster.Cpus = None,
-    partition: on_cluster.Partition = None,
-    account: on_cluster.Account = None,
-    gres: on_cluster.Gres = None,
-    time: on_cluster.Time = None,
-    sbatch: on_cluster.Sbatch = None,
-    srun: on_cluster.Srun = None,
-    prolog: on_cluster.Prolog = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON on stdout, and nothing else.")] = (
         False
     ),
+    cluster: on_cluster.Asked = on_cluster.NOTHING,
 ) -> None:
     """Run scenarios through frameworks, judge every step, and report.
 
@@ -138,35 +128,25 @@ def run(
     if resume and out is None:
         raise Stop("--resume goes on with the run in a folder; name it with --out")
     patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
-    asked = {
-        "nodes": nodes,
-        "nnodes": nnodes,
-        "cpus": cpus,
-        "partition": partition,
-        "account": account,
-        "gres": gres,
-        "time": time,
-    }
-    spread = machines.machines(hosts, reach, on, nnodes)
-    allocation = on_cluster.allocation(on, out, **asked, sbatch=sbatch, srun=srun, prolog=prolog)
+    named = machines.machines(hosts, reach, cluster)
+    allocation = on_cluster.allocation(cluster, out, envs)
+    envs = on_cluster.shared(envs, allocation)
     requests = tuple(dict.fromkeys([*patched, *_requests(also or [])]))
     planted.check(fault, requests)
     plan = Plan(
         requests=requests,
         choices=choose(patterns or ([] if matrix else ["*"]), seeds),
-        jobs=at_once(jobs) if allocation is None and spread is None else jobs or 1,
+        jobs=cluster.at_once(jobs) if named is None else jobs or 1,
         timeout=timeout,
         device=device.value,
         launcher=(launcher or _LAUNCHERS[device]).value,
-        machines=spread,
+        machines=named,
         fault=fault,
         ranks=ranks,
         confinement=confinement(pass_env, sandbox),
         allocation=allocation,
     )
-    if plan.spread is not None:
-        machines.check(launcher, sandbox)
-        plan = replace(plan, launcher=Launcher.torchrun.value)
+    plan = machines.spread(plan, launcher)
     plan = with_matrix(plan, matrix.value, seeds) if matrix else plan
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     with RunFolder.claim(out or unused(Path(".runs")), resume) as folder:

@@ -49,6 +49,8 @@ STATUS: Mapping[str, int] = {
     "harness.environments.releases.NoReleases": UNKNOWN,
     "harness.fuzzing.record.UnreadableFuzz": UNKNOWN,
     "harness.history.store.BadHistory": UNKNOWN,
+    "harness.launch.errands.Failed": UNKNOWN,
+    "harness.launch.held.JobEnded": UNKNOWN,
     "harness.nightly.outbox.BadOutbox": UNKNOWN,
     "harness.nightly.record.BadNight": UNKNOWN,
     "harness.stock.record.BadStock": UNKNOWN,

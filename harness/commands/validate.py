@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.commands import on_cluster
 from harness.commands.options import Device, Environments, OnDevice, folder
 from harness.commands.output import console, document, errors, json, warn
-from harness.commands.stop import UNKNOWN, Stop
+from harness.commands.stop import UNKNOWN, Stop, terminable
 from harness.commands.typed import command
 
 if TYPE_CHECKING:
+    from harness.launch.slurm import Allocation
     from harness.validation.known.pins import Pins
     from harness.validation.read.configuration import Configuration
     from harness.validation.record import Plan, Validation
+    from harness.validation.small.running import Do
 
 DIVERGES = 1
+JOB = "job"
+"""Folder of --out through which a job is spoken with, as long as it goes on."""
 LONGEST = 2000
 """Characters of a command line that a report shows."""
 
@@ -37,6 +43,7 @@ class Format(StrEnum):
     JSON = "json"
 
 
+@on_cluster.with_options
 def validate(
     words: Annotated[
         list[str],
@@ -105,6 +112,7 @@ def validate(
         bool, typer.Option("--strict", help="End with status 3 where anything that it asks for is not covered.")
     ] = False,
     format_: Annotated[Format, typer.Option("--format", help="How it is told.")] = Format.TEXT,
+    cluster: on_cluster.Asked = on_cluster.NOTHING,
 ) -> None:
     """Run a configuration of yours, shrunk, by the framework's own entry point, and hold it against what it says.
 
@@ -124,6 +132,9 @@ def validate(
     )
     pinned = pins.given(versions) if versions else pins.around(reading.place(words), planning.wanted(configuration))
     configuration = planning.on(configuration, pinned.versions, device.value, reading.place(words))
+    if plan and cluster.on is not None:
+        raise Stop("--plan runs nothing that --on could hand to a cluster; give one of them")
+    allocation = _allocation(cluster, out, envs)
     if plan and out is not None:
         raise Stop("--plan runs nothing that --out could keep; give one of them")
     if plan:
@@ -131,7 +142,9 @@ def validate(
         _show(format_, told)
         _strictly(strict, told.uncovered)
         return
-    found = _validated(configuration, pinned, rows, reading.place(words), envs, out)
+    found = _validated(
+        configuration, pinned, rows, reading.place(words), on_cluster.shared(envs, allocation), out, allocation
+    )
     if out is not None:
         _write(found, out)
     _show(format_, found)
@@ -158,16 +171,49 @@ def _validated(
     near: Path,
     envs: Path | None,
     out: Path | None,
+    allocation: Allocation | None,
 ) -> Validation:
     from harness import temporary
     from harness.environments import store
     from harness.validation.read import redaction
     from harness.validation.validate import Wish, validate
 
-    with temporary.folder("validate") if out is None else _kept(out) as place:
+    with temporary.folder("validate") if out is None else _kept(out) as place, _doing(allocation, place) as do:
         typed = redaction.line(command(), LONGEST)
-        wish = Wish(configuration, pinned, rows, near, envs or store.default_root(), place, typed)
+        builds = None if allocation is None else allocation.builds
+        wish = Wish(configuration, pinned, rows, near, envs or store.default_root(), place, typed, do, builds)
         return validate(wish, errors)
+
+
+def _allocation(cluster: on_cluster.Asked, out: Path | None, envs: Path | None) -> Allocation | None:
+    """Raises Stop and NoSlurm."""
+    if cluster.on is not None and out is None:
+        raise Stop("--on slurm hands its small runs to a node; give --out DIR, a folder that it sees too")
+    if cluster.nnodes is not None:
+        raise Stop("--nnodes is for commands with ranks of their own, and these run on one node; leave it out")
+    return on_cluster.one_job(cluster, out, envs)
+
+
+@contextmanager
+def _doing(allocation: Allocation | None, out: Path) -> Iterator[Do]:
+    """Where the small runs are done: here, or in one job, which is asked for with the first of them."""
+    from harness.launch.held import Held
+    from harness.validation.small import running
+
+    if allocation is None:
+        yield running.here
+        return
+    jobs: list[Held] = []
+    with terminable(), ExitStack() as held:
+        held.callback(shutil.rmtree, out / JOB, ignore_errors=True)
+
+        def do(work: Callable[..., Any], *of: Any) -> Any:
+            if not jobs:
+                jobs.append(held.enter_context(Held(allocation, out / JOB, errors)))
+            (answer,) = jobs[0].do(work, *of)
+            return answer
+
+        yield do
 
 
 @contextmanager
@@ -179,7 +225,7 @@ def _kept(out: Path) -> Iterator[Path]:
             raise Stop(f"--out {out} is not empty; give a folder of its own for each validation")
     except OSError as error:
         raise Stop(f"--out {out} cannot be written ({error.strerror}); give another folder") from None
-    yield out
+    yield out.absolute()
 
 
 def _write(found: Validation, out: Path) -> None:

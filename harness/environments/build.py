@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import temporary
@@ -101,20 +102,69 @@ def ensure_all(requests: Sequence[Request], root: Path, note: Note) -> list[Envi
             raise
 
 
-def _ensure(request: Request, root: Path, note: Note) -> Environment:
-    lock = _lock(request, root, note)
-    digest = _digest(request, lock)
-    name = f"{request.framework}-{_release(request, lock)}-{digest[:12]}"
+@dataclass(frozen=True)
+class Order:
+    """An environment that is resolved, and may be built on another machine."""
+
+    request: Request
+    lock: pins.Lock
+    digest: str
+    """What it is known by; see `_digest`."""
+    root: Path
+    """The folder of environments that it is built in."""
+    hashes: Mapping[str, tuple[str, ...]] | None = None
+    """By line of the lock, those that its file may have; None: those recorded in `root`."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.request.framework}-{_release(self.request, self.lock)}-{self.digest[:12]}"
+
+
+def order(request: Request, root: Path, elsewhere: Path, note: Note) -> Order:
+    """What `fulfil` builds in the folder `elsewhere` of another machine; here it is resolved only, in `root`.
+
+    Raises as `ensure` does. Not for an own interpreter.
+    """
+    request, root = request.resolved(), root.absolute()
+    try:
+        lock = _lock(request, root, note)
+        return Order(request, lock, _digest(request, lock), elsewhere, _hashes(request, lock, root, note))
+    except OSError as error:
+        what = request.version or str(request.pins)
+        raise BuildFailed(request.framework, what, _disk(error, root), local=True) from None
+
+
+def foreseen(order: Order) -> Environment:
+    """The environment that `fulfil` makes of an order. Raises BuildFailed where only building it tells."""
+    own = pins.line(order.lock, recipes.shipped().package(order.request.framework)) or ""
+    version = order.request.version or pins.version(own)
+    if version is None:
+        reason = "only an environment that is built tells the release of a commit; leave out --envs local"
+        raise BuildFailed(order.request.framework, _release(order.request, order.lock), reason, local=True)
+    return _environment(order.request, order.root / order.name, _record(order, version))
+
+
+def fulfil(order: Order, note: Note) -> Environment:
+    """The environment of an order, built if it is not there yet. Raises BuildFailed."""
+    request, root = order.request, order.root
+    if order.digest != _digest(request, order.lock):
+        reason = f"this machine, {resolution.platform_tag()}, is not of the kind that it was resolved on"
+        raise BuildFailed(request.framework, _release(request, order.lock), reason, local=True)
     # An installer that outlived its keeper and its run would hold the claim for as long as it likes.
     temporary.sweep(Path(tempfile.gettempdir()))
     # `take` looks again after every wait: another process may have built it, or `prune` removed it.
-    while (record := store.take(root, name)) is None:
+    while (record := store.take(root, order.name)) is None:
         with claims.exclusive(
-            root, store.build_claim(name), lambda: note(f"waiting for another run to build {request}")
+            root, store.build_claim(order.name), lambda: note(f"waiting for another run to build {request}")
         ) as claim:
-            if read_record(root / name) is None:
-                _build(request, lock, digest, root / name, claim, note)
-    return _environment(request, root / name, record)
+            if read_record(root / order.name) is None:
+                _build(order, claim, note)
+    return _environment(request, root / order.name, record)
+
+
+def _ensure(request: Request, root: Path, note: Note) -> Environment:
+    lock = _lock(request, root, note)
+    return fulfil(Order(request, lock, _digest(request, lock), root), note)
 
 
 def _digest(request: Request, lock: pins.Lock) -> str:
@@ -128,33 +178,37 @@ def _identity(request: Request, digest: str) -> str:
     return digest if request.patch is None else lock_hash([digest], request.patch.name)
 
 
-def _build(request: Request, lock: pins.Lock, digest: str, place: Path, claim: int, note: Note) -> None:
+def _build(order: Order, claim: int, note: Note) -> None:
     """Build beside the final place and move it there in one step; the caller holds the build claim."""
-    root = place.parent
+    request, lock, root, place = order.request, order.lock, order.root, order.root / order.name
     note(f"building {request}: {len(lock)} packages")
-    store.sweep(root, held=place.name)
-    folder = store.building_folder(root, place.name)
+    store.sweep(root, held=order.name)
+    folder = store.building_folder(root, order.name)
     try:
-        _install(request, lock, _hashes(request, lock, root, note), folder, claim)
+        found = order.hashes if order.hashes is not None else _hashes(request, lock, root, note)
+        _install(request, lock, found, folder, claim)
         _patch(request, lock, folder)
         bytecode.share(root, folder, lock, resolution.platform_tag())
-        record = Record(
-            framework=request.framework,
-            version=_version(request, lock, folder),
-            request=str(request),
-            python=str(PYTHON),
-            platform=resolution.platform_tag(),
-            built=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            lock=lock,
-            lock_hash=digest,
-        )
-        write_record(record, folder)
+        write_record(_record(order, _version(request, lock, folder)), folder)
         if place.exists():
             shutil.rmtree(place)  # not whole, or nobody would build it
         folder.rename(place)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _record(order: Order, version: str) -> Record:
+    return Record(
+        framework=order.request.framework,
+        version=version,
+        request=str(order.request),
+        python=str(PYTHON),
+        platform=resolution.platform_tag(),
+        built=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        lock=order.lock,
+        lock_hash=order.digest,
+    )
 
 
 def _hashes(request: Request, lock: pins.Lock, root: Path, note: Note) -> dict[str, tuple[str, ...]]:

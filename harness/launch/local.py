@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.environments.build import Order
+from harness.launch.built import Built
 from harness.launch.machines import Machines
 from harness.launch.sandbox import Sandbox
 from harness.launch.template import Template
@@ -29,8 +31,15 @@ class Local:
     machines: Machines | None = None
     """Those that the ranks of each cell are spread over, by torchrun; None: all run on this one."""
 
-    def runner(self) -> Template | Torchrun:
+    order: Order | None = None
+    """What is built on this machine before the launcher starts; None: the environment is there."""
+
+    def runner(self) -> Template | Torchrun | Built:
         """One that is not started yet. Raises BadVariable."""
+        launcher = self._launcher()
+        return launcher if self.order is None else Built(self.order, launcher)
+
+    def _launcher(self) -> Template | Torchrun:
         variables = {**passed(self.passed), **self.variables}
         if self.launcher == "torchrun":
             return Torchrun(self.python, variables, self.sandbox, self.machines)

@@ -63,6 +63,8 @@ class Allocation:
     """Options of the srun that starts the worker, such as `--container-image=I`."""
     prolog: tuple[str, ...] = ()
     """Lines of the shell before it, such as `module load M`."""
+    builds: Path | None = None
+    """Folder of each node in which its jobs build their environments; None: all nodes see those that are built here."""
 
 
 def check() -> None:
@@ -77,8 +79,18 @@ class Jobs:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def submit(self, folder: Path, allocation: Allocation, cells: int, work: Callable[..., None], *of: Any) -> str:
+    def submit(
+        self,
+        folder: Path,
+        allocation: Allocation,
+        cells: int,
+        work: Callable[..., None],
+        *of: Any,
+        everywhere: bool = False,
+    ) -> str:
         """Have `work(*of)` run by a job, for so many cells at once, and return its number; its logs lie in `folder`.
+
+        `everywhere`: on each of its nodes, instead of one.
 
         Raises Refused and Unreachable.
         """
@@ -89,7 +101,7 @@ class Jobs:
         cpus = allocation.cpus or 2 * cells
         # the worker is on one of them, whose launcher reaches the others
         many = {"nodes": allocation.nnodes, "ntasks_per_node": 1} if allocation.nnodes > 1 else {}
-        alone = ["--nodes=1", "--ntasks=1"] if many else []
+        alone = ["--nodes=1", "--ntasks=1"] if many and not everywhere else []
         executor.update_parameters(
             job_name=self.name,
             cpus_per_task=cpus,

@@ -96,6 +96,15 @@ class Spool:
             found[path.stem] = json.loads(files.read(path, MOST, follow=False))
         return found
 
+    def ask(self, number: int, what: str) -> None:
+        """Have a held job do something; see `errands`."""
+        files.replace(self.root / _WAITING / f"{number:06d}", what)
+
+    def said(self, number: int) -> list[str]:
+        """The answers that there are, one a node."""
+        found = sorted((self.root / _ANSWERS).glob(f"{number:06d}-*.json"))
+        return [files.read_text(path, MOST, follow=False) for path in found]
+
     @property
     def logs(self) -> Path:
         """Where the jobs print, and what submitit hands to them."""
@@ -127,6 +136,15 @@ class Spool:
 
     def answer(self, ticket: Ticket, outcome: Outcome) -> None:
         files.replace(self.root / _ANSWERS / ticket.file, json.dumps(asdict(outcome)))
+
+    def asked(self, number: int) -> str | None:
+        """What is asked of a held job; None as long as it is not."""
+        with contextlib.suppress(FileNotFoundError):
+            return files.read_text(self.root / _WAITING / f"{number:06d}", MOST, follow=False)
+        return None
+
+    def say(self, number: int, node: str, answer: str) -> None:
+        files.replace(self.root / _ANSWERS / f"{number:06d}-{node}.json", answer)
 
     def _read(self, path: Path) -> Ticket:
         said = json.loads(files.read(path, MOST, follow=False))

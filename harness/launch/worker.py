@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.launch import slurm
+from harness.launch.built import Built
 from harness.launch.local import Local
 from harness.launch.spool import Spool
 from harness.launch.template import Template, TemplateFailed
@@ -38,7 +39,7 @@ def serve(root: Path, local: Local, at_once: int) -> None:
 class Worker:
     """One job: the launcher on its node, and the threads that take cells."""
 
-    def __init__(self, spool: Spool, name: str, runner: Template | Torchrun) -> None:
+    def __init__(self, spool: Spool, name: str, runner: Template | Torchrun | Built) -> None:
         self._spool = spool
         self._name = name
         self._runner = runner

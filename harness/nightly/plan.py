@@ -13,6 +13,7 @@ from harness.environments import recipes
 from harness.environments.installer import BuildFailed
 from harness.environments.recipes import VersionText
 from harness.environments.request import BadRequest, Request, parse
+from harness.launch.slurm import Allocation
 from harness.nightly.canaries import Canary
 from harness.nightly.newest import Lookup, watched
 from harness.session.plan import UNCONFINED, Choice, Confinement, Plan, choose
@@ -33,6 +34,25 @@ class Wish:
     jobs: int = 1
     timeout: float = 300.0
     confinement: Confinement = UNCONFINED
+    allocation: Allocation | None = None
+    """What is asked of a cluster for the cells, one node for each; None: they run here."""
+
+    def plan(
+        self,
+        requests: tuple[Request, ...],
+        choices: tuple[Choice, ...],
+        pairs: frozenset[tuple[Request, Choice]] | None = None,
+    ) -> Plan:
+        """These run as it says."""
+        return Plan(
+            requests,
+            choices,
+            self.jobs,
+            self.timeout,
+            pairs=pairs,
+            confinement=self.confinement,
+            allocation=self.allocation,
+        )
 
 
 class NightPlan(BaseModel):
@@ -124,7 +144,7 @@ def whole(plan: NightPlan, wish: Wish) -> Plan:
     """Every framework on every scenario."""
     choices = choose(plan.scenarios, 1)
     requests = tuple(parse(text).resolved() for text in plan.requests)
-    return Plan(requests, choices, wish.jobs, wish.timeout, confinement=wish.confinement)
+    return wish.plan(requests, choices)
 
 
 def of_canaries(plan: NightPlan, wish: Wish) -> Plan:
@@ -145,7 +165,7 @@ def of_cells(plan: Plan, named: Mapping[tuple[str, str, str], None], version: Ca
 
 def _pairs(cells: Sequence[tuple[Request, Choice]], wish: Wish) -> Plan:
     requests, choices = (tuple(dict.fromkeys(of)) for of in zip(*cells, strict=True))
-    return Plan(requests, choices, wish.jobs, wish.timeout, pairs=frozenset(cells), confinement=wish.confinement)
+    return wish.plan(requests, choices, pairs=frozenset(cells))
 
 
 def news(newest: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:

@@ -38,6 +38,8 @@ class Made:
     """Bytes of the recording."""
     ended: tuple[str, ...]
     """Why ranks recorded no more, each reason once."""
+    lost: str | None = None
+    """How the job of a cluster ended that it ran in, if that was before the command did."""
 
 
 def make(command: Sequence[str], settings: Settings) -> Made:

@@ -154,6 +154,11 @@ class Plan:
         """Jobs of a cluster that one environment has at most."""
         return 0 if self.allocation is None else max(1, self.allocation.nodes // len(self.requests))
 
+    @property
+    def running(self) -> int:
+        """Most cells of one environment at once, in all of its jobs."""
+        return self.jobs * max(1, self.share)
+
     def command(self, request: Request, choice: Choice) -> str:
         """The command line that runs one cell alone."""
         words = ["lockstep", "run", "--framework", str(request), "--scenario", choice.pattern]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from adapters.contract import PATCH, Device, Scenario
 from harness.environments import build, installer, pins, store
+from harness.environments.build import Order
 from harness.environments.environment import Environment
 from harness.environments.request import Request
 from harness.history import store as history
@@ -28,8 +29,16 @@ def parts(plan: Plan, root: Path | None, listed: Sequence[Entry], warn: Callable
     the run.
     """
 
+    orders: dict[Path, Order] = {}
+
     def ensure(request: Request, note: Callable[[str], None]) -> Environment:
-        return build.ensure(request, root or store.default_root(), note)
+        shared = root or store.default_root()
+        if plan.allocation is None or plan.allocation.builds is None or request.python is not None:
+            return build.ensure(request, shared, note)
+        order = build.order(request, shared, plan.allocation.builds, note)
+        environment = build.foreseen(order)
+        orders[environment.folder] = order
+        return environment
 
     def launch(environment: Environment, places: Places, note: Callable[[str], None]) -> Runner:
         local = Local(
@@ -41,6 +50,7 @@ def parts(plan: Plan, root: Path | None, listed: Sequence[Entry], warn: Callable
             places.log.absolute(),
             _sandbox(environment, places) if plan.confinement.sandbox else None,
             plan.spread,
+            orders.get(environment.folder),
         )
         if plan.allocation is None:
             return local.runner()

@@ -10,6 +10,7 @@ from adapters.contract import Shim
 from harness.environments import build, request
 from harness.environments.environment import Environment
 from harness.environments.request import Request
+from harness.launch import built
 from harness.traces.text_files import UnreadableTrace
 from harness.validation import plan
 from harness.validation.found import causes, judging, recovered, vocabulary
@@ -29,7 +30,7 @@ from harness.validation.small.kept import Kept, keep, needed
 from harness.validation.small.makers import MAKERS
 from harness.validation.small.model import Described
 from harness.validation.small.place import Place
-from harness.validation.small.running import NoModel, NotRun, Ran
+from harness.validation.small.running import Do, NoModel, NotRun, Ran
 from harness.validation.small.runs import Run
 
 Note = Callable[[str], None]
@@ -46,8 +47,12 @@ class Wish:
     """Folder of the configuration."""
     envs: Path
     out: Path
-    """An empty folder for what runs leave."""
+    """An empty folder for what runs leave, as a whole path."""
     command: str
+    do: Do = running.here
+    """Where it is done."""
+    builds: Path | None = None
+    """Folder in which the environment is built where it is done; None: it is in `envs`, which that place sees."""
 
 
 def validate(wish: Wish, note: Note) -> Validation:
@@ -61,13 +66,13 @@ def validate(wish: Wish, note: Note) -> Validation:
     kept = keep(wish.configuration, release)
     asked = beside(requested(MAKERS[wish.configuration.family].framework, release, wish), kept, wish, note)
     note(f"environment of {asked}")
-    environment = build.ensure(asked, wish.envs, note)
+    environment = _environment(asked, wish, note)
     packages = dict(line.split("==", 1) for line in environment.lock if "==" in line)
     wish = replace(wish, configuration=_with_rows(wish, environment))
     planned = plan.made(wish.configuration, wish.pinned, wish.rows, packages)
     step, release, _ = plan.step(wish.configuration, wish.pinned.versions, wish.rows, packages)
     wish = replace(wish, configuration=plan.with_preset(wish.configuration, release))
-    if wish.configuration.machine.cuda and (seen := running.devices(environment)) < RANKS:
+    if wish.configuration.machine.cuda and (seen := wish.do(running.devices, environment)) < RANKS:
         return _not_run(wish, planned, f"--device cuda: each of {RANKS} ranks needs a device, and torch sees {seen}")
     note(MODEL)
     described = model.describe(wish.configuration, wish.near)
@@ -76,7 +81,7 @@ def validate(wish: Wish, note: Note) -> Validation:
         described = model.templated(described, wish.configuration.value("chat_template"), marked)
         described = model.ending(described, wish.configuration.value("eos_token"))
     try:
-        described = _checkpoint(environment, described, wish.out)
+        described = _checkpoint(environment, described, wish)
     except NotRun as error:
         return _not_run(wish, planned, str(error))
     kept = keep(wish.configuration, release)
@@ -114,12 +119,21 @@ def validate(wish: Wish, note: Note) -> Validation:
     )
 
 
+def _environment(asked: Request, wish: Wish, note: Note) -> Environment:
+    """Raises as `build.ensure` does, and what `wish.do` raises."""
+    if wish.builds is None or asked.python is not None:
+        return build.ensure(asked, wish.envs, note)
+    order = build.order(asked, wish.envs, wish.builds, note)
+    wish.do(built.make, order)
+    return build.foreseen(order)
+
+
 def _with_rows(wish: Wish, environment: Environment) -> Configuration:
     """With the rows of a Parquet file, if there is one. Raises BadConfiguration."""
     data = wish.configuration.data
     if data is None or data.rows is not None:
         return wish.configuration
-    lines = running.parquet(environment, data.path, first_rows.MOST, wish.out)
+    lines = running.parquet(environment, data.path, first_rows.MOST, wish.out, wish.do)
     found = tuple(first_rows.checked(data.path, n, row) for n, row in enumerate(first_rows.read(lines), 1))
     return replace(wish.configuration, data=replace(data, rows=found))
 
@@ -171,7 +185,7 @@ def _one(run: Run, kept: Kept, environment: Environment, wish: Wish, note: Note)
     note(run.says)
     told = {"name": run.name, "says": run.says, "steps": [], "sentences": [], "unknown": [], "open": []}
     try:
-        ran = running.run(environment, maker.small(kept.of(run), run, place), place)
+        ran = running.run(environment, maker.small(kept.of(run), run, place), place, wish.do)
         note(f"judging {run.name}")
         words = vocabulary.read(place.model, place.here)
         judged = judging.judge(run, ran.recording, plan.packs(kept.configuration), words)
@@ -186,16 +200,16 @@ def _one(run: Run, kept: Kept, environment: Environment, wish: Wish, note: Note)
     return _Done(RunRecord.model_validate({**told, **found}), judged, ran)
 
 
-def _checkpoint(environment: Environment, described: Described, out: Path) -> Described:
-    """Made in `out`, of a Llama where the environment knows no such architecture. Raises NotRun."""
-    log = out / "log-model.txt"
+def _checkpoint(environment: Environment, described: Described, wish: Wish) -> Described:
+    """Made in `wish.out`, of a Llama where the environment knows no such architecture. Raises NotRun."""
+    model_folder, log = wish.out / "model", wish.out / "log-model.txt"
     try:
-        running.checkpoint(environment, described.dumps(), out / "model", log)
+        running.checkpoint(environment, described.dumps(), model_folder, log, wish.do)
     except NoModel:
         described = model.as_llama(
             described, f"{environment.framework} {environment.version} knows no {described.model_type}"
         )
-        running.checkpoint(environment, described.dumps(), out / "model", log)
+        running.checkpoint(environment, described.dumps(), model_folder, log, wish.do)
     return described
 
 

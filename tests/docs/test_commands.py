@@ -27,6 +27,8 @@ STOCK = "tests/frameworks/test_stock.py::test_days_on_which_a_stock_install_was_
 SANDBOX = "tests/frameworks/test_isolation.py::test_a_run_in_the_sandbox_gives_the_same_bits"
 SLURM_TESTS = "tests/slurm/test_run.py"
 SLURM = f"{SLURM_TESTS}::test_two_cells_in_one_job"
+SLURM_MORE = "tests/slurm/test_bisect.py"
+RECORD_ON_SLURM = "tests/slurm/test_record.py::test_it_is_what_is_recorded_here"
 MACHINES = "tests/frameworks/test_machines.py::test_the_same_bits_as_on_one_machine"
 RECORD = "tests/frameworks/test_record.py"
 VALIDATE = "tests/harness/commands/test_validate.py"
@@ -102,6 +104,14 @@ ELSEWHERE = {
     "lockstep run --on slurm --framework trl --nodes 2 --partition gpu --gres gpu:4 --time 2:00:00 --device cuda": (
         SLURM
     ),
+    "lockstep run --on slurm --envs local": "tests/slurm/test_local_envs.py::test_a_node_builds_its_environment_once",
+    "lockstep bisect deepspeed --scenario sft-ragged-zero2-offload --on slurm --nodes 4": (
+        f"{SLURM_MORE}::test_a_bisection_goes_on_where_it_was_interrupted"
+    ),
+    "lockstep nightly --on slurm --nodes 4 --jobs 2": f"{SLURM_MORE}::test_a_night_finds_its_canary_in_jobs",
+    "lockstep record --on slurm --out DIR -- torchrun --nproc-per-node 2 train.py": RECORD_ON_SLURM,
+    "lockstep record --on slurm --gres gpu:4 --out DIR -- torchrun --nproc-per-node 4 train.py": RECORD_ON_SLURM,
+    "lockstep validate sft.yaml --on slurm --out DIR": "tests/slurm/test_validate.py::test_it_says_what_is_said_here",
     "lockstep run --sandbox": SANDBOX,
     "lockstep run --framework verl --pass-env NAME": (
         "tests/frameworks/test_isolation.py::test_a_named_variable_is_seen"

@@ -92,14 +92,15 @@ def test_wrong_usage_is_one_line_and_status_2(
 FUZZ = "fuzz --framework torch --out new"
 DETECT = "detect --out new"
 RELATE = "relate --framework torch --out new"
+ON_A_CLUSTER = ("run", "nightly", "bisect trl --scenario sft-equal", FUZZ)
 NUMBERS = {
-    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT, RELATE),
-    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT, RELATE),
+    "--timeout": (*ON_A_CLUSTER, "stock", DETECT, RELATE),
+    "--jobs": (*ON_A_CLUSTER, "stock", DETECT, RELATE),
     "--seeds": ("run",),
     "--ranks": ("run",),
-    "--nodes": ("run",),
-    "--nnodes": ("run",),
-    "--cpus": ("run",),
+    **dict.fromkeys(
+        ("--nodes", "--nnodes", "--cpus"), (*ON_A_CLUSTER, "record true --out recording", "validate --plan")
+    ),
     "--minutes": (FUZZ, DETECT),
     "--seed": (FUZZ,),
     "--keep-days": ("nightly",),

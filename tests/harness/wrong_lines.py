@@ -49,6 +49,20 @@ FOLDERS = ("missing", "file", LONG, f"{LONG}/x", "/dev/null", "/dev/null/x", "lo
 """What is no run and no trace."""
 DATES = ("", "today", "2025-13-01", "2025-1-1", "\x1b[m")
 
+CLUSTER: Mapping[str, Sequence[str]] = {
+    "--on": CHOICES,
+    "--nodes": (*COUNTS, "2"),  # without --on slurm
+    "--nnodes": (*COUNTS, "2"),
+    "--cpus": (*COUNTS, "2"),
+    "--partition": ("", "gpu"),
+    "--account": ("", "mine"),
+    "--gres": ("", "gpu:4"),
+    "--time": ("", "60"),
+    "--sbatch": ("", "--qos=high"),
+    "--srun": ("", "--container-image=image"),
+    "--prolog": ("", "module load cuda"),
+}
+
 VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "run": {
         "--framework": RELEASES,
@@ -69,17 +83,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
         "--hosts": ("", "a", "a,a", "a,", "-a,b", "a b,c", "\x1b,b"),
         "--reach": ("", "ssh", "ssh {}"),  # without --hosts
-        "--on": CHOICES,
-        "--nodes": (*COUNTS, "2"),  # without --on slurm
-        "--nnodes": (*COUNTS, "2"),
-        "--cpus": (*COUNTS, "2"),
-        "--partition": ("", "gpu"),
-        "--account": ("", "mine"),
-        "--gres": ("", "gpu:4"),
-        "--time": ("", "60"),
-        "--sbatch": ("", "--qos=high"),
-        "--srun": ("", "--container-image=image"),
-        "--prolog": ("", "module load cuda"),
+        **CLUSTER,
     },
     "bisect": {
         "--scenario": (*SCENARIOS, "sft-*"),
@@ -96,6 +100,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--timeout": FLOATS,
         "--envs": ENVIRONMENTS,
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
+        **CLUSTER,
     },
     "nightly": {
         "--dir": PLACES,
@@ -111,6 +116,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--keep-gib": FLOATS,
         "--envs": ENVIRONMENTS,
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
+        **CLUSTER,
     },
     "stock": {
         "--framework": NAMES,
@@ -137,6 +143,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--timeout": FLOATS,
         "--envs": ENVIRONMENTS,
         "--pass-env": ("", "no such", "=", "\x1b", LONG),
+        **CLUSTER,
     },
     "relate": {
         "--framework": RELEASES,
@@ -161,7 +168,12 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--envs": ENVIRONMENTS,
     },
     "judge": {"": FOLDERS, "--intent": FILES, "--like": SCENARIOS},
-    "record": {"--out": PLACES, "--steps": ("", "x", "3-1", "-1", "1.5", "9" * 30, "\x1b"), "--every": COUNTS},
+    "record": {
+        "--out": PLACES,
+        "--steps": ("", "x", "3-1", "-1", "1.5", "9" * 30, "\x1b"),
+        "--every": COUNTS,
+        **CLUSTER,
+    },
     "seal": {"": FOLDERS},
     "validate": {
         "": ("", "other", "a b", LONG, "=", "learning_rate=fast", "\x1b=1"),
@@ -174,6 +186,7 @@ VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "--device": CHOICES,
         "--envs": ENVIRONMENTS,
         "--format": CHOICES,
+        **CLUSTER,
     },
     "explain": {"": FOLDERS},
     "compare": {"": FOLDERS},
@@ -237,6 +250,15 @@ CONFLICTS = (
     "run --on slurm --framework torch --prolog a\nb",
     "run --on slurm --framework torch --partition ''",
     "run --on slurm --framework torch --out 100%",
+    "bisect torch --scenario sft-equal --on slurm --sbatch ''",
+    "nightly --only torch --dir 100% --on slurm",
+    "nightly --only torch --dir new/nights --on slurm --nnodes 2",
+    "record --on slurm --nodes 2 --out new/recording true",
+    "validate sft.yaml --on slurm",
+    "validate sft.yaml --on slurm --plan",
+    "validate sft.yaml --on slurm --out new/out --nnodes 2",
+    "fuzz --framework torch --out new/fuzz --on slurm --envs local",
+    "fuzz --framework torch --out new/fuzz --on slurm --srun container",
     "judge run --describe --write",
     "judge recording-damaged",
     "judge recording-damaged run",

@@ -6,13 +6,16 @@ import contextlib
 import json
 import re
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 from adapters.contract import SHIMS, Shim
 from harness import files
 from harness.environments.environment import Environment
+from harness.launch.errands import Failed
+from harness.launch.held import JobEnded
 from harness.launch.pythonpath import adapters_alone
 from harness.launch.sandbox import SCRATCH, start_in
 from harness.processes import PATIENCE, Ended, Kept, TimedOut
@@ -35,6 +38,14 @@ NO_MODEL = 3
 """Exit status of `adapters.given.checkpoint` for an architecture that its transformers does not know."""
 
 
+Do = Callable[..., Any]
+"""Has a function called with what is given beside it, here or on a node of a cluster; JSON can hold what it returns."""
+
+
+def here(work: Callable[..., Any], *of: Any) -> Any:
+    return work(*of)
+
+
 class NotRun(Exception):
     """A small run did not come to its end; the message is one line with the reason."""
 
@@ -52,24 +63,24 @@ class Ran:
     shims: tuple[Shim, ...]
 
 
-def checkpoint(environment: Environment, described: str, folder: Path, log: Path) -> None:
+def checkpoint(environment: Environment, described: str, folder: Path, log: Path, do: Do = here) -> None:
     """Let the environment's own transformers make a tiny model and its tokenizer. Raises NoModel and NotRun."""
     folder.mkdir(parents=True)
     file = folder / "description.json"
     file.write_text(described)
     own = environment.cpu_variables
-    ended = _keep(environment, ["adapters.given.checkpoint", str(file), str(folder)], folder, log, own)
+    ended = _ended(do, environment, ["adapters.given.checkpoint", str(file), str(folder)], folder, log, own)
     if ended.code == NO_MODEL:
         raise NoModel
     if ended.code:
         raise NotRun(f"the tiny model could not be made: {_reason(ended, log)}")
 
 
-def parquet(environment: Environment, file: Path, count: int, out: Path) -> Path:
+def parquet(environment: Environment, file: Path, count: int, out: Path, do: Do = here) -> Path:
     """Let the environment read the first rows of a Parquet file; as lines of JSON in `out`. Raises BadConfiguration."""
     lines, log = out / "rows.jsonl", out / "log-rows.txt"
     words = ["adapters.given.first_rows", str(file.absolute()), str(count), str(lines.absolute())]
-    ended = _keep(environment, words, out, log, {})
+    ended = Ended(*do(_keep, environment, words, out, log, {}))
     if ended.code:
         said = files.tail(log, REPORT).decode(errors="replace").strip().splitlines()
         raise BadConfiguration(f"{file} holds no rows: {said[-1] if said else _reason(ended, log)}")
@@ -83,7 +94,7 @@ def devices(environment: Environment) -> int:
     return int(done.stdout) if done.returncode == 0 else 0
 
 
-def run(environment: Environment, small: Small, place: Place) -> Ran:
+def run(environment: Environment, small: Small, place: Place, do: Do = here) -> Ran:
     """Start its ranks, and wait for them. Raises NotRun, and BadCommand where the folder cannot be written."""
     for name, text in small.files.items():
         path = place.here / name
@@ -103,12 +114,20 @@ def run(environment: Environment, small: Small, place: Place) -> Ran:
     }
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS)]
     words = [*launch, "-m", "adapters.given.start", str(place.here / GIVEN)]
-    ended = _keep(environment, words, place.here, place.here / LOG, base, settings)
+    ended = _ended(do, environment, words, place.here, place.here / LOG, base, settings)
     made = making.conclude(recording, ended.code or 0)
     if ended.code != 0 or not made.steps:
         raise NotRun(_reason(ended, place.here / LOG))
     shims = json.loads((place.here / SHIMS).read_text())
     return Ran(recording, made, tuple(Shim(**shim) for shim in shims))
+
+
+def _ended(do: Do, *of: Any) -> Ended:
+    """How `_keep` has ended. Raises NotRun, where the job of a cluster that was to call it is over too."""
+    try:
+        return Ended(*do(_keep, *of))
+    except (Failed, JobEnded) as error:
+        raise NotRun(str(error)) from None
 
 
 def _keep(
@@ -118,8 +137,8 @@ def _keep(
     log: Path,
     more: Mapping[str, str],
     settings: Settings | None = None,
-) -> Ended:
-    """Run a module of the environment in a folder, and leave no process of it behind."""
+) -> tuple[int | None, bool]:
+    """Run a module of the environment in a folder, and leave no process of it behind; the fields of `Ended`."""
     own = {**environment.variables, **more}
     with adapters_alone() as folder, log.open("ab") as out:
         (folder / SCRATCH).mkdir()
@@ -130,9 +149,9 @@ def _keep(
         kept = Kept(start.command, variables, timeout=TIMEOUT, folder=folder, cwd=here, stdout=out, stderr=out)
         with contextlib.closing(kept):
             try:
-                return kept.wait(TIMEOUT + PATIENCE)
+                return astuple(kept.wait(TIMEOUT + PATIENCE))
             except TimedOut:
-                return Ended(None, timed_out=True)
+                return None, True
 
 
 def _reason(ended: Ended, log: Path) -> str:

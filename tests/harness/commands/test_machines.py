@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from harness.commands import machines
-from harness.commands.on_cluster import Cluster
+from harness.commands.on_cluster import Asked, Cluster
 from harness.commands.stop import Stop
 from harness.environments.request import parse
 from harness.launch.machines import SSH, named
 from harness.launch.slurm import Allocation
-from harness.session.plan import BadPlan, Choice, Plan
+from harness.session.plan import BadPlan, Choice, Confinement, Plan
 from harness.site import current
 from harness.site.site import Site
 
@@ -31,7 +31,7 @@ def test_options_that_do_not_go_together(
     hosts: str | None, reach: str | None, on: Cluster | None, nnodes: int | None, said: str
 ) -> None:
     with pytest.raises(Stop, match=said):
-        machines.machines(hosts, reach, on, nnodes)
+        machines.machines(hosts, reach, Asked(on, nnodes=nnodes))
 
 
 def test_a_site_says_how_machines_are_reached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,8 +45,14 @@ def test_a_site_says_how_machines_are_reached(monkeypatch: pytest.MonkeyPatch) -
     ("launcher", "sandbox", "said"), [("template", False, "--launcher"), (None, True, "--sandbox")]
 )
 def test_what_leaves_a_cell_on_one_machine(launcher: str | None, sandbox: bool, said: str) -> None:
+    plan = Plan(TORCH, RAGGED, machines=named(["a", "b"], None), confinement=Confinement(sandbox))
     with pytest.raises(Stop, match=said):
-        machines.check(launcher, sandbox)
+        machines.spread(plan, launcher)
+
+
+def test_ranks_on_several_machines_are_started_by_torchrun() -> None:
+    assert machines.spread(Plan(TORCH, RAGGED, machines=named(["a", "b"], None))).launcher == "torchrun"
+    assert machines.spread(Plan(TORCH, RAGGED), "template").launcher == "template"
 
 
 def test_ranks_are_the_same_number_on_each_machine() -> None:
@@ -73,6 +79,6 @@ def test_the_command_of_a_cell_names_the_machines() -> None:
 
 
 def reach(given: str | None) -> tuple[str, ...]:
-    found = machines.machines("a,b", given, None, None)
+    found = machines.machines("a,b", given, Asked())
     assert found is not None
     return found.reach

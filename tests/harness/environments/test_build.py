@@ -13,7 +13,8 @@ from typing import Protocol
 import pytest
 
 from harness import temporary
-from harness.environments import claims, store
+from harness.environments import build as build_
+from harness.environments import claims, resolution, store
 from harness.environments.build import BuildFailed, Environment, ensure, ensure_all
 from harness.environments.environment import RECORD
 from harness.environments.request import BadRequest, parse
@@ -344,3 +345,25 @@ def test_real_releases_build_and_import(tmp_path: Path) -> None:
 def test_a_release_that_was_never_made(tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match=r"^deepspeed 99\.0: there is no deepspeed 99\.0; nearest releases: 0\."):
         build("deepspeed==99.0", tmp_path / "envs")
+
+
+# ---- built elsewhere
+
+
+def test_an_order_is_fulfilled_as_it_was_foreseen(house: House, root: Path, tmp_path: Path) -> None:
+    order = build_.order(parse("toy"), root, tmp_path / "node", print)
+    foreseen = build_.foreseen(order)
+    assert not store.stored(root), "nothing is built"
+    assert build_.fulfil(order, print) == foreseen
+    assert installed(foreseen, "toy") == "2.0"
+    assert foreseen.folder == tmp_path / "node" / build("toy", root).folder.name
+    assert foreseen.lock_hash == build("toy", root).lock_hash
+
+
+def test_an_order_is_not_built_on_another_kind_of_machine(
+    house: House, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = build_.order(parse("toy"), root, tmp_path / "node", print)
+    monkeypatch.setattr(resolution, "platform_tag", lambda: "CPython-3.11.2-Linux-aarch64")
+    with pytest.raises(BuildFailed, match=r"this machine, .*aarch64, is not of the kind"):
+        build_.fulfil(order, print)
