@@ -30,6 +30,7 @@ from adapters.contract.trace import (
     embedded_file,
     encode_float,
     hidden_file,
+    memory_file,
     steps_file,
     tensors_file,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "fields_of",
     "hidden_file",
     "hints",
+    "memory_file",
     "named",
     "places",
     "scenario_from_dict",

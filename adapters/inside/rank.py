@@ -19,7 +19,7 @@ from torch._C._distributed_c10d import FileStore
 
 from adapters import expressed
 from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file
-from adapters.inside import keeper, modeling, patched, resumed
+from adapters.inside import keeper, modeling, numerics, patched, resumed
 from adapters.inside.prepare import prepare
 from adapters.inside.recorder import Recorder
 
@@ -63,6 +63,7 @@ def run(job: Job) -> int:
         patch = patched.apply()
         if reason := unsupported(adapter, job.scenario, job.framework, job.version):
             raise Unsupported(reason)
+        numerics.settle(job)
         recorder = Recorder(job, rank, world, [*adapter.shims(job), *patch])
         adapter.train(job, recorder, rank, world)
     except Unsupported as reason:
