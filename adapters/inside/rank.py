@@ -18,7 +18,7 @@ import torch
 from torch._C._distributed_c10d import FileStore
 
 from adapters import expressed
-from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file
+from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file, misplaced
 from adapters.inside import keeper, modeling, numerics, patched, resumed
 from adapters.inside.prepare import prepare
 from adapters.inside.recorder import Recorder
@@ -63,8 +63,11 @@ def run(job: Job) -> int:
         patch = patched.apply()
         if reason := unsupported(adapter, job.scenario, job.framework, job.version):
             raise Unsupported(reason)
+        shims = adapter.shims(job)
+        if why := misplaced(shims, job.scenario.device):
+            raise RuntimeError(why)
         numerics.settle(job)
-        recorder = Recorder(job, rank, world, [*adapter.shims(job), *patch])
+        recorder = Recorder(job, rank, world, [*shims, *patch])
         adapter.train(job, recorder, rank, world)
     except Unsupported as reason:
         write_crash(Path(job.trace), {"kind": "unsupported", "reason": str(reason)})

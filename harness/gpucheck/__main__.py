@@ -1,6 +1,6 @@
 """`make gpu-check`, once `start` has found a Python for it: runs the parts, prints a table, keeps all in one folder.
 
-A part that fails or takes too long is told, and the next one is run. Exit status: 0 all as it has to be, 1 something was
+A part that fails or takes too long is told, and the next is run. Exit status: 0 all as it has to be, 1 something was
 wrong, or what is known to be wrong was not found, 2 no CUDA device, 3 something is not known.
 """
 

@@ -1,4 +1,4 @@
-"""`python harness/gpucheck/start.py`: begins `make gpu-check` with any Python that has torch, where nothing is installed.
+"""`python harness/gpucheck/start.py`: begins `make gpu-check`, by any Python that has torch.
 
 Standard library only, for it is what puts the carried wheels beside that Python's torch. Nothing of that Python is
 changed: what is installed lies in environments of their own, below the folder of the wheels.
@@ -30,7 +30,7 @@ NO_CARD = 2
 BROKEN = 3
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Make the environments, unless they are there, and become `python -m harness.gpucheck` in the first of them."""
     parser = argparse.ArgumentParser(prog="make gpu-check", add_help=False)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
@@ -40,7 +40,7 @@ def main() -> int:
     carried = wheels.is_dir()
     if (why := unfit(wheels, carried, own.device)) is not None:
         print(f"lockstep: {why}", file=sys.stderr)
-        return NO_CARD
+        sys.exit(NO_CARD)
     arguments = ["--device", own.device, *rest]
     python = Path(sys.executable)
     if carried:
@@ -48,7 +48,7 @@ def main() -> int:
             python, bad = environments(wheels)
         except subprocess.CalledProcessError as error:
             print(f"lockstep: the carried wheels cannot be installed: {last_line(error.output)}", file=sys.stderr)
-            return BROKEN
+            sys.exit(BROKEN)
         arguments += ["--python", str(python), "--known-bad", str(bad)]
     become(python, arguments)
 
@@ -139,4 +139,4 @@ def last_line(output: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
