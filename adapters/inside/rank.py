@@ -93,7 +93,10 @@ def unsupported(adapter: Adapter, scenario: Scenario, framework: str, version: s
     if scenario.window.resume_after and RENDEZVOUS not in os.environ and "TORCHELASTIC_RUN_ID" in os.environ:
         return "torchrun's ranks meet once, so they have no resume_after: run it by the template"
     return (
-        adapter.unsupported(scenario, version) or expressed.refused(scenario, framework) or modeling.unknown(scenario)
+        adapter.unsupported(scenario, version)
+        or expressed.refused(scenario, framework)
+        or modeling.no_flash(scenario)
+        or modeling.unknown(scenario)
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from harness import files
 from harness.gpucheck import floors, running, table
-from harness.gpucheck.parts import BILLION, KNOWN_BAD, MINUTES, PARTS, SLOWER, SMALL, Part
+from harness.gpucheck.parts import BILLION, KNOWN_BAD, LAST, MINUTES, PARTS, SLOWER, SMALL, Part
 from harness.gpucheck.running import LEAST, Machine, Result
 from harness.gpucheck.start import NO_CARD
 from harness.verdicts import verdict
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make gpu-check", description=(__doc__ or "").splitlines()[0])
-    names = [part.name for part in PARTS] + [running.RECORDING]
+    names = [*(part.name for part in PARTS), running.RECORDING, LAST.name]
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="cpu: to try the way there")
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT") or OUT), help="folder for what is found")
     parser.add_argument("--minutes", type=float, default=MINUTES, help=f"for all of it, by default {MINUTES:g}")
@@ -89,7 +89,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _own(options: argparse.Namespace) -> dict[str, Path]:
     """Interpreters by part. Absolute, and no link is followed: that would lead out of their environments."""
-    chosen = {part.name: options.known_bad if part.cause else options.python for part in PARTS}
+    chosen = {part.name: options.known_bad if part.cause else options.python for part in (*PARTS, LAST)}
     return {name: path.absolute() for name, path in chosen.items() if path is not None}
 
 
@@ -103,29 +103,30 @@ def _devices(device: str) -> int:
 
 def _parts(machine: Machine, chosen: Sequence[str] | None, deadline: float) -> Iterator[Result]:
     """One after the other, each within its time and what is left of all."""
-    slower = SLOWER if machine.device == "cpu" else 1.0
     for part in PARTS:
-        if chosen and part.name not in chosen:
-            continue
-        left = deadline - time.monotonic()
-        yield (
-            _cells(part, machine, min(left, slower * part.seconds))
-            if left > LEAST
-            else running.late(part.name, part.framework)
-        )
-    if chosen and running.RECORDING not in chosen:
-        return
-    trained = SMALL if machine.device == "cpu" else BILLION
-    left = deadline - time.monotonic()
-    if left > LEAST:
-        yield running.recorded(trained, machine, WORK, min(left, trained.seconds))
-    else:
-        yield running.late(running.RECORDING, "FSDP2")
+        if not chosen or part.name in chosen:
+            yield _cells(part, machine, deadline)
+    if not chosen or running.RECORDING in chosen:
+        yield _recorded(machine, deadline)
+    if not chosen or LAST.name in chosen:
+        yield _cells(LAST, machine, deadline)
 
 
-def _cells(part: Part, machine: Machine, seconds: float) -> Result:
-    _tell(f"{part.name}: {', '.join(part.scenarios)}, {seconds:.0f} s at most")
+def _cells(part: Part, machine: Machine, deadline: float) -> Result:
+    seconds = min(deadline - time.monotonic(), part.seconds * (SLOWER if machine.device == "cpu" else 1.0))
+    if seconds < LEAST:
+        return running.late(part.name, part.framework)
+    _tell(f"{part.name}: {', '.join(Path(scenario).stem for scenario in part.scenarios)}, {seconds:.0f} s at most")
     return running.cells(part, machine, WORK, seconds)
+
+
+def _recorded(machine: Machine, deadline: float) -> Result:
+    trained = SMALL if machine.device == "cpu" else BILLION
+    seconds = min(deadline - time.monotonic(), trained.seconds)
+    if seconds < LEAST:
+        return running.late(running.RECORDING, "FSDP2")
+    _tell(f"{running.RECORDING}: a training under FSDP2, {seconds:.0f} s at most")
+    return running.recorded(trained, machine, WORK, seconds)
 
 
 def _about(machine: Machine) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 KNOWN_BAD = "deepspeed==0.18.9"
@@ -12,7 +13,9 @@ CAUSE = "dropped-micro-batches"
 MINUTES = 8.0
 """For all of it."""
 
-Name = Literal["torch", "ddp", "fsdp2", "deepspeed", "trl", "known bad"]
+FUSED = str(Path(__file__).with_name("fused.toml"))
+
+Name = Literal["torch", "ddp", "fsdp2", "deepspeed", "trl", "known bad", "own Adam"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Part:
 
 PARTS = (
     Part("torch", "torch", ("sft-ragged", "sft-ragged-bf16", "sft-ragged-batch2"), 60),
-    Part("ddp", "ddp", ("sft-ragged", "sft-ragged-bf16"), 45),
+    Part("ddp", "ddp", ("sft-ragged", "sft-ragged-bf16", FUSED), 45),
     Part("fsdp2", "fsdp2", ("sft-ragged-fsdp", "sft-ragged-bf16"), 45),
     Part(
         "deepspeed",
@@ -44,6 +47,8 @@ PARTS = (
     Part("trl", "trl", ("sft-ragged", "sft-ragged-bf16", "sft-ragged-zero2"), 90),
     Part("known bad", KNOWN_BAD, ("sft-ragged-zero2-offload",), 45, CAUSE),
 )
+LAST = Part("own Adam", "deepspeed", (FUSED,), 90)
+"""DeepSpeed's own kernels, which are compiled for a minute; with what time is left."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ STEPS = "2-3"
 """Those of the recorded training: the first ones are slow."""
 LOG_TAIL = 64 * 1024
 
-Outcome = Literal["pass", "found", "FAIL", "unknown"]
+Outcome = Literal["pass", "found", "FAIL", "unknown", "unsupported"]
 UNKNOWN_STATUS, DIVERGES = 3, 1
 RECORDING = "recording"
 
@@ -107,6 +107,8 @@ def judged(part: Part, found: Sequence[CellRecord]) -> tuple[Outcome, str]:
     if counts["fail"]:
         wrong = [f"{cell.label}: {d.summary}" for cell in found if cell.verdict == "fail" for d in cell.diagnoses[:1]]
         return "FAIL", "; ".join([says, *wrong])
+    if counts["unsupported"] == len(part.scenarios):
+        return "unsupported", says
     if counts["unknown"] or missing > 0 or not counts["pass"] + counts["accepted"]:
         return "unknown", says
     return "pass", says
