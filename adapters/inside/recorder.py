@@ -123,7 +123,8 @@ class Recorder:
             "grad_norm": encode_float(grad_norm),
             "learning_rate": encode_float(learning_rate),
         }
-        _append_line(self._folder / memory_file(self._rank), {"step": self._step, **numerics.peak()})
+        if self._record:
+            _append_line(self._folder / memory_file(self._rank), {"step": self._step, **numerics.peak()})
         self._write_hidden()
         self._write_embedded()
         self._step += 1
