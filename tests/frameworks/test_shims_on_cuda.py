@@ -88,7 +88,7 @@ def test_each_shim_stands_in_the_documentation_with_where_it_is_applied() -> Non
     rows = re.findall(r"^\| (`[^|]+`) \|", text, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)}
     assert named == ON_A_CPU | ANYWHERE
-    (said,) = re.findall(r"On CUDA there are these of them: (.*?)\.", text, re.DOTALL)
+    (said,) = re.findall(r"On CUDA there are these of\s+them: (.*?)\.", text, re.DOTALL)
     assert set(re.findall(r"`([a-z0-9-]+)`", said)) == ANYWHERE
 
 
