@@ -16,11 +16,11 @@ else
 BACKEND := --torch-backend=auto
 endif
 
-# What `make gpu-check` runs, and, if given, the interpreter that has it installed; else environments are built.
-GPU_FRAMEWORKS ?= torch ddp fsdp2 deepspeed trl
-GPU_PYTHON ?=
+# A Python that has torch, for `make gpu-check` with the wheels that `make gpu-wheels` has made.
+GPU_PYTHON ?= $(PYTHON)
+GPU_WHEELS := $(wildcard .gpu/wheels)
 
-.PHONY: help setup run test test-all test-fast clean-cells fuzz kills matrices check bench pictures gpu-check clean
+.PHONY: help setup run test test-all test-fast clean-cells fuzz kills matrices check bench pictures gpu-check gpu-wheels clean
 
 help:
 	@echo "make setup      the development environment in $(VENV)"
@@ -35,7 +35,8 @@ help:
 	@echo "make check      linter, formatter, types, import contracts"
 	@echo "make bench      how long the parts take"
 	@echo "make pictures   those of the docs, from the pages of a run: make pictures RUN=DIR [VALIDATION=DIR]"
-	@echo "make gpu-check  the frameworks that a CUDA machine allows, on CUDA; verdict in .runs/gpu; a recorded training as well"
+	@echo "make gpu-check  what a CUDA machine can show in 8 minutes: docs/gpu.md; all of it in .runs/gpu"
+	@echo "make gpu-wheels  what gpu-check takes to a machine without a package index, in .gpu/wheels"
 	@echo "make clean      remove caches, runs and environments"
 
 setup: $(STAMP)
@@ -98,18 +99,15 @@ bench: setup
 pictures: setup
 	$(BIN)/python -m tests.pictures $(RUN) $(if $(VALIDATION),--validation $(VALIDATION))
 
-# One rank a device, two at most; and a training of a billion parameters on all of them, whose steps 2 and 3 are recorded.
-# Nothing is emulated: without a CUDA device there is nothing to check.
-gpu-check: setup
-	@devices=$$($(or $(GPU_PYTHON),$(BIN)/python) -c 'import torch; print(torch.cuda.device_count())'); \
-	if [ "$$devices" -eq 0 ]; then echo "lockstep: no CUDA device here; run make gpu-check where there is one"; exit 2; fi; \
-	$(BIN)/lockstep run --device cuda --ranks $$((devices > 2 ? 2 : devices)) --jobs 1 \
-	    --out .runs/gpu $(foreach name,$(GPU_FRAMEWORKS),--framework $(name)$(if $(GPU_PYTHON),@$(GPU_PYTHON))); \
-	status=$$?; rm -rf .runs/gpu-recording; \
-	PYTHONPATH=$(CURDIR) $(BIN)/lockstep record --steps 2-3 --out .runs/gpu-recording -- \
-	    $(or $(GPU_PYTHON),$(BIN)/python) -m torch.distributed.run --standalone --nproc-per-node $$devices \
-	    -m harness.trial.fsdp2 && $(BIN)/lockstep judge .runs/gpu-recording && exit $$status
+# One rank a device, two at most, by torchrun; then a training of 1.3 billion parameters on all devices, which is recorded.
+# With wheels that were carried here nothing is fetched and nothing is installed beside them.
+gpu-check: $(if $(GPU_WHEELS),,setup)
+	@$(if $(GPU_WHEELS),$(GPU_PYTHON),$(BIN)/python) harness/gpucheck/start.py $(if $(MINUTES),--minutes $(MINUTES))
+
+# Where there is a package index: what gpu-check takes to a machine without one. A single Python makes it smaller.
+gpu-wheels: setup
+	$(BIN)/python -m harness.gpucheck.wheels $(foreach version,$(GPU_PYTHONS),--python $(version)) $(if $(LARGE),--large)
 
 clean:
-	rm -rf $(VENV) .envs .runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .envs .runs .gpu .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,6 +20,7 @@ from adapters.families.deepspeed_state import read, read_parameters, relink_mome
 from adapters.families.token_mean import mean_loss
 from adapters.inside import modeling, optimizers
 from adapters.inside.data import Tokens, load_rows, micro_batch, targets_in_step
+from adapters.inside.groups import parameter_groups
 from adapters.inside.model import load_counting
 from adapters.inside.rank import init_distributed
 from adapters.inside.recorder import Recorder
@@ -52,7 +53,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"deepspeed {version} has {why}"
     if scenario.precision.masters == "none" and (why := _needs_masters(scenario)) is not None:
         return f"deepspeed {version} {why}, so it has no masters='none' here"
-    if (why := deepspeed_given.unsupported(scenario)) is not None:
+    if (why := deepspeed_given.unsupported(scenario) or deepspeed_given.own_adam_is_missing(scenario)) is not None:
         return f"deepspeed {version} has {why}"
     if token_mean.leaves_router_out(scenario):
         return f"deepspeed {version} {token_mean.ROUTER_LEFT_OUT}"
@@ -127,7 +128,8 @@ def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
         engine, *_ = deepspeed.initialize(model=batched, model_parameters=every, config=config(scenario))
         engine.train()
         return engine
-    optimizer = optimizers.build(wanted, {name: p for name, p in model.named_parameters() if p.requires_grad})
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = own_adam(scenario, trained) if wanted.fused else optimizers.build(wanted, trained)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: scenario.learning_rate_at(step) / wanted.learning_rate
     )
@@ -141,6 +143,17 @@ def initialize(scenario: Scenario, model: torch.nn.Module) -> Any:
     if scenario.model.compiled != "none":
         engine.compile(backend=scenario.model.compiled)
     return engine
+
+
+def own_adam(scenario: Scenario, trained: dict[str, torch.nn.Parameter]) -> Any:
+    """DeepSpeed's, on the scenario's groups: for the device, or for the CPU where the optimizer lies there."""
+    from deepspeed.ops.adam import DeepSpeedCPUAdam, FusedAdam  # compiled as one of them is made
+
+    wanted, groups = scenario.optimizer, parameter_groups(scenario.optimizer, trained)
+    given: dict[str, Any] = {"lr": wanted.learning_rate, "betas": (wanted.beta1, wanted.beta2), "eps": wanted.eps}
+    if scenario.sharding.offload_optimizer:
+        return DeepSpeedCPUAdam(groups, **given, adamw_mode=True)
+    return FusedAdam(groups, **given, adam_w_mode=True)
 
 
 def config(scenario: Scenario) -> dict[str, Any]:

@@ -151,6 +151,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         "openrlhf": no("it compiles by DeepSpeed's own passes alone (--ds.deepcompile), of which no backend is chosen"),
         "verl": no("its use_torch_compile compiles the entropy alone (workers/engine/fsdp/transformer_impl.py)"),
     },
+    "model.attention": by((*LOOPS, "trl")),
     "model.neftune_alpha": by((*LOOPS, *TRAINERS))
     | by(("openrlhf", "verl"), no("it has no option that adds noise to the embedding's output")),
     "window.ranks": by(FRAMEWORKS),
@@ -162,6 +163,11 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "optimizer.momentum": by((*LOOPS, *TRAINERS, "openrlhf", "verl")),
     "optimizer.alpha": by((*LOOPS, *TRAINERS, "verl"))
     | {"openrlhf": no("it has AdamW and Muon (--optim in cli/train_sft.py), whose momentum is no sum of gradients")},
+    "optimizer.fused": by((*LOOPS, *TRAINERS))
+    | {
+        "openrlhf": no("it takes DeepSpeed's own by itself, wherever there is CUDA (utils/deepspeed/deepspeed.py)"),
+        "verl": no("it is not driven yet: an option of torch's optimizer (optim.override_optimizer_config)"),
+    },
     "optimizer.learning_rate": by(FRAMEWORKS),
     "optimizer.beta1": by(FRAMEWORKS),
     "optimizer.beta2": by(FRAMEWORKS),

@@ -24,7 +24,7 @@ from trl.trainer import sft_trainer
 
 from adapters.contract import Job, Scenario, Shim, Unsupported
 from adapters.families import hf_liger, hf_lora, hf_trainer, row_files
-from adapters.inside import lora
+from adapters.inside import lora, modeling
 from adapters.inside.model import DTYPE
 from adapters.inside.recorder import Recorder
 from adapters.inside.resumed import Saved
@@ -174,7 +174,7 @@ def model(job: Job) -> Any:
     wanted = job.scenario.model
     if wanted.lora is None and not wanted.frozen:
         return job.checkpoint
-    made = AutoModelForCausalLM.from_pretrained(job.checkpoint, **FLOAT32)
+    made = AutoModelForCausalLM.from_pretrained(job.checkpoint, **FLOAT32, **kernels(job.scenario))
     lora.freeze(made, wanted)
     if wanted.lora is not None:
         from peft import PeftModel  # before 1.16 no part of TRL's environment unless it is asked for
@@ -183,11 +183,17 @@ def model(job: Job) -> Any:
     return made
 
 
+def kernels(scenario: Scenario) -> dict[str, str]:
+    """Of attention, where the scenario says which."""
+    flash = scenario.model.attention == "flash"
+    return {"attn_implementation": modeling.attention_of(scenario)} if flash else {}
+
+
 def config(scenario: Scenario) -> SFTConfig:
     """The scenario as TRL's configuration; what it does not say stays at TRL's defaults."""
     given = hf_trainer.arguments(scenario, KNOWN)
     if scenario.model.lora is None and not scenario.model.frozen:
-        given["model_init_kwargs"] = dict.fromkeys(FLOAT32, hf_trainer.loaded_in(scenario))
+        given["model_init_kwargs"] = dict.fromkeys(FLOAT32, hf_trainer.loaded_in(scenario)) | kernels(scenario)
     if scenario.loss.token_weight == "probability":
         given["loss_type"] = "dft"
     if hf_liger.wanted(scenario):

@@ -16,6 +16,7 @@ from adapters.contract.optimizer import SQUARES, STATE, GivenIn, Group, Optimize
 from adapters.contract.precision import Compute, Masters, Precision, Reduction
 from adapters.contract.scenario import Device, Scenario, fields_of, scenario_from_dict, to_dict
 from adapters.contract.sharding import Sharding, Strategy
+from adapters.contract.shimmed import ANYWHERE, ON_A_CPU, misplaced
 from adapters.contract.tokenizer import BOS, SPACE, PadToken, Tokenizer
 from adapters.contract.trace import (
     CRASH,
@@ -30,6 +31,7 @@ from adapters.contract.trace import (
     embedded_file,
     encode_float,
     hidden_file,
+    memory_file,
     steps_file,
     tensors_file,
 )
@@ -38,6 +40,7 @@ from adapters.contract.window import Window
 
 __all__ = [
     "ADDED",
+    "ANYWHERE",
     "BOS",
     "CRASH",
     "END",
@@ -47,6 +50,7 @@ __all__ = [
     "INTERPRETED",
     "LIGER",
     "OLDEST_SCHEMA",
+    "ON_A_CPU",
     "PATCH",
     "ROUTED",
     "SHIMS",
@@ -101,6 +105,8 @@ __all__ = [
     "fields_of",
     "hidden_file",
     "hints",
+    "memory_file",
+    "misplaced",
     "named",
     "places",
     "scenario_from_dict",

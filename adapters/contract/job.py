@@ -64,6 +64,8 @@ class Job:
     record: bool = True
     """False runs the same steps without writing tensors: the yardstick of the recorder's own cost."""
     part: Part = "whole"
+    deterministic: bool = False
+    """Whether torch is to take algorithms alone that give the same bits in every run."""
 
     @property
     def steps(self) -> range:

@@ -22,6 +22,8 @@ ROUTED: frozenset[Architecture] = frozenset({"mixtral"})
 
 Compiled = Literal["none", "aot_eager", "inductor"]
 
+Attention = Literal["own", "flash"]
+
 CAPPED: tuple[Architecture, ...] = ("gemma2",)
 """Families whose scores and logits are capped softly."""
 TRANSPOSES_NOTHING: tuple[Architecture, ...] = ("llama", "qwen2", "qwen3", "gemma2")
@@ -64,6 +66,9 @@ class Model:
     """Whether the layers are computed again in the backward pass, instead of kept."""
     compiled: Compiled = "none"
     """Backend of torch.compile, if the model runs under it."""
+    attention: Attention = "own"
+    """By which kernels: torch's or what a family has of its own; or those of flash-attn, which are for CUDA and 16 bits
+    alone. It changes nothing of what a step should be."""
     neftune_alpha: float = 0.0
     """Of the noise that training adds to the embedding's output (NEFTune, Jain and others 2023): uniform within
     alpha / sqrt(length x hidden size), the length being a sequence's, with or without its padding; 0 for none."""

@@ -148,6 +148,9 @@ class Optimizer:
     given_in: GivenIn = "options"
     """Where optimizer and schedule are given: as options of the trainer, or in the configuration of the engine beneath
     it, DeepSpeed's sections `optimizer` and `scheduler`. It changes nothing of what they should do."""
+    fused: bool = False
+    """Whether AdamW is one kernel over all parameters: torch's; of DeepSpeed's engine its own, which needs CUDA and is
+    compiled at first use. It changes nothing of what a step should be."""
     learning_rate: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
@@ -197,6 +200,7 @@ class Optimizer:
 
     def _check_kind(self) -> None:
         """Fields of the one kind are no fields of the other."""
+        require(self.kind == "adamw" or not self.fused, "optimizer.fused", self.fused, f"false with {self.kind}")
         if self.kind == "adamw":
             require(self.momentum == 0.0, "optimizer.momentum", self.momentum, "0 with adamw, which has beta1 for it")
         if self.kind == "sgd":

@@ -25,6 +25,12 @@ def batches_file(rank: int) -> str:
     return f"batches-r{rank:02d}.jsonl"
 
 
+def memory_file(rank: int) -> str:
+    """One line per optimizer step: bytes of memory at most. `allocated` and `reserved` are of the CUDA device since the
+    step before, null elsewhere; `resident` is the machine's since the process began. What the recorder reads counts."""
+    return f"memory-r{rank:02d}.jsonl"
+
+
 def done_file(rank: int) -> str:
     """In the folder for temporary files of the cell's processes: exists once a rank has run to its end."""
     return f"done-r{rank:02d}"

@@ -5,6 +5,8 @@ Nothing here imports DeepSpeed.
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import Any
 
 from adapters.contract import Scenario
@@ -19,9 +21,22 @@ def unsupported(scenario: Scenario) -> str | None:
         return None
     if rule.weight_decay and rule.decayed != "all":
         return f"given_in='engine' with decay of all parameters only, for it makes one group of them ({SECTIONS})"
+    if (why := own_adam_is_missing(scenario)) is not None:
+        return why
     if rule.groups:
         return f"no optimizer.groups with given_in='engine', which makes one group of all parameters ({SECTIONS})"
     return None if rule.schedule.constant else _unsupported_schedule(scenario)
+
+
+def own_adam_is_missing(scenario: Scenario) -> str | None:
+    """Why DeepSpeed's own Adam cannot be had here, if it is wanted; None otherwise."""
+    if not scenario.optimizer.fused:
+        return None
+    if scenario.device == "cpu":
+        return "no optimizer.fused=True on a CPU: its own Adam needs CUDA, and minutes of compiling (ops/adam)"
+    if shutil.which("nvcc") is None and "CUDA_HOME" not in os.environ:
+        return "no optimizer.fused=True without nvcc, which compiles its own Adam at first use (ops/op_builder)"
+    return None
 
 
 def _unsupported_schedule(scenario: Scenario) -> str | None:
@@ -61,8 +76,8 @@ def _optimizer(scenario: Scenario, auto: bool) -> dict[str, Any]:
         return {"type": "RMSprop", "params": {**said, "alpha": rule.alpha, "eps": rule.eps}}
     said |= {"betas": [rule.beta1, rule.beta2], "eps": rule.eps}
     params = dict.fromkeys(said, "auto") if auto else said
-    # DeepSpeed's own Adam would be compiled for minutes on a CPU: torch's is an option of this section
-    return {"type": "AdamW", "params": {**params, "torch_adam": True}}
+    # DeepSpeed's own Adam is compiled for minutes: torch's is an option of this section
+    return {"type": "AdamW", "params": {**params, "torch_adam": not rule.fused}}
 
 
 def _scheduler(scenario: Scenario, auto: bool) -> dict[str, Any]:

@@ -48,7 +48,8 @@ def _takes(kind: OptimizerKind, names: Sequence[str]) -> bool:
 def options(rule: Optimizer) -> dict[str, Any]:
     """As TrainingArguments; its default is AdamW."""
     if rule.kind == "adamw":
-        return {"adam_beta1": rule.beta1, "adam_beta2": rule.beta2, "adam_epsilon": rule.eps}
+        named = {"optim": "adamw_torch_fused"} if rule.fused and rule.given_in == "options" else {}
+        return {**named, "adam_beta1": rule.beta1, "adam_beta2": rule.beta2, "adam_epsilon": rule.eps}
     if rule.given_in == "engine":  # the Trainer holds the section's eps against that of Adam, whatever its type
         return {"optim": rule.kind, "adam_epsilon": rule.eps}
     told = {name: getattr(rule, name) for name, default in _OTHER[rule.kind].items() if getattr(rule, name) != default}

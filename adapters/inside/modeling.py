@@ -13,11 +13,28 @@ from adapters.contract import Architecture, Scenario
 
 
 def attention_of(scenario: Scenario) -> str:
-    """The implementation of attention that a user on a CPU asks for.
+    """The implementation of attention that a user asks for who wants no other, or flash-attn's.
 
     torch's own has no soft cap: transformers leaves the cap out with it, without a word before 5.21.
     """
+    if scenario.model.attention == "flash":
+        return "flash_attention_2"
     return "sdpa" if scenario.model.attention_softcap is None else "eager"
+
+
+def no_flash(scenario: Scenario) -> str | None:
+    """Why flash-attn's kernels cannot be had here, if they are wanted; None otherwise."""
+    if scenario.model.attention != "flash":
+        return None
+    if scenario.device == "cpu":
+        return "model.attention='flash' needs CUDA: flash-attn has no kernels for a CPU"
+    if scenario.precision.compute == "fp32":
+        return "model.attention='flash' needs 16 bits: flash-attn has no kernels for precision.compute='fp32'"
+    if scenario.data.packs:
+        return "model.attention='flash' is not driven yet with rows that share sequences"
+    if find_spec("flash_attn") is None:
+        return "model.attention='flash' needs flash-attn, which is not installed here"
+    return None
 
 
 def unknown(scenario: Scenario) -> str | None:

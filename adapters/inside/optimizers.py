@@ -22,4 +22,5 @@ def build(
         return torch.optim.Adagrad(groups, lr=rule.learning_rate, eps=rule.eps)
     if rule.kind == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rule.learning_rate, alpha=rule.alpha, eps=rule.eps)
-    return torch.optim.AdamW(groups, lr=rule.learning_rate, betas=(rule.beta1, rule.beta2), eps=rule.eps)
+    fused = True if rule.fused else None  # None leaves the choice to torch, as who does not ask for it does
+    return torch.optim.AdamW(groups, lr=rule.learning_rate, betas=(rule.beta1, rule.beta2), eps=rule.eps, fused=fused)

@@ -18,8 +18,8 @@ import torch
 from torch._C._distributed_c10d import FileStore
 
 from adapters import expressed
-from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file
-from adapters.inside import keeper, modeling, patched, resumed
+from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file, misplaced
+from adapters.inside import keeper, modeling, numerics, patched, resumed
 from adapters.inside.prepare import prepare
 from adapters.inside.recorder import Recorder
 
@@ -63,7 +63,11 @@ def run(job: Job) -> int:
         patch = patched.apply()
         if reason := unsupported(adapter, job.scenario, job.framework, job.version):
             raise Unsupported(reason)
-        recorder = Recorder(job, rank, world, [*adapter.shims(job), *patch])
+        shims = adapter.shims(job)
+        if why := misplaced(shims, job.scenario.device):
+            raise RuntimeError(why)
+        numerics.settle(job)
+        recorder = Recorder(job, rank, world, [*shims, *patch])
         adapter.train(job, recorder, rank, world)
     except Unsupported as reason:
         write_crash(Path(job.trace), {"kind": "unsupported", "reason": str(reason)})
@@ -89,7 +93,10 @@ def unsupported(adapter: Adapter, scenario: Scenario, framework: str, version: s
     if scenario.window.resume_after and RENDEZVOUS not in os.environ and "TORCHELASTIC_RUN_ID" in os.environ:
         return "torchrun's ranks meet once, so they have no resume_after: run it by the template"
     return (
-        adapter.unsupported(scenario, version) or expressed.refused(scenario, framework) or modeling.unknown(scenario)
+        adapter.unsupported(scenario, version)
+        or expressed.refused(scenario, framework)
+        or modeling.no_flash(scenario)
+        or modeling.unknown(scenario)
     )
 
 

@@ -36,10 +36,12 @@ from adapters.contract import (
     embedded_file,
     encode_float,
     hidden_file,
+    memory_file,
     steps_file,
     tensors_file,
     to_dict,
 )
+from adapters.inside import numerics
 from adapters.inside.embedded import Embedded
 from adapters.inside.hidden import HiddenStates
 from adapters.inside.labels import whole_labels
@@ -121,6 +123,8 @@ class Recorder:
             "grad_norm": encode_float(grad_norm),
             "learning_rate": encode_float(learning_rate),
         }
+        if self._record:
+            _append_line(self._folder / memory_file(self._rank), {"step": self._step, **numerics.peak()})
         self._write_hidden()
         self._write_embedded()
         self._step += 1
@@ -323,9 +327,10 @@ def packages() -> dict[str, str]:
 
 
 def hardware(device: str) -> dict[str, Any]:
-    """The machine, without its name."""
+    """The machine, without its name, and how torch computes on it."""
     name = torch.cuda.get_device_name() if device == "cuda" else None
-    return {"cpu": _cpu_model(), "cores": os.cpu_count(), "device": name, "threads": torch.get_num_threads()}
+    machine = {"cpu": _cpu_model(), "cores": os.cpu_count(), "device": name, "threads": torch.get_num_threads()}
+    return {**machine, **numerics.told()}
 
 
 def _cpu_model() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -59,6 +60,29 @@ def ran(header: Header, console: Console) -> None:
     for shim in header.shims:
         _line(f"shim {shim.get('name', '?')}: {shim.get('reason', '?')}", console)
     console.print()
+
+
+def took(trace: Path, ranks: int, console: Console) -> None:
+    """The most memory of each rank; nothing where an older release recorded it, or where it cannot be read."""
+    from harness.traces import text_files
+
+    lines: list[str] = []
+    for rank in range(ranks):
+        with contextlib.suppress(text_files.UnreadableTrace):
+            if steps := text_files.memory(trace, rank):
+                device = max(step.reserved or 0 for step in steps)
+                own = f"{mebibytes(device)} of the device, " if device else ""
+                lines.append(f"rank {rank}: {own}{mebibytes(max(step.resident for step in steps))} of the machine")
+    if lines:
+        _title("Memory at most", console)
+        for line in lines:
+            _line(line, console)
+        console.print()
+
+
+def mebibytes(size: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{size / 2**20:,.0f} MiB"
 
 
 def logs(trace: Path, console: Console) -> None:

@@ -96,6 +96,7 @@ def _explain(cell: CellRecord, trace: Path | None, alone: bool = False) -> None:
             evidence.logs(trace, told)
         if judged.header is not None:
             evidence.ran(judged.header, told)
+            evidence.took(trace, judged.header.ranks, told)
     where = "" if trace is None else f"trace: {shlex.quote(str(trace))}\n"
     command = f"reproduce: {cell.command}" if cell.command else ""
     say((where + command).rstrip("\n"))

@@ -11,9 +11,10 @@ from harness.commands.stop import terminable
 def write_pages(out: Path) -> Path | None:
     """The run as pages for a browser; None, and one line that tells why, if they cannot be made."""
     from harness.session.folder import PAGES
-    from reports import html, source
 
     try:
+        from reports import html, source  # what draws them need not be there: make gpu-check carries none of it
+
         with terminable():
             return html.write(source.load(out), out / PAGES)
     except KeyboardInterrupt:

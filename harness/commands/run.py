@@ -106,6 +106,14 @@ def run(
         int | None,
         typer.Option(min=1, max=MAX_RANKS, metavar="N", help="Data-parallel ranks. Default: the scenarios' own, 2."),
     ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="Let torch take algorithms alone that give the same bits in every run; an operation that has none"
+            " leaves its cell unknown.",
+        ),
+    ] = False,
     listed: Accepted = None,
     envs: Environments = None,
     pass_env: PassEnv = None,
@@ -143,6 +151,7 @@ def run(
         machines=named,
         fault=fault,
         ranks=ranks,
+        deterministic=deterministic,
         confinement=confinement(pass_env, sandbox),
         allocation=allocation,
     )

@@ -49,7 +49,7 @@ def _driver() -> Probe:
     return Probe(
         "CUDA",
         there,
-        ", ".join(filter(None, [says, kinds])),
+        ", ".join(filter(None, [says, kinds, "`make gpu-check` tries it in 8 minutes" if there else ""])),
         "only scenarios with device = cuda need it",
         required=False,
     )

@@ -47,7 +47,8 @@ NUMBERS: Mapping[str, Sequence[Any]] = {
 WINDOW = ("window.ranks", "window.micro_batch_size", "window.accumulation", "window.steps")
 """What every drawn scenario chooses anew."""
 
-LEFT_OUT = frozenset({"device"})
+LEFT_OUT = frozenset({"device", "model.attention", "optimizer.fused"})
+"""What is for a device: which kernels, and where."""
 SLOW: Mapping[str, frozenset[str]] = {"model.compiled": frozenset({"aot_eager", "inductor"})}
 """Values that take a minute in each cell, in which sixty others are run: tracing, and a compiler of C++."""
 

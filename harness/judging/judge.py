@@ -15,7 +15,7 @@ from harness.intent.file import BadIntent
 from harness.intent.fits import misfit
 from harness.intent.intent import Intent
 from harness.intent.of_scenario import of_scenario
-from harness.judging import description, effective, evidence, initial, lost_epoch, overflow
+from harness.judging import description, devices, effective, evidence, initial, lost_epoch, overflow
 from harness.judging.checks import CHECKS, OF_SKIPPED
 from harness.judging.diagnosis.diagnose import diagnose
 from harness.judging.evidence import NonFinite, Received, Skipped, StepEvidence
@@ -29,7 +29,7 @@ from harness.traces.batch import Conversation
 from harness.traces.reader import IncompleteTrace, Trace
 from harness.traces.text_files import Header, UnreadableTrace
 from harness.verdicts.findings import Diagnosis, Finding
-from harness.verdicts.questions import OPEN
+from harness.verdicts.questions import DEVICE, OPEN
 
 USELESS = 1.0
 """Relative tolerance from which on nothing can be told: a weight or a rate of 0 would be within it."""
@@ -53,7 +53,11 @@ class Judgement:
     @property
     def open(self) -> tuple[str, ...]:
         """What could not be asked of the run: keys of `harness.verdicts.questions.OPEN`, in its order."""
-        return tuple(question for question in OPEN if any(question in step.open for step in self.steps))
+        left = {question for step in self.steps for question in step.open}
+        if self.steps and self.header and self.scenario:
+            precision = self.scenario.precision.compute
+            left |= {DEVICE} if devices.unmeasured(self.header, precision) else set()
+        return tuple(question for question in OPEN if question in left)
 
 
 def judge(

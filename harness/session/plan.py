@@ -86,6 +86,8 @@ class Plan:
     """Data-parallel ranks, instead of the scenarios' own."""
     pairs: frozenset[tuple[Request, Choice]] | None = None
     """The cells to run; None: every request on every choice."""
+    deterministic: bool = False
+    """Whether torch is to take algorithms alone that give the same bits in every run."""
     confinement: Confinement = UNCONFINED
     allocation: Allocation | None = None
     """What is asked of a cluster for the cells; None: they run here."""
@@ -174,6 +176,7 @@ class Plan:
             if value is not None and value != default:
                 words += [option, str(value)]
         words += [word for name in self.confinement.passed for word in ("--pass-env", name)]
+        words += ["--deterministic"] if self.deterministic else []
         words += ["--sandbox"] if self.confinement.sandbox else []
         return shlex.join(words)
 

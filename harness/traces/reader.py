@@ -266,6 +266,7 @@ def _may_be_sealed(scenario: Scenario, steps: int) -> Iterator[tuple[str, int]]:
     """Name and largest size of every file that a trace may hold or not: what was wanted, and hidden states."""
     yield contract.INTENT, MAX_JSON
     for rank in range(scenario.window.ranks):
+        yield contract.memory_file(rank), MAX_STEP_LINE * scenario.window.steps
         for step in range(scenario.window.steps_of(rank, steps)):
             yield contract.hidden_file(step, rank), _hidden_limit(scenario)
             yield contract.embedded_file(step, rank), _hidden_limit(scenario)

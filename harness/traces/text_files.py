@@ -72,6 +72,15 @@ class Reported(Line):
     learning_rate: Float
 
 
+class Memory(Line):
+    """Bytes that one rank took at most in a step; see `contract.memory_file`."""
+
+    step: int
+    allocated: int | None
+    reserved: int | None
+    resident: int
+
+
 class MicroBatch(Line):
     """What the model received in one forward pass; all lists are [sequences][tokens]."""
 
@@ -162,6 +171,13 @@ def reported(folder: Path, scenario: Scenario, rank: int = 0) -> tuple[Reported,
     if (odd := next((i for i, line in enumerate(lines) if line.step != i), None)) is not None:
         raise bad_line(folder, name, odd + 1, f"step is {lines[odd].step}, expected {odd}")
     return lines
+
+
+def memory(folder: Path, rank: int = 0) -> tuple[Memory, ...]:
+    """What a rank took of memory, step by step; nothing of a trace that an older release made. Raises
+    UnreadableTrace."""
+    name = contract.memory_file(rank)
+    return tuple(read_lines(folder, name, Memory, MAX_STEPS * MAX_STEP_LINE)) if (folder / name).exists() else ()
 
 
 @dataclass(frozen=True)

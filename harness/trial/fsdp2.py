@@ -32,7 +32,7 @@ def main() -> None:
     rank, ranks = dist.get_rank(), dist.get_world_size()
     model = _sharded(Decoder(size), device, ranks)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    told = f"{sum(p.numel() for p in model.parameters()) / 1e6:.0f} M parameters on {ranks} {device.type} ranks"
+    told = f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters on {ranks} {device.type} ranks"
     for step in range(options.steps):
         begun = time.perf_counter()
         micro_batches = window(size, 2, options.tokens, step * ranks + rank)

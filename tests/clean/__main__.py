@@ -21,6 +21,7 @@ from adapters.contract import Scenario
 from harness.commands.progress import Progress
 from harness.commands.stop import INTERRUPTED, terminable
 from harness.environments.request import parse
+from harness.gpucheck import deviations
 from harness.judging import accepted
 from harness.judging.judge import Judgement, judge
 from harness.oracle.basis_cache import BasisCache
@@ -30,7 +31,7 @@ from harness.session.parts import Parts
 from harness.session.plan import Choice, Plan
 from harness.session.session import Session
 from harness.verdicts.verdict import CellRecord, Verdict
-from tests.clean import deviations, variants
+from tests.clean import variants
 from tests.clean.variants import EVERYWHERE, SHARDED, WITH_DEEPSPEED
 
 FRAMEWORKS = ("torch", "ddp", "fsdp2", "deepspeed", "trl", "llamafactory", "openrlhf", "verl")

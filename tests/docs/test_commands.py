@@ -101,6 +101,10 @@ ELSEWHERE = {
     "lockstep run --on slurm --framework trl --nnodes 2 --gres gpu:4 --ranks 8 --device cuda": (
         "tests/slurm/test_spread.py::test_the_same_bits_as_on_one_node"
     ),
+    "lockstep run --framework torch --deterministic": (
+        "tests/frameworks/test_for_devices.py::test_the_same_bits_on_request_and_memory_in_the_trace"
+    ),
+    "make gpu-wheels": "tests/harness/gpucheck/test_carried.py::test_every_part_is_as_it_has_to_be",
     "lockstep run --on slurm --framework trl --nodes 2 --partition gpu --gres gpu:4 --time 2:00:00 --device cuda": (
         SLURM
     ),

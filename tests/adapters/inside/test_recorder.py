@@ -14,7 +14,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import scenarios
-from adapters.contract import CRASH, END, HEADER, Job, Shim, batches_file, hidden_file, steps_file, tensors_file
+from adapters.contract import (
+    CRASH,
+    END,
+    HEADER,
+    Job,
+    Shim,
+    batches_file,
+    hidden_file,
+    memory_file,
+    steps_file,
+    tensors_file,
+)
 from adapters.inside.recorder import NOT_CAUSAL_RUN, PADDING, Recorder, attention_start, bare_name
 
 PAD = 0
@@ -106,7 +117,10 @@ def test_the_end_has_the_digest_of_every_file_but_the_logs(tmp_path: Path) -> No
     recorder.end()
     end = json.loads((tmp_path / END).read_text())
     assert end["steps"] == 2
-    assert set(end["files"]) == {HEADER, steps_file(0), batches_file(0), *(tensors_file(k) for k in range(3))}
+    assert set(end["files"]) == {
+        *(HEADER, steps_file(0), batches_file(0), memory_file(0)),
+        *(tensors_file(k) for k in range(3)),
+    }
     for name, digest in end["files"].items():
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest
 

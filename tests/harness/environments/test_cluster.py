@@ -40,7 +40,9 @@ def test_cards_and_their_driver(programs: Path) -> None:
     put(programs, "nvidia-smi", "NVIDIA GH200 120GB, 97871 MiB\\n" * 4)
     told = found(programs)
     assert told["CUDA"].ok
-    assert told["CUDA"].says == "driver 570.86.15, 4 x NVIDIA GH200 120GB, 97871 MiB"
+    assert told["CUDA"].says == (
+        "driver 570.86.15, 4 x NVIDIA GH200 120GB, 97871 MiB, `make gpu-check` tries it in 8 minutes"
+    )
 
 
 def test_a_broken_driver_is_no_card(programs: Path) -> None:

@@ -20,6 +20,7 @@ from adapters.contract import (
     TRACE_SCHEMA,
     batches_file,
     hidden_file,
+    memory_file,
     steps_file,
     tensors_file,
 )
@@ -38,10 +39,12 @@ FILES = (
     steps_file(1),
     batches_file(0),
     batches_file(1),
+    memory_file(0),
+    memory_file(1),
     *(tensors_file(step, rank) for step in range(3) for rank in range(2)),
     *(hidden_file(step, rank) for step in range(2) for rank in range(2)),
 )
-OPTIONAL = "tensors/hidden-"
+OPTIONAL = ("tensors/hidden-", "memory-")
 """What a trace need not have."""
 
 
