@@ -32,15 +32,17 @@ def machines() -> Iterator[TwoMachines]:
         yield made
 
 
-@pytest.mark.parametrize(
-    ("cell", "ranks"),
-    [
-        (DDP, 2),
-        pytest.param(DDP, 4, marks=pytest.mark.exhaustive),
-        pytest.param(DEEPSPEED, 2, marks=pytest.mark.exhaustive),
-        pytest.param(DEEPSPEED, 4, marks=pytest.mark.exhaustive),
-    ],
-)
+def test_two_addresses_of_this_machine(tmp_path: Path, environments: Path) -> None:
+    here = command.run(tmp_path, environments, *DDP, "--launcher", "torchrun", name="here")
+    there = command.run(tmp_path, environments, *DDP, "--hosts", "127.0.0.1,127.0.0.2", name="there")
+    assert (here.status, there.status) == (0, 0), there.said
+    assert (there.survivors, there.files) == ((), ())
+    assert _trace(here) == _trace(there)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("cell", [DDP, DEEPSPEED])
+@pytest.mark.parametrize("ranks", [2, 4])
 def test_the_same_bits_as_on_one_machine(
     machines: TwoMachines, tmp_path: Path, environments: Path, cell: tuple[str, ...], ranks: int
 ) -> None:

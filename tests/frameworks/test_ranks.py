@@ -25,10 +25,15 @@ HYBRID = {
     "replicas-fsdp1": 'base = "sft-ragged-fsdp"\n[sharding]\nstrategy = "fsdp1"\nreplicas = 2\n',
 }
 """The first line, the name and the ranks are put in."""
+BY_ZERO_3 = ("deepspeed", "trl", "ms-swift", "llamafactory")
 EXPRESSED = {
-    "secondary": ("deepspeed", "fsdp2", "trl", "ms-swift", "llamafactory"),
+    "secondary": (*BY_ZERO_3, "fsdp2"),
+    "secondary-offload": BY_ZERO_3,
+    "secondary-bf16": (*BY_ZERO_3, "fsdp2"),
     "replicas": ("fsdp2", "trl", "ms-swift", "verl"),
+    "replicas-fsdp1": ("fsdp2", "trl", "ms-swift", "llamafactory", "verl"),
 }
+"""By whom; the others say that they are not."""
 
 
 @pytest.mark.exhaustive
@@ -59,11 +64,12 @@ def test_shards_that_not_all_ranks_share(tmp_path: Path, environments: Path) -> 
 def test_whoever_shares_shards_so_is_right(tmp_path: Path, environments: Path) -> None:
     frameworks = sorted({name for names in EXPRESSED.values() for name in names})
     run = hybrid(tmp_path, environments, frameworks, HYBRID)
-    for cell in run.verdict.cells:
-        kind = cell.scenario.split("-")[1]
-        fsdp1 = cell.scenario.endswith("fsdp1") and cell.verdict == "unsupported"
-        expected = "pass" if cell.framework in EXPRESSED[kind] and not fsdp1 else "unsupported"
-        assert (cell.name, cell.verdict) == (cell.name, expected)
+    expected = {
+        (name, f"own-{scenario}"): "pass" if name in EXPRESSED[scenario] else "unsupported"
+        for name in frameworks
+        for scenario in HYBRID
+    }
+    assert {(cell.framework, cell.scenario): cell.verdict for cell in run.verdict.cells} == expected
 
 
 def hybrid(folder: Path, environments: Path, frameworks: list[str], names: Iterable[str]) -> Run:
