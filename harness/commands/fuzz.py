@@ -173,7 +173,7 @@ def _searched(wish: Wish, plan: Plan, entries: tuple[Entry, ...], envs: Path | N
 def _cells(request: Request, name: str, wish: Wish, plan: Plan, parts: Parts, progress: Observer) -> Iterator[Cells]:
     """Cells of a release, started. Raises BuildFailed, BadRequest, and Stop where it does not start."""
     from harness.fuzzing.cells import Cells
-    from harness.launch.queued import ClusterFailed
+    from harness.launch.cluster.queued import ClusterFailed
     from harness.launch.template import TemplateFailed
 
     with Cells(request, parts, wish.work / name, progress, plan.running, plan.timeout, plan.fault) as cells:

@@ -17,7 +17,7 @@ from harness.commands.stop import Stop
 from harness.limits import MAX_MACHINES
 
 if TYPE_CHECKING:
-    from harness.launch.slurm import Allocation
+    from harness.launch.cluster.slurm import Allocation
 
 MOST_NODES = 1024
 MOST_CPUS = 4096
@@ -126,7 +126,7 @@ def allocation(asked: Asked, out: Path | None, envs: Path | None = None, spread:
 
     Raises Stop, and NoSlurm where there is none.
     """
-    from harness.launch import slurm
+    from harness.launch.cluster import slurm
 
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value

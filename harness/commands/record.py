@@ -14,7 +14,7 @@ from harness.commands.output import say, warn
 from harness.commands.stop import UNKNOWN, Stop, terminable
 
 if TYPE_CHECKING:
-    from harness.launch.slurm import Allocation
+    from harness.launch.cluster.slurm import Allocation
     from harness.recordings.making import Made
     from lockstep_recorder.settings import Settings
 

@@ -19,7 +19,7 @@ from harness.commands.stop import UNKNOWN, Stop, terminable
 from harness.commands.typed import command
 
 if TYPE_CHECKING:
-    from harness.launch.slurm import Allocation
+    from harness.launch.cluster.slurm import Allocation
     from harness.validation.known.pins import Pins
     from harness.validation.read.configuration import Configuration
     from harness.validation.record import Plan, Validation
@@ -197,7 +197,7 @@ def _allocation(cluster: on_cluster.Asked, out: Path | None, envs: Path | None) 
 @contextmanager
 def _doing(allocation: Allocation | None, out: Path) -> Iterator[Do]:
     """Where the small runs are done: here, or in one job, which is asked for with the first of them."""
-    from harness.launch.held import Held
+    from harness.launch.cluster.held import Held
     from harness.validation.small import running
 
     if allocation is None:

@@ -13,7 +13,7 @@ from harness.environments import recipes
 from harness.environments.installer import BuildFailed
 from harness.environments.recipes import VersionText
 from harness.environments.request import BadRequest, Request, parse
-from harness.launch.slurm import Allocation
+from harness.launch.cluster.slurm import Allocation
 from harness.nightly.canaries import Canary
 from harness.nightly.newest import Lookup, watched
 from harness.session.plan import UNCONFINED, Choice, Confinement, Plan, choose

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.launch.errands import Failed
-from harness.launch.held import Held, JobEnded
-from harness.launch.slurm import Allocation
+from harness.launch.cluster.errands import Failed
+from harness.launch.cluster.held import Held, JobEnded
+from harness.launch.cluster.slurm import Allocation
 from harness.processes import Kept
 from harness.recordings import making
 from harness.recordings.making import Made

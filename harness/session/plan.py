@@ -11,9 +11,9 @@ from pathlib import Path
 import scenarios
 from adapters.contract import Device, Scenario, vary
 from harness.environments.request import Request
-from harness.launch import slurm
-from harness.launch.machines import SSH, Machines
-from harness.launch.slurm import Allocation
+from harness.launch.cluster import slurm
+from harness.launch.cluster.slurm import Allocation
+from harness.launch.several.machines import SSH, Machines
 from scenarios import files, matrices, patterns, rows
 
 

@@ -13,8 +13,8 @@ from harness.environments.request import Request
 from harness.history import store as history
 from harness.judging import accepted
 from harness.judging.accepted import Entry
+from harness.launch.cluster.queued import Queued
 from harness.launch.local import Local
-from harness.launch.queued import Queued
 from harness.launch.sandbox import Sandbox
 from harness.session.parts import Judged, Parts, Places, Runner
 from harness.session.plan import Plan

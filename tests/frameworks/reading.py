@@ -33,9 +33,10 @@ def diagnosis(of: CellRecord, cause: str) -> DiagnosisRecord:
 
 
 def sealed(trace: Path) -> dict[str, str]:
-    """The digest of every file of a trace that is whole, but for its header, which says when and where it was made."""
+    """The digest of every file of a trace that is whole, but for those that no two runs have alike: the header, which
+    says when and where it was made, and how much memory it took."""
     files: dict[str, str] = json.loads((trace / END).read_text())["files"]
-    return {name: digest for name, digest in files.items() if name != HEADER}
+    return {name: digest for name, digest in files.items() if name != HEADER and not name.startswith("memory-")}
 
 
 def applies(known: UpstreamCause, trace: Path) -> bool:

@@ -14,8 +14,8 @@ from typing import Any
 from adapters.contract import SHIMS, Shim
 from harness import files
 from harness.environments.environment import Environment
-from harness.launch.errands import Failed
-from harness.launch.held import JobEnded
+from harness.launch.cluster.errands import Failed
+from harness.launch.cluster.held import JobEnded
 from harness.launch.pythonpath import adapters_alone
 from harness.launch.sandbox import SCRATCH, start_in
 from harness.processes import PATIENCE, Ended, Kept, TimedOut

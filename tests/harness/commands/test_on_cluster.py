@@ -13,8 +13,8 @@ import pytest
 from harness.commands import on_cluster
 from harness.commands.on_cluster import Asked, Cluster
 from harness.commands.stop import Stop
-from harness.launch import slurm
-from harness.launch.slurm import Allocation
+from harness.launch.cluster import slurm
+from harness.launch.cluster.slurm import Allocation
 from harness.site import current
 from harness.site.site import Site
 

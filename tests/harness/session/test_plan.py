@@ -12,7 +12,7 @@ import scenarios
 from adapters.contract import vary
 from harness.environments.patch import load
 from harness.environments.request import Request
-from harness.launch.slurm import Allocation
+from harness.launch.cluster.slurm import Allocation
 from harness.session.plan import BadPlan, Choice, Confinement, Plan, check_fault, choose, release
 
 TORCH = Request("torch", "2.13.0")

@@ -14,8 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from harness.launch.spool import Spool
-from harness.launch.worker import POLL, SILENCE
+from harness.launch.cluster.spool import Spool
+from harness.launch.cluster.worker import POLL, SILENCE
 
 
 class Failed(Exception):

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from harness.launch import errands
+from harness.launch.cluster import errands
+from harness.launch.cluster.queued import LEAVING, LOOK, POLL
+from harness.launch.cluster.slurm import Allocation, Jobs, Refused, Unreachable, alive
+from harness.launch.cluster.spool import Spool
 from harness.launch.outcome import tail
-from harness.launch.queued import LEAVING, LOOK, POLL
-from harness.launch.slurm import Allocation, Jobs, Refused, Unreachable, alive
-from harness.launch.spool import Spool
 
 GRACE = 30.0
 """Seconds that the other nodes have after one has failed."""

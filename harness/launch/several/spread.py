@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.contract import Job
-from harness.launch.machines import Machines
 from harness.launch.outcome import Ending
-from harness.launch.share import Share
-from harness.launch.station import Lost, Station
+from harness.launch.several.machines import Machines
+from harness.launch.several.share import Share
+from harness.launch.several.station import Lost, Station
 
 __all__ = ["Lost", "Spread"]
 

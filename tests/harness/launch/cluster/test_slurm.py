@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.launch import slurm
+from harness.launch.cluster import slurm
 
 
 def test_where_there_is_no_slurm_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

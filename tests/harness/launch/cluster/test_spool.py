@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from adapters.contract import Job
+from harness.launch.cluster.spool import Spool, Ticket
 from harness.launch.outcome import Outcome
-from harness.launch.spool import Spool, Ticket
 
 Make = Callable[..., Job]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.launch import errands
-from harness.launch.errands import Failed
-from harness.launch.held import Held
-from harness.launch.slurm import Allocation
-from harness.launch.spool import Spool
+from harness.launch.cluster import errands
+from harness.launch.cluster.errands import Failed
+from harness.launch.cluster.held import Held
+from harness.launch.cluster.slurm import Allocation
+from harness.launch.cluster.spool import Spool
 
 
 @pytest.fixture

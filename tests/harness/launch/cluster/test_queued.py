@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from adapters.contract import END, Job
+from harness.launch.cluster.queued import ClusterFailed, Queued
+from harness.launch.cluster.slurm import Allocation
 from harness.launch.local import Local
 from harness.launch.outcome import Outcome
-from harness.launch.queued import ClusterFailed, Queued
-from harness.launch.slurm import Allocation
 from tests.frameworks.command import wait_until
 from tests.harness.launch.conftest import ADAPTER
 from tests.slurm.cluster import Cluster, cluster

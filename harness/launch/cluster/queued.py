@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adapters.contract import Job
-from harness.launch import worker
+from harness.launch.cluster import worker
+from harness.launch.cluster.slurm import Allocation, Jobs, Refused, Unreachable, alive
+from harness.launch.cluster.spool import Spool, Ticket
 from harness.launch.local import Local
 from harness.launch.outcome import Ending, Outcome, conclude, tail
-from harness.launch.slurm import Allocation, Jobs, Refused, Unreachable, alive
-from harness.launch.spool import Spool, Ticket
 
 POLL = 0.5
 """Seconds between two looks into the spool."""

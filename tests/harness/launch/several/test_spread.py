@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from adapters.contract import Job
-from harness.launch import spread
-from harness.launch.machines import Machines, named
 from harness.launch.outcome import Outcome
+from harness.launch.several import spread
+from harness.launch.several.machines import Machines, named
 from harness.launch.torchrun import Torchrun, run
 from tests.frameworks.command import wait_until
 from tests.frameworks.reading import sealed
@@ -52,7 +52,7 @@ def test_a_rank_that_fails_is_named(
 
 def test_a_hang_ends_on_both(variables: dict[str, str], job: Make, survivors: Survivors) -> None:
     cell = job("hang")
-    outcome = over_two(variables, cell, 15)
+    outcome = over_two(variables, cell, 25)
     assert outcome.status == "timeout"
     assert "still running: 0, 1" in (outcome.reason or "")
     assert survivors(cell) == []

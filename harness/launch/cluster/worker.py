@@ -10,10 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from harness.launch import slurm
 from harness.launch.built import Built
+from harness.launch.cluster import slurm
+from harness.launch.cluster.spool import Spool
 from harness.launch.local import Local
-from harness.launch.spool import Spool
 from harness.launch.template import Template, TemplateFailed
 from harness.launch.torchrun import Torchrun
 

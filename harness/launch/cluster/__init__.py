@@ -1,0 +1,1 @@
+"""Cells, and commands, by jobs of Slurm."""

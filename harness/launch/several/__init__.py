@@ -1,0 +1,1 @@
+"""One cell over several machines."""
