@@ -8,7 +8,7 @@ from adapters.contract.checking import build, hints, named
 from adapters.contract.data import Data, Message, Order, Row, RowFormat, Trained
 from adapters.contract.dealing import Dealing, LastWindow
 from adapters.contract.given import ADDED, INTERPRETED, LIGER, SHIMS, Given, Sharded
-from adapters.contract.job import PATCH, Job, Part, Patch, Shim, Unsupported
+from adapters.contract.job import PATCHES, Job, Part, Patch, Shim, Unsupported, dump_patches, load_patches
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Compiled, Model
@@ -47,7 +47,7 @@ __all__ = [
     "INTERPRETED",
     "LIGER",
     "OLDEST_SCHEMA",
-    "PATCH",
+    "PATCHES",
     "ROUTED",
     "SHIMS",
     "SPACE",
@@ -96,11 +96,13 @@ __all__ = [
     "batches_file",
     "build",
     "done_file",
+    "dump_patches",
     "embedded_file",
     "encode_float",
     "fields_of",
     "hidden_file",
     "hints",
+    "load_patches",
     "named",
     "places",
     "scenario_from_dict",

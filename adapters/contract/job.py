@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from adapters.contract.scenario import Scenario, scenario_from_dict, to_dict
 
-PATCH = "LOCKSTEP_PATCH"
-"""Environment variable of a framework that a user's patch changes: a `Patch`, as JSON."""
+PATCHES = "LOCKSTEP_PATCHES"
+"""Environment variable of a framework that a user's patches change: see `dump_patches`."""
 
 Part = Literal["whole", "before", "after"]
 """Of a run: all of it, or what comes before it is saved, or what comes after it goes on from there."""
@@ -37,13 +38,15 @@ class Patch:
     file: str | None
     """A Python file whose `apply()` is called; None for a diff, which the installed files have had applied to them."""
 
-    def dumps(self) -> str:
-        return json.dumps(to_dict(self))
 
-    @staticmethod
-    def loads(text: str) -> Patch:
-        data = json.loads(text)
-        return Patch(**{**data, "shim": Shim(**data["shim"])})
+def dump_patches(patches: Sequence[Patch]) -> str:
+    """Patches, in the order in which they are made, as JSON."""
+    return json.dumps([to_dict(patch) for patch in patches])
+
+
+def load_patches(text: str) -> tuple[Patch, ...]:
+    """The inverse of `dump_patches`."""
+    return tuple(Patch(**{**data, "shim": Shim(**data["shim"])}) for data in json.loads(text))
 
 
 @dataclass(frozen=True)

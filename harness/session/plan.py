@@ -140,10 +140,10 @@ class Plan:
             ("--launcher", self.launcher, "template"),
             ("--fault", self.fault, None),
             ("--ranks", self.ranks, None),
-            ("--patch", request.patch.given if request.patch else None, None),
         ):
             if value is not None and value != default:
                 words += [option, str(value)]
+        words += [word for patch in request.patches for word in ("--patch", patch.given)]
         words += [word for name in self.confinement.passed for word in ("--pass-env", name)]
         words += ["--sandbox"] if self.confinement.sandbox else []
         return shlex.join(words)
@@ -165,7 +165,7 @@ def release(request: Request, version: str) -> str:
     a patch.
     """
     marks = [*(["own"] if request.python else []), *([request.pins.stem] if request.pins else [])]
-    marks += [request.patch.mark] if request.patch else []
+    marks += [patch.mark for patch in request.patches]
     own = "+" + ".".join(marks) if marks else ""
     return ",".join([version + own, *(f"{name}=={other}" for name, other in request.overrides)])
 

@@ -217,7 +217,7 @@ def test_equal_releases_from_different_interpreters_stay_apart(tmp_path: Path) -
 
 
 def test_a_patched_release_stands_beside_the_release_as_it_is(tmp_path: Path) -> None:
-    patched = replace(OLD, patch=load("deepspeed-offload"))
+    patched = replace(OLD, patches=(load("deepspeed-offload"),))
     whole, _ = run(Plan((patched, OLD), CHOICES[:1]), World(), tmp_path)
     assert [c.command for c in whole.cells] == [
         "lockstep run --framework deepspeed==0.18.9 --scenario sft-ragged --patch deepspeed-offload",
