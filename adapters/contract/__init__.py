@@ -8,7 +8,7 @@ from adapters.contract.checking import build, hints, named
 from adapters.contract.data import Data, Message, Order, Row, RowFormat, Trained
 from adapters.contract.dealing import Dealing, LastWindow
 from adapters.contract.given import ADDED, INTERPRETED, LIGER, SHIMS, Given, Sharded
-from adapters.contract.job import PATCHES, Job, Part, Patch, Shim, Unsupported, dump_patches, load_patches
+from adapters.contract.job import PATCHES, TRAINING, Job, Part, Patch, Shim, Training, Unsupported, dump_patches, load_patches
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Compiled, Model
@@ -25,6 +25,9 @@ from adapters.contract.trace import (
     INTENT,
     OLDEST_SCHEMA,
     TRACE_SCHEMA,
+    TRAINED,
+    TRAINED_PARAMETERS,
+    TRAINED_STEPS,
     batches_file,
     done_file,
     embedded_file,
@@ -54,6 +57,10 @@ __all__ = [
     "SQUARES",
     "STATE",
     "TRACE_SCHEMA",
+    "TRAINED",
+    "TRAINED_PARAMETERS",
+    "TRAINED_STEPS",
+    "TRAINING",
     "Architecture",
     "Compiled",
     "Compute",
@@ -91,6 +98,7 @@ __all__ = [
     "TokenWeight",
     "Tokenizer",
     "Trained",
+    "Training",
     "Unsupported",
     "Window",
     "batches_file",

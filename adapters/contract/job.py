@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from adapters.contract.scenario import Scenario, scenario_from_dict, to_dict
@@ -14,6 +15,14 @@ PATCHES = "LOCKSTEP_PATCHES"
 
 Part = Literal["whole", "before", "after"]
 """Of a run: all of it, or what comes before it is saved, or what comes after it goes on from there."""
+
+
+Training = Literal["none", "first", "whole"]
+"""Whether the scenario is the first steps of a longer training, and whether the run ends behind them."""
+
+TRAINING = "training.json"
+"""In a checkpoint: the scenario of a whole training, of which the job's is the first steps. It has the same model, seed
+and settings; its steps are the horizon of the job's schedule, and its rows go on behind the job's."""
 
 
 class Unsupported(Exception):
@@ -67,6 +76,15 @@ class Job:
     record: bool = True
     """False runs the same steps without writing tensors: the yardstick of the recorder's own cost."""
     part: Part = "whole"
+    training: Training = "none"
+
+    @property
+    def trained(self) -> Job:
+        """The job as the framework is given it: of a training, with the scenario of all of it."""
+        if self.training == "none":
+            return self
+        whole = json.loads((Path(self.checkpoint) / TRAINING).read_text())
+        return replace(self, scenario=scenario_from_dict(whole))
 
     @property
     def steps(self) -> range:

@@ -21,7 +21,7 @@ from adapters import expressed
 from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file
 from adapters.inside import keeper, modeling, patched, resumed
 from adapters.inside.prepare import prepare
-from adapters.inside.recorder import Recorder
+from adapters.inside.recorder import Enough, Recorder
 
 RENDEZVOUS = "LOCKSTEP_RENDEZVOUS"
 """Environment variable: a private folder to meet in. Without it, the launcher has set MASTER_ADDR and MASTER_PORT."""
@@ -61,10 +61,12 @@ def run(job: Job) -> int:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
         prepare(job.adapter)
         patch = patched.apply()
-        if reason := unsupported(adapter, job.scenario, job.framework, job.version):
+        trained = job.trained
+        if reason := unsupported(adapter, trained.scenario, job.framework, job.version):
             raise Unsupported(reason)
-        recorder = Recorder(job, rank, world, [*adapter.shims(job), *patch])
-        adapter.train(job, recorder, rank, world)
+        recorder = Recorder(job, rank, world, [*adapter.shims(trained), *patch])
+        with contextlib.suppress(Enough):
+            adapter.train(trained, recorder, rank, world)
     except Unsupported as reason:
         write_crash(Path(job.trace), {"kind": "unsupported", "reason": str(reason)})
         return 1

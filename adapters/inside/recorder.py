@@ -30,6 +30,9 @@ from adapters.contract import (
     IGNORED_LABEL,
     STATE,
     TRACE_SCHEMA,
+    TRAINED,
+    TRAINED_PARAMETERS,
+    TRAINED_STEPS,
     Job,
     Shim,
     batches_file,
@@ -52,8 +55,16 @@ NOT_CAUSAL_RUN = -2
 _WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
+class Enough(Exception):
+    """Raised in a framework's loop behind the first steps of a training, where no more of them are asked for."""
+
+
 class Recorder:
-    """The trace of one rank. The files of the whole cell (header, end) are written by rank 0."""
+    """The trace of one rank. The files of the whole cell (header, end) are written by rank 0.
+
+    Of a training the trace is that of its first steps. Behind them the recorder keeps what the framework reports, and
+    the parameters after the last step.
+    """
 
     def __init__(self, job: Job, rank: int, world: int, shims: Sequence[Shim]) -> None:
         self._folder = Path(job.trace)
@@ -64,6 +75,9 @@ class Recorder:
         self._state = STATE[job.scenario.optimizer.kind]
         self._part = job.part
         self._step = job.steps.start
+        self._stop = job.steps.stop
+        self._last = job.trained.steps.stop
+        self._training = job.training
         self._micro_batch = 0
         self._pending: Callable[[Tensor | None], None] | None = None
         self._noisy = job.scenario.model.neftune_alpha > 0
@@ -71,6 +85,8 @@ class Recorder:
         self._embedded: Embedded | None = None
         self._starts: list[list[int]] | None = None
         (self._folder / "tensors").mkdir(exist_ok=True)
+        if self._training == "whole":
+            (self._folder / TRAINED).mkdir(exist_ok=True)
         if rank == 0 and job.part != "after":
             _write_json(self._folder / HEADER, header(job, world, shims))
 
@@ -102,6 +118,11 @@ class Recorder:
             return
         self._write_tensors({f"param/{name}": value for name, value in parameters.items()})
 
+    @property
+    def due(self) -> bool:
+        """Whether the state after the step that is made now is to be recorded. It costs time to read."""
+        return self._record and (self._step < self._stop or self._step + 1 == self._last)
+
     def step(
         self,
         loss: float | None,
@@ -109,11 +130,13 @@ class Recorder:
         learning_rate: float | None,
         parameters: Mapping[str, Tensor],
         *moments: Mapping[str, Tensor],
+        logged: float | None = None,
     ) -> None:
         """Record an optimizer step: what the framework reported, and the state after it, unsharded, in its dtypes.
 
         Names are those of the Hugging Face model; see `bare_name`. `moments`: by the names of `contract.STATE`, in
-        that order. Ranks other than 0 may pass empty ones.
+        that order. Ranks other than 0 may pass empty ones, and so may all where nothing is `due`. `logged`: the loss
+        that the framework logs, where it is none over the tokens of the step, which `loss` claims to be.
         """
         line = {
             "step": self._step,
@@ -121,6 +144,12 @@ class Recorder:
             "grad_norm": encode_float(grad_norm),
             "learning_rate": encode_float(learning_rate),
         }
+        if self._training == "whole" and self._rank == 0:
+            told = loss if logged is None else logged
+            self._write_trained({**line, "logged": encode_float(told)}, parameters)
+        if self._step >= self._stop:
+            self._step += 1
+            return
         self._write_hidden()
         self._write_embedded()
         self._step += 1
@@ -130,6 +159,15 @@ class Recorder:
             groups |= {kind: self._moments(parameters, held) for kind, held in zip(self._state, moments, strict=True)}
         self._write_tensors({f"{group}/{n}": t for group, tensors in groups.items() for n, t in tensors.items()})
         _append_line(self._folder / steps_file(self._rank), line)
+        if self._training == "first" and self._step == self._stop:
+            self.end()
+            raise Enough
+
+    def _write_trained(self, line: Mapping[str, Any], parameters: Mapping[str, Tensor]) -> None:
+        """A line for each step of a training, and behind the last one the parameters."""
+        _append_line(self._folder / TRAINED_STEPS, line)
+        if self._step + 1 == self._last:
+            self._save(self._folder / TRAINED_PARAMETERS, parameters)
 
     def _moments(self, parameters: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Those of what is to be trained. What the optimizer holds none of, though it does of others, never had a
@@ -143,7 +181,7 @@ class Recorder:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.barrier()
         if self._rank == 0 and self._part != "before":
-            seal = {"schema": TRACE_SCHEMA, "steps": self._step, "files": digests(self._folder)}
+            seal = {"schema": TRACE_SCHEMA, "steps": min(self._step, self._stop), "files": digests(self._folder)}
             _write_json(self._folder / END, seal)
 
     def _on_forward(
@@ -157,7 +195,7 @@ class Recorder:
     ) -> None:
         """Record a batch, or have it recorded when it gets to the attention layer if `wait`."""
         self._pending, self._starts = None, None
-        if not (model.training and torch.is_grad_enabled()):
+        if self._step >= self._stop or not (model.training and torch.is_grad_enabled()):
             return
         given = signature.bind_partial(*args, **kwargs).arguments
         received: dict[str, Any] = {**given.get("kwargs", {}), **given}
@@ -338,11 +376,13 @@ def _cpu_model() -> str:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of the trace by its name relative to `folder`; logs and seals are none of it."""
+    """SHA-256 of every file of the trace by its name relative to `folder`; logs and seals are none of it, nor is what
+    is kept of a training beside it."""
     result: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in (END, CRASH) and path.suffix not in (".txt", ".partial"):
+        beside = name in (END, CRASH) or name.startswith(f"{TRAINED}/") or path.suffix in (".txt", ".partial")
+        if path.is_file() and not beside:
             result[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return result
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import scenarios
-from adapters.contract import Device, Scenario, vary
+from adapters.contract import Device, Scenario, Training, vary
 from harness.environments.request import Request
 from harness.launch.slurm import Allocation
 from scenarios import files, matrices, patterns, rows
@@ -85,6 +85,8 @@ class Plan:
     pairs: frozenset[tuple[Request, Choice]] | None = None
     """The cells to run; None: every request on every choice."""
     confinement: Confinement = UNCONFINED
+    training: Training = "none"
+    """Whether scenarios are the first steps of trainings, whose checkpoints then hold all of each."""
     allocation: Allocation | None = None
     """What is asked of a cluster for the cells; None: they run here."""
 

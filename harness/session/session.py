@@ -260,6 +260,7 @@ class Session:
             checkpoint=str(checkpoint.absolute()),
             trace=str(trace.absolute()),
             fault=self._plan.fault,
+            training=self._plan.training,
         )
         self._judge_or_record(cell, environment, trace, runner.run(job, self._plan.timeout))
 
