@@ -2,7 +2,7 @@
 
     <|user|> 7 + 5 + 9 <|assistant|> 7 + 5 = 1 2 ; 1 2 + 9 = 2 1 ; > 2 1 <eos>
 
-Half of the sums have two terms, the others up to `MOST`, so that responses have from 9 to some 70 tokens.
+Two in five sums have two terms, the others up to `MOST`, so that responses have from 9 to some 60 tokens.
 """
 
 from __future__ import annotations

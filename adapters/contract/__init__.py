@@ -8,7 +8,18 @@ from adapters.contract.checking import build, hints, named
 from adapters.contract.data import Data, Message, Order, Row, RowFormat, Trained
 from adapters.contract.dealing import Dealing, LastWindow
 from adapters.contract.given import ADDED, INTERPRETED, LIGER, SHIMS, Given, Sharded
-from adapters.contract.job import PATCHES, TRAINING, Job, Part, Patch, Shim, Training, Unsupported, dump_patches, load_patches
+from adapters.contract.job import (
+    PATCHES,
+    TRAINING,
+    Job,
+    Part,
+    Patch,
+    Shim,
+    Training,
+    Unsupported,
+    dump_patches,
+    load_patches,
+)
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Compiled, Model

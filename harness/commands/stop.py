@@ -36,6 +36,7 @@ STATUS: Mapping[str, int] = {
     "harness.session.folder.BadFolder": WRONG_USAGE,
     "harness.session.plan.BadPlan": WRONG_USAGE,
     "harness.site.place.BadSite": WRONG_USAGE,
+    "harness.staircase.arms.BadArm": WRONG_USAGE,
     "harness.validation.bounded.BadConfiguration": WRONG_USAGE,
     "reports.html.place.NotAReport": WRONG_USAGE,
     "scenarios.files.BadScenario": WRONG_USAGE,

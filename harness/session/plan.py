@@ -28,6 +28,10 @@ class Choice:
     given: Scenario | None = None
     file: str | None = None
     """Where it was read from."""
+    fault: str | None = None
+    """Planted in the torch reference on this choice, whatever the plan plants elsewhere."""
+    command: str | None = None
+    """What runs it, where `lockstep run` does not."""
 
     @property
     def label(self) -> str:
@@ -136,6 +140,8 @@ class Plan:
 
     def command(self, request: Request, choice: Choice) -> str:
         """The command line that runs one cell alone."""
+        if choice.command is not None:
+            return choice.command
         words = ["lockstep", "run", "--framework", str(request), "--scenario", choice.pattern]
         for option, value, default in (
             ("--device", self.device, "cpu"),

@@ -259,7 +259,7 @@ class Session:
             scenario=scenario,
             checkpoint=str(checkpoint.absolute()),
             trace=str(trace.absolute()),
-            fault=self._plan.fault,
+            fault=cell.choice.fault or self._plan.fault,
             training=self._plan.training,
         )
         self._judge_or_record(cell, environment, trace, runner.run(job, self._plan.timeout))

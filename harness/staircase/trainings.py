@@ -25,8 +25,11 @@ from harness import files
 from scenarios import checkpoint, sums
 
 WEIGHED = 3
-"""First steps that are recorded and weighed. The first one has no learning rate, for warm-ups of trainers start at 0."""
+"""First steps that are recorded and weighed. The first has no learning rate: warm-ups of trainers start at 0."""
 NAME = "sums"
+MICRO_BATCHES, EACH = 8, 2
+ROWS = MICRO_BATCHES * EACH
+"""Of a step."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Size:
 
 
 FULL = Size(steps=300, held_out=200)
-QUICK = Size(steps=150, held_out=100)
+QUICK = Size(steps=200, held_out=100)
 TINY = Size(steps=40, held_out=20)
 
 OPTIMIZER = Optimizer(
@@ -52,7 +55,7 @@ def training(size: Size, seed: int, sharding: Sharding, changes: Mapping[str, An
 
     One rank, and eight micro-batches of two rows: offload then loses six of eight, as on the paper's eight devices.
     """
-    window = Window(ranks=1, micro_batch_size=2, accumulation=8, steps=size.steps)
+    window = Window(ranks=1, micro_batch_size=EACH, accumulation=MICRO_BATCHES, steps=size.steps)
     made = Scenario(
         name=NAME,
         data=Data(()),
