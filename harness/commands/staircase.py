@@ -163,8 +163,8 @@ def _weighed(
             plan, run, envs, (), AGAIN, kept=False, changed=lambda own: parts.weighing(own, first)
         )
     cells = first.cells(plan, verdict)
-    traces = {one.arm: folder / cell.trace for one, cell in cells.items() if cell.trace}
-    found = {arm.label: effective.of(trace) for arm, trace in traces.items() if arm.role != "hyperparameters"}
+    alike = {one.arm.label: cell for one, cell in cells.items() if one.arm.hyper is None}
+    found = {label: effective.of(folder / cell.trace, cell) for label, cell in alike.items() if cell.trace}
     known = {label: one for label, one in found.items() if one is not None}
     for difference in effective.differences(known):
         warn(

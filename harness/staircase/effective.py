@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.judging import judge
-from harness.judging.evidence import StepEvidence
 from harness.staircase.record import DifferenceRecord
+from harness.staircase.trainings import OPTIMIZER
+from harness.traces import recovered_numbers
+from harness.verdicts.verdict import CellRecord
+
+RULE = "update."
+"""What codes of findings about betas, eps and decay begin with."""
+RATE = "update.learning-rate"
 
 
 @dataclass(frozen=True)
@@ -24,41 +28,32 @@ class Effective:
     """By which parameters moved."""
     off: float
     """How far two rates may be apart, as a share of the highest."""
-    decay: float
-    beta1: float
-    beta2: float
-    eps: float
+    found: tuple[str, ...] = ()
+    """Where moments and parameters do not follow the rule that all arms are to have, in sentences."""
 
     @property
     def told(self) -> tuple[str, ...]:
         rates = ", ".join(f"{rate:.3g}" for rate in self.rates)
+        rule = f"beta1 {OPTIMIZER.beta1:g}, beta2 {OPTIMIZER.beta2:g}, eps {OPTIMIZER.eps:g}, decay"
         return (
             f"{self.rows} rows a step, of which {', '.join(map(str, self.tokens))} tokens are trained",
             f"learning rate {rates} in the first steps",
-            f"AdamW with beta1 {self.beta1:.4g}, beta2 {self.beta2:.4g}, eps {self.eps:.1g} and decay {self.decay:.2g}",
+            *(self.found or (f"moments and parameters follow AdamW with {rule} {OPTIMIZER.weight_decay:g}",)),
         )
 
 
-def of(trace: Path) -> Effective | None:
-    """None where nothing could be recovered."""
-    steps = judge.describe(trace).steps
+def of(trace: Path, cell: CellRecord) -> Effective | None:
+    """Of a cell that was judged, whose trace that is; None where nothing could be recovered."""
+    steps = recovered_numbers.read(trace)
     if not steps:
         return None
-    rule = steps[0].right.intent.rule
     return Effective(
-        rows=len(steps[0].right.conversations),
-        tokens=tuple(step.right.targets for step in steps),
-        rates=tuple(_rate(step) for step in steps),
-        off=2 * max(step.floor.tolerance("learning_rate") for step in steps),
-        decay=max(group.weight_decay for group in rule.groups),
-        beta1=rule.beta1,
-        beta2=rule.beta2,
-        eps=rule.eps,
+        rows=len(steps[0].conversations),
+        tokens=tuple(step.targets for step in steps),
+        rates=tuple(step.learning_rate.recovered or 0.0 for step in steps),
+        off=2 * max(step.learning_rate.tolerance for step in steps),
+        found=tuple(f.message for f in cell.findings if f.code.startswith(RULE) and f.code != RATE),
     )
-
-
-def _rate(step: StepEvidence) -> float:
-    return statistics.median([update.learning_rate for update in step.update.told] or [0.0])
 
 
 def differences(found: Mapping[str, Effective]) -> list[DifferenceRecord]:
@@ -72,16 +67,11 @@ def differences(found: Mapping[str, Effective]) -> list[DifferenceRecord]:
 
 
 def _apart(one: Effective, other: Effective) -> Iterator[tuple[str, str, str]]:
-    for what, has, wanted in (
-        ("rows a step", one.rows, other.rows),
-        ("trained tokens of the first steps", one.tokens, other.tokens),
-        ("weight decay", one.decay, other.decay),
-        ("beta1", one.beta1, other.beta1),
-        ("beta2", one.beta2, other.beta2),
-        ("eps", one.eps, other.eps),
-    ):
+    for what, has, wanted in (("rows a step", one.rows, other.rows), ("trained tokens", one.tokens, other.tokens)):
         if has != wanted:
             yield what, str(has), str(wanted)
     allowed = max(one.off, other.off) * max(*one.rates, *other.rates)
     if any(abs(a - b) > allowed for a, b in zip(one.rates, other.rates, strict=False)):
-        yield "learning rate of the first steps", str(one.rates), str(other.rates)
+        yield "learning rate", str(one.rates), str(other.rates)
+    if one.found != other.found:
+        yield "update rule", "; ".join(one.found) or "the right one", "; ".join(other.found) or "the right one"

@@ -61,7 +61,7 @@ def training(size: Size, seed: int, sharding: Sharding, changes: Mapping[str, An
         data=Data(()),
         tokenizer=Tokenizer(sums.WORDS),
         model=Model(
-            vocab_size=len(sums.WORDS), hidden_size=96, heads=4, kv_heads=4, intermediate_size=256, init_std=0.05
+            vocab_size=len(sums.WORDS), hidden_size=96, heads=4, kv_heads=4, intermediate_size=192, init_std=0.05
         ),
         window=window,
         optimizer=OPTIMIZER,
