@@ -92,10 +92,12 @@ def test_wrong_usage_is_one_line_and_status_2(
 FUZZ = "fuzz --framework torch --out new"
 DETECT = "detect --out new"
 RELATE = "relate --framework torch --out new"
+STAIRS = "staircase --framework torch --fault drop-intermediate --out new"
 NUMBERS = {
-    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT, RELATE),
-    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT, RELATE),
-    "--seeds": ("run",),
+    "--timeout": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT, RELATE, STAIRS),
+    "--jobs": ("run", "nightly", "stock", "bisect trl --scenario sft-equal", FUZZ, DETECT, RELATE, STAIRS),
+    "--seeds": ("run", STAIRS),
+    "--steps": (STAIRS,),
     "--ranks": ("run",),
     "--nodes": ("run",),
     "--cpus": ("run",),
