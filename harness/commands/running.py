@@ -27,10 +27,12 @@ def verdict(
     again: str,
     kept: bool = True,
     tally: Callable[[int], str] | None = None,
+    failing: str = "FAIL",
     changed: Callable[[Parts], Parts] = lambda parts: parts,
 ) -> Verdict:
     """Run every cell. `again`: how an interrupted run goes on; `kept`: whether the history is told of its cells;
-    `tally`: how far it is, from the number of cells that are done; `changed`: what is otherwise than in other runs.
+    `tally`: how far it is, from the number of cells that are done; `failing`: what a cell that fails is called;
+    `changed`: what is otherwise than in other runs.
 
     Raises Stop where it is interrupted, and where nothing can be written any more.
     """
@@ -41,6 +43,7 @@ def verdict(
     try:
         with terminable(), Progress(tally or (lambda done: f"{done}/{plan.cells}"), console(stderr=True)) as progress:
             parts = real.parts(plan, envs, listed, progress.warn)
+            progress.failing(failing)
             parts = changed(parts if kept else replace(parts, keep=real.forget))
             return Session(plan, folder, parts, progress).run()
     except KeyboardInterrupt:

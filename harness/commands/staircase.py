@@ -32,6 +32,8 @@ FIRST, WHOLE = "first", "trained"
 """Folders of the two runs, in the one of the command."""
 PAGE, HTML = "staircase.md", "staircase.html"
 MOST_SEEDS, MOST_STEPS = 20, 1000
+WRONG = "wrong"
+"""What is said of arms in whose first steps something is: most are meant to be so."""
 AGAIN = "the same command goes on with it"
 
 
@@ -160,7 +162,7 @@ def _weighed(
     plan = first.plan("first", jobs, timeout, confined)
     with RunFolder.claim(folder, resume=True) as run:
         verdict = running.verdict(
-            plan, run, envs, (), AGAIN, kept=False, changed=lambda own: parts.weighing(own, first)
+            plan, run, envs, (), AGAIN, kept=False, failing=WRONG, changed=lambda own: parts.weighing(own, first)
         )
     cells = first.cells(plan, verdict)
     alike = {one.arm.label: cell for one, cell in cells.items() if one.arm.hyper is None}
@@ -202,6 +204,7 @@ def _trained(
             AGAIN,
             kept=False,
             tally=pace.tally,
+            failing=WRONG,
             changed=lambda own: parts.training(own, whole),
         )
     cells = whole.cells(plan, verdict)

@@ -38,6 +38,11 @@ def of_combination(mended: Mended, causes: Mapping[Mended, Causes]) -> Labelled:
     return Labelled(True, f"found is {named(own)}")
 
 
+def of_control(own: Causes, released: Causes | None) -> Labelled:
+    """Of the release as it is, not offloaded: nothing may be wrong in it that is not wrong with offload too."""
+    return Labelled(None if released is None else own <= released, f"found is {named(own)}")
+
+
 def of_right(own: Causes) -> Labelled:
     """Of an arm in which nothing should be wrong."""
     return Labelled(not own, f"found is {named(own)}")

@@ -141,7 +141,7 @@ def _labelled(by_arm: Mapping[Arm, Sequence[TrainingRecord]]) -> dict[Arm, Label
             told = labels.of_combination(frozenset(arm.fixes), combinations) if every else None
             result[arm] = told or Labelled(None, "other combinations were not trained")
         elif arm.role == "control":
-            result[arm] = Labelled(None, f"found is {labels.named(own)}")
+            result[arm] = labels.of_control(own, combinations.get(frozenset()))
         else:
             result[arm] = labels.of_right(own)
     return result

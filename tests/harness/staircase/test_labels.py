@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.staircase.labels import mends, of_combination, of_right
+from harness.staircase.labels import mends, of_combination, of_control, of_right
 
 NONE, P, A, BOTH = frozenset[str](), frozenset({"o"}), frozenset({"a"}), frozenset({"o", "a"})
 DROPPED, MEANS = frozenset({"dropped"}), frozenset({"means"})
@@ -31,6 +31,13 @@ WRONG = {
 @pytest.mark.parametrize(("causes", "mended"), WRONG.values(), ids=WRONG.keys())
 def test_an_arm_that_is_not(causes: dict[frozenset[str], frozenset[str]], mended: frozenset[str]) -> None:
     assert of_combination(mended, causes).right is False
+
+
+def test_the_control_has_nothing_wrong_of_its_own() -> None:
+    assert of_control(MEANS, DROPPED | MEANS).right
+    assert of_control(NONE, DROPPED).right
+    assert of_control(frozenset({"scale"}), DROPPED | MEANS).right is False
+    assert of_control(MEANS, None).right is None
 
 
 def test_in_an_independent_framework_nothing_may_be_wrong() -> None:
