@@ -75,9 +75,10 @@ class Recorder:
         self._state = STATE[job.scenario.optimizer.kind]
         self._part = job.part
         self._step = job.steps.start
-        self._stop = job.steps.stop
-        self._last = job.trained.steps.stop
         self._training = job.training
+        # who makes too many steps has them recorded, and is told so
+        self._stop = sys.maxsize if job.training == "none" else job.steps.stop
+        self._last = job.trained.steps.stop
         self._micro_batch = 0
         self._pending: Callable[[Tensor | None], None] | None = None
         self._noisy = job.scenario.model.neftune_alpha > 0

@@ -63,11 +63,13 @@ def _over_steps(found: Staircase, what: str, of: Any) -> str:
     arms = [arm for arm in found.arms if any(one.state == "trained" for one in arm.trainings)]
     labels = [arm.label for arm in arms]
     points = [{"arm": arm.label, **point} for arm in arms for point in _points(arm, of)]
-    legend = alt.Legend(title=None, orient="bottom", columns=1, labelLimit=600)
+    legend = alt.Legend(
+        title=None, orient="bottom", columns=1, labelLimit=600, symbolType="stroke", symbolOpacity=1, symbolSize=400
+    )
     colour = alt.Color("arm:N", sort=None, scale=alt.Scale(domain=labels, range=_COLOURS), legend=legend)
     base = alt.Chart(_data(points)).encode(x=alt.X("step:Q", title="step"), color=colour)
     band = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title=what), y2="high:Q")
-    dashes = alt.StrokeDash("arm:N", sort=None, scale=alt.Scale(domain=labels, range=_DASHES), legend=None)
+    dashes = alt.StrokeDash("arm:N", sort=None, scale=alt.Scale(domain=labels, range=_DASHES), legend=legend)
     line = base.mark_line(strokeWidth=1.8).encode(y=alt.Y("mean:Q", title=what), strokeDash=dashes)
     return _svg(alt.layer(band, line).properties(width=620, height=260))
 

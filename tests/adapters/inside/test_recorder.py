@@ -86,6 +86,16 @@ def test_steps_and_tensors_are_there_as_soon_as_they_are_taken(tmp_path: Path) -
     assert not (tmp_path / END).exists()
 
 
+def test_steps_beyond_those_of_the_scenario_are_recorded_too(tmp_path: Path) -> None:
+    recorder = record_a_run(tmp_path)
+    for step in range(2, 5):  # of three
+        assert recorder.due
+        recorder.step(1.5, 1.0, 1e-3, state(step + 1.0), state(0.5), state(0.25))
+    recorder.end()
+    assert len(lines(tmp_path / steps_file(0))) == 5
+    assert json.loads((tmp_path / END).read_text())["steps"] == 5
+
+
 def test_other_ranks_write_parameters_only_and_no_header(tmp_path: Path) -> None:
     record_a_run(tmp_path, rank=1)
     assert set(load_file(tmp_path / tensors_file(1, 1))) == {"param/a", "param/b"}
