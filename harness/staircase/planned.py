@@ -15,6 +15,9 @@ from harness.staircase.arms import Arm
 from harness.staircase.trainings import Size
 from harness.verdicts.verdict import CellRecord, Verdict
 
+AGAIN = ".runs/staircase"
+"""Where what is told to be run again is to be put."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -87,4 +90,4 @@ def choice(one: Training) -> Choice:
 
 def _command(arm: Arm) -> str:
     """What runs it, among others. Equal arms of runs with other seeds, sizes or beside other arms have equal ones."""
-    return shlex.join(["lockstep", "staircase", *arm.command])
+    return shlex.join(["lockstep", "staircase", *arm.command, "--out", AGAIN])

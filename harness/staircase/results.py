@@ -60,6 +60,8 @@ def training_record(one: Training, cell: CellRecord, folder: Path, held_out: int
             "nll": score.nll,
             "loss": [step.logged for step in steps],
             "grad_norm": [step.grad_norm for step in steps],
+            "norm": _norm([step.grad_norm for step in steps]),
+            "unrest": _unrest([step.logged for step in steps]),
         }
     )
 
@@ -160,39 +162,34 @@ def _measured(
     by_arm: Mapping[Arm, Sequence[TrainingRecord]], factorial: Mapping[Mended, Sequence[TrainingRecord]]
 ) -> Measured:
     independent = {
-        arm.label: (_accuracy(records), _nll(records))
+        arm.label: (_told(records, "accuracy"), _told(records, "nll"))
         for arm, records in by_arm.items()
         if arm.role == "independent" and all(record.state == "trained" for record in records)
     }
     return Measured(
-        accuracy={mended: _accuracy(records) for mended, records in factorial.items()},
-        nll={mended: _nll(records) for mended, records in factorial.items()},
-        grad_norm={mended: [_norm(record) for record in records] for mended, records in factorial.items()},
-        unrest={mended: [_unrest(record) for record in records] for mended, records in factorial.items()},
+        accuracy={mended: _told(records, "accuracy") for mended, records in factorial.items()},
+        nll={mended: _told(records, "nll") for mended, records in factorial.items()},
+        grad_norm={mended: _told(records, "norm") for mended, records in factorial.items()},
+        unrest={mended: _told(records, "unrest") for mended, records in factorial.items()},
         independent=independent,
         kinds=_kinds(factorial),
     )
 
 
-def _accuracy(records: Sequence[TrainingRecord]) -> list[float]:
-    return [math.nan if record.accuracy is None else record.accuracy for record in records]
+def _told(records: Sequence[TrainingRecord], what: str) -> list[float]:
+    """A number of each; NaN where there is none."""
+    return [math.nan if (value := getattr(record, what)) is None else value for record in records]
 
 
-def _nll(records: Sequence[TrainingRecord]) -> list[float]:
-    return [math.nan if record.nll is None else record.nll for record in records]
+def _norm(norms: Sequence[float | None]) -> float | None:
+    told = [norm for norm in norms[len(norms) // 10 :] if norm is not None]
+    return statistics.fmean(told) if told else None
 
 
-def _norm(record: TrainingRecord) -> float:
-    """Mean over the steps behind the warm-up, which is a tenth of them."""
-    told = [norm for norm in record.grad_norm[len(record.grad_norm) // 10 :] if norm is not None]
-    return statistics.fmean(told) if told else math.nan
-
-
-def _unrest(record: TrainingRecord) -> float:
-    """How much the logged loss changes from step to step in the last half, beside its fall."""
-    told = [loss for loss in record.loss[len(record.loss) // 2 :] if loss is not None]
+def _unrest(losses: Sequence[float | None]) -> float | None:
+    told = [loss for loss in losses[len(losses) // 2 :] if loss is not None]
     changes = [after - before for before, after in itertools.pairwise(told)]
-    return statistics.stdev(changes) / math.sqrt(2) if len(changes) > 1 else math.nan
+    return statistics.stdev(changes) / math.sqrt(2) if len(changes) > 1 else None
 
 
 def _number(found: Interval) -> Number:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from harness.staircase.record import ArmRecord, AttributionRecord, ClaimRecord, Number, Staircase, TrainingRecord
+from harness.staircase.record import ArmRecord, AttributionRecord, ClaimRecord, Number, Staircase
 
 METRICS = {"accuracy": "exact match", "nll": "held-out NLL"}
 ARMS = ("arm", "exact match", "held-out NLL", "gradient norm", "FLOPs", "first steps, by the oracle")
@@ -37,16 +37,10 @@ def _arm(arm: ArmRecord) -> tuple[str, ...]:
         arm.label,
         spread([100 * one.accuracy for one in done if one.accuracy is not None], "{:.1f} %"),
         spread([one.nll for one in done if one.nll is not None], "{:.4f}"),
-        spread([norm(one) for one in done], "{:.3f}"),
+        spread([one.norm for one in done if one.norm is not None], "{:.3f}"),
         "-" if arm.flops is None else f"{arm.flops:.2e}",
         labelled,
     )
-
-
-def norm(one: TrainingRecord) -> float:
-    """Mean gradient norm behind the warm-up, a tenth of the steps."""
-    told = [value for value in one.grad_norm[len(one.grad_norm) // 10 :] if value is not None]
-    return statistics.fmean(told) if told else float("nan")
 
 
 def spread(numbers: Sequence[float], shape: str) -> str:

@@ -31,6 +31,7 @@ def trained(seed: int, accuracy: float) -> TrainingRecord:
         nll=1 - accuracy,
         loss=[1 / (step + 1 + seed) for step in range(40)],
         grad_norm=[2.0] * 40,
+        norm=2.0,
         seconds=1.0,
     )
 
