@@ -14,9 +14,10 @@ import typer
 from harness.commands import running
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import Environments, Jobs, Timeout
+from harness.commands.options import Environments, Timeout
 from harness.commands.output import console, json, say, warn
 from harness.commands.stop import UNKNOWN, Stop
+from harness.limits import MOST_JOBS
 
 if TYPE_CHECKING:
     from harness.environments.request import Request
@@ -86,7 +87,10 @@ def staircase(
     offload: Annotated[
         bool, typer.Option("--offload/--no-offload", help="Whether the release offloads its optimizer, if it can.")
     ] = True,
-    jobs: Jobs = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_JOBS, help="Most trainings at once. Default: one a core.", show_default=False),
+    ] = None,
     timeout: Timeout = 3600.0,
     envs: Environments = None,
     pass_env: PassEnv = None,

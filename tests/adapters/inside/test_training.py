@@ -17,7 +17,6 @@ from adapters.contract import (
     TRAINED_PARAMETERS,
     TRAINED_STEPS,
     Job,
-    Scenario,
     Sharding,
     Training,
     tensors_file,
@@ -105,15 +104,3 @@ def test_a_training_that_ended_early_or_was_edited_is_none(job: Job) -> None:
     save_file({"a": torch.ones(1)}, folder / TRAINED_PARAMETERS)
     with pytest.raises(UnreadableTrace, match="train again"):
         trained.parameters(folder, WHOLE.model)
-
-
-def test_first_steps_have_the_schedule_and_the_rows_of_the_training() -> None:
-    rates = [FIRST.learning_rate_at(step) for step in range(3)]
-    assert rates == [WHOLE.learning_rate_at(step) for step in range(3)]
-    assert [FIRST.step_rows(step) for step in range(3)] == [WHOLE.step_rows(step) for step in range(3)]
-    assert FIRST.data.rows == WHOLE.data.rows[: len(FIRST.data.rows)]
-    check(FIRST)
-
-
-def check(scenario: Scenario) -> None:
-    scenario.check()
