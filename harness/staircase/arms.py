@@ -155,7 +155,7 @@ def _with(arm: Arm, hyper: Hyper) -> Arm:
 SCHEDULES: Mapping[str, Schedule] = {
     "cosine": OPTIMIZER.schedule,
     "linear": replace(OPTIMIZER.schedule, decay="linear", least=0.0),
-    "constant": Schedule(warmup_from="zero", warmup_ratio=OPTIMIZER.schedule.warmup_ratio),
+    "constant": Schedule(warmup_from="zero"),
 }
 
 

@@ -45,9 +45,9 @@ FULL = Size(steps=300, held_out=200)
 QUICK = Size(steps=200, held_out=100)
 TINY = Size(steps=40, held_out=20)
 
-OPTIMIZER = Optimizer(
-    learning_rate=3e-3, schedule=Schedule(decay="cosine", least=0.1, warmup_from="zero", warmup_ratio=0.1)
-)
+WARMUP = 10
+"""One step in so many, at least one. In steps, for trainers round a share differently."""
+OPTIMIZER = Optimizer(learning_rate=3e-3, schedule=Schedule(decay="cosine", least=0.1, warmup_from="zero"))
 
 
 def training(size: Size, seed: int, sharding: Sharding, changes: Mapping[str, Any] | None = None) -> Scenario:
@@ -69,6 +69,7 @@ def training(size: Size, seed: int, sharding: Sharding, changes: Mapping[str, An
         seed=seed,
     )
     made = vary(made, **(changes or {}))
+    made = vary(made, warmup_steps=max(1, made.window.steps // WARMUP))
     rows = sums.for_training(made.rows_per_step * made.window.steps, seed)
     whole = vary(made, rows=tuple(problem.row for problem in rows))
     whole.check()

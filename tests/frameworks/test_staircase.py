@@ -17,7 +17,7 @@ from tests.frameworks import command
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(1800)]
 
 PLANTED = ("--framework", "torch", "--fault", "drop-intermediate", "--fault", "mean-of-micro-batches")
-SHORT = ("--quick", "--steps", "8", "--jobs", "2")
+SHORT = ("--quick", "--steps", "9", "--jobs", "2")
 DROPPED, MEANS = "dropped-micro-batches", "mean-of-means"
 
 
@@ -92,6 +92,8 @@ def test_openrlhf_on_deepspeed_with_each_fix_and_verl(tmp_path: Path, environmen
         "ddp==2.13.0, lr=0.0003,batch=32,schedule=linear": set(),
     }
     assert status == 0
+    assert {arm["trainings"][0]["state"] for arm in told["arms"]} == {"trained"}
+    assert all(arm["as_labelled"] for arm in told["arms"])
     assert told.get("differences", []) == []
     first = [arm["trainings"][0]["grad_norm"][0] for arm in told["arms"] if arm["role"] == "independent"]
     assert first[0] == pytest.approx(first[1], rel=1e-5)

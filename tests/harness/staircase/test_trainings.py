@@ -38,6 +38,14 @@ def test_a_larger_batch_trains_the_same_rows_in_fewer_steps() -> None:
     assert (larger.window.steps, larger.rows_per_step) == (TINY.steps // 2, 2 * ROWS)
 
 
+@pytest.mark.parametrize("said", ["batch=32", "schedule=linear", "schedule=constant", "lr=0.1"])
+def test_every_schedule_warms_up_from_zero_for_a_tenth(said: str) -> None:
+    whole = trainings.training(TINY, 1, Sharding(), hyperparameters(said, TINY).changes)
+    schedule, steps = whole.optimizer.schedule, whole.window.steps
+    assert schedule.warmup(steps) == steps // 10
+    assert (whole.learning_rate_at(0), whole.learning_rate_at(steps // 10)) == (0.0, whole.optimizer.learning_rate)
+
+
 def test_weights_and_rows_follow_from_the_seed_alone() -> None:
     other = trainings.training(TINY, 1, Sharding("zero2", offload_optimizer=True))
     assert (other.data, other.model, other.seed) == (WHOLE.data, WHOLE.model, WHOLE.seed)
