@@ -7,17 +7,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from adapters.contract import Schedule, Sharding
 from adapters.expressed import refused
 from harness.environments import patch as patches
 from harness.environments.patch import Patch
 from harness.environments.request import Request, parse
+from harness.staircase.record import Role
 from harness.staircase.trainings import MICRO_BATCHES, NAME, OPTIMIZER, ROWS, TINY, Size, training
-
-Role = Literal["factorial", "control", "independent", "hyperparameters"]
-"""`factorial`: one of the combinations of fixes; `control`: nothing is offloaded, and nothing fixed."""
 
 MOST_FIXES = 4
 OFFLOADED, PLAIN = Sharding("zero2", offload_optimizer=True), Sharding()

@@ -15,6 +15,7 @@ MAX_BYTES = 64 * 2**20
 State = Literal["trained", "unsupported", "unknown"]
 """`unknown`: it crashed, or could not be read."""
 Role = Literal["factorial", "control", "independent", "hyperparameters"]
+"""`factorial`: one of the combinations of fixes; `control`: nothing is offloaded, and nothing fixed."""
 Metric = Literal["accuracy", "nll"]
 
 

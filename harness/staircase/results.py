@@ -12,7 +12,7 @@ from harness.history.identity import identity
 from harness.staircase import claims, labels, scored
 from harness.staircase.arms import Arm
 from harness.staircase.attribution import Interval, Mended, gap, interaction, worth
-from harness.staircase.claims import KINDS, BySeed, Kind, Measured
+from harness.staircase.claims import KINDS, BySeed, Measured
 from harness.staircase.flops import flops
 from harness.staircase.labels import Labelled
 from harness.staircase.planned import Training, Trainings
@@ -92,10 +92,11 @@ def staircase(
     factorial = {frozenset(arm.fixes): records for arm, records in by_arm.items() if arm.role == "factorial"}
     if any(record.state != "trained" for records in factorial.values() for record in records):
         return found.model_copy(update={"missing": "not every combination of fixes was trained with every seed"})
-    measured = _measured(by_arm, factorial)
+    mended = labels.mends({fixes: _causes(records) or frozenset() for fixes, records in factorial.items()})
+    measured = _measured(by_arm, factorial, mended)
     return found.model_copy(
         update={
-            "attributions": _attributions(measured, factorial),
+            "attributions": _attributions(measured, mended),
             "claims": [ClaimRecord(**vars(claim)) for claim in claims.claims(measured)],
         }
     )
@@ -149,17 +150,13 @@ def _labelled(by_arm: Mapping[Arm, Sequence[TrainingRecord]]) -> dict[Arm, Label
     return result
 
 
-def _kinds(factorial: Mapping[Mended, Sequence[TrainingRecord]]) -> dict[str, Kind]:
-    """Which bug each fix mends, of those that the claims are about."""
-    by = labels.mends({mended: _causes(records) or frozenset() for mended, records in factorial.items()})
-    return {fix: KINDS[cause] for fix, mended in by.items() for cause in mended if cause in KINDS}
-
-
 # ---- numbers
 
 
 def _measured(
-    by_arm: Mapping[Arm, Sequence[TrainingRecord]], factorial: Mapping[Mended, Sequence[TrainingRecord]]
+    by_arm: Mapping[Arm, Sequence[TrainingRecord]],
+    factorial: Mapping[Mended, Sequence[TrainingRecord]],
+    by: Mapping[str, frozenset[str]],
 ) -> Measured:
     independent = {
         arm.label: (_told(records, "accuracy"), _told(records, "nll"))
@@ -172,7 +169,7 @@ def _measured(
         grad_norm={mended: _told(records, "norm") for mended, records in factorial.items()},
         unrest={mended: _told(records, "unrest") for mended, records in factorial.items()},
         independent=independent,
-        kinds=_kinds(factorial),
+        kinds={fix: KINDS[cause] for fix, causes in by.items() for cause in causes if cause in KINDS},
     )
 
 
@@ -196,8 +193,7 @@ def _number(found: Interval) -> Number:
     return Number(mean=found.mean, sd=found.sd, low=found.low, high=found.high)
 
 
-def _attributions(measured: Measured, factorial: Mapping[Mended, Sequence[TrainingRecord]]) -> list[AttributionRecord]:
-    by = labels.mends({mended: _causes(records) or frozenset() for mended, records in factorial.items()})
+def _attributions(measured: Measured, by: Mapping[str, frozenset[str]]) -> list[AttributionRecord]:
     return [
         _attribution("accuracy", measured.accuracy, by),
         _attribution("nll", {m: [-x for x in xs] for m, xs in measured.nll.items()}, by),
