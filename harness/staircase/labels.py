@@ -34,18 +34,18 @@ def of_combination(mended: Mended, causes: Mapping[Mended, Causes]) -> Labelled:
         return Labelled(False, f"{', '.join(idle)} mends nothing that the oracle finds in this release")
     wanted = causes[frozenset()] - frozenset().union(*(by[fix] for fix in mended))
     if own != wanted:
-        return Labelled(False, f"found is {named(own)}, where {named(wanted)} should be left")
-    return Labelled(True, f"found is {named(own)}")
+        return Labelled(False, f"{named(own)}, where {named(wanted)} should be left")
+    return Labelled(True, named(own))
 
 
 def of_control(own: Causes, released: Causes | None) -> Labelled:
     """Of the release as it is, not offloaded: nothing may be wrong in it that is not wrong with offload too."""
-    return Labelled(None if released is None else own <= released, f"found is {named(own)}")
+    return Labelled(None if released is None else own <= released, named(own))
 
 
 def of_right(own: Causes) -> Labelled:
     """Of an arm in which nothing should be wrong."""
-    return Labelled(not own, f"found is {named(own)}")
+    return Labelled(not own, named(own))
 
 
 def named(causes: Causes | Sequence[str]) -> str:
