@@ -51,6 +51,7 @@ STATUS: Mapping[str, int] = {
     "harness.history.store.BadHistory": UNKNOWN,
     "harness.nightly.outbox.BadOutbox": UNKNOWN,
     "harness.nightly.record.BadNight": UNKNOWN,
+    "harness.staircase.record.UnreadableStaircase": UNKNOWN,
     "harness.stock.record.BadStock": UNKNOWN,
     "harness.traces.text_files.UnreadableTrace": UNKNOWN,
     "harness.verdicts.verdict.UnreadableVerdict": UNKNOWN,

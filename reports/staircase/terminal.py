@@ -20,7 +20,9 @@ def show(found: Staircase, console: Console) -> None:
         console.print(Text(f"  recovered: {line}", "dim"), soft_wrap=True)
     for line in told.differences(found):
         console.print(Text(f"  DIFFERS: {line}", "bold red"), soft_wrap=True)
-    _table(console, told.ARMS, told.arms(found))
+    for row in told.arms(found):
+        _arm(console, row)
+    console.print()
     for attribution in found.attributions:
         console.print(Text(f"Share of the gap in {told.METRICS[attribution.metric]}", "bold"))
         _table(console, told.SHARES, told.shares(attribution))
@@ -31,6 +33,15 @@ def show(found: Staircase, console: Console) -> None:
         console.print(Text.assemble((f"{told.claim(claim):<14}", style), claim.claim), soft_wrap=True)
         console.print(Text(f"              {claim.measured}", "dim"), soft_wrap=True)
     console.print(Text(told.summary(found)))
+
+
+def _arm(console: Console, row: Sequence[str]) -> None:
+    """Its label in a line of its own, which is long."""
+    label, *numbers, weighed = row
+    console.print(Text(label, "bold"), soft_wrap=True)
+    named = zip(told.ARMS[1:], numbers, strict=False)
+    console.print(Text("  " + "   ".join(f"{name} {number}" for name, number in named)), soft_wrap=True)
+    console.print(Text(f"  {told.ARMS[-1]}: {weighed}", "dim"), soft_wrap=True)
 
 
 def _table(console: Console, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
