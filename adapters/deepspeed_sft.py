@@ -111,7 +111,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         loss = train_step(scenario, engine, rows, step, rank, world)
         if relink and relink_moments(engine.optimizer):
             relink = False
-        state = read(engine, parameters, rank, scenario.optimizer.kind) if job.record else ({},)
+        state = read(engine, parameters, rank, scenario.optimizer.kind) if recorder.due else ({},)
         recorder.step(loss, number(engine.get_global_grad_norm()), learning_rate, *state)
     if job.part == "before":
         engine.save_checkpoint(str(SAVED))

@@ -6,6 +6,7 @@ come out is written beside each fault, and where a scenario hides it, and why.
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 from adapters import mixtures, model_faults, unseen, unseen_rules
@@ -350,5 +351,12 @@ CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in (*_FAULTS, *model_
 
 
 def plan(name: str | None) -> Plan:
-    """The plan of a fault, or the right one. Raises KeyError for a name that is not in the catalogue."""
-    return RIGHT if name is None else CATALOGUE[name].plan
+    """The plan of a fault, of several with + between their names, or the right one. Of what two change, the later one
+    counts. Raises KeyError for a name that is not in the catalogue."""
+    changed: dict[str, Any] = {}
+    for fault in [] if name is None else name.split("+"):
+        own = CATALOGUE[fault].plan
+        changed |= {
+            f.name: getattr(own, f.name) for f in fields(Plan) if getattr(own, f.name) != getattr(RIGHT, f.name)
+        }
+    return replace(RIGHT, **changed)

@@ -245,8 +245,9 @@ def observe(job: Job, recorder: Recorder, rank: int, relink: bool) -> None:
         engine = self.model.model
         if first[0] and relink_moments(engine.optimizer):
             first[0] = False
-        state = read(engine, dict(engine.module.named_parameters()), rank) if job.record else ({},)
-        recorder.step(None, grad_norm(engine, logs), logs["lr"], *state)
+        state = read(engine, dict(engine.module.named_parameters()), rank) if recorder.due else ({},)
+        # the mean of what this rank's micro-batches made, whatever each of them was divided by
+        recorder.step(None, grad_norm(engine, logs), logs["lr"], *state, logged=logs.get("loss_mean"))
         result = logged(self, args, step, bar, logs, *rest)
         if job.part == "before" and step == job.steps.stop:
             raise Saved

@@ -29,6 +29,7 @@ from harness.commands import (
     run,
     seal,
     sites,
+    staircase,
     stock,
     streams,
     validate,
@@ -56,6 +57,7 @@ app.command("fuzz")(fuzz.fuzz)
 app.command("relate")(relate.relate)
 app.command("detect")(detect.detect)
 app.command("history")(history.history)
+app.command("staircase")(staircase.staircase)
 app.command("stock")(stock.stock)
 app.command("validate")(validate.validate)
 app.command("doctor")(doctor.doctor)

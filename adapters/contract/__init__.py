@@ -8,7 +8,18 @@ from adapters.contract.checking import build, hints, named
 from adapters.contract.data import Data, Message, Order, Row, RowFormat, Trained
 from adapters.contract.dealing import Dealing, LastWindow
 from adapters.contract.given import ADDED, INTERPRETED, LIGER, SHIMS, Given, Sharded
-from adapters.contract.job import PATCH, Job, Part, Patch, Shim, Unsupported
+from adapters.contract.job import (
+    PATCHES,
+    TRAINING,
+    Job,
+    Part,
+    Patch,
+    Shim,
+    Training,
+    Unsupported,
+    dump_patches,
+    load_patches,
+)
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Compiled, Model
@@ -26,6 +37,9 @@ from adapters.contract.trace import (
     INTENT,
     OLDEST_SCHEMA,
     TRACE_SCHEMA,
+    TRAINED,
+    TRAINED_PARAMETERS,
+    TRAINED_STEPS,
     batches_file,
     done_file,
     embedded_file,
@@ -51,13 +65,17 @@ __all__ = [
     "LIGER",
     "OLDEST_SCHEMA",
     "ON_A_CPU",
-    "PATCH",
+    "PATCHES",
     "ROUTED",
     "SHIMS",
     "SPACE",
     "SQUARES",
     "STATE",
     "TRACE_SCHEMA",
+    "TRAINED",
+    "TRAINED_PARAMETERS",
+    "TRAINED_STEPS",
+    "TRAINING",
     "Architecture",
     "Compiled",
     "Compute",
@@ -95,16 +113,19 @@ __all__ = [
     "TokenWeight",
     "Tokenizer",
     "Trained",
+    "Training",
     "Unsupported",
     "Window",
     "batches_file",
     "build",
     "done_file",
+    "dump_patches",
     "embedded_file",
     "encode_float",
     "fields_of",
     "hidden_file",
     "hints",
+    "load_patches",
     "memory_file",
     "misplaced",
     "named",

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from adapters.contract.scenario import Scenario, scenario_from_dict, to_dict
 
-PATCH = "LOCKSTEP_PATCH"
-"""Environment variable of a framework that a user's patch changes: a `Patch`, as JSON."""
+PATCHES = "LOCKSTEP_PATCHES"
+"""Environment variable of a framework that a user's patches change: see `dump_patches`."""
 
 Part = Literal["whole", "before", "after"]
 """Of a run: all of it, or what comes before it is saved, or what comes after it goes on from there."""
+
+
+Training = Literal["none", "first", "whole"]
+"""Whether the scenario is the first steps of a longer training, and whether the run ends behind them."""
+
+TRAINING = "training.json"
+"""In a checkpoint: the scenario of a whole training, of which the job's is the first steps. It has the same model, seed
+and settings; its steps are the horizon of the job's schedule, and its rows go on behind the job's."""
 
 
 class Unsupported(Exception):
@@ -37,13 +47,15 @@ class Patch:
     file: str | None
     """A Python file whose `apply()` is called; None for a diff, which the installed files have had applied to them."""
 
-    def dumps(self) -> str:
-        return json.dumps(to_dict(self))
 
-    @staticmethod
-    def loads(text: str) -> Patch:
-        data = json.loads(text)
-        return Patch(**{**data, "shim": Shim(**data["shim"])})
+def dump_patches(patches: Sequence[Patch]) -> str:
+    """Patches, in the order in which they are made, as JSON."""
+    return json.dumps([to_dict(patch) for patch in patches])
+
+
+def load_patches(text: str) -> tuple[Patch, ...]:
+    """The inverse of `dump_patches`."""
+    return tuple(Patch(**{**data, "shim": Shim(**data["shim"])}) for data in json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,15 @@ class Job:
     part: Part = "whole"
     deterministic: bool = False
     """Whether torch is to take algorithms alone that give the same bits in every run."""
+    training: Training = "none"
+
+    @property
+    def trained(self) -> Job:
+        """The job as the framework is given it: of a training, with the scenario of all of it."""
+        if self.training == "none":
+            return self
+        whole = json.loads((Path(self.checkpoint) / TRAINING).read_text())
+        return replace(self, scenario=scenario_from_dict(whole))
 
     @property
     def steps(self) -> range:

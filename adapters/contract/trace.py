@@ -14,6 +14,14 @@ INTENT = "intent.json"
 
 IGNORED_LABEL = -100
 
+TRAINED = "trained"
+"""Folder of what is kept of a whole training, beside the trace of its first steps and no part of that."""
+TRAINED_STEPS = f"{TRAINED}/steps.jsonl"
+"""One line for each of its optimizer steps, by rank 0: what the framework reported, as in `steps_file`, and as `logged`
+the loss that it logs."""
+TRAINED_PARAMETERS = f"{TRAINED}/parameters.safetensors"
+"""The parameters after its last step, unsharded, by rank 0, under their own names."""
+
 
 def steps_file(rank: int) -> str:
     """One line per optimizer step: loss, grad_norm and learning_rate as the framework reported them."""

@@ -358,7 +358,7 @@ class Recording(TrainerCallback):
             None if loss is None else unrounded(loss),
             _number(logs.get("grad_norm")),
             _number(logs.get("learning_rate")),
-            *(self._read(state, given) if self._job.record else ({},)),
+            *(self._read(state, given) if self._recorder.due else ({},)),
         )
 
     def _read(self, state: Any, given: Mapping[str, Any]) -> tuple[dict[str, Tensor], ...]:

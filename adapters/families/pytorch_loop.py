@@ -108,7 +108,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int, wrap: Wrap) -> No
             schedule.step()
         optimizer.zero_grad()
         kind = scenario.optimizer.kind
-        recorder.step(loss, norm, rate, *sharded.of_model(wrapped, optimizer, parameters_of, kind))
+        held = sharded.of_model(wrapped, optimizer, parameters_of, kind) if recorder.due else ({},)
+        recorder.step(loss, norm, rate, *held)
     if job.part == "before":
         save(wrapped, optimizer, schedule)
     recorder.end()  # the process ends now, and its group with it

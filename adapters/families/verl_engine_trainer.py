@@ -313,7 +313,7 @@ def observe(job: Job, recorder: Recorder) -> None:
         metrics: Mapping[str, float] = tensordict_utils.get(output, "metrics")
         engine = worker.engine
         kind = job.scenario.optimizer.kind
-        held = sharded.of_model(engine.module, engine.optimizer, hf_lora.named, kind) if job.record else ({},)
+        held = sharded.of_model(engine.module, engine.optimizer, hf_lora.named, kind) if recorder.due else ({},)
         recorder.step(metrics["loss"], metrics["grad_norm"], metrics["lr"], *held)
         return output
 

@@ -246,7 +246,7 @@ def observe(job: Job, recorder: Recorder) -> None:
         # a step. train/lr(1e-3) is taken after the schedule has moved on, and in thousandths.
         loss = metrics["train/loss"] if job.scenario.device == "cuda" else None
         parameters = dict(trainer.fsdp_model.named_parameters())
-        held = state(parameters, trainer.optimizer) if job.record else ({},)
+        held = state(parameters, trainer.optimizer) if recorder.due else ({},)
         recorder.step(loss, norms[-1], metrics["train/lr(1e-3)"] / 1e3, *held)
         return metrics
 

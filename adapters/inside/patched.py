@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from adapters.contract import PATCH, Patch, Shim
+from adapters.contract import PATCHES, Patch, Shim, load_patches
 
 MODULE = "lockstep_patch"
 """What the file is imported as."""
@@ -21,22 +21,25 @@ class PatchFailed(Exception):
 
 @functools.cache
 def apply() -> tuple[Shim, ...]:
-    """Run the Python file that the environment variable `contract.PATCH` tells of; once per process and its forks.
+    """Run the Python files that the environment variable `contract.PATCHES` tells of; once per process and its forks.
 
     Returns what to declare: empty without a patch. For a diff there is nothing to do but to declare it. Raises
     PatchFailed.
     """
-    said = os.environ.get(PATCH)
-    if said is None:
-        return ()
-    patch = Patch.loads(said)
-    if patch.file is not None:
-        try:
-            _run(Path(patch.file), patch.sha256)
-        except Exception as error:  # whatever a user's file raises is the reason that it does not apply
-            text = " ".join(f"{type(error).__name__}: {error}".split())
-            raise PatchFailed(f"{patch.shim.name} does not apply: {text}") from error
-    return (patch.shim,)
+    patches = load_patches(os.environ.get(PATCHES, "[]"))
+    for patch in patches:
+        _make(patch)
+    return tuple(patch.shim for patch in patches)
+
+
+def _make(patch: Patch) -> None:
+    if patch.file is None:
+        return
+    try:
+        _run(Path(patch.file), patch.sha256)
+    except Exception as error:  # whatever a user's file raises is the reason that it does not apply
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PatchFailed(f"{patch.shim.name} does not apply: {text}") from error
 
 
 def _run(file: Path, sha256: str) -> None:

@@ -21,7 +21,7 @@ from adapters import expressed
 from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file, misplaced
 from adapters.inside import keeper, modeling, numerics, patched, resumed
 from adapters.inside.prepare import prepare
-from adapters.inside.recorder import Recorder
+from adapters.inside.recorder import Enough, Recorder
 
 RENDEZVOUS = "LOCKSTEP_RENDEZVOUS"
 """Environment variable: a private folder to meet in. Without it, the launcher has set MASTER_ADDR and MASTER_PORT."""
@@ -61,14 +61,16 @@ def run(job: Job) -> int:
         adapter = cast("Adapter", importlib.import_module(job.adapter))
         prepare(job.adapter)
         patch = patched.apply()
-        if reason := unsupported(adapter, job.scenario, job.framework, job.version):
+        trained = job.trained
+        if reason := unsupported(adapter, trained.scenario, job.framework, job.version):
             raise Unsupported(reason)
-        shims = adapter.shims(job)
+        shims = adapter.shims(trained)
         if why := misplaced(shims, job.scenario.device):
             raise RuntimeError(why)
         numerics.settle(job)
         recorder = Recorder(job, rank, world, [*shims, *patch])
-        adapter.train(job, recorder, rank, world)
+        with contextlib.suppress(Enough):
+            adapter.train(trained, recorder, rank, world)
     except Unsupported as reason:
         write_crash(Path(job.trace), {"kind": "unsupported", "reason": str(reason)})
         return 1

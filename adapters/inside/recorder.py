@@ -30,6 +30,9 @@ from adapters.contract import (
     IGNORED_LABEL,
     STATE,
     TRACE_SCHEMA,
+    TRAINED,
+    TRAINED_PARAMETERS,
+    TRAINED_STEPS,
     Job,
     Shim,
     batches_file,
@@ -42,20 +45,24 @@ from adapters.contract import (
     to_dict,
 )
 from adapters.inside import numerics
+from adapters.inside.attention import PADDING, attention_start, padding_token
 from adapters.inside.embedded import Embedded
 from adapters.inside.hidden import HiddenStates
 from adapters.inside.labels import whole_labels
 
-PADDING = -1
-"""`attention_start` of a padding token."""
-NOT_CAUSAL_RUN = -2
-"""`attention_start` of a token whose allowed keys are not one unbroken run that ends in the token itself."""
-
 _WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
+class Enough(Exception):
+    """Raised in a framework's loop behind the first steps of a training, where no more of them are asked for."""
+
+
 class Recorder:
-    """The trace of one rank. The files of the whole cell (header, end) are written by rank 0."""
+    """The trace of one rank. The files of the whole cell (header, end) are written by rank 0.
+
+    Of a training the trace is that of its first steps. Behind them the recorder keeps what the framework reports, and
+    the parameters after the last step.
+    """
 
     def __init__(self, job: Job, rank: int, world: int, shims: Sequence[Shim]) -> None:
         self._folder = Path(job.trace)
@@ -66,6 +73,10 @@ class Recorder:
         self._state = STATE[job.scenario.optimizer.kind]
         self._part = job.part
         self._step = job.steps.start
+        self._training = job.training
+        # who makes too many steps has them recorded, and is told so
+        self._stop = sys.maxsize if job.training == "none" else job.steps.stop
+        self._last = job.trained.steps.stop
         self._micro_batch = 0
         self._pending: Callable[[Tensor | None], None] | None = None
         self._noisy = job.scenario.model.neftune_alpha > 0
@@ -73,6 +84,8 @@ class Recorder:
         self._embedded: Embedded | None = None
         self._starts: list[list[int]] | None = None
         (self._folder / "tensors").mkdir(exist_ok=True)
+        if self._training == "whole":
+            (self._folder / TRAINED).mkdir(exist_ok=True)
         if rank == 0 and job.part != "after":
             _write_json(self._folder / HEADER, header(job, world, shims))
 
@@ -84,7 +97,7 @@ class Recorder:
         """
         if self._record:
             signature = inspect.signature(model.forward)
-            pad = _padding_token(getattr(model, "config", None))
+            pad = padding_token(getattr(model, "config", None))
             attention = next((m for m in model.modules() if type(m).__name__.endswith("Attention")), None)
             # Not to be compiled with the model; that costs an import of seconds, so that others do without.
             hidden = torch.compiler.disable if self._compiled else _as_it_is
@@ -104,6 +117,11 @@ class Recorder:
             return
         self._write_tensors({f"param/{name}": value for name, value in parameters.items()})
 
+    @property
+    def due(self) -> bool:
+        """Whether the state after the step that is made now is to be recorded. It costs time to read."""
+        return self._record and (self._step < self._stop or self._step + 1 == self._last)
+
     def step(
         self,
         loss: float | None,
@@ -111,11 +129,13 @@ class Recorder:
         learning_rate: float | None,
         parameters: Mapping[str, Tensor],
         *moments: Mapping[str, Tensor],
+        logged: float | None = None,
     ) -> None:
         """Record an optimizer step: what the framework reported, and the state after it, unsharded, in its dtypes.
 
         Names are those of the Hugging Face model; see `bare_name`. `moments`: by the names of `contract.STATE`, in
-        that order. Ranks other than 0 may pass empty ones.
+        that order. Ranks other than 0 may pass empty ones, and so may all where nothing is `due`. `logged`: the loss
+        that the framework logs, where it is none over the tokens of the step, which `loss` claims to be.
         """
         line = {
             "step": self._step,
@@ -125,6 +145,12 @@ class Recorder:
         }
         if self._record:
             _append_line(self._folder / memory_file(self._rank), {"step": self._step, **numerics.peak()})
+        if self._training == "whole" and self._rank == 0:
+            told = loss if logged is None else logged
+            self._write_trained({**line, "logged": encode_float(told)}, parameters)
+        if self._step >= self._stop:
+            self._step += 1
+            return
         self._write_hidden()
         self._write_embedded()
         self._step += 1
@@ -134,6 +160,15 @@ class Recorder:
             groups |= {kind: self._moments(parameters, held) for kind, held in zip(self._state, moments, strict=True)}
         self._write_tensors({f"{group}/{n}": t for group, tensors in groups.items() for n, t in tensors.items()})
         _append_line(self._folder / steps_file(self._rank), line)
+        if self._training == "first" and self._step == self._stop:
+            self.end()
+            raise Enough
+
+    def _write_trained(self, line: Mapping[str, Any], parameters: Mapping[str, Tensor]) -> None:
+        """A line for each step of a training, and behind the last one the parameters."""
+        _append_line(self._folder / TRAINED_STEPS, line)
+        if self._step + 1 == self._last:
+            self._save(self._folder / TRAINED_PARAMETERS, parameters)
 
     def _moments(self, parameters: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Those of what is to be trained. What the optimizer holds none of, though it does of others, never had a
@@ -147,7 +182,7 @@ class Recorder:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.barrier()
         if self._rank == 0 and self._part != "before":
-            seal = {"schema": TRACE_SCHEMA, "steps": self._step, "files": digests(self._folder)}
+            seal = {"schema": TRACE_SCHEMA, "steps": min(self._step, self._stop), "files": digests(self._folder)}
             _write_json(self._folder / END, seal)
 
     def _on_forward(
@@ -161,7 +196,7 @@ class Recorder:
     ) -> None:
         """Record a batch, or have it recorded when it gets to the attention layer if `wait`."""
         self._pending, self._starts = None, None
-        if not (model.training and torch.is_grad_enabled()):
+        if self._step >= self._stop or not (model.training and torch.is_grad_enabled()):
             return
         given = signature.bind_partial(*args, **kwargs).arguments
         received: dict[str, Any] = {**given.get("kwargs", {}), **given}
@@ -245,51 +280,6 @@ def _as_it_is(hook: Callable[..., Any]) -> Callable[..., Any]:
     return hook
 
 
-def attention_start(ids: Tensor, mask: Tensor | None, pad: int | None) -> Tensor:
-    """For each token, the index of the first key it may attend to; `PADDING` or `NOT_CAUSAL_RUN` where none fits.
-
-    `ids` is [batch, length]. `mask` is as Hugging Face models take it: absent, [batch, length] with 0 for padding,
-    or [batch or 1, 1, length, keys], boolean (True: may attend) or additive (0: may attend). A mask of the last kind
-    does not say what is padding: tokens at the end of a row whose id is `pad` are.
-    """
-    if mask is not None and mask.dim() == 4:
-        starts = _starts_of_4d(mask)
-        padding = _trailing(ids, pad)
-        # The EOS that ends a row and is the token that pads reaches back to the row's start.
-        padding &= (starts < 0) | padding.gather(1, starts.clamp_min(0).expand_as(ids))
-    elif mask is not None:
-        starts = mask.int().argmax(dim=1, keepdim=True).expand_as(ids)
-        padding = mask == 0
-    else:
-        starts = torch.zeros_like(ids)
-        padding = torch.zeros_like(ids, dtype=torch.bool)
-    return torch.where(padding, PADDING, starts.expand_as(ids))
-
-
-def _starts_of_4d(mask: Tensor) -> Tensor:
-    """[batch, queries]: first allowed key, or `NOT_CAUSAL_RUN`."""
-    allowed = mask[:, 0] if mask.dtype == torch.bool else mask[:, 0] > -1.0
-    queries, keys = allowed.shape[-2:]
-    index = torch.arange(keys, device=mask.device)
-    query = torch.arange(queries, device=mask.device)[:, None]
-    first = allowed.int().argmax(dim=-1)
-    run = (index >= first[..., None]) & (index <= query)
-    return torch.where((allowed == run).all(dim=-1) & allowed.any(dim=-1), first, NOT_CAUSAL_RUN)
-
-
-def _padding_token(config: object) -> int | None:
-    """The id that rows are filled up with: the EOS, as trainers have it, where the checkpoint names none."""
-    named = (getattr(config, name, None) for name in ("pad_token_id", "eos_token_id"))
-    return next((token for token in named if type(token) is int), None)
-
-
-def _trailing(ids: Tensor, pad: int | None) -> Tensor:
-    """True for the tokens with id `pad` that nothing else follows in their row."""
-    if pad is None:
-        return torch.zeros_like(ids, dtype=torch.bool)
-    return (ids != pad).int().flip(1).cumsum(1).flip(1) == 0
-
-
 def bare_name(name: str) -> str:
     """A parameter's name as in the Hugging Face model, without the modules wrapped around it or its parts."""
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
@@ -343,11 +333,13 @@ def _cpu_model() -> str:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of the trace by its name relative to `folder`; logs and seals are none of it."""
+    """SHA-256 of every file of the trace by its name relative to `folder`; logs and seals are none of it, nor is what
+    is kept of a training beside it."""
     result: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in (END, CRASH) and path.suffix not in (".txt", ".partial"):
+        beside = name in (END, CRASH) or name.startswith(f"{TRAINED}/") or path.suffix in (".txt", ".partial")
+        if path.is_file() and not beside:
             result[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return result
 

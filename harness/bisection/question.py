@@ -58,7 +58,7 @@ class Question:
         if self.kind == "releases" and asked.version is not None:
             named = asked.framework
             raise BadLine(f"{self.target} is one release; bisect {named}, or give --vary, --by-date or --repo")
-        return replace(asked, patch=patches.load(self.patch) if self.patch else None)
+        return replace(asked, patches=(patches.load(self.patch),) if self.patch else ())
 
 
 @dataclass(frozen=True)

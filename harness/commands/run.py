@@ -55,12 +55,13 @@ def run(
             "Default: every framework, newest releases.",
         ),
     ] = None,
-    patch: Annotated[
-        str | None,
+    patches: Annotated[
+        list[str] | None,
         typer.Option(
+            "--patch",
             metavar="FILE|NAME",
             help="Run every --framework with a change of yours: a unified diff of its files, or a Python file whose "
-            "apply() replaces functions. NAME: a fix that `lockstep list fixes` names.",
+            "apply() replaces functions. NAME: a fix that `lockstep list fixes` names. May be repeated.",
         ),
     ] = None,
     also: Annotated[
@@ -135,7 +136,7 @@ def run(
 
     if resume and out is None:
         raise Stop("--resume goes on with the run in a folder; name it with --out")
-    patched = _requests(frameworks or _defaults(fault), _patch(patch, frameworks or []))
+    patched = _requests(frameworks or _defaults(fault), _patches(patches or [], frameworks or []))
     named = machines.machines(hosts, reach, cluster)
     allocation = on_cluster.allocation(cluster, out, envs)
     envs = on_cluster.shared(envs, allocation)
@@ -177,22 +178,20 @@ def _defaults(fault: str | None) -> list[str]:
     return list(recipes.shipped().framework) if fault is None else ["torch"]
 
 
-def _patch(given: str | None, frameworks: Sequence[str]) -> Patch | None:
+def _patches(given: Sequence[str], frameworks: Sequence[str]) -> tuple[Patch, ...]:
     from harness.environments.patch import load
 
-    if given is None:
-        return None
-    if not frameworks:
+    if given and not frameworks:
         raise Stop("--patch changes a framework that you name; add --framework NAME==VERSION")
-    return load(given)
+    return tuple(load(one) for one in dict.fromkeys(given))
 
 
-def _requests(texts: Sequence[str], patch: Patch | None = None) -> tuple[Request, ...]:
+def _requests(texts: Sequence[str], patches: tuple[Patch, ...] = ()) -> tuple[Request, ...]:
     from harness.environments.request import parse
     from harness.site.current import current
 
     own = current().own
-    return tuple(dict.fromkeys(own(replace(parse(text), patch=patch)).resolved() for text in texts))
+    return tuple(dict.fromkeys(own(replace(parse(text), patches=patches)).resolved() for text in texts))
 
 
 def _report(verdict: Verdict, out: Path, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,25 @@ if TYPE_CHECKING:
 
     from harness.judging.accepted import Entry
     from harness.session.folder import RunFolder
+    from harness.session.parts import Parts
     from harness.session.plan import Plan
     from harness.verdicts.verdict import Verdict
 
 
 def verdict(
-    plan: Plan, folder: RunFolder, envs: Path | None, listed: Sequence[Entry], again: str, kept: bool = True
+    plan: Plan,
+    folder: RunFolder,
+    envs: Path | None,
+    listed: Sequence[Entry],
+    again: str,
+    kept: bool = True,
+    tally: Callable[[int], str] | None = None,
+    failing: str = "FAIL",
+    changed: Callable[[Parts], Parts] = lambda parts: parts,
 ) -> Verdict:
-    """Run every cell. `again`: how an interrupted run goes on; `kept`: whether the history is told of its cells.
+    """Run every cell. `again`: how an interrupted run goes on; `kept`: whether the history is told of its cells;
+    `tally`: how far it is, from the number of cells that are done; `failing`: what a cell that fails is called;
+    `changed`: what is otherwise than in other runs.
 
     Raises Stop where it is interrupted, and where nothing can be written any more.
     """
@@ -30,9 +41,11 @@ def verdict(
     from harness.session.session import Session
 
     try:
-        with terminable(), Progress(lambda done: f"{done}/{plan.cells}", console(stderr=True)) as progress:
+        with terminable(), Progress(tally or (lambda done: f"{done}/{plan.cells}"), console(stderr=True)) as progress:
             parts = real.parts(plan, envs, listed, progress.warn)
-            return Session(plan, folder, parts if kept else replace(parts, keep=real.forget), progress).run()
+            progress.failing(failing)
+            parts = changed(parts if kept else replace(parts, keep=real.forget))
+            return Session(plan, folder, parts, progress).run()
     except KeyboardInterrupt:
         raise Stop(f"interrupted; what was recorded is in {folder.path}, and {again}", INTERRUPTED) from None
     except OSError as error:

@@ -36,6 +36,7 @@ from harness.environments.environment import (
     write_record,
 )
 from harness.environments.installer import BuildFailed
+from harness.environments.patch import variables
 from harness.environments.request import Request
 
 __all__ = ["BuildFailed", "Environment", "ensure", "ensure_all"]
@@ -169,13 +170,13 @@ def _ensure(request: Request, root: Path, note: Note) -> Environment:
 
 def _digest(request: Request, lock: pins.Lock) -> str:
     """What an environment of ours is known by. A diff makes another one; a Python file changes none of its files."""
-    changed = f" {request.patch.name}" if request.patch is not None and not request.patch.is_python else ""
+    changed = "".join(f" {patch.name}" for patch in request.patches if not patch.is_python)
     return lock_hash(lock, resolution.platform_tag() + changed)
 
 
 def _identity(request: Request, digest: str) -> str:
     """What an environment, and with it a patch that changes none of its files, is known by."""
-    return digest if request.patch is None else lock_hash([digest], request.patch.name)
+    return lock_hash([digest], " ".join(patch.name for patch in request.patches)) if request.patches else digest
 
 
 def _build(order: Order, claim: int, note: Note) -> None:
@@ -318,21 +319,21 @@ def _covered(framework: str, version: str) -> None:
 
 
 def _patch(request: Request, lock: pins.Lock, folder: Path) -> None:
-    """Apply the request's diff, if it has one, to what is installed of the packages that the request names."""
-    if request.patch is None or request.patch.is_python:
-        return
+    """Apply the request's diffs, if it has any, to what is installed of the packages that the request names."""
     named = [recipes.shipped().package(request.framework), *(package for package, _ in request.overrides)]
     (site,) = (folder / PYTHON).parent.parent.glob("lib/python*/site-packages")
-    try:
-        diff.apply(request.patch.content, site, named)
-    except diff.BadDiff as error:
-        reason = f"the diff {request.patch.given} does not fit: {error}"
-        raise BuildFailed(request.framework, _release(request, lock), reason) from None
+    for patch in request.patches:
+        if patch.is_python:
+            continue
+        try:
+            diff.apply(patch.content, site, named)
+        except diff.BadDiff as error:
+            reason = f"the diff {patch.given} does not fit: {error}"
+            raise BuildFailed(request.framework, _release(request, lock), reason) from None
 
 
 def _environment(request: Request, folder: Path, record: Record) -> Environment:
     release = recipes.shipped().release(record.framework, record.version)
-    patch = request.patch
     return Environment(
         framework=record.framework,
         version=record.version,
@@ -349,7 +350,7 @@ def _environment(request: Request, folder: Path, record: Record) -> Environment:
             # DeepSpeed. Compiling them all when building takes 9 s; letting the first import do it, 2 s. A user's
             # own interpreter is left as it is.
             **({} if request.python else {"PYTHONDONTWRITEBYTECODE": ""}),
-            **({} if patch is None else patch.variables),
+            **variables(request.patches),
         },
         cpu_variables=release.cpu_variables,
     )

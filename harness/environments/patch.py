@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,11 +52,16 @@ class Patch:
         return f"patch.{self.sha256[:8]}"
 
     @property
-    def variables(self) -> dict[str, str]:
-        """What tells the framework's processes of it."""
-        shim = contract.Shim(self.name, self.reason)
-        file = str(self.path) if self.is_python else None
-        return {contract.PATCH: contract.Patch(shim, self.sha256, file).dumps()}
+    def told(self) -> contract.Patch:
+        """As the framework's processes are told of it."""
+        return contract.Patch(
+            contract.Shim(self.name, self.reason), self.sha256, str(self.path) if self.is_python else None
+        )
+
+
+def variables(patches: Sequence[Patch]) -> dict[str, str]:
+    """What tells the framework's processes of them; nothing where there are none."""
+    return {contract.PATCHES: contract.dump_patches([patch.told for patch in patches])} if patches else {}
 
 
 def load(given: str) -> Patch:

@@ -38,8 +38,8 @@ class Request:
     """An interpreter of the user's own, used as it is; nothing is installed."""
     pins: Path | None = None
     """A file of exact pins (`harness.environments.pins`) that is the whole environment."""
-    patch: Patch | None = None
-    """The user's own change to it; not part of the text that `parse` reads."""
+    patches: tuple[Patch, ...] = ()
+    """The user's own changes to it, in the order in which they are made; not part of the text that `parse` reads."""
 
     def __str__(self) -> str:
         """The text that `parse` reads back."""
@@ -54,7 +54,7 @@ class Request:
         Raises BadRequest if no recipe covers the version. A request by path comes back unchanged. An own interpreter is
         not Lockstep's to change, so that BadRequest is raised for a diff.
         """
-        if self.python is not None and self.patch is not None and not self.patch.is_python:
+        if self.python is not None and not all(patch.is_python for patch in self.patches):
             raise BadRequest(f"a diff cannot change {self}; patch that by a Python file with apply()")
         if self.python is not None or self.pins is not None:
             return self

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.contract import PATCH, Patch
+from adapters.contract import PATCHES, load_patches
 from harness.environments import variables as allowed
 from harness.launch.variables import child_environment
 
@@ -112,8 +112,7 @@ def _needed(folder: Path, environment: Mapping[str, str]) -> Iterator[Path]:
     yield (folder / "adapters").resolve()
     for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH"):
         yield from (Path(part) for part in environment.get(name, "").split(os.pathsep) if part.startswith("/"))
-    if PATCH in environment and (file := Patch.loads(environment[PATCH]).file):
-        yield Path(file)
+    yield from (Path(patch.file) for patch in load_patches(environment.get(PATCHES, "[]")) if patch.file)
 
 
 def _interpreter(python: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import scenarios
-from adapters.contract import Device, Scenario, vary
+from adapters.contract import Device, Scenario, Training, vary
 from harness.environments.request import Request
 from harness.launch.cluster import slurm
 from harness.launch.cluster.slurm import Allocation
@@ -30,6 +30,10 @@ class Choice:
     given: Scenario | None = None
     file: str | None = None
     """Where it was read from."""
+    fault: str | None = None
+    """Planted in the torch reference on this choice, whatever the plan plants elsewhere."""
+    command: str | None = None
+    """What runs it, where `lockstep run` does not."""
 
     @property
     def label(self) -> str:
@@ -89,6 +93,8 @@ class Plan:
     deterministic: bool = False
     """Whether torch is to take algorithms alone that give the same bits in every run."""
     confinement: Confinement = UNCONFINED
+    training: Training = "none"
+    """Whether scenarios are the first steps of trainings, whose checkpoints then hold all of each."""
     allocation: Allocation | None = None
     """What is asked of a cluster for the cells; None: they run here."""
     machines: Machines | None = None
@@ -163,6 +169,8 @@ class Plan:
 
     def command(self, request: Request, choice: Choice) -> str:
         """The command line that runs one cell alone."""
+        if choice.command is not None:
+            return choice.command
         words = ["lockstep", "run", "--framework", str(request), "--scenario", choice.pattern]
         for option, value, default in (
             ("--device", self.device, "cpu"),
@@ -171,10 +179,10 @@ class Plan:
             ("--ranks", self.ranks, None),
             ("--hosts", self.machines and self.machines.names, None),
             ("--reach", self.machines and shlex.join(self.machines.reach), shlex.join(SSH)),
-            ("--patch", request.patch.given if request.patch else None, None),
         ):
             if value is not None and value != default:
                 words += [option, str(value)]
+        words += [word for patch in request.patches for word in ("--patch", patch.given)]
         words += [word for name in self.confinement.passed for word in ("--pass-env", name)]
         words += ["--deterministic"] if self.deterministic else []
         words += ["--sandbox"] if self.confinement.sandbox else []
@@ -197,7 +205,7 @@ def release(request: Request, version: str) -> str:
     a patch.
     """
     marks = [*(["own"] if request.python else []), *([request.pins.stem] if request.pins else [])]
-    marks += [request.patch.mark] if request.patch else []
+    marks += [patch.mark for patch in request.patches]
     own = "+" + ".".join(marks) if marks else ""
     return ",".join([version + own, *(f"{name}=={other}" for name, other in request.overrides)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from adapters.contract import PATCH, Device, Scenario
+from adapters.contract import PATCHES, Device, Scenario
 from harness.environments import build, installer, pins, store
 from harness.environments.build import Order
 from harness.environments.environment import Environment
@@ -101,7 +101,7 @@ def _settle(listed: Sequence[Entry]) -> Callable[[CellRecord, Environment, Scena
     def settle(cell: CellRecord, environment: Environment, scenario: Scenario) -> CellRecord:
         installed = {pins.name(line): pins.version(line) or "" for line in environment.lock}
         versions = {**installed, environment.framework: environment.version}
-        return accepted.apply(cell, versions, listed, scenario, patched=PATCH in environment.variables)
+        return accepted.apply(cell, versions, listed, scenario, patched=PATCHES in environment.variables)
 
     return settle
 

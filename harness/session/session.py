@@ -259,8 +259,9 @@ class Session:
             scenario=scenario,
             checkpoint=str(checkpoint.absolute()),
             trace=str(trace.absolute()),
-            fault=self._plan.fault,
+            fault=cell.choice.fault or self._plan.fault,
             deterministic=self._plan.deterministic,
+            training=self._plan.training,
         )
         self._judge_or_record(cell, environment, trace, runner.run(job, self._plan.timeout))
 

@@ -156,9 +156,9 @@ class Site(BaseModel):
     def own(self, request: Request) -> Request:
         """The request in the interpreter that this site has for it, where it names nothing but a framework."""
         path = self.frameworks.get(request.framework)
-        if path is None or request != Request(request.framework, patch=request.patch):
+        if path is None or request != Request(request.framework, patches=request.patches):
             return request
-        return replace(parse(f"{request.framework}@{path}"), patch=request.patch)
+        return replace(parse(f"{request.framework}@{path}"), patches=request.patches)
 
 
 def load(path: Path) -> Site:

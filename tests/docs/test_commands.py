@@ -41,6 +41,8 @@ AGAINST = "tests/harness/fuzzing/test_search.py::test_what_another_release_has_t
 WITHOUT_A_HINT = f"{FUZZ}::test_an_old_release_is_found_wrong_and_the_scenario_made_small"
 RELATIONS = "tests/frameworks/test_relations.py"
 OFFLOAD_RELATION = f"{RELATIONS}::test_deepspeeds_offload_changes_the_update_until_it_is_mended"
+STAIRCASES = "tests/frameworks/test_staircase.py"
+STAIRCASE = "lockstep staircase --framework openrlhf==0.9.10 --fix deepspeed-offload --fix openrlhf-loss --against verl"
 DETECT = "tests/frameworks/test_detect.py::test_faults_are_found_and_a_second_time_nothing_is_run"
 NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 
@@ -91,6 +93,11 @@ ELSEWHERE = {
     ),
     "lockstep relate --framework torch --fault mean-of-micro-batches --relation split-otherwise --out DIR": (
         f"{RELATIONS}::test_a_planted_fault_breaks_its_relation"
+    ),
+    f"{STAIRCASE} --out DIR": f"{STAIRCASES}::test_openrlhf_on_deepspeed_with_each_fix_and_verl",
+    f"{STAIRCASE} --seeds 3 --out DIR": f"{STAIRCASES}::test_openrlhf_on_deepspeed_with_each_fix_and_verl",
+    "lockstep staircase --framework torch --fault drop-intermediate --fault mean-of-micro-batches --out DIR": (
+        f"{STAIRCASES}::test_a_killed_run_goes_on_and_tells_planted_faults_apart"
     ),
     "lockstep run --scenario mine.toml --framework llamafactory==0.9.5,liger-kernel==0.8.5,triton==3.9.0": (
         "tests/frameworks/conftest.py::liger"

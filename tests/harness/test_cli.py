@@ -92,11 +92,13 @@ def test_wrong_usage_is_one_line_and_status_2(
 FUZZ = "fuzz --framework torch --out new"
 DETECT = "detect --out new"
 RELATE = "relate --framework torch --out new"
+STAIRS = "staircase --framework torch --fault drop-intermediate --out new"
 ON_A_CLUSTER = ("run", "nightly", "bisect trl --scenario sft-equal", FUZZ)
 NUMBERS = {
-    "--timeout": (*ON_A_CLUSTER, "stock", DETECT, RELATE),
-    "--jobs": (*ON_A_CLUSTER, "stock", DETECT, RELATE),
-    "--seeds": ("run",),
+    "--timeout": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS),
+    "--jobs": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS),
+    "--seeds": ("run", STAIRS),
+    "--steps": (STAIRS,),
     "--ranks": ("run",),
     **dict.fromkeys(
         ("--nodes", "--nnodes", "--cpus"), (*ON_A_CLUSTER, "record true --out recording", "validate --plan")

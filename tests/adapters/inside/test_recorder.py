@@ -26,9 +26,11 @@ from adapters.contract import (
     steps_file,
     tensors_file,
 )
-from adapters.inside.recorder import NOT_CAUSAL_RUN, PADDING, Recorder, attention_start, bare_name
+from adapters.inside.attention import PADDING
+from adapters.inside.recorder import Recorder, bare_name
 
 PAD = 0
+BLOCKS = torch.tensor([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)[None, None]
 
 
 class Config:
@@ -95,6 +97,16 @@ def test_steps_and_tensors_are_there_as_soon_as_they_are_taken(tmp_path: Path) -
     assert set(after) == {f"{group}/{name}" for group in ("param", "exp_avg", "exp_avg_sq") for name in "ab"}
     assert after["param/a"].tolist() == [[2.0, 2.0], [2.0, 2.0]]
     assert not (tmp_path / END).exists()
+
+
+def test_steps_beyond_those_of_the_scenario_are_recorded_too(tmp_path: Path) -> None:
+    recorder = record_a_run(tmp_path)
+    for step in range(2, 5):  # of three
+        assert recorder.due
+        recorder.step(1.5, 1.0, 1e-3, state(step + 1.0), state(0.5), state(0.25))
+    recorder.end()
+    assert len(lines(tmp_path / steps_file(0))) == 5
+    assert json.loads((tmp_path / END).read_text())["steps"] == 5
 
 
 def test_other_ranks_write_parameters_only_and_no_header(tmp_path: Path) -> None:
@@ -249,39 +261,6 @@ def test_evaluation_is_not_recorded(tmp_path: Path) -> None:
     assert not (tmp_path / batches_file(0)).exists()
 
 
-def test_padding_on_the_left_moves_the_start() -> None:
-    ids = torch.tensor([[PAD, PAD, 5, 6]])
-    assert attention_start(ids, torch.tensor([[0, 0, 1, 1]]), PAD).tolist() == [[PADDING, PADDING, 2, 2]]
-
-
-BLOCKS = torch.tensor([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)[None, None]
-
-
-@pytest.mark.parametrize("kind", ["boolean", "additive", "infinite"])
-def test_blocks_of_a_4d_mask(kind: str) -> None:
-    masks = {
-        "boolean": BLOCKS,
-        "additive": torch.zeros(BLOCKS.shape).masked_fill(~BLOCKS, torch.finfo(torch.float32).min),
-        "infinite": torch.zeros(BLOCKS.shape, dtype=torch.bfloat16).masked_fill(~BLOCKS, float("-inf")),
-    }
-    ids = torch.tensor([[5, 6, 7, PAD]])
-    assert attention_start(ids, masks[kind], PAD).tolist() == [[0, 0, 2, PADDING]]
-
-
-def test_a_pad_id_inside_a_row_is_a_token() -> None:
-    ids = torch.tensor([[5, PAD, 7, PAD]])
-    assert attention_start(ids, BLOCKS, PAD).tolist() == [[0, 0, 2, PADDING]]
-
-
-def test_the_eos_that_ends_a_packed_row_is_none_of_the_padding_by_eos() -> None:
-    """Padding attends to itself alone, or to nothing."""
-    eos, closed = PAD, BLOCKS.clone()
-    closed[0, 0, 1:] = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
-    ids = torch.tensor([[5, eos, eos, eos]])
-    assert attention_start(ids, BLOCKS, PAD).tolist() == [[0, 0, PADDING, PADDING]]
-    assert attention_start(ids, closed, PAD).tolist() == [[0, 0, PADDING, PADDING]]
-
-
 def test_where_a_checkpoint_names_no_padding_the_eos_pads(tmp_path: Path) -> None:
     """Found by drawing scenarios: packed rows that were filled up so were taken for another conversation."""
 
@@ -295,14 +274,6 @@ def test_where_a_checkpoint_names_no_padding_the_eos_pads(tmp_path: Path) -> Non
     model.train()(torch.tensor([[5, 3, 3, 3]]), BLOCKS)
     (line,) = lines(tmp_path / batches_file(0))
     assert line["attention_start"] == [[0, 0, PADDING, PADDING]]
-
-
-@pytest.mark.parametrize("hole", [(2, 3), (3, 2), (3, 3)], ids=["future", "gap", "not itself"])
-def test_a_mask_that_is_not_a_causal_run(hole: tuple[int, int]) -> None:
-    mask = torch.ones(4, 4, dtype=torch.bool).tril()[None, None].clone()
-    mask[0, 0, hole[0], hole[1]] ^= True
-    starts = attention_start(torch.tensor([[5, 6, 7, 8]]), mask, PAD)[0].tolist()
-    assert starts == [NOT_CAUSAL_RUN if q == hole[0] else 0 for q in range(4)]
 
 
 def test_wrappers_are_taken_off_names() -> None:

@@ -96,7 +96,7 @@ def test_a_patch_goes_with_every_point(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(releases, "releases", lambda package: (Release("0.15.0", None, False),
                                                                Release("0.16.0", None, False)))  # fmt: skip
     found = ask(Question("deepspeed", patch=str(tmp_path / "mend.py")), tmp_path)
-    assert [p.request.patch.reason for p in found.line.points if p.request.patch] == ["Mends it."] * 2
+    assert [patch.reason for p in found.line.points for patch in p.request.patches] == ["Mends it."] * 2
     with pytest.raises(BadPatch, match="cannot read the patch"):
         ask(Question("deepspeed", patch=str(tmp_path / "none.py")), tmp_path)
 

@@ -32,7 +32,7 @@ def written(folder: Path, name: str, content: str | bytes) -> str:
 
 def build(text: str, root: Path, given: str | None = None) -> Environment:
     request = parse(text)
-    return ensure(replace(request, patch=patch.load(given)) if given else request, root, print)
+    return ensure(replace(request, patches=(patch.load(given),)) if given else request, root, print)
 
 
 def installed(environment: Environment) -> str:
@@ -55,10 +55,11 @@ def test_a_patch_is_known_by_its_content(tmp_path: Path) -> None:
 
 
 def test_what_processes_are_told_of_it(tmp_path: Path) -> None:
-    told = contract.Patch.loads(patch.load(written(tmp_path, "mend.py", PYTHON)).variables[contract.PATCH])
-    assert (told.file, told.shim.reason) == (str(tmp_path / "mend.py"), "It mends the toy.")
-    told = contract.Patch.loads(patch.load(written(tmp_path, "mend.diff", DIFF)).variables[contract.PATCH])
-    assert (told.file, told.shim.reason) == (None, "the diff mend.diff is applied to the installed files: toy.py")
+    both = [patch.load(written(tmp_path, name, text)) for name, text in (("mend.py", PYTHON), ("mend.diff", DIFF))]
+    python, diff = contract.load_patches(patch.variables(both)[contract.PATCHES])
+    assert (python.file, python.shim.reason) == (str(tmp_path / "mend.py"), "It mends the toy.")
+    assert (diff.file, diff.shim.reason) == (None, "the diff mend.diff is applied to the installed files: toy.py")
+    assert patch.variables([]) == {}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_a_python_file_changes_no_installed_file(house: House, root: Path, tmp_p
     assert patched.folder == plain.folder
     assert patched.lock_hash != plain.lock_hash
     assert patched.lock_hash == build("toy", root, str(tmp_path / "mend.py")).lock_hash
-    assert {*patched.variables} - {*plain.variables} == {contract.PATCH}
+    assert {*patched.variables} - {*plain.variables} == {contract.PATCHES}
 
 
 def test_a_diff_gets_an_environment_of_its_own(house: House, root: Path, tmp_path: Path) -> None:
@@ -153,5 +154,5 @@ def test_a_package_that_is_named_may_be_changed_too(house: House, root: Path, tm
 def test_an_own_interpreter_is_not_changed(tmp_path: Path) -> None:
     own = parse("torch@/opt/python")
     with pytest.raises(BadRequest, match="a diff cannot change torch@/opt/python"):
-        replace(own, patch=patch.load(written(tmp_path, "mend.diff", DIFF))).resolved()
-    assert replace(own, patch=patch.load(written(tmp_path, "mend.py", PYTHON))).resolved().patch
+        replace(own, patches=(patch.load(written(tmp_path, "mend.diff", DIFF)),)).resolved()
+    assert replace(own, patches=(patch.load(written(tmp_path, "mend.py", PYTHON)),)).resolved().patches

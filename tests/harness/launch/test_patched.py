@@ -37,7 +37,7 @@ def patched(variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
     def make(source: str) -> dict[str, str]:
         file = tmp_path_factory.mktemp("patch") / "mend.py"
         file.write_text(source)
-        return {**variables, **patch.load(str(file)).variables}
+        return {**variables, **patch.variables([patch.load(str(file))])}
 
     return make
 
@@ -58,6 +58,19 @@ def test_it_is_applied_once_before_the_ranks(patched: Patched, job: Make, tmp_pa
 def test_torchrun_applies_it_too(patched: Patched, job: Make) -> None:
     outcome = run(PYTHON, patched(SOURCE), job(), 120)
     assert (outcome.status, outcome.reason) == ("unsupported", "patched")
+
+
+@pytest.mark.slow
+def test_several_are_made_in_their_order(variables: dict[str, str], job: Make, tmp_path: Path) -> None:
+    files = [tmp_path / "one.py", tmp_path / "two.py"]
+    for file in files:
+        file.write_text(f"def apply():\n    print({file.stem!r}, flush=True)\n")
+    told = {**variables, **patch.variables([patch.load(str(file)) for file in files])}
+    cell, log = job(), tmp_path / "log.txt"
+    with Template(PYTHON, "misbehaving_sft", told, log) as template:
+        assert template.run(cell, 60).status == "finished"
+    assert log.read_text().splitlines()[-2:] == ["one", "two"]
+    assert len(json.loads((Path(cell.trace) / HEADER).read_text())["shims"]) == 2
 
 
 def test_it_stands_in_the_trace(patched: Patched, job: Make, tmp_path: Path) -> None:
@@ -89,7 +102,7 @@ def test_one_that_refuses_says_why_by_torchrun(patched: Patched, job: Make) -> N
 @pytest.mark.slow
 def test_a_file_that_has_changed_since_is_not_run(patched: Patched, job: Make, tmp_path: Path) -> None:
     variables = patched(SOURCE)
-    file = Path(json.loads(variables["LOCKSTEP_PATCH"])["file"])
+    file = Path(json.loads(variables["LOCKSTEP_PATCHES"])[0]["file"])
     file.write_text(SOURCE + "# later\n")
     said = pytest.raises(TemplateFailed, match="has changed since the run began")
     with Template(PYTHON, "misbehaving_sft", variables, tmp_path / "l") as template, said:

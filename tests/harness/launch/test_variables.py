@@ -14,7 +14,7 @@ from harness.launch.variables import child_environment, passed
 
 def test_another_job_and_another_python_do_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = ["RANK", "WORLD_SIZE", "MASTER_PORT", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TORCHELASTIC_RUN_ID"]
-    foreign += ["LOCKSTEP_PATCH", "GH_TOKEN", "UNKNOWN"]
+    foreign += ["LOCKSTEP_PATCHES", "GH_TOKEN", "UNKNOWN"]
     for name in [*foreign, "DS_ACCELERATOR", "LC_ALL"]:
         monkeypatch.setenv(name, "foreign")
     result = child_environment(Path("/env/bin/python"), {"DS_ACCELERATOR": "cpu"}, Path("/alone"))
@@ -24,7 +24,7 @@ def test_another_job_and_another_python_do_not_leak(monkeypatch: pytest.MonkeyPa
     assert result["PYTHONPATH"] == "/alone"
 
 
-@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "PYTHONPATH", "RANK", "LOCKSTEP_PATCH", "NOT_SET"])
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "PYTHONPATH", "RANK", "LOCKSTEP_PATCHES", "NOT_SET"])
 def test_what_lockstep_sets_and_what_is_not_there_cannot_be_passed_on(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

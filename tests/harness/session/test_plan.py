@@ -13,7 +13,7 @@ from adapters.contract import vary
 from harness.environments.patch import load
 from harness.environments.request import Request
 from harness.launch.cluster.slurm import Allocation
-from harness.session.plan import BadPlan, Choice, Confinement, Plan, check_fault, choose, release
+from harness.session.plan import BadPlan, Choice, Confinement, Plan, check_fault, choose, release, way
 
 TORCH = Request("torch", "2.13.0")
 OLD = Request("deepspeed", "0.18.9")
@@ -47,10 +47,19 @@ def test_names_of_releases() -> None:
     assert release(Request("torch", python=Path("/opt/python")), "2.13.0") == "2.13.0+own"
     patch = load("deepspeed-offload")
     mark = f"patch.{hashlib.sha256(patch.path.read_bytes()).hexdigest()[:8]}"
-    assert release(replace(OLD, patch=patch), "0.18.9") == f"0.18.9+{mark}"
-    assert release(Request("torch", python=Path("/opt/python"), patch=patch), "2.13.0") == f"2.13.0+own.{mark}"
-    trl = Request("trl", "1.16.0", (("deepspeed", "0.18.9"),), patch=patch)
+    assert release(replace(OLD, patches=(patch,)), "0.18.9") == f"0.18.9+{mark}"
+    assert release(Request("torch", python=Path("/opt/python"), patches=(patch,)), "2.13.0") == f"2.13.0+own.{mark}"
+    trl = Request("trl", "1.16.0", (("deepspeed", "0.18.9"),), patches=(patch,))
     assert release(trl, "1.16.0") == f"1.16.0+{mark},deepspeed==0.18.9"
+    other = load("openrlhf-loss")
+    assert release(replace(OLD, patches=(patch, other)), "0.18.9") == f"0.18.9+{mark}.{other.mark}"
+
+
+def test_the_command_of_a_cell_has_all_patches() -> None:
+    request = replace(OLD, patches=(load("deepspeed-offload"), load("openrlhf-loss")))
+    command = Plan((), (Choice("sft-ragged"),)).command(request, Choice("sft-ragged"))
+    assert command.endswith("--scenario sft-ragged --patch deepspeed-offload --patch openrlhf-loss")
+    assert way(command) == ()
 
 
 def test_the_command_of_a_cell_has_what_it_was_kept_from_and_given() -> None:

@@ -217,10 +217,18 @@ def test_equal_releases_from_different_interpreters_stay_apart(tmp_path: Path) -
 
 
 def test_a_patched_release_stands_beside_the_release_as_it_is(tmp_path: Path) -> None:
-    patched = replace(OLD, patch=load("deepspeed-offload"))
+    patched = replace(OLD, patches=(load("deepspeed-offload"),))
     whole, _ = run(Plan((patched, OLD), CHOICES[:1]), World(), tmp_path)
     assert [c.command for c in whole.cells] == [
         "lockstep run --framework deepspeed==0.18.9 --scenario sft-ragged --patch deepspeed-offload",
         "lockstep run --framework deepspeed==0.18.9 --scenario sft-ragged",
     ]
     assert len({c.trace for c in whole.cells}) == 2
+
+
+def test_first_steps_of_a_training_with_a_fault_of_their_own(tmp_path: Path) -> None:
+    chosen = replace(CHOICES[0], fault="drop-intermediate", command="lockstep staircase")
+    world = World()
+    whole, _ = run(Plan((OLD,), (chosen, CHOICES[1]), training="first"), world, tmp_path)
+    assert {(job.fault, job.training) for job in world.jobs} == {("drop-intermediate", "first"), (None, "first")}
+    assert whole.cells[0].command == "lockstep staircase"

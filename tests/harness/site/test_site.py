@@ -125,4 +125,4 @@ def test_an_interpreter_is_for_a_framework_without_a_release(here: Path) -> None
     for text in ("trl==1.16.0", "trl@/other/python", "trl@other.txt", "torch"):
         assert site.own(parse(text)) == parse(text)
     patch = Patch("fix.py", Path("/fix.py"), "a fix", b"")
-    assert site.own(Request("trl", patch=patch)) == Request("trl", python=Path("/x/python"), patch=patch)
+    assert site.own(Request("trl", patches=(patch,))) == Request("trl", python=Path("/x/python"), patches=(patch,))

@@ -1,0 +1,1 @@
+"""The faces of a staircase: what each fix is worth, at a terminal, in Markdown, as pictures."""
