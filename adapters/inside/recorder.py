@@ -143,14 +143,14 @@ class Recorder:
             "grad_norm": encode_float(grad_norm),
             "learning_rate": encode_float(learning_rate),
         }
-        if self._record:
-            _append_line(self._folder / memory_file(self._rank), {"step": self._step, **numerics.peak()})
         if self._training == "whole" and self._rank == 0:
             told = loss if logged is None else logged
             self._write_trained({**line, "logged": encode_float(told)}, parameters)
         if self._step >= self._stop:
             self._step += 1
             return
+        if self._record:
+            _append_line(self._folder / memory_file(self._rank), {"step": self._step, **numerics.peak()})
         self._write_hidden()
         self._write_embedded()
         self._step += 1
