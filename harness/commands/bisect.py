@@ -103,6 +103,8 @@ def bisect(
     with _ending(ABORT if step else 0):
         if step and (repo is None or good or bad or thorough or as_json):
             raise Stop("--step judges the commit that --repo is at: give --repo, and no --good, --bad, --all or --json")
+        if repo is not None:
+            on_cluster.only_shared(cluster, envs, "with --repo: only a build tells the version of a commit")
         plan = _plan(scenario, cluster.at_once(jobs), timeout, confinement(pass_env, sandbox))
         question.request()  # what is wrong with it is told before anything is written
         folder = out or Path(".runs") / _name(question, plan, cause)

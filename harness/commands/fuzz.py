@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands import machines, on_cluster, planted
+from harness.commands import on_cluster, planted
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.options import Accepted, Environments, Jobs, Timeout, finite, folder
@@ -104,9 +104,8 @@ def fuzz(
         timeout=timeout,
         fault=fault,
         confinement=confinement(pass_env, sandbox),
-        allocation=on_cluster.allocation(cluster, out),
+        allocation=on_cluster.allocation(cluster, out, spread=False),
     )
-    plan = machines.spread(plan)
     entries = accepted.load(listed or accepted.FILE) if fault is None else ()
     with own_place(out, CLAIM, "fuzz", frozenset({FILE, TRIED})):
         _corpus(corpus)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import errno
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +56,18 @@ def ensure(request: Request, root: Path, note: Note) -> Environment:
     """
     request = request.resolved()
     root = root.absolute()
-    try:
+    with _on_disk(request, root):
         return _adopt(request, root) if request.python else _ensure(request, root, note)
+
+
+@contextlib.contextmanager
+def _on_disk(request: Request, root: Path) -> Iterator[None]:
+    """Raises BuildFailed in the place of OSError."""
+    try:
+        yield
     except OSError as error:
-        raise BuildFailed(
-            request.framework, request.version or str(request.python), _disk(error, root), local=True
-        ) from None
+        what = request.version or str(request.python or request.pins)
+        raise BuildFailed(request.framework, what, _disk(error, root), local=True) from None
 
 
 def identify(request: Request, root: Path, note: Note) -> str:
@@ -71,20 +78,14 @@ def identify(request: Request, root: Path, note: Note) -> str:
     request = request.resolved()
     assert request.python is None
     root = root.absolute()
-    try:
+    with _on_disk(request, root):
         return _identity(request, _digest(request, _lock(request, root, note)))
-    except OSError as error:
-        what = request.version or str(request.pins)
-        raise BuildFailed(request.framework, what, _disk(error, root), local=True) from None
 
 
 def versions(request: Request, root: Path, note: Note) -> dict[str, str]:
     """The packages that the environment has, or would have; nothing is built. Raises as `identify` does."""
-    try:
+    with _on_disk(request, root):
         lock = _lock(request.resolved(), root.absolute(), note)
-    except OSError as error:
-        what = request.version or str(request.pins)
-        raise BuildFailed(request.framework, what, _disk(error, root), local=True) from None
     return dict(line.split("==", 1) for line in lock if "==" in line)
 
 
@@ -127,12 +128,9 @@ def order(request: Request, root: Path, elsewhere: Path, note: Note) -> Order:
     Raises as `ensure` does. Not for an own interpreter.
     """
     request, root = request.resolved(), root.absolute()
-    try:
+    with _on_disk(request, root):
         lock = _lock(request, root, note)
         return Order(request, lock, _digest(request, lock), elsewhere, _hashes(request, lock, root, note))
-    except OSError as error:
-        what = request.version or str(request.pins)
-        raise BuildFailed(request.framework, what, _disk(error, root), local=True) from None
 
 
 def foreseen(order: Order) -> Environment:

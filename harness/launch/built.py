@@ -27,10 +27,18 @@ def make(order: Order) -> None:
     root = order.root
     root.parent.mkdir(parents=True, exist_ok=True)
     root.mkdir(mode=0o700, exist_ok=True)
-    status = root.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise PermissionError(f"{root} is not this user's own folder, which nobody else can write to; remove it")
+    if not (_is_safe(root.parent.stat(), (0, os.geteuid()), stat.S_ISVTX) and _is_safe(root.lstat(), (os.geteuid(),))):
+        raise PermissionError(
+            f"{root} is no folder of this user's own, in a place where nobody else can change it; remove it, or name"
+            " another place by scratch in the site file"
+        )
     build.fulfil(order, print)
+
+
+def _is_safe(status: os.stat_result, owners: tuple[int, ...], kept: int = 0) -> bool:
+    """Whether a folder is of these owners, and nobody else can write to it, or has the bit that keeps what is there."""
+    of_others = status.st_mode & 0o022 and not status.st_mode & kept
+    return stat.S_ISDIR(status.st_mode) and status.st_uid in owners and not of_others
 
 
 class Built:

@@ -142,6 +142,8 @@ class Torchrun:
         """Closed at the end, and by `close`."""
         self._running.add(running)
         try:
+            if self._closed:  # before it could see this one
+                running.close()
             yield running
         finally:
             self._running.discard(running)

@@ -112,6 +112,23 @@ def test_a_job_that_is_cancelled_is_told(slurm: Cluster, tmp_path: Path) -> None
     assert "was cancelled" in said.splitlines()[-1]
 
 
+def test_a_job_that_ends_before_all_nodes_have_done_is_told(slurm: Cluster, tmp_path: Path) -> None:
+    script = f"import os\nif os.environ['SLURM_PROCID'] == '0':\n    raise SystemExit(0)\n{NAP}"
+    running = Recording(tmp_path, script, "--nnodes", "2")
+    assert wait_until(lambda: running.begun, 60)
+    slurm.ask("scancel", *slurm.jobs())
+    status, _, said = running.finish(100)
+    assert status == 3
+    assert "was cancelled" in said.splitlines()[-1]
+
+
+def test_nothing_of_the_folder_it_is_typed_in_is_imported(slurm: Cluster, tmp_path: Path) -> None:
+    for name in ("harness", "adapters", "secrets", "queue"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')\n")
+    status, printed, _ = Recording(tmp_path, "print('one', flush=True)\nraise SystemExit(7)\n").finish()
+    assert (status, printed) == (7, "one\n")
+
+
 def test_a_job_without_time_is_told(slurm: Cluster, tmp_path: Path) -> None:
     """Slurm ends it within a minute after its time."""
     status, printed, said = Recording(tmp_path, NAP.replace("100", "200"), "--time", "1").finish(200)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness import processes
 from harness.launch.cluster import errands
 from harness.launch.cluster.queued import LEAVING, LOOK, POLL
 from harness.launch.cluster.slurm import Allocation, Jobs, Refused, Unreachable, alive
@@ -60,16 +61,11 @@ class Held:
     def __enter__(self) -> Self:
         """Raises JobEnded where Slurm takes no such job, and OSError."""
         self._spool.make(self._jobs.name)
-        while not self._job:
-            try:
-                self._job = self._jobs.submit(
-                    self._spool.logs, self._allocation, 1, errands.serve, self._spool.root, everywhere=True
-                )
-            except Unreachable as error:
-                self._tell(str(error))
-                time.sleep(LOOK)
-            except Refused as error:
-                raise JobEnded(str(error)) from None
+        try:
+            self._job = self._submitted()
+        except BaseException:  # an interrupt, after which it may have been submitted all the same
+            self._jobs.cancel()
+            raise
         threading.Thread(target=self._watch, name=self._jobs.name, daemon=True).start()
         return self
 
@@ -99,15 +95,29 @@ class Held:
         self._spool.ask(number, errands.packed(work, of))
         while True:
             ended = self._ended
-            answers = self._spool.said(number)
+            answers = [errands.unpacked(answer) for answer in self._spool.said(number)]
             meanwhile()
-            if len(answers) == self._allocation.nnodes or (answers and time.monotonic() > limit):
-                return [errands.unpacked(answer) for answer in answers]
-            if any(failed(errands.unpacked(answer)) for answer in answers) or ended is not None:
+            one_failed = any(map(failed, answers))
+            if len(answers) == self._allocation.nnodes or (one_failed and time.monotonic() > limit):
+                return answers
+            if one_failed or ended is not None:
                 limit = min(limit, time.monotonic() + (LATE if ended == "COMPLETED" else GRACE if answers else POLL))
             if ended is not None and time.monotonic() > limit:
                 raise JobEnded(f"job {self._job} {self._how(ended)}")
             time.sleep(POLL)
+
+    def _submitted(self) -> str:
+        """The number of the job. Raises JobEnded."""
+        while True:
+            try:
+                return self._jobs.submit(
+                    self._spool.logs, self._allocation, 1, errands.serve, self._spool.root, everywhere=True
+                )
+            except Unreachable as error:
+                self._tell(str(error))
+                time.sleep(LOOK)
+            except Refused as error:
+                raise JobEnded(str(error)) from None
 
     def _how(self, ended: str) -> str:
         state = ended.split(",", maxsplit=1)[0]
@@ -123,7 +133,8 @@ class Held:
         for count in itertools.count(1):
             with contextlib.suppress(OSError):  # a disk that is full now may not be for ever
                 self._spool.beat(count)
-            self._look()
+            with contextlib.suppress(OSError, processes.TooMuchOutput):  # nor a machine that starts nothing more
+                self._look()
             if self._leaving.wait(LOOK):
                 break
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +99,8 @@ class Jobs:
         import submitit
 
         logging.getLogger("submitit").handlers.clear()  # it would print to stdout
-        executor = submitit.SlurmExecutor(folder)
+        # -P: nothing of the folder that the command was typed in is imported
+        executor = submitit.SlurmExecutor(folder, python=f"{shlex.quote(sys.executable)} -P")
         cpus = allocation.cpus or 2 * cells
         # the worker is on one of them, whose launcher reaches the others
         many = {"nodes": allocation.nnodes, "ntasks_per_node": 1} if allocation.nnodes > 1 else {}
@@ -133,7 +136,7 @@ class Jobs:
             return None
         if done.code != 0:
             return None
-        lines = (line.split("|") for line in done.output.splitlines())
+        lines = (line.split("|") for line in done.output.splitlines() if line.count("|") == 2)
         return {number: state if why in ("None", "") else f"{state}, {why}" for number, state, why in lines}
 
     def cancel(self, waiting: bool = False) -> None:
@@ -156,7 +159,7 @@ def machines() -> tuple[Machine, ...]:
         done = processes.run(command, os.environ, timeout=PATIENCE)
     except processes.TimedOut:
         raise Unreachable(f"sinfo says nothing of {nodes}") from None
-    found = dict(line.strip().split("|") for line in done.output.splitlines())
+    found = dict(line.strip().split("|") for line in done.output.splitlines() if line.count("|") == 1)
     if own not in found:
         raise Unreachable(f"sinfo does not name {own} among {nodes}: {done.errors.strip() or done.output.strip()}")
     every = [Machine(name, address, here=name == own) for name, address in found.items()]

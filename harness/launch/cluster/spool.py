@@ -69,8 +69,9 @@ class Spool:
         (self.root / _ALIVE).write_text(str(count), encoding="utf-8")
 
     def stop(self) -> None:
-        """Ask every worker to end."""
-        (self.root / _STOP).touch()
+        """Ask every worker to end. Where nothing can be written they hear no more, which ends them too."""
+        with contextlib.suppress(OSError):
+            (self.root / _STOP).touch()
 
     def put(self, ticket: Ticket) -> None:
         text = json.dumps({"job": ticket.job.dumps(), "timeout": ticket.timeout})
@@ -115,10 +116,13 @@ class Spool:
     @property
     def pulse(self) -> str | None:
         """Another text each time that the run says that it goes on; None if workers are to end."""
-        with contextlib.suppress(OSError):
+        try:
             text = (self.root / _ALIVE).read_text(encoding="utf-8")
             return None if (self.root / _STOP).exists() else text
-        return None
+        except FileNotFoundError:  # the run's folder is gone
+            return None
+        except OSError:  # not to be read now: if that stays, it is silence
+            return ""
 
     def begin(self, worker: str, problem: str | None) -> None:
         """Say that a worker takes cells, or why it cannot."""

@@ -14,6 +14,8 @@ from harness.launch.built import Built
 from harness.launch.cluster import slurm
 from harness.launch.cluster.spool import Spool
 from harness.launch.local import Local
+from harness.launch.several.machines import BadMachines
+from harness.launch.several.station import Lost
 from harness.launch.template import Template, TemplateFailed
 from harness.launch.torchrun import Torchrun
 
@@ -26,14 +28,18 @@ SILENCE = 75.0
 def serve(root: Path, local: Local, at_once: int) -> None:
     """Take cells of the spool at `root`, several at once, until the run says so, is silent, or Slurm wants an end."""
     if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-        return  # Slurm has started it again by itself; what it had then is run again by another job
+        return None  # Slurm has started it again by itself; what it had then is run again by another job
     name = os.environ["SLURM_JOB_ID"]
     log = local.log.with_name(f"{local.log.stem}-job-{name}{local.log.suffix}")
-    machines = local.machines and replace(local.machines, every=slurm.machines())
-    worker = Worker(Spool(root), name, replace(local, log=log, machines=machines).runner())
+    spool = Spool(root)
+    try:
+        machines = local.machines and replace(local.machines, every=slurm.machines())
+    except slurm.Unreachable as failure:
+        return spool.begin(name, str(failure))
+    worker = Worker(spool, name, replace(local, log=log, machines=machines).runner())
     signal.signal(signal.SIGTERM, lambda *_: worker.end())
     signal.signal(signal.SIGUSR2, lambda *_: worker.take_no_more())  # submitit asks for it, before the time is over
-    worker.serve(at_once)
+    return worker.serve(at_once)
 
 
 class Worker:
@@ -82,7 +88,7 @@ class Worker:
         """Start the launcher, then take cells, in this thread and in others."""
         try:
             self._runner.start()
-        except TemplateFailed as failure:
+        except (TemplateFailed, Lost, BadMachines) as failure:
             if not self._ending.is_set():
                 self._spool.begin(self._name, str(failure))
             return

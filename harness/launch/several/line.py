@@ -16,6 +16,8 @@ BEAT = 3.0
 """Seconds between two signs of life."""
 SILENCE = 30.0
 """Seconds without any, after which the other end is taken for gone: a connection that is cut tells nobody."""
+FIRST = 300.0
+"""The same until the first one: to reach a machine may start a container there."""
 MARK = b"lockstep:"
 """Before each object, so that a greeting of the other machine is none."""
 LONGEST = 1 << 26
@@ -33,7 +35,8 @@ class Line:
         self._read = read
         self._write = write
         self._writing = threading.Lock()
-        self._heard = time.monotonic()
+        self._begun = time.monotonic()
+        self._heard: float | None = None
         self._said: queue.SimpleQueue[dict[str, Any] | Gone] = queue.SimpleQueue()
         self._over = threading.Event()
         for work in (self._listen, self._beat):
@@ -74,6 +77,7 @@ class Line:
     def _beat(self) -> None:
         while not self._over.wait(BEAT):
             self._send(b"")
-            if time.monotonic() - self._heard > SILENCE:
-                self._said.put(Gone(f"not heard of for {SILENCE:g} s"))
+            since, most = (self._begun, FIRST) if self._heard is None else (self._heard, SILENCE)
+            if time.monotonic() - since > most:
+                self._said.put(Gone(f"not heard of for {most:g} s"))
                 return

@@ -77,9 +77,9 @@ def _words(reach: str | None) -> tuple[str, ...]:
     try:
         words = SSH if reach is None else tuple(shlex.split(reach))
     except ValueError as error:
-        raise BadMachines(f"--reach {reach!a}: {error}; write a command as 'ssh {HOST}'") from None
+        raise BadMachines(f"reach {reach!a}: {error}; write a command as 'ssh {HOST}'") from None
     if not any(HOST in word for word in words):
-        raise BadMachines(f"--reach {reach!a} has no {HOST} for the machine; write a command as 'ssh {HOST}'")
+        raise BadMachines(f"reach {reach!a} has no {HOST} for the machine; write a command as 'ssh {HOST}'")
     return words
 
 

@@ -49,8 +49,8 @@ class Station:
 
     def close(self) -> None:
         """A second call does nothing."""
+        self._kept.close()  # first: an order that nobody reads would keep the line
         self._line.close()
-        self._kept.close()
 
     def _hear(self) -> dict[str, Any]:
         try:

@@ -65,7 +65,7 @@ class Ran:
 
 def checkpoint(environment: Environment, described: str, folder: Path, log: Path, do: Do = here) -> None:
     """Let the environment's own transformers make a tiny model and its tokenizer. Raises NoModel and NotRun."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "description.json"
     file.write_text(described)
     own = environment.cpu_variables

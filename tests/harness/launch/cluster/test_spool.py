@@ -85,6 +85,13 @@ def test_there_is_no_pulse_where_the_folder_is_gone(spool: Spool) -> None:
     assert spool.name is None
 
 
+def test_a_pulse_that_cannot_be_read_now_is_no_end(spool: Spool) -> None:
+    pulse = spool.root / "alive"
+    pulse.unlink()
+    pulse.mkdir()
+    assert spool.pulse == ""
+
+
 def test_a_spool_that_is_made_anew_has_nothing_of_the_old_one(spool: Spool, job: Make) -> None:
     spool.put(Ticket(1, 1, job(), 1.0))
     spool.begin("1", None)

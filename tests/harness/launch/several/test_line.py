@@ -34,10 +34,17 @@ def test_what_is_said_arrives_in_order_and_greetings_do_not(said: list[dict[str,
     one.close()
 
 
-def test_an_end_that_says_nothing_is_gone_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("first", "heard"), [(0.4, b""), (60.0, b"\n")])
+def test_an_end_that_says_nothing_is_gone_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, first: float, heard: bytes
+) -> None:
+    """It has longer for its first word."""
     monkeypatch.setattr(line, "BEAT", 0.05)
+    monkeypatch.setattr(line, "FIRST", first)
     monkeypatch.setattr(line, "SILENCE", 0.4)
     read, there, other_read, back = _pipes()
+    there.write(heard)
+    there.flush()
     begun = time.monotonic()
     one = Line(read, back)
     for _ in range(2):  # it stays so
