@@ -34,7 +34,9 @@ def own_adam_is_missing(scenario: Scenario) -> str | None:
         return None
     if scenario.device == "cpu":
         return "no optimizer.fused=True on a CPU: its own Adam needs CUDA, and minutes of compiling (ops/adam)"
-    if shutil.which("nvcc") is None and "CUDA_HOME" not in os.environ:
+    # where torch looks for it (torch/utils/cpp_extension.py)
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH") or "/usr/local/cuda"
+    if shutil.which("nvcc") is None and not os.access(f"{home}/bin/nvcc", os.X_OK):
         return "no optimizer.fused=True without nvcc, which compiles its own Adam at first use (ops/op_builder)"
     return None
 

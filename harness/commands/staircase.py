@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FIRST, WHOLE = "first", "trained"
 """Folders of the two runs, in the one of the command."""
 PAGE, HTML = "staircase.md", "staircase.html"
-MOST_SEEDS, MOST_STEPS = 20, 1000
+MOST_SEEDS, LEAST_STEPS, MOST_STEPS = 20, 8, 1000
 WRONG = "wrong"
 """What is said of arms in whose first steps something is: most are meant to be so."""
 AGAIN = "the same command goes on with it"
@@ -70,8 +70,15 @@ def staircase(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, max=MOST_SEEDS, metavar="N", help="Train each arm with seeds 0 to N-1.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_SEEDS,
+            metavar="N",
+            help="Train each arm with seeds 0 to N-1. Default: 3, and 1 with --quick.",
+            show_default=False,
+        ),
+    ] = None,
     hyper: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,10 +86,14 @@ def staircase(
             help="Arm with all fixes and other hyperparameters; may be repeated.",
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="One seed, fewer steps and fewer problems.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer steps, fewer problems, and one seed if no other number is given.")
+    ] = False,
     steps: Annotated[
         int | None,
-        typer.Option(min=4, max=MOST_STEPS, metavar="N", help="Optimizer steps of a training.", show_default=False),
+        typer.Option(
+            min=LEAST_STEPS, max=MOST_STEPS, metavar="N", help="Optimizer steps of a training.", show_default=False
+        ),
     ] = None,
     offload: Annotated[
         bool, typer.Option("--offload/--no-offload", help="Whether the release offloads its optimizer, if it can.")
@@ -125,7 +136,7 @@ def staircase(
         first = planned.every(made, [0], size)
         cells, effective = _weighed(first, out / FIRST, at_once, timeout, confined, envs)
         chosen = [arm for arm in made if not _refused(arm, made, {one.arm: cell for one, cell in cells.items()})]
-        whole = planned.every(chosen, range(1 if quick else seeds), size)
+        whole = planned.every(chosen, range(seeds or (1 if quick else 3)), size)
         records = _trained(whole, out / WHOLE, at_once, timeout, confined, envs)
         told = _told(whole, records, effective)
         _write(told, out)
@@ -258,4 +269,4 @@ def _status(told: Staircase) -> int:
     if told.differences or any(arm.as_labelled is False for arm in told.arms):
         return 1
     states = {training.state for arm in told.arms for training in arm.trainings}
-    return UNKNOWN if told.missing or "unknown" in states else 0
+    return UNKNOWN if told.missing or states - {"trained"} else 0

@@ -59,13 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.append(result)
         _tell(f"{result.part}: {result.outcome} after {result.seconds:.0f} s: {result.says}")
     cells = [cell for result in results for cell in result.cells]
-    found = floors.measure(cells, WORK)
-    floors.write(floors.device_of(cells, WORK), found, options.out)
+    about, spent = _about(machine), time.monotonic() - begun
     verdict.write(Verdict(lockstep=own_version(), cells=cells, complete=True), options.out)
-    page = table.page(_about(machine), results, found, time.monotonic() - begun, options.device)
-    files.replace(options.out / PAGE, page)
+    # before floors are measured, which takes a while: somebody may take the machine away
+    files.replace(options.out / PAGE, table.page(about, results, {}, spent, options.device))
     shutil.copyfile(WORK / DOCTOR, options.out / DOCTOR)
     _pack(results, options.out / DETAILS)
+    found = floors.measure(cells, WORK)
+    floors.write(floors.device_of(cells, WORK), found, options.out)
+    page = table.page(about, results, found, spent, options.device)
+    files.replace(options.out / PAGE, page)
     print(page)
     print(f"all of it: {options.out}")
     outcomes = {result.outcome for result in results}
@@ -156,15 +159,17 @@ def _installed(name: str) -> str | None:
 
 
 def _pack(results: Sequence[Result], target: Path) -> None:
-    """Logs, verdicts, and traces of the cells that are not right, as one file."""
-    wanted = [*WORK.glob("*.log"), WORK / DOCTOR, *WORK.glob("*/verdict.json")]
+    """Logs, verdicts, and traces of the cells that are not right, as one file; of the last ones, what fits."""
+    wanted = [*WORK.glob("*.log"), WORK / DOCTOR, *WORK.glob("*/verdict.json"), *WORK.glob("*/logs/*")]
     wrong = [cell for result in results for cell in result.cells if cell.verdict in ("fail", "unknown")]
     wanted += [WORK / cell.trace for cell in wrong if cell.trace is not None]
     total = 0
     with tarfile.open(target, "w:gz") as out:
-        for path in sorted(each for one in wanted for each in ([one] if one.is_file() else one.rglob("*"))):
-            if path.is_file() and not path.is_symlink() and (total := total + path.stat().st_size) <= MOST_DETAILS:
-                out.add(path, path.relative_to(WORK).as_posix(), recursive=False)
+        for path in (each for one in wanted for each in ([one] if one.is_file() else sorted(one.rglob("*")))):
+            if path.is_symlink() or not path.is_file() or total + path.stat().st_size > MOST_DETAILS:
+                continue
+            total += path.stat().st_size
+            out.add(path, path.relative_to(WORK).as_posix(), recursive=False)
 
 
 def _tell(text: str) -> None:

@@ -78,7 +78,7 @@ def _of_updates(evidence: StepEvidence) -> dict[str, float]:
             ),
             default=0.0,
         ),
-        "update": max(u.residual / max(noise.update, u.residual_bound / MARGIN) for u in updates),
+        "update": max((u.residual / max(noise.update, u.residual_bound / MARGIN) for u in updates), default=0.0),
     }
 
 

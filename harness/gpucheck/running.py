@@ -21,8 +21,10 @@ from harness.traces.text_files import UnreadableTrace
 from harness.verdicts import verdict
 from harness.verdicts.verdict import CellRecord, UnreadableVerdict
 
-LEAST = 10.0
+LEAST = 20.0
 """Seconds below which a part is not begun."""
+ENDING = 10.0
+"""Seconds that a part keeps for what is written of a cell that did not end in time."""
 AT_ONCE = 4
 """Cells on one device: a torch of its own each, and models of 70 thousand parameters."""
 STEPS = "2-3"
@@ -69,7 +71,7 @@ def cells(part: Part, machine: Machine, folder: Path, seconds: float) -> Result:
     own = machine.own.get(part.name)
     framework = part.framework if own is None else f"{part.framework.partition('==')[0]}@{own}"
     options = ["--device", machine.device, "--launcher", "torchrun", "--ranks", str(machine.ranks)]
-    options += ["--jobs", str(at_once()), "--timeout", str(max(1, round(seconds))), "--out", str(out)]
+    options += ["--jobs", str(at_once()), "--timeout", str(round(max(1, seconds - ENDING))), "--out", str(out)]
     chosen = [word for scenario in part.scenarios for word in ("--scenario", scenario)]
     begun = time.monotonic()
     run(machine, ["run", "--framework", framework, *chosen, *options], log_of(folder, part.name), seconds)
@@ -141,6 +143,8 @@ def recorded(trained: Trained, machine: Machine, folder: Path, seconds: float) -
         return Result(RECORDING, what, "unknown", why, time.monotonic() - begun, memory)
     left, told = seconds - (time.monotonic() - begun), log_of(folder, "judged")
     status = run(machine, ["judge", str(out)], told, max(LEAST, left))
+    if status is None:
+        return Result(RECORDING, what, "unknown", "recorded, and not judged in time", time.monotonic() - begun, memory)
     outcome: Outcome = "pass" if status == 0 else "FAIL" if status == DIVERGES else "unknown"
     return Result(RECORDING, what, outcome, sentence(told), time.monotonic() - begun, memory)
 

@@ -46,8 +46,9 @@ def main() -> NoReturn:
     if carried:
         try:
             python, bad = environments(wheels)
-        except subprocess.CalledProcessError as error:
-            print(f"lockstep: the carried wheels cannot be installed: {last_line(error.output)}", file=sys.stderr)
+        except (subprocess.CalledProcessError, OSError) as error:
+            said = last_line(error.output) if isinstance(error, subprocess.CalledProcessError) else str(error)
+            print(f"lockstep: the carried wheels cannot be installed: {said}", file=sys.stderr)
             sys.exit(BROKEN)
         arguments += ["--python", str(python), "--known-bad", str(bad)]
     become(python, arguments)
@@ -71,6 +72,8 @@ def unfit(wheels: Path, carried: bool, device: str) -> str | None:
     if carried and not pins(wheels, NEWEST).exists():
         there = ", ".join(sorted(path.stem.partition("-")[2] for path in wheels.glob(f"{NEWEST}-*.txt"))) or "none"
         return f"{wheels} is for Python {there}, and this is {this}; make it with `make gpu-wheels GPU_PYTHONS={this}`"
+    if carried and len([*wheels.glob("pip-*.whl")]) != 1:
+        return f"{wheels} has not one wheel of pip, so it is not whole; make it again with `make gpu-wheels`"
     if device == "cuda" and not has_card():
         return "no CUDA device here; run make gpu-check where there is one"
     return None

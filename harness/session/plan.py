@@ -170,7 +170,7 @@ class Plan:
     def command(self, request: Request, choice: Choice) -> str:
         """The command line that runs one cell alone."""
         if choice.command is not None:
-            return choice.command
+            return shlex.join([*shlex.split(choice.command), *self._confined])
         words = ["lockstep", "run", "--framework", str(request), "--scenario", choice.pattern]
         for option, value, default in (
             ("--device", self.device, "cpu"),
@@ -183,10 +183,13 @@ class Plan:
             if value is not None and value != default:
                 words += [option, str(value)]
         words += [word for patch in request.patches for word in ("--patch", patch.given)]
-        words += [word for name in self.confinement.passed for word in ("--pass-env", name)]
         words += ["--deterministic"] if self.deterministic else []
-        words += ["--sandbox"] if self.confinement.sandbox else []
-        return shlex.join(words)
+        return shlex.join([*words, *self._confined])
+
+    @property
+    def _confined(self) -> list[str]:
+        passed = [word for name in self.confinement.passed for word in ("--pass-env", name)]
+        return [*passed, *(["--sandbox"] if self.confinement.sandbox else [])]
 
 
 def way(command: str | None) -> tuple[str, ...]:

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import InvalidName, canonicalize_name
+from packaging.version import InvalidVersion, Version
+
 from adapters.contract import Schedule, Sharding
 from adapters.expressed import refused
 from harness.environments import patch as patches
 from harness.environments.patch import Patch
-from harness.environments.request import Request, parse
+from harness.environments.request import Request
 from harness.staircase.record import Role
 from harness.staircase.trainings import MICRO_BATCHES, NAME, OPTIMIZER, ROWS, TINY, Size, training
+from scenarios import sums
 
 MOST_FIXES = 4
 OFFLOADED, PLAIN = Sharding("zero2", offload_optimizer=True), Sharding()
@@ -94,10 +98,17 @@ def fix(said: str, request: Request) -> Fix:
     """A patch by its name or file, or a package with a mended release. Raises BadArm and BadPatch."""
     package, equals, version = said.partition("==")
     if equals and not Path(said).exists():
-        return Fix(said, release=(package.strip(), version.strip()))
-    if request.python is not None and equals:
-        raise BadArm(f"{said} cannot be put into {request}, which is used as it is; give a patch with --fix")
+        if request.python is not None or request.pins is not None:
+            raise BadArm(f"{said} cannot be put into {request}, which is used as it is; give a patch with --fix")
+        return Fix(said, release=_release(package, version))
     return Fix(Path(said).stem if Path(said).suffix else said, patch=patches.load(said))
+
+
+def _release(package: str, version: str) -> tuple[str, str]:
+    try:
+        return canonicalize_name(package.strip(), validate=True), str(Version(version.strip()))
+    except (InvalidName, InvalidVersion):
+        raise BadArm(f"{package}=={version} is no release; write it as PACKAGE==VERSION") from None
 
 
 def planted(name: str) -> Fix:
@@ -168,7 +179,9 @@ def hyperparameters(said: str, size: Size) -> Hyper:
         try:
             found |= _MEANT[name](value, size)
         except (KeyError, ValueError):
-            known = f"lr=NUMBER, batch=ROWS (a multiple of {ROWS}) or schedule={'|'.join(SCHEDULES)}"
+            known = (
+                f"lr=NUMBER, batch=ROWS (a multiple of {ROWS}, up to {sums.APART}) or schedule={'|'.join(SCHEDULES)}"
+            )
             raise BadArm(f"{part.strip()!r} in --hyper {said!r} is none of {known}") from None
     return Hyper(said, found)
 
@@ -182,7 +195,7 @@ def _rate(value: str, _: Size) -> dict[str, Any]:
 
 def _batch(value: str, size: Size) -> dict[str, Any]:
     times, rest = divmod(int(value), ROWS)
-    if rest or times < 1 or size.steps // times < 2:
+    if rest or times < 1 or size.steps // times < 2 or int(value) > sums.APART:
         raise ValueError(value)
     return {"accumulation": MICRO_BATCHES * times, "steps": size.steps // times}
 
@@ -192,8 +205,3 @@ def _schedule(value: str, _: Size) -> dict[str, Any]:
 
 
 _MEANT = {"lr": _rate, "batch": _batch, "schedule": _schedule}
-
-
-def release(text: str) -> Request:
-    """A framework as `--framework` takes it, with its newest release where none is named. Raises BadRequest."""
-    return parse(text).resolved()

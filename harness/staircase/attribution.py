@@ -26,18 +26,17 @@ class Interval:
     """Standard deviation over the seeds; None of a single one."""
     low: float | None
     high: float | None
-    """The mean's 95 % interval, by Student's t; None of a single seed."""
+    """The mean's 95 % interval, by Student's t; None of a single seed, and where a number is not finite."""
 
     def within(self, low: float, high: float) -> bool:
-        """Whether the whole interval lies between two numbers; of a single seed, the number itself."""
-        ends = (self.mean, self.mean) if self.low is None or self.high is None else (self.low, self.high)
-        return low < ends[0] and ends[1] < high
+        """Whether the whole interval lies between two numbers; without one it does not."""
+        return self.low is not None and self.high is not None and low < self.low and self.high < high
 
 
 def interval(numbers: Sequence[float]) -> Interval:
-    """Raises statistics.StatisticsError for none."""
+    """Of one that is not finite nothing but the mean is told. Raises statistics.StatisticsError for none."""
     mean = statistics.fmean(numbers)
-    if len(numbers) < 2:
+    if len(numbers) < 2 or not all(map(math.isfinite, numbers)):
         return Interval(mean, None, None, None)
     sd = statistics.stdev(numbers)
     half = _T95[min(len(numbers) - 1, len(_T95)) - 1] * sd / math.sqrt(len(numbers))

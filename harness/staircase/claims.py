@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.staircase.attribution import Interval, Mended, gap, interval, worth
@@ -31,8 +31,8 @@ class Measured:
     """Mean over the steps behind the warm-up."""
     unrest: Mapping[Mended, BySeed]
     """Of the logged loss: standard deviation of its changes from step to step in the last half, over root 2."""
-    independent: Mapping[str, tuple[BySeed, BySeed]]
-    """Accuracy and NLL."""
+    independent: Mapping[str, tuple[BySeed, BySeed] | None]
+    """Accuracy and NLL; None of one that was not trained with every seed, or in which something is wrong."""
     kinds: Mapping[str, Kind]
     """Which of the two bugs a fix mends, as the oracle found it."""
 
@@ -42,8 +42,9 @@ class Measured:
         return ("accuracy", self.accuracy), ("NLL", {m: [-x for x in xs] for m, xs in self.nll.items()})
 
     def of(self, kind: Kind) -> str | None:
-        """The fix of a bug."""
-        return next((fix for fix, mended in self.kinds.items() if mended == kind), None)
+        """The fix of a bug, if there is just one."""
+        found = [fix for fix, mended in self.kinds.items() if mended == kind]
+        return found[0] if len(found) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,20 @@ class Claim:
 
     claim: str
     rule: str
-    supported: bool
+    supported: bool | None
+    """None where nobody can tell."""
     measured: str
 
 
-NOT_BOTH = "there is no fix for each of the two bugs among the arms"
+NOT_BOTH = "there is not one fix for each of the two bugs among the arms"
 
 
 def claims(measured: Measured) -> list[Claim]:
     """All of them, in the paper's order."""
-    return [_most(measured), _little(measured), _norm(measured), _unrest(measured), *_equal(measured)]
+    made = [_most(measured), _little(measured), _norm(measured), _unrest(measured), *_equal(measured)]
+    if min(map(len, measured.accuracy.values())) > 1:
+        return made
+    return [replace(claim, supported=None, measured=f"{claim.measured}; one seed tells no noise") for claim in made]
 
 
 def by_seed(values: Mapping[Mended, BySeed], of: Callable[[Mapping[Mended, float]], float]) -> Interval:
@@ -85,8 +90,8 @@ def _most(measured: Measured) -> Claim:
     claim = "the optimizer bug accounts for most of the gap"
     rule = f"its share of the gap is above {MOST:g} by accuracy and by NLL, with its 95 % interval"
     fix = measured.of("optimizer")
-    if fix is None:
-        return Claim(claim, rule, False, "no fix among the arms mends it")
+    if fix is None or measured.of("aggregation") is None:
+        return Claim(claim, rule, None, NOT_BOTH)
     return _shares(claim, rule, measured, worth(fix), (MOST, math.inf))
 
 
@@ -94,8 +99,8 @@ def _little(measured: Measured) -> Claim:
     claim = "fixing the aggregation alone brings little"
     rule = f"it brings less than {LITTLE:g} of the gap by accuracy and by NLL, with its 95 % interval"
     fix = measured.of("aggregation")
-    if fix is None:
-        return Claim(claim, rule, False, "no fix among the arms mends it")
+    if fix is None or measured.of("optimizer") is None:
+        return Claim(claim, rule, None, NOT_BOTH)
 
     def alone(scores: Mapping[Mended, float]) -> float:
         return scores[frozenset([fix])] - scores[frozenset()]
@@ -125,7 +130,7 @@ def _norm(measured: Measured) -> Claim:
     )
     optimizer, aggregation = measured.of("optimizer"), measured.of("aggregation")
     if optimizer is None or aggregation is None:
-        return Claim(claim, rule, False, NOT_BOTH)
+        return Claim(claim, rule, None, NOT_BOTH)
     every = frozenset().union(*measured.grad_norm)
 
     def without(fix: str) -> Interval:
@@ -142,7 +147,7 @@ def _unrest(measured: Measured) -> Claim:
     rule = "the logged loss varies more from step to step without the aggregation's fix, with its 95 % interval"
     fix = measured.of("aggregation")
     if fix is None:
-        return Claim(claim, rule, False, "no fix among the arms mends it")
+        return Claim(claim, rule, None, "there is not one fix for it among the arms")
     every = frozenset().union(*measured.unrest)
     found = by_seed(measured.unrest, lambda unrest: unrest[every - {fix}] / unrest[every])
     said = f"{told(found)} times as much as with all fixes"
@@ -151,19 +156,18 @@ def _unrest(measured: Measured) -> Claim:
 
 def _equal(measured: Measured) -> list[Claim]:
     every = frozenset().union(*measured.accuracy)
-    return [_as(label, measured, every, *numbers) for label, numbers in measured.independent.items()]
+    return [_as(label, measured, every, numbers) for label, numbers in measured.independent.items()]
 
 
-def _as(label: str, measured: Measured, every: Mended, accuracy: BySeed, nll: BySeed) -> Claim:
+def _as(label: str, measured: Measured, every: Mended, numbers: tuple[BySeed, BySeed] | None) -> Claim:
     claim = f"all fixes together equal {label} within noise"
     rule = "the means differ by no more than the larger standard deviation over seeds, by accuracy and by NLL"
-    pairs = (("accuracy", measured.accuracy[every], accuracy), ("NLL", measured.nll[every], nll))
+    if numbers is None:
+        return Claim(claim, rule, None, f"{label} was not trained with every seed, or something is wrong in it")
+    pairs = zip(("accuracy", "NLL"), (measured.accuracy[every], measured.nll[every]), numbers, strict=True)
     found = [(name, interval(own), interval(other)) for name, own, other in pairs]
-    noise = [max(one.sd or 0.0, other.sd or 0.0) for _, one, other in found]
-    known = all(one.sd is not None and other.sd is not None for _, one, other in found)
-    close = all(abs(one.mean - other.mean) <= n for (_, one, other), n in zip(found, noise, strict=True))
-    said = "; ".join(f"{name}: {one.mean:.4g} and {other.mean:.4g}" for name, one, other in found)
-    return Claim(claim, rule, known and close, said if known else f"{said}; one seed tells no noise")
+    close = all(abs(one.mean - other.mean) <= max(one.sd or 0.0, other.sd or 0.0) for _, one, other in found)
+    return Claim(claim, rule, close, "; ".join(f"{name}: {a.mean:.4g} and {b.mean:.4g}" for name, a, b in found))
 
 
 def told(found: Interval) -> str:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.session.parts import Judged, Parts
-from harness.staircase import scored
+from harness.staircase import planned, scored
 from harness.staircase.planned import Trainings
+from harness.traces import trained
+from harness.traces.text_files import UnreadableTrace
 
 
 def weighing(parts: Parts, trainings: Trainings) -> Parts:
@@ -18,6 +20,7 @@ def weighing(parts: Parts, trainings: Trainings) -> Parts:
 def training(parts: Parts, trainings: Trainings) -> Parts:
     """For whole trainings, which are evaluated as soon as their first steps are weighed."""
     model, held_out = trainings.every[0].whole.model, trainings.size.held_out
+    steps = {planned.first(one).hash: one.whole.window.steps for one in trainings.every}
 
     def judge(trace: Path) -> Judged:
         judged = parts.judge(trace)
@@ -27,7 +30,8 @@ def training(parts: Parts, trainings: Trainings) -> Parts:
     def whole(trace: Path, scenario_hash: str) -> bool:
         try:
             scored.read(trace, held_out)
-        except scored.Unscored:
+            trained.steps(trace, steps[scenario_hash])
+        except (scored.Unscored, UnreadableTrace, KeyError):
             return False
         return parts.whole(trace, scenario_hash)
 

@@ -112,8 +112,9 @@ class ClaimRecord(_Record):
     claim: str
     rule: str
     """When it counts as supported."""
-    supported: bool
-    measured: str
+    supported: bool | None = None
+    """None where nobody can tell."""
+    measured: str = ""
 
 
 class DifferenceRecord(_Record):

@@ -90,16 +90,32 @@ def staircase(
         arms=[_arm(trainings, arm, by_arm[arm], labelled[arm]) for arm in arms],
     )
     factorial = {frozenset(arm.fixes): records for arm, records in by_arm.items() if arm.role == "factorial"}
-    if any(record.state != "trained" for records in factorial.values() for record in records):
-        return found.model_copy(update={"missing": "not every combination of fixes was trained with every seed"})
+    right = {arm: labelled[arm].right for arm in arms}
+    if missing := _missing(right, factorial, differences):
+        return found.model_copy(update={"missing": missing})
     mended = labels.mends({fixes: _causes(records) or frozenset() for fixes, records in factorial.items()})
-    measured = _measured(by_arm, factorial, mended)
+    measured = _measured(by_arm, right, factorial, mended)
     return found.model_copy(
         update={
             "attributions": _attributions(measured, mended),
             "claims": [ClaimRecord(**vars(claim)) for claim in claims.claims(measured)],
         }
     )
+
+
+def _missing(
+    right: Mapping[Arm, bool | None],
+    factorial: Mapping[Mended, Sequence[TrainingRecord]],
+    differences: Sequence[DifferenceRecord],
+) -> str | None:
+    """Why nothing can be concluded from these trainings."""
+    if any(record.state != "trained" for records in factorial.values() for record in records):
+        return "not every combination of fixes was trained with every seed"
+    if differences:
+        return "arms were trained with other hyperparameters than they should have"
+    if odd := [arm.label for arm, known in right.items() if arm.role == "factorial" and known is False]:
+        return f"{odd[0]} is not what its label says"
+    return None
 
 
 def _arm(trainings: Trainings, arm: Arm, records: Sequence[TrainingRecord], labelled: Labelled) -> ArmRecord:
@@ -155,13 +171,14 @@ def _labelled(by_arm: Mapping[Arm, Sequence[TrainingRecord]]) -> dict[Arm, Label
 
 def _measured(
     by_arm: Mapping[Arm, Sequence[TrainingRecord]],
+    right: Mapping[Arm, bool | None],
     factorial: Mapping[Mended, Sequence[TrainingRecord]],
     by: Mapping[str, frozenset[str]],
 ) -> Measured:
     independent = {
-        arm.label: (_told(records, "accuracy"), _told(records, "nll"))
+        arm.label: (_told(records, "accuracy"), _told(records, "nll")) if right[arm] else None
         for arm, records in by_arm.items()
-        if arm.role == "independent" and all(record.state == "trained" for record in records)
+        if arm.role == "independent"
     }
     return Measured(
         accuracy={mended: _told(records, "accuracy") for mended, records in factorial.items()},
@@ -169,7 +186,7 @@ def _measured(
         grad_norm={mended: _told(records, "norm") for mended, records in factorial.items()},
         unrest={mended: _told(records, "unrest") for mended, records in factorial.items()},
         independent=independent,
-        kinds={fix: KINDS[cause] for fix, causes in by.items() for cause in causes if cause in KINDS},
+        kinds={fix: KINDS[next(iter(own))] for fix, causes in by.items() if len(own := causes & KINDS.keys()) == 1},
     )
 
 
@@ -179,12 +196,12 @@ def _told(records: Sequence[TrainingRecord], what: str) -> list[float]:
 
 
 def _norm(norms: Sequence[float | None]) -> float | None:
-    told = [norm for norm in norms[len(norms) // 10 :] if norm is not None]
+    told = [norm for norm in norms[len(norms) // 10 :] if norm is not None and math.isfinite(norm)]
     return statistics.fmean(told) if told else None
 
 
 def _unrest(losses: Sequence[float | None]) -> float | None:
-    told = [loss for loss in losses[len(losses) // 2 :] if loss is not None]
+    told = [loss for loss in losses[len(losses) // 2 :] if loss is not None and math.isfinite(loss)]
     changes = [after - before for before, after in itertools.pairwise(told)]
     return statistics.stdev(changes) / math.sqrt(2) if len(changes) > 1 else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -46,7 +47,7 @@ def scores(found: Staircase) -> str:
         for arm in found.arms
         for one in arm.trainings
         for name, value in (("exact match", one.accuracy), ("held-out NLL", one.nll))
-        if value is not None
+        if value is not None and math.isfinite(value)
     ]
     base = alt.Chart().encode(
         y=alt.Y("arm:N", title=None, sort=None, axis=alt.Axis(labelLimit=420)),
@@ -88,7 +89,7 @@ def _points(arm: ArmRecord, of: Any) -> Iterator[Mapping[str, float]]:
 
 
 def _told(one: TrainingRecord, of: Any) -> bool:
-    return one.state == "trained" and all(value is not None for value in of(one))
+    return one.state == "trained" and all(value is not None and math.isfinite(value) for value in of(one))
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 
@@ -10,13 +11,14 @@ from harness.staircase.record import ArmRecord, AttributionRecord, ClaimRecord, 
 METRICS = {"accuracy": "exact match", "nll": "held-out NLL"}
 ARMS = ("arm", "exact match", "held-out NLL", "gradient norm", "FLOPs", "first steps, by the oracle")
 SHARES = ("fix", "mends", "brings", "share of the gap")
+SUPPORTED = {True: "supported", False: "NOT SUPPORTED", None: "not to be told"}
 LABELLED = {True: "as labelled", False: "NOT AS LABELLED", None: ""}
 
 
 def summary(found: Staircase) -> str:
     """All of it in a line."""
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}"
-    supported = sum(claim.supported for claim in found.claims)
+    supported = sum(claim.supported is True for claim in found.claims)
     claims = found.missing or f"{supported} of {len(found.claims)} claims supported"
     return f"{len(found.arms)} arms with {seeds}: {claims}"
 
@@ -44,8 +46,8 @@ def _arm(arm: ArmRecord) -> tuple[str, ...]:
 
 
 def spread(numbers: Sequence[float], shape: str) -> str:
-    """Mean and standard deviation; of one number, itself."""
-    if not numbers:
+    """Mean and standard deviation; of one number, itself. Of what is not finite there is nothing to tell."""
+    if not numbers or not all(map(math.isfinite, numbers)):
         return "-"
     mean = shape.format(statistics.fmean(numbers))
     return mean if len(numbers) < 2 else f"{mean} ± {shape.format(statistics.stdev(numbers))}"
@@ -68,7 +70,7 @@ def number(found: Number) -> str:
 
 
 def claim(one: ClaimRecord) -> str:
-    return "supported" if one.supported else "NOT SUPPORTED"
+    return SUPPORTED[one.supported]
 
 
 def setting(found: Staircase) -> str:

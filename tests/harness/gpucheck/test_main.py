@@ -51,4 +51,4 @@ def test_traces_of_what_is_wrong_are_packed_and_no_others(monkeypatch: pytest.Mo
     (tmp_path / "work" / "torch.log").write_text("all that it said")
     check._pack([Result("torch", "torch", "FAIL", "", 1.0, None, tuple(cells))], tmp_path / "details.tar.gz")
     with tarfile.open(tmp_path / "details.tar.gz") as found:
-        assert found.getnames() == ["torch/wrong/header.json", "torch.log"]
+        assert found.getnames() == ["torch.log", "torch/wrong/header.json"]

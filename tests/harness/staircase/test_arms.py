@@ -43,6 +43,17 @@ def test_a_mended_release_is_a_fix_too() -> None:
     assert str(fix("openrlhf==0.10.4", OPENRLHF).on(OPENRLHF)) == "openrlhf==0.10.4"
 
 
+@pytest.mark.parametrize("said", ["deepspeed==x y", "deep speed==0.19.8", "==1.0"])
+def test_a_release_that_is_none(said: str) -> None:
+    with pytest.raises(BadArm, match="is no release"):
+        fix(said, OPENRLHF)
+
+
+def test_nothing_is_put_into_an_interpreter_of_the_users_own() -> None:
+    with pytest.raises(BadArm, match="which is used as it is"):
+        fix("deepspeed==0.19.8", parse("deepspeed@/usr/bin/python3"))
+
+
 def test_planted_faults_are_left_out_one_by_one() -> None:
     made = arms(parse("torch"), [planted("drop-intermediate"), planted("mean-of-micro-batches")], [], [])
     assert [arm.fault for arm in made] == [
@@ -62,7 +73,7 @@ def test_too_many_fixes_and_one_twice_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["", "lr", "lr=0", "lr=nan", "lr=-1", "batch=17", "batch=0", "batch=x", "schedule=odd", "x=1"]
+    "said", ["", "lr", "lr=0", "lr=nan", "lr=-1", "batch=17", "batch=0", "batch=x", "batch=80", "schedule=odd", "x=1"]
 )
 def test_hyperparameters_that_are_none(said: str) -> None:
     with pytest.raises(BadArm, match="is none of lr=NUMBER"):

@@ -93,4 +93,11 @@ def test_an_interval_by_students_t() -> None:
     assert not found.within(0, 5)
     single = interval([2.0])
     assert (single.sd, single.low, single.high) == (None, None, None)
-    assert single.within(1, 3)
+    assert not single.within(1, 3)
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_what_is_not_finite_has_no_interval(odd: float) -> None:
+    found = interval([1.0, odd, 3.0])
+    assert (found.sd, found.low, found.high) == (None, None, None)
+    assert not found.within(-math.inf, math.inf)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.staircase.claims import Measured, claims, share
+from harness.staircase.claims import Kind, Measured, claims, share
 
 NONE, P, A, BOTH = frozenset[str](), frozenset({"o"}), frozenset({"a"}), frozenset({"o", "a"})
 PAPERS = Measured(
@@ -19,7 +19,7 @@ PAPERS = Measured(
 )
 
 
-def supported(measured: Measured) -> list[bool]:
+def supported(measured: Measured) -> list[bool | None]:
     return [claim.supported for claim in claims(measured)]
 
 
@@ -57,7 +57,19 @@ def test_without_a_gap_nothing_has_a_share_of_it() -> None:
 
 
 def test_without_a_fix_for_a_bug_nothing_is_claimed_of_it() -> None:
-    assert supported(replace(PAPERS, kinds={}))[:4] == [False] * 4
+    assert supported(replace(PAPERS, kinds={}))[:4] == [None] * 4
+
+
+@pytest.mark.parametrize("kinds", [{"o": "optimizer"}, {"o": "optimizer", "a": "optimizer"}])
+def test_of_one_bug_alone_no_share_is_claimed(kinds: dict[str, Kind]) -> None:
+    """Its fix would be all of the gap, whatever the gap is."""
+    assert supported(replace(PAPERS, kinds=kinds))[:4] == [None] * 4
+
+
+def test_a_framework_that_was_not_trained_equals_nothing() -> None:
+    (*_, claim) = claims(replace(PAPERS, independent={"verl": None}))
+    assert claim.supported is None
+    assert "was not trained with every seed" in claim.measured
 
 
 def test_a_single_seed_tells_no_noise() -> None:
@@ -72,5 +84,5 @@ def test_a_single_seed_tells_no_noise() -> None:
         unrest=first(PAPERS.unrest),
         independent={"verl": ([0.54], [0.1])},
     )
-    assert supported(one) == [True, True, True, True, False]
+    assert supported(one) == [None] * 5
     assert "one seed tells no noise" in claims(one)[-1].measured

@@ -38,6 +38,9 @@ def test_the_control_has_nothing_wrong_of_its_own() -> None:
     assert of_control(NONE, DROPPED).right
     assert of_control(frozenset({"scale"}), DROPPED | MEANS).right is False
     assert of_control(MEANS, None).right is None
+    lost = frozenset({"dropped-micro-batches"})
+    assert of_control(MEANS, lost | MEANS).right
+    assert of_control(lost, lost | MEANS).right is False, "it was offloaded all the same"
 
 
 def test_in_an_independent_framework_nothing_may_be_wrong() -> None:
