@@ -87,13 +87,16 @@ def _failed(answer: Answer) -> bool:
 
 
 def _together(answers: Sequence[Answer]) -> Ending:
-    """How the whole cell ended. A machine that is gone has made all others fail."""
+    """How the whole cell ended. A machine that is gone has made all others fail, and so may one whose time was over."""
     told = [answer for answer in answers if not isinstance(answer, Lost)]
+    if any(answer["timed_out"] for answer in told):
+        ranks = {*(rank for answer in told for rank in answer["killed"])}
+        ranks |= {rank for answer in told for rank, code in answer["ended"] if code != 0}
+        return Ending(killed=tuple(sorted(ranks)), timed_out=True)
     gone = next((str(answer) for answer in answers if isinstance(answer, Lost)), None)
     return Ending(
         ended=tuple((rank, code) for answer in told for rank, code in answer["ended"]),
         killed=tuple(sorted(rank for answer in told for rank in answer["killed"])),
-        timed_out=any(answer["timed_out"] for answer in told),
         lost=gone or next((answer["lost"] for answer in told if answer["lost"]), None),
         left=frozenset(rank for answer in told for rank in answer["left"]),
         unnamed=next((answer["unnamed"] for answer in told if answer["unnamed"]), None),

@@ -232,7 +232,7 @@ def test_a_cell_ends_as_out_of_it(
 def test_a_patch_is_there(variables: dict[str, str], job: Make, tmp_path: Path) -> None:
     file = tmp_path / "mend.py"
     file.write_text('"""It mends."""\ndef apply():\n    raise RuntimeError("it is here")\n')
-    own = {**variables, **patch.load(str(file)).variables}
+    own = {**variables, **patch.variables([patch.load(str(file))])}
     with Template(PYTHON, job().adapter, own, tmp_path / "log.txt", Sandbox()) as template:
         assert "it is here" in str(template.run(job(), 60).reason)
 

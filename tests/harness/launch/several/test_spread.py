@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.contract import Job
-from harness.launch.outcome import Outcome
+from harness.launch.outcome import Ending, Outcome
 from harness.launch.several import spread
 from harness.launch.several.machines import Machines, named
 from harness.launch.torchrun import Torchrun, run
@@ -90,6 +90,15 @@ def test_what_a_machine_does_not_see_is_said(variables: dict[str, str], job: Mak
     outcome = over_two(variables, replace(cell, checkpoint=str(gone)), 60)
     assert outcome.status == "crashed"
     assert outcome.reason == f"machine 127.0.0.1 does not see {gone}; it must be on a file system that all share"
+
+
+def test_ranks_that_fail_once_the_time_of_others_is_over_are_no_cause() -> None:
+    nothing = {"ended": [], "killed": [], "timed_out": False, "lost": None, "left": [], "unnamed": None}
+    late = {**nothing, "killed": [0, 1], "timed_out": True}
+    failed = {**nothing, "ended": [(2, 1), (3, 0)]}
+    for answers in ([late, failed], [failed, late]):
+        assert spread._together(answers) == Ending(killed=(0, 1, 2), timed_out=True)
+    assert spread._together([failed]) == Ending(ended=((2, 1), (3, 0)))
 
 
 def over_two(variables: dict[str, str], cell: Job, timeout: float, machines: Machines | None = None) -> Outcome:
