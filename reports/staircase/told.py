@@ -40,7 +40,7 @@ def _arm(arm: ArmRecord) -> tuple[str, ...]:
         spread([100 * one.accuracy for one in done if one.accuracy is not None], "{:.1f} %"),
         spread([one.nll for one in done if one.nll is not None], "{:.4f}"),
         spread([one.norm for one in done if one.norm is not None], "{:.3f}"),
-        "-" if arm.flops is None else f"{arm.flops:.2e}",
+        "-" if arm.flops is None else f"{arm.flops:.2e}".replace("+", ""),
         labelled,
     )
 
