@@ -37,7 +37,7 @@ def _make(patch: Patch) -> None:
         return
     try:
         _run(Path(patch.file), patch.sha256)
-    except Exception as error:  # whatever a user's file raises is the reason that it does not apply
+    except Exception as error:  # a user's file may raise anything; it is raised again, in one line
         text = " ".join(f"{type(error).__name__}: {error}".split())
         raise PatchFailed(f"{patch.shim.name} does not apply: {text}") from error
 

@@ -11,7 +11,7 @@ from harness.commands.on_cluster import Asked
 from harness.commands.stop import Stop
 
 if TYPE_CHECKING:
-    from harness.launch.several.machines import Machines
+    from harness.launch.multinode.machines import Machines
     from harness.session.plan import Plan
 
 PANEL = "One cell over several machines"
@@ -38,7 +38,7 @@ Reach = Annotated[
 def machines(hosts: str | None, reach: str | None, cluster: Asked) -> Machines | None:
     """The machines that are named; None where each cell runs on one, or on the nodes of its job. Raises Stop, and
     BadMachines."""
-    from harness.launch.several.machines import named
+    from harness.launch.multinode.machines import named
     from harness.site.current import current
 
     if hosts is None:

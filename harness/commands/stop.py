@@ -28,7 +28,7 @@ STATUS: Mapping[str, int] = {
     "harness.environments.variables.BadVariable": WRONG_USAGE,
     "harness.intent.file.BadIntent": WRONG_USAGE,
     "harness.judging.accepted.BadAccepted": WRONG_USAGE,
-    "harness.launch.several.machines.BadMachines": WRONG_USAGE,
+    "harness.launch.multinode.machines.BadMachines": WRONG_USAGE,
     "harness.launch.sandbox.NoSandbox": WRONG_USAGE,
     "harness.launch.cluster.slurm.NoSlurm": WRONG_USAGE,
     "harness.nightly.canaries.BadCanaries": WRONG_USAGE,

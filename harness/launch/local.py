@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.environments.build import Order
 from harness.launch.built import Built
+from harness.launch.multinode.machines import Machines
 from harness.launch.sandbox import Sandbox
-from harness.launch.several.machines import Machines
 from harness.launch.template import Template
 from harness.launch.torchrun import Torchrun
 from harness.launch.variables import passed

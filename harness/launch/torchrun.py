@@ -15,12 +15,12 @@ from typing import Self, TypeVar
 
 from adapters.contract import Job
 from harness import temporary
+from harness.launch.multinode import spread
+from harness.launch.multinode.machines import Machines
+from harness.launch.multinode.share import ALONE, Share
 from harness.launch.outcome import Ending, Outcome, conclude, left_early, signal_name, tail
 from harness.launch.pythonpath import adapters_alone
 from harness.launch.sandbox import SCRATCH, Sandbox, exit_code, start_in
-from harness.launch.several import spread
-from harness.launch.several.machines import Machines
-from harness.launch.several.share import ALONE, Share
 from harness.processes import PATIENCE, Ended, Kept, TimedOut
 
 PREPARE_TIMEOUT = 900.0

@@ -13,7 +13,7 @@ from adapters.contract import Device, Scenario, Training, vary
 from harness.environments.request import Request
 from harness.launch.cluster import slurm
 from harness.launch.cluster.slurm import Allocation
-from harness.launch.several.machines import SSH, Machines
+from harness.launch.multinode.machines import SSH, Machines
 from scenarios import files, matrices, patterns, rows
 
 

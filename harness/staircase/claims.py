@@ -29,7 +29,7 @@ class Measured:
     nll: Mapping[Mended, BySeed]
     grad_norm: Mapping[Mended, BySeed]
     """Mean over the steps behind the warm-up."""
-    unrest: Mapping[Mended, BySeed]
+    variability: Mapping[Mended, BySeed]
     """Of the logged loss: standard deviation of its changes from step to step in the last half, over root 2."""
     independent: Mapping[str, tuple[BySeed, BySeed] | None]
     """Accuracy and NLL; None of one that was not trained with every seed, or in which something is wrong."""
@@ -63,7 +63,7 @@ NOT_BOTH = "there is not one fix for each of the two bugs among the arms"
 
 def claims(measured: Measured) -> list[Claim]:
     """All of them, in the paper's order."""
-    made = [_most(measured), _little(measured), _norm(measured), _unrest(measured), *_equal(measured)]
+    made = [_most(measured), _little(measured), _norm(measured), _variability(measured), *_equal(measured)]
     if min(map(len, measured.accuracy.values())) > 1:
         return made
     return [replace(claim, supported=None, measured=f"{claim.measured}; one seed tells no noise") for claim in made]
@@ -142,14 +142,14 @@ def _norm(measured: Measured) -> Claim:
     return Claim(claim, rule, moved and averaged.within(-MOVED, MOVED), said)
 
 
-def _unrest(measured: Measured) -> Claim:
+def _variability(measured: Measured) -> Claim:
     claim = "the aggregation bug adds variability to the logged loss"
     rule = "the logged loss varies more from step to step without the aggregation's fix, with its 95 % interval"
     fix = measured.of("aggregation")
     if fix is None:
         return Claim(claim, rule, None, "there is not one fix for it among the arms")
-    every = frozenset().union(*measured.unrest)
-    found = by_seed(measured.unrest, lambda unrest: unrest[every - {fix}] / unrest[every])
+    every = frozenset().union(*measured.variability)
+    found = by_seed(measured.variability, lambda variability: variability[every - {fix}] / variability[every])
     said = f"{told(found)} times as much as with all fixes"
     return Claim(claim, rule, found.within(1.0, math.inf), said)
 

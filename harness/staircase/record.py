@@ -44,7 +44,7 @@ class TrainingRecord(_Record):
     """As the framework reports it, before clipping."""
     norm: float | None = None
     """The mean of that behind the warm-up, a tenth of the steps."""
-    unrest: float | None = None
+    variability: float | None = None
     """How much the logged loss changes from step to step in the last half, beside its fall: the standard deviation of
     its changes over root 2."""
     causes: list[str] = Field(default_factory=list)

@@ -61,7 +61,7 @@ def training_record(one: Training, cell: CellRecord, folder: Path, held_out: int
             "loss": [step.logged for step in steps],
             "grad_norm": [step.grad_norm for step in steps],
             "norm": _norm([step.grad_norm for step in steps]),
-            "unrest": _unrest([step.logged for step in steps]),
+            "variability": _variability([step.logged for step in steps]),
         }
     )
 
@@ -184,7 +184,7 @@ def _measured(
         accuracy={mended: _told(records, "accuracy") for mended, records in factorial.items()},
         nll={mended: _told(records, "nll") for mended, records in factorial.items()},
         grad_norm={mended: _told(records, "norm") for mended, records in factorial.items()},
-        unrest={mended: _told(records, "unrest") for mended, records in factorial.items()},
+        variability={mended: _told(records, "variability") for mended, records in factorial.items()},
         independent=independent,
         kinds={fix: KINDS[next(iter(own))] for fix, causes in by.items() if len(own := causes & KINDS.keys()) == 1},
     )
@@ -200,7 +200,7 @@ def _norm(norms: Sequence[float | None]) -> float | None:
     return statistics.fmean(told) if told else None
 
 
-def _unrest(losses: Sequence[float | None]) -> float | None:
+def _variability(losses: Sequence[float | None]) -> float | None:
     told = [loss for loss in losses[len(losses) // 2 :] if loss is not None and math.isfinite(loss)]
     changes = [after - before for before, after in itertools.pairwise(told)]
     return statistics.stdev(changes) / math.sqrt(2) if len(changes) > 1 else None

@@ -66,7 +66,7 @@ def _answer(asked: str) -> str:
     work, of = pickle.loads(base64.b64decode(asked))
     try:
         return json.dumps({"answer": work(*of)})
-    except Exception as error:  # noqa: BLE001  the command tells it
+    except Exception as error:  # noqa: BLE001  the command waits for an answer of every node, and tells this one
         said = str(error).splitlines()[:1] or [""]
         return json.dumps({"failed": f"{type(error).__name__}: {said[0]}"})
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import processes
-from harness.launch.several.machines import HOST, Machine
+from harness.launch.multinode.machines import HOST, Machine
 
 PROGRAMS = ("sbatch", "srun", "squeue", "scancel")
 UNREACHABLE = ("Unable to contact slurm controller", "Socket timed out", "Zero Bytes were transmitted")

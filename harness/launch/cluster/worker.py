@@ -14,8 +14,8 @@ from harness.launch.built import Built
 from harness.launch.cluster import slurm
 from harness.launch.cluster.spool import Spool
 from harness.launch.local import Local
-from harness.launch.several.machines import BadMachines
-from harness.launch.several.station import Lost
+from harness.launch.multinode.machines import BadMachines
+from harness.launch.multinode.station import Lost
 from harness.launch.template import Template, TemplateFailed
 from harness.launch.torchrun import Torchrun
 

@@ -9,7 +9,7 @@ from harness.commands.on_cluster import Asked, Cluster
 from harness.commands.stop import Stop
 from harness.environments.request import parse
 from harness.launch.cluster.slurm import Allocation
-from harness.launch.several.machines import SSH, named
+from harness.launch.multinode.machines import SSH, named
 from harness.session.plan import BadPlan, Choice, Confinement, Plan
 from harness.site import current
 from harness.site.site import Site

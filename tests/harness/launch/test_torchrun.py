@@ -13,6 +13,7 @@ import pytest
 from adapters.contract import Job, batches_file, steps_file
 from harness.launch.template import Template
 from harness.launch.torchrun import LOG, Torchrun, run
+from tests.harness.launch.failing import FAILING
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +34,7 @@ def test_it_gives_the_same_bits_as_the_template(
     assert survivors(cold) == []
 
 
-@pytest.mark.parametrize(
-    ("how", "reason"), [("raise", "rank 1: ValueError: planted"), ("kill", "rank 1: killed by SIGKILL")]
-)
+@FAILING
 def test_a_rank_that_fails_is_named(
     variables: dict[str, str], job: Make, survivors: Survivors, how: str, reason: str
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -52,9 +53,9 @@ def test_names_do_not_matter(scores: dict[frozenset[str], float], names: list[st
 
 
 @given(SCORES, st.randoms())
-def test_the_order_of_arms_does_not_matter(scores: dict[frozenset[str], float], random: object) -> None:
+def test_the_order_of_arms_does_not_matter(scores: dict[frozenset[str], float], random: Random) -> None:
     arms = list(scores.items())
-    random.shuffle(arms)  # type: ignore[attr-defined]
+    random.shuffle(arms)
     assert shapley(dict(arms)) == shapley(scores)
     assert interaction(dict(arms)) == interaction(scores)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from harness.staircase.claims import Kind, Measured, claims, share
+from harness.staircase.attribution import Mended
+from harness.staircase.claims import BySeed, Kind, Measured, claims, share
 
 NONE, P, A, BOTH = frozenset[str](), frozenset({"o"}), frozenset({"a"}), frozenset({"o", "a"})
 PAPERS = Measured(
     accuracy={NONE: [0.48, 0.49, 0.47], A: [0.49, 0.50, 0.48], P: [0.534, 0.545, 0.522], BOTH: [0.54, 0.55, 0.53]},
     nll={NONE: [0.50, 0.51, 0.49], A: [0.49, 0.50, 0.48], P: [0.11, 0.12, 0.10], BOTH: [0.10, 0.11, 0.09]},
     grad_norm={NONE: [0.3, 0.31, 0.3], A: [0.31, 0.3, 0.3], P: [1.0, 1.02, 1.01], BOTH: [1.0, 1.01, 1.0]},
-    unrest={NONE: [0.3, 0.31, 0.3], A: [0.1, 0.11, 0.1], P: [0.3, 0.31, 0.3], BOTH: [0.1, 0.11, 0.1]},
+    variability={NONE: [0.3, 0.31, 0.3], A: [0.1, 0.11, 0.1], P: [0.3, 0.31, 0.3], BOTH: [0.1, 0.11, 0.1]},
     independent={"verl": ([0.538, 0.552, 0.53], [0.1, 0.11, 0.092])},
     kinds={"o": "optimizer", "a": "aggregation"},
 )
@@ -34,7 +36,9 @@ WRONG = {
     ),
     "the aggregation moves the norm": (replace(PAPERS, grad_norm={**PAPERS.grad_norm, P: [0.7, 0.71, 0.7]}), 2),
     "the optimizer does not": (replace(PAPERS, grad_norm={mended: [1.0, 1.01, 1.0] for mended in PAPERS.grad_norm}), 2),
-    "the loss varies alike": (replace(PAPERS, unrest={mended: [0.3, 0.31, 0.29] for mended in PAPERS.unrest}), 3),
+    "the loss varies alike": (
+        replace(PAPERS, variability={mended: [0.3, 0.31, 0.29] for mended in PAPERS.variability}), 3,
+    ),
     "the other framework is better": (
         replace(PAPERS, independent={"verl": ([0.7, 0.71, 0.7], [0.1, 0.11, 0.09])}), 4,
     ),
@@ -73,15 +77,15 @@ def test_a_framework_that_was_not_trained_equals_nothing() -> None:
 
 
 def test_a_single_seed_tells_no_noise() -> None:
-    def first(values: object) -> dict[frozenset[str], list[float]]:
-        return {mended: numbers[:1] for mended, numbers in values.items()}  # type: ignore[attr-defined]
+    def first(values: Mapping[Mended, BySeed]) -> dict[Mended, BySeed]:
+        return {mended: numbers[:1] for mended, numbers in values.items()}
 
     one = replace(
         PAPERS,
         accuracy=first(PAPERS.accuracy),
         nll=first(PAPERS.nll),
         grad_norm=first(PAPERS.grad_norm),
-        unrest=first(PAPERS.unrest),
+        variability=first(PAPERS.variability),
         independent={"verl": ([0.54], [0.1])},
     )
     assert supported(one) == [None] * 5

@@ -50,9 +50,9 @@ class Machines:
         return ",".join(machine.name for machine in self.every)
 
     def command(self, machine: Machine) -> list[str]:
-        """What runs `several.far` on a machine: of words that no shell on the way reads in another way."""
+        """What runs `multinode.far` on a machine: of words that no shell on the way reads in another way."""
         root = Path(_origin("harness")).parent.parent
-        words = ["env", f"PYTHONPATH={root}", sys.executable, "-P", "-m", "harness.launch.several.far"]
+        words = ["env", f"PYTHONPATH={root}", sys.executable, "-P", "-m", "harness.launch.multinode.far"]
         if odd := next((word for word in words if shlex.quote(word) != word), None):
             raise BadMachines(f"{odd} has characters that a shell on another machine would change; move it")
         return words if machine.here else [*(word.replace(HOST, machine.name) for word in self.reach), *words]

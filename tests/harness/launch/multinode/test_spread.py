@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from adapters.contract import Job
+from harness.launch.multinode import spread
+from harness.launch.multinode.machines import Machines, named
 from harness.launch.outcome import Ending, Outcome
-from harness.launch.several import spread
-from harness.launch.several.machines import Machines, named
 from harness.launch.torchrun import Torchrun, run
 from tests.frameworks.command import wait_until
 from tests.frameworks.reading import sealed
+from tests.harness.launch.failing import FAILING
 
 pytestmark = pytest.mark.slow
 
@@ -38,9 +39,7 @@ def test_it_gives_the_same_bits_as_one_machine(variables: dict[str, str], job: M
     assert survivors(both) == []
 
 
-@pytest.mark.parametrize(
-    ("how", "reason"), [("raise", "rank 1: ValueError: planted"), ("kill", "rank 1: killed by SIGKILL")]
-)
+@FAILING
 def test_a_rank_that_fails_is_named(
     variables: dict[str, str], job: Make, survivors: Survivors, how: str, reason: str
 ) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.launch.multinode.line import Gone, Line
+from harness.launch.multinode.machines import Machine, Machines
 from harness.launch.outcome import signal_name, tail
-from harness.launch.several.line import Gone, Line
-from harness.launch.several.machines import Machine, Machines
 from harness.processes import PATIENCE, Kept, TimedOut
 
 

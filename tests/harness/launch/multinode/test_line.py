@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.launch.several import line
-from harness.launch.several.line import Gone, Line
+from harness.launch.multinode import line
+from harness.launch.multinode.line import Gone, Line
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30)
 SAID = st.dictionaries(TEXTS, st.none() | st.booleans() | st.integers() | TEXTS | st.lists(TEXTS), max_size=4)

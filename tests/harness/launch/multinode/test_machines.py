@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.launch.several.interface import towards
-from harness.launch.several.machines import SSH, BadMachines, Machines, named
-from harness.launch.several.share import ALONE, Share
+from harness.launch.multinode.interface import towards
+from harness.launch.multinode.machines import SSH, BadMachines, Machines, named
+from harness.launch.multinode.share import ALONE, Share
 
 HERE, ELSEWHERE = "127.0.0.1", "192.0.2.7"
 
@@ -27,7 +27,7 @@ def test_what_reaches_a_machine_comes_before_the_program() -> None:
     made = named([HERE, ELSEWHERE], "ssh -p 22 user@{} nice")
     here, there = (made.command(machine) for machine in made.every)
     assert here[0] == "env"
-    assert here[-2:] == ["-m", "harness.launch.several.far"]
+    assert here[-2:] == ["-m", "harness.launch.multinode.far"]
     assert there == ["ssh", "-p", "22", f"user@{ELSEWHERE}", "nice", *here]
 
 

@@ -1,4 +1,4 @@
-"""What runs on each machine of a cell that several have: `python -m harness.launch.several.far`, its streams a line.
+"""What runs on each machine of a cell that several have: `python -m harness.launch.multinode.far`, its streams a line.
 
 It ends, and all that it has started, when the other end is gone.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.contract import Job
-from harness.launch.several.interface import towards
-from harness.launch.several.line import Gone, Line
-from harness.launch.several.share import Share
+from harness.launch.multinode.interface import towards
+from harness.launch.multinode.line import Gone, Line
+from harness.launch.multinode.share import Share
 from harness.launch.torchrun import Torchrun
 
 INTERFACE = "GLOO_SOCKET_IFNAME"

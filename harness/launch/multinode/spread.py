@@ -12,9 +12,9 @@ from typing import Any
 
 from adapters.contract import Job
 from harness.launch.outcome import Ending
-from harness.launch.several.machines import Machines
-from harness.launch.several.share import Share
-from harness.launch.several.station import Lost, Station
+from harness.launch.multinode.machines import Machines
+from harness.launch.multinode.share import Share
+from harness.launch.multinode.station import Lost, Station
 
 __all__ = ["Lost", "Spread"]
 
