@@ -51,6 +51,8 @@ class Ending:
     """Ranks that ended with status 0 before they had run to their end, as by `os._exit(0)`."""
     unnamed: str | None = None
     """How the launcher itself ended, where it does not say which rank failed."""
+    written_late: bool = False
+    """Whether what a rank has written of its failure is a consequence of the time that was over."""
 
 
 _INNERMOST = re.compile(r'^Current thread .*\n  File "([^"\n]+)", line (\d+) in (\S+)', re.MULTILINE)
@@ -63,7 +65,7 @@ PEER_GONE = (-signal.SIGABRT,)
 def conclude(trace: Path, ending: Ending, timeout: float, seconds: float) -> Outcome:
     """Name what ended the cell. A trace that was not finished has a crash file afterwards, which says the same."""
     codes = {**dict(ending.ended), **dict.fromkeys(ending.killed, -signal.SIGKILL)}
-    written = _read(trace / CRASH)
+    written = None if ending.written_late else _read(trace / CRASH)
     failed = any(code != 0 for code in codes.values())
     ended = not failed and written is None and not (ending.timed_out or ending.lost or ending.unnamed)
     if ended and _is_file(trace / END):

@@ -10,17 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from adapters.contract import Job
-from harness.launch.outcome import Ending
+from adapters.contract import CRASH, Job
 from harness.launch.multinode.machines import Machines
 from harness.launch.multinode.share import Share
 from harness.launch.multinode.station import Lost, Station
+from harness.launch.outcome import Ending
 
 __all__ = ["Lost", "Spread"]
 
 GRACE = 2.0
 """Seconds that the other machines have to end by themselves after the first has failed, or to tell that it was they who
 failed first."""
+BEFORE = 1.0
+"""Seconds before the time of a cell is over, at which it is seen whether a rank has failed by then."""
 Answer = dict[str, Any] | Lost
 
 
@@ -50,7 +52,15 @@ class Spread:
         for number, station in enumerate(self._stations):
             share = Share(number, len(self._stations), address, port)
             station.order(**order, share=asdict(share), other=self._machines.others(station.machine))
-        return _together(self._answers())
+        # each machine ends its ranks when their time is over, and those of another one may still complain of that
+        in_time: list[bool] = []
+        look = threading.Timer(timeout - BEFORE, lambda: in_time.append((Path(job.trace) / CRASH).exists()))
+        look.daemon = True
+        look.start()
+        try:
+            return _together(self._answers(), any(in_time))
+        finally:
+            look.cancel()
 
     def close(self) -> None:
         """End all that still runs there; a second call does nothing."""
@@ -86,13 +96,14 @@ def _failed(answer: Answer) -> bool:
     )
 
 
-def _together(answers: Sequence[Answer]) -> Ending:
-    """How the whole cell ended. A machine that is gone has made all others fail, and so may one whose time was over."""
+def _together(answers: Sequence[Answer], in_time: bool) -> Ending:
+    """How the whole cell ended. A machine that is gone has made all others fail, and so may one whose time was over.
+    in_time: whether a rank had written of a failure before that."""
     told = [answer for answer in answers if not isinstance(answer, Lost)]
     if any(answer["timed_out"] for answer in told):
         ranks = {*(rank for answer in told for rank in answer["killed"])}
         ranks |= {rank for answer in told for rank, code in answer["ended"] if code != 0}
-        return Ending(killed=tuple(sorted(ranks)), timed_out=True)
+        return Ending(killed=tuple(sorted(ranks)), timed_out=True, written_late=not in_time)
     gone = next((str(answer) for answer in answers if isinstance(answer, Lost)), None)
     return Ending(
         ended=tuple((rank, code) for answer in told for rank, code in answer["ended"]),

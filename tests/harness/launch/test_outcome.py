@@ -35,6 +35,13 @@ def test_what_a_rank_wrote_counts(tmp_path: Path) -> None:
     assert crash(tmp_path) == SAID
 
 
+def test_what_a_rank_wrote_once_the_time_was_over_does_not(tmp_path: Path) -> None:
+    (tmp_path / CRASH).write_text(json.dumps(SAID))
+    outcome = conclude(tmp_path, Ending(killed=(0, 1), timed_out=True, written_late=True), 60, 1.0)
+    assert (outcome.status, outcome.reason) == ("timeout", "not finished after 60 s; still running: 0, 1")
+    assert crash(tmp_path)["kind"] == "timeout"
+
+
 def test_a_signal_to_the_first_rank_counts_more(tmp_path: Path) -> None:
     (tmp_path / CRASH).write_text(json.dumps(SAID))
     outcome = conclude(tmp_path, Ending(((0, -11), (1, 1))), 60, 1.0)

@@ -96,8 +96,10 @@ def test_ranks_that_fail_once_the_time_of_others_is_over_are_no_cause() -> None:
     late = {**nothing, "killed": [0, 1], "timed_out": True}
     failed = {**nothing, "ended": [(2, 1), (3, 0)]}
     for answers in ([late, failed], [failed, late]):
-        assert spread._together(answers) == Ending(killed=(0, 1, 2), timed_out=True)
-    assert spread._together([failed]) == Ending(ended=((2, 1), (3, 0)))
+        for in_time in (True, False):
+            wanted = Ending(killed=(0, 1, 2), timed_out=True, written_late=not in_time)
+            assert spread._together(answers, in_time) == wanted
+    assert spread._together([failed], False) == Ending(ended=((2, 1), (3, 0)))
 
 
 def over_two(variables: dict[str, str], cell: Job, timeout: float, machines: Machines | None = None) -> Outcome:
