@@ -26,6 +26,7 @@ SAMPLE = frozenset(
     | {f"model.{name}" for name in ("vocab_size", "hidden_size", "layers", "heads", "kv_heads", "intermediate_size")}
     | {f"model.{name}" for name in ("experts", "experts_per_token", "rms_eps", "rope_theta", "max_positions")}
     | {f"model.{name}" for name in ("tied_embeddings", "attention_softcap", "final_softcap")}
+    | {"objective.rewards"}
 )
 """Fields that say which rows and which weights: they are in the files of a checkpoint, which every framework loads."""
 
@@ -64,6 +65,12 @@ _ONE_DEVICE = no("it keeps parameters and their optimizer on one device")
 _ZERO = only("zero1", "zero2", "zero3", because="it shards by DeepSpeed's ZeRO here")
 _ROUNDS_BACK = "DeepSpeed puts what it has reduced in float32 back into bfloat16 (runtime/zero/stage_1_and_2.py)"
 _MIN_LR_RATE = no("it hands transformers' schedules no argument but min_lr_rate (utils/deepspeed/deepspeed.py)")
+
+_OF_OBJECTIVES = (
+    *("beta", "reference", "preference", "preference_smoothing", "sft_coefficient", "group_size", "advantage"),
+    *("normaliser", "normaliser_constant", "ratio", "clip_low", "clip_high", "rollout_steps", "truncated"),
+    "divergence",
+)
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
@@ -265,6 +272,9 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "loss.token_weight": by((*LOOPS, *TRAINERS))
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
+    "objective.method": by(("torch",))
+    | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
+    **{f"objective.{name}": by(("torch",)) for name in _OF_OBJECTIVES},
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)

@@ -15,6 +15,27 @@ class Plan:
     keep: Literal["all", "first-and-last", "first", "last"] = "all"
     level: Literal["token", "micro-batch", "rank", "micro-step", "row", "chunk", "position"] = "token"
     """Of what averages are averaged; `position`: micro-batches, each over all of its positions, ignored ones too."""
+    objective: Literal[
+        "right",
+        "raw-rewards",
+        "other-group",
+        "batch-baseline",
+        "other-scale",
+        "unclipped",
+        "clip-the-other-side",
+        "ratio-of-one",
+        "other-ratio",
+        "divergence-twice",
+        "divergence-left-out",
+        "divergence-subtracted",
+        "reference-drifts",
+        "truncated-counted",
+        "pairs-swapped",
+        "mean-log-ratios",
+        "reference-left-out",
+        "preferences-unsmoothed",
+    ] = "right"
+    """What is wrong with an objective beyond supervised training (`adapters.policy`)."""
     graph: Literal["right", "first-shape", "lost-at-recompile"] = "right"
     """What a compiled graph does with other lengths than those of the first micro-batch: what lies behind that one's
     has no loss, or the first micro-batch of another length leaves no gradient."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from adapters import mixtures, planned, spoiled, token_loss
+from adapters import mixtures, planned, policy, spoiled, token_loss, token_shares
 from adapters.contract import IGNORED_LABEL, STATE, Job, Scenario, Shim, vary
 from adapters.families import (
     loss_scaling,
@@ -114,7 +114,7 @@ def run(
     rows = [rows[i] for i in mixtures.mixed(scenario, how.mixture)]
     if how.one_order and scenario.data.order != "given":
         rows = [rows[i] for i in data.order(scenario, 0)]
-    rows = planned.moved(rows, job, how.resumed_rows)
+    rows = policy.trained(planned.moved(rows, job, how.resumed_rows), scenario)
     spoiled.before(model, scenario, how)
     neftune.prepare(model, scenario, ranks.rank, job.steps.start, how.noise)
     optimizer, wanted = planned_optimizer.build(model, scenario, how), planned.rates(scenario, how)
@@ -127,16 +127,17 @@ def run(
     coarse = scenario.precision.reduction == "bf16"
     wrapped = model if how.averages_by_hand or coarse else ranks.wrap(model)
     scaling = Scaling(scaler(scenario), optimizer, how.scaling, ranks.rank == ranks.world - 1)
-    copy = spoiled.DeviceCopy(model, how)
+    copy, others = spoiled.DeviceCopy(model, how), policy.Others(model, scenario, how)
     recorder.watch(model)
     recorder.begin(dict(model.named_parameters()))
     for step in planned.steps(job, how.resumed_rows):
         if how.zero_grad:
             optimizer.zero_grad()
         loss = torch.zeros((), dtype=torch.float64)
+        others.before(step, model)
         with copy.used():
             for window in _windows(scenario, step + planned.moved_by(job, how.resumed_rows), how):
-                loss += _accumulate(wrapped, _as_dealt(scenario, how), rows, window, how, ranks, scaling.scale)
+                loss += _accumulate(wrapped, others, _as_dealt(scenario, how), rows, window, how, ranks, scaling.scale)
         trained = [(p, p.grad) for p in model.parameters() if p.grad is not None]
         gradients = [gradient for _, gradient in trained]
         averaged = isinstance(wrapped, DistributedDataParallel)
@@ -203,6 +204,7 @@ def _as_dealt(scenario: Scenario, how: Plan) -> Scenario:
 
 def _accumulate(
     model: torch.nn.Module,
+    others: policy.Others,
     scenario: Scenario,
     rows: Sequence[Tokens],
     step: int,
@@ -217,7 +219,7 @@ def _accumulate(
     for number in range(scenario.micro_batches(step)):
         last = number == scenario.micro_batches(step) - 1
         with model.no_sync() if isinstance(model, DistributedDataParallel) and not last else contextlib.nullcontext():
-            loss = _loss(model, scenario, rows, step, number, how, ranks)
+            loss = _loss(model, others, scenario, rows, step, number, how, ranks)
             # The average over the ranks divides by their number, so the loss is multiplied by it.
             scale(loss * ranks.world * kept * _factor(scenario, step, number, how)).backward()
         total += loss.detach().double().cpu()
@@ -241,6 +243,7 @@ def _factor(scenario: Scenario, step: int, number: int, how: Plan) -> float:
 
 def _loss(
     model: torch.nn.Module,
+    others: policy.Others,
     scenario: Scenario,
     rows: Sequence[Tokens],
     step: int,
@@ -258,96 +261,22 @@ def _loss(
     with autocast(scenario):
         made = model(**batch, output_hidden_states=token_loss.fused(scenario.loss))
     losses = token_loss.of_output(made, model, targets, scenario, how)
-    shares = _shares(scenario, rows, step, number, targets, how, ranks)
+    shares = token_shares.of_targets(scenario, rows, step, number, targets, how, ranks)
+    if scenario.objective.method != "sft":
+        rows_of = policy.rows_of(scenario, step, *source)
+        return policy.of_step(losses.own, others, batch, targets, rows_of, scenario, shares, step, how)
     if how.graph != "right":
         shares = shares * planned_pieces.kept(scenario, rows, step, number, ranks.rank, how.graph)
     if how.divisor is not None:
         shares = (targets != IGNORED_LABEL) / how.divisor
     if how.row_factor is not None:
         chosen, factor = how.row_factor
-        shares = shares * _by_row(scenario, rows, step, number, ranks, shares, lambda r: factor if r == chosen else 1.0)
-    smoothed = _smoothed_shares(scenario, rows, step, number, shares, targets, how, ranks)
+        shares = shares * token_shares.by_row(
+            scenario, rows, step, number, ranks, shares, lambda r: factor if r == chosen else 1.0
+        )
+    smoothed = token_shares.smoothed(scenario, rows, step, number, shares, targets, how, ranks)
     total = (losses.own * shares + losses.smoothed * smoothed).sum()
-    return total + _auxiliary(scenario, step, how) * made.aux_loss if scenario.loss.auxiliary else total
-
-
-def _smoothed_shares(
-    scenario: Scenario,
-    rows: Sequence[Tokens],
-    step: int,
-    number: int,
-    shares: Tensor,
-    targets: Tensor,
-    how: Plan,
-    ranks: Ranks,
-) -> Tensor:
-    """What the smoothed part of each target is multiplied by: [batch, length - 1]. Right is as its own part."""
-    if how.smoothed_over == "trained":
-        return shares
-    if how.smoothed_over == "micro-batch":
-        return _shares(scenario, rows, step, number, targets, replace(how, level="micro-batch"), ranks)
-    every = replace(how, mask="everything")
-    labels = planned_tokens.labels(scenario, rows, step, number, ranks.rank, every.mask).to(targets.device)
-    return _shares(scenario, rows, step, number, labels[:, 1:], every, ranks)
-
-
-def _auxiliary(scenario: Scenario, step: int, how: Plan) -> float:
-    """What a micro-batch's load-balancing loss is multiplied by: right is a mean over all of them, on all ranks."""
-    count = scenario.micro_batches(step)
-    factor = {"1": 1.0, "0": 0.0, "GA": float(count), "world": float(scenario.window.ranks)}[how.auxiliary]
-    return factor * scenario.loss.auxiliary / (count * scenario.window.ranks)
-
-
-def _shares(
-    scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, targets: Tensor, how: Plan, ranks: Ranks
-) -> Tensor:
-    """What each target's loss is multiplied by: [batch, length - 1]. Right is 1 / N for all."""
-    trained = (targets != IGNORED_LABEL).double()
-    if how.level == "micro-batch":
-        return trained / (trained.sum().clamp_min(1) * ranks.world * scenario.micro_batches(step))
-    if how.level in ("chunk", "position"):
-        parts = ranks.world * scenario.micro_batches(step)
-        return planned_pieces.averaged(trained, how.level) / parts
-    if how.level == "row":
-        each = len(scenario.step_rows(step))
-        return trained / _by_row(scenario, rows, step, number, ranks, trained, lambda r: rows[r].targets * each)
-    counts = _counts(scenario, rows, step, how)
-    groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), ranks.world)}
-    groups["micro-step"] = (counts[:, number].sum(), scenario.micro_batches(step))
-    count, parts = groups[how.level]
-    return trained / (max(float(count), 1.0) * parts)
-
-
-def _counts(scenario: Scenario, rows: Sequence[Tokens], step: int, how: Plan) -> Tensor:
-    """Targets of every rank and micro-batch under the plan's mask: float64 [ranks, micro-batches]."""
-    result = torch.zeros(scenario.window.ranks, scenario.micro_batches(step), dtype=torch.float64)
-    for r in range(scenario.window.ranks_at(step)):
-        for m in range(scenario.micro_batches(step)):
-            source = (0, 0) if how.repeat_row and m == 1 and r == 0 else (m, r)
-            labels = planned_tokens.labels(scenario, rows, step, *source, how.mask)
-            result[r, m] = (labels[:, 1:] != IGNORED_LABEL).sum()
-    return result
-
-
-def _by_row(
-    scenario: Scenario,
-    rows: Sequence[Tokens],
-    step: int,
-    number: int,
-    ranks: Ranks,
-    like: Tensor,
-    value: Callable[[int], float],
-) -> Tensor:
-    """For each target of `like`, [batch, length - 1], the value of the row that it belongs to; 1 for padding."""
-    result = torch.ones_like(like)
-    for i, sequence in enumerate(data.dealt(scenario, step, number, ranks.rank)):
-        filled = sum(len(rows[row].ids) for row in sequence)
-        at = like.shape[1] + 1 - filled if scenario.tokenizer.padding_side == "left" else 0
-        for row in sequence:
-            length = len(rows[row].ids)
-            result[i, max(at - 1, 0) : at + length - 1] = value(row)
-            at += length
-    return result
+    return total + token_shares.auxiliary(scenario, step, how) * made.aux_loss if scenario.loss.auxiliary else total
 
 
 def _average_and_clip(

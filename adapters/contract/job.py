@@ -63,7 +63,8 @@ class Job:
     """One cell, as each of its ranks reads it."""
 
     adapter: str
-    """Module name, such as `adapters.deepspeed_sft`."""
+    """Module name, such as `adapters.trl_sft`, beside which stand those for other objectives, such as
+    `adapters.trl_dpo`."""
     framework: str
     version: str
     scenario: Scenario

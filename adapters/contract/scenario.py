@@ -15,6 +15,7 @@ from adapters.contract.data import Data, Row
 from adapters.contract.dealing import Dealing
 from adapters.contract.loss import Loss
 from adapters.contract.model import Model
+from adapters.contract.objective import Objective
 from adapters.contract.optimizer import SQUARES, Optimizer
 from adapters.contract.packing import balanced, first_fit
 from adapters.contract.precision import Precision
@@ -70,6 +71,7 @@ class Scenario:
     precision: Precision = field(default_factory=Precision)
     sharding: Sharding = field(default_factory=Sharding)
     loss: Loss = field(default_factory=Loss)
+    objective: Objective = field(default_factory=Objective)
     device: Device = "cpu"
     seed: int = 0
 
@@ -218,6 +220,7 @@ class Scenario:
         even = shared == 1 or (ranks % shared == 0 and ranks > shared)
         require(even, "sharding.secondary", shared, f"a divisor of the {ranks} ranks, and fewer")
         self.loss.check(self.model)
+        self.objective.check(self.data, self.window.micro_batch_size)
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         self._check_ranks()
         self._check_rows()

@@ -12,6 +12,7 @@ import sys
 from typing import cast
 
 from adapters.contract import scenario_from_dict
+from adapters.inside.prepare import module_of
 from adapters.inside.rank import Adapter, unsupported
 
 
@@ -20,9 +21,10 @@ def main() -> int:
     name, framework, version = sys.argv[1:4]
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        adapter = cast("Adapter", importlib.import_module(name))
         for line in sys.stdin:
-            reason = unsupported(adapter, scenario_from_dict(json.loads(line)), framework, version)
+            scenario = scenario_from_dict(json.loads(line))
+            adapter = cast("Adapter", importlib.import_module(module_of(name, scenario)))
+            reason = unsupported(adapter, scenario, framework, version)
             print(json.dumps(reason), file=answers, flush=True)
     return 0
 
