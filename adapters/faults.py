@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from adapters import mixtures, model_faults, unseen, unseen_rules
+from adapters import mixtures, model_faults, objective_faults, unseen, unseen_rules
 from adapters.contract import Scenario
 from adapters.fault import Fault, Hidden, both
 from adapters.plan import RIGHT, Plan
@@ -347,7 +347,9 @@ _FAULTS = (
           Plan(auxiliary="0"), _AUXILIARY, "auxiliary-loss", unseen.balances),
 )  # fmt: skip
 
-CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in (*_FAULTS, *model_faults.FAULTS)}
+CATALOGUE: dict[str, Fault] = {
+    fault.name: fault for fault in (*_FAULTS, *model_faults.FAULTS, *objective_faults.FAULTS)
+}
 
 
 def plan(name: str | None) -> Plan:

@@ -129,12 +129,12 @@ def _preferences(batch: Batch, wanted: Objective, how: Plan) -> Tensor:
     """Of each pair: [pairs]."""
     ratios = (batch.logps - batch.reference * (how.objective != "reference-left-out")) * batch.mask
     counts = batch.mask.sum(1).clamp_min(1)
-    means = (wanted.preference == "ipo-mean") != (how.objective == "mean-log-ratios")
+    means = wanted.preference.endswith("-mean") != (how.objective == "mean-log-ratios")
     each = ratios.sum(1) / (counts if means else 1)
     difference = each[0::2] - each[1::2]
     if how.objective == "pairs-swapped":
         difference = -difference
-    if wanted.preference == "sigmoid":
+    if wanted.preference.startswith("sigmoid"):
         share = 0.0 if how.objective == "preferences-unsmoothed" else wanted.preference_smoothing
         right, wrong = F.logsigmoid(wanted.beta * difference), F.logsigmoid(-wanted.beta * difference)
         made = -(1 - share) * right - share * wrong
