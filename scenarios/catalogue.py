@@ -50,7 +50,7 @@ def _groups(seed: int, size: int = 4) -> Scenario:
     scores = (1, 0, 0, 0.25, 0, 1, 1, 0.5, 0.125, 0.125, 0.125, 0.125, 0, 0, 0, 1)
     rewards = tuple(float(scores[(i + size * (i // 16)) % 16]) for i in range(len(rows)))
     changed = vary(base, rows=rows, micro_batch_size=2, method="grpo", group_size=size, rewards=rewards)
-    return vary(changed, max_length=40, clip_low=0.2, clip_high=0.28)
+    return vary(changed, max_length=40, clip_low=0.2, clip_high=0.28, max_grad_norm=0.1)
 
 
 def _over_deviation(scenario: Scenario) -> Scenario:

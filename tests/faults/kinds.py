@@ -142,6 +142,23 @@ KINDS = {
     "auxiliary-scaled-by-accumulation": "auxiliary-loss: GA",
     "auxiliary-scaled-by-world-size": "auxiliary-loss: world size",
     "auxiliary-missing": "auxiliary-loss: missing",
+    "raw-rewards": "objective: raw-rewards",
+    "baseline-of-another-group": "objective: other-group",
+    "baseline-of-all-rewards": "objective: batch-baseline",
+    "advantages-scaled-otherwise": "objective: other-scale",
+    "ratio-unclipped": "objective: unclipped",
+    "ratio-clipped-on-the-wrong-side": "objective: clip-the-other-side",
+    "ratio-of-one": "objective: ratio-of-one",
+    "ratio-of-the-other-kind": "objective: other-ratio",
+    "divergence-twice": "objective: divergence-twice",
+    "divergence-left-out": "objective: divergence-left-out",
+    "divergence-subtracted": "objective: divergence-subtracted",
+    "reference-drifts": "objective: divergence-left-out",
+    "truncated-counted": "objective: truncated-counted",
+    "pairs-swapped": "objective: pairs-swapped",
+    "log-ratios-averaged": "objective: mean-log-ratios",
+    "reference-left-out": "objective: reference-left-out",
+    "preferences-unsmoothed": "objective: preferences-unsmoothed",
 }
 
 
