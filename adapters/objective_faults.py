@@ -36,6 +36,11 @@ def _moves(scenario: Scenario) -> str | None:
     return None if scenario.window.steps > 1 else "in the first step the model is its reference"
 
 
+def _samples_again(scenario: Scenario) -> str | None:
+    again = scenario.window.steps > scenario.objective.rollout_steps
+    return None if again else "until it samples again, the model that samples is the reference"
+
+
 def _masks(scenario: Scenario) -> str | None:
     limit = scenario.data.max_length
     cut = limit is not None and any(scenario.tokens(row) > limit for row in scenario.data.rows)
@@ -73,8 +78,9 @@ FAULTS = (
           Plan(objective="divergence-left-out"), _OTHER, "objective", both(_diverges, _moves)),
     Fault("divergence-subtracted", "the KL term has the other sign",
           Plan(objective="divergence-subtracted"), _OTHER, "objective", both(_diverges, _moves)),
-    Fault("reference-drifts", "the reference is the model as it is before each step",
-          Plan(objective="reference-drifts"), _OTHER, "objective", both(_refers, _moves)),
+    Fault("reference-drifts", "the reference moves along with the model: it is what samples the completions, and with"
+          " pairs the model before each step",
+          Plan(objective="reference-drifts"), _OTHER, "objective", both(_refers, _samples_again)),
     Fault("truncated-counted", "completions that are masked count in what is divided by",
           Plan(objective="truncated-counted"), _OTHER, "objective", both(_masks, _counts_tokens)),
     Fault("pairs-swapped", "the rejected row counts as the chosen one",

@@ -45,9 +45,10 @@ class Others:
 
     def before(self, step: int, model: torch.nn.Module) -> None:
         """Sample anew, where an optimizer step begins with that."""
-        if self.sampler is not None and step % self._wanted.rollout_steps == 0:
+        anew = step % self._wanted.rollout_steps == 0
+        if self.sampler is not None and anew:
             self.sampler.load_state_dict(model.state_dict())
-        if self.reference is not None and self._drifts:
+        if self.reference is not None and self._drifts and anew:
             self.reference.load_state_dict(model.state_dict())
 
 

@@ -36,7 +36,10 @@ def of_step(right: RightStep) -> Mapping[str, Weights]:
     """By name; none where losses are not aggregated by an objective."""
     wanted = right.intent.aggregation
     if isinstance(wanted, Preferences):
-        return {"pairs-swapped": _swapped(wanted), **{n: _as(other) for n, other in _preferences(wanted).items()}}
+        found = {n: _as(other) for n, other in _preferences(wanted).items()}
+        if wanted.reference:
+            found["reference-drifts"] = _as(wanted, lambda logps: replace(logps, reference=logps.now))
+        return {"pairs-swapped": _swapped(wanted), **found}
     return _policy(wanted) if isinstance(wanted, Policy) else {}
 
 
@@ -79,11 +82,12 @@ def _policy(wanted: Policy) -> dict[str, Weights]:
     found |= {name: _as(other) for name, other in _numbers(wanted).items()}
     found["ratio-of-one"] = _as(wanted, lambda logps: replace(logps, sampled=logps.now))
     found["clip-the-other-side"] = _clipped_above(wanted)
+    if wanted.refers and wanted.every > 1:  # else it is the model itself, from which nothing diverges
+        found["reference-drifts"] = _as(wanted, lambda logps: replace(logps, reference=logps.sampled))
     if wanted.refers:
         found["divergence-twice"] = _as(replace(wanted, beta=2 * wanted.beta))
         found["divergence-left-out"] = _as(replace(wanted, beta=0.0))
         found["divergence-subtracted"] = _subtracted(wanted)
-        found["reference-is-the-sampler"] = _as(wanted, lambda logps: replace(logps, reference=logps.sampled))
     if wanted.masked:
         found["truncated-counted"] = _counted(wanted)
         found["truncated-trained"] = _as(replace(wanted, masked=()))
