@@ -417,6 +417,14 @@ def grpo_masked(seed: int) -> Scenario:
     return vary(_groups(seed), truncated="masked")
 
 
+@_scenario
+def grpo_mixed(seed: int) -> Scenario:
+    """One answer in four is a demonstration, with a shaped ratio, and trained for itself as well; two steps of a
+    sampling."""
+    changed = vary(_groups(seed), demonstrations=1, shaping=0.1, sft_coefficient=0.1)
+    return vary(changed, rollout_steps=2)
+
+
 def get(name: str, seed: int = 0) -> Scenario:
     """The scenario of that name. Raises KeyError for a name that is not in the catalogue."""
     return CATALOGUE[name](seed)

@@ -75,6 +75,7 @@ HASHES = {
     "grpo-divergence": "97b0ff8981056e83",
     "grpo-sequence": "43c8eaaf5df25c3b",
     "grpo-masked": "97d0607cad4e7e6a",
+    "grpo-mixed": "ee70b03d6fcf2c34",
 }
 NAMES = tuple(scenarios.CATALOGUE)
 
