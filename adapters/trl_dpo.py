@@ -39,17 +39,21 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     objective, trl = scenario.objective, f"trl {version}"
     if objective.preference_smoothing and REFACTORED:
         return (
-            f"{trl} reads label_smoothing with loss_type 'robust' and 'exo_pair' alone, and with 'sigmoid' passes over it"
-            " without a word (_compute_loss in trainer/dpo_trainer.py), so it has no preference_smoothing"
+            f"{trl} reads label_smoothing with loss_type 'robust' and 'exo_pair' alone, and passes over it with"
+            " 'sigmoid', without a word (_compute_loss in trainer/dpo_trainer.py), so it has no preference_smoothing"
         )
     if objective.reference == "none" and "reference_free" not in KNOWN:
         return f"{trl} has no reference_free (trainer/dpo_config.py), so it has no objective.reference='none'"
     if scenario.data.max_length is not None and CUTS_PROMPTS:
-        return f"{trl} cuts off prompts before answers (_truncate_tokens in trainer/dpo_trainer.py): it has no max_length"
+        return (
+            f"{trl} cuts off prompts before answers (_truncate_tokens in trainer/dpo_trainer.py): it has no max_length"
+        )
     if "train_sampling_strategy" not in KNOWN and scenario.epochs_begun > 1:
         return f"{trl} has no order='given' in several epochs: its sampler shuffles each of them"
     if not all(_of_one_prompt(*pair) for pair in pairs(scenario.data.rows)):
-        return f"{trl} has a prompt and two answers in a row of its dataset, so both rows of a pair have one, and one answer"
+        return (
+            f"{trl} has a prompt and two answers in a row of its dataset, so both rows of a pair have the same prompt"
+        )
     return trl_models.unsupported(scenario, trl) or hf_trainer.unsupported(scenario, trl)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM
 
-from adapters.contract import Job, Loss, Scenario
+from adapters.contract import Job, Scenario, fields_of
 from adapters.families import hf_lora, hf_trainer
 from adapters.inside import lora, modeling
 from adapters.inside.model import DTYPE
@@ -40,17 +40,15 @@ def options(scenario: Scenario) -> dict[str, Any]:
     return {"model_init_kwargs": {DTYPE: hf_trainer.loaded_in(scenario)} | kernels(scenario)}
 
 
+NOT_YET = (
+    *("model.lora", "model.frozen", "model.compiled", "model.neftune_alpha", "tokenizer.processor", "loss.auxiliary"),
+    *("loss.implementation", "loss.token_weight", "loss.label_smoothing", "window.resume_after", "sharding.strategy"),
+)
+"""What TRL's trainers of preferences and rewards have not been driven with."""
+
+
 def unsupported(scenario: Scenario, framework: str) -> str | None:
-    """What TRL's trainers of preferences and rewards have not been driven with yet; None if there is nothing."""
-    asked = {
-        "model.lora": scenario.model.lora is not None,
-        "tokenizer.processor": scenario.tokenizer.processor,
-        "loss.auxiliary": scenario.loss.auxiliary > 0,
-        "loss.implementation": scenario.loss.implementation != Loss.implementation,
-        "loss.token_weight": scenario.loss.token_weight != Loss.token_weight,
-        "loss.label_smoothing": scenario.loss.label_smoothing > 0,
-        "window.resume_after": scenario.window.resume_after > 0,
-    }
-    found = next((name for name, is_asked in asked.items() if is_asked), None)
-    method = scenario.objective.method
+    """The first of these that is asked for; None if there is none."""
+    asked = (path for path, value, default in fields_of(scenario) if path in NOT_YET and value != default)
+    found, method = next(asked, None), scenario.objective.method
     return found and f"{framework} has no {found} with objective.method={method!r} yet"
