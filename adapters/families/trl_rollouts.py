@@ -89,7 +89,7 @@ def _orders(scenario: Scenario) -> int:
 
 
 def fills_up(scenario: Scenario) -> bool:
-    """Whether `generate` has to fill up a completion that does not end, as no model does: TRL would train the filling."""
+    """Whether `generate` has to fill up a completion that does not end, as no model does: TRL would train that."""
     limit = scenario.data.max_length
     if limit is None:
         return False
