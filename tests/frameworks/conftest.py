@@ -81,3 +81,22 @@ def verl(request: pytest.FixtureRequest, newest: Run, tmp_path_factory: pytest.T
     chosen = ["--framework", f"verl=={proofs.COARSE_VERL}", *words("--scenario", ["sft-ragged", "sft-ragged-bf16"])]
     coarse = command.run(tmp_path_factory.mktemp("coarse"), environments, *chosen, timeout=BUILDING)
     return Joined((newest, run, coarse))
+
+
+STALE = """
+name = "stale"
+base = "grpo-stale"
+data.max_length = 64
+optimizer.max_grad_norm = "none"
+"""
+"""Nothing is cut off, nor clipped."""
+
+
+@pytest.fixture(scope="session")
+def rewarded(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
+    """Older releases of TRL on completions and their rewards."""
+    folder = tmp_path_factory.mktemp("rewarded")
+    (folder / "stale.toml").write_text(STALE)
+    chosen = words("--framework", ["trl==0.22.0", "trl==0.23.1"])
+    chosen += words("--scenario", ["grpo-row", "grpo-masked", str(folder / "stale.toml")])
+    return command.run(folder, environments, *chosen, timeout=BUILDING)
