@@ -85,7 +85,7 @@ def _answers(row: Sequence[Any]) -> int:
 def _orders(scenario: Scenario) -> int:
     """Of how many orders of a rank's rows of a sampling one leaves each of them in its step, at the average."""
     steps, share = steps_sampled(scenario), _share(scenario)
-    return math.factorial(steps * share) // math.factorial(share) ** steps
+    return math.factorial(steps * share) // math.prod([math.factorial(share)] * steps)
 
 
 def fills_up(scenario: Scenario) -> bool:
