@@ -71,6 +71,13 @@ _OF_OBJECTIVES = (
     *("normaliser", "normaliser_constant", "ratio", "clip_low", "clip_high", "rollout_steps", "truncated"),
     *("divergence", "demonstrations", "shaping"),
 )
+_ANY = Expressed()
+_OBJECTIVES_OF_TRL = {
+    "preference": only("sigmoid-mean", "ipo-mean", because="its ipo is of means over tokens (trainer/dpo_trainer.py)"),
+    "advantage": only("group-std", because="it takes the mean of a group off its rewards (trainer/grpo_trainer.py)"),
+    "divergence": no("its KL term is k3 (_compute_loss in trainer/grpo_trainer.py)"),
+    "demonstrations": no("it has no rows but those that it samples (trainer/grpo_trainer.py)"),
+}
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
@@ -273,8 +280,9 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "objective.method": by(("torch",))
-    | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
-    **{f"objective.{name}": by(("torch",)) for name in _OF_OBJECTIVES},
+    | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone"))
+    | by(("trl",)),
+    **{f"objective.{name}": by(("torch",)) | {"trl": _OBJECTIVES_OF_TRL.get(name, _ANY)} for name in _OF_OBJECTIVES},
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)
