@@ -71,6 +71,7 @@ _OF_OBJECTIVES = (
     *("normaliser", "normaliser_constant", "ratio", "clip_low", "clip_high", "rollout_steps", "truncated"),
     "divergence",
 )
+_OF_PREFERENCES = ("beta", "preference_smoothing", "sft_coefficient")
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
@@ -273,8 +274,14 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "objective.method": by(("torch",))
+    | {"llamafactory": only("dpo", because="it has no stage for rewards of given completions (train/tuner.py)")}
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
     **{f"objective.{name}": by(("torch",)) for name in _OF_OBJECTIVES},
+    **{f"objective.{name}": by(("torch", "llamafactory")) for name in _OF_PREFERENCES},
+    "objective.reference": by(("torch",))
+    | {"llamafactory": no("each of its losses that have a beta has a reference (hparams/finetuning_args.py)")},
+    "objective.preference": by(("torch",))
+    | {"llamafactory": only("ipo-mean", because="its ipo is of means (concatenated_forward in train/dpo/trainer.py)")},
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)
