@@ -16,7 +16,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from harness.intent.intent import Given, Intent, Level, Mean
+from harness.intent.intent import Aggregation, Given, Intent, Mean
+from harness.intent.objective import Level, Policy, Preferences
 from harness.oracle import aggregation, masks, pieces
 from harness.oracle.basis import OfRecorded
 from harness.oracle.clipping import Clipped, Parts
@@ -122,8 +123,14 @@ def masked(w: Weighing, mask: Mask | Intended) -> Tensor:
 
 def _shares(w: Weighing, mask: Mask | Intended, level: Level | Intended) -> Tensor:
     """Weight of each slot before dropping, scale and clipping: float64 [slots]."""
-    wanted = w.right.intent.aggregation if level == INTENDED else Mean(level)
-    return aggregation.weights(w.right.places, masked(w, mask), wanted)
+    return aggregation.weights(w.right.places, masked(w, mask), _averaged(w.right.intent.aggregation, level))
+
+
+def _averaged(wanted: Aggregation, level: Level | Intended) -> Aggregation:
+    """The same with means of that level."""
+    if level == INTENDED:
+        return wanted
+    return replace(wanted, over=level, constant=None) if isinstance(wanted, Policy) else Mean(level)
 
 
 @dataclass(frozen=True)
@@ -270,7 +277,11 @@ def _masks(w: Weighing) -> list[Mask | Intended]:
 def _levels(intent: Intent) -> list[Level | Intended]:
     """What is intended, and every other mean. Of a sum, the mean over all tokens is only off by a factor."""
     wanted = intent.aggregation
+    if isinstance(wanted, Preferences):
+        return [INTENDED]  # of pairs, as many in each micro-batch
     same: Level | None = wanted.over if isinstance(wanted, Mean) else None if isinstance(wanted, Given) else "token"
+    if isinstance(wanted, Policy):
+        same = wanted.over if wanted.constant is None else None
     return [INTENDED, *(level for level in LEVELS if level != same)]
 
 

@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.intent.intent import Given, Level, Mean, Sum
+from harness.intent.intent import Given, Mean, Sum
+from harness.intent.objective import Level
 from harness.oracle import aggregation
 from harness.oracle.aggregation import Places
 from harness.oracle.hypotheses import LEVELS

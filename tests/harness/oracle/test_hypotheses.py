@@ -18,7 +18,8 @@ from harness.judging import judge
 from harness.judging.evidence import StepEvidence
 from harness.oracle import factors, hypotheses
 from harness.oracle.basis_cache import BasisCache
-from harness.oracle.hypotheses import LEVELS, Hypothesis, Level
+from harness.intent.objective import Level
+from harness.oracle.hypotheses import LEVELS, Hypothesis
 from harness.oracle.weighing import weighing
 from tests.faults import expected
 
