@@ -275,13 +275,16 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "objective.method": by(("torch",))
     | {"llamafactory": only("dpo", because="it has no stage for rewards of given completions (train/tuner.py)")}
+    | {"ms-swift": only("dpo")}
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
     **{f"objective.{name}": by(("torch",)) for name in _OF_OBJECTIVES},
-    **{f"objective.{name}": by(("torch", "llamafactory")) for name in _OF_PREFERENCES},
+    **{f"objective.{name}": by(("torch", "llamafactory", "ms-swift")) for name in _OF_PREFERENCES},
     "objective.reference": by(("torch",))
-    | {"llamafactory": no("each of its losses that have a beta has a reference (hparams/finetuning_args.py)")},
+    | {"llamafactory": no("each of its losses that have a beta has a reference (hparams/finetuning_args.py)")}
+    | {"ms-swift": no("it has no such option (RLHFArguments in arguments/rlhf_args.py)")},
     "objective.preference": by(("torch",))
-    | {"llamafactory": only("ipo-mean", because="its ipo is of means (concatenated_forward in train/dpo/trainer.py)")},
+    | {"llamafactory": only("ipo-mean", because="its ipo is of means (concatenated_forward in train/dpo/trainer.py)")}
+    | {"ms-swift": only("ipo-mean", because="its ipo is of means (rlhf_trainers/dpo_trainer.py)")},
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)

@@ -34,7 +34,6 @@ OTHERS = {
     "zero2": 'sharding.strategy = "zero2"',
     "zero3": 'sharding.strategy = "zero3"',
     "fsdp": 'sharding.strategy = "fsdp"',
-    "bf16": 'precision.compute = "bf16"',
     "two-pairs": "window = { micro_batch_size = 4, accumulation = 2 }",
 }
 
