@@ -71,7 +71,26 @@ _OF_OBJECTIVES = (
     *("normaliser", "normaliser_constant", "ratio", "clip_low", "clip_high", "rollout_steps", "truncated"),
     "divergence",
 )
-_OF_PREFERENCES = ("beta", "preference_smoothing", "sft_coefficient")
+_ANY = Expressed()
+_OBJECTIVES_OF_TRL = {
+    "preference": only("ipo-mean", because="its ipo divides a row's log ratio by its tokens (trainer/dpo_trainer.py)"),
+    "advantage": only("group-std", because="it takes the mean of a group off its rewards (trainer/grpo_trainer.py)"),
+    "divergence": no("its KL term is k3 (_compute_loss in trainer/grpo_trainer.py)"),
+}
+_NO_REWARDS = no("it has no stage for rewards of given completions (train/tuner.py)")
+_OBJECTIVES_OF_LLAMAFACTORY = {
+    "beta": _ANY,
+    "reference": no("each of its losses that have a beta has a reference (hparams/finetuning_args.py)"),
+    "preference": only("ipo-mean", because="its ipo is of means (concatenated_forward in train/dpo/trainer.py)"),
+    "preference_smoothing": _ANY,
+    "sft_coefficient": _ANY,
+}
+_OBJECTIVES_OF_SWIFT = {
+    "reference": no("it has no such option (RLHFArguments in arguments/rlhf_args.py)"),
+    "preference": only("ipo-mean", because="its ipo is of means (rlhf_trainers/dpo_trainer.py)"),
+    "advantage": only("group-std", because="it takes the mean of a group off its rewards (rl_core/advantage.py)"),
+    "divergence": no("its KL term is k3 (_compute_loss_and_metrics in rlhf_trainers/grpo_trainer.py)"),
+}
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
@@ -274,17 +293,16 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "objective.method": by(("torch",))
-    | {"llamafactory": only("dpo", because="it has no stage for rewards of given completions (train/tuner.py)")}
-    | {"ms-swift": only("dpo")}
-    | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
-    **{f"objective.{name}": by(("torch",)) for name in _OF_OBJECTIVES},
-    **{f"objective.{name}": by(("torch", "llamafactory", "ms-swift")) for name in _OF_PREFERENCES},
-    "objective.reference": by(("torch",))
-    | {"llamafactory": no("each of its losses that have a beta has a reference (hparams/finetuning_args.py)")}
-    | {"ms-swift": no("it has no such option (RLHFArguments in arguments/rlhf_args.py)")},
-    "objective.preference": by(("torch",))
-    | {"llamafactory": only("ipo-mean", because="its ipo is of means (concatenated_forward in train/dpo/trainer.py)")}
-    | {"ms-swift": only("ipo-mean", because="its ipo is of means (rlhf_trainers/dpo_trainer.py)")},
+    | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone"))
+    | {"llamafactory": only("dpo", because=_NO_REWARDS.because)}
+    | by(("trl", "ms-swift")),
+    **{
+        f"objective.{name}": by(("torch",))
+        | {"trl": _OBJECTIVES_OF_TRL.get(name, _ANY)}
+        | {"llamafactory": _OBJECTIVES_OF_LLAMAFACTORY.get(name, _NO_REWARDS)}
+        | {"ms-swift": _OBJECTIVES_OF_SWIFT.get(name, _ANY)}
+        for name in _OF_OBJECTIVES
+    },
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)
