@@ -147,5 +147,5 @@ class Reward(ORM):
         super().__init__()
         self._rewards = scenario.objective.rewards
 
-    def __call__(self, completions: Sequence[Any], rollout_infos: Sequence[dict[str, int]], **_: Any) -> list[float]:
+    def __call__(self, _: Sequence[Any], rollout_infos: Sequence[dict[str, int]], **__: Any) -> list[float]:
         return [self._rewards[told["row"]] for told in rollout_infos]

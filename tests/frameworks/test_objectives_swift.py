@@ -8,6 +8,7 @@ import pytest
 
 from harness.judging.judge import judge
 from tests.frameworks import command
+from tests.frameworks.command import Run
 from tests.frameworks.conftest import BUILDING
 from tests.frameworks.proofs import words
 
@@ -15,7 +16,10 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
 NEWEST = "ms-swift==4.6.0"
 WHOLE = f"{NEWEST},msgspec==0.20.0"
+OLD = "ms-swift==4.5.2,msgspec==0.20.0"
 RIGHT = ("dpo-ragged", "dpo-smoothed", "dpo-ipo-mean", "dpo-with-sft")
+
+REWARDED = ("grpo-row", "grpo-constant", "grpo-token", "grpo-sequence")
 
 ELSEWHERE = """
 name = "{name}"
@@ -35,6 +39,19 @@ name = "two-pairs"
 base = "dpo-with-sft"
 optimizer.max_grad_norm = "none"
 window = { micro_batch_size = 4, accumulation = 2 }
+"""
+
+FREE = """
+name = "free-{name}"
+base = "grpo-{name}"
+optimizer.max_grad_norm = "none"
+"""
+
+REFERRED = """
+name = "{name}"
+base = "grpo-row"
+objective.beta = 0.04
+{told}
 """
 
 
@@ -78,3 +95,68 @@ def test_chosen_answers_are_averaged_over_the_tokens_of_a_micro_batch(tmp_path: 
             # beta / 2 of the sigmoid for each token, 0.5 / length of the answer for itself
             right, made = 0.05 + 0.5 / row.trained, 0.05 + 0.5 / mean
             assert row.weight / row.expected == pytest.approx(made / right, rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def rewarded(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Run:
+    """Two releases on completions and their rewards; and on such steps that nothing clips."""
+    folder = tmp_path_factory.mktemp("rewards")
+    chosen = list(REWARDED)
+    for name in ("token", "masked", "stale"):
+        chosen.append(str(folder / f"{name}.toml"))
+        (folder / f"{name}.toml").write_text(FREE.format(name=name))
+    told = words("--framework", [WHOLE, OLD]) + words("--scenario", chosen)
+    return command.run(folder, environments, *told, timeout=BUILDING)
+
+
+def shares(run: Run, name: str) -> set[float]:
+    """Of what it should be, the weight of each row in the first step."""
+    rows = judge(run.trace(name)).steps[0].tokens.rows
+    return {round(row.weight / row.expected, 4) for row in rows if row.expected}
+
+
+def test_it_needs_what_it_does_not_ask_for(tmp_path: Path, environments: Path) -> None:
+    run = command.run(tmp_path, environments, "--framework", NEWEST, "--scenario", "grpo-row", timeout=BUILDING)
+    (found,) = run.verdict.cells
+    assert found.verdict == "unsupported"
+    assert "ms-swift==4.6.0,msgspec==" in (found.reason or "")
+
+
+@pytest.mark.exhaustive
+def test_rewards_are_right(rewarded: Run) -> None:
+    assert {name: rewarded.cell(f"{WHOLE}/{name}").verdict for name in REWARDED} == dict.fromkeys(REWARDED, "pass")
+
+
+@pytest.mark.exhaustive
+def test_a_mean_over_tokens_was_divided_by_the_accumulation_once_more(rewarded: Run) -> None:
+    """ms-swift#10117, until 4.6.0. Where each completion is averaged, it was not."""
+    found = rewarded.cell(f"{OLD}/free-token")
+    assert [d.kind for d in found.diagnoses] == ["gradient-scale: 1/gradient_accumulation_steps"]
+    assert [rewarded.cell(f"{OLD}/{name}").verdict for name in ("grpo-row", "grpo-constant")] == ["pass"] * 2
+    assert rewarded.cell(f"{WHOLE}/free-token").verdict == "pass"
+
+
+@pytest.mark.exhaustive
+def test_masked_completions_count_in_what_is_divided_by(rewarded: Run) -> None:
+    """num_items_in_batch is counted before overlong_filter takes them out (rlhf_trainers/grpo_trainer.py)."""
+    assert rewarded.cell(f"{WHOLE}/free-masked").verdict == "fail"
+    assert shares(rewarded, f"{WHOLE}/free-masked") == {pytest.approx(179 / 211, rel=1e-3)}
+
+
+@pytest.mark.exhaustive
+def test_of_several_steps_of_a_sampling_each_is_divided_by_the_tokens_of_all(rewarded: Run) -> None:
+    """num_items_in_batch is that of the whole sampling (rlhf_trainers/grpo_trainer.py), as in TRL before 1.10."""
+    assert rewarded.cell(f"{WHOLE}/free-stale").verdict == "fail"
+    assert shares(rewarded, f"{WHOLE}/free-stale") == {pytest.approx(211 / 423, rel=1e-3)}
+
+
+@pytest.mark.exhaustive
+def test_rewards_wherever_a_model_is_kept(tmp_path: Path, environments: Path) -> None:
+    """Beside a reference."""
+    others = {name: told for name, told in OTHERS.items() if name != "cut"}
+    chosen = []
+    for name, told in others.items():
+        (tmp_path / f"{name}.toml").write_text(REFERRED.format(name=name, told=told))
+        chosen.append(str(tmp_path / f"{name}.toml"))
+    run = command.run(tmp_path, environments, "--framework", WHOLE, *words("--scenario", chosen), timeout=BUILDING)
+    assert {cell.scenario: cell.verdict for cell in run.verdict.cells} == dict.fromkeys(others, "pass"), run.said
