@@ -90,6 +90,7 @@ _OBJECTIVES_OF_SWIFT = {
     "preference": only("ipo-mean", because="its ipo is of means (rlhf_trainers/dpo_trainer.py)"),
     "advantage": only("group-std", because="it takes the mean of a group off its rewards (rl_core/advantage.py)"),
     "divergence": no("its KL term is k3 (_compute_loss_and_metrics in rlhf_trainers/grpo_trainer.py)"),
+    "demonstrations": no("it has no rows but those that it samples (rlhf_trainers/grpo_trainer.py)"),
 }
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
