@@ -73,9 +73,10 @@ _OF_OBJECTIVES = (
 )
 _ANY = Expressed()
 _OBJECTIVES_OF_TRL = {
-    "preference": only("ipo-mean", because="its ipo divides a row's log ratio by its tokens (trainer/dpo_trainer.py)"),
+    "preference": only("sigmoid-mean", "ipo-mean", because="its ipo is of means over tokens (trainer/dpo_trainer.py)"),
     "advantage": only("group-std", because="it takes the mean of a group off its rewards (trainer/grpo_trainer.py)"),
     "divergence": no("its KL term is k3 (_compute_loss in trainer/grpo_trainer.py)"),
+    "demonstrations": no("it has no rows but those that it samples (trainer/grpo_trainer.py)"),
 }
 _NO_REWARDS = no("it has no stage for rewards of given completions (train/tuner.py)")
 _OBJECTIVES_OF_LLAMAFACTORY = {

@@ -25,6 +25,9 @@ REFACTORED = not hasattr(DPOTrainer, "dpo_loss")
 """Since 0.29 its losses stand in `_compute_loss`, and of those that are made of the reference's log-probabilities
 `label_smoothing` is read by `robust` and `exo_pair` alone."""
 
+OF_MEANS = "sigmoid_norm"
+"""What a release that has it calls the sigmoid of means over tokens."""
+
 TAKES_MESSAGES = REFACTORED or "is_chat" in inspect.signature(getattr(DPOTrainer, "tokenize_row", repr)).parameters
 """Whether an answer that the chat template ends in an EOS gets no second one. Before, it is given as text."""
 
@@ -42,6 +45,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
             f"{trl} reads label_smoothing with loss_type 'robust' and 'exo_pair' alone, and passes over it with"
             " 'sigmoid', without a word (_compute_loss in trainer/dpo_trainer.py), so it has no preference_smoothing"
         )
+    if objective.preference == "sigmoid-mean" and OF_MEANS not in inspect.getsource(DPOConfig):
+        return f"{trl} has no loss_type={OF_MEANS!r} (trainer/dpo_config.py), so it has no preference='sigmoid-mean'"
     if objective.reference == "none" and "reference_free" not in KNOWN:
         return f"{trl} has no reference_free (trainer/dpo_config.py), so it has no objective.reference='none'"
     if scenario.data.max_length is not None and CUTS_PROMPTS:
@@ -106,7 +111,7 @@ def config(scenario: Scenario) -> DPOConfig:
 def losses(scenario: Scenario) -> dict[str, Any]:
     """Of a pair, by TRL's names."""
     objective = scenario.objective
-    kind = {"sigmoid": "sigmoid", "ipo-mean": "ipo"}[objective.preference]
+    kind = {"ipo-mean": "ipo", "sigmoid-mean": OF_MEANS}.get(objective.preference, "sigmoid")
     given: dict[str, Any] = {"loss_type": [kind] if REFACTORED else kind}
     if objective.preference_smoothing:
         given["label_smoothing"] = objective.preference_smoothing

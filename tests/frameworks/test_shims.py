@@ -63,6 +63,8 @@ PROOFS = {
     "cpu-random-state": [Proof("newest", "verl==0.9.1/sft-ragged-resume", "misreported")],
     "numbered-cpu": [Proof("going_on", "llamafactory==0.9.5/going-on", MEANS)],
     "triton-interpreter": [Proof("liger", f"{proofs.OLD_LIGER}/liger", MEANS)],
+    "fixed-rollouts": [Proof("rewarded", "trl==0.22.0/grpo-row", "objective")],
+    "seeded-shuffle": [Proof("rewarded", "trl==0.23.1/stale", "gradient-scale")],
     "stub-torchaudio": [Proof("newest", "llamafactory==0.9.5/sft-ragged-processor", MEANS)],
 }
 
@@ -103,8 +105,12 @@ def _of_files(folder: Path, environments: Path, framework: str, contents: Mappin
     return command.run(folder, environments, *chosen)
 
 
+EXHAUSTIVE = ("going_on", "rewarded", "sharded", "sharded_by_verl")
+"""Runs that only exhaustive tests read."""
+
+
 def _marks(proof: Proof) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.exhaustive] if proof.run in ("going_on", "sharded", "sharded_by_verl") else []
+    return [pytest.mark.exhaustive] if proof.run in EXHAUSTIVE else []
 
 
 @pytest.mark.parametrize(
