@@ -69,7 +69,11 @@ def test_it_has_no_ipo_of_sums(releases: Run) -> None:
 def test_ipo_is_sigmoid_since_trl_chooses_the_loss_by_an_argument(releases: Run) -> None:
     """It hands dpo_loss none (train/dpo/trainer.py), whose default is sigmoid since TRL 0.20: at the start, the weight
     of a token is beta / 2 of its mean instead of 1 / beta of it."""
-    assert [releases.cell(f"{release}/dpo-ipo-mean").verdict for release in (NEWEST, MENDED)] == ["fail", "pass"]
+    found = releases.cell(f"{NEWEST}/dpo-ipo-mean")
+    assert found.verdict == "accepted"  # scenarios/accepted.toml
+    assert [d.kind for d in found.diagnoses] == ["objective: sigmoid-for-square"]
+    assert "TRL 0.20" in (found.diagnoses[0].upstream or "")
+    assert releases.cell(f"{MENDED}/dpo-ipo-mean").verdict == "pass"
     for row in judge(releases.trace(f"{NEWEST}/ipo-with-sft")).steps[0].tokens.rows:
         assert row.row is not None
         each = 0.5 if row.row % 2 == 0 else 0.0

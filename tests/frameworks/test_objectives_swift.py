@@ -132,6 +132,7 @@ def test_a_mean_over_tokens_was_divided_by_the_accumulation_once_more(rewarded: 
     """ms-swift#10117, until 4.6.0. Where each completion is averaged, it was not."""
     found = rewarded.cell(f"{OLD}/free-token")
     assert [d.kind for d in found.diagnoses] == ["gradient-scale: 1/GA"]
+    assert "PR 10116" in (found.diagnoses[0].upstream or "")
     assert [rewarded.cell(f"{OLD}/{name}").verdict for name in ("grpo-row", "grpo-constant")] == ["pass"] * 2
     assert rewarded.cell(f"{WHOLE}/free-token").verdict == "pass"
 
@@ -139,7 +140,9 @@ def test_a_mean_over_tokens_was_divided_by_the_accumulation_once_more(rewarded: 
 @pytest.mark.exhaustive
 def test_masked_completions_count_in_what_is_divided_by(rewarded: Run) -> None:
     """num_items_in_batch is counted before overlong_filter takes them out (rlhf_trainers/grpo_trainer.py)."""
-    assert rewarded.cell(f"{WHOLE}/free-masked").verdict == "fail"
+    told = rewarded.cell(f"{WHOLE}/free-masked")
+    assert [d.kind for d in told.diagnoses] == ["objective: truncated-counted"]
+    assert "overlong_filter" in (told.diagnoses[0].upstream or "")
     found = shares(rewarded, f"{WHOLE}/free-masked")
     assert found == pytest.approx([179 / 211] * len(found), rel=1e-5)
 
