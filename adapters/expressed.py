@@ -82,13 +82,15 @@ _NO_REWARDS = no("it has no stage for rewards of given completions (train/tuner.
 _OBJECTIVES_OF_LLAMAFACTORY = {
     "beta": _ANY,
     "reference": no("each of its losses that have a beta has a reference (hparams/finetuning_args.py)"),
-    "preference": only("ipo-mean", because="its ipo is of means (concatenated_forward in train/dpo/trainer.py)"),
+    "preference": only(
+        "ipo-mean", because="its sigmoid is of sums, its ipo of means (concatenated_forward in train/dpo/trainer.py)"
+    ),
     "preference_smoothing": _ANY,
     "sft_coefficient": _ANY,
 }
 _OBJECTIVES_OF_SWIFT = {
     "reference": no("it has no such option (RLHFArguments in arguments/rlhf_args.py)"),
-    "preference": only("ipo-mean", because="its ipo is of means (rlhf_trainers/dpo_trainer.py)"),
+    "preference": only("ipo-mean", because="its sigmoid is of sums, its ipo of means (rlhf_trainers/dpo_trainer.py)"),
     "advantage": only("group-std", because="it takes the mean of a group off its rewards (rl_core/advantage.py)"),
     "divergence": no("its KL term is k3 (_compute_loss_and_metrics in rlhf_trainers/grpo_trainer.py)"),
     "demonstrations": no("it has no rows but those that it samples (rlhf_trainers/grpo_trainer.py)"),
