@@ -78,6 +78,23 @@ _OBJECTIVES_OF_TRL = {
     "divergence": no("its KL term is k3 (_compute_loss in trainer/grpo_trainer.py)"),
     "demonstrations": no("it has no rows but those that it samples (trainer/grpo_trainer.py)"),
 }
+_NO_REWARDS = no("it has no stage for rewards of given completions (train/tuner.py)")
+_OBJECTIVES_OF_LLAMAFACTORY = {
+    "beta": _ANY,
+    "reference": no("each of its losses that have a beta has a reference (hparams/finetuning_args.py)"),
+    "preference": only(
+        "ipo-mean", because="its sigmoid is of sums, its ipo of means (concatenated_forward in train/dpo/trainer.py)"
+    ),
+    "preference_smoothing": _ANY,
+    "sft_coefficient": _ANY,
+}
+_OBJECTIVES_OF_SWIFT = {
+    "reference": no("it has no such option (RLHFArguments in arguments/rlhf_args.py)"),
+    "preference": only("ipo-mean", because="its sigmoid is of sums, its ipo of means (rlhf_trainers/dpo_trainer.py)"),
+    "advantage": only("group-std", because="it takes the mean of a group off its rewards (rl_core/advantage.py)"),
+    "divergence": no("its KL term is k3 (_compute_loss_and_metrics in rlhf_trainers/grpo_trainer.py)"),
+    "demonstrations": no("it has no rows but those that it samples (rlhf_trainers/grpo_trainer.py)"),
+}
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
@@ -281,8 +298,15 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "objective.method": by(("torch",))
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone"))
-    | by(("trl",)),
-    **{f"objective.{name}": by(("torch",)) | {"trl": _OBJECTIVES_OF_TRL.get(name, _ANY)} for name in _OF_OBJECTIVES},
+    | {"llamafactory": only("dpo", because=_NO_REWARDS.because)}
+    | by(("trl", "ms-swift")),
+    **{
+        f"objective.{name}": by(("torch",))
+        | {"trl": _OBJECTIVES_OF_TRL.get(name, _ANY)}
+        | {"llamafactory": _OBJECTIVES_OF_LLAMAFACTORY.get(name, _NO_REWARDS)}
+        | {"ms-swift": _OBJECTIVES_OF_SWIFT.get(name, _ANY)}
+        for name in _OF_OBJECTIVES
+    },
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)

@@ -146,7 +146,7 @@ def _preferences(batch: Batch, wanted: Objective, how: Plan) -> Tensor:
     difference = each[0::2] - each[1::2]
     if how.objective == "pairs-swapped":
         difference = -difference
-    if wanted.preference.startswith("sigmoid"):
+    if wanted.preference.startswith("sigmoid") or how.objective == "sigmoid-for-square":
         share = 0.0 if how.objective == "preferences-unsmoothed" else wanted.preference_smoothing
         right, wrong = F.logsigmoid(wanted.beta * difference), F.logsigmoid(-wanted.beta * difference)
         made = -(1 - share) * right - share * wrong

@@ -44,7 +44,7 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     trl = f"trl {version}"
     if "steps_per_generation" not in KNOWN:
         return f"{trl} has no steps_per_generation (trainer/grpo_config.py): its GRPOTrainer is not driven yet"
-    why = _unsupported_objective(scenario) or trl_rollouts.unsupported(scenario)
+    why = _unsupported_objective(scenario) or trl_rollouts.unsupported(scenario) or trl_rollouts.unshuffled(scenario)
     if why is not None:
         return f"{trl} has {why}"
     if not HANDED_ROLLOUTS and trl_rollouts.fills_up(scenario):

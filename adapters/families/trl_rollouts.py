@@ -67,15 +67,21 @@ def unsupported(scenario: Scenario) -> str | None:
         return f"no objective.rollout_steps={wanted} in epochs of {epoch:g} steps: an epoch is whole samplings"
     if steps > 1 and _share(scenario) % each:
         return f"no groups of {each} in several steps of a sampling, of which a rank has {_share(scenario)} rows each"
-    if steps > 1 and _orders(scenario) > MOST_SEEDS:
-        return (
-            f"no data.order='given' with objective.rollout_steps={wanted}: it shuffles the rows of a sampling over its"
-            f" steps (_prepare_inputs in trainer/grpo_trainer.py), where one order in {_orders(scenario)} leaves them"
-        )
     groups = (scenario.data.rows[at : at + each] for at in range(0, len(scenario.data.rows), each))
     if not all(row[:-1] == group[0][:-1] and _answers(row) == 1 for group in groups for row in group):
         return "a prompt for each group, so all of its rows have the same one, and one answer"
     return None
+
+
+def unshuffled(scenario: Scenario) -> str | None:
+    """Why TRL's shuffle cannot leave the scenario's rows in their steps; None if it can."""
+    wanted = scenario.objective.rollout_steps
+    if steps_sampled(scenario) == 1 or _orders(scenario) <= MOST_SEEDS:
+        return None
+    return (
+        f"no data.order='given' with objective.rollout_steps={wanted}: it shuffles the rows of a sampling over its"
+        f" steps (_prepare_inputs in trainer/grpo_trainer.py), where one order in {_orders(scenario)} leaves them"
+    )
 
 
 def _answers(row: Sequence[Any]) -> int:

@@ -26,6 +26,7 @@ OTHER_FORM: Mapping[Form, Form] = {
     "ipo": "ipo-mean",
     "ipo-mean": "ipo",
 }
+SIGMOID: Mapping[Form, Form] = {"ipo": "sigmoid", "ipo-mean": "sigmoid-mean"}
 OTHER_SCALE: Mapping[Advantage, Advantage] = {"group": "group-std", "group-std": "group", "given": "group"}
 DIVERGENCES: tuple[Divergence, ...] = get_args(Divergence)
 EPS = {"1e-4": 1e-4, "1e-6": 1e-6, "1e-8": 1e-8}
@@ -53,6 +54,8 @@ def _as(objective: Preferences | Policy, change: Callable[[LogProbs], LogProbs] 
 
 def _preferences(wanted: Preferences) -> dict[str, Preferences]:
     found = {"mean-log-ratios": replace(wanted, form=OTHER_FORM[wanted.form])}
+    if wanted.form in SIGMOID:
+        found["sigmoid-for-square"] = replace(wanted, form=SIGMOID[wanted.form])
     if wanted.reference:
         found["reference-left-out"] = replace(wanted, reference=False)
     if wanted.smoothing:
