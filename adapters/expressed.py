@@ -71,6 +71,10 @@ _OF_OBJECTIVES = (
     *("normaliser", "normaliser_constant", "ratio", "clip_low", "clip_high", "rollout_steps", "truncated"),
     "divergence",
 )
+_OPENRLHF: Mapping[str, dict[str, Expressed]] = {
+    "preference": {"openrlhf": only("ipo", because="it adds up the log ratios of a row (models/loss.py)")},
+    "reference": {"openrlhf": no("it always has a reference (fit in trainer/dpo_trainer.py)")},
+}
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
@@ -273,8 +277,9 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "objective.method": by(("torch",))
+    | {"openrlhf": only("dpo")}
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
-    **{f"objective.{name}": by(("torch",)) for name in _OF_OBJECTIVES},
+    **{f"objective.{name}": by(("torch",)) | _OPENRLHF.get(name, by(("openrlhf",))) for name in _OF_OBJECTIVES},
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)
