@@ -15,6 +15,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from adapters.contract import SQUARES, Compute, Masters, Reduction
+from harness.intent.objective import Level, Policy, Preferences
 from harness.intent.schedule import MOST, STRICT, Many, Schedule, require
 
 MAX_STEPS = 1000
@@ -27,8 +28,6 @@ Trained = Literal["responses", "last-answer", "everything", "no-eos", "no-first"
 """Which tokens are trained. `responses`: those of the scenario's row, or the labels' where a sequence is no row of it;
 `last-answer`: those of the last response of each row; `as-marked`: by the labels that the model received. The others
 are made of the responses."""
-Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
-"""What is averaged by itself before the mean over all of them is taken; for `token`, nothing is."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -72,7 +71,7 @@ class Given:
     kind: Literal["given"] = "given"
 
 
-Aggregation = Annotated[Mean | Sum | Given, Field(discriminator="kind")]
+Aggregation = Annotated[Mean | Sum | Given | Preferences | Policy, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from adapters import contract
 from adapters.contract import Optimizer, Scenario
-from harness.intent.intent import Drawn, Group, Intent, Rule, TokenLoss, Window
+from harness.intent.intent import Aggregation, Drawn, Group, Intent, Mean, Rule, TokenLoss, Window
+from harness.intent.objective import Policy, Preferences
 from harness.intent.schedule import Schedule
-from scenarios import weights
+from scenarios import rendering, text, weights
 
 
 @functools.lru_cache(maxsize=4)
@@ -35,6 +36,7 @@ def of_scenario(scenario: Scenario) -> Intent:
         reduction=scenario.precision.reduction,
         loss_scale=scenario.precision.loss_scale if scenario.precision.compute == "fp16" else None,
         auxiliary=scenario.loss.auxiliary,
+        aggregation=_aggregation(scenario),
         token_loss=TokenLoss(scenario.loss.label_smoothing, scenario.loss.token_weight == "probability"),
     )
     return intent if tokens is None or windows is None else intent.composed(windows)
@@ -77,6 +79,31 @@ def schedule(told: contract.Schedule, steps: int) -> Schedule:
         warmup_from=told.warmup_from,
         warmup_shape=told.warmup_shape,
         least_at=told.least_at,
+    )
+
+
+def _aggregation(scenario: Scenario) -> Aggregation:
+    wanted = scenario.objective
+    if wanted.method == "dpo":
+        held, share = wanted.reference == "initial", wanted.preference_smoothing
+        return Preferences(wanted.beta, wanted.preference, share, held, wanted.sft_coefficient)
+    if wanted.method == "sft":
+        return Mean()
+    rows, eos = rendering.rendered(scenario), text.SPECIAL.index(text.EOS)
+    endless = tuple(i for i, row in enumerate(rows) if row.ids[-1] != eos)
+    return Policy(
+        rewards=wanted.rewards,
+        group_size=wanted.group_size,
+        advantage=wanted.advantage,
+        over="row" if wanted.normaliser == "row" else "token",
+        constant=wanted.normaliser_constant if wanted.normaliser == "constant" else None,
+        ratio=wanted.ratio,
+        clip_low=wanted.clip_low,
+        clip_high=wanted.clip_high,
+        every=wanted.rollout_steps,
+        masked=endless if wanted.truncated == "masked" else (),
+        beta=wanted.beta if wanted.reference == "initial" else 0.0,
+        divergence=wanted.divergence,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.intent.intent import Aggregation, Level, Mean, Sum
+from harness.intent.intent import Aggregation, Mean, Sum
+from harness.intent.objective import Level, Policy, Preferences
 
 _LEVELS: dict[Level, str] = {
     "token": "a mean over the tokens of the window",
@@ -19,4 +20,9 @@ def told(aggregation: Aggregation) -> str:
         return _LEVELS[aggregation.over]
     if isinstance(aggregation, Sum):
         return f"a sum over the tokens, divided by {aggregation.constant:g}"
+    if isinstance(aggregation, Preferences):
+        return f"preferences of pairs ({aggregation.form}, beta {aggregation.beta:g})"
+    if isinstance(aggregation, Policy):
+        over = f"rows of {aggregation.constant} tokens each" if aggregation.constant else _LEVELS[aggregation.over]
+        return f"rewards of completions ({aggregation.advantage} advantages), {over}"
     return "a sum over the tokens with the weight that is given for each"

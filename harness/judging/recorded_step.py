@@ -51,8 +51,13 @@ class RecordedStep:
     """The ranks whose parameters the step left as they were, to the bit."""
     skipped: int = 0
     """Steps before this one that changed nothing, where a step may: see `still`."""
-    earlier: Parameters | None = None
-    """Parameters before the step before."""
+    past: tuple[Parameters, ...] = ()
+    """Parameters before each of the steps up to this one, itself included."""
+
+    @property
+    def earlier(self) -> Parameters | None:
+        """Parameters before the step before."""
+        return self.past[-2] if len(self.past) > 1 else None
 
     def under(self, intent: Intent) -> RecordedStep:
         """The same step, of parameters that should be kept in the intended dtype (see `TensorState.unit`; not in the
@@ -97,11 +102,14 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
 
     Raises UnreadableTrace.
     """
-    may_skip, skipped, earlier = trace.scenario.precision.compute == "fp16", 0, None
+    may_skip, skipped = trace.scenario.precision.compute == "fp16", 0
+    past: tuple[Parameters, ...] = ()
     for number in range(trace.steps):
+        before = _before(trace, number)
+        past = (*past, before.parameters)
         step = RecordedStep(
             number=number,
-            before=_before(trace, number),
+            before=before,
             states=_states(trace, number),
             frozen_moved=_frozen_moved(trace, number),
             moments=_moments(trace, number),
@@ -110,10 +118,9 @@ def recorded_steps(trace: Trace) -> Iterator[RecordedStep]:
             rank_distance_before=_rank_distance(trace, 0) if number == 0 else {},
             stayed=_stayed(trace, number),
             skipped=skipped,
-            earlier=earlier,
+            past=past,
         )
         yield step
-        earlier = step.before.parameters
         skipped += may_skip and step.still
         if step.rank_distance or step.rank_distance_before:
             return

@@ -10,15 +10,16 @@ from torch import Tensor
 
 from adapters.contract import ROUTED, Model
 from harness.intent.intent import Intent
+from harness.intent.objective import OBJECTIVES, Policy
 from harness.judging.recorded_step import RecordedStep
 from harness.oracle import hypotheses, observe, other_models, recorded_basis
 from harness.oracle.basis_cache import Bases
 from harness.oracle.hypotheses import Fit
 from harness.oracle.other_models import OtherModel
-from harness.oracle.step import RightStep, right_step
+from harness.oracle.step import Earlier, RightStep, right_step
 from harness.traces import hidden_states
 from harness.traces.batch import Conversation
-from harness.traces.reader import Trace
+from harness.traces.reader import IncompleteTrace, Trace
 from harness.verdicts import questions
 from scenarios import weights
 
@@ -66,7 +67,8 @@ class ByForward:
         forwarded: Sequence[Conversation] | None = None,
     ) -> RightStep:
         before, number, skipped = recorded.before.parameters, recorded.number, recorded.skipped
-        return right_step(intent, self.model, number, conversations, before, self.bases, forwarded, skipped)
+        earlier = _referred(intent, recorded)
+        return right_step(intent, self.model, number, conversations, before, self.bases, forwarded, skipped, earlier)
 
     def consuming(self, right: RightStep, _: Tensor, /) -> RightStep:
         return right
@@ -90,6 +92,15 @@ class ByForward:
         return ()
 
 
+def _referred(intent: Intent, recorded: RecordedStep) -> Earlier | None:
+    """Parameters that the intended objective refers to; None if it is none."""
+    wanted = intent.aggregation
+    if not isinstance(wanted, OBJECTIVES):
+        return None
+    every = wanted.every if isinstance(wanted, Policy) else 1
+    return Earlier(sampled=recorded.past[recorded.number - recorded.number % every], reference=recorded.past[0])
+
+
 @dataclass(frozen=True)
 class ByRecording:
     """By the head's equations, and what the head was given as it was recorded: for models of any family."""
@@ -103,6 +114,10 @@ class ByRecording:
         conversations: Sequence[Conversation],
         _: Sequence[Conversation] | None = None,
     ) -> RightStep:
+        if isinstance(intent.aggregation, OBJECTIVES):
+            raise IncompleteTrace(
+                "log-probabilities by earlier parameters are not recorded, and the oracle has no forward pass"
+            )
         model, before, number = self.trace.scenario.model, recorded.before.parameters, recorded.number
         states = hidden_states.of_step(self.trace, number, conversations)
         gradient = observe.gradient(recorded.moments, intent.rule.kept)

@@ -200,7 +200,7 @@ def deviations(
         ),
         update=max((u.residual for u in updates), default=LOST),
         norm=abs(norm / right.norm - 1),
-        loss=abs(loss / right.loss - 1),
+        loss=abs(loss - right.loss) / right.loss_size,
         auxiliary=float((seen.terms / (right.terms.right * right.clip) - 1).abs().max()) if right.terms.names else 0.0,
     )
 
@@ -352,7 +352,7 @@ def _by_conversation(right: RightStep, state: State, one: Pass, draws: Draws) ->
     shared = right.by_column(torch.ones(len(right.slots)))
     return replace(
         found,
-        loss=max(found.loss, together(off) / abs(right.loss)),
+        loss=max(found.loss, together(off) / right.loss_size),
         norm=max(found.norm, together((along / shared)[columns]) / right.norm**2),
     )
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Model
-from harness.intent.intent import Level, Mean, TokenLoss
+from harness.intent.intent import Mean, TokenLoss
+from harness.intent.objective import Level
 from harness.oracle import aggregation
 from harness.oracle.observe import Moments, observe
 from harness.oracle.step import RightStep

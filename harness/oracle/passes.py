@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.oracle import auxiliary, forward
+from harness.oracle import aggregation, auxiliary, forward
 from harness.oracle.forward import Parameters
 from harness.oracle.local_basis import bent
+from harness.oracle.objectives import LogProbs
 from harness.oracle.recorded_basis import RecordedBasis
 from harness.oracle.rounding import Coarse, Draws, rounded
 from harness.oracle.step import RightStep
@@ -44,7 +45,7 @@ def _of_model(right: RightStep, parameters: Parameters, dtype: torch.dtype, draw
     trained = {name: p for name, p in leaves.items() if p.requires_grad}
     losses, beside = _losses(right, leaves, dtype, draws)
     predicted = torch.tensor([t > 0 for c in right.conversations for t in range(len(c.ids))])[1:]
-    loss = _aggregated(right, losses[predicted]) + beside
+    loss = (_aggregated(right, losses[predicted]) + beside).float()
     gradients = torch.autograd.grad(loss, list(trained.values()))
     return Pass(
         dict(zip(trained, gradients, strict=True)),
@@ -57,9 +58,16 @@ def _of_model(right: RightStep, parameters: Parameters, dtype: torch.dtype, draw
 def _aggregated(right: RightStep, losses: Tensor) -> Tensor:
     """The loss of the step, float32, from those of the slots, float32 [slots]: added up before it is divided, as
     trainers do, so that weights that are alike round alike."""
+    if right.logps is not None:
+        return aggregation.loss(right.places, right.trained, right.intent.aggregation, _float32(right.logps, losses))
     weights = right.slot_weights[right.trained]
     largest = float(weights.abs().max())
     return (losses[right.trained] * (weights / largest).float()).sum() / (1.0 / largest)
+
+
+def _float32(logps: LogProbs, losses: Tensor) -> LogProbs:
+    """As trainers have them: the one that is differentiated as it was computed, the others in float32."""
+    return LogProbs(-losses, logps.sampled.float(), logps.reference.float())
 
 
 def _losses(right: RightStep, leaves: Parameters, dtype: torch.dtype, draws: Draws) -> tuple[Tensor, Tensor]:

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from adapters.contract import Compute, Model
 from harness.intent.intent import Given, Intent
-from harness.oracle import aggregation, auxiliary
+from harness.oracle import aggregation, auxiliary, tail_basis
 from harness.oracle.aggregation import Places
-from harness.oracle.basis import Basis, segment
+from harness.oracle.basis import Basis, Segment, segment
 from harness.oracle.basis_cache import Bases
 from harness.oracle.clipping import clip_coefficient
 from harness.oracle.forward import Parameters
+from harness.oracle.objectives import LogProbs
 from harness.oracle.terms import Terms
 from harness.traces.batch import Conversation
 
@@ -54,6 +55,8 @@ class RightStep:
     shared: Tensor | None = None
     """float64 [columns]: tokens of which each column's weight is the sum, where weights are compared by token. None:
     weights are compared by column."""
+    others: OtherLogProbs | None = None
+    """Of an objective that asks for them: log-probabilities by other parameters."""
     skipped: int = 0
     """Steps before this one that were skipped, as one that overflows is: they are no updates."""
 
@@ -90,7 +93,17 @@ class RightStep:
             accumulation=self.micro_batches,
             conversations=len(self.conversations),
             given=self._given(),
+            rows=tuple(c.row for c in self.conversations),
+            logps=self.logps,
         )
+
+    @cached_property
+    def logps(self) -> LogProbs | None:
+        """Of the slots, where losses are aggregated by an objective."""
+        if self.others is None:
+            return None
+        column = torch.tensor([slot.column for slot in self.slots])
+        return LogProbs(*(each[column] for each in (-self.basis.losses, self.others.sampled, self.others.reference)))
 
     @cached_property
     def trained(self) -> Tensor:
@@ -131,7 +144,15 @@ class RightStep:
     @cached_property
     def loss(self) -> float:
         """Loss of the global batch, in nats, and what comes beside it: of a mean, that of the trained ones."""
+        if self.logps is not None:
+            return float(aggregation.loss(self.places, self.trained, self.intent.aggregation, self.logps))
         return float(self.weights @ self.basis.losses + self.terms.right @ self.terms.losses)
+
+    @cached_property
+    def loss_size(self) -> float:
+        """What errors of the loss are held against: itself; or where it may be next to nothing, as that of an
+        objective, what an error of a nat in each token makes of it."""
+        return abs(self.loss) if self.logps is None else float(self.slot_weights.abs().sum())
 
     def by_column(self, per_slot: Tensor) -> Tensor:
         """Sum a value [slots] into its columns: float64 [columns]."""
@@ -153,6 +174,24 @@ class RightStep:
         )
 
 
+@dataclass(frozen=True)
+class OtherLogProbs:
+    """Log-probabilities of a basis's columns by other parameters than the step's: float64 [columns] each."""
+
+    sampled: Tensor
+    reference: Tensor
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Parameters of earlier steps that an objective refers to."""
+
+    sampled: Parameters
+    """Those that had sampled the rows."""
+    reference: Parameters
+    """Those that training began with."""
+
+
 DTYPES: Mapping[Compute, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What a model computes in."""
 
@@ -172,11 +211,13 @@ def right_step(
     bases: Bases,
     forwarded: Sequence[Conversation] | None = None,
     skipped: int = 0,
+    earlier: Earlier | None = None,
 ) -> RightStep:
     """What step `number` should do with these conversations at these parameters (before the step).
 
     The conversations say which tokens are to be trained (`masks.wanted`).
     forwarded: the tokens of the forward passes, if `conversations` are not just these. skipped: as of `RightStep`.
+    earlier: for an objective alone.
     """
     segments = [segment(c) for c in conversations]
     seen = as_computed(parameters, intent.precision)
@@ -189,4 +230,17 @@ def right_step(
         for t in range(1, len(c.ids))
     )
     beside = auxiliary.terms(intent, number, model, conversations if forwarded is None else forwarded, seen, basis)
-    return RightStep(intent, model, number, conversations, basis, slots, beside, skipped=skipped)
+    others = None
+    if earlier is not None:
+        passed = {id(p): _logps(p, intent, model, segments, basis) for p in (earlier.sampled, earlier.reference)}
+        others = OtherLogProbs(passed[id(earlier.sampled)], passed[id(earlier.reference)])
+    return RightStep(intent, model, number, conversations, basis, slots, beside, others=others, skipped=skipped)
+
+
+def _logps(parameters: Parameters, intent: Intent, model: Model, segments: Sequence[Segment], basis: Basis) -> Tensor:
+    """Of the columns of a basis, by other parameters: float64 [columns]."""
+    found, columns = tail_basis.losses(as_computed(parameters, intent.precision), model, segments)
+    result = torch.zeros_like(basis.losses)
+    for prefix, column in columns.items():
+        result[basis.columns[prefix]] = -found[column]
+    return result

@@ -153,6 +153,17 @@ def build(parameters: forward.Parameters, model: Model, segments: Sequence[Segme
     )
 
 
+def losses(
+    parameters: forward.Parameters, model: Model, segments: Sequence[Segment]
+) -> tuple[Tensor, dict[Prefix, int]]:
+    """The losses alone, float64 [columns], and the columns."""
+    columns: dict[Prefix, int] = {}
+    batch = _batch(fresh(segments, columns))
+    with torch.no_grad():
+        given = forward.noised(forward.leaves(parameters, model), batch.noises)
+        return _losses(_passed(given, model, batch).logits, batch, NLL), columns
+
+
 def _layer(linear: Linear, deltas: Tensor, batch: _Batch) -> Layer:
     """A matrix that is stored transposed has the transposed gradient, so that inputs and deltas change places."""
     inputs, deltas = linear.inputs.detach()[batch.places], deltas[batch.places]

@@ -11,7 +11,8 @@ from typing import get_args
 
 from harness.intent import file
 from harness.intent.file import BadIntent
-from harness.intent.intent import Aggregation, Intent, Level, Mean
+from harness.intent.intent import Aggregation, Intent, Mean
+from harness.intent.objective import Level
 from harness.recordings import held, reader, telling, wanted, weighing
 from harness.recordings.reader import Recording
 from harness.recordings.telling import Told

@@ -49,9 +49,25 @@ def _compare(
 
 
 def loss(evidence: StepEvidence) -> list[Finding]:
-    """`loss.value`: the reported loss against the mean over the trained tokens of the global batch."""
+    """`loss.value`: the reported loss against the mean over the trained tokens of the global batch, or what the
+    objective makes of them."""
     allowed = evidence.floor.tolerance("loss")
+    if evidence.right.logps is not None:
+        return _loss_of_objective(evidence, allowed * evidence.right.loss_size)
     return _compare(evidence, "loss.value", "loss", lambda line: line.loss, evidence.loss_right, allowed)
+
+
+def _loss_of_objective(evidence: StepEvidence, allowed: float) -> list[Finding]:
+    """It may be next to nothing, so that no ratio is told."""
+    right = evidence.loss_right
+    wrong = _first_wrong(evidence, lambda line: line.loss, lambda got: abs(got - right) <= allowed)
+    if wrong is None:
+        return []
+    of_rank, rank, got = wrong
+    said = (
+        f"reported loss{of_rank} at step {evidence.step} is {got:.6g}, expected {right:.6g} (allowed +- {allowed:.1g})"
+    )
+    return [Finding("loss.value", said, evidence.step, rank, None, None, got, right, allowed, SOURCE)]
 
 
 def grad_norm(evidence: StepEvidence) -> list[Finding]:
