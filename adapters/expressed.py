@@ -30,6 +30,9 @@ SAMPLE = frozenset(
 )
 """Fields that say which rows and which weights: they are in the files of a checkpoint, which every framework loads."""
 
+ROLLOUTS = ("data.max_length", "grpo")
+"""A field of sampled completions, and their method: they are given as they were cut."""
+
 
 @dataclass(frozen=True)
 class Expressed:
@@ -74,6 +77,9 @@ _OF_OBJECTIVES = (
 _OPENRLHF: Mapping[str, dict[str, Expressed]] = {
     "preference": {"openrlhf": only("ipo", because="it adds up the log ratios of a row (models/loss.py)")},
     "reference": {"openrlhf": no("it always has a reference (fit in trainer/dpo_trainer.py)")},
+    "advantage": {"openrlhf": only("group-std", because="a mean is always taken off (ppo_utils/experience_maker.py)")},
+    "normaliser": {"openrlhf": only("row", because="it averages tokens or rows (models/loss.py)")},
+    "truncated": {"openrlhf": no("it trains completions that do not end (trainer/ppo_utils/length_penalty.py)")},
 }
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
@@ -277,7 +283,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "objective.method": by(("torch",))
-    | {"openrlhf": only("dpo")}
+    | {"openrlhf": only("dpo", "grpo")}
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
     **{f"objective.{name}": by(("torch",)) | _OPENRLHF.get(name, by(("openrlhf",))) for name in _OF_OBJECTIVES},
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
@@ -298,7 +304,7 @@ def refused(scenario: Scenario, framework: str) -> str | None:
 def refusals(scenario: Scenario, framework: str) -> Iterator[tuple[str, Any, str]]:
     """Every such field: path, value, and why."""
     for path, value, default in fields_of(scenario):
-        if path in SAMPLE or value == default:
+        if path in SAMPLE or value == default or (path, scenario.objective.method) == ROLLOUTS:
             continue
         says = TABLE.get(path, {}).get(framework, no(NOT_YET))
         if says.values is not None and value not in says.values:

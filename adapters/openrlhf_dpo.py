@@ -18,6 +18,9 @@ prepare, shims = trainer.prepare, openrlhf_shims.shims
 
 from openrlhf.trainer.dpo_trainer import DPOTrainer  # noqa: E402  after its stand-in
 
+SCHEDULED = Version("0.8.5")
+"""The first release whose train_dpo has --lr_scheduler; before it the rate always falls by a cosine."""
+
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why OpenRLHF cannot run this scenario; None if it can."""
@@ -28,6 +31,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         return f"{name} adds up the log ratios of a row (models/loss.py): no objective.preference='ipo-mean'"
     if any(sum(m.role == "assistant" for m in row) > 1 for row in scenario.data.rows):
         return f"{name} trains the last answer alone (preprocess_data in datasets/reward_dataset.py)"
+    if Version(version) < SCHEDULED:
+        return f"{name} has a rate that falls by a cosine to a tenth (cli/train_dpo.py), whatever the schedule"
     why = trainer.unsupported(scenario, Version(version)) or trainer.unsupported_epochs(scenario)
     return None if why is None else f"{name} {why}"
 

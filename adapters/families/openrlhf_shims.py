@@ -30,7 +30,19 @@ CUDA_CALLS = Shim(
     "OpenRLHF calls torch.cuda without asking whether it is there (utils/deepspeed/deepspeed.py,"
     " utils/distributed_util.py): set_device, synchronize and empty_cache do nothing, current_device is the CPU",
 )
-CUDA_ANSWERS = {"set_device": None, "synchronize": None, "empty_cache": None, "current_device": "cpu"}
+
+
+class Cpu(str):
+    """What the current device is: the CPU, and a number where OpenRLHF writes "cuda:" before it
+    (trainer/ppo_utils/replay_buffer.py), of which it makes no use."""
+
+    __slots__ = ()
+
+    def __format__(self, _: str) -> str:
+        return "0"
+
+
+CUDA_ANSWERS = {"set_device": None, "synchronize": None, "empty_cache": None, "current_device": Cpu("cpu")}
 DEVICE_MESH = Shim(
     "cpu-mesh", "OpenRLHF asks for a device mesh of CUDA devices (setup_distributed in utils/deepspeed/deepspeed.py)"
 )
