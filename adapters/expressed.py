@@ -74,12 +74,13 @@ _OF_OBJECTIVES = (
     *("normaliser", "normaliser_constant", "ratio", "clip_low", "clip_high", "rollout_steps", "truncated"),
     "divergence",
 )
-_OPENRLHF: Mapping[str, dict[str, Expressed]] = {
-    "preference": {"openrlhf": only("ipo", because="it adds up the log ratios of a row (models/loss.py)")},
-    "reference": {"openrlhf": no("it always has a reference (fit in trainer/dpo_trainer.py)")},
-    "advantage": {"openrlhf": only("group-std", because="a mean is always taken off (ppo_utils/experience_maker.py)")},
-    "normaliser": {"openrlhf": only("row", because="it averages tokens or rows (models/loss.py)")},
-    "truncated": {"openrlhf": no("it trains completions that do not end (trainer/ppo_utils/length_penalty.py)")},
+_OBJECTIVES_OF_OPENRLHF = {
+    "preference": only("ipo", because="it adds up the log ratios of a row (models/loss.py)"),
+    "reference": no("it always has a reference (fit in trainer/dpo_trainer.py)"),
+    "advantage": only("group-std", because="a mean is always taken off (ppo_utils/experience_maker.py)"),
+    "normaliser": only("row", because="it averages tokens or rows (models/loss.py)"),
+    "truncated": no("it trains completions that do not end (trainer/ppo_utils/length_penalty.py)"),
+    **dict.fromkeys(("normaliser_constant", "demonstrations", "shaping"), no("it has nothing of the kind")),
 }
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
@@ -285,7 +286,10 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "objective.method": by(("torch",))
     | {"openrlhf": only("dpo", "grpo")}
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
-    **{f"objective.{name}": by(("torch",)) | _OPENRLHF.get(name, by(("openrlhf",))) for name in _OF_OBJECTIVES},
+    **{
+        f"objective.{name}": by(("torch",)) | {"openrlhf": _OBJECTIVES_OF_OPENRLHF.get(name, Expressed())}
+        for name in _OF_OBJECTIVES
+    },
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)
