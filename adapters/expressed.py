@@ -72,7 +72,7 @@ _MIN_LR_RATE = no("it hands transformers' schedules no argument but min_lr_rate 
 _OF_OBJECTIVES = (
     *("beta", "reference", "preference", "preference_smoothing", "sft_coefficient", "group_size", "advantage"),
     *("normaliser", "normaliser_constant", "ratio", "clip_low", "clip_high", "rollout_steps", "truncated"),
-    "divergence",
+    *("divergence", "demonstrations", "shaping"),
 )
 _OBJECTIVES_OF_OPENRLHF = {
     "preference": only("ipo", because="it adds up the log ratios of a row (models/loss.py)"),

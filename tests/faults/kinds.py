@@ -159,6 +159,8 @@ KINDS = {
     "log-ratios-averaged": "objective: mean-log-ratios",
     "reference-left-out": "objective: reference-left-out",
     "preferences-unsmoothed": "objective: preferences-unsmoothed",
+    "demonstrations-as-samples": "objective: demonstrations-as-samples",
+    "sft-left-out": "objective: sft-left-out",
 }
 
 
