@@ -27,8 +27,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     wanted, name = scenario.objective, f"openrlhf {version}"
     if wanted.reference == "none":
         return f"{name} always has a reference (fit in trainer/dpo_trainer.py): no objective.reference='none'"
-    if wanted.preference == "ipo-mean":
-        return f"{name} adds up the log ratios of a row (models/loss.py): no objective.preference='ipo-mean'"
+    if wanted.preference not in ("sigmoid", "ipo"):
+        return f"{name} adds up the log ratios of a row (models/loss.py): no objective.preference={wanted.preference!r}"
     if any(sum(m.role == "assistant" for m in row) > 1 for row in scenario.data.rows):
         return f"{name} trains the last answer alone (preprocess_data in datasets/reward_dataset.py)"
     if Version(version) < SCHEDULED:

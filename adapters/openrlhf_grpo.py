@@ -80,6 +80,8 @@ def _unsupported_objective(scenario: Scenario, version: Version) -> str | None:
         return "averages rows where ratios are those of rows (PolicyLoss in models/loss.py), not tokens"
     if wanted.ratio == "token" and wanted.normaliser == "row" and version < AGGREGATES:
         return f"averages tokens before {AGGREGATES} (models/loss.py): no objective.normaliser='row' without GSPO"
+    if wanted.demonstrations:
+        return "trains on what it samples, and weighs every row alike: no objective.demonstrations"
     if wanted.truncated == "masked":
         return "trains completions that do not end, with a penalty at most (trainer/ppo_utils/length_penalty.py)"
     return _unsupported_rows(scenario)

@@ -27,6 +27,7 @@ UNSUPPORTED = {
     "dpo-ipo-mean": "preference",
     "grpo-constant": "normaliser",
     "grpo-masked": "completions that do not end",
+    "grpo-mixed": "demonstrations",
 }
 TOLERANCE = 1e-5
 """Of the largest weight, in fp32."""
