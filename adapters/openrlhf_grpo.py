@@ -164,7 +164,8 @@ def _own_rows(scenario: Scenario, steps: Sequence[int], rank: int) -> list[int]:
 def _in_order(wanted: Sequence[int], size: int) -> list[int]:
     """What the shuffling of `ppo_train` puts into that order: its loader draws from the same generator next."""
     with torch.random.fork_rng(devices=[]):
-        loader = DataLoader(range(len(wanted)), batch_size=size, shuffle=True, drop_last=True)
+        places: Any = range(len(wanted))
+        loader: Any = DataLoader(places, batch_size=size, shuffle=True, drop_last=True)
         drawn = [int(place) for batch in loader for place in batch]
     by_place = dict(zip(drawn, wanted, strict=True))
     return [by_place[place] for place in range(len(wanted))]
