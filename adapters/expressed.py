@@ -30,6 +30,9 @@ SAMPLE = frozenset(
 )
 """Fields that say which rows and which weights: they are in the files of a checkpoint, which every framework loads."""
 
+ROLLOUTS = ("data.max_length", "grpo")
+"""A field of sampled completions, and their method: they are given as they were cut."""
+
 
 @dataclass(frozen=True)
 class Expressed:
@@ -94,6 +97,14 @@ _OBJECTIVES_OF_SWIFT = {
     "advantage": only("group-std", because="it takes the mean of a group off its rewards (rl_core/advantage.py)"),
     "divergence": no("its KL term is k3 (_compute_loss_and_metrics in rlhf_trainers/grpo_trainer.py)"),
     "demonstrations": no("it has no rows but those that it samples (rlhf_trainers/grpo_trainer.py)"),
+}
+_OBJECTIVES_OF_OPENRLHF = {
+    "preference": only("ipo", because="it adds up the log ratios of a row (models/loss.py)"),
+    "reference": no("it always has a reference (fit in trainer/dpo_trainer.py)"),
+    "advantage": only("group-std", because="a mean is always taken off (ppo_utils/experience_maker.py)"),
+    "normaliser": only("row", because="it averages tokens or rows (models/loss.py)"),
+    "truncated": no("it trains completions that do not end (trainer/ppo_utils/length_penalty.py)"),
+    **dict.fromkeys(("normaliser_constant", "demonstrations", "shaping"), no("it has nothing of the kind")),
 }
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
@@ -299,12 +310,14 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "objective.method": by(("torch",))
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone"))
     | {"llamafactory": only("dpo", because=_NO_REWARDS.because)}
+    | {"openrlhf": only("dpo", "grpo")}
     | by(("trl", "ms-swift")),
     **{
         f"objective.{name}": by(("torch",))
         | {"trl": _OBJECTIVES_OF_TRL.get(name, _ANY)}
         | {"llamafactory": _OBJECTIVES_OF_LLAMAFACTORY.get(name, _NO_REWARDS)}
         | {"ms-swift": _OBJECTIVES_OF_SWIFT.get(name, _ANY)}
+        | {"openrlhf": _OBJECTIVES_OF_OPENRLHF.get(name, _ANY)}
         for name in _OF_OBJECTIVES
     },
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
@@ -325,7 +338,7 @@ def refused(scenario: Scenario, framework: str) -> str | None:
 def refusals(scenario: Scenario, framework: str) -> Iterator[tuple[str, Any, str]]:
     """Every such field: path, value, and why."""
     for path, value, default in fields_of(scenario):
-        if path in SAMPLE or value == default:
+        if path in SAMPLE or value == default or (path, scenario.objective.method) == ROLLOUTS:
             continue
         says = TABLE.get(path, {}).get(framework, no(NOT_YET))
         if says.values is not None and value not in says.values:

@@ -18,7 +18,7 @@ ON_A_CPU = frozenset(
 ANYWHERE = frozenset(
     {
         *("step-without-autograd", "relink-moments", "labels-told", "fp32"),
-        *("fixed-rollouts", "seeded-shuffle"),
+        *("fixed-rollouts", "seeded-shuffle", "actor-in-rank", "stub-ray", "stub-vllm", "stub-pil"),
         *("stub-flash-attn", "stub-torchaudio", "stub-qwen-vl-utils"),
     }
 )

@@ -46,6 +46,7 @@ OF_OPENRLHF = (
     "sft-ragged-zero2-bare-loss",
     "sft-ragged-zero2-offload",
     "sft-ragged-zero3",
+    "grpo-token",
 )
 OF_VERL = (
     "sft-ragged",

@@ -32,6 +32,7 @@ class Proof(NamedTuple):
 
 OFFLOAD = Proof("deepspeed", "deepspeed==0.15.2/sft-ragged-zero2-offload", DROPPED)
 OPENRLHF = Proof("openrlhf", "openrlhf==0.9.10/sft-ragged", MEANS)
+ACTOR = Proof("openrlhf", "openrlhf==0.10.2/grpo-token", MEANS)
 ENGINE = Proof("verl", "verl==0.7.1/sft-ragged", COARSE)
 TRAINER = Proof("verl", "verl==0.6.1/sft-ragged", MEANS)
 
@@ -47,6 +48,7 @@ PROOFS = {
     "cpu-mesh": [OPENRLHF],
     "dataset-in-process": [OPENRLHF],
     "stub-flash-attn": [OPENRLHF],
+    **{shim: [ACTOR] for shim in ("fixed-rollouts", "actor-in-rank", "stub-ray", "stub-vllm", "stub-pil")},
     "gathers-are-waited-for": [Proof("openrlhf", "openrlhf==0.9.10/sft-ragged-zero3", MEANS)],
     "fp32": [OPENRLHF, TRAINER],
     "cpu-platform": [Proof("verl", "verl==0.9.1/sft-ragged-warmup", "misreported")],
