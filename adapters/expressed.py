@@ -273,8 +273,9 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "objective.method": by(("torch",))
+    | {"verl": only("grpo", because="it has no trainer of preferences")}
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
-    **{f"objective.{name}": by(("torch",)) for name in _OF_OBJECTIVES},
+    **{f"objective.{name}": by(("torch", "verl")) for name in _OF_OBJECTIVES},
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)
