@@ -8,11 +8,13 @@ from typing import Any
 
 from verl import DataProto
 from verl.utils import tensordict_utils
+from verl.workers.engine.fsdp import transformer_impl
 from verl.workers.engine_workers import ActorRolloutRefWorker
 from verl.workers.utils.padding import left_right_2_no_padding, no_padding_2_padding
 
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import verl_engine, verl_rollouts
+from adapters.families.verl_shims import UNPINNED, do_not_pin
 from adapters.inside.recorder import Recorder
 
 prepare = verl_engine.prepare
@@ -26,12 +28,14 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
 
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of verl."""
-    return [verl_rollouts.ROLLOUTS, *verl_engine.shims(job)]
+    return [*verl_rollouts.shims(job), *verl_engine.shims(job)]
 
 
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     """Let verl's workers train the policy. Raises whatever verl raises."""
     verl_engine.apply(job)
+    if UNPINNED in shims(job):
+        do_not_pin(transformer_impl)
     verl_engine.watch(job, recorder)
     config = verl_rollouts.configuration(job, options(job))
     verl_rollouts.play(Engines(config, job.scenario.objective.refers), config, job, rank)

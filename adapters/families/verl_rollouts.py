@@ -12,8 +12,10 @@ import torch
 from verl import DataProto
 from verl.trainer.ppo import core_algos
 
-from adapters.contract import Job, Scenario, Shim
+from adapters import expressed
+from adapters.contract import Job, Scenario, Shim, fields_of
 from adapters.families import verl_data
+from adapters.families.verl_shims import UNPINNED
 from adapters.inside import completions, data, modeling
 from adapters.inside.data import Tokens
 
@@ -30,6 +32,13 @@ DIVERGENCES = {"k1": "kl", "k2": "mse", "k3": "low_var_kl"}
 NO_DUAL_CLIP = 1e20
 """verl clips what is below advantage x 3 as well (clip_ratio_c, arXiv 1912.09729), and cannot be told not to; no
 ratio is above this one."""
+HONOURED = expressed.SAMPLE | {
+    *("data.max_length", "data.epochs", "model.architecture", "model.extra_rows", "model.gradient_checkpointing"),
+    *("tokenizer.pad_token", "tokenizer.bos", "tokenizer.system", "precision.compute", "sharding.strategy"),
+    *(f"window.{name}" for name in ("ranks", "micro_batch_size", "accumulation", "steps")),
+    *(f"optimizer.{name}" for name in ("learning_rate", "beta1", "beta2", "eps", "weight_decay", "max_grad_norm")),
+}
+"""Fields that both ways to train a policy honour, beside the objective's."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +80,20 @@ def unsupported(scenario: Scenario, name: str) -> str | None:
         )
     if scenario.meets_last_window:
         return f"{name} is driven with whole mini-batches alone: no window.last_window={window.last_window!r}"
-    if scenario.data.order != "given":
-        return f"{name} is not yet driven with data.order={scenario.data.order!r} (actor.shuffle) of rollouts"
-    if window.resume_after:
-        return f"{name} is not yet driven with window.resume_after of rollouts"
+    for path, value, default in fields_of(scenario):
+        if value != default and path not in HONOURED and not path.startswith(("objective.", "optimizer.schedule.")):
+            return f"{name} is not yet driven with {path}={value!r} of rollouts"
     if not scenario.optimizer.schedule.constant:
         return f"{name} moves its rate once for each rollout (update_actor), so it has no schedule of steps"
     if len({(len(d.rows[0]), d.epochs) for d in dealt(scenario)}) > 1:
         return f"{name} has one number of mini-batches and epochs: no objective.rollout_steps={wanted.rollout_steps}"
     return None
+
+
+def shims(job: Job) -> Sequence[Shim]:
+    """What is changed in every release."""
+    unpinned = job.scenario.device == "cpu" and job.scenario.objective.refers
+    return [ROLLOUTS, *([UNPINNED] if unpinned else [])]
 
 
 def dealt(scenario: Scenario) -> list[Dealt]:
@@ -148,8 +162,12 @@ def options(job: Job) -> list[str]:
 def width(job: Job) -> int:
     """Tokens that completions are filled up to: what they count as, where this is a constant, or the longest one's."""
     wanted = job.scenario.objective
-    longest = max(len(row.ids) - completions.begins(row) for row in data.load_rows(job))
-    return max(wanted.normaliser_constant, longest) if wanted.normaliser == "constant" else longest
+    return max(longest(job), wanted.normaliser_constant if wanted.normaliser == "constant" else 0)
+
+
+def longest(job: Job) -> int:
+    """Tokens of the longest completion."""
+    return max(len(row.ids) - completions.begins(row) for row in data.load_rows(job))
 
 
 def play(workers: Workers, config: Any, job: Job, rank: int) -> None:

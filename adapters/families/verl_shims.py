@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,6 +42,22 @@ SYNC = Shim(
     " workers/engine/fsdp/transformer_impl.py), which torch refuses for what is on a CPU, for the sake of NCCL"
     " (_init_utils.py in torch.distributed.fsdp): it does not look, and gloo sends it",
 )
+
+UNPINNED = Shim(
+    "reference-not-pinned",
+    "verl keeps a reference model's parameters in pinned memory (CPUOffloadPolicy in workers/fsdp_workers.py and"
+    " workers/engine/fsdp/transformer_impl.py), which torch has none of where there is no CUDA: in memory that is not",
+)
+
+
+def fixed(call: Callable[..., Any], **values: Any) -> Callable[..., Any]:
+    """`call` with these keyword arguments, whatever it is called with."""
+    return lambda *args, **kwargs: call(*args, **{**kwargs, **values})
+
+
+def do_not_pin(module: Any) -> None:
+    """Do what `UNPINNED` says, in what that module of verl makes from now on."""
+    module.CPUOffloadPolicy = fixed(module.CPUOffloadPolicy, pin_memory=False)
 
 
 def sync_on_the_cpu() -> None:
