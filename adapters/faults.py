@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from adapters import mixtures, model_faults, unseen, unseen_rules
+from adapters import mixtures, model_faults, objective_faults, unseen, unseen_rules
 from adapters.contract import Scenario
 from adapters.fault import Fault, Hidden, both
 from adapters.plan import RIGHT, Plan
@@ -19,6 +19,8 @@ __all__ = ["CATALOGUE", "RIGHT", "Fault", "Hidden", "Plan", "plan"]
 
 
 def _uneven(scenario: Scenario) -> str | None:
+    if scenario.objective.method == "dpo":
+        return "pairs are averaged, and every micro-batch has as many"
     lengths = {len(row[-1].content.split()) for row in scenario.data.rows}
     return "all responses are equally long, so all means weigh tokens alike" if len(lengths) == 1 else None
 
@@ -106,7 +108,7 @@ _FAULTS = (
     Fault("mean-of-micro-steps", "tokens are pooled over the ranks, but every micro-step is averaged by itself",
           Plan(level="micro-step"), (_MEANS,), "mean-of-means", both(_uneven, _at_least(2))),
     Fault("mean-of-rows", "every conversation is averaged by itself, then the conversations",
-          Plan(level="row"), (_MEANS,), "mean-of-means", _uneven),
+          Plan(level="row"), (_MEANS,), "mean-of-means", both(_uneven, unseen.unless_by_row)),
     Fault("scaled-by-accumulation", "the loss is not divided by the number of micro-batches",
           Plan(scale="GA"), _SCALE, "gradient-scale", _at_least(2)),
     Fault("divided-by-accumulation", "the gradient is divided by the number of micro-batches once too often",
@@ -114,7 +116,8 @@ _FAULTS = (
     Fault("scaled-by-world-size", "gradients are summed over the ranks instead of averaged",
           Plan(scale="world"), _SCALE, "gradient-scale", _many_ranks),
     Fault("prompt-trained", "the loss mask covers the prompts too",
-          Plan(mask="everything"), ("weights.mask",), "loss-mask", unseen.unless("everything")),
+          Plan(mask="everything"), ("weights.mask",), "loss-mask",
+          both(unseen.unless("everything"), unseen.of_pairs)),
     Fault("eos-untrained", "the token that ends a response is not trained",
           Plan(mask="no-eos"), ("weights.mask",), "loss-mask"),
     Fault("first-token-untrained", "the first token of every response is not trained",
@@ -124,7 +127,7 @@ _FAULTS = (
     Fault("mask-late", "the loss mask is one token late: the first token of a response is not trained, the padding"
           " behind its EOS is, where there is any", Plan(mask="late"), ("weights.mask",), "loss-mask"),
     Fault("tag-trained", "the last prompt token, the tag that opens a response, is trained with it",
-          Plan(mask="with-tag"), ("weights.mask",), "loss-mask"),
+          Plan(mask="with-tag"), ("weights.mask",), "loss-mask", unseen.of_pairs),
     Fault("padding-id-untrained", "no token of the padding's id is trained, which the EOS is where padding is by EOS",
           Plan(mask="no-padding-id"), ("weights.mask",), "loss-mask", unseen.own_pad),
     Fault("last-answer-only", "the last answer of each row is trained, those before it are not",
@@ -347,7 +350,9 @@ _FAULTS = (
           Plan(auxiliary="0"), _AUXILIARY, "auxiliary-loss", unseen.balances),
 )  # fmt: skip
 
-CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in (*_FAULTS, *model_faults.FAULTS)}
+CATALOGUE: dict[str, Fault] = {
+    fault.name: fault for fault in (*_FAULTS, *model_faults.FAULTS, *objective_faults.FAULTS)
+}
 
 
 def plan(name: str | None) -> Plan:

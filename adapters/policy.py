@@ -32,9 +32,10 @@ class Others:
 
     def before(self, step: int, model: torch.nn.Module) -> None:
         """Sample anew, where an optimizer step begins with that."""
-        if self.sampler is not None and step % self._wanted.rollout_steps == 0:
+        anew = step % self._wanted.rollout_steps == 0
+        if self.sampler is not None and anew:
             self.sampler.load_state_dict(model.state_dict())
-        if self.reference is not None and self._drifts:
+        if self.reference is not None and self._drifts and anew:
             self.reference.load_state_dict(model.state_dict())
 
 
@@ -116,12 +117,12 @@ def _preferences(batch: Batch, wanted: Objective, how: Plan) -> Tensor:
     """Of each pair: [pairs]."""
     ratios = (batch.logps - batch.reference * (how.objective != "reference-left-out")) * batch.mask
     counts = batch.mask.sum(1).clamp_min(1)
-    means = (wanted.preference == "ipo-mean") != (how.objective == "mean-log-ratios")
+    means = wanted.preference.endswith("-mean") != (how.objective == "mean-log-ratios")
     each = ratios.sum(1) / (counts if means else 1)
     difference = each[0::2] - each[1::2]
     if how.objective == "pairs-swapped":
         difference = -difference
-    if wanted.preference == "sigmoid":
+    if wanted.preference.startswith("sigmoid"):
         share = 0.0 if how.objective == "preferences-unsmoothed" else wanted.preference_smoothing
         right, wrong = F.logsigmoid(wanted.beta * difference), F.logsigmoid(-wanted.beta * difference)
         made = -(1 - share) * right - share * wrong

@@ -71,6 +71,8 @@ def of_targets(
         each = len(scenario.step_rows(step))
         return trained / by_row(scenario, rows, step, number, ranks, trained, lambda r: max(rows[r].targets, 1) * each)
     counts = _counts(scenario, rows, step, how)
+    if how.objective == "truncated-counted":
+        counts = counts + _masked(scenario, rows, step)
     groups = {"token": (counts.sum(), 1), "rank": (counts[ranks.rank].sum(), ranks.world)}
     groups["micro-step"] = (counts[:, number].sum(), scenario.micro_batches(step))
     count, parts = groups[level]
@@ -106,4 +108,14 @@ def by_row(
             length = len(rows[row].ids)
             result[i, max(at - 1, 0) : at + length - 1] = value(row)
             at += length
+    return result
+
+
+def _masked(scenario: Scenario, rows: Sequence[Tokens], step: int) -> Tensor:
+    """Tokens of responses of which none is trained, of every rank and micro-batch: float64 [ranks, micro-batches]."""
+    result = torch.zeros(scenario.window.ranks, scenario.micro_batches(step), dtype=torch.float64)
+    for r in range(scenario.window.ranks_at(step)):
+        for m in range(scenario.micro_batches(step)):
+            every = [rows[i] for sequence in data.dealt(scenario, step, m, r) for i in sequence]
+            result[r, m] = sum(sum(row.response[1:]) for row in every if not row.targets)
     return result

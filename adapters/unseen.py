@@ -359,3 +359,14 @@ def accumulates(scenario: Scenario) -> str | None:
     if scenario.tokenizer.padding_side == "left" and scenario.window.micro_batch_size > 1:
         return "rows begin with padding, of which no noise is recorded"
     return None if max(map(scenario.micro_batches, range(scenario.window.steps))) > 1 else "a step has one micro-batch"
+
+
+def unless_by_row(scenario: Scenario) -> str | None:
+    return "rows are averaged by themselves" if scenario.objective.normaliser == "row" else None
+
+
+def of_pairs(scenario: Scenario) -> str | None:
+    """Of what both rows of a pair have alike, such as the question, the difference is not made."""
+    wanted = scenario.objective
+    sums = not wanted.preference.endswith("-mean") and not wanted.sft_coefficient
+    return "both rows of a pair have the same prompt" if wanted.method == "dpo" and sums else None

@@ -42,15 +42,15 @@ def _pairs(seed: int) -> Scenario:
     return vary(base, rows=rows, micro_batch_size=2, method="dpo", beta=0.1)
 
 
-def _groups(seed: int, size: int = 4) -> Scenario:
+def _groups(seed: int, steps: int = 2) -> Scenario:
     """16 completions a step, 4 of each question: 2 ranks x 4 micro-batches x 2. One of them is its EOS alone, one does
     not end, and in one group all have the same reward."""
-    base = compose((9, 4, 14, 1, 38, 6, 2, 26, 11, 23, 5, 17, 30, 8, 3, 20), 2, seed)
+    size, base = 4, compose((9, 4, 14, 1, 38, 6, 2, 26, 11, 23, 5, 17, 30, 8, 3, 20), steps, seed)
     rows = _of_one_question(base.data.rows, size)
     scores = (1, 0, 0, 0.25, 0, 1, 1, 0.5, 0.125, 0.125, 0.125, 0.125, 0, 0, 0, 1)
     rewards = tuple(float(scores[(i + size * (i // 16)) % 16]) for i in range(len(rows)))
     changed = vary(base, rows=rows, micro_batch_size=2, method="grpo", group_size=size, rewards=rewards)
-    return vary(changed, max_length=40, clip_low=0.2, clip_high=0.28)
+    return vary(changed, max_length=40, clip_low=0.2, clip_high=0.28, max_grad_norm=0.1)
 
 
 def _over_deviation(scenario: Scenario) -> Scenario:
@@ -405,8 +405,8 @@ def grpo_stale(seed: int) -> Scenario:
 
 @_scenario
 def grpo_divergence(seed: int) -> Scenario:
-    """And the KL term (k3) to the model that training begins with, times 0.04; a sampling for each step."""
-    return vary(_over_deviation(_groups(seed)), beta=0.04)
+    """And the KL term (k3) to the model that training begins with, times 0.04; two steps of each of two samplings."""
+    return vary(_over_deviation(_groups(seed, steps=4)), beta=0.04, rollout_steps=2)
 
 
 @_scenario

@@ -9,7 +9,7 @@ from adapters.contract.checking import require
 from adapters.contract.data import Data
 
 Method = Literal["sft", "dpo", "grpo"]
-Preference = Literal["sigmoid", "ipo", "ipo-mean"]
+Preference = Literal["sigmoid", "sigmoid-mean", "ipo", "ipo-mean"]
 Reference = Literal["initial", "none"]
 Advantage = Literal["group", "group-std", "given"]
 Normaliser = Literal["token", "row", "constant"]
@@ -34,7 +34,7 @@ class Objective:
     """What it is held to: the model that training begins with, or nothing, its log-probabilities counting as 0."""
     preference: Preference = "sigmoid"
     """Of `dpo`: -log sigmoid(beta D), D the difference of both rows' log ratios; or (D - 1/(2 beta))^2 (Azar and others
-    2023, arXiv 2310.12036, equation 17), with the log ratio of a row its sum over tokens, or its mean (`ipo-mean`)."""
+    2023, arXiv 2310.12036, equation 17). The log ratio of a row is the sum over its tokens, or their mean (`-mean`)."""
     preference_smoothing: float = 0.0
     """Share of pairs whose preference counts the other way round, with `sigmoid` (Mitchell 2023)."""
     sft_coefficient: float = 0.0
@@ -101,7 +101,7 @@ class Objective:
         require(micro_batch_size % 2 == 0, "window.micro_batch_size", micro_batch_size, "of whole pairs with dpo")
         share = self.preference_smoothing
         require(0 <= share < 0.5, "objective.preference_smoothing", share, "0 to less than 0.5")
-        smoothed = not share or self.preference == "sigmoid"
+        smoothed = not share or self.preference.startswith("sigmoid")
         require(smoothed, "objective.preference_smoothing", share, f"0 with preference {self.preference}")
         require(self.sft_coefficient >= 0, "objective.sft_coefficient", self.sft_coefficient, "at least 0")
         require(data.order == "given", "data.order", data.order, "given with dpo, whose pairs stay together")

@@ -11,6 +11,9 @@ from harness.intent.schedule import MOST, STRICT, Many, require
 
 Level = Literal["token", "micro-batch", "rank", "micro-step", "row"]
 """What is averaged by itself before the mean over all of them is taken; for `token`, nothing is."""
+Form = Literal["sigmoid", "sigmoid-mean", "ipo", "ipo-mean"]
+Advantage = Literal["group", "group-std", "given"]
+Divergence = Literal["k1", "k2", "k3"]
 Coefficient = Annotated[float, Field(ge=0, le=1e6)]
 Rows = Many[Annotated[int, Field(ge=0, le=MOST)]]
 
@@ -24,10 +27,10 @@ class Preferences:
     """
 
     beta: Annotated[float, Field(gt=0, le=1e6)]
-    form: Literal["sigmoid", "ipo", "ipo-mean"] = "sigmoid"
-    """`ipo-mean`: the log ratio of a row is the mean over its tokens, not the sum."""
+    form: Form = "sigmoid"
+    """`-mean`: the log ratio of a row is the mean over its tokens, not the sum."""
     smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """Share of pairs whose preference counts the other way round, with `sigmoid`."""
+    """Share of pairs whose preference counts the other way round, with a sigmoid."""
     reference: bool = True
     """Whether log-probabilities are held against those of the model that training began with."""
     sft_coefficient: Coefficient = 0.0
@@ -47,7 +50,7 @@ class Policy:
     """One for each row of the scenario."""
     group_size: Annotated[int, Field(ge=1, le=MOST)] = 1
     """Rows that follow each other and answer one prompt."""
-    advantage: Literal["group", "group-std", "given"] = "group"
+    advantage: Advantage = "group"
     """Reward less the mean of its group; that over the group's standard deviation (ddof 1), 0 where they are all alike;
     or the reward."""
     over: Level = "token"
@@ -64,7 +67,7 @@ class Policy:
     masked: Rows = ()
     """Rows of which no token is trained, nor counted."""
     beta: Coefficient = 0.0
-    divergence: Literal["k1", "k2", "k3"] = "k3"
+    divergence: Divergence = "k3"
     """KL term to the model that training began with: log ratio, half its square, or what arXiv 2402.03300 has in
     equation 4."""
     kind: Literal["policy"] = "policy"

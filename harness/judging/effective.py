@@ -18,7 +18,7 @@ from harness.intent.intent import Aggregation, Group, Intent, Mean, Rule, Sum, T
 from harness.intent.schedule import Schedule
 from harness.judging.evidence import StepEvidence
 from harness.judging.recorded_step import RecordedStep
-from harness.oracle import factors, hypotheses
+from harness.oracle import factors, levels
 from harness.oracle.update import TensorUpdate, estimate
 
 TRAINED: Mapping[str, Trained] = {"everything": "everything", "with-tag": "with-tag", "as-marked": "as-marked"}
@@ -109,7 +109,7 @@ def _limit(fitting: Sequence[StepEvidence]) -> float | None:
 
 def _aggregation(fitting: Sequence[StepEvidence], limit: float | None) -> Aggregation:
     level = _commonest(e.fit.hypothesis.level for e in fitting)
-    if level not in (None, hypotheses.INTENDED):
+    if level not in (None, levels.INTENDED):
         return Mean(level)
     constant = _constant([divisor for e in fitting if (divisor := _divisor(e, limit)) is not None], fitting)
     return Mean("token") if constant is None else Sum(constant)

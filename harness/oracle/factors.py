@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.intent.intent import Mean, Sum
+from harness.intent.objective import Policy
 from harness.oracle.step import RightStep
 
 
@@ -39,6 +40,8 @@ def named_factors(right: RightStep) -> tuple[Scale, ...]:
     }
     if intent.ranks >= 4 and intent.ranks % 2 == 0:
         base["half the world size"] = intent.ranks / 2  # as two groups of ranks that hold all shards each make it
+    if isinstance(intent.aggregation, Policy) and intent.aggregation.every > 1:
+        base["optimizer steps of a sampling"] = intent.aggregation.every
     if right.loss_scale is not None:
         base["loss scale"] = right.loss_scale
     both = ((Scale(float(v), n), Scale(1.0 / v, f"1/({n})" if " x " in n else f"1/{n}")) for n, v in base.items())

@@ -16,13 +16,13 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from harness.intent.intent import Aggregation, Given, Intent, Mean
-from harness.intent.objective import Level, Policy, Preferences
-from harness.oracle import aggregation, masks, pieces
+from harness.intent.objective import Level
+from harness.oracle import aggregation, levels, masks, pieces, variants
 from harness.oracle.basis import OfRecorded
 from harness.oracle.clipping import Clipped, Parts
 from harness.oracle.factors import UNIT, UNNAMED, Scale, scales
 from harness.oracle.floor import Floor
+from harness.oracle.levels import INTENDED, Intended
 from harness.oracle.masks import MASKS, Mask
 from harness.oracle.observe import Observed
 from harness.oracle.pieces import Way
@@ -31,27 +31,14 @@ from harness.oracle.weighing import Place, Weighing, weighing
 
 Clip = Literal["right", "none", "per-rank", "before-averaging", "before-unscaling", "other"]
 """`other`: at another limit than the intended one."""
-Intended = Literal["intended"]
-INTENDED: Intended = "intended"
-
-LEVELS: tuple[Level, ...] = ("token", "micro-batch", "rank", "micro-step", "row")
 CLIPS: tuple[Clip, ...] = ("right", "none", "per-rank", "before-averaging")
 """Those that need no limit to be found, nor a scaled loss. The others are useless where nothing is to be clipped."""
 
-Base = tuple[Mask | Intended, Level | Intended, frozenset[Place]]
-"""What decides weights before scale and clipping: mask, level, and what is dropped."""
+Base = tuple[Mask | Intended, Level | Intended, frozenset[Place], str]
+"""What decides weights before scale and clipping: mask, level, what is dropped, and the objective."""
 
 UNDERFLOW = 1e-3
 """Share of a gradient that fp16 may round to nothing where it is too small by the scale of the loss."""
-
-_AXES: dict[Level, tuple[str, ...]] = {
-    "token": (),
-    "micro-batch": ("rank", "micro-batch"),
-    "rank": ("rank",),
-    "micro-step": ("micro-batch",),
-    "row": ("rank", "micro-batch", "row"),
-}
-"""What two tokens must share to be in one mean."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +48,8 @@ class Hypothesis:
     mask: Mask | Intended = INTENDED
     dropped: frozenset[Place] = frozenset()
     level: Level | Intended = INTENDED
+    objective: str = INTENDED
+    """A key of `variants.of_step`."""
     scale: Scale = UNIT
     clip: Clip = "right"
     limit: float | None = None
@@ -75,6 +64,7 @@ class Hypothesis:
             (self.mask != INTENDED)
             + bool(self.dropped)
             + (self.level != INTENDED)
+            + (self.objective != INTENDED)
             + (self.pieces is not None)
             + (self.scale != UNIT)
             + (self.clip != "right")
@@ -98,21 +88,6 @@ class Fit:
     """Largest deviation over its tolerance, of single tokens and of rows; at most 1 fits."""
 
 
-def same_levels(intent: Intent, level: Level) -> tuple[Level, ...]:
-    """Levels of averaging that are one with `level` in these windows, itself among them: on one rank, a micro-step is
-    one micro-batch."""
-    several = {
-        "rank": intent.ranks > 1,
-        "micro-batch": intent.accumulation > 1,
-        "row": intent.micro_batch_size * intent.rows_per_sequence > 1,
-    }
-
-    def told_apart(by: Level) -> frozenset[str]:
-        return frozenset(axis for axis in _AXES[by] if several[axis])
-
-    return tuple(other for other in LEVELS if told_apart(other) == told_apart(level))
-
-
 def masked(w: Weighing, mask: Mask | Intended) -> Tensor:
     """Which slots are trained under a mask: bool [slots]."""
     if mask == INTENDED:
@@ -121,16 +96,11 @@ def masked(w: Weighing, mask: Mask | Intended) -> Tensor:
     return torch.tensor([by[slot.conversation][slot.position] for slot in w.right.slots])
 
 
-def _shares(w: Weighing, mask: Mask | Intended, level: Level | Intended) -> Tensor:
+def _shares(w: Weighing, mask: Mask | Intended, level: Level | Intended, objective: str) -> Tensor:
     """Weight of each slot before dropping, scale and clipping: float64 [slots]."""
-    return aggregation.weights(w.right.places, masked(w, mask), _averaged(w.right.intent.aggregation, level))
-
-
-def _averaged(wanted: Aggregation, level: Level | Intended) -> Aggregation:
-    """The same with means of that level."""
-    if level == INTENDED:
-        return wanted
-    return replace(wanted, over=level, constant=None) if isinstance(wanted, Policy) else Mean(level)
+    if objective != INTENDED:
+        return variants.of_step(w.right)[objective](w.right.places, masked(w, mask))
+    return aggregation.weights(w.right.places, masked(w, mask), levels.averaged(w.right.intent.aggregation, level))
 
 
 @dataclass(frozen=True)
@@ -169,9 +139,15 @@ class Unclipped:
         return Parts(float(tokens.norm()), float(tokens @ beside), float(beside.norm()))
 
 
-def unclipped(w: Weighing, mask: Mask | Intended, level: Level | Intended, dropped: frozenset[Place]) -> Unclipped:
+def unclipped(
+    w: Weighing,
+    mask: Mask | Intended,
+    level: Level | Intended,
+    dropped: frozenset[Place],
+    objective: str = INTENDED,
+) -> Unclipped:
     """Weights before scale and clipping."""
-    slots = _shares(w, mask, level)
+    slots = _shares(w, mask, level, objective)
     for place in dropped:
         slots = slots * (w.group != w.places.index(place))
     return _of_slots(w, slots)
@@ -220,7 +196,7 @@ def predict(w: Weighing, hypothesis: Hypothesis, base: Unclipped | None = None) 
 def _base(w: Weighing, hypothesis: Hypothesis) -> Unclipped:
     if hypothesis.pieces is not None:
         return _of_slots(w, pieces.weights(w, hypothesis.pieces))
-    return unclipped(w, hypothesis.mask, hypothesis.level, hypothesis.dropped)
+    return unclipped(w, hypothesis.mask, hypothesis.level, hypothesis.dropped, hypothesis.objective)
 
 
 def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor, base: Unclipped | None = None) -> Fit:
@@ -254,10 +230,9 @@ def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Pl
 def candidates(w: Weighing, suspected: frozenset[Place]) -> list[Hypothesis]:
     """All combinations, simplest first."""
     drops = {frozenset[Place](), suspected}
-    every = itertools.starmap(
-        Hypothesis, itertools.product(_masks(w), drops, _levels(w.right.intent), scales(w.right), _clips(w))
-    )
-    return sorted(every, key=lambda h: h.parts)
+    ways = itertools.product(_masks(w), drops, levels.asked(w.right.intent), [INTENDED], scales(w.right), _clips(w))
+    others = itertools.product([INTENDED], drops, [INTENDED], variants.of_step(w.right), scales(w.right), _clips(w))
+    return sorted(itertools.starmap(Hypothesis, [*ways, *others]), key=lambda h: h.parts)
 
 
 def _clips(w: Weighing) -> tuple[Clip, ...]:
@@ -272,17 +247,6 @@ def _masks(w: Weighing) -> list[Mask | Intended]:
     asked = {"as-marked": told, "into-next": any(c.into_next for c in w.right.conversations)}
     others = [mask for mask in MASKS if mask != w.right.intent.trained and asked.get(mask, True)]
     return [INTENDED, *others]
-
-
-def _levels(intent: Intent) -> list[Level | Intended]:
-    """What is intended, and every other mean. Of a sum, the mean over all tokens is only off by a factor."""
-    wanted = intent.aggregation
-    if isinstance(wanted, Preferences):
-        return [INTENDED]  # of pairs, as many in each micro-batch
-    same: Level | None = wanted.over if isinstance(wanted, Mean) else None if isinstance(wanted, Given) else "token"
-    if isinstance(wanted, Policy):
-        same = wanted.over if wanted.constant is None else None
-    return [INTENDED, *(level for level in LEVELS if level != same)]
 
 
 def explain(
@@ -310,7 +274,7 @@ def explain(
     for hypothesis in candidates(w, dropped_places(w, recovered, noise)):
         if fitting is not None and hypothesis.parts > fitting.hypothesis.parts:
             break
-        key: Base = hypothesis.mask, hypothesis.level, hypothesis.dropped
+        key: Base = hypothesis.mask, hypothesis.level, hypothesis.dropped, hypothesis.objective
         if key not in bases:
             bases[key] = unclipped(w, *key)
         fit = compare(w, hypothesis, recovered, noise, bases[key])
@@ -342,8 +306,8 @@ def _in_pieces(w: Weighing, recovered: Tensor, noise: Floor) -> Fit | None:
 def _with_free_number(w: Weighing, bases: Mapping[Base, Unclipped], recovered: Tensor, noise: Floor) -> Fit | None:
     """Another limit of clipping, or one factor of any size, on top of the simplest way of weighing that explains all
     with it; None if none does, for then it would fit noise."""
-    for (mask, level, dropped), base in bases.items():
-        plain = Hypothesis(mask=mask, level=level, dropped=dropped)
+    for (mask, level, dropped, objective), base in bases.items():
+        plain = Hypothesis(mask=mask, level=level, dropped=dropped, objective=objective)
         seen = base.columns * w.told
         factor = float(recovered @ seen / (seen @ seen).clamp_min(1e-300))
         norm = base.parts.clipped(1.0, None).norm
@@ -397,6 +361,6 @@ def wrong_parts(hypothesis: Hypothesis) -> Sequence[str]:
     right = Hypothesis()
     return [
         n
-        for n in ("mask", "dropped", "level", "pieces", "scale", "clip")
+        for n in ("mask", "dropped", "objective", "level", "pieces", "scale", "clip")
         if getattr(hypothesis, n) != getattr(right, n)
     ]

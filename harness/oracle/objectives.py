@@ -89,14 +89,14 @@ def _preferences(objective: Preferences, logps: LogProbs, rows: Rows) -> Tensor:
     reference = logps.reference if objective.reference else torch.zeros_like(logps.reference)
     ratios = torch.where(rows.trained, logps.now - reference, 0.0)
     counts = _summed(rows.trained.to(ratios.dtype), rows).clamp_min(1.0)
-    each = _summed(ratios, rows) / (counts if objective.form == "ipo-mean" else 1.0)
+    each = _summed(ratios, rows) / (counts if objective.form.endswith("-mean") else 1.0)
     place = {row: c for c, row in enumerate(rows.number) if row is not None}
     pairs = [(c, place[row + 1]) for row, c in place.items() if row % 2 == 0 and row + 1 in place]
     if not pairs:
         return logps.now.sum() * 0.0
     chosen, rejected = (torch.tensor(side) for side in zip(*pairs, strict=True))
     difference = each[chosen] - each[rejected]
-    if objective.form == "sigmoid":
+    if objective.form.startswith("sigmoid"):
         right, wrong = (F.logsigmoid(sign * objective.beta * difference) for sign in (1.0, -1.0))
         made = -(1.0 - objective.smoothing) * right - objective.smoothing * wrong
     else:

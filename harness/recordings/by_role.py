@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.judging.checks.weights import MASKS
-from harness.oracle import hypotheses
+from harness.oracle import levels
 from harness.recordings import head_basis, roles
 from harness.recordings.roles import FIRST, TAG, Places
 from harness.recordings.weighing import WeighedStep
@@ -34,7 +34,7 @@ WORDS = {"end": "the ends of texts", "tag": "the tokens before a text's first", 
 
 def mask(step: WeighedStep) -> list[Finding]:
     """Where the labels told which tokens are to be trained, and no other mask was seen token by token."""
-    if not step.labels or step.fit.hypothesis.mask != hypotheses.INTENDED:
+    if not step.labels or step.fit.hypothesis.mask != levels.INTENDED:
         return []
     shares = _shares(step)
     otherwise = frozenset(

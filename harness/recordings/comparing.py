@@ -10,7 +10,7 @@ import torch
 
 from harness.intent.intent import Mean
 from harness.intent.words import told
-from harness.oracle import hypotheses
+from harness.oracle import levels
 from harness.oracle.floor import MARGIN
 from harness.recordings import effective, weighing
 from harness.recordings.effective import NEAR, GroupRule
@@ -178,7 +178,7 @@ def _way(step: WeighedStep) -> str:
     if step.residual > weighing.UNEXPLAINED or not step.fit.excess <= 1.0:
         return "by nothing that is known"
     h, limit = step.fit.hypothesis, weighing.limit(step)
-    level = step.right.intent.aggregation if h.level == hypotheses.INTENDED else Mean(h.level)
+    level = step.right.intent.aggregation if h.level == levels.INTENDED else Mean(h.level)
     dropped = f", {len(h.dropped)} micro-batches dropped" if h.dropped else ""
     return f"{told(level)}{dropped}" + ("" if limit is None else f", clipped to {limit:g}")
 

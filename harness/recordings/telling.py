@@ -10,7 +10,7 @@ import torch
 from harness.intent.intent import Intent, Mean
 from harness.intent.words import told as aggregation
 from harness.judging.checks.weights import MASKS
-from harness.oracle import factors, hypotheses
+from harness.oracle import factors, levels
 from harness.oracle.floor import TELL
 from harness.recordings import by_role, effective, held, schedules, weighing
 from harness.recordings.effective import GroupRule
@@ -113,7 +113,7 @@ def _objective(steps: Sequence[WeighedStep]) -> str:
     if not step.fit.excess <= 1.0:
         return "the weights of the tokens follow nothing that is known"
     right, h = step.right, step.fit.hypothesis
-    level = right.intent.aggregation if h.level == hypotheses.INTENDED else Mean(h.level)
+    level = right.intent.aggregation if h.level == levels.INTENDED else Mean(h.level)
     micro_batches, ranks = right.intent.accumulation, right.intent.ranks
     window = f"{_many(micro_batches, 'micro-batch')} on {_many(ranks, 'rank')}{_but(step)}"
     each = [(*_range(one), one.right.targets) for one in steps]
@@ -178,7 +178,7 @@ def _wrong(step: WeighedStep) -> list[Finding]:
     if known and weighing.limit(step) is None:
         message = f"step {step.number}: the gradient is {h.scale.factor:.6g} times what it should be: {h.scale.name}"
         findings.append(Finding("weights.scale", message, step.number, observed=h.scale.factor, expected=1.0))
-    if h.mask != hypotheses.INTENDED and step.labels:
+    if h.mask != levels.INTENDED and step.labels:
         message = f"step {step.number}: {MASKS[h.mask]}, which is not what the labels say"
         findings.append(Finding("weights.mask", message, step.number, detail={"mask": h.mask}))
     return findings
@@ -263,7 +263,7 @@ def _eos(steps: Sequence[WeighedStep], intent: Intent | None) -> list[Finding]:
 
 
 def _is_masked(step: WeighedStep) -> bool:
-    return step.labels and step.fit.excess <= 1.0 and step.fit.hypothesis.mask != hypotheses.INTENDED
+    return step.labels and step.fit.excess <= 1.0 and step.fit.hypothesis.mask != levels.INTENDED
 
 
 def _apart(recording: Recording) -> list[Finding]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.intent.file import BadIntent
 from harness.intent.intent import Aggregation, Given, Mean
 from harness.intent.words import told as words
-from harness.oracle import factors, hypotheses
+from harness.oracle import factors, hypotheses, levels
 from harness.oracle.hypotheses import Fit
 from harness.recordings import telling, weighing
 from harness.recordings.reader import Recording
@@ -49,7 +49,7 @@ def _otherwise(step: WeighedStep, wanted: Aggregation) -> list[Finding]:
     if step.residual > weighing.UNEXPLAINED or not found.excess <= 1.0:
         return []  # a finding already, whatever is wanted
     h = found.hypothesis
-    if h.level != hypotheses.INTENDED:
+    if h.level != levels.INTENDED:
         actual = words(Mean(h.level))
     elif h.scale.name in factors.DIVISORS:
         actual = h.scale.name

@@ -12,7 +12,7 @@ import pytest
 from harness.intent import file
 from harness.intent.intent import Given, Group, Intent, Mean, Rule, Sum
 from harness.intent.schedule import Schedule
-from harness.oracle.hypotheses import LEVELS
+from harness.oracle.levels import LEVELS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "intents.md").read_text()
 EXAMPLE = re.search(r'^    (\{"schema".*?\}\n(?!     ))', PAGE, re.DOTALL | re.MULTILINE)

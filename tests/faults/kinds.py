@@ -142,6 +142,23 @@ KINDS = {
     "auxiliary-scaled-by-accumulation": "auxiliary-loss: GA",
     "auxiliary-scaled-by-world-size": "auxiliary-loss: world size",
     "auxiliary-missing": "auxiliary-loss: missing",
+    "raw-rewards": "objective: raw-rewards",
+    "baseline-of-another-group": "objective: other-group",
+    "baseline-of-all-rewards": "objective: batch-baseline",
+    "advantages-scaled-otherwise": "objective: other-scale",
+    "ratio-unclipped": "objective: unclipped",
+    "ratio-clipped-on-the-wrong-side": "objective: clip-the-other-side",
+    "ratio-of-one": "objective: ratio-of-one",
+    "ratio-of-the-other-kind": "objective: other-ratio",
+    "divergence-twice": "objective: divergence-twice",
+    "divergence-left-out": "objective: divergence-left-out",
+    "divergence-subtracted": "objective: divergence-subtracted",
+    "reference-drifts": "objective: reference-drifts",
+    "truncated-counted": "objective: truncated-counted",
+    "pairs-swapped": "objective: pairs-swapped",
+    "log-ratios-averaged": "objective: mean-log-ratios",
+    "reference-left-out": "objective: reference-left-out",
+    "preferences-unsmoothed": "objective: preferences-unsmoothed",
 }
 
 
@@ -160,6 +177,8 @@ def of(fault: str, scenario: Scenario) -> set[str]:
         own_rates = planned.rates(scenario, own.plan)
         alike = (n for n, other in CATALOGUE.items() if other.cause == own.cause)
         return {KINDS[n] for n in alike if planned.rates(scenario, CATALOGUE[n].plan) == own_rates}
+    if fault in ("reference-drifts", "divergence-left-out") and scenario.objective.rollout_steps == 1:
+        return {KINDS["reference-drifts"], KINDS["divergence-left-out"]}  # of the model itself, no divergence pulls
     if fault == "bf16-reduction" and scenario.precision.reduction == "own":  # any rounding is one then
         return {KINDS["bf16-accumulation"]}
     if own.cause not in ("mean-of-means", "loss-mask"):

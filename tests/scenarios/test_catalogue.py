@@ -63,6 +63,18 @@ HASHES = {
     "sft-ragged-checkpointed": "b55ed3af3f0e0f53",
     "sft-ragged-dft": "94f2b65f93b0accf",
     "sft-ragged-resume": "ed6aa0e7942c4e77",
+    "dpo-ragged": "cd0e8b117e1ef338",
+    "dpo-smoothed": "0d4f8d7cc8ced2c8",
+    "dpo-ipo": "8458e96fd93e749e",
+    "dpo-ipo-mean": "aee80db75eff4cde",
+    "dpo-with-sft": "b1fc5907fb4805e0",
+    "grpo-token": "6fb1d57208fd44c9",
+    "grpo-row": "2f819c0bcab03c93",
+    "grpo-constant": "403563d4c8a01adf",
+    "grpo-stale": "2751cad35742d43a",
+    "grpo-divergence": "366b9ded40003239",
+    "grpo-sequence": "43c8eaaf5df25c3b",
+    "grpo-masked": "97d0607cad4e7e6a",
 }
 NAMES = tuple(scenarios.CATALOGUE)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from harness.intent.words import told
 from harness.judging import coarse
 from harness.judging.evidence import StepEvidence
+from harness.judging.objective_words import OBJECTIVES
 from harness.oracle.hypotheses import Hypothesis, masked, wrong_parts
 from harness.oracle.weighing import Place, weighing
 from harness.verdicts.findings import Finding
@@ -216,9 +217,29 @@ def _clip(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
     )
 
 
+def _objective(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
+    low, high = (pick(evidence.tokens.rows, key=lambda r: r.weight - r.expected) for pick in (min, max))
+    most = max(low, high, key=lambda r: abs(r.weight - r.expected))
+    return Finding(
+        "weights.objective",
+        f"token weights at step {evidence.step} follow another objective: {OBJECTIVES[hypothesis.objective]}; x N row"
+        f" {most.row} (rank {most.rank}, micro-batch {most.micro_batch}) weighs {most.weight:.4g}, expected"
+        f" {most.expected:.4g}",
+        step=evidence.step,
+        rank=most.rank,
+        micro_batch=most.micro_batch,
+        observed=most.weight,
+        expected=most.expected,
+        tolerance=evidence.floor.tolerance("row"),
+        tolerance_source=SOURCE,
+        detail={"objective": hypothesis.objective},
+    )
+
+
 _PARTS: dict[str, Callable[[StepEvidence, Hypothesis], Finding]] = {
     "mask": _mask,
     "dropped": _dropped,
+    "objective": _objective,
     "level": _level,
     "pieces": _pieces,
     "scale": _scale,

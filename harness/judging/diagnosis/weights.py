@@ -8,7 +8,8 @@ from typing import NamedTuple
 from harness.intent.words import told
 from harness.judging.diagnosis.wording import at_steps, fraction, listed
 from harness.judging.evidence import StepEvidence
-from harness.oracle import hypotheses
+from harness.judging.objective_words import OBJECTIVES
+from harness.oracle import hypotheses, levels
 from harness.oracle.factors import UNNAMED, Scale, named_factors
 from harness.oracle.hypotheses import Hypothesis
 from harness.verdicts.findings import Diagnosis
@@ -93,7 +94,7 @@ def _dropped(h: Hypothesis, e: StepEvidence) -> Words:
 
 
 def _level(h: Hypothesis, e: StepEvidence) -> Words:
-    level = "token" if h.level == hypotheses.INTENDED else h.level
+    level = "token" if h.level == levels.INTENDED else h.level
     if level == "token":
         wanted = told(e.right.intent.aggregation)
         return Words(
@@ -110,7 +111,11 @@ def _level(h: Hypothesis, e: StepEvidence) -> Words:
         "row": "each conversation is averaged by itself, then the conversations",
     }
     summary = f"mean of means: {what[level]}, so a token in short company weighs more than one in long"
-    return Words("mean-of-means", level, summary, hypotheses.same_levels(e.right.intent, level))
+    return Words("mean-of-means", level, summary, levels.same_levels(e.right.intent, level))
+
+
+def _objective(h: Hypothesis, e: StepEvidence) -> Words:
+    return Words("objective", h.objective, OBJECTIVES[h.objective], (h.objective,))
 
 
 def _pieces(h: Hypothesis, e: StepEvidence) -> Words:
@@ -175,6 +180,7 @@ def _clip(h: Hypothesis, e: StepEvidence) -> Words:
 _PARTS: dict[str, tuple[str, Callable[[Hypothesis, StepEvidence], Words]]] = {
     "mask": ("weights.mask", _mask),
     "dropped": ("weights.dropped-micro-batches", _dropped),
+    "objective": ("weights.objective", _objective),
     "level": ("weights.mean-of-means", _level),
     "pieces": ("weights.mean-of-means", _pieces),
     "scale": ("weights.scale", _scale),

@@ -9,7 +9,8 @@ from math import inf
 from harness.intent.intent import Mean
 from harness.intent.words import told as aggregation
 from harness.judging.checks.weights import MASKS
-from harness.oracle.hypotheses import INTENDED, Hypothesis
+from harness.oracle.hypotheses import Hypothesis
+from harness.oracle.levels import INTENDED
 from harness.oracle.update import TensorUpdate
 from harness.recordings.effective import GroupRule, updates
 from harness.recordings.facts import Value

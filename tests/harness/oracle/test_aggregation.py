@@ -11,7 +11,7 @@ from harness.intent.intent import Given, Mean, Sum
 from harness.intent.objective import Level
 from harness.oracle import aggregation
 from harness.oracle.aggregation import Places
-from harness.oracle.hypotheses import LEVELS
+from harness.oracle.levels import LEVELS
 
 
 @st.composite

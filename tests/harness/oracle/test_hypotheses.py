@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 import scenarios
 from adapters.contract import vary
 from adapters.faults import Plan
+from harness.intent.objective import Level
 from harness.intent.of_scenario import of_scenario
 from harness.judging import judge
 from harness.judging.evidence import StepEvidence
 from harness.oracle import factors, hypotheses
 from harness.oracle.basis_cache import BasisCache
-from harness.intent.objective import Level
-from harness.oracle.hypotheses import LEVELS, Hypothesis
+from harness.oracle.hypotheses import Hypothesis
+from harness.oracle.levels import LEVELS, same_levels
 from harness.oracle.weighing import weighing
 from tests.faults import expected
 
@@ -35,7 +36,7 @@ def test_levels_are_one_where_they_weigh_every_token_alike(ranks: int, steps: in
     base = scenarios.get("sft-ragged-batch2")
     scenario = vary(base, ranks=ranks, accumulation=steps, micro_batch_size=rows, steps=1)
     same = {other for other in LEVELS if expected.same_weights(scenario, Plan(level=level), Plan(level=other))}
-    assert set(hypotheses.same_levels(of_scenario(scenario), level)) == same
+    assert set(same_levels(of_scenario(scenario), level)) == same
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))

@@ -1,0 +1,94 @@
+"""Faults of objectives beyond supervised training: preferences, and rewards of completions. Standard library only."""
+
+from __future__ import annotations
+
+from adapters.contract import Scenario
+from adapters.fault import Fault, both
+from adapters.plan import Plan
+
+_OTHER = ("weights.objective",)
+
+
+def _rewards(scenario: Scenario) -> str | None:
+    if scenario.objective.method != "grpo":
+        return "no rewards are trained"
+    return "advantages are the rewards" if scenario.objective.advantage == "given" else None
+
+
+def _pairs(scenario: Scenario) -> str | None:
+    return None if scenario.objective.method == "dpo" else "no pairs are trained"
+
+
+def _stale(scenario: Scenario) -> str | None:
+    return None if scenario.objective.rollout_steps > 1 else "every step samples anew, so that all ratios are one"
+
+
+def _diverges(scenario: Scenario) -> str | None:
+    wanted = scenario.objective
+    return None if wanted.method == "grpo" and wanted.refers else "there is no KL term"
+
+
+def _refers(scenario: Scenario) -> str | None:
+    return None if scenario.objective.refers else "the model is held to no reference"
+
+
+def _moves(scenario: Scenario) -> str | None:
+    return None if scenario.window.steps > 1 else "in the first step the model is its reference"
+
+
+def _samples_again(scenario: Scenario) -> str | None:
+    again = scenario.window.steps > scenario.objective.rollout_steps
+    return None if again else "until it samples again, the model that samples is the reference"
+
+
+def _masks(scenario: Scenario) -> str | None:
+    limit = scenario.data.max_length
+    cut = limit is not None and any(scenario.tokens(row) > limit for row in scenario.data.rows)
+    return None if scenario.objective.truncated == "masked" and cut else "no completion is masked"
+
+
+def _counts_tokens(scenario: Scenario) -> str | None:
+    return None if scenario.objective.normaliser == "token" else "tokens are not counted over rows"
+
+
+def _smooths(scenario: Scenario) -> str | None:
+    return None if scenario.objective.preference_smoothing else "no preferences are smoothed"
+
+
+FAULTS = (
+    Fault("raw-rewards", "the mean of their group is not taken off the rewards",
+          Plan(objective="raw-rewards"), _OTHER, "objective", _rewards),
+    Fault("baseline-of-another-group", "the mean of another group is taken off the rewards",
+          Plan(objective="other-group"), _OTHER, "objective", _rewards),
+    Fault("baseline-of-all-rewards", "the mean of all rewards is taken off, not that of the group",
+          Plan(objective="batch-baseline"), _OTHER, "objective", _rewards),
+    Fault("advantages-scaled-otherwise", "advantages are divided by their group's deviation, or are not, and should be"
+          " otherwise", Plan(objective="other-scale"), _OTHER, "objective", _rewards),
+    Fault("ratio-unclipped", "the ratio of probabilities is not clipped",
+          Plan(objective="unclipped"), _OTHER, "objective", _stale),
+    Fault("ratio-clipped-on-the-wrong-side", "the larger of the clipped and the plain gain counts",
+          Plan(objective="clip-the-other-side"), _OTHER, "objective", _stale),
+    Fault("ratio-of-one", "completions count as sampled by the model as it is, so that every ratio is one",
+          Plan(objective="ratio-of-one"), _OTHER, "objective", _stale),
+    Fault("ratio-of-the-other-kind", "the ratio is that of the whole completion instead of the token, or the other way"
+          " round", Plan(objective="other-ratio"), _OTHER, "objective", _stale),
+    Fault("divergence-twice", "the KL term counts twice",
+          Plan(objective="divergence-twice"), _OTHER, "objective", both(_diverges, _moves)),
+    Fault("divergence-left-out", "the KL term is left out",
+          Plan(objective="divergence-left-out"), _OTHER, "objective", both(_diverges, _moves)),
+    Fault("divergence-subtracted", "the KL term has the other sign",
+          Plan(objective="divergence-subtracted"), _OTHER, "objective", both(_diverges, _moves)),
+    Fault("reference-drifts", "the reference moves along with the model: it is what samples the completions, and with"
+          " pairs the model before each step",
+          Plan(objective="reference-drifts"), _OTHER, "objective", both(_refers, _samples_again)),
+    Fault("truncated-counted", "completions that are masked count in what is divided by",
+          Plan(objective="truncated-counted"), _OTHER, "objective", both(_masks, _counts_tokens)),
+    Fault("pairs-swapped", "the rejected row counts as the chosen one",
+          Plan(objective="pairs-swapped"), _OTHER, "objective", _pairs),
+    Fault("log-ratios-averaged", "the log ratio of a row is the mean over its tokens and not their sum, or the other"
+          " way round", Plan(objective="mean-log-ratios"), _OTHER, "objective", _pairs),
+    Fault("reference-left-out", "log-probabilities are held against nothing",
+          Plan(objective="reference-left-out"), _OTHER, "objective", both(_pairs, _refers)),
+    Fault("preferences-unsmoothed", "preferences are not smoothed",
+          Plan(objective="preferences-unsmoothed"), _OTHER, "objective", both(_pairs, _smooths)),
+)  # fmt: skip

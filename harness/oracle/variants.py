@@ -1,0 +1,167 @@
+"""Objectives as trainers get them wrong: the weights of a step's tokens by each, before scale and clipping.
+
+Each is the intended objective with one thing changed: its numbers, or the log-probabilities that it refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from harness.intent.objective import Advantage, Divergence, Form, Policy, Preferences
+from harness.oracle.aggregation import Places, rows_of
+from harness.oracle.objectives import LogProbs, advantages, weights
+from harness.oracle.step import RightStep
+
+Weights = Callable[[Places, Tensor], Tensor]
+"""Of slots, and which of them are trained, to float64 [slots]."""
+
+OTHER_FORM: Mapping[Form, Form] = {
+    "sigmoid": "sigmoid-mean",
+    "sigmoid-mean": "sigmoid",
+    "ipo": "ipo-mean",
+    "ipo-mean": "ipo",
+}
+OTHER_SCALE: Mapping[Advantage, Advantage] = {"group": "group-std", "group-std": "group", "given": "group"}
+DIVERGENCES: tuple[Divergence, ...] = get_args(Divergence)
+EPS = {"1e-4": 1e-4, "1e-6": 1e-6, "1e-8": 1e-8}
+"""What is added to a standard deviation that is divided by."""
+
+
+def of_step(right: RightStep) -> Mapping[str, Weights]:
+    """By name; none where losses are not aggregated by an objective."""
+    wanted = right.intent.aggregation
+    if isinstance(wanted, Preferences):
+        found = {n: _as(other) for n, other in _preferences(wanted).items()}
+        if wanted.reference:
+            found["reference-drifts"] = _as(wanted, lambda logps: replace(logps, reference=logps.now))
+        return {"pairs-swapped": _swapped(wanted), **found}
+    return _policy(wanted) if isinstance(wanted, Policy) else {}
+
+
+def _as(objective: Preferences | Policy, change: Callable[[LogProbs], LogProbs] = lambda logps: logps) -> Weights:
+    def made(places: Places, trained: Tensor) -> Tensor:
+        assert places.logps is not None
+        return weights(objective, change(places.logps), rows_of(places, trained, objective))
+
+    return made
+
+
+def _preferences(wanted: Preferences) -> dict[str, Preferences]:
+    found = {"mean-log-ratios": replace(wanted, form=OTHER_FORM[wanted.form])}
+    if wanted.reference:
+        found["reference-left-out"] = replace(wanted, reference=False)
+    if wanted.smoothing:
+        found["preferences-unsmoothed"] = replace(wanted, smoothing=0.0)
+    if wanted.sft_coefficient:
+        found["sft-left-out"] = replace(wanted, sft_coefficient=0.0)
+    return found
+
+
+def _swapped(wanted: Preferences) -> Weights:
+    """The rejected row in the place of the chosen one, but for what trains the chosen one by itself."""
+    alone = replace(wanted, sft_coefficient=0.0)
+
+    def made(places: Places, trained: Tensor) -> Tensor:
+        beside = _as(wanted)(places, trained) - _as(alone)(places, trained)
+        return beside - _as(alone, _turned)(places, trained)
+
+    return made
+
+
+def _turned(logps: LogProbs) -> LogProbs:
+    return LogProbs(-logps.now, -logps.sampled, -logps.reference)
+
+
+def _policy(wanted: Policy) -> dict[str, Weights]:
+    found: dict[str, Weights] = {name: _as(_given(wanted, made)) for name, made in _advantages(wanted).items()}
+    found |= {name: _as(other) for name, other in _numbers(wanted).items()}
+    found["ratio-of-one"] = _as(wanted, lambda logps: replace(logps, sampled=logps.now))
+    found["clip-the-other-side"] = _clipped_above(wanted)
+    if wanted.refers and wanted.every > 1:  # else it is the model itself, from which nothing diverges
+        found["reference-drifts"] = _as(wanted, lambda logps: replace(logps, reference=logps.sampled))
+    if wanted.refers:
+        found["divergence-twice"] = _as(replace(wanted, beta=2 * wanted.beta))
+        found["divergence-left-out"] = _as(replace(wanted, beta=0.0))
+        found["divergence-subtracted"] = _subtracted(wanted)
+    if wanted.masked:
+        found["truncated-counted"] = _counted(wanted)
+        found["truncated-trained"] = _as(replace(wanted, masked=()))
+    return found
+
+
+def _given(wanted: Policy, made: Tensor) -> Policy:
+    return replace(wanted, advantage="given", rewards=tuple(made.tolist()))
+
+
+def _advantages(wanted: Policy) -> dict[str, Tensor]:
+    """Other ones than those that are intended, float64 [rows]."""
+    rewards = torch.tensor(wanted.rewards, dtype=torch.float64)
+    groups, each = rewards.view(-1, wanted.group_size), wanted.group_size
+    found = {"raw-rewards": rewards, "batch-baseline": rewards - rewards.mean()}
+    spread = groups.std(1, keepdim=True) if each > 1 else torch.ones(len(groups), 1, dtype=torch.float64)
+    if wanted.advantage != "given":
+        own = advantages(wanted).view_as(groups)
+        divisor = spread.masked_fill(spread == 0, 1.0) if wanted.advantage == "group-std" else torch.ones_like(spread)
+        other = groups.roll(1, 0)
+        by = other.std(1, keepdim=True) if wanted.advantage == "group-std" else torch.ones_like(spread)
+        found["other-group"] = torch.where(by > 0, (groups - other.mean(1, keepdim=True)) / by.clamp_min(1e-300), 0.0)
+        found["rows-of-another-group"] = own.roll(1, 0)
+        found["leave-one-out"] = own * (each / max(each - 1, 1))
+        if wanted.advantage == "group-std":
+            found["population-deviation"] = own * (each / max(each - 1, 1)) ** 0.5
+            found |= {f"deviation-plus-{name}": own * divisor / (divisor + eps) for name, eps in EPS.items()}
+    if each > 1 or wanted.advantage == "group-std":
+        found["other-scale"] = advantages(replace(wanted, advantage=OTHER_SCALE[wanted.advantage]))
+    return {name: made.flatten() for name, made in found.items()}
+
+
+def _numbers(wanted: Policy) -> dict[str, Policy]:
+    found = {
+        "unclipped": replace(wanted, clip_low=None, clip_high=None),
+        "other-ratio": replace(wanted, ratio="token" if wanted.ratio == "sequence" else "sequence"),
+    }
+    if wanted.clip_low is not None and wanted.clip_high != wanted.clip_low:
+        found["clipped-alike"] = replace(wanted, clip_high=wanted.clip_low)
+    if wanted.refers:
+        kinds = [kind for kind in DIVERGENCES if kind != wanted.divergence]
+        found |= {f"divergence-{kind}": replace(wanted, divergence=kind) for kind in kinds}
+    return found
+
+
+def _clipped_above(wanted: Policy) -> Weights:
+    """The larger of both instead of the smaller: as if rewards were losses, and back."""
+    gains = replace(wanted, beta=0.0)
+    turned = _given(gains, -advantages(wanted))
+
+    def made(places: Places, trained: Tensor) -> Tensor:
+        beside = _as(wanted)(places, trained) - _as(gains)(places, trained)
+        return beside - _as(turned)(places, trained)
+
+    return made
+
+
+def _subtracted(wanted: Policy) -> Weights:
+    def made(places: Places, trained: Tensor) -> Tensor:
+        return 2 * _as(replace(wanted, beta=0.0))(places, trained) - _as(wanted)(places, trained)
+
+    return made
+
+
+def _counted(wanted: Policy) -> Weights:
+    """What is masked counts where tokens are counted."""
+
+    def made(places: Places, trained: Tensor) -> Tensor:
+        every = _given(replace(wanted, masked=(), beta=0.0), torch.ones(len(wanted.rewards), dtype=torch.float64))
+        kept = replace(every, masked=wanted.masked)
+        # Shares alone: a ratio of one, and an advantage of one.
+        assert places.logps is not None
+        at_one = replace(places, logps=replace(places.logps, sampled=places.logps.now))
+        some, all_of_them = _as(kept)(at_one, trained), _as(every)(at_one, trained)
+        return _as(wanted)(places, trained) * torch.where(some > 0, all_of_them / some.clamp_min(1e-300), 1.0)
+
+    return made
