@@ -15,8 +15,8 @@ from adapters.contract import Shim
 MEMORY = Shim(
     "no-device-memory",
     "verl empties the device's cache and logs how much of its memory is in use, which torch.cpu has no functions for"
-    " (utils/memory_utils.py, utils/debug/performance.py in 0.5.0, workers/engine_workers.py): they are added, do"
-    " nothing and say 0",
+    " (utils/memory_utils.py, utils/debug/performance.py in 0.5.0, workers/engine_workers.py), and how fast a device of"
+    " its name is (utils/flops_counter.py in 0.5.0): they are added, do nothing and say 0, or cpu",
 )
 RANDOM_STATE = Shim(
     "cpu-random-state",
@@ -78,6 +78,7 @@ def give_the_cpu_memory_figures() -> None:
     for name in figures:
         setattr(torch.cpu, name, lambda: 0)
     torch.cpu.mem_get_info = lambda: (0, 0)  # type: ignore[attr-defined]  # free, total
+    torch.cpu.get_device_name = lambda: "cpu"  # type: ignore[attr-defined]
 
 
 def give_the_cpu_random_state() -> None:
