@@ -221,6 +221,9 @@ class Scenario:
         require(even, "sharding.secondary", shared, f"a divisor of the {ranks} ranks, and fewer")
         self.loss.check(self.model)
         self.objective.check(self.data, self.window.micro_batch_size)
+        method, compute = self.objective.method, self.precision.compute
+        told = method == "sft" or compute == "fp32"
+        require(told, "precision.compute", compute, f"fp32 with {method}: coarse log-probabilities tell no ratio")
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         self._check_ranks()
         self._check_rows()

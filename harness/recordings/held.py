@@ -11,6 +11,7 @@ import torch
 from adapters.contract import Scenario
 from harness.intent.file import BadIntent
 from harness.intent.intent import Given, Group, Intent, Rule, TokenLoss
+from harness.intent.objective import OBJECTIVES
 from harness.intent.of_scenario import of_scenario
 from harness.judging.checks import update, weights
 from harness.judging.diagnosis import update as of_updates
@@ -96,8 +97,8 @@ def misfit(intent: Intent, recording: Recording) -> str | None:
             "the intent smooths labels, or weighs losses by the target's probability, and a recording has the gradients"
             " of plain losses"
         )
-    if isinstance(intent.aggregation, Given):
-        return "the intent gives weights to rows of a scenario, and a recording does not say which rows it has"
+    if isinstance(intent.aggregation, (Given, *OBJECTIVES)):
+        return "the intent speaks of rows of a scenario, and a recording does not say which rows it has"
     for number, parts in recording.steps.items():
         if (effective.count(parts, number) - 1) - number > 1:
             before = effective.count(parts, number) - 1 - number
