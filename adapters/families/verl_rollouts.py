@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import hydra
@@ -14,7 +13,7 @@ from verl.trainer.ppo import core_algos
 
 from adapters import expressed
 from adapters.contract import Job, Scenario, Shim, fields_of
-from adapters.families import verl_data
+from adapters.families import rollouts, verl_data
 from adapters.families.verl_shims import UNPINNED
 from adapters.inside import completions, data, modeling
 from adapters.inside.data import Tokens
@@ -39,15 +38,6 @@ HONOURED = expressed.SAMPLE | {
     *(f"optimizer.{name}" for name in ("learning_rate", "beta1", "beta2", "eps", "weight_decay", "max_grad_norm")),
 }
 """Fields that both ways to train a policy honour, beside the objective's."""
-
-
-@dataclass(frozen=True)
-class Dealt:
-    """What is made of one sampling: rows of the scenario by rank and mini-batch."""
-
-    rows: tuple[tuple[tuple[int, ...], ...], ...]
-    """Of each rank, those of each of its mini-batches."""
-    epochs: int
 
 
 class Workers(Protocol):
@@ -85,7 +75,7 @@ def unsupported(scenario: Scenario, name: str) -> str | None:
             return f"{name} is not yet driven with {path}={value!r} of rollouts"
     if not scenario.optimizer.schedule.constant:
         return f"{name} moves its rate once for each rollout (update_actor), so it has no schedule of steps"
-    if len({(len(d.rows[0]), d.epochs) for d in dealt(scenario)}) > 1:
+    if len({(len(d.rows[0]), d.epochs) for d in rollouts.dealt(scenario)}) > 1:
         return f"{name} has one number of mini-batches and epochs: no objective.rollout_steps={wanted.rollout_steps}"
     return None
 
@@ -94,30 +84,6 @@ def shims(job: Job) -> Sequence[Shim]:
     """What is changed in every release."""
     unpinned = job.scenario.device == "cpu" and job.scenario.objective.refers
     return [ROLLOUTS, *([UNPINNED] if unpinned else [])]
-
-
-def dealt(scenario: Scenario) -> list[Dealt]:
-    """The rollouts of a run. Steps that come round to the rows that they began with are epochs over mini-batches."""
-    steps, each = scenario.window.steps, scenario.objective.rollout_steps
-    ranks = range(scenario.window.ranks)
-    found = []
-    for first in range(0, steps, each):
-        made = [[_rows(scenario, step, rank) for rank in ranks] for step in range(first, min(first + each, steps))]
-        periods = (p for p in range(1, len(made) + 1) if len(made) % p == 0)
-        period = next(p for p in periods if made == made[:p] * (len(made) // p))
-        rows = tuple(tuple(batch[rank] for batch in made[:period]) for rank in ranks)
-        found.append(Dealt(rows, len(made) // period))
-    return found
-
-
-def _rows(scenario: Scenario, step: int, rank: int) -> tuple[int, ...]:
-    """Of an optimizer step on one rank, micro-batch by micro-batch."""
-    return tuple(
-        row
-        for number in range(scenario.micro_batches(step))
-        for sequence in scenario.sequence_rows(step, number, rank)
-        for row in sequence
-    )
 
 
 def configuration(job: Job, more: Sequence[str]) -> Any:
@@ -139,7 +105,7 @@ def options(job: Job) -> list[str]:
         f"{actor}.use_torch_compile=False",  # of the entropy
         f"{actor}.ppo_mini_batch_size={scenario.rows_per_step // wanted.group_size}",
         f"{actor}.ppo_micro_batch_size_per_gpu={micro_batch}",
-        f"{actor}.ppo_epochs={dealt(scenario)[0].epochs}",
+        f"{actor}.ppo_epochs={rollouts.dealt(scenario)[0].epochs}",
         f"{actor}.loss_agg_mode={MODES[wanted.normaliser]}",
         f"{actor}.policy_loss.loss_mode={'gspo' if wanted.ratio == 'sequence' else 'vanilla'}",
         f"{actor}.clip_ratio_low={wanted.clip_low!r}",
@@ -184,7 +150,7 @@ def batches(config: Any, job: Job) -> Iterator[DataProto]:
     """All ranks' part of each rollout, one behind the other, with verl's advantages."""
     scenario = job.scenario
     rows = completions.trained(data.load_rows(job), scenario)
-    for part in dealt(scenario):
+    for part in rollouts.dealt(scenario):
         numbers = [row for rank in part.rows for batch in rank for row in batch]
         batch = padded([rows[number] for number in numbers], scenario, config.data.max_response_length)
         groups = np.array([number // scenario.objective.group_size for number in numbers])
