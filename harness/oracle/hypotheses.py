@@ -286,6 +286,8 @@ def explain(
                 return fit
             fitting = fitting or fit
         extra = max(0, hypothesis.parts - best.hypothesis.parts)
+        if hypothesis.objective != INTENDED:
+            continue  # one of so many is near anything: it fits, or is none
         if fit.error < best.error * 0.5**extra:
             best = fit
     laid = _in_pieces(w, recovered, noise) if in_pieces and fitting is None else None
