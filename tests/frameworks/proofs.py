@@ -64,7 +64,11 @@ OF_VERL = (
 def _otherwise() -> dict[str, dict[str, str]]:
     told = tomllib.loads(Path(__file__).with_name("otherwise.toml").read_text())
     return {
-        framework: {f"sft-ragged-{name}": verdict for verdict, names in of.items() for name in names}
+        framework: {
+            name if name in CATALOGUE else f"sft-ragged-{name}": verdict
+            for verdict, names in of.items()
+            for name in names
+        }
         for framework, of in told.items()
     }
 
