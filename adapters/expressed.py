@@ -69,7 +69,12 @@ _MIN_LR_RATE = no("it hands transformers' schedules no argument but min_lr_rate 
 _OF_OBJECTIVES = (
     *("beta", "reference", "preference", "preference_smoothing", "sft_coefficient", "group_size", "advantage"),
     *("normaliser", "normaliser_constant", "ratio", "clip_low", "clip_high", "rollout_steps", "truncated"),
-    "divergence",
+    *("divergence", "demonstrations", "shaping"),
+)
+
+_OF_REWARDS = (
+    *("beta", "reference", "group_size", "advantage", "normaliser", "normaliser_constant", "ratio", "clip_low"),
+    *("clip_high", "rollout_steps", "truncated", "divergence"),
 )
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
@@ -275,7 +280,14 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "objective.method": by(("torch",))
     | {"verl": only("grpo", because="it has no trainer of preferences")}
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
-    **{f"objective.{name}": by(("torch", "verl")) for name in _OF_OBJECTIVES},
+    **{f"objective.{name}": by(("torch",)) for name in _OF_OBJECTIVES},
+    **{f"objective.{name}": by(("torch", "verl")) for name in _OF_REWARDS},
+    "objective.demonstrations": by(("torch",))
+    | {
+        "verl": no(
+            "none of its policy losses has a ratio of its own for rows from elsewhere (trainer/ppo/core_algos.py)"
+        )
+    },
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)

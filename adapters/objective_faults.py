@@ -55,6 +55,14 @@ def _smooths(scenario: Scenario) -> str | None:
     return None if scenario.objective.preference_smoothing else "no preferences are smoothed"
 
 
+def _shows(scenario: Scenario) -> str | None:
+    return None if scenario.objective.demonstrations else "all completions were sampled"
+
+
+def _trains_beside(scenario: Scenario) -> str | None:
+    return None if scenario.objective.sft_coefficient else "no row is trained for itself"
+
+
 FAULTS = (
     Fault("raw-rewards", "the mean of their group is not taken off the rewards",
           Plan(objective="raw-rewards"), _OTHER, "objective", _rewards),
@@ -89,6 +97,10 @@ FAULTS = (
           " way round", Plan(objective="mean-log-ratios"), _OTHER, "objective", _pairs),
     Fault("reference-left-out", "log-probabilities are held against nothing",
           Plan(objective="reference-left-out"), _OTHER, "objective", both(_pairs, _refers)),
+    Fault("demonstrations-as-samples", "demonstrations have the ratio of completions that the model had sampled",
+          Plan(objective="demonstrations-as-samples"), _OTHER, "objective", _shows),
+    Fault("sft-left-out", "the loss of chosen rows or demonstrations by themselves is left out",
+          Plan(objective="sft-left-out"), _OTHER, "objective", _trains_beside),
     Fault("preferences-unsmoothed", "preferences are not smoothed",
           Plan(objective="preferences-unsmoothed"), _OTHER, "objective", both(_pairs, _smooths)),
 )  # fmt: skip

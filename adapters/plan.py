@@ -34,6 +34,8 @@ class Plan:
         "mean-log-ratios",
         "reference-left-out",
         "preferences-unsmoothed",
+        "demonstrations-as-samples",
+        "sft-left-out",
     ] = "right"
     """What is wrong with an objective beyond supervised training (`adapters.policy`)."""
     graph: Literal["right", "first-shape", "lost-at-recompile"] = "right"

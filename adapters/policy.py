@@ -73,12 +73,23 @@ def advantages(wanted: Objective, how: Plan) -> list[float]:
     return made
 
 
-def loss(batch: Batch, scenario: Scenario, shares: Tensor, pairs: int, how: Plan) -> Tensor:
+def loss(batch: Batch, scenario: Scenario, shares: Tensor, step: int, how: Plan) -> Tensor:
     """A micro-batch's part of the loss of a step. shares: float64 [batch, length - 1], what the loss of each target is
-    multiplied by; pairs: of the step."""
+    multiplied by."""
+    rows = scenario.step_rows(step)
     if scenario.objective.method == "dpo":
-        return _preferences(batch, scenario.objective, how).sum() / pairs
-    return (_policy(batch, scenario.objective, how) * shares).sum()
+        return _preferences(batch, scenario.objective, how).sum() / (len(rows) // 2)
+    shown = sum(row % scenario.objective.group_size < scenario.objective.demonstrations for row in rows)
+    wanted, made = scenario.objective, (_policy(batch, scenario.objective, how) * shares).sum()
+    if not wanted.sft_coefficient or how.objective == "sft-left-out":
+        return made
+    means = -(batch.logps * batch.mask).sum(1) / batch.mask.sum(1).clamp_min(1)
+    return made + wanted.sft_coefficient * (means * _shown(batch, wanted)[:, 0]).sum() / shown
+
+
+def _shown(batch: Batch, wanted: Objective) -> Tensor:
+    """1 for demonstrations, 0 for completions that were sampled: [batch, 1]."""
+    return torch.tensor([[float(row % wanted.group_size < wanted.demonstrations)] for row in batch.rows])
 
 
 def of_step(
@@ -110,7 +121,7 @@ def of_step(
         (targets != IGNORED_LABEL).double(),
         rows,
     )
-    return loss(seen, scenario, shares, len(scenario.step_rows(step)) // 2, how)
+    return loss(seen, scenario, shares, step, how)
 
 
 def _preferences(batch: Batch, wanted: Objective, how: Plan) -> Tensor:
@@ -129,7 +140,7 @@ def _preferences(batch: Batch, wanted: Objective, how: Plan) -> Tensor:
     else:
         made = (difference - 1 / (2 * wanted.beta)).square()
     chosen = -(batch.logps * batch.mask).sum(1)[0::2] / counts[0::2]
-    return made + wanted.sft_coefficient * chosen
+    return made + wanted.sft_coefficient * chosen * (how.objective != "sft-left-out")
 
 
 def _policy(batch: Batch, wanted: Objective, how: Plan) -> Tensor:
@@ -143,6 +154,10 @@ def _policy(batch: Batch, wanted: Objective, how: Plan) -> Tensor:
         made = torch.maximum(ratio * advantage, clipped * advantage)
     else:
         made = torch.minimum(ratio * advantage, (ratio if how.objective == "unclipped" else clipped) * advantage)
+    if wanted.demonstrations and how.objective != "demonstrations-as-samples":
+        likely = batch.logps.exp()
+        gained = likely / (likely + wanted.shaping) * advantage
+        made = torch.where(_shown(batch, wanted) > 0, gained, made)
     times = {"divergence-twice": 2.0, "divergence-left-out": 0.0, "divergence-subtracted": -1.0}.get(how.objective, 1.0)
     return -made + times * wanted.beta * _divergence(batch, wanted)
 

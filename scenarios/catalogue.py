@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from adapters.contract import Data, Group, Lora, Model, Row, Scenario, Schedule, Tokenizer, Window, vary
+from adapters.contract import Data, Group, Lora, Model, Scenario, Schedule, Tokenizer, Window, vary
 from scenarios import pieces, text
-from scenarios.rows import RAGGED, conversations
+from scenarios.rows import RAGGED, conversations, of_one_question
 
 Build = Callable[[int], Scenario]
 
@@ -38,7 +38,7 @@ def compose(response_lengths: tuple[int, ...], steps: int, seed: int, words: tup
 def _pairs(seed: int) -> Scenario:
     """8 pairs a step: 2 ranks x 4 micro-batches x 1 pair, chosen and rejected answers of one question."""
     base = compose((9, 4, 14, 41, 38, 6, 2, 26, 11, 23, 5, 17, 30, 8, 3, 20), 3, seed)
-    rows = _of_one_question(base.data.rows, 2)
+    rows = of_one_question(base.data.rows, 2)
     return vary(base, rows=rows, micro_batch_size=2, method="dpo", beta=0.1)
 
 
@@ -46,7 +46,7 @@ def _groups(seed: int, steps: int = 2) -> Scenario:
     """16 completions a step, 4 of each question: 2 ranks x 4 micro-batches x 2. One of them is its EOS alone, one does
     not end, and in one group all have the same reward."""
     size, base = 4, compose((9, 4, 14, 1, 38, 6, 2, 26, 11, 23, 5, 17, 30, 8, 3, 20), steps, seed)
-    rows = _of_one_question(base.data.rows, size)
+    rows = of_one_question(base.data.rows, size)
     scores = (1, 0, 0, 0.25, 0, 1, 1, 0.5, 0.125, 0.125, 0.125, 0.125, 0, 0, 0, 1)
     rewards = tuple(float(scores[(i + size * (i // 16)) % 16]) for i in range(len(rows)))
     changed = vary(base, rows=rows, micro_batch_size=2, method="grpo", group_size=size, rewards=rewards)
@@ -58,11 +58,6 @@ def _over_deviation(scenario: Scenario) -> Scenario:
     rounds off."""
     rewards = tuple(1000 * reward for reward in scenario.objective.rewards)
     return vary(scenario, advantage="group-std", rewards=rewards)
-
-
-def _of_one_question(rows: Sequence[Row], size: int) -> tuple[Row, ...]:
-    """The answers of so many rows that follow each other, to the question of the first of them."""
-    return tuple((rows[i - i % size][0], *row[1:]) for i, row in enumerate(rows))
 
 
 @_scenario
@@ -420,6 +415,14 @@ def grpo_sequence(seed: int) -> Scenario:
 def grpo_masked(seed: int) -> Scenario:
     """Completions that do not end are not trained."""
     return vary(_groups(seed), truncated="masked")
+
+
+@_scenario
+def grpo_mixed(seed: int) -> Scenario:
+    """One answer in four is a demonstration, with a shaped ratio, and trained for itself as well; two steps of a
+    sampling."""
+    changed = vary(_groups(seed), demonstrations=1, shaping=0.1, sft_coefficient=0.1)
+    return vary(changed, rollout_steps=2)
 
 
 def get(name: str, seed: int = 0) -> Scenario:

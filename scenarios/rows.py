@@ -34,6 +34,11 @@ def conversations(
     return text.conversations(words, prompts, lengths, seed)
 
 
+def of_one_question(rows: Sequence[Row], size: int) -> tuple[Row, ...]:
+    """The answers of so many rows that follow each other, to the question of the first of them."""
+    return tuple((rows[i - i % size][0], *row[1:]) for i, row in enumerate(rows))
+
+
 def needed(scenario: Scenario) -> int:
     """Rows of whole steps that fill the scenario's epochs."""
     return scenario.rows_per_step * -(-scenario.window.steps // scenario.data.epochs)
@@ -53,8 +58,11 @@ def fit(scenario: Scenario, responses: Sequence[int] = RAGGED) -> Scenario:
         words = pieces.vocabulary(words)
 
     def made(steps: int) -> Scenario:
-        rows = conversations(spoken, responses, scenario.rows_per_step, steps, scenario.seed)
-        return vary(scenario, rows=rows, vocabulary=words, vocab_size=len(words) + extra)
+        every = conversations(spoken, responses, scenario.rows_per_step, steps, scenario.seed)
+        rows = of_one_question(every, scenario.objective.rows_together)
+        told = scenario.objective.rewards  # again and again, as lengths are
+        rewards = tuple(told[i % len(told)] for i in range(len(rows))) if told else ()
+        return vary(scenario, rows=rows, rewards=rewards, vocabulary=words, vocab_size=len(words) + extra)
 
     if scenario.data.packed_length is None:
         return made(steps)
@@ -88,9 +96,12 @@ def for_ranks(scenario: Scenario, ranks: int) -> Scenario:
     every = ((*step, *(_renamed(r, names) for names in renamed for r in step)) for step in steps)
     cut = (more[: len(step) * ranks // here] for step, more in zip(steps, every, strict=True))
     found = tuple(row for more in cut for row in more)
+    own = scenario.objective.rewards
+    blocks = [own[at : at + each] * times for at in range(0, len(own), each)]
+    rewards = tuple(reward for block in blocks for reward in block[: each * ranks // here])
     ends = [end * len(found) // len(scenario.data.rows) for end in accumulate(scenario.data.parts)]
     parts = tuple(end - begin for begin, end in zip([0, *ends], ends, strict=False))
-    return vary(scenario, ranks=ranks, rows=found, parts=parts)
+    return vary(scenario, ranks=ranks, rows=found, parts=parts, rewards=rewards)
 
 
 def _shuffled(words: Sequence[str], seed: int) -> list[str]:

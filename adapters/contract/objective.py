@@ -38,8 +38,8 @@ class Objective:
     preference_smoothing: float = 0.0
     """Share of pairs whose preference counts the other way round, with `sigmoid` (Mitchell 2023)."""
     sft_coefficient: float = 0.0
-    """Of `dpo`: what is added is the mean over pairs of the chosen row's mean loss, times this (Pang and others 2024,
-    arXiv 2404.19733)."""
+    """Times this is added: of `dpo` the mean over pairs of the chosen row's mean loss (Pang and others 2024, arXiv
+    2404.19733), of `grpo` the mean over demonstrations of each one's mean loss."""
     group_size: int = 1
     """Of `grpo`: completions of a prompt."""
     rewards: tuple[float, ...] = ()
@@ -64,6 +64,11 @@ class Objective:
     truncated: Truncated = "trained"
     """Whether completions that do not end, as `data.max_length` cuts them, are trained. Those that are not count as
     rows, and their tokens do not count."""
+    demonstrations: int = 0
+    """Of `grpo`: the first so many rows of each group were not sampled, but come from elsewhere."""
+    shaping: float = 0.1
+    """In the place of their ratio stands p / (p + shaping), p a token's probability, and it is not clipped (Yan and
+    others 2025, arXiv 2504.14945)."""
     divergence: Divergence = "k3"
     """Of the KL term: log ratio (k1), half its square (k2), or the estimator of arXiv 2402.03300, equation 4."""
 
@@ -85,6 +90,7 @@ class Objective:
             require(changed == "method", f"objective.{changed}", "given", "given with objective.method 'sft'")
             return
         require(self.beta >= 0, "objective.beta", self.beta, "at least 0")
+        require(self.sft_coefficient >= 0, "objective.sft_coefficient", self.sft_coefficient, "at least 0")
         told = data.row_format == "conversation" and data.trained == "responses"
         plain = told and not data.packs and not data.parts
         require(
@@ -103,7 +109,6 @@ class Objective:
         require(0 <= share < 0.5, "objective.preference_smoothing", share, "0 to less than 0.5")
         smoothed = not share or self.preference.startswith("sigmoid")
         require(smoothed, "objective.preference_smoothing", share, f"0 with preference {self.preference}")
-        require(self.sft_coefficient >= 0, "objective.sft_coefficient", self.sft_coefficient, "at least 0")
         require(data.order == "given", "data.order", data.order, "given with dpo, whose pairs stay together")
 
     def _check_rewards(self, data: Data, _: int) -> None:
@@ -114,4 +119,10 @@ class Objective:
         require(self.normaliser_constant >= 1, "objective.normaliser_constant", self.normaliser_constant, "at least 1")
         require(0 < self.clip_low <= 1, "objective.clip_low", self.clip_low, "above 0 to 1")
         require(self.clip_high > 0, "objective.clip_high", self.clip_high, "above 0")
-        require(not self.sft_coefficient, "objective.sft_coefficient", self.sft_coefficient, "0 with grpo")
+        fewer = 0 <= self.demonstrations < self.group_size
+        require(fewer, "objective.demonstrations", self.demonstrations, f"0 to {self.group_size - 1} of a group")
+        alone = not self.demonstrations or self.ratio == "token"
+        require(alone, "objective.demonstrations", self.demonstrations, "0 with ratio sequence")
+        require(self.shaping > 0, "objective.shaping", self.shaping, "above 0")
+        trained = self.demonstrations > 0 or not self.sft_coefficient
+        require(trained, "objective.sft_coefficient", self.sft_coefficient, "0 without demonstrations")

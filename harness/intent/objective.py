@@ -66,6 +66,12 @@ class Policy:
     """Optimizer steps of one sampling, by the parameters before the first of them."""
     masked: Rows = ()
     """Rows of which no token is trained, nor counted."""
+    demonstrations: Annotated[int, Field(ge=0, le=MOST)] = 0
+    """The first so many rows of each group were not sampled: p / (p + shaping) stands in the place of their ratio, and
+    is not clipped (Yan and others 2025, arXiv 2504.14945)."""
+    shaping: Annotated[float, Field(gt=0, le=1e6)] = 0.1
+    sft_coefficient: Coefficient = 0.0
+    """Of the mean over demonstrations of each one's mean loss, which is added."""
     beta: Coefficient = 0.0
     divergence: Divergence = "k3"
     """KL term to the model that training began with: log ratio, half its square, or what arXiv 2402.03300 has in

@@ -102,6 +102,9 @@ def _aggregation(scenario: Scenario) -> Aggregation:
         clip_high=wanted.clip_high,
         every=wanted.rollout_steps,
         masked=endless if wanted.truncated == "masked" else (),
+        demonstrations=wanted.demonstrations,
+        shaping=wanted.shaping,
+        sft_coefficient=wanted.sft_coefficient,
         beta=wanted.beta if wanted.reference == "initial" else 0.0,
         divergence=wanted.divergence,
     )

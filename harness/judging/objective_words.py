@@ -33,5 +33,6 @@ OBJECTIVES: Mapping[str, str] = {
     "reference-left-out": "the reference model is left out",
     "preferences-unsmoothed": "preferences are not smoothed",
     "pairs-swapped": "the rejected row counts as the chosen one",
-    "sft-left-out": "the chosen row's own loss is left out",
+    "sft-left-out": "the loss of chosen rows or demonstrations by themselves is left out",
+    "demonstrations-as-samples": "demonstrations have the ratio of completions that the model had sampled",
 }

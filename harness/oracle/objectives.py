@@ -114,8 +114,16 @@ def _policy(policy: Policy, logps: LogProbs, rows: Rows) -> Tensor:
     low = 0.0 if policy.clip_low is None else 1.0 - policy.clip_low
     high = float("inf") if policy.clip_high is None else 1.0 + policy.clip_high
     gained = torch.minimum(ratio * advantage, ratio.clamp(low, high) * advantage)
+    shown = torch.tensor([r is not None and r % policy.group_size < policy.demonstrations for r in rows.number])
+    likely = logps.now.exp()
+    gained = torch.where(shown[rows.owner], likely / (likely + policy.shaping) * advantage, gained)
     lost = torch.where(trained, policy.beta * _divergence(policy, logps) - gained, 0.0)
-    return (lost * _shares(policy, rows, trained)).sum()
+    made = (lost * _shares(policy, rows, trained)).sum()
+    if not policy.sft_coefficient or not bool(shown.any()):
+        return made
+    counts = _summed(trained.to(lost.dtype), rows).clamp_min(1.0)
+    means = -_summed(torch.where(trained, logps.now, 0.0), rows) / counts
+    return made + policy.sft_coefficient * means[shown].mean()
 
 
 def _ratio(policy: Policy, logps: LogProbs, rows: Rows, trained: Tensor) -> Tensor:

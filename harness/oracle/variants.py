@@ -88,6 +88,10 @@ def _policy(wanted: Policy) -> dict[str, Weights]:
         found["divergence-twice"] = _as(replace(wanted, beta=2 * wanted.beta))
         found["divergence-left-out"] = _as(replace(wanted, beta=0.0))
         found["divergence-subtracted"] = _subtracted(wanted)
+    if wanted.demonstrations:
+        found["demonstrations-as-samples"] = _as_samples(wanted)
+    if wanted.sft_coefficient:
+        found["sft-left-out"] = _as(replace(wanted, sft_coefficient=0.0))
     if wanted.masked:
         found["truncated-counted"] = _counted(wanted)
         found["truncated-trained"] = _as(replace(wanted, masked=()))
@@ -148,6 +152,17 @@ def _clipped_above(wanted: Policy) -> Weights:
 def _subtracted(wanted: Policy) -> Weights:
     def made(places: Places, trained: Tensor) -> Tensor:
         return 2 * _as(replace(wanted, beta=0.0))(places, trained) - _as(wanted)(places, trained)
+
+    return made
+
+
+def _as_samples(wanted: Policy) -> Weights:
+    """The same gain for all rows, and what is added left as it is."""
+    alone = replace(wanted, sft_coefficient=0.0)
+
+    def made(places: Places, trained: Tensor) -> Tensor:
+        beside = _as(wanted)(places, trained) - _as(alone)(places, trained)
+        return beside + _as(replace(alone, demonstrations=0))(places, trained)
 
     return made
 

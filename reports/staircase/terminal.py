@@ -30,8 +30,8 @@ def show(found: Staircase, console: Console) -> None:
         console.print(Text(told.interval(found)), soft_wrap=True)
     for claim in found.claims:
         style = "green" if claim.supported else "yellow"
-        console.print(Text.assemble((f"{told.claim(claim):<14}", style), claim.claim), soft_wrap=True)
-        console.print(Text(f"              {claim.measured}", "dim"), soft_wrap=True)
+        console.print(Text.assemble((f"{told.claim(claim):<15}", style), claim.claim), soft_wrap=True)
+        console.print(Text(f"               {claim.measured}", "dim"), soft_wrap=True)
     console.print(Text(told.summary(found)))
 
 

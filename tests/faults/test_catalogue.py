@@ -26,6 +26,9 @@ UNCUT = (WHOLE, *EPOCHS, *LATER, "sft-ragged-cosine")
 SCALED = "sft-ragged-fp16"
 OF_OVERFLOWS = ("overflow-ignored", "overflow-skipped-alone")
 FAMILIES = tuple(name for name in RUNNABLE if scenarios.get(name).model.architecture not in ("llama", "mixtral"))
+OBJECTIVES = tuple(name for name in RUNNABLE if scenarios.get(name).objective.method != "sft")
+OF_WEIGHTS = ("objective", "dropped-micro-batches", "mean-of-means", "gradient-scale", "loss-mask", "clipping")
+"""Causes whose faults are planted on these: what has nothing to do with weights, other scenarios show."""
 TRAINED = (
     "sft-ragged-smoothed",
     "sft-ragged-lora",
@@ -50,6 +53,7 @@ FIRST = (
     *TRAINED,
     *FAMILIES,
     *LATER,
+    *OBJECTIVES,
 )
 """A fault is planted on the first of these that shows it, and on `WHOLE`; `make test-all` plants it everywhere."""
 
@@ -59,7 +63,7 @@ def _scenario(name: str, fault: str | None = None) -> Scenario:
     """What overflows runs whole for a clean run and for faults of that; else by a scale under which nothing does, for
     a gradient that is too long overflows longer than there are steps."""
     scenario = scenarios.get(name)
-    if name in UNCUT or (name == SCALED and fault in (None, *OF_OVERFLOWS)):
+    if name in UNCUT or name in OBJECTIVES or (name == SCALED and fault in (None, *OF_OVERFLOWS)):
         return scenario
     return vary(scenario, steps=2, **({"loss_scale": 65536.0} if name == SCALED else {}))
 
@@ -80,6 +84,8 @@ def _marks(name: str, fault: str) -> list[pytest.MarkDecorator]:
 def _cases() -> Iterator[object]:
     for name in RUNNABLE:
         for fault in CATALOGUE:
+            if name in OBJECTIVES and CATALOGUE[fault].cause not in OF_WEIGHTS:
+                continue
             yield pytest.param(name, fault, marks=_marks(name, fault), id=f"{fault}-on-{name}")
 
 

@@ -54,6 +54,7 @@ def test_a_policy_step_is_right(tmp_path: Path, environments: Path) -> None:
 @pytest.mark.exhaustive
 def test_the_newest_is_right_throughout(releases: Run) -> None:
     found = {c.scenario: c.verdict for c in releases.verdict.cells if c.name.startswith(NEWEST)}
+    assert found.pop("grpo-mixed") == "unsupported"
     assert set(found.values()) == {"pass"}, found
 
 

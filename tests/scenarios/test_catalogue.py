@@ -72,9 +72,10 @@ HASHES = {
     "grpo-row": "2f819c0bcab03c93",
     "grpo-constant": "403563d4c8a01adf",
     "grpo-stale": "2751cad35742d43a",
-    "grpo-divergence": "366b9ded40003239",
+    "grpo-divergence": "97b0ff8981056e83",
     "grpo-sequence": "43c8eaaf5df25c3b",
     "grpo-masked": "97d0607cad4e7e6a",
+    "grpo-mixed": "ee70b03d6fcf2c34",
 }
 NAMES = tuple(scenarios.CATALOGUE)
 

@@ -66,6 +66,9 @@ POLICIES = st.builds(
     clip_low=st.floats(0.05, 0.3),
     clip_high=st.floats(0.05, 0.4),
     masked=st.sampled_from([(), (1,), (0, 3)]),
+    demonstrations=st.sampled_from([0, 0, 1]),
+    shaping=st.floats(0.01, 1.0),
+    sft_coefficient=st.floats(0.0, 1.0),
     beta=st.floats(0.0, 0.5),
     divergence=st.sampled_from(["k1", "k2", "k3"]),
 )
@@ -154,3 +157,13 @@ def test_tokens_that_are_no_row_have_no_reward_and_no_partner():
     told = replace(rows([2, 3]), number=(None, 1))
     assert not objectives.weights(Policy(rewards=(1.0, 0.0), group_size=2), logps(5, 5), told)[:2].any()
     assert not objectives.weights(Preferences(beta=0.1), logps(5, 5), told).any()
+
+
+def test_a_demonstration_has_the_slope_of_its_shaped_probability_and_its_own_loss():
+    """Of p / (p + s) by log p: p s / (p + s)^2; and the mean loss of the one demonstration, times its coefficient."""
+    policy = Policy(rewards=(2.0, 0.0), group_size=2, demonstrations=1, shaping=0.1, sft_coefficient=0.5)
+    given, told = logps(5, 6), rows([2, 3])
+    found = objectives.weights(policy, replace(given, sampled=given.now), told)
+    likely = given.now[:2].exp()
+    shown = likely * 0.1 / (likely + 0.1).square() / 5 + 0.5 / 2
+    torch.testing.assert_close(found, torch.cat([shown, torch.full((3,), -1 / 5).double()]))
