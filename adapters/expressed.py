@@ -107,6 +107,15 @@ _OBJECTIVES_OF_OPENRLHF = {
     **dict.fromkeys(("normaliser_constant", "demonstrations", "shaping"), no("it has nothing of the kind")),
 }
 
+_NO_PAIRS = no("it has no trainer of preferences")
+_NO_DEMONSTRATIONS = no(
+    "none of its policy losses has a ratio of its own for rows from elsewhere (trainer/ppo/core_algos.py)"
+)
+_OBJECTIVES_OF_VERL = {
+    **dict.fromkeys(("preference", "preference_smoothing"), _NO_PAIRS),
+    **dict.fromkeys(("sft_coefficient", "demonstrations", "shaping"), _NO_DEMONSTRATIONS),
+}
+
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
     "data.rows_per_sequence": by((*LOOPS, "trl", "verl"))
@@ -311,6 +320,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone"))
     | {"llamafactory": only("dpo", because=_NO_REWARDS.because)}
     | {"openrlhf": only("dpo", "grpo")}
+    | {"verl": only("grpo", because=_NO_PAIRS.because)}
     | by(("trl", "ms-swift")),
     **{
         f"objective.{name}": by(("torch",))
@@ -318,6 +328,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
         | {"llamafactory": _OBJECTIVES_OF_LLAMAFACTORY.get(name, _NO_REWARDS)}
         | {"ms-swift": _OBJECTIVES_OF_SWIFT.get(name, _ANY)}
         | {"openrlhf": _OBJECTIVES_OF_OPENRLHF.get(name, _ANY)}
+        | {"verl": _OBJECTIVES_OF_VERL.get(name, _ANY)}
         for name in _OF_OBJECTIVES
     },
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))

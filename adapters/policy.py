@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,20 +18,7 @@ from adapters import token_loss
 from adapters.contract import IGNORED_LABEL, Objective, Scenario
 from adapters.families.loss_scaling import autocast
 from adapters.inside import data
-from adapters.inside.data import Tokens
 from adapters.plan import Plan
-
-
-def endless(row: Tokens, scenario: Scenario) -> bool:
-    """Whether a completion does not end in an EOS."""
-    return row.ids[-1] != scenario.tokenizer.vocabulary.index("<eos>")
-
-
-def trained(rows: Sequence[Tokens], scenario: Scenario) -> list[Tokens]:
-    """The rows, nothing to be trained in completions that do not end where these are masked."""
-    if scenario.objective.method != "grpo" or scenario.objective.truncated == "trained":
-        return list(rows)
-    return [replace(row, loss_mask=(0,) * len(row.ids)) if endless(row, scenario) else row for row in rows]
 
 
 class Others:

@@ -23,7 +23,7 @@ from adapters.contract.job import (
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Compiled, Model
-from adapters.contract.objective import Method, Objective
+from adapters.contract.objective import Method, Normaliser, Objective
 from adapters.contract.optimizer import SQUARES, STATE, GivenIn, Group, Optimizer, OptimizerKind, Schedule
 from adapters.contract.precision import Compute, Masters, Precision, Reduction
 from adapters.contract.scenario import Device, Scenario, fields_of, scenario_from_dict, to_dict
@@ -96,6 +96,7 @@ __all__ = [
     "Message",
     "Method",
     "Model",
+    "Normaliser",
     "Objective",
     "Optimizer",
     "OptimizerKind",

@@ -30,7 +30,7 @@ def verl() -> Sequence[Shim]:
     import torch
 
     from adapters.families import verl_shims
-    from adapters.families.verl_engine_trainer import PLATFORM, PROCESS_GROUP
+    from adapters.families.verl_engine import PLATFORM, PROCESS_GROUP
 
     verl_shims.give_the_cpu_memory_figures()
     verl_shims.autocast_log_softmax_as_on_cuda()

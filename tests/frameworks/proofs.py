@@ -58,6 +58,7 @@ OF_VERL = (
     "sft-ragged-warmup",
     "sft-ragged-packed",
     "sft-ragged-decay",
+    "grpo-divergence",
 )
 """The scenarios that tell those releases apart: of each kind of outcome, one."""
 

@@ -19,6 +19,7 @@ from adapters.contract import (
     GivenIn,
     Implementation,
     Method,
+    Normaliser,
     RowFormat,
     Scenario,
     Strategy,
@@ -93,6 +94,8 @@ class UpstreamCause(BaseModel):
     architecture: tuple[Architecture, ...] | None = None
     method: tuple[Method, ...] | None = None
     """What the objective is."""
+    normaliser: tuple[Normaliser, ...] | None = None
+    """What its sum over tokens is divided by."""
     beside: dict[str, str] = Field(default_factory=dict)
     """Version ranges of other packages that it takes, by package."""
     under: tuple[str, ...] | None = None
@@ -119,6 +122,7 @@ class UpstreamCause(BaseModel):
 CONDITIONS = (
     "sharding", "offload", "engine_output", "precision", "row_format", "processor", "default_system", "trailing_space",
     "moving_rate", "given_in", "smoothed", "implementation", "architecture", "method",
+    "normaliser",
 )  # fmt: skip
 """Fields of an entry that are asked of a run."""
 
@@ -151,6 +155,7 @@ def of_scenario(header: Header, scenario: Scenario) -> Where:
         "implementation": scenario.loss.implementation,
         "architecture": scenario.model.architecture,
         "method": scenario.objective.method,
+        "normaliser": scenario.objective.normaliser,
     }
     return Where(header.framework, {**header.packages, header.framework: header.version}, told)
 
