@@ -14,7 +14,6 @@ import_module("adapters.openrlhf_sft")  # its stand-ins
 
 from openrlhf.models import Actor  # noqa: E402  after its stand-ins
 
-
 DTYPES = {torch.bfloat16: "bf16", torch.float16: "fp16"}
 """Those that it has a name for (`convert_to_torch_dtype` in utils/utils.py)."""
 

@@ -16,8 +16,8 @@ from adapters.logprobs.answer import Answer, loaded
 
 
 def trl(checkpoint: Path, dtype: torch.dtype, ids: Tensor) -> Answer:
-    """`_get_per_token_logps_and_entropies`, by which the trainer computes the old log-probabilities, with its fused head
-    on a model in the dtype."""
+    """`_get_per_token_logps_and_entropies`, by which the trainer computes the old log-probabilities: its fused head, on
+    a model in the dtype."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
             model=loaded(checkpoint, dtype),

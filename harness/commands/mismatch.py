@@ -140,9 +140,9 @@ def _measured(
     checkpoint.write(scenario, out / MODEL)
     job = Job(scenario, out / MODEL, ids, out, timeout)
     runs: list[Run] = []
-    done, number, begun = 0, len(sources) * len(dtypes), time.monotonic()
-    for answered in gathering.gather(job, sources, dtypes, envs or store.default_root(), jobs, errors):
-        done += 1
+    number, begun = len(sources) * len(dtypes), time.monotonic()
+    every = gathering.gather(job, sources, dtypes, envs or store.default_root(), jobs, errors)
+    for done, answered in enumerate(every, 1):
         runs += answered.runs
         took = f" ({answered.seconds:.1f} s)" if answered.seconds else ""
         left = f", about {spoken((time.monotonic() - begun) / done * (number - done))} left" if done < number else ""

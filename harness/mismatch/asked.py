@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 from torch import Tensor
@@ -22,8 +23,13 @@ from harness.mismatch.sources import Source, whole
 from harness.traces import tensor_file
 
 ANSWERS = "answers"
-_OWN = Path(contract.__file__).parents[1] / "logprobs"
 _ERROR = re.compile(r"^(?:\[\w+\]: )?((?:\w+\.)*\w*(?:Error|Exception)\b.*)$")
+
+
+@cache
+def _own() -> str:
+    """What decides an answer here. Read once: a change of it while others are asked is not theirs."""
+    return identity.digest((Path(contract.__file__).parents[1] / "logprobs",))
 
 
 class NoAnswer(Exception):
@@ -46,8 +52,8 @@ class Job:
 
     def known(self, source: Source, dtype: str, environment: Environment) -> Path:
         """Where an answer is kept: its name says of what it is."""
-        decides = [asdict(self.scenario.model), self.scenario.seed, self.ids.tolist(), environment.lock_hash]
-        told = json.dumps([*decides, identity.digest((_OWN,))], sort_keys=True)
+        decides = [asdict(self.scenario.model), self.scenario.seed, self.ids.tolist(), environment.lock_hash, _own()]
+        told = json.dumps(decides, sort_keys=True)
         name = f"{source.request.framework}-{dtype}-{hashlib.sha256(told.encode()).hexdigest()[:12]}.safetensors"
         return self.out / ANSWERS / name
 

@@ -29,8 +29,8 @@ LOGGED = (
 ESTIMATORS = (
     "The sequences were drawn from the exact distribution p, by no engine. So what frameworks log as kl, the mean of"
     " log q - log o over tokens (q the engine's, o the trainer's), is no KL of q from o: it estimates"
-    " KL(p||o) - KL(p||q), and is below 0 where the engine is further from p than the trainer. True KL is KL(q||o), a sum"
-    " over the whole vocabulary in every place, for pairs that both have logits to look at."
+    " KL(p||o) - KL(p||q), and is below 0 where the engine is further from p than the trainer. True KL is KL(q||o), a"
+    " sum over the whole vocabulary in every place, for pairs that both have logits to look at."
 )
 
 
