@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.mismatch.sources import Source
     from harness.mismatch.subject import Exact
 
-PAGE, MODEL = "mismatch.md", "model"
+PAGE, HTML, MODEL = "mismatch.md", "mismatch.html", "model"
 WIDTH = 200
 """Of tables, so that none is folded."""
 MOST_ROWS, MOST_LENGTH = 256, 4096
@@ -182,13 +182,15 @@ def _told(scenario: Scenario, ids: Tensor, runs: Sequence[Run], exact: dict[str,
 
 
 def _write(told: Mismatch, out: Path) -> None:
-    """mismatch.json, and the page of it. Raises OSError."""
+    """mismatch.json, and its pages. Raises OSError."""
     from harness import files
     from harness.mismatch import record
+    from reports.html import mismatch as html
     from reports.mismatch import markdown
 
     record.write(told, out)
     files.replace(out / PAGE, markdown.page(told))
+    files.replace(out / HTML, html.page(told))
 
 
 def _report(told: Mismatch, out: Path, as_json: bool) -> None:
@@ -200,5 +202,5 @@ def _report(told: Mismatch, out: Path, as_json: bool) -> None:
     else:
         terminal.show(told, console(soft_wrap=True, width=WIDTH))
         say(f"all of it: {out / FILE}")
-        say(f"as a page: {out / PAGE}")
+        say(f"to look at: {out / HTML}")
     raise typer.Exit(UNKNOWN if any(run.state == "unknown" for run in told.runs) else 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from rich.console import Console
 from rich.text import Text
 
@@ -17,23 +15,16 @@ def show(found: Mismatch, console: Console) -> None:
     console.print(Text(told.setting(found)), soft_wrap=True)
     for line in told.unknown(found):
         console.print(Text(f"  unknown: {line}", "yellow"), soft_wrap=True)
-    _table(console, "What rounding the parameters does by itself", told.ROUNDINGS, told.roundings(found))
-    _table(console, "Each against float64 at the parameters that it had", told.RUNS, told.runs(found))
-    _table(console, "Trainer against engine", told.PAIRS, told.pairs(found))
-    console.print(Text(told.ESTIMATORS, "dim"))
+    for title, head, rows in told.tables(found):
+        if head != told.CLAIMS:
+            console.print(Text(title, "bold"))
+            console.print(tables.made(head, rows))
+            console.print()
+    console.print(Text(told.ESTIMATORS, "dim"), soft_wrap=True)
     console.print()
     for claim in found.claims:
         style = "green" if claim.supported else "yellow"
-        console.print(
-            Text.assemble((f"{told.claim(claim):<14}", style), f"{claim.claim} ({claim.source})"), soft_wrap=True
-        )
+        said = told.claim(claim)
+        console.print(Text.assemble((f"{said:<15}", style), f"{claim.claim} ({claim.source})"), soft_wrap=True)
         console.print(Text(f"               {claim.measured}", "dim"), soft_wrap=True)
     console.print(Text(told.summary(found)))
-
-
-def _table(console: Console, title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    known = list(rows)
-    if known:
-        console.print(Text(title, "bold"))
-        console.print(tables.made(head, known))
-        console.print()

@@ -16,6 +16,7 @@ PAIRS = (
     "dtype", "trainer", "engine", "sampling_logp_difference mean", "max", "kl = vllm_kl", "k3_kl", "chi2_token",
     "chi2_seq", "true KL", "further off",
 )  # fmt: skip
+CLAIMS = ("claim", "by these numbers", "of", "measured", "counts as supported if")
 LOGGED = (
     "sampling/sampling_logp_difference/mean",
     "sampling/sampling_logp_difference/max",
@@ -93,6 +94,24 @@ def _pair(pair: PairRecord) -> tuple[str, ...]:
     dtype = pair.engine_dtype if pair.trainer_dtype == pair.engine_dtype else f"float32 / {pair.engine_dtype}"
     logged = (number(pair.metrics[name]) for name in LOGGED)
     return dtype, pair.trainer, pair.engine, *logged, number(pair.kl), NEARER[pair.nearer]
+
+
+def claims(found: Mismatch) -> Iterator[tuple[str, ...]]:
+    """A row for each."""
+    for one in found.claims:
+        yield one.claim, claim(one), one.source, one.measured, one.rule
+
+
+def tables(found: Mismatch) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """All of them: title, head and rows; those that have rows."""
+    known = (
+        ("What rounding the parameters does by itself", ROUNDINGS, roundings(found)),
+        ("Each against float64 at the parameters that it had", RUNS, runs(found)),
+        ("Trainer against engine", PAIRS, pairs(found)),
+        ("A trainer in float32", PAIRS, pairs(found, alike=False)),
+        ("What is said of it", CLAIMS, claims(found)),
+    )
+    return [(title, head, made) for title, head, rows in known if (made := list(rows))]
 
 
 def claim(one: ClaimRecord) -> str:

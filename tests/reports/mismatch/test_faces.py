@@ -8,6 +8,7 @@ import pytest
 
 from harness.commands.output import Console
 from harness.mismatch.record import ClaimRecord, Differences, Mismatch, PairRecord, RoundingRecord, RunRecord
+from reports.html import mismatch as html
 from reports.mismatch import markdown, terminal, told
 from tests.harmless import EVIL, hidden
 
@@ -72,13 +73,14 @@ def at_terminal() -> str:
     "text",
     ["verl", "0.012", "0.01 to 0.03", "0.25", "NOT SUPPORTED", "fp16 is nearer", "vllm-decode in bfloat16", "KL(p||q)"],
 )
-def test_both_faces_say_it(text: str) -> None:
+def test_every_face_says_it(text: str) -> None:
     assert text in at_terminal()
     assert text in markdown.page(FOUND).replace("\\", "")
+    assert text in html.page(FOUND)
 
 
 def test_what_a_framework_wrote_commands_nothing() -> None:
-    for page in (at_terminal(), markdown.page(FOUND)):
+    for page in (at_terminal(), markdown.page(FOUND), html.page(FOUND)):
         assert "RuntimeError" in page
         assert not hidden(page)
 
