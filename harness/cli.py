@@ -22,6 +22,7 @@ from harness.commands import (
     history,
     judge,
     list_,
+    mismatch,
     nightly,
     record,
     relate,
@@ -57,6 +58,7 @@ app.command("fuzz")(fuzz.fuzz)
 app.command("relate")(relate.relate)
 app.command("detect")(detect.detect)
 app.command("history")(history.history)
+app.command("mismatch")(mismatch.mismatch)
 app.command("staircase")(staircase.staircase)
 app.command("stock")(stock.stock)
 app.command("validate")(validate.validate)

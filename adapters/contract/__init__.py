@@ -20,6 +20,7 @@ from adapters.contract.job import (
     dump_patches,
     load_patches,
 )
+from adapters.contract.logprobs import CHOSEN, EVERY, tensor
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Compiled, Model
@@ -57,8 +58,10 @@ __all__ = [
     "ADDED",
     "ANYWHERE",
     "BOS",
+    "CHOSEN",
     "CRASH",
     "END",
+    "EVERY",
     "HEADER",
     "IGNORED_LABEL",
     "INTENT",
@@ -136,6 +139,7 @@ __all__ = [
     "places",
     "scenario_from_dict",
     "steps_file",
+    "tensor",
     "tensors_file",
     "to_dict",
     "vary",
