@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from harness.staircase.record import Staircase
-from reports.markdown import escaped, fenced, table
+from reports import claims
+from reports.claims import markdown_table
+from reports.markdown import escaped, fenced
 from reports.staircase import told
 
 
@@ -14,26 +16,17 @@ def page(found: Staircase) -> str:
     parts = [f"# Staircase: {escaped(told.summary(found))}", escaped(told.setting(found))]
     parts += [_listed("Effective hyperparameters, as recovered from the first steps", found.effective)]
     parts += [_listed("Arms with others", told.differences(found))]
-    parts += ["## Arms", _table(told.ARMS, told.arms(found))]
+    parts += ["## Arms", markdown_table(told.ARMS, told.arms(found))]
     for attribution in found.attributions:
         parts += [f"## Share of the gap in {told.METRICS[attribution.metric]}"]
-        parts += [_table(told.SHARES, told.shares(attribution))]
+        parts += [markdown_table(told.SHARES, told.shares(attribution))]
     if found.attributions:
-        parts += [escaped(told.interval(found))]
+        parts += [escaped(claims.interval(len(found.seeds)))]
         parts += ["Shares are means over all orders in which the fixes can be made, so that they add up."]
     if found.claims:
-        parts += ["## The paper's claims", _claims(found)]
+        parts += ["## The paper's claims", claims.in_markdown(found.claims)]
     parts += [fenced(found.command, "sh")]
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def _claims(found: Staircase) -> str:
-    rows = [(told.claim(one), one.claim, one.measured, one.rule) for one in found.claims]
-    return _table(("", "claim", "measured", "counts as supported if"), rows)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return table(list(map(escaped, head)), (list(map(escaped, row)) for row in rows))
 
 
 def _listed(heading: str, lines: Sequence[str]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from harness.staircase.record import Staircase
+from reports import claims
 from reports.staircase import told
 
 
@@ -25,13 +24,10 @@ def show(found: Staircase, console: Console) -> None:
     console.print()
     for attribution in found.attributions:
         console.print(Text(f"Share of the gap in {told.METRICS[attribution.metric]}", "bold"))
-        _table(console, told.SHARES, told.shares(attribution))
+        claims.terminal_table(console, told.SHARES, told.shares(attribution))
     if found.attributions:
-        console.print(Text(told.interval(found)), soft_wrap=True)
-    for claim in found.claims:
-        style = "green" if claim.supported else "yellow"
-        console.print(Text.assemble((f"{told.claim(claim):<14}", style), claim.claim), soft_wrap=True)
-        console.print(Text(f"              {claim.measured}", "dim"), soft_wrap=True)
+        console.print(Text(claims.interval(len(found.seeds))), soft_wrap=True)
+    claims.at_terminal(found.claims, console)
     console.print(Text(told.summary(found)))
 
 
@@ -42,13 +38,3 @@ def _arm(console: Console, row: Sequence[str]) -> None:
     named = zip(told.ARMS[1:], numbers, strict=False)
     console.print(Text("  " + "   ".join(f"{name} {number}" for name, number in named)), soft_wrap=True)
     console.print(Text(f"  {told.ARMS[-1]}: {weighed}", "dim"), soft_wrap=True)
-
-
-def _table(console: Console, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
-    for column in head:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
-    console.print()
