@@ -22,6 +22,7 @@ from harness.commands import (
     history,
     judge,
     list_,
+    mismatch_training,
     nightly,
     record,
     relate,
@@ -58,6 +59,7 @@ app.command("relate")(relate.relate)
 app.command("detect")(detect.detect)
 app.command("history")(history.history)
 app.command("staircase")(staircase.staircase)
+app.command("mismatch-training")(mismatch_training.mismatch_training)
 app.command("stock")(stock.stock)
 app.command("validate")(validate.validate)
 app.command("doctor")(doctor.doctor)

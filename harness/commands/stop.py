@@ -54,6 +54,7 @@ STATUS: Mapping[str, int] = {
     "harness.launch.cluster.held.JobEnded": UNKNOWN,
     "harness.nightly.outbox.BadOutbox": UNKNOWN,
     "harness.nightly.record.BadNight": UNKNOWN,
+    "harness.policy.record.UnreadableExperiment": UNKNOWN,
     "harness.staircase.record.UnreadableStaircase": UNKNOWN,
     "harness.stock.record.BadStock": UNKNOWN,
     "harness.traces.text_files.UnreadableTrace": UNKNOWN,

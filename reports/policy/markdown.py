@@ -1,0 +1,20 @@
+"""Trainings with a mismatch in Markdown."""
+
+from __future__ import annotations
+
+from harness.policy.record import Experiment
+from reports import claims
+from reports.claims import markdown_table
+from reports.markdown import escaped, fenced
+from reports.policy import told
+
+
+def page(found: Experiment) -> str:
+    """All of it but the pictures."""
+    parts = [f"# Mismatch in training: {escaped(told.summary(found))}", escaped(told.setting(found))]
+    parts += ["\n".join(f"- {escaped(line)}" for line in found.broken)]
+    if found.claims:
+        parts += ["## What is claimed", claims.in_markdown(found.claims)]
+    parts += ["## Arms", markdown_table(told.ARMS, told.arms(found))]
+    parts += [fenced(found.command, "sh")]
+    return "\n\n".join(filter(None, parts)) + "\n"
