@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 PAGE, HTML = "mismatch-training.md", "mismatch-training.html"
 CLAIM = "mismatch-training"
 SEEDS, QUICK_SEEDS, MOST_SEEDS = 5, 3, 20
+LEAST_STEPS, MOST_STEPS = 10, 2000
 
 
 def mismatch_training(
@@ -45,6 +47,10 @@ def mismatch_training(
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer steps and responses, and of each kind the largest mismatch alone.")
     ] = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=LEAST_STEPS, max=MOST_STEPS, metavar="N", help="Steps of a training.", show_default=False),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, max=MOST_JOBS, help="Most trainings at once. Default: one a core.", show_default=False),
@@ -62,6 +68,7 @@ def mismatch_training(
     from harness.session.folder import own_place
 
     size = runs.QUICK if quick else runs.FULL
+    size = size if steps is None else replace(size, steps=steps)
     every = runs.every(size, range(seeds or (QUICK_SEEDS if quick else SEEDS)), quick)
     with own_place(out, CLAIM, "mismatch training", frozenset({FILE, runs.FOLDER})):
         found = _trained(every, out, jobs or os.cpu_count() or 1)

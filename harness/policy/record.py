@@ -68,6 +68,10 @@ class Experiment(Record):
     judged: int = 0
     """Prompts that a trained policy answers in the end."""
     seeds: list[int] = Field(default_factory=list)
+    kinds: dict[str, str] = Field(default_factory=dict)
+    """What each kind of mismatch is."""
+    corrections: dict[str, str] = Field(default_factory=dict)
+    """What each correction weighs a token with."""
     begun_with: Number | None = None
     """Reward before the first step."""
     arms: list[ArmRecord] = Field(default_factory=list)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness.policy import claims, measures
 from harness.policy.claims import Arm
+from harness.policy.corrections import CORRECTIONS
+from harness.policy.mismatches import KINDS
 from harness.policy.record import ArmRecord, Experiment, RunRecord
 from harness.policy.training import GROUP, MODEL, Run
 from harness.seeds import Number, interval, number
@@ -35,6 +37,8 @@ def experiment(runs: Sequence[Run], made: Mapping[Run, RunRecord], broken: Seque
         rows=size.prompts * GROUP,
         judged=size.judged,
         seeds=seeds,
+        kinds={name: kind.what for name, kind in KINDS.items()},
+        corrections={name: correction.what for name, correction in CORRECTIONS.items()},
         begun_with=_over(exact, lambda one: one.begun_with) if exact else None,
         arms=[_arm(arm, records, exact) for arm, records in whole.items()] if exact else [],
         claims=[] if missing else claims.claims(whole),

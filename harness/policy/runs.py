@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -58,5 +59,5 @@ def made(folder: Path, runs: Sequence[Run]) -> Mapping[Run, RunRecord]:
 def _sources() -> str:
     found = hashlib.sha256()
     for module in (corrections, decoding, measures, mismatches, model, task, training):
-        found.update(Path(module.__file__).read_bytes())
+        found.update(inspect.getsource(module).encode())
     return found.hexdigest()

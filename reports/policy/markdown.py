@@ -15,6 +15,7 @@ def page(found: Experiment) -> str:
     parts += ["\n".join(f"- {escaped(line)}" for line in found.broken)]
     if found.claims:
         parts += ["## What is claimed", claims.in_markdown(found.claims)]
+    parts += ["## Mismatches and corrections", markdown_table(told.EXPLAINED, told.explained(found))]
     parts += ["## Arms", markdown_table(told.ARMS, told.arms(found))]
     parts += [fenced(found.command, "sh")]
     return "\n\n".join(filter(None, parts)) + "\n"

@@ -29,7 +29,9 @@ def against_mismatch(found: Experiment) -> str:
     for point in points:
         places.setdefault(point["chart"], []).append(point["x"])
     level = [_point(kind, EXACT, x, exact.final) for kind, own in places.items() for x in (min(own), max(own))]
-    axis = alt.X("x:Q", title="k3_kl, in the mean over the training", scale=alt.Scale(type="log", nice=False))
+    ticks = alt.Axis(format="~e", tickCount=4)
+    scale = alt.Scale(type="log", nice=False)
+    axis = alt.X("x:Q", title="k3_kl, in the mean over the training", scale=scale, axis=ticks)
     return _charts(axis, "final reward", [*level, *points], point=True)
 
 
@@ -66,5 +68,6 @@ def _charts(x: alt.X, title: str, points: Sequence[Point], point: bool) -> str:
     band = base.mark_area(opacity=0.12).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
     line = base.mark_line(strokeWidth=1.8, point=point).encode(y=alt.Y("mean:Q", title=title), strokeDash=dash)
     chart = alt.layer(band, line, data=data(points)).properties(width=WIDTH, height=HEIGHT)
-    faceted = chart.facet(alt.Facet("chart:N", title=None, sort=None), columns=COLUMNS)
+    order = list(dict.fromkeys(each["chart"] for each in points))
+    faceted = chart.facet(alt.Facet("chart:N", title=None, sort=order), columns=COLUMNS)
     return svg(faceted.resolve_scale(x="independent"))

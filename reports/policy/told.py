@@ -8,6 +8,7 @@ from harness.policy.record import ArmRecord, Experiment
 from harness.seeds import Number
 from reports import claims
 
+EXPLAINED = ("name", "what it is")
 ARMS = ("mismatch", "correction", "final reward", "less exact rollouts", "sampled in the end", "k3_kl", "chi2_seq")
 
 
@@ -29,6 +30,12 @@ def setting(found: Experiment) -> str:
         f" responses{begun}; the final reward is that of {found.judged} responses of the trained policy itself,"
         f" sampled exactly. {claims.interval(len(found.seeds))}"
     )
+
+
+def explained(found: Experiment) -> Iterator[tuple[str, str]]:
+    """What kinds of mismatches and corrections are."""
+    for what, names in (("mismatch", found.kinds), ("correction", found.corrections)):
+        yield from ((f"{what} {name}", said) for name, said in names.items())
 
 
 def arms(found: Experiment) -> Iterator[tuple[str, ...]]:

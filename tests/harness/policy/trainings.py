@@ -49,5 +49,3 @@ def trained(
 def experiment(finals: Mapping[tuple[str, str], float], seeds: int = 3, growth: float = 1.0) -> Experiment:
     every = planned(seeds)
     return results.experiment(every, trained(every, finals, growth), [], "lockstep mismatch-training --out DIR")
-
-
