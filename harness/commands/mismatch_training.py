@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands.output import console, json, say
+from harness.commands import experiments
+from harness.commands.output import console
 from harness.commands.pace import left
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 from harness.limits import MOST_JOBS
@@ -45,7 +46,7 @@ def mismatch_training(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer steps and responses, and of each kind the largest mismatch alone.")
+        bool, typer.Option("--quick", help="Fewer steps, and of each kind the largest mismatch alone.")
     ] = False,
     steps: Annotated[
         int | None,
@@ -117,27 +118,17 @@ class _Counted:
 
 def _write(found: Experiment, out: Path) -> None:
     """mismatch-training.json, and its pages."""
-    from harness import files
     from harness.policy import record
     from reports.html import policy as html
     from reports.policy import markdown
 
-    try:
-        record.write(found, out)
-        files.replace(out / PAGE, markdown.page(found))
-        files.replace(out / HTML, html.page(found))
-    except OSError as error:
-        raise Stop(f"{out} cannot be written any more: {error.strerror or error}", UNKNOWN) from None
+    pages = {PAGE: markdown.page(found), HTML: html.page(found)}
+    experiments.write(out, lambda folder: record.write(found, folder), pages)
 
 
 def _report(found: Experiment, out: Path, as_json: bool) -> None:
     from harness.policy.record import FILE
     from reports.policy import terminal
 
-    if as_json:
-        json((out / FILE).read_text(encoding="utf-8"))
-    else:
-        terminal.show(found, console())
-        say(f"all of it: {out / FILE}")
-        say(f"to look at: {out / HTML}")
+    experiments.report(out / FILE, out / HTML, as_json, lambda console: terminal.show(found, console))
     raise typer.Exit(UNKNOWN if found.missing else 0)
