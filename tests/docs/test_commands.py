@@ -101,7 +101,6 @@ ELSEWHERE = {
         f"{STAIRCASES}::test_a_killed_run_goes_on_and_tells_planted_faults_apart"
     ),
     "lockstep mismatch-training --out DIR": POLICIES,
-    "lockstep mismatch-training --seeds 3 --out DIR": POLICIES,
     "lockstep run --scenario mine.toml --framework llamafactory==0.9.5,liger-kernel==0.8.5,triton==3.9.0": (
         "tests/frameworks/conftest.py::liger"
     ),
