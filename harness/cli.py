@@ -23,6 +23,7 @@ from harness.commands import (
     judge,
     list_,
     mismatch,
+    mismatch_training,
     nightly,
     record,
     relate,
@@ -60,6 +61,7 @@ app.command("detect")(detect.detect)
 app.command("history")(history.history)
 app.command("mismatch")(mismatch.mismatch)
 app.command("staircase")(staircase.staircase)
+app.command("mismatch-training")(mismatch_training.mismatch_training)
 app.command("stock")(stock.stock)
 app.command("validate")(validate.validate)
 app.command("doctor")(doctor.doctor)

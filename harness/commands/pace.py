@@ -39,3 +39,8 @@ def spoken(seconds: float) -> str:
     """Such as `40 s` or `3 min 20 s`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def left(seconds: float, made: int, more: int) -> str:
+    """What a tally ends with, when so many took so long, and more are to be made; nothing where nobody knows."""
+    return f", about {spoken(seconds / made * more)} left" if made > 0 and more > 0 else ""

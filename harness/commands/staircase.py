@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.commands import running
+from harness.commands import experiments, running
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
 from harness.commands.options import Environments, Timeout
-from harness.commands.output import console, json, say, warn
+from harness.commands.output import warn
 from harness.commands.stop import UNKNOWN, Stop
 from harness.limits import MOST_JOBS
 
@@ -239,29 +239,19 @@ def _told(
 
 def _write(told: Staircase, out: Path) -> None:
     """staircase.json, and its pages."""
-    from harness import files
     from harness.staircase import record
     from reports.html import staircase as html
     from reports.staircase import markdown
 
-    try:
-        record.write(told, out)
-        files.replace(out / PAGE, markdown.page(told))
-        files.replace(out / HTML, html.page(told))
-    except OSError as error:
-        raise Stop(f"{out} cannot be written any more: {error.strerror or error}", UNKNOWN) from None
+    pages = {PAGE: markdown.page(told), HTML: html.page(told)}
+    experiments.write(out, lambda folder: record.write(told, folder), pages)
 
 
 def _report(told: Staircase, out: Path, as_json: bool) -> None:
     from harness.staircase.record import FILE
     from reports.staircase import terminal
 
-    if as_json:
-        json((out / FILE).read_text(encoding="utf-8"))
-    else:
-        terminal.show(told, console())
-        say(f"all of it: {out / FILE}")
-        say(f"to look at: {out / HTML}")
+    experiments.report(out / FILE, out / HTML, as_json, lambda console: terminal.show(told, console))
     raise typer.Exit(_status(told))
 
 

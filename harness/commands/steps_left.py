@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from adapters.contract import TRAINED_STEPS
-from harness.commands.pace import spoken
+from harness.commands.pace import left
 from harness.session.folder import CELLS
 
 
@@ -21,9 +21,7 @@ class StepsLeft:
     def tally(self, done: int) -> str:
         """`done`: trainings that are over."""
         made = self._made()
-        seconds, new = time.monotonic() - self._begun, made - self._before
-        left = max(0, self._steps - made)
-        time_left = f", about {spoken(seconds / new * left)} left" if new > 0 and left else ""
+        time_left = left(time.monotonic() - self._begun, made - self._before, self._steps - made)
         return f"{done}/{self._trainings} trainings, {made}/{self._steps} steps{time_left}"
 
     def _made(self) -> int:

@@ -56,6 +56,7 @@ STATUS: Mapping[str, int] = {
     "harness.mismatch.record.UnreadableMismatch": UNKNOWN,
     "harness.nightly.outbox.BadOutbox": UNKNOWN,
     "harness.nightly.record.BadNight": UNKNOWN,
+    "harness.policy.record.UnreadableExperiment": UNKNOWN,
     "harness.staircase.record.UnreadableStaircase": UNKNOWN,
     "harness.stock.record.BadStock": UNKNOWN,
     "harness.traces.text_files.UnreadableTrace": UNKNOWN,

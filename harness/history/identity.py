@@ -14,7 +14,18 @@ from harness.version import own_version
 
 ROOTS = (Path(contract.__file__).parents[1], *(Path(file).parent for file in (harness.__file__, scenarios.__file__)))
 SUFFIXES = (".py", ".toml")
-NOT_DECIDING = ("bench", "bisection", "commands", "detection", "fuzzing", "matrices", "nightly", "relations", "stock")
+NOT_DECIDING = (
+    "bench",
+    "bisection",
+    "commands",
+    "detection",
+    "fuzzing",
+    "matrices",
+    "nightly",
+    "policy",
+    "relations",
+    "stock",
+)
 """Folders of the harness that only ask for outcomes and show them."""
 
 

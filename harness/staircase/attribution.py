@@ -4,43 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 Mended = frozenset[str]
 """The fixes of an arm, by name."""
 Scores = Mapping[Mended, float]
 """One score for every combination of fixes; higher is better."""
-
-_T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-"""Quantiles 0.975 of Student's t with 1 to 10 degrees of freedom; beyond, the tenth is a little too wide."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Numbers of several seeds."""
-
-    mean: float
-    sd: float | None
-    """Standard deviation over the seeds; None of a single one."""
-    low: float | None
-    high: float | None
-    """The mean's 95 % interval, by Student's t; None of a single seed, and where a number is not finite."""
-
-    def within(self, low: float, high: float) -> bool:
-        """Whether the whole interval lies between two numbers; without one it does not."""
-        return self.low is not None and self.high is not None and low < self.low and self.high < high
-
-
-def interval(numbers: Sequence[float]) -> Interval:
-    """Of one that is not finite nothing but the mean is told. Raises statistics.StatisticsError for none."""
-    mean = statistics.fmean(numbers)
-    if len(numbers) < 2 or not all(map(math.isfinite, numbers)):
-        return Interval(mean, None, None, None)
-    sd = statistics.stdev(numbers)
-    half = _T95[min(len(numbers) - 1, len(_T95)) - 1] * sd / math.sqrt(len(numbers))
-    return Interval(mean, sd, mean - half, mean + half)
 
 
 def _all(scores: Scores) -> Mended:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.staircase.attribution import Interval, Mended, gap, interval, worth
+from harness.seeds import Interval, interval, told
+from harness.staircase.attribution import Mended, gap, worth
 
 Kind = Literal["optimizer", "aggregation"]
 KINDS: Mapping[str, Kind] = {"dropped-micro-batches": "optimizer", "mean-of-means": "aggregation"}
@@ -168,10 +169,3 @@ def _as(label: str, measured: Measured, every: Mended, numbers: tuple[BySeed, By
     found = [(name, interval(own), interval(other)) for name, own, other in pairs]
     close = all(abs(one.mean - other.mean) <= max(one.sd or 0.0, other.sd or 0.0) for _, one, other in found)
     return Claim(claim, rule, close, "; ".join(f"{name}: {a.mean:.4g} and {b.mean:.4g}" for name, a, b in found))
-
-
-def told(found: Interval) -> str:
-    """A number with its interval, in words."""
-    if found.low is None or found.high is None:
-        return f"{found.mean:.3g} (one seed, no interval)"
-    return f"{found.mean:.3g} ({found.low:.3g} to {found.high:.3g})"

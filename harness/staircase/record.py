@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from harness import documents
+from harness.seeds import ClaimRecord, Number, Record
 
 FILE = "staircase.json"
 MAX_BYTES = 64 * 2**20
@@ -23,11 +24,7 @@ class UnreadableStaircase(Exception):
     """`staircase.json` is missing or cannot be read; one line."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(populate_by_name=True, ser_json_inf_nan="strings")
-
-
-class TrainingRecord(_Record):
+class TrainingRecord(Record):
     """An arm with a seed."""
 
     seed: int
@@ -54,7 +51,7 @@ class TrainingRecord(_Record):
     seconds: float | None = None
 
 
-class ArmRecord(_Record):
+class ArmRecord(Record):
     """One way to train."""
 
     label: str
@@ -73,17 +70,7 @@ class ArmRecord(_Record):
     trainings: list[TrainingRecord] = Field(default_factory=list)
 
 
-class Number(_Record):
-    """A number over seeds."""
-
-    mean: float
-    sd: float | None = None
-    low: float | None = None
-    high: float | None = None
-    """Its 95 % interval, by Student's t over the seeds; None of a single seed."""
-
-
-class FixRecord(_Record):
+class FixRecord(Record):
     """What a fix is worth."""
 
     fix: str
@@ -95,7 +82,7 @@ class FixRecord(_Record):
     """Of the gap; None where there is no gap."""
 
 
-class AttributionRecord(_Record):
+class AttributionRecord(Record):
     """What the gap is made of, by one metric."""
 
     metric: Metric
@@ -106,18 +93,7 @@ class AttributionRecord(_Record):
     """What they bring beyond the sum of what each brings alone."""
 
 
-class ClaimRecord(_Record):
-    """One of the paper's claims."""
-
-    claim: str
-    rule: str
-    """When it counts as supported."""
-    supported: bool | None = None
-    """None where nobody can tell."""
-    measured: str = ""
-
-
-class DifferenceRecord(_Record):
+class DifferenceRecord(Record):
     """An effective hyperparameter in which arms differ that should not."""
 
     what: str
@@ -128,7 +104,7 @@ class DifferenceRecord(_Record):
     wanted: str
 
 
-class Staircase(_Record):
+class Staircase(Record):
     """All of it."""
 
     schema_: Literal[1] = Field(default=1, alias="schema")

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.history.identity import identity
+from harness.seeds import ClaimRecord, number
 from harness.staircase import claims, labels, scored
 from harness.staircase.arms import Arm
-from harness.staircase.attribution import Interval, Mended, gap, interaction, worth
+from harness.staircase.attribution import Mended, gap, interaction, worth
 from harness.staircase.claims import KINDS, BySeed, Measured
 from harness.staircase.flops import flops
 from harness.staircase.labels import Labelled
@@ -19,10 +20,8 @@ from harness.staircase.planned import Training, Trainings
 from harness.staircase.record import (
     ArmRecord,
     AttributionRecord,
-    ClaimRecord,
     DifferenceRecord,
     FixRecord,
-    Number,
     Staircase,
     TrainingRecord,
 )
@@ -206,10 +205,6 @@ def _variability(losses: Sequence[float | None]) -> float | None:
     return statistics.stdev(changes) / math.sqrt(2) if len(changes) > 1 else None
 
 
-def _number(found: Interval) -> Number:
-    return Number(mean=found.mean, sd=found.sd, low=found.low, high=found.high)
-
-
 def _attributions(measured: Measured, by: Mapping[str, frozenset[str]]) -> list[AttributionRecord]:
     return [
         _attribution("accuracy", measured.accuracy, by),
@@ -224,14 +219,14 @@ def _attribution(metric: str, scores: Mapping[Mended, BySeed], by: Mapping[str, 
         share = claims.share(scores, fix)
         fixes.append(
             FixRecord(
-                fix=fix, mends=sorted(mended), brings=_number(brings), share=None if share is None else _number(share)
+                fix=fix, mends=sorted(mended), brings=number(brings), share=None if share is None else number(share)
             )
         )
     return AttributionRecord.model_validate(
         {
             "metric": metric,
-            "gap": _number(claims.by_seed(scores, gap)),
+            "gap": number(claims.by_seed(scores, gap)),
             "fixes": fixes,
-            "interaction": _number(claims.by_seed(scores, interaction)),
+            "interaction": number(claims.by_seed(scores, interaction)),
         }
     )

@@ -39,11 +39,19 @@ class Layer(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden: [rows, tokens, width]."""
+        q, k, v = self.heads(hidden)
+        return self.behind(hidden, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def heads(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each [rows, heads, tokens, head]."""
         rows, tokens, width = hidden.shape
         heads = self.qkv(self.attention_norm(hidden)).view(rows, tokens, 3, width // self.head, self.head)
         q, k, v = heads.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        hidden = hidden + self.out(mixed.transpose(1, 2).reshape(rows, tokens, width))
+        return q, k, v
+
+    def behind(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+        """All behind the attention, whose values are mixed: [rows, heads, tokens, head]."""
+        hidden = hidden + self.out(mixed.transpose(1, 2).reshape(hidden.shape))
         normed = self.mlp_norm(hidden)
         result: Tensor = hidden + self.down(F.silu(self.gate(normed)) * self.up(normed))
         return result
@@ -60,12 +68,17 @@ class Decoder(nn.Module):
         self.norm = nn.RMSNorm(size.width)
         self.lm_head = nn.Linear(size.width, size.vocabulary, bias=False)
 
-    def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
-        """input_ids, labels: int64 [rows, tokens]. The sum of the labelled tokens' losses, in nats."""
+    def logits(self, input_ids: Tensor) -> Tensor:
+        """Logits behind each token: [rows, tokens, vocabulary], of int64 [rows, tokens]."""
         hidden = self.embeddings(input_ids)
         for layer in self.layers:
             hidden = layer(hidden)
-        logits = self.lm_head(self.norm(hidden))[:, :-1]
+        result: Tensor = self.lm_head(self.norm(hidden))
+        return result
+
+    def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
+        """input_ids, labels: int64 [rows, tokens]. The sum of the labelled tokens' losses, in nats."""
+        logits = self.logits(input_ids)[:, :-1]
         return F.cross_entropy(logits.flatten(0, 1).float(), labels[:, 1:].flatten(), reduction="sum")
 
 

@@ -7,6 +7,7 @@ from importlib.resources import files
 from markupsafe import Markup
 
 from harness.staircase.record import Staircase
+from reports import claims
 from reports.html.templates import Templates
 from reports.staircase import pictures, told
 
@@ -25,6 +26,7 @@ def page(found: Staircase) -> str:
         style=style,
         found=found,
         told=told,
+        claims=claims,
         pictures=[(title, Markup(svg)) for title, svg in drawn],
         smoothed=pictures.SMOOTHED,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.staircase.record import Staircase
+from reports import claims
 from reports.markdown import escaped, fenced, listed, plain_table
 from reports.staircase import told
 
@@ -17,14 +18,9 @@ def page(found: Staircase) -> str:
         parts += [f"## Share of the gap in {told.METRICS[attribution.metric]}"]
         parts += [plain_table(told.SHARES, told.shares(attribution))]
     if found.attributions:
-        parts += [escaped(told.interval(found))]
+        parts += [escaped(claims.interval(len(found.seeds)))]
         parts += ["Shares are means over all orders in which the fixes can be made, so that they add up."]
     if found.claims:
-        parts += ["## The paper's claims", _claims(found)]
+        parts += ["## The paper's claims", claims.in_markdown(found.claims)]
     parts += [fenced(found.command, "sh")]
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def _claims(found: Staircase) -> str:
-    rows = [(told.claim(one), one.claim, one.measured, one.rule) for one in found.claims]
-    return plain_table(("", "claim", "measured", "counts as supported if"), rows)

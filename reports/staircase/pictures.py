@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
-import vl_convert
 
 from harness.staircase.record import ArmRecord, Staircase, TrainingRecord
+from reports.drawn import COLOURS, data, lines, smoothed, svg
 
 SMOOTHED = 15
 """Steps of a running mean."""
 POINTS = 100
 """At most, of a line."""
-_COLOURS = [
-    "#c62828",
-    "#ef6c00",
-    "#6a1b9a",
-    "#1565c0",
-    "#00838f",
-    "#2e7d32",
-    "#5d4037",
-    "#37474f",
-    "#ad1457",
-    "#9e9d24",
-]
-_DASHES = [[1, 0], [6, 3], [2, 2], [1, 0], [8, 3, 2, 3], [4, 2], [1, 0], [6, 3], [2, 2], [4, 4]]
 
 
 def loss(found: Staircase) -> str:
@@ -53,10 +39,10 @@ def scores(found: Staircase) -> str:
         y=alt.Y("arm:N", title=None, sort=None, axis=alt.Axis(labelLimit=420)),
         x=alt.X("value:Q", title=None, scale=alt.Scale(zero=True)),
     )
-    marks = base.mark_point(size=45, color=_COLOURS[3])
-    means = base.mark_tick(thickness=3, size=18, color=_COLOURS[0]).encode(x="mean(value):Q")
-    chart = alt.layer(marks, means, data=_data(points)).properties(width=260, height=alt.Step(22))
-    return _svg(chart.facet(alt.Facet("metric:N", title=None), columns=2).resolve_scale(x="independent"))
+    marks = base.mark_point(size=45, color=COLOURS[3])
+    means = base.mark_tick(thickness=3, size=18, color=COLOURS[0]).encode(x="mean(value):Q")
+    chart = alt.layer(marks, means, data=data(points)).properties(width=260, height=alt.Step(22))
+    return svg(chart.facet(alt.Facet("metric:N", title=None), columns=2).resolve_scale(x="independent"))
 
 
 def _over_steps(found: Staircase, what: str, of: Any) -> str:
@@ -64,23 +50,15 @@ def _over_steps(found: Staircase, what: str, of: Any) -> str:
     arms = [arm for arm in found.arms if any(one.state == "trained" for one in arm.trainings)]
     labels = [arm.label for arm in arms]
     points = [{"arm": arm.label, **point} for arm in arms for point in _points(arm, of)]
-    legend = alt.Legend(
-        title=None, orient="bottom", columns=1, labelLimit=600, symbolType="stroke", symbolOpacity=1, symbolSize=400
-    )
-    colour = alt.Color("arm:N", sort=None, scale=alt.Scale(domain=labels, range=_COLOURS), legend=legend)
-    base = alt.Chart(_data(points)).encode(x=alt.X("step:Q", title="step"), color=colour)
+    colour, dash = lines("arm", labels)
+    base = alt.Chart(data(points)).encode(x=alt.X("step:Q", title="step"), color=colour)
     band = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title=what), y2="high:Q")
-    dashes = alt.StrokeDash("arm:N", sort=None, scale=alt.Scale(domain=labels, range=_DASHES), legend=legend)
-    line = base.mark_line(strokeWidth=1.8).encode(y=alt.Y("mean:Q", title=what), strokeDash=dashes)
-    return _svg(alt.layer(band, line).properties(width=620, height=260))
-
-
-def _data(points: Sequence[Mapping[str, Any]]) -> Any:
-    return alt.InlineData(values=list(points))
+    line = base.mark_line(strokeWidth=1.8).encode(y=alt.Y("mean:Q", title=what), strokeDash=dash)
+    return svg(alt.layer(band, line).properties(width=620, height=260))
 
 
 def _points(arm: ArmRecord, of: Any) -> Iterator[Mapping[str, float]]:
-    told: list[Sequence[float]] = [_smoothed(of(one)) for one in arm.trainings if _told(one, of)]
+    told: list[Sequence[float]] = [smoothed(of(one), SMOOTHED) for one in arm.trainings if _told(one, of)]
     if not told:
         return
     every = max(1, len(told[0]) // POINTS)
@@ -90,13 +68,3 @@ def _points(arm: ArmRecord, of: Any) -> Iterator[Mapping[str, float]]:
 
 def _told(one: TrainingRecord, of: Any) -> bool:
     return one.state == "trained" and all(value is not None and math.isfinite(value) for value in of(one))
-
-
-def _smoothed(values: Sequence[float]) -> list[float]:
-    """The mean of a step and of those before it."""
-    return [statistics.fmean(values[max(0, at + 1 - SMOOTHED) : at + 1]) for at in range(len(values))]
-
-
-def _svg(chart: Any) -> str:
-    plain = {**chart.to_dict(validate=False), "background": "white"}
-    return str(vl_convert.vegalite_to_svg(json.dumps(plain)))

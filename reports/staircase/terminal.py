@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from harness.staircase.record import Staircase
-from reports import tables
+from reports import claims, tables
 from reports.staircase import told
 
 
@@ -24,13 +24,11 @@ def show(found: Staircase, console: Console) -> None:
     console.print()
     for attribution in found.attributions:
         console.print(Text(f"Share of the gap in {told.METRICS[attribution.metric]}", "bold"))
-        _table(console, told.SHARES, told.shares(attribution))
+        console.print(tables.made(told.SHARES, told.shares(attribution)))
+        console.print()
     if found.attributions:
-        console.print(Text(told.interval(found)), soft_wrap=True)
-    for claim in found.claims:
-        style = "green" if claim.supported else "yellow"
-        console.print(Text.assemble((f"{told.claim(claim):<15}", style), claim.claim), soft_wrap=True)
-        console.print(Text(f"               {claim.measured}", "dim"), soft_wrap=True)
+        console.print(Text(claims.interval(len(found.seeds))), soft_wrap=True)
+    claims.at_terminal(found.claims, console)
     console.print(Text(told.summary(found)))
 
 
@@ -41,8 +39,3 @@ def _arm(console: Console, row: Sequence[str]) -> None:
     named = zip(told.ARMS[1:], numbers, strict=False)
     console.print(Text("  " + "   ".join(f"{name} {number}" for name, number in named)), soft_wrap=True)
     console.print(Text(f"  {told.ARMS[-1]}: {weighed}", "dim"), soft_wrap=True)
-
-
-def _table(console: Console, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    console.print(tables.made(head, rows))
-    console.print()

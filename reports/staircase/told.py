@@ -6,21 +6,20 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 
-from harness.staircase.record import ArmRecord, AttributionRecord, ClaimRecord, Number, Staircase
+from harness.staircase.record import ArmRecord, AttributionRecord, Staircase
+from reports import claims
+from reports.claims import number
 
 METRICS = {"accuracy": "exact match", "nll": "held-out NLL"}
 ARMS = ("arm", "exact match", "held-out NLL", "gradient norm", "FLOPs", "first steps, by the oracle")
 SHARES = ("fix", "mends", "brings", "share of the gap")
-SUPPORTED = {True: "supported", False: "NOT SUPPORTED", None: "not to be told"}
 LABELLED = {True: "as labelled", False: "NOT AS LABELLED", None: ""}
 
 
 def summary(found: Staircase) -> str:
     """All of it in a line."""
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}"
-    supported = sum(claim.supported is True for claim in found.claims)
-    claims = found.missing or f"{supported} of {len(found.claims)} claims supported"
-    return f"{len(found.arms)} arms with {seeds}: {claims}"
+    return f"{len(found.arms)} arms with {seeds}: {found.missing or claims.summary(found.claims)}"
 
 
 def arms(found: Staircase) -> list[tuple[str, ...]]:
@@ -62,17 +61,6 @@ def shares(attribution: AttributionRecord) -> Iterator[tuple[str, ...]]:
     yield "all of the gap", "", number(attribution.gap), ""
 
 
-def number(found: Number) -> str:
-    """With its interval."""
-    if found.low is None or found.high is None:
-        return f"{found.mean:.4g}"
-    return f"{found.mean:.4g} ({found.low:.3g} to {found.high:.3g})"
-
-
-def claim(one: ClaimRecord) -> str:
-    return SUPPORTED[one.supported]
-
-
 def setting(found: Staircase) -> str:
     """What was trained, in a sentence."""
     first = found.arms[0]
@@ -80,13 +68,6 @@ def setting(found: Staircase) -> str:
         f"Every arm trains a Llama of {found.parameters:,} parameters for {first.steps} steps of {first.rows} rows,"
         f" from the same weights and rows for each seed; {found.held_out} problems are held out."
     )
-
-
-def interval(found: Staircase) -> str:
-    """What the numbers in brackets are."""
-    if len(found.seeds) < 2:
-        return "There is one seed, so that no number has an interval."
-    return f"In brackets the 95 % interval over {len(found.seeds)} seeds, by Student's t."
 
 
 def differences(found: Staircase) -> list[str]:

@@ -44,6 +44,7 @@ OFFLOAD_RELATION = f"{RELATIONS}::test_deepspeeds_offload_changes_the_update_unt
 STAIRCASES = "tests/frameworks/test_staircase.py"
 STAIRCASE = "lockstep staircase --framework openrlhf==0.9.10 --fix deepspeed-offload --fix openrlhf-loss --against verl"
 MISMATCH = "tests/frameworks/test_mismatch.py"
+POLICIES = "tests/harness/commands/test_mismatch_training.py::test_a_killed_run_goes_on_and_repeats_nothing"
 DETECT = "tests/frameworks/test_detect.py::test_faults_are_found_and_a_second_time_nothing_is_run"
 NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 
@@ -104,6 +105,7 @@ ELSEWHERE = {
     "lockstep mismatch --engine transformers --engine transformers-decode --dtype float32 --dtype bfloat16 --out DIR": (
         f"{MISMATCH}::test_what_is_measured_is_not_measured_again"
     ),
+    "lockstep mismatch-training --out DIR": POLICIES,
     "lockstep run --scenario mine.toml --framework llamafactory==0.9.5,liger-kernel==0.8.5,triton==3.9.0": (
         "tests/frameworks/conftest.py::liger"
     ),

@@ -94,12 +94,13 @@ DETECT = "detect --out new"
 RELATE = "relate --framework torch --out new"
 APART = "mismatch --out new"
 STAIRS = "staircase --framework torch --fault drop-intermediate --out new"
+POLICIES = "mismatch-training --out new"
 ON_A_CLUSTER = ("run", "nightly", "bisect trl --scenario sft-equal", FUZZ)
 NUMBERS = {
     "--timeout": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS, APART),
-    "--jobs": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS, APART),
-    "--seeds": ("run", STAIRS),
-    "--steps": (STAIRS,),
+    "--jobs": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS, APART, POLICIES),
+    "--seeds": ("run", STAIRS, POLICIES),
+    "--steps": (STAIRS, POLICIES),
     "--ranks": ("run",),
     **dict.fromkeys(
         ("--nodes", "--nnodes", "--cpus"), (*ON_A_CLUSTER, "record true --out recording", "validate --plan")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.commands import pace
-from harness.commands.pace import Pace, spoken
+from harness.commands.pace import Pace, left, spoken
 
 
 class Clock:
@@ -108,3 +108,8 @@ def test_what_is_spoken_is_the_time(seconds: float) -> None:
     minutes, _, rest = spoken(seconds).removesuffix(" s").rpartition(" min ")
     assert 60 * int(minutes or 0) + int(rest) == round(seconds)
     assert 0 <= int(rest) < 60
+
+
+def test_the_rest_takes_as_long_as_what_was_made() -> None:
+    assert left(20.0, 4, 8) == ", about 40 s left"
+    assert left(20.0, 0, 8) == left(20.0, 4, 0) == ""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.staircase.attribution import gap, interaction, interval, shapley
+from harness.staircase.attribution import gap, interaction, shapley
 
 FIXES = ("a", "b", "c")
 NUMBERS = st.floats(-1e3, 1e3)
@@ -84,21 +84,3 @@ def test_the_papers_numbers() -> None:
     assert gap(scores) == pytest.approx(5.7)
     assert shapley(scores) == pytest.approx({"loss": 0.7, "optimizer": 5.0})
     assert interaction(scores) == pytest.approx(-0.2)
-
-
-def test_an_interval_by_students_t() -> None:
-    found = interval([1.0, 2.0, 3.0])
-    assert (found.mean, found.sd) == (2.0, 1.0)
-    assert (found.low, found.high) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5))
-    assert found.within(-1, 5)
-    assert not found.within(0, 5)
-    single = interval([2.0])
-    assert (single.sd, single.low, single.high) == (None, None, None)
-    assert not single.within(1, 3)
-
-
-@pytest.mark.parametrize("odd", [math.nan, math.inf])
-def test_what_is_not_finite_has_no_interval(odd: float) -> None:
-    found = interval([1.0, odd, 3.0])
-    assert (found.sd, found.low, found.high) == (None, None, None)
-    assert not found.within(-math.inf, math.inf)

@@ -8,16 +8,16 @@ from io import StringIO
 import pytest
 
 from harness.commands.output import Console
+from harness.seeds import ClaimRecord, Number
 from harness.staircase.record import (
     ArmRecord,
     AttributionRecord,
-    ClaimRecord,
     DifferenceRecord,
     FixRecord,
-    Number,
     Staircase,
     TrainingRecord,
 )
+from reports import claims
 from reports.html import staircase as html
 from reports.staircase import markdown, pictures, terminal, told
 from tests.harmless import hidden
@@ -134,5 +134,5 @@ def test_nothing_is_drawn_of_what_a_framework_did_not_tell() -> None:
 
 
 def test_one_seed_has_no_interval() -> None:
-    assert told.interval(FOUND.model_copy(update={"seeds": [0]})).startswith("There is one seed")
-    assert told.number(Number(mean=0.5)) == "0.5"
+    assert claims.interval(1).startswith("There is one seed")
+    assert claims.number(Number(mean=0.5)) == "0.5"

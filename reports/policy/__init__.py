@@ -1,0 +1,1 @@
+"""The faces of trainings with a mismatch: at a terminal, in Markdown, as pictures."""
