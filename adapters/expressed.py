@@ -282,6 +282,8 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
     **{f"objective.{name}": by(("torch",)) for name in _OF_OBJECTIVES},
     **{f"objective.{name}": by(("torch", "verl")) for name in _OF_REWARDS},
+    "objective.sft_coefficient": by(("torch",))
+    | {"verl": no("its ppo_loss has no term of supervised training (workers/utils/losses.py)")},
     "objective.demonstrations": by(("torch",))
     | {
         "verl": no(
