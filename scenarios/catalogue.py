@@ -388,8 +388,8 @@ def grpo_row(seed: int) -> Scenario:
 
 @_scenario
 def grpo_constant(seed: int) -> Scenario:
-    """Every completion counts as 32 tokens, however long it is (Dr. GRPO)."""
-    return vary(_groups(seed), normaliser="constant", normaliser_constant=32)
+    """Every completion counts as 40 tokens, however long it is (Dr. GRPO)."""
+    return vary(_groups(seed), normaliser="constant", normaliser_constant=40)
 
 
 @_scenario

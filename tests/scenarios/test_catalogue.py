@@ -70,7 +70,7 @@ HASHES = {
     "dpo-with-sft": "b1fc5907fb4805e0",
     "grpo-token": "6fb1d57208fd44c9",
     "grpo-row": "2f819c0bcab03c93",
-    "grpo-constant": "403563d4c8a01adf",
+    "grpo-constant": "70d215447a73d8f6",
     "grpo-stale": "2751cad35742d43a",
     "grpo-divergence": "97b0ff8981056e83",
     "grpo-sequence": "43c8eaaf5df25c3b",
