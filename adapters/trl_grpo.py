@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from importlib.metadata import version as installed
 from typing import Any
 
+import trl
 from datasets import Dataset
 from packaging.version import Version
-from trl import GRPOConfig, GRPOTrainer
 
 from adapters.contract import Job, Scenario, Shim, to_dict
 from adapters.families import hf_trainer, trl_models, trl_rollouts
@@ -17,12 +17,17 @@ from adapters.families.trl_rollouts import Rollouts
 from adapters.inside import data
 from adapters.inside.recorder import Recorder
 
-KNOWN = hf_trainer.names(GRPOConfig)
+HAS = hasattr(trl, "GRPOTrainer")
+"""Since 0.14."""
+if HAS:
+    from trl import GRPOConfig, GRPOTrainer
+
+KNOWN = hf_trainer.names(GRPOConfig) if HAS else []
 
 HANDED_ROLLOUTS = Version(installed("trl")) >= Version("0.29.1")
 """Whether `rollout_func` is asked also where there is no vLLM."""
 
-AVERAGES_TOKENS = "dapo" in inspect.getsource(GRPOConfig)
+AVERAGES_TOKENS = HAS and "dapo" in inspect.getsource(GRPOConfig)
 """Whether there is a loss_type for the mean over a step's tokens, since 0.22."""
 
 FIXED = Shim(
@@ -41,18 +46,20 @@ prepare = hf_trainer.prepare
 
 def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why TRL's GRPOTrainer cannot run this scenario; None if it can."""
-    trl = f"trl {version}"
+    release = f"trl {version}"
+    if not HAS:
+        return f"{release} has no GRPOTrainer"
     if "steps_per_generation" not in KNOWN:
-        return f"{trl} has no steps_per_generation (trainer/grpo_config.py): its GRPOTrainer is not driven yet"
+        return f"{release} has no steps_per_generation (trainer/grpo_config.py): its GRPOTrainer is not driven yet"
     why = _unsupported_objective(scenario) or trl_rollouts.unsupported(scenario) or trl_rollouts.unshuffled(scenario)
     if why is not None:
-        return f"{trl} has {why}"
+        return f"{release} has {why}"
     if not HANDED_ROLLOUTS and trl_rollouts.fills_up(scenario):
         return (
-            f"{trl} takes what stands behind a completion that does not end for its own: it must be the longest of its"
-            " rank's in a sampling"
+            f"{release} takes what stands behind a completion that does not end for its own: it must be the longest of"
+            " its rank's in a sampling"
         )
-    return trl_models.unsupported(scenario, trl) or hf_trainer.unsupported(scenario, trl)
+    return trl_models.unsupported(scenario, release) or hf_trainer.unsupported(scenario, release)
 
 
 def _unsupported_objective(scenario: Scenario) -> str | None:

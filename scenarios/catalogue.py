@@ -50,7 +50,7 @@ def _groups(seed: int, steps: int = 2) -> Scenario:
     scores = (1, 0, 0, 0.25, 0, 1, 1, 0.5, 0.125, 0.125, 0.125, 0.125, 0, 0, 0, 1)
     rewards = tuple(float(scores[(i + size * (i // 16)) % 16]) for i in range(len(rows)))
     changed = vary(base, rows=rows, micro_batch_size=2, method="grpo", group_size=size, rewards=rewards)
-    return vary(changed, max_length=40, clip_low=0.2, clip_high=0.28, max_grad_norm=0.1)
+    return vary(changed, max_length=40, clip_low=0.2, clip_high=0.28, max_grad_norm=None)
 
 
 def _over_deviation(scenario: Scenario) -> Scenario:
@@ -382,8 +382,8 @@ def grpo_token(seed: int) -> Scenario:
 
 @_scenario
 def grpo_row(seed: int) -> Scenario:
-    """Advantages over the standard deviation of their group, averaged over each completion first (GRPO)."""
-    return vary(_over_deviation(_groups(seed)), normaliser="row")
+    """Advantages over the standard deviation of their group, averaged over each completion first (GRPO); clipped."""
+    return vary(_over_deviation(_groups(seed)), normaliser="row", max_grad_norm=0.1)
 
 
 @_scenario
@@ -401,7 +401,7 @@ def grpo_stale(seed: int) -> Scenario:
 @_scenario
 def grpo_divergence(seed: int) -> Scenario:
     """And the KL term (k3) to the model that training begins with, times 0.04; two steps of each of two samplings."""
-    return vary(_over_deviation(_groups(seed, steps=4)), beta=0.04, rollout_steps=2)
+    return vary(_over_deviation(_groups(seed, steps=4)), beta=0.04, rollout_steps=2, max_grad_norm=0.1)
 
 
 @_scenario

@@ -66,6 +66,8 @@ class Policy:
     """Optimizer steps of one sampling, by the parameters before the first of them."""
     masked: Rows = ()
     """Rows of which no token is trained, nor counted."""
+    tokens: Many[Annotated[int, Field(ge=0, le=MOST)]] = ()
+    """Of each row's completion, if that is known: what trainers count wrongly can be named by them."""
     demonstrations: Annotated[int, Field(ge=0, le=MOST)] = 0
     """The first so many rows of each group were not sampled: p / (p + shaping) stands in the place of their ratio, and
     is not clipped (Yan and others 2025, arXiv 2504.14945)."""
@@ -80,6 +82,8 @@ class Policy:
 
     def __post_init__(self) -> None:
         each = self.group_size
+        known, rows = len(self.tokens), len(self.rewards)
+        require(known in (0, rows), "tokens", known, f"one for each of {rows} rows, or none")
         require(len(self.rewards) % each == 0, "rewards", len(self.rewards), f"whole groups of {each}")
 
     @property

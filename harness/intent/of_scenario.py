@@ -102,6 +102,7 @@ def _aggregation(scenario: Scenario) -> Aggregation:
         clip_high=wanted.clip_high,
         every=wanted.rollout_steps,
         masked=endless if wanted.truncated == "masked" else (),
+        tokens=tuple(sum(row.loss_mask) for row in rows),
         demonstrations=wanted.demonstrations,
         shaping=wanted.shaping,
         sft_coefficient=wanted.sft_coefficient,

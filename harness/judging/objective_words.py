@@ -15,6 +15,10 @@ OBJECTIVES: Mapping[str, str] = {
     "deviation-plus-1e-6": "1e-6 is added to the standard deviation that advantages are divided by",
     "deviation-plus-1e-8": "1e-8 is added to the standard deviation that advantages are divided by",
     "other-scale": "advantages are divided by the deviation of their group, or are not, and should be otherwise",
+    **{
+        f"other-scale-plus-{eps}": f"advantages are divided by their group's deviation and {eps}, and should not be"
+        for eps in ("1e-4", "1e-6", "1e-8")
+    },
     "unclipped": "the ratio is not clipped",
     "clip-the-other-side": "the larger of the clipped and the plain gain counts, so that what should be clipped is not",
     "clipped-alike": "the ratio is clipped above as it is below",

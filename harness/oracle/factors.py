@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.intent.intent import Mean, Sum
@@ -22,6 +23,9 @@ UNNAMED = "no known quantity"
 PARTIAL = "micro-batches of a partial window / gradient_accumulation_steps"
 FEWER = "ranks before the checkpoint / ranks that go on"
 FIRSTS = "first tokens, which nothing predicts, are counted"
+MASKED = "tokens of masked completions are counted"
+SAMPLING = "a step is divided by the tokens of its whole sampling"
+AVERAGE = "a step is divided by the tokens of an average step of its sampling"
 # What comes of another divisor.
 AVERAGED = "losses are averaged over the tokens"
 SUMMED = "losses are summed, and divided by nothing"
@@ -48,7 +52,25 @@ def named_factors(right: RightStep) -> tuple[Scale, ...]:
     # First, for it is true of one window among others, where it may have the size of another factor.
     partial = Scale(right.micro_batches / intent.accumulation, PARTIAL)
     fewer = Scale(intent.ranks / _there(right), FEWER)
-    return (partial, fewer, *(scale for pair in both for scale in pair), *_firsts(right), *_other_divisors(right))
+    pairs = (scale for pair in both for scale in pair)
+    return (partial, fewer, *pairs, *_firsts(right), *_other_divisors(right), *_counted(right))
+
+
+def _counted(right: RightStep) -> Iterator[Scale]:
+    """Where a sum over completions is divided by the tokens of a step: what comes of other tokens than those."""
+    wanted, rows = right.intent.aggregation, right.intent.rows(right.number)
+    if not isinstance(wanted, Policy) or not wanted.tokens or rows is None:
+        return
+    if wanted.over != "token" or wanted.constant is not None:
+        return
+    kept = [0 if row in wanted.masked else tokens for row, tokens in enumerate(wanted.tokens)]
+    own, every = sum(kept[row] for row in rows), sum(wanted.tokens[row] for row in rows)
+    first = right.number - right.number % wanted.every
+    last = min(first + wanted.every, right.intent.steps)
+    sampled = {row for step in range(first, last) for row in right.intent.rows(step) or ()}
+    steps, of_all = len(sampled) / len(rows), sum(kept[row] for row in sampled)
+    known = {MASKED: own / every, SAMPLING: own / of_all, AVERAGE: own * steps / of_all}
+    yield from (Scale(factor, name) for name, factor in known.items() if factor not in (0.0, 1.0))
 
 
 def _firsts(right: RightStep) -> tuple[Scale, ...]:

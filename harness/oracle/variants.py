@@ -125,6 +125,9 @@ def _advantages(wanted: Policy) -> dict[str, Tensor]:
         found |= {f"deviation-plus-{n}": own.view_as(groups) * spread / (spread + eps) for n, eps in EPS.items()}
     if each > 1 or scaled:
         found["other-scale"] = advantages(replace(wanted, advantage=OTHER_SCALE[wanted.advantage]))
+    if wanted.advantage == "group" and each > 1:
+        spread = groups.std(1, keepdim=True)
+        found |= {f"other-scale-plus-{n}": own.view_as(groups) / (spread + eps) for n, eps in EPS.items()}
     return {name: made.flatten() for name, made in found.items()}
 
 

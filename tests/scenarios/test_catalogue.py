@@ -68,14 +68,14 @@ HASHES = {
     "dpo-ipo": "8458e96fd93e749e",
     "dpo-ipo-mean": "aee80db75eff4cde",
     "dpo-with-sft": "b1fc5907fb4805e0",
-    "grpo-token": "6fb1d57208fd44c9",
+    "grpo-token": "31b79d01c6d2592e",
     "grpo-row": "2f819c0bcab03c93",
-    "grpo-constant": "70d215447a73d8f6",
-    "grpo-stale": "2751cad35742d43a",
+    "grpo-constant": "cfb3e8acffceb865",
+    "grpo-stale": "5266435bb909a818",
     "grpo-divergence": "97b0ff8981056e83",
-    "grpo-sequence": "43c8eaaf5df25c3b",
-    "grpo-masked": "97d0607cad4e7e6a",
-    "grpo-mixed": "ee70b03d6fcf2c34",
+    "grpo-sequence": "71feaeeeb43f3fb2",
+    "grpo-masked": "4b23b1ab681ba346",
+    "grpo-mixed": "e94ec5bcba003e28",
 }
 NAMES = tuple(scenarios.CATALOGUE)
 
