@@ -5,9 +5,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable
 
-from adapters.contract import Data, Group, Lora, Model, Scenario, Schedule, Tokenizer, Window, vary
+from adapters.contract import Group, Lora, Model, Scenario, Schedule, vary
 from scenarios import pieces, text
-from scenarios.rows import RAGGED, conversations, of_one_question
+from scenarios.bases import compose, groups, over_deviation, pairs
+from scenarios.rows import RAGGED
 
 Build = Callable[[int], Scenario]
 
@@ -19,45 +20,6 @@ def _scenario(build: Build) -> Build:
     CATALOGUE[name] = lambda seed: vary(build(seed), name=name)
     CATALOGUE[name].__doc__ = build.__doc__
     return build
-
-
-def compose(response_lengths: tuple[int, ...], steps: int, seed: int, words: tuple[str, ...] | None = None) -> Scenario:
-    """The base with given response lengths for each row of a step; later steps rotate them, with other words."""
-    model = Model()
-    words = words or text.vocabulary(model.vocab_size)
-    return Scenario(
-        name="base",
-        data=Data(conversations(words, response_lengths, len(response_lengths), steps, seed)),
-        tokenizer=Tokenizer(words),
-        model=model,
-        window=Window(steps=steps),
-        seed=seed,
-    )
-
-
-def _pairs(seed: int) -> Scenario:
-    """8 pairs a step: 2 ranks x 4 micro-batches x 1 pair, chosen and rejected answers of one question."""
-    base = compose((9, 4, 14, 41, 38, 6, 2, 26, 11, 23, 5, 17, 30, 8, 3, 20), 3, seed)
-    rows = of_one_question(base.data.rows, 2)
-    return vary(base, rows=rows, micro_batch_size=2, method="dpo", beta=0.1)
-
-
-def _groups(seed: int, steps: int = 2) -> Scenario:
-    """16 completions a step, 4 of each question: 2 ranks x 4 micro-batches x 2. One of them is its EOS alone, one does
-    not end, and in one group all have the same reward."""
-    size, base = 4, compose((9, 4, 14, 1, 38, 6, 2, 26, 11, 23, 5, 17, 30, 8, 3, 20), steps, seed)
-    rows = of_one_question(base.data.rows, size)
-    scores = (1, 0, 0, 0.25, 0, 1, 1, 0.5, 0.125, 0.125, 0.125, 0.125, 0, 0, 0, 1)
-    rewards = tuple(float(scores[(i + size * (i // 16)) % 16]) for i in range(len(rows)))
-    changed = vary(base, rows=rows, micro_batch_size=2, method="grpo", group_size=size, rewards=rewards)
-    return vary(changed, max_length=40, clip_low=0.2, clip_high=0.28, max_grad_norm=None)
-
-
-def _over_deviation(scenario: Scenario) -> Scenario:
-    """Advantages over their group's standard deviation, of rewards so large that what frameworks add to it, up to 1e-4,
-    rounds off."""
-    rewards = tuple(1000 * reward for reward in scenario.objective.rewards)
-    return vary(scenario, advantage="group-std", rewards=rewards)
 
 
 @_scenario
@@ -91,7 +53,7 @@ def sft_ragged_decay_all(seed: int) -> Scenario:
 
 
 @_scenario
-def sft_ragged_groups(seed: int) -> Scenario:
+def sft_raggedgroups(seed: int) -> Scenario:
     """The embedding and the head have a fifth of the learning rate and no weight decay; the other matrices, 0.1."""
     own = Group(("model.embed_tokens.weight", "lm_head.weight"), rate=0.2, weight_decay=0.0)
     return vary(sft_ragged(seed), weight_decay=0.1, groups=(own,))
@@ -138,7 +100,7 @@ def sft_ragged_bf16(seed: int) -> Scenario:
 
 
 @_scenario
-def sft_ragged_pairs(seed: int) -> Scenario:
+def sft_raggedpairs(seed: int) -> Scenario:
     """The dataset holds prompts and completions in columns of their own instead of conversations."""
     return vary(sft_ragged(seed), row_format="prompt-completion")
 
@@ -347,81 +309,81 @@ def sft_ragged_paper(seed: int) -> Scenario:
 @_scenario
 def dpo_ragged(seed: int) -> Scenario:
     """Direct preference optimisation, beta 0.1: 8 pairs a step, one in a micro-batch; responses of 2 to 41 tokens."""
-    return _pairs(seed)
+    return pairs(seed)
 
 
 @_scenario
 def dpo_smoothed(seed: int) -> Scenario:
     """And one preference in five counts the other way round; nothing is clipped."""
-    return vary(_pairs(seed), preference_smoothing=0.2, max_grad_norm=None)
+    return vary(pairs(seed), preference_smoothing=0.2, max_grad_norm=None)
 
 
 @_scenario
 def dpo_ipo(seed: int) -> Scenario:
     """IPO: the log ratios of a pair are to differ by 1 / (2 beta); those of a row are added up."""
-    return vary(_pairs(seed), preference="ipo")
+    return vary(pairs(seed), preference="ipo")
 
 
 @_scenario
 def dpo_ipo_mean(seed: int) -> Scenario:
     """And the log ratio of a row is the mean over its tokens."""
-    return vary(_pairs(seed), preference="ipo-mean")
+    return vary(pairs(seed), preference="ipo-mean")
 
 
 @_scenario
 def dpo_with_sft(seed: int) -> Scenario:
     """And the chosen answers are trained for themselves, each averaged over its tokens."""
-    return vary(_pairs(seed), sft_coefficient=0.5)
+    return vary(pairs(seed), sft_coefficient=0.5)
 
 
 @_scenario
 def grpo_token(seed: int) -> Scenario:
     """Rewards less the mean of their group, averaged over the tokens of a step (DAPO); clipped at 0.8 and 1.28."""
-    return _groups(seed)
+    return groups(seed)
 
 
 @_scenario
 def grpo_row(seed: int) -> Scenario:
     """Advantages over the standard deviation of their group, averaged over each completion first (GRPO); clipped."""
-    return vary(_over_deviation(_groups(seed)), normaliser="row", max_grad_norm=0.1)
+    return vary(over_deviation(groups(seed)), normaliser="row", max_grad_norm=0.1)
 
 
 @_scenario
 def grpo_constant(seed: int) -> Scenario:
     """Every completion counts as 40 tokens, however long it is (Dr. GRPO)."""
-    return vary(_groups(seed), normaliser="constant", normaliser_constant=40)
+    return vary(groups(seed), normaliser="constant", normaliser_constant=40)
 
 
 @_scenario
 def grpo_stale(seed: int) -> Scenario:
     """Four steps of one sampling: two halves of 32 completions, twice. A larger rate, so that ratios are clipped."""
-    return vary(_groups(seed), epochs=2, steps=4, rollout_steps=4, learning_rate=3e-3)
+    return vary(groups(seed), epochs=2, steps=4, rollout_steps=4, learning_rate=3e-3)
 
 
 @_scenario
 def grpo_divergence(seed: int) -> Scenario:
     """And the KL term (k3) to the model that training begins with, times 0.04; two steps of each of two samplings."""
-    return vary(_over_deviation(_groups(seed, steps=4)), beta=0.04, rollout_steps=2, max_grad_norm=0.1)
+    return vary(over_deviation(groups(seed, steps=4)), beta=0.04, rollout_steps=2, max_grad_norm=0.1)
 
 
 @_scenario
 def grpo_sequence(seed: int) -> Scenario:
     """GSPO: ratios of whole completions, clipped at a thousandth, two steps of a sampling."""
-    changed = vary(_over_deviation(_groups(seed)), ratio="sequence", normaliser="row", rollout_steps=2)
+    changed = vary(over_deviation(groups(seed)), ratio="sequence", normaliser="row", rollout_steps=2)
     return vary(changed, clip_low=3e-3, clip_high=4e-3)
 
 
 @_scenario
 def grpo_masked(seed: int) -> Scenario:
     """Completions that do not end are not trained."""
-    return vary(_groups(seed), truncated="masked")
+    return vary(groups(seed), truncated="masked")
 
 
 @_scenario
 def grpo_mixed(seed: int) -> Scenario:
     """One answer in four is a demonstration, with a shaped ratio, and trained for itself as well; two steps of a
     sampling."""
-    changed = vary(_groups(seed), demonstrations=1, shaping=0.1, sft_coefficient=0.1)
+    changed = vary(groups(seed), demonstrations=1, shaping=0.1, sft_coefficient=0.1)
     return vary(changed, rollout_steps=2)
 
 

@@ -15,7 +15,7 @@ from adapters.contract import Model, vary
 from adapters.faults import RIGHT
 from harness.environments import store
 from harness.history import store as history
-from scenarios import catalogue
+from scenarios import bases, text
 from tests.faults import simulate
 from tests.slurm.cluster import Cluster, cluster
 
@@ -50,9 +50,9 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     model = Model(hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=16, vocab_size=64)
-    base = catalogue.compose((3, 5, 2, 4), 2, 0)
-    words = catalogue.text.vocabulary(64)
-    rows = catalogue.text.conversations(words, [4, 3, 5, 2] * 2, [3, 5, 2, 4, 4, 2, 5, 3], 0)
+    base = bases.compose((3, 5, 2, 4), 2, 0)
+    words = text.vocabulary(64)
+    rows = text.conversations(words, [4, 3, 5, 2] * 2, [3, 5, 2, 4, 4, 2, 5, 3], 0)
     scenario = vary(base, name="small", model=model, vocabulary=words, rows=rows, accumulation=2)
     trace = simulate.run(scenario, RIGHT, tmp_path_factory.mktemp("good"))
     torch.set_num_threads(threads)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from adapters.contract.checking import require
 from adapters.contract.data import Data
+from adapters.contract.loss import Loss
+from adapters.contract.window import Window
+
+MOST = 1e6
+"""Of a reward, and of every coefficient."""
 
 Method = Literal["sft", "dpo", "grpo"]
 Preference = Literal["sigmoid", "sigmoid-mean", "ipo", "ipo-mean"]
@@ -82,43 +88,56 @@ class Objective:
         """Whether the loss asks what the reference model gives to tokens."""
         return self.method != "sft" and self.reference == "initial" and self.beta > 0
 
-    def check(self, data: Data, micro_batch_size: int) -> None:
+    def check(self, data: Data, window: Window, loss: Loss) -> None:
         """Raises ValueError, in one line."""
-        method, rows = self.method, len(data.rows)
+        method = self.method
+        for name, value in vars(self).items():
+            unused = value != getattr(Objective, name) and name not in _USED[method]
+            require(not unused, f"objective.{name}", "given", f"given with objective.method {method!r}")
         if method == "sft":
-            changed = next((n for n, v in vars(self).items() if v != getattr(Objective, n)), "method")
-            require(changed == "method", f"objective.{changed}", "given", "given with objective.method 'sft'")
             return
-        require(self.beta >= 0, "objective.beta", self.beta, "at least 0")
-        require(self.sft_coefficient >= 0, "objective.sft_coefficient", self.sft_coefficient, "at least 0")
         told = data.row_format == "conversation" and data.trained == "responses"
         plain = told and not data.packs and not data.parts
         require(
-            plain, "objective.method", method, "sft where rows are packed, mixed, or trained but for their responses"
+            plain, "objective.method", method, "sft where rows are packed, mixed, or trained beyond their responses"
         )
-        each = self.rows_together
-        require(each >= 1, "objective.group_size", each, "at least 1")
+        require(loss == Loss(), "loss", "changed", f"as it is by default with objective.method {method!r}")
+        tokens, resumed = window.micro_batch_tokens, window.resume_after
+        require(tokens is None, "window.micro_batch_tokens", tokens, f"none with {method}, whose rows belong together")
+        require(window.last_window == "partial", "window.last_window", window.last_window, f"partial with {method}")
+        require(not resumed, "window.resume_after", resumed, f"0 with {method}")
+        each, rows = self.rows_together, len(data.rows)
+        require(1 <= each <= rows, "objective.group_size", each, f"1 to {rows}, of which there are")
         require(rows % each == 0, "data.rows", f"{rows} long", f"a multiple of the {each} that belong together")
         require(self.rollout_steps >= 1, "objective.rollout_steps", self.rollout_steps, "at least 1")
-        (self._check_pairs if method == "dpo" else self._check_rewards)(data, micro_batch_size)
+        for name in ("beta", "sft_coefficient", "clip_high", "shaping"):
+            value = getattr(self, name)
+            require(0 <= value <= MOST, f"objective.{name}", value, f"0 to {MOST:g}")
+        (self._check_pairs if method == "dpo" else self._check_rewards)(data, window)
 
-    def _check_pairs(self, data: Data, micro_batch_size: int) -> None:
+    def _check_pairs(self, data: Data, window: Window) -> None:
         require(self.beta > 0, "objective.beta", self.beta, "above 0 with dpo")
-        require(micro_batch_size % 2 == 0, "window.micro_batch_size", micro_batch_size, "of whole pairs with dpo")
+        size = window.micro_batch_size
+        require(size % 2 == 0, "window.micro_batch_size", size, "of whole pairs with dpo")
         share = self.preference_smoothing
         require(0 <= share < 0.5, "objective.preference_smoothing", share, "0 to less than 0.5")
         smoothed = not share or self.preference.startswith("sigmoid")
         require(smoothed, "objective.preference_smoothing", share, f"0 with preference {self.preference}")
         require(data.order == "given", "data.order", data.order, "given with dpo, whose pairs stay together")
 
-    def _check_rewards(self, data: Data, _: int) -> None:
+    def _check_rewards(self, data: Data, _: Window) -> None:
         given, rows = len(self.rewards), len(data.rows)
         require(given == rows, "objective.rewards", f"{given} long", f"one for each of {rows} rows")
+        worst = max(map(abs, self.rewards), default=0.0)
+        finite = all(map(math.isfinite, self.rewards)) and worst <= MOST
+        require(finite, "objective.rewards", "beyond all bounds somewhere", f"within {MOST:g} of 0")
         spread = self.advantage != "group-std" or self.group_size > 1
         require(spread, "objective.advantage", self.advantage, "another one in groups of one")
         require(self.normaliser_constant >= 1, "objective.normaliser_constant", self.normaliser_constant, "at least 1")
         require(0 < self.clip_low <= 1, "objective.clip_low", self.clip_low, "above 0 to 1")
         require(self.clip_high > 0, "objective.clip_high", self.clip_high, "above 0")
+        held = self.reference == "initial" or not self.beta
+        require(held, "objective.beta", self.beta, "0 where the model is held to nothing")
         fewer = 0 <= self.demonstrations < self.group_size
         require(fewer, "objective.demonstrations", self.demonstrations, f"0 to {self.group_size - 1} of a group")
         alone = not self.demonstrations or self.ratio == "token"
@@ -126,3 +145,12 @@ class Objective:
         require(self.shaping > 0, "objective.shaping", self.shaping, "above 0")
         trained = self.demonstrations > 0 or not self.sft_coefficient
         require(trained, "objective.sft_coefficient", self.sft_coefficient, "0 without demonstrations")
+
+
+_OF_PAIRS = {"method", "beta", "reference", "preference", "preference_smoothing", "sft_coefficient"}
+_USED = {
+    "sft": {"method"},
+    "dpo": _OF_PAIRS,
+    "grpo": {one.name for one in fields(Objective)} - {"preference", "preference_smoothing"},
+}
+"""Fields that count with each method."""

@@ -220,16 +220,30 @@ class Scenario:
         even = shared == 1 or (ranks % shared == 0 and ranks > shared)
         require(even, "sharding.secondary", shared, f"a divisor of the {ranks} ranks, and fewer")
         self.loss.check(self.model)
-        self.objective.check(self.data, self.window.micro_batch_size)
-        method, compute = self.objective.method, self.precision.compute
-        told = method == "sft" or compute == "fp32"
-        require(told, "precision.compute", compute, f"fp32 with {method}: coarse log-probabilities tell no ratio")
+        self.objective.check(self.data, self.window, self.loss)
+        self._check_objective()
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         self._check_ranks()
         self._check_rows()
         kind, masters = self.optimizer.kind, self.precision.masters
         told = kind not in SQUARES or masters == "fp32"
         require(told, "precision.masters", masters, f"fp32 with {kind}: coarse squares tell nothing of a gradient")
+
+    def _check_objective(self) -> None:
+        """What rows have to be where each has a reward or a partner of its own."""
+        method, compute, noise = self.objective.method, self.precision.compute, self.model.neftune_alpha
+        if method == "sft":
+            return
+        require(compute == "fp32", "precision.compute", compute, f"fp32 with {method}: coarse numbers tell no ratio")
+        require(not noise, "model.neftune_alpha", noise, f"0 with {method}, whose other models have no noise")
+        limit = (self.data.max_length or LARGEST) - self.opening
+        cut = {tuple(w for m in row for w in (m.role, *m.content.split(), m.role))[:limit] for row in self.data.rows}
+        apart = len(cut) == len(self.data.rows)
+        require(apart, "data.rows", "alike somewhere", f"all different with {method}, also where they are cut off")
+        empty = any(map(self.cuts_all, self.data.rows))
+        require(
+            not empty, "data.max_length", self.data.max_length, f"more, so that each row has an answer with {method}"
+        )
 
     def _check_ranks(self) -> None:
         """What follows on other ranks is told within one epoch, in the given order, where no step is skipped."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapters.contract import ROUTED, Scenario
 from harness.intent.intent import Drawn, Given, Intent
-from harness.intent.objective import Policy
+from harness.intent.objective import Policy, Preferences
 from harness.traces import batch
 from scenarios import weights
 
@@ -45,6 +45,8 @@ def _misgiven(intent: Intent, scenario: Scenario) -> str | None:
     given = intent.aggregation
     if isinstance(given, Policy) and len(given.rewards) != len(scenario.data.rows):
         return f"the intent has rewards for {len(given.rewards)} rows, and there are {len(scenario.data.rows)}"
+    if isinstance(given, Preferences) and len(scenario.data.rows) % 2:
+        return f"the intent is of pairs of rows, and there are {len(scenario.data.rows)}"
     if not isinstance(given, Given):
         return None
     rows = batch.right_rows(scenario)

@@ -37,6 +37,10 @@ class Preferences:
     """Of the mean over pairs of the chosen row's mean loss, which is added (Pang and others 2024, arXiv 2404.19733)."""
     kind: Literal["preferences"] = "preferences"
 
+    def __post_init__(self) -> None:
+        told = not self.smoothing or self.form.startswith("sigmoid")
+        require(told, "smoothing", self.smoothing, f"0 with {self.form}")
+
 
 @dataclass(frozen=True, config=STRICT)
 class Policy:
@@ -84,6 +88,13 @@ class Policy:
         each = self.group_size
         known, rows = len(self.tokens), len(self.rewards)
         require(known in (0, rows), "tokens", known, f"one for each of {rows} rows, or none")
+        require(self.demonstrations < each, "demonstrations", self.demonstrations, f"fewer than the {each} of a group")
+        shown = self.demonstrations > 0
+        require(not shown or self.ratio == "token", "ratio", self.ratio, "token with demonstrations")
+        require(shown or not self.sft_coefficient, "sft_coefficient", self.sft_coefficient, "0 without demonstrations")
+        spread = self.advantage != "group-std" or each > 1
+        require(spread, "advantage", self.advantage, "another one in groups of one")
+        require(all(row < rows for row in self.masked), "masked", "others", f"rows 0 to {rows - 1}")
         require(len(self.rewards) % each == 0, "rewards", len(self.rewards), f"whole groups of {each}")
 
     @property

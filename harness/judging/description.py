@@ -55,6 +55,7 @@ def _as_described(e: StepEvidence) -> bool:
 _WRONG = {
     "mask": "the tokens that are trained are not those",
     "dropped": "micro-batches are dropped",
+    "objective": "weights follow another objective",
     "level": "losses are averaged otherwise than in the other steps",
     "pieces": "the loss is put together from pieces, or cut off",
     "scale": "the gradient is off by one factor",

@@ -33,6 +33,7 @@ from harness.verdicts.questions import DEVICE, OPEN
 
 USELESS = 1.0
 """Relative tolerance from which on nothing can be told: a weight or a rate of 0 would be within it."""
+NOT_DESCRIBED = "what pairs or rewards were made into is not described: it is held against the scenario's own objective"
 SINGULAR = 1e6
 """Condition number of A from which on weights are not recovered to the floor any more."""
 
@@ -111,6 +112,8 @@ def _intent(trace: Trace, given: Intent | None, carried: bool) -> Intent:
 
 
 def _described(trace: Trace, cache: BasisCache) -> Judgement:
+    if trace.scenario.objective.method != "sft":
+        return replace(_weigh(trace, of_scenario(trace.scenario), cache), description=(NOT_DESCRIBED,))
     assumed = received.resolved(effective.assumed(trace.scenario, evidence.steps_of(trace)), trace)
     steps = evidence.gather(trace, assumed, _weigher(trace, "tail", cache))
     judgement = _weigh(trace, effective.followed(steps, assumed), cache)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 OBJECTIVES: Mapping[str, str] = {
     "raw-rewards": "advantages are the rewards themselves: the mean of their group is not taken off",
+    "baseline-taken-off": "the mean of their group is taken off advantages that are given",
     "batch-baseline": "the mean of all rewards is taken off, not that of the group",
     "other-group": "the mean and deviation of another group are taken",
     "rows-of-another-group": "completions have the advantages of another group's",

@@ -27,7 +27,7 @@ OTHER_FORM: Mapping[Form, Form] = {
     "ipo-mean": "ipo",
 }
 SIGMOID: Mapping[Form, Form] = {"ipo": "sigmoid", "ipo-mean": "sigmoid-mean"}
-OTHER_SCALE: Mapping[Advantage, Advantage] = {"group": "group-std", "group-std": "group", "given": "group"}
+OTHER_SCALE: Mapping[Advantage, Advantage] = {"group": "group-std", "group-std": "group"}
 DIVERGENCES: tuple[Divergence, ...] = get_args(Divergence)
 EPS = {"1e-4": 1e-4, "1e-6": 1e-6, "1e-8": 1e-8}
 """What is added to a standard deviation that is divided by."""
@@ -123,7 +123,9 @@ def _advantages(wanted: Policy) -> dict[str, Tensor]:
         spread = groups.std(1, keepdim=True)
         found["population-deviation"] = own * (each / max(each - 1, 1)) ** 0.5
         found |= {f"deviation-plus-{n}": own.view_as(groups) * spread / (spread + eps) for n, eps in EPS.items()}
-    if each > 1 or scaled:
+    if wanted.advantage == "given" and each > 1:
+        found["baseline-taken-off"] = advantages(replace(wanted, advantage="group"))
+    elif each > 1:
         found["other-scale"] = advantages(replace(wanted, advantage=OTHER_SCALE[wanted.advantage]))
     if wanted.advantage == "group" and each > 1:
         spread = groups.std(1, keepdim=True)
@@ -186,12 +188,15 @@ def _counted(wanted: Policy) -> Weights:
     """What is masked counts where tokens are counted."""
 
     def made(places: Places, trained: Tensor) -> Tensor:
-        every = _given(replace(wanted, masked=(), beta=0.0), torch.ones(len(wanted.rewards), dtype=torch.float64))
+        plain = replace(wanted, masked=(), beta=0.0, demonstrations=0, sft_coefficient=0.0)
+        every = _given(plain, torch.ones(len(wanted.rewards), dtype=torch.float64))
         kept = replace(every, masked=wanted.masked)
         # Shares alone: a ratio of one, and an advantage of one.
         assert places.logps is not None
         at_one = replace(places, logps=replace(places.logps, sampled=places.logps.now))
         some, all_of_them = _as(kept)(at_one, trained), _as(every)(at_one, trained)
-        return _as(wanted)(places, trained) * torch.where(some > 0, all_of_them / some.clamp_min(1e-300), 1.0)
+        gains = _as(replace(wanted, sft_coefficient=0.0))(places, trained)
+        beside = _as(wanted)(places, trained) - gains
+        return beside + gains * torch.where(some > 0, all_of_them / some.clamp_min(1e-300), 1.0)
 
     return made

@@ -11,7 +11,7 @@ from harness.intent.intent import Given, Intent, Mean, Sum
 from harness.intent.of_scenario import of_scenario
 from harness.intent.schedule import Schedule
 from harness.traces.batch import right_rows
-from scenarios import catalogue, text
+from scenarios import text
 from tests.faults import simulate
 
 RESPONSES = (3, 5, 2, 4, 7, 2, 5, 3, 4, 6, 2, 3, 5, 4, 3, 6)
@@ -21,7 +21,7 @@ def scenario() -> Scenario:
     """2 ranks x 2 micro-batches x 2 rows, 2 steps of 31 and 33 tokens; decays, and clips at 1."""
     words = text.vocabulary(64)
     return vary(
-        catalogue.compose((3, 5, 2, 4), 2, 0),
+        bases.compose((3, 5, 2, 4), 2, 0),
         name="wanted",
         model=Model(hidden_size=16, layers=1, heads=2, kv_heads=1, intermediate_size=16, vocab_size=64),
         vocabulary=words,

@@ -16,7 +16,7 @@ from harness.oracle.basis_cache import Bases, BasisCache, Kind
 from harness.oracle.floor import DRAWN, State
 from harness.oracle.step import RightStep, as_computed, right_step
 from harness.traces.batch import Conversation, right_rows
-from scenarios import catalogue, text, weights
+from scenarios import text, weights
 
 MODEL = Model(vocab_size=64, hidden_size=32, layers=2, heads=4, kv_heads=2, intermediate_size=48)
 
@@ -24,7 +24,7 @@ MODEL = Model(vocab_size=64, hidden_size=32, layers=2, heads=4, kv_heads=2, inte
 def small(precision: Compute, seed: int = 0, tied: bool = False) -> Scenario:
     """2 ranks x 2 micro-batches x 1 row, one step."""
     words = text.vocabulary(MODEL.vocab_size)
-    base = catalogue.compose((3, 5, 2, 4), 1, seed)
+    base = bases.compose((3, 5, 2, 4), 1, seed)
     return vary(
         base,
         model=replace(MODEL, tied_embeddings=tied),

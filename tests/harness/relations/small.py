@@ -8,13 +8,13 @@ from adapters.contract import Model, Scenario, vary
 from adapters.faults import RIGHT, Plan
 from harness.relations.pairs import Pair
 from harness.verdicts.verdict import CellRecord
-from scenarios import catalogue, text
+from scenarios import text
 from tests.faults import simulate
 
 _WORDS = text.vocabulary(64)
 _ROWS = text.conversations(_WORDS, [4, 3, 5, 2] * 2, [3, 9, 2, 4, 4, 12, 5, 3], 0)
 SMALL: Scenario = vary(
-    catalogue.compose((3, 9, 2, 4), 2, 0),
+    bases.compose((3, 9, 2, 4), 2, 0),
     name="small",
     model=Model(hidden_size=16, layers=2, heads=2, kv_heads=1, intermediate_size=16, vocab_size=64),
     vocabulary=_WORDS,
