@@ -11,7 +11,7 @@ from harness.intent.intent import Given, Intent, Mean, Sum
 from harness.intent.of_scenario import of_scenario
 from harness.intent.schedule import Schedule
 from harness.traces.batch import right_rows
-from scenarios import text
+from scenarios import bases, text
 from tests.faults import simulate
 
 RESPONSES = (3, 5, 2, 4, 7, 2, 5, 3, 4, 6, 2, 3, 5, 4, 3, 6)

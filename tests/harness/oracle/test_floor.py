@@ -16,7 +16,7 @@ from harness.oracle.basis_cache import Bases, BasisCache, Kind
 from harness.oracle.floor import DRAWN, State
 from harness.oracle.step import RightStep, as_computed, right_step
 from harness.traces.batch import Conversation, right_rows
-from scenarios import text, weights
+from scenarios import bases, text, weights
 
 MODEL = Model(vocab_size=64, hidden_size=32, layers=2, heads=4, kv_heads=2, intermediate_size=48)
 

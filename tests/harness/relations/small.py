@@ -8,7 +8,7 @@ from adapters.contract import Model, Scenario, vary
 from adapters.faults import RIGHT, Plan
 from harness.relations.pairs import Pair
 from harness.verdicts.verdict import CellRecord
-from scenarios import text
+from scenarios import bases, text
 from tests.faults import simulate
 
 _WORDS = text.vocabulary(64)
