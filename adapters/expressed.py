@@ -284,7 +284,7 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "objective.method": by(("torch",))
-    | {"openrlhf": only("dpo", "grpo")}
+    | by(("openrlhf",))
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
     **{
         f"objective.{name}": by(("torch",)) | {"openrlhf": _OBJECTIVES_OF_OPENRLHF.get(name, Expressed())}
