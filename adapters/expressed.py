@@ -319,9 +319,8 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "objective.method": by(("torch",))
     | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone"))
     | {"llamafactory": only("dpo", because=_NO_REWARDS.because)}
-    | {"openrlhf": only("dpo", "grpo")}
     | {"verl": only("grpo", because=_NO_PAIRS.because)}
-    | by(("trl", "ms-swift")),
+    | by(("trl", "ms-swift", "openrlhf")),
     **{
         f"objective.{name}": by(("torch",))
         | {"trl": _OBJECTIVES_OF_TRL.get(name, _ANY)}

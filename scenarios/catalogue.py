@@ -53,7 +53,7 @@ def sft_ragged_decay_all(seed: int) -> Scenario:
 
 
 @_scenario
-def sft_raggedgroups(seed: int) -> Scenario:
+def sft_ragged_groups(seed: int) -> Scenario:
     """The embedding and the head have a fifth of the learning rate and no weight decay; the other matrices, 0.1."""
     own = Group(("model.embed_tokens.weight", "lm_head.weight"), rate=0.2, weight_decay=0.0)
     return vary(sft_ragged(seed), weight_decay=0.1, groups=(own,))
@@ -100,7 +100,7 @@ def sft_ragged_bf16(seed: int) -> Scenario:
 
 
 @_scenario
-def sft_raggedpairs(seed: int) -> Scenario:
+def sft_ragged_pairs(seed: int) -> Scenario:
     """The dataset holds prompts and completions in columns of their own instead of conversations."""
     return vary(sft_ragged(seed), row_format="prompt-completion")
 

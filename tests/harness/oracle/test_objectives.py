@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -47,8 +48,21 @@ def differences(objective: Preferences | Policy, given: LogProbs, told: Rows) ->
 
 
 LENGTHS = st.lists(st.integers(1, 5), min_size=4, max_size=4)
+
+
+def preferences(form: str, smoothing: float, **rest: Any) -> Preferences:
+    """Of numbers that may not go together, some that do."""
+    return Preferences(form=form, smoothing=smoothing if form.startswith("sigmoid") else 0.0, **rest)
+
+
+def policy(ratio: str, demonstrations: int, sft_coefficient: float, **rest: Any) -> Policy:
+    """Of numbers that may not go together, some that do."""
+    shown = demonstrations if ratio == "token" else 0
+    return Policy(ratio=ratio, demonstrations=shown, sft_coefficient=sft_coefficient if shown else 0.0, **rest)
+
+
 PREFERENCES = st.builds(
-    Preferences,
+    preferences,
     beta=st.floats(0.05, 2.0),
     form=st.sampled_from(["sigmoid", "sigmoid-mean", "ipo", "ipo-mean"]),
     smoothing=st.floats(0.0, 0.4),
@@ -56,7 +70,7 @@ PREFERENCES = st.builds(
     sft_coefficient=st.floats(0.0, 2.0),
 )
 POLICIES = st.builds(
-    Policy,
+    policy,
     rewards=st.tuples(*[st.integers(-8, 8).map(lambda eighths: eighths / 8)] * 4),
     group_size=st.sampled_from([2, 4]),
     advantage=st.sampled_from(["group", "group-std", "given"]),
