@@ -32,6 +32,7 @@ from harness.commands import (
     staircase,
     stock,
     streams,
+    translate,
     validate,
 )
 from harness.commands.output import say, warn
@@ -59,6 +60,7 @@ app.command("detect")(detect.detect)
 app.command("history")(history.history)
 app.command("staircase")(staircase.staircase)
 app.command("stock")(stock.stock)
+app.command("translate")(translate.translate)
 app.command("validate")(validate.validate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(env.app, name="env")
