@@ -23,6 +23,7 @@ from harness.commands import (
     judge,
     list_,
     nightly,
+    objectives,
     record,
     relate,
     report,
@@ -57,6 +58,7 @@ app.command("nightly")(nightly.nightly)
 app.command("fuzz")(fuzz.fuzz)
 app.command("relate")(relate.relate)
 app.command("detect")(detect.detect)
+app.command("objectives")(objectives.objectives)
 app.command("history")(history.history)
 app.command("staircase")(staircase.staircase)
 app.command("stock")(stock.stock)

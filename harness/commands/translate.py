@@ -80,22 +80,25 @@ def translate(
         raise Stop(f"{asked} is both: there is nothing to hold against it; give another release, or --no-run")
     other = _target(wanted, own)
     settings = other.write(meaning)
-    document(sources.rendered(settings.options, other.layout))
-    _told(asked, own, meaning)
     different = list(remaining(meaning, settings, other.read(settings.options, ranks or read.ranks)))
-    errors("\n".join(["remains different:", *(f"  {line}" for line in different)] if different else [_ALIKE]))
-    status = 0
-    if run:
-        at = out or unused(Path(".runs"))
-        plan = Plan(
-            requests=(asked, wanted),
-            choices=(trial.choice(meaning, at),),
-            jobs=at_once(jobs),
-            timeout=timeout,
-            confinement=confinement(pass_env, sandbox),
-        )
-        with RunFolder.claim(at, resume=True) as folder:
-            status = _run(plan, meaning, folder, envs)
+    lines = [
+        *_read(asked, own, meaning),
+        *(["remains different:", *(f"  {line}" for line in different)] if different else [_ALIKE]),
+    ]
+    if not run:
+        _told(sources.rendered(settings.options, other.layout), lines)
+        raise typer.Exit(1 if different else 0)
+    at = out or unused(Path(".runs"))
+    plan = Plan(
+        requests=(asked, wanted),
+        choices=(trial.choice(meaning, at),),
+        jobs=at_once(jobs),
+        timeout=timeout,
+        confinement=confinement(pass_env, sandbox),
+    )
+    with RunFolder.claim(at, resume=True) as folder:
+        _told(sources.rendered(settings.options, other.layout), lines)
+        status = _run(plan, meaning, folder, envs)
     raise typer.Exit(status or (1 if different else 0))
 
 
@@ -130,13 +133,18 @@ def _target(wanted: Request, own: Dialect) -> Dialect:
     return found
 
 
-def _told(asked: Request, own: Dialect, meaning: Meaning) -> None:
+def _read(asked: Request, own: Dialect, meaning: Meaning) -> list[str]:
     """What was read, and what was not."""
     lines = [f"{asked} is read as {own.framework} {own.release} has these options"]
     if meaning.defaults:
         lines.append("by default: " + ", ".join(f"{key}={value}" for key, value in meaning.defaults.items()))
     if meaning.unread:
         lines.append("not read: " + ", ".join(meaning.unread))
+    return lines
+
+
+def _told(settings: str, lines: list[str]) -> None:
+    document(settings)
     errors("\n".join(lines))
 
 

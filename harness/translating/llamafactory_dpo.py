@@ -42,13 +42,16 @@ def read(given: Mapping[str, Any], ranks: int | None = None) -> Meaning:
     options = Options(given, DEFAULTS)
     options.choice("stage", {"dpo": "dpo"}, dict.fromkeys(("sft", "pt", "rm", "ppo", "kto"), "it is no stage of pairs"))
     form = options.choice("pref_loss", FORMS, OTHERS)
+    smoothing = options.share("dpo_label_smoothing")
+    if smoothing and form != "sigmoid":
+        raise NoMeaning("dpo_label_smoothing is refused by llamafactory beside another pref_loss than sigmoid")
     if not options.number("pref_beta"):
         raise NoMeaning("pref_beta=0 is no preference that is held to a reference")
     objective = Objective(
         method="dpo",
         beta=options.number("pref_beta"),
         preference=form,
-        preference_smoothing=options.share("dpo_label_smoothing") if form == "sigmoid" else 0.0,
+        preference_smoothing=smoothing if form == "sigmoid" else 0.0,
         sft_coefficient=options.number("pref_ftx"),
     )
     return Meaning(objective, tuple(_words(options)), defaults=options.defaults, unread=options.unread)

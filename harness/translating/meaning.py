@@ -92,8 +92,10 @@ def remaining(source: Meaning, settings: Settings, target: Meaning) -> Iterator[
     """What is different between the source and what the settings mean, a line each."""
     yield from settings.cannot
     if source.dual_clip != target.dual_clip:
-        yield f"ratios where the advantage is below 0 are clipped at {_bound(source.dual_clip)} in the source and at"
-        f" {_bound(target.dual_clip)} in the target"
+        yield (
+            f"ratios where the advantage is below 0 are clipped at {_bound(source.dual_clip)} in the source and at"
+            f" {_bound(target.dual_clip)} in the target"
+        )
     for who, own, others in (("source", source, target), ("target", target, source)):
         known = {word.sentence for word in others.words}
         yield from (f"{who}: {word.option}: {word.sentence}" for word in own.words if word.sentence not in known)

@@ -25,19 +25,22 @@ def read(given: Mapping[str, Any], ranks: int | None = None) -> Meaning:
     """Raises BadConfiguration and NoMeaning."""
     options = Options(given, DEFAULTS)
     ipo = options.truth("model.ipo_enable")
+    smoothing = options.share("model.label_smoothing")
     if not options.number("model.beta"):
         raise NoMeaning("model.beta=0 is no preference that is held to a reference")
     objective = Objective(
         method="dpo",
         beta=options.number("model.beta"),
         preference="ipo" if ipo else "sigmoid",
-        preference_smoothing=0.0 if ipo else options.share("model.label_smoothing"),
+        preference_smoothing=0.0 if ipo else smoothing,
         sft_coefficient=options.number("model.nll_loss_coef"),
     )
     return Meaning(objective, tuple(_words(options)), defaults=options.defaults, unread=options.unread)
 
 
 def _words(options: Options) -> Iterator[Word]:
+    if options.truth("model.ipo_enable") and options.number("model.label_smoothing"):
+        yield options.word("model.label_smoothing", "is not read with ipo")
     if options.number("model.aux_loss_coef"):
         yield options.word("model.aux_loss_coef", "a router's loss is added")
 

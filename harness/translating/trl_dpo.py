@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adapters.contract import Objective
-from adapters.contract.objective import Preference
 from harness.translating import sentences
 from harness.translating.meaning import Meaning, NoMeaning, Settings, Word
 from harness.translating.options import Beside, Options
@@ -32,7 +31,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """Of the options that are read."""
 
-FORMS: Mapping[str, Preference] = {"sigmoid": "sigmoid", "sigmoid_norm": "sigmoid-mean", "ipo": "ipo-mean"}
+FORMS: Mapping[str, Any] = {"sigmoid": "sigmoid", "sigmoid_norm": "sigmoid-mean", "ipo": "ipo-mean"}
 KINDS = {"sigmoid": "sigmoid", "sigmoid-mean": "sigmoid_norm", "ipo": "ipo", "ipo-mean": "ipo"}
 OTHERS = (
     *("hinge", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired", "apo_zero"),

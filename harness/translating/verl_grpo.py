@@ -122,9 +122,9 @@ def _sizes(options: Options, each: int, ranks: int | None) -> tuple[Sizes, int]:
     prompts, at_once = options.whole(f"{ACTOR}.ppo_mini_batch_size"), options.whole("data.train_batch_size")
     if at_once % prompts:
         raise NoMeaning(f"data.train_batch_size={at_once} is no whole number of ppo_mini_batch_size={prompts}")
-    ranks = ranks or options.whole("trainer.n_gpus_per_node") * options.whole("trainer.nnodes")
+    said = options.whole("trainer.n_gpus_per_node") * options.whole("trainer.nnodes")
     micro = options.maybe(f"{ACTOR}.ppo_micro_batch_size_per_gpu")
-    sizes = Sizes(prompts * each, int(micro) if micro else None, options.whole(f"{ACTOR}.ppo_epochs"), ranks)
+    sizes = Sizes(prompts * each, int(micro) if micro else None, options.whole(f"{ACTOR}.ppo_epochs"), ranks or said)
     return sizes, at_once // prompts
 
 
