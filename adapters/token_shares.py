@@ -61,7 +61,8 @@ def of_targets(
     if scenario.objective.method == "grpo" and level == "token":
         if scenario.objective.normaliser == "constant":
             return trained / (len(scenario.step_rows(step)) * scenario.objective.normaliser_constant)
-        level = scenario.objective.normaliser
+        if scenario.objective.normaliser == "row":
+            return trained / (trained.sum(1, keepdim=True).clamp_min(1) * len(scenario.step_rows(step)))
     if level == "micro-batch":
         return trained / (trained.sum().clamp_min(1) * ranks.world * scenario.micro_batches(step))
     if level in ("chunk", "position"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters import planned
+from adapters import planned, unseen
 from adapters.contract import Scenario
 from adapters.faults import CATALOGUE
 from tests.faults import expected
@@ -183,6 +183,8 @@ def of(fault: str, scenario: Scenario) -> set[str]:
         return {KINDS["reference-drifts"], KINDS["divergence-left-out"]}  # of the model itself, no divergence pulls
     if fault == "bf16-reduction" and scenario.precision.reduction == "own":  # any rounding is one then
         return {KINDS["bf16-accumulation"]}
+    if fault in ("mask-shifted", "eos-untrained") and unseen.of_pairs(scenario):
+        return {KINDS["mask-shifted"], KINDS["eos-untrained"]}  # the tag before a response is that of both rows
     if own.cause not in ("mean-of-means", "loss-mask"):
         return {KINDS[fault]}
     others = (name for name, other in CATALOGUE.items() if other.cause == own.cause)
