@@ -58,7 +58,6 @@ STATUS: Mapping[str, int] = {
     "harness.stock.record.BadStock": UNKNOWN,
     "harness.traces.text_files.UnreadableTrace": UNKNOWN,
     "harness.translating.meaning.NoMeaning": UNKNOWN,
-    "harness.translating.record.UnreadableObjectives": UNKNOWN,
     "harness.verdicts.verdict.UnreadableVerdict": UNKNOWN,
     "reports.wandb.NotTracked": UNKNOWN,
 }

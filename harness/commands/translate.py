@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from harness.translating.dialects import Dialect
     from harness.translating.meaning import Meaning
 
-Kind = Literal["dpo", "grpo"]
+
+class Method(StrEnum):
+    dpo = "dpo"
+    grpo = "grpo"
 
 
 def translate(
@@ -41,7 +45,7 @@ def translate(
         ),
     ],
     method: Annotated[
-        Kind | None, typer.Option(help="What the options are of, where they do not say it.", show_default=False)
+        Method | None, typer.Option(help="What the options are of, where they do not say it.", show_default=False)
     ] = None,
     ranks: Annotated[
         int | None,
@@ -74,7 +78,7 @@ def translate(
 
     (asked, file), wanted = _source(source), _request(target)
     read = sources.read(file)
-    own = sources.dialect(asked.framework, read, method)
+    own = sources.dialect(asked.framework, read, method and method.value)
     meaning = own.read(sources.names(own, read.options), ranks or read.ranks)
     if run and asked == wanted:
         raise Stop(f"{asked} is both: there is nothing to hold against it; give another release, or --no-run")

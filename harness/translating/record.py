@@ -1,21 +1,12 @@
-"""`objectives.json`: what each framework's options really do, and which settings make the same update."""
+"""What `lockstep objectives --json` prints: what options of frameworks really do, and which make the same update."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness import documents
 from harness.verdicts.verdict import Outcome, Side
-
-FILE = "objectives.json"
-MAX_BYTES = 8 * 2**20
-
-
-class UnreadableObjectives(Exception):
-    """`objectives.json` is missing, or is none; one line."""
 
 
 class _Record(BaseModel):
@@ -76,10 +67,3 @@ class Objectives(_Record):
     objectives: list[ObjectiveRecord] = Field(default_factory=list)
     releases: list[ReleaseRecord] = Field(default_factory=list)
     alike: list[AlikeRecord] = Field(default_factory=list)
-
-
-def read(path: Path) -> Objectives:
-    """Raises UnreadableObjectives."""
-    return documents.read(
-        Objectives, path, MAX_BYTES, UnreadableObjectives, "make it anew with `lockstep objectives RUN --json`"
-    )

@@ -105,8 +105,8 @@ def read(given: Mapping[str, Any], ranks: int | None = None) -> Meaning:
         divergence=options.choice(f"{ACTOR}.kl_loss_type", DIVERGENCES | STRAIGHT, OTHER_DIVERGENCES) if beta else "k3",
     )
     words = tuple(_words(options, objective, told))
-    dual = options.number(f"{ACTOR}.clip_ratio_c") if ratio == "token" else NO_DUAL_CLIP
-    clip = None if dual >= NO_DUAL_CLIP else dual
+    dual = options.number(f"{ACTOR}.clip_ratio_c")
+    clip = dual if ratio == "token" and dual < NO_DUAL_CLIP else None
     return Meaning(canonical(objective), words, sizes, clip, options.defaults, options.unread)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 
 import scenarios
 from adapters.contract import Objective
@@ -45,6 +45,7 @@ def test_of_the_catalogue(name: str, dialect: Dialect) -> None:
         law(dialect, meaning)
 
 
+@settings(max_examples=40)
 @given(drawn.meanings())
 def test_of_rewards(meaning: Meaning) -> None:
     for dialect in dialects.DIALECTS:
@@ -52,6 +53,7 @@ def test_of_rewards(meaning: Meaning) -> None:
             law(dialect, meaning)
 
 
+@settings(max_examples=40)
 @given(drawn.preferences)
 def test_of_preferences(objective: Objective) -> None:
     for dialect in dialects.DIALECTS:
@@ -59,6 +61,7 @@ def test_of_preferences(objective: Objective) -> None:
             law(dialect, Meaning(canonical(objective)))
 
 
+@settings(max_examples=40)
 @given(drawn.meanings())
 def test_what_cannot_be_said_can_be_read_all_the_same(meaning: Meaning) -> None:
     for dialect in dialects.DIALECTS:
