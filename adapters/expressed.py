@@ -30,6 +30,9 @@ SAMPLE = frozenset(
 )
 """Fields that say which rows and which weights: they are in the files of a checkpoint, which every framework loads."""
 
+ROLLOUTS = ("data.max_length", "grpo")
+"""A field of sampled completions, and their method: they are given as they were cut."""
+
 
 @dataclass(frozen=True)
 class Expressed:
@@ -71,6 +74,47 @@ _OF_OBJECTIVES = (
     *("normaliser", "normaliser_constant", "ratio", "clip_low", "clip_high", "rollout_steps", "truncated"),
     *("divergence", "demonstrations", "shaping"),
 )
+_ANY = Expressed()
+_OBJECTIVES_OF_TRL = {
+    "preference": only("sigmoid-mean", "ipo-mean", because="its ipo is of means over tokens (trainer/dpo_trainer.py)"),
+    "advantage": only("group-std", because="it takes the mean of a group off its rewards (trainer/grpo_trainer.py)"),
+    "divergence": no("its KL term is k3 (_compute_loss in trainer/grpo_trainer.py)"),
+    "demonstrations": no("it has no rows but those that it samples (trainer/grpo_trainer.py)"),
+}
+_NO_REWARDS = no("it has no stage for rewards of given completions (train/tuner.py)")
+_OBJECTIVES_OF_LLAMAFACTORY = {
+    "beta": _ANY,
+    "reference": no("each of its losses that have a beta has a reference (hparams/finetuning_args.py)"),
+    "preference": only(
+        "ipo-mean", because="its sigmoid is of sums, its ipo of means (concatenated_forward in train/dpo/trainer.py)"
+    ),
+    "preference_smoothing": _ANY,
+    "sft_coefficient": _ANY,
+}
+_OBJECTIVES_OF_SWIFT = {
+    "reference": no("it has no such option (RLHFArguments in arguments/rlhf_args.py)"),
+    "preference": only("ipo-mean", because="its sigmoid is of sums, its ipo of means (rlhf_trainers/dpo_trainer.py)"),
+    "advantage": only("group-std", because="it takes the mean of a group off its rewards (rl_core/advantage.py)"),
+    "divergence": no("its KL term is k3 (_compute_loss_and_metrics in rlhf_trainers/grpo_trainer.py)"),
+    "demonstrations": no("it has no rows but those that it samples (rlhf_trainers/grpo_trainer.py)"),
+}
+_OBJECTIVES_OF_OPENRLHF = {
+    "preference": only("ipo", because="it adds up the log ratios of a row (models/loss.py)"),
+    "reference": no("it always has a reference (fit in trainer/dpo_trainer.py)"),
+    "advantage": only("group-std", because="a mean is always taken off (ppo_utils/experience_maker.py)"),
+    "normaliser": only("row", because="it averages tokens or rows (models/loss.py)"),
+    "truncated": no("it trains completions that do not end (trainer/ppo_utils/length_penalty.py)"),
+    **dict.fromkeys(("normaliser_constant", "demonstrations", "shaping"), no("it has nothing of the kind")),
+}
+
+_NO_PAIRS = no("it has no trainer of preferences")
+_NO_DEMONSTRATIONS = no(
+    "none of its policy losses has a ratio of its own for rows from elsewhere (trainer/ppo/core_algos.py)"
+)
+_OBJECTIVES_OF_VERL = {
+    **dict.fromkeys(("preference", "preference_smoothing"), _NO_PAIRS),
+    **dict.fromkeys(("sft_coefficient", "demonstrations", "shaping"), _NO_DEMONSTRATIONS),
+}
 
 TABLE: Mapping[str, Mapping[str, Expressed]] = {
     "data.row_format": by(LOOPS, _TOKEN_IDS) | by((*TRAINERS, "openrlhf")) | by(("verl",)),
@@ -273,8 +317,20 @@ TABLE: Mapping[str, Mapping[str, Expressed]] = {
     | {"openrlhf": no("its SFTLoss has no such weight (models/loss.py)")}
     | {"verl": no("its sft_loss has no such weight (workers/utils/losses.py)")},
     "objective.method": by(("torch",))
-    | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone")),
-    **{f"objective.{name}": by(("torch",)) for name in _OF_OBJECTIVES},
+    | by(("ddp", "fsdp2", "deepspeed"), no("its loop trains on conversations alone"))
+    | {"llamafactory": only("dpo", because=_NO_REWARDS.because)}
+    | {"openrlhf": only("dpo", "grpo")}
+    | {"verl": only("grpo", because=_NO_PAIRS.because)}
+    | by(("trl", "ms-swift")),
+    **{
+        f"objective.{name}": by(("torch",))
+        | {"trl": _OBJECTIVES_OF_TRL.get(name, _ANY)}
+        | {"llamafactory": _OBJECTIVES_OF_LLAMAFACTORY.get(name, _NO_REWARDS)}
+        | {"ms-swift": _OBJECTIVES_OF_SWIFT.get(name, _ANY)}
+        | {"openrlhf": _OBJECTIVES_OF_OPENRLHF.get(name, _ANY)}
+        | {"verl": _OBJECTIVES_OF_VERL.get(name, _ANY)}
+        for name in _OF_OBJECTIVES
+    },
     "loss.engine_output": by(("torch", "ddp", "fsdp2"), no("it has no engine that a bare loss could be given to"))
     | by(("deepspeed",))
     | by(TRAINERS, _MODEL_OUTPUT)
@@ -293,7 +349,7 @@ def refused(scenario: Scenario, framework: str) -> str | None:
 def refusals(scenario: Scenario, framework: str) -> Iterator[tuple[str, Any, str]]:
     """Every such field: path, value, and why."""
     for path, value, default in fields_of(scenario):
-        if path in SAMPLE or value == default:
+        if path in SAMPLE or value == default or (path, scenario.objective.method) == ROLLOUTS:
             continue
         says = TABLE.get(path, {}).get(framework, no(NOT_YET))
         if says.values is not None and value not in says.values:

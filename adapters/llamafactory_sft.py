@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -115,13 +115,25 @@ def shims(job: Job) -> Sequence[Shim]:
 
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     """Run the scenario's optimizer steps. Raises whatever LLaMA-Factory raises."""
+    run(job, recorder, rank, write_dataset, config)
+
+
+def run(
+    job: Job,
+    recorder: Recorder,
+    rank: int,
+    write: Callable[[Job, Path], None],
+    told: Callable[[Job, Path], dict[str, Any]],
+) -> None:
+    """With the dataset that `write` leaves in a folder, and the configuration of it."""
     hf_trainer.begin(job)
     folder = Path(f"data-{rank}").absolute()
-    write_dataset(job, folder)
+    folder.mkdir(exist_ok=True)  # where a run goes on, it is there
+    write(job, folder)
     if not READS_CHAT_TEMPLATES:
         register_template(job)
     with contextlib.suppress(Saved):
-        run_exp(config(job, folder), callbacks=[hf_trainer.Recording(job, recorder, rank)])
+        run_exp(told(job, folder), callbacks=[hf_trainer.Recording(job, recorder, rank)])
 
 
 def config(job: Job, folder: Path) -> dict[str, Any]:
@@ -188,7 +200,6 @@ def lowest(wanted: Model) -> int:
 
 def write_dataset(job: Job, folder: Path) -> None:
     """A dataset and its `dataset_info.json`: messages as in OpenAI's format, or Alpaca's instruction and output."""
-    folder.mkdir(exist_ok=True)  # where a run goes on, it is there
     lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
     conversations = [json.loads(line)["messages"] for line in lines]
     if job.scenario.data.row_format == "conversation":

@@ -55,6 +55,10 @@ def _smooths(scenario: Scenario) -> str | None:
     return None if scenario.objective.preference_smoothing else "no preferences are smoothed"
 
 
+def _squares(scenario: Scenario) -> str | None:
+    return None if scenario.objective.preference.startswith("ipo") else "no square is trained"
+
+
 def _shows(scenario: Scenario) -> str | None:
     return None if scenario.objective.demonstrations else "all completions were sampled"
 
@@ -95,6 +99,8 @@ FAULTS = (
           Plan(objective="pairs-swapped"), _OTHER, "objective", _pairs),
     Fault("log-ratios-averaged", "the log ratio of a row is the mean over its tokens and not their sum, or the other"
           " way round", Plan(objective="mean-log-ratios"), _OTHER, "objective", _pairs),
+    Fault("sigmoid-for-square", "the loss of a pair is that of a sigmoid where a square is meant",
+          Plan(objective="sigmoid-for-square"), _OTHER, "objective", both(_pairs, _squares)),
     Fault("reference-left-out", "log-probabilities are held against nothing",
           Plan(objective="reference-left-out"), _OTHER, "objective", both(_pairs, _refers)),
     Fault("demonstrations-as-samples", "demonstrations have the ratio of completions that the model had sampled",

@@ -32,6 +32,7 @@ class Plan:
         "truncated-counted",
         "pairs-swapped",
         "mean-log-ratios",
+        "sigmoid-for-square",
         "reference-left-out",
         "preferences-unsmoothed",
         "demonstrations-as-samples",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,20 +18,7 @@ from adapters import token_loss
 from adapters.contract import IGNORED_LABEL, Objective, Scenario
 from adapters.families.loss_scaling import autocast
 from adapters.inside import data
-from adapters.inside.data import Tokens
 from adapters.plan import Plan
-
-
-def endless(row: Tokens, scenario: Scenario) -> bool:
-    """Whether a completion does not end in an EOS."""
-    return row.ids[-1] != scenario.tokenizer.vocabulary.index("<eos>")
-
-
-def trained(rows: Sequence[Tokens], scenario: Scenario) -> list[Tokens]:
-    """The rows, nothing to be trained in completions that do not end where these are masked."""
-    if scenario.objective.method != "grpo" or scenario.objective.truncated == "trained":
-        return list(rows)
-    return [replace(row, loss_mask=(0,) * len(row.ids)) if endless(row, scenario) else row for row in rows]
 
 
 class Others:
@@ -146,7 +133,7 @@ def _preferences(batch: Batch, wanted: Objective, how: Plan) -> Tensor:
     difference = each[0::2] - each[1::2]
     if how.objective == "pairs-swapped":
         difference = -difference
-    if wanted.preference.startswith("sigmoid"):
+    if wanted.preference.startswith("sigmoid") or how.objective == "sigmoid-for-square":
         share = 0.0 if how.objective == "preferences-unsmoothed" else wanted.preference_smoothing
         right, wrong = F.logsigmoid(wanted.beta * difference), F.logsigmoid(-wanted.beta * difference)
         made = -(1 - share) * right - share * wrong

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ USER, ASSISTANT, SYSTEM = "<|user|>", "<|assistant|>", "<|system|>"
 """What opens a message in the scenario's chat template."""
 
 KNOWN = hf_trainer.names(SftArguments)
+
+MSGSPEC = "msgspec==0.20.0"
+"""What its rollouts and its FSDP of reference models need beside it."""
 
 LATER = ("swift.trainers.seq2seq_trainer", "scipy.io")
 """Modules that it imports when they are used, so that every rank would do it anew."""
@@ -67,6 +71,16 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     return hf_trainer.unsupported(scenario, f"ms-swift {version}")
 
 
+def lacks_msgspec(version: str) -> str | None:
+    """Why what is beyond supervised training cannot be imported in this environment; None if it can."""
+    if find_spec("msgspec") is not None:
+        return None
+    return (
+        f"ms-swift {version} imports msgspec and does not ask for it (rlhf_trainers/utils.py): ask for it, as in"
+        f" ms-swift=={version},{MSGSPEC}"
+    )
+
+
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in ms-swift and what is below it."""
     return hf_trainer.shims(job)
@@ -74,6 +88,13 @@ def shims(job: Job) -> Sequence[Shim]:
 
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     """Run the scenario's optimizer steps. Raises whatever ms-swift raises."""
+    folder = begin(job, recorder, rank)
+    with contextlib.suppress(Saved):
+        sft_main(SftArguments(**arguments(job, write_datasets(job, folder))))
+
+
+def begin(job: Job, recorder: Recorder, rank: int) -> Path:
+    """What comes before its entry point; returns the folder of its datasets."""
     hf_trainer.begin(job)
     folder = Path(f"data-{rank}").absolute()
     # Datasets are kept there, named by their content, so that cells that run at once would write the same files.
@@ -81,8 +102,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     # A template and a callback of the user's own, registered as a file of --external_plugins does.
     register_template(template(job))
     callbacks_map[NAME] = lambda *_: hf_trainer.Recording(job, recorder, rank)
-    with contextlib.suppress(Saved):
-        sft_main(SftArguments(**arguments(job, write_datasets(job, folder))))
+    return folder
 
 
 def template(job: Job) -> TemplateMeta:

@@ -30,7 +30,7 @@ from adapters.families import (
 from adapters.families.loss_scaling import autocast, kept, moments, scaler
 from adapters.families.planned_scaling import Scaling
 from adapters.faults import Plan, plan
-from adapters.inside import data, modeling, rank, resumed
+from adapters.inside import completions, data, modeling, rank, resumed
 from adapters.inside.data import Tokens
 from adapters.inside.model import load_float32
 from adapters.inside.recorder import Recorder
@@ -114,7 +114,7 @@ def run(
     rows = [rows[i] for i in mixtures.mixed(scenario, how.mixture)]
     if how.one_order and scenario.data.order != "given":
         rows = [rows[i] for i in data.order(scenario, 0)]
-    rows = policy.trained(planned.moved(rows, job, how.resumed_rows), scenario)
+    rows = completions.trained(planned.moved(rows, job, how.resumed_rows), scenario)
     spoiled.before(model, scenario, how)
     neftune.prepare(model, scenario, ranks.rank, job.steps.start, how.noise)
     optimizer, wanted = planned_optimizer.build(model, scenario, how), planned.rates(scenario, how)

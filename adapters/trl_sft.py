@@ -18,14 +18,12 @@ import datasets
 import trl
 from datasets import Dataset
 from packaging.version import Version
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import sft_trainer
 
 from adapters.contract import Job, Scenario, Shim, Unsupported
-from adapters.families import hf_liger, hf_lora, hf_trainer, row_files
-from adapters.inside import lora, modeling
-from adapters.inside.model import DTYPE
+from adapters.families import hf_liger, hf_trainer, row_files, trl_models
 from adapters.inside.recorder import Recorder
 from adapters.inside.resumed import Saved
 
@@ -38,8 +36,6 @@ MARKS_ANSWERS = Version(installed("transformers")) >= Version("4.44")
 """Whether a chat template can; before, it is no template with them."""
 
 KNOWN = hf_trainer.names(SFTConfig)
-
-FLOAT32 = {DTYPE: "float32"}
 
 TAKES_MESSAGES = any(hasattr(sft_trainer, name) for name in ("is_conversational", "maybe_apply_chat_template"))
 LOADS_PROCESSORS = hasattr(sft_trainer, "AutoProcessor")
@@ -154,7 +150,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     hf_trainer.begin(job)
     try:
         trainer = SFTTrainer(
-            model=model(job),
+            model=trl_models.model(job),
             args=config(scenario),
             train_dataset=dataset(job),
             callbacks=[hf_trainer.Recording(job, recorder, rank)],
@@ -168,32 +164,10 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         trainer.train(resume_from_checkpoint=hf_trainer.saved(job))
 
 
-def model(job: Job) -> Any:
-    """The checkpoint's folder, or the model itself where some of it is frozen or it has low-rank updates, which begin
-    as an adapter in a folder says."""
-    wanted = job.scenario.model
-    if wanted.lora is None and not wanted.frozen:
-        return job.checkpoint
-    made = AutoModelForCausalLM.from_pretrained(job.checkpoint, **FLOAT32, **kernels(job.scenario))
-    lora.freeze(made, wanted)
-    if wanted.lora is not None:
-        from peft import PeftModel  # before 1.16 no part of TRL's environment unless it is asked for
-
-        made = PeftModel.from_pretrained(made, hf_lora.folder(job), is_trainable=True)
-    return made
-
-
-def kernels(scenario: Scenario) -> dict[str, str]:
-    """Of attention, where the scenario says which."""
-    flash = scenario.model.attention == "flash"
-    return {"attn_implementation": modeling.attention_of(scenario)} if flash else {}
-
-
 def config(scenario: Scenario) -> SFTConfig:
     """The scenario as TRL's configuration; what it does not say stays at TRL's defaults."""
     given = hf_trainer.arguments(scenario, KNOWN)
-    if scenario.model.lora is None and not scenario.model.frozen:
-        given["model_init_kwargs"] = dict.fromkeys(FLOAT32, hf_trainer.loaded_in(scenario)) | kernels(scenario)
+    given |= trl_models.options(scenario)
     if scenario.loss.token_weight == "probability":
         given["loss_type"] = "dft"
     if hf_liger.wanted(scenario):

@@ -22,6 +22,7 @@ from harness.commands import (
     history,
     judge,
     list_,
+    mismatch,
     nightly,
     objectives,
     record,
@@ -60,6 +61,7 @@ app.command("relate")(relate.relate)
 app.command("detect")(detect.detect)
 app.command("objectives")(objectives.objectives)
 app.command("history")(history.history)
+app.command("mismatch")(mismatch.mismatch)
 app.command("staircase")(staircase.staircase)
 app.command("stock")(stock.stock)
 app.command("translate")(translate.translate)

@@ -111,6 +111,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The same of texts, of which Markdown reads nothing."""
+    return table(list(map(escaped, head)), (list(map(escaped, row)) for row in rows))
+
+
+def listed(heading: str, lines: Sequence[str]) -> str:
+    """Texts as a list below a heading; nothing where there are none."""
+    return "\n".join([f"## {heading}", "", *(f"- {escaped(line)}" for line in lines)]) if lines else ""
+
+
 # ---- cells, those alike together
 
 

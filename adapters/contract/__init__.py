@@ -20,10 +20,11 @@ from adapters.contract.job import (
     dump_patches,
     load_patches,
 )
+from adapters.contract.logprobs import CHOSEN, EVERY, tensor
 from adapters.contract.lora import Lora
 from adapters.contract.loss import EngineOutput, Implementation, Loss, TokenWeight
 from adapters.contract.model import ROUTED, Architecture, Compiled, Model
-from adapters.contract.objective import Method, Objective
+from adapters.contract.objective import Method, Normaliser, Objective
 from adapters.contract.optimizer import SQUARES, STATE, GivenIn, Group, Optimizer, OptimizerKind, Schedule
 from adapters.contract.precision import Compute, Masters, Precision, Reduction
 from adapters.contract.scenario import Device, Scenario, fields_of, scenario_from_dict, to_dict
@@ -57,8 +58,10 @@ __all__ = [
     "ADDED",
     "ANYWHERE",
     "BOS",
+    "CHOSEN",
     "CRASH",
     "END",
+    "EVERY",
     "HEADER",
     "IGNORED_LABEL",
     "INTENT",
@@ -96,6 +99,7 @@ __all__ = [
     "Message",
     "Method",
     "Model",
+    "Normaliser",
     "Objective",
     "Optimizer",
     "OptimizerKind",
@@ -135,6 +139,7 @@ __all__ = [
     "places",
     "scenario_from_dict",
     "steps_file",
+    "tensor",
     "tensors_file",
     "to_dict",
     "vary",

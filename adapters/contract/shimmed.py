@@ -11,6 +11,7 @@ ON_A_CPU = frozenset(
         *("cuda-calls", "cpu-mesh", "cpu-platform", "cpu-engine", "cpu-random-state", "cpu-scaler", "numbered-cpu"),
         *("no-device-memory", "process-group", "sdpa-attention", "autocast-log-softmax", "triton-interpreter"),
         *("fsdp-on-a-cpu", "devices-of-a-node", "fsdp1-sync-on-a-cpu", "engine-joined", "fp16-on-a-cpu"),
+        "reference-not-pinned",
         *("gathers-are-waited-for", "without-shm-op", "torch-adam", "dataset-in-process", "loader-in-process"),
     }
 )
@@ -18,6 +19,7 @@ ON_A_CPU = frozenset(
 ANYWHERE = frozenset(
     {
         *("step-without-autograd", "relink-moments", "labels-told", "fp32"),
+        *("fixed-rollouts", "seeded-shuffle", "actor-in-rank", "stub-ray", "stub-vllm", "stub-pil"),
         *("stub-flash-attn", "stub-torchaudio", "stub-qwen-vl-utils"),
     }
 )

@@ -13,8 +13,8 @@ from adapters.inside.recorder import bare_name
 
 _PARTS = ("base_layer", "default", "modules_to_save")
 """What peft puts around a module, or between it and its parameters; `default` is the adapter's name."""
-_KEPT_ASIDE = "original_module"
-"""The copy that peft keeps of a module that is trained whole."""
+_KEPT_ASIDE = {"original_module", "ref_adapter"}
+"""The copy that peft keeps of a module that is trained whole, and the adapter that ms-swift holds another to."""
 
 
 def unsupported(scenario: Scenario, framework: str) -> str | None:
@@ -31,7 +31,7 @@ def folder(job: Job) -> str:
 
 def named(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     """Every parameter by the name that it has in the checkpoint, or in the adapter's files."""
-    every = {name: p for name, p in model.named_parameters() if _KEPT_ASIDE not in name.split(".")}
+    every = {name: p for name, p in model.named_parameters() if not _KEPT_ASIDE & set(name.split("."))}
     return {_bare(name): p for name, p in every.items()}
 
 

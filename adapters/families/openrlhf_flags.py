@@ -1,8 +1,8 @@
-"""A scenario as flags of OpenRLHF's `openrlhf.cli.train_sft`, by the names that a release has for them."""
+"""A scenario as flags of OpenRLHF's command lines, by the names that a release has for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,13 @@ FLAGS = {
 """The flags of 0.9 by what they are called since `DOTTED`; others kept their names."""
 
 
-def arguments(job: Job, rows: str) -> list[str]:
+def arguments(job: Job, rows: str, of_rows: Mapping[str, Sequence[Any]]) -> list[str]:
     """The scenario as flags, by the names that this release has for them; what they do not say stays as it is.
 
-    rows: files, with commas between them.
+    rows: files, with commas between them. of_rows: flags that say what becomes of these.
     """
     scenario = job.scenario
+    each = 2 if scenario.objective.method == "dpo" else 1  # rows of ours in a row of these files
     dotted = Version(job.version) >= DOTTED
     rule = scenario.optimizer
     said: dict[str, Sequence[Any]] = {
@@ -79,8 +80,8 @@ def arguments(job: Job, rows: str) -> list[str]:
         "max_len": [scenario.model.max_positions],
         "seed": [scenario.seed],
         "max_epochs": [scenario.epochs_begun if scenario.data.order == "given" else scenario.data.epochs],
-        "train_batch_size": [scenario.window.sequences_per_step],
-        "micro_train_batch_size": [scenario.window.micro_batch_size],
+        "train_batch_size": [scenario.window.sequences_per_step // each],
+        "micro_train_batch_size": [scenario.window.micro_batch_size // each],
         "zero_stage": [STAGES[scenario.sharding.strategy]],
         "learning_rate": [rule.learning_rate],
         "adam_betas": [rule.beta1, rule.beta2],
@@ -100,7 +101,7 @@ def arguments(job: Job, rows: str) -> list[str]:
         said["load_checkpoint"] = []
     if dotted:
         said["adam.eps"] = [rule.eps]
-    said |= text(scenario) | schedule(scenario, dotted)
+    said |= {**of_rows, **schedule(scenario, dotted)}
     named = {FLAGS.get(name, name) if dotted else name: values for name, values in said.items()}
     return [word for name, values in named.items() for word in (f"--{name}", *map(str, values))]
 
@@ -137,6 +138,21 @@ def text(scenario: Scenario) -> dict[str, Sequence[str]]:
     system = f"<|system|>{space}{told.system}{space}" if told.system else ""
     template = f"{bos}{system}<|user|>{space}{{}}{space}<|assistant|>{space}"
     return {"input_key": ["prompt"], "output_key": ["completion"], "input_template": [template]}
+
+
+def preferences(scenario: Scenario, version: Version) -> dict[str, Sequence[Any]]:
+    """How pairs become a loss. What they are held to is the model that training begins with, without a flag."""
+    wanted = scenario.objective
+    dotted = version >= DOTTED
+    said: dict[str, Sequence[Any]] = {
+        "beta": [wanted.beta],
+        "label_smoothing": [wanted.preference_smoothing],
+        "nll_loss_coef": [wanted.sft_coefficient],
+    }
+    if wanted.preference == "ipo":
+        said["ipo_enable" if dotted else "ipo"] = []
+    named = {f"model.{name}" if dotted else name: values for name, values in said.items()}
+    return {"apply_chat_template": [], **named}
 
 
 def schedule(scenario: Scenario, dotted: bool) -> dict[str, Sequence[Any]]:

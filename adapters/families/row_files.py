@@ -12,9 +12,14 @@ from adapters.contract import Scenario
 
 def write(rows: Sequence[Any], scenario: Scenario, folder: Path) -> list[Path]:
     """One for each dataset, in that folder, which is made. rows: of all datasets, as JSON types."""
-    folder.mkdir(exist_ok=True)  # where a run goes on, it is there
-    files = []
-    for number, part in enumerate(scenario.data.datasets):
-        files.append(folder / f"rows-{number}.jsonl")
-        files[-1].write_text("".join(json.dumps(rows[i]) + "\n" for i in part))
-    return files
+    return [
+        write_one([rows[i] for i in part], folder / f"rows-{number}.jsonl")
+        for number, part in enumerate(scenario.data.datasets)
+    ]
+
+
+def write_one(rows: Sequence[Any], file: Path) -> Path:
+    """That file, in a folder which is made. rows: as JSON types."""
+    file.parent.mkdir(exist_ok=True)  # where a run goes on, it is there
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from adapters.contract import ROUTED, Job, Scenario, Shim, fields_of
 from adapters.families import verl_data
-from adapters.families.verl_shims import MEMORY, give_the_cpu_memory_figures
+from adapters.families.verl_shims import MEMORY, fixed, give_the_cpu_memory_figures
 from adapters.inside import modeling, sharded
 from adapters.inside.rank import answer_init_process_group
 from adapters.inside.recorder import Recorder
@@ -166,7 +166,7 @@ def apply(applied: Sequence[Shim], job: Job) -> None:
     if ATTENTION in applied:
         on_a_cpu(modeling.attention_of(job.scenario))
     if FULL_PRECISION in applied:
-        here.MixedPrecisionPolicy = _with(here.MixedPrecisionPolicy, param_dtype=torch.float32)
+        here.MixedPrecisionPolicy = fixed(here.MixedPrecisionPolicy, param_dtype=torch.float32)
         torch.autocast = partial(torch.autocast, enabled=False)  # type: ignore[misc,assignment]
 
 
@@ -174,14 +174,9 @@ def on_a_cpu(attention: str) -> None:
     """Do what `ATTENTION` and `LOADER` say, in this process."""
     here: Any = fsdp_sft_trainer
     models = here.AutoModelForCausalLM
-    models.from_pretrained = _with(models.from_pretrained, attn_implementation=attention)
+    models.from_pretrained = fixed(models.from_pretrained, attn_implementation=attention)
     name = "StatefulDataLoader" if hasattr(here, "StatefulDataLoader") else "DataLoader"  # up to 0.4.1
-    setattr(here, name, _with(getattr(here, name), num_workers=0, pin_memory=False, pin_memory_device=""))
-
-
-def _with(call: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
-    """`call` with these keyword arguments, whatever it is called with."""
-    return lambda *args, **kwargs: call(*args, **{**kwargs, **fixed})
+    setattr(here, name, fixed(getattr(here, name), num_workers=0, pin_memory=False, pin_memory_device=""))
 
 
 def overrides(job: Job, files: str) -> list[str]:

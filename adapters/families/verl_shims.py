@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,8 +15,8 @@ from adapters.contract import Shim
 MEMORY = Shim(
     "no-device-memory",
     "verl empties the device's cache and logs how much of its memory is in use, which torch.cpu has no functions for"
-    " (utils/memory_utils.py, utils/debug/performance.py in 0.5.0, workers/engine_workers.py): they are added, do"
-    " nothing and say 0",
+    " (utils/memory_utils.py, utils/debug/performance.py in 0.5.0, workers/engine_workers.py), and how fast a device of"
+    " its name is (utils/flops_counter.py in 0.5.0): they are added, do nothing and say 0, or cpu",
 )
 RANDOM_STATE = Shim(
     "cpu-random-state",
@@ -42,6 +43,22 @@ SYNC = Shim(
     " (_init_utils.py in torch.distributed.fsdp): it does not look, and gloo sends it",
 )
 
+UNPINNED = Shim(
+    "reference-not-pinned",
+    "verl keeps a reference model's parameters in pinned memory (CPUOffloadPolicy in workers/fsdp_workers.py and"
+    " workers/engine/fsdp/transformer_impl.py), which torch has none of where there is no CUDA: in memory that is not",
+)
+
+
+def fixed(call: Callable[..., Any], **values: Any) -> Callable[..., Any]:
+    """`call` with these keyword arguments, whatever it is called with."""
+    return lambda *args, **kwargs: call(*args, **{**kwargs, **values})
+
+
+def do_not_pin(module: Any) -> None:
+    """Do what `UNPINNED` says, in what that module of verl makes from now on."""
+    module.CPUOffloadPolicy = fixed(module.CPUOffloadPolicy, pin_memory=False)
+
 
 def sync_on_the_cpu() -> None:
     """Do what `SYNC` says, in this process."""
@@ -61,6 +78,7 @@ def give_the_cpu_memory_figures() -> None:
     for name in figures:
         setattr(torch.cpu, name, lambda: 0)
     torch.cpu.mem_get_info = lambda: (0, 0)  # type: ignore[attr-defined]  # free, total
+    torch.cpu.get_device_name = lambda: "cpu"  # type: ignore[attr-defined]
 
 
 def give_the_cpu_random_state() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from packaging.version import Version
 
-from adapters import openrlhf_sft as sft
 from adapters.contract import Given, Shim
 from adapters.families import deepspeed_shims
+from adapters.families import openrlhf_shims as shims
 from adapters.families.openrlhf_flags import DTYPE_BY_NAME
 from adapters.given.labels import LABELS_TOLD, Masks
 from adapters.given.stopping import stop
@@ -22,16 +22,16 @@ def apply(given: Given) -> Sequence[Shim]:
     from openrlhf.trainer.sft_trainer import SFTTrainer
     from openrlhf.utils.deepspeed import deepspeed as strategy
 
-    mesh = [sft.DEVICE_MESH] if hasattr(strategy, "init_device_mesh") else []
+    mesh = [shims.DEVICE_MESH] if hasattr(strategy, "init_device_mesh") else []
     asks = given.compute == "fp32" and Version(version("openrlhf")) >= DTYPE_BY_NAME
-    precision = [sft.FULL_PRECISION] if asks else []
+    precision = [shims.FULL_PRECISION] if asks else []
     engine = deepspeed_shims.running(version("deepspeed"), given.stage or 0, given.compute)
-    cpu = [sft.CUDA_CALLS, *mesh, sft.TORCH_ADAM, sft.IN_PROCESS] if given.device == "cpu" else []
+    cpu = [shims.CUDA_CALLS, *mesh, shims.TORCH_ADAM, shims.IN_PROCESS] if given.device == "cpu" else []
     here = [*cpu, *precision, *engine]
-    sft.apply(here)
+    shims.apply(here)
     tell_labels()
     SFTTrainer.save_logs_and_checkpoints = _stopped(SFTTrainer.save_logs_and_checkpoints, given.steps)
-    return [*sft.FLASH_ATTENTION, *here, LABELS_TOLD]
+    return [*shims.FLASH_ATTENTION, *here, LABELS_TOLD]
 
 
 def tell_labels() -> None:

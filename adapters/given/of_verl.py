@@ -55,9 +55,9 @@ def _old_on_a_cpu(here: Any) -> list[Shim]:
 
 
 def _new(given: Given) -> list[Shim]:
-    from adapters.families import verl_engine_trainer
+    from adapters.families import verl_engine
 
-    here: Any = verl_engine_trainer
+    here: Any = verl_engine
     shims = _new_on_a_cpu(given, here) if given.device == "cpu" else []
     engine = here.FSDPEngineWithLMHead
     engine.prepare_model_inputs = _new_told(engine.prepare_model_inputs)

@@ -122,7 +122,7 @@ def _swift_presets() -> Options:
 
 
 def _openrlhf() -> Options:
-    importlib.import_module("adapters.openrlhf_sft")  # its stand-ins
+    importlib.import_module("adapters.families.openrlhf_shims")  # its stand-ins
     parsers: list[argparse.ArgumentParser] = []
 
     def parse_args(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:

@@ -24,4 +24,4 @@ def stand_in(module: str, reason: str) -> tuple[Shim, ...]:
         if find_spec(module) is not None:
             return ()
         sys.path.append(place)
-    return (Shim(f"stub-{module.replace('_', '-')}", reason),)
+    return (Shim(f"stub-{module.replace('_', '-').lower()}", reason),)

@@ -15,7 +15,7 @@ import typer
 from harness.commands import on_cluster, planted
 from harness.commands.confined import PassEnv, Sandboxed, confinement
 from harness.commands.disk import warn_if_large
-from harness.commands.options import Accepted, Environments, Jobs, Timeout, finite, folder
+from harness.commands.options import MOST_SEED, Accepted, Environments, Jobs, Timeout, finite, folder
 from harness.commands.output import console, json, say
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 CLAIM = "fuzz"
 MOST_MINUTES = 7 * 24 * 60.0
-MOST_SEED = 2**31
 
 
 @on_cluster.with_options

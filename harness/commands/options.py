@@ -15,6 +15,7 @@ from harness.limits import MOST_JOBS, MOST_SECONDS
 MOST_DAYS = 36_500.0
 MOST_GIB = float(2**30)
 MOST_SEEDS = 1000
+MOST_SEED = 2**31
 
 
 def finite(value: float | None) -> float | None:

@@ -163,15 +163,22 @@ class Recipes(BaseModel):
     sources: dict[str, str] = Field(default_factory=dict)
     """Repositories of packages underneath, by package; each tags its releases `vVERSION`, as the frameworks do."""
     framework: dict[str, Framework]
+    engine: dict[str, Framework] = Field(default_factory=dict)
+    """What generates and trains nothing; nobody can ask for one by `--framework`."""
+
+    @property
+    def every(self) -> dict[str, Framework]:
+        """Frameworks and engines."""
+        return {**self.framework, **self.engine}
 
     def source(self, package: str) -> str | None:
         """The repository that a package is developed in, if these recipes say it."""
-        mine = self.framework.get(package)
+        mine = self.every.get(package)
         return mine.source if mine else self.sources.get(package)
 
     def package(self, framework: str) -> str:
         """The distribution that a framework of these recipes is released in."""
-        return self.framework[framework].package or framework
+        return self.every[framework].package or framework
 
     def family(self, framework: str) -> str:
         """What a framework has its vote with; its own name if it stands alone, or is none of these."""
@@ -184,7 +191,7 @@ class Recipes(BaseModel):
 
     def release(self, framework: str, version: str) -> Release:
         """The entry for one release. Raises NoRecipe when the framework or the version is not covered."""
-        known = self.framework.get(framework)
+        known = self.every.get(framework)
         if known is None:
             raise NoRecipe(f"no recipe for {framework!r}; known frameworks: {', '.join(sorted(self.framework))}")
         for release in known.releases:

@@ -29,7 +29,7 @@ class Request:
     """One framework environment, as asked for."""
 
     framework: str
-    """A key of the recipes."""
+    """A key of the recipes; of an engine too, which `parse` does not read."""
     version: str | None = None
     """None: the recipe's newest; with an own interpreter or pins, whatever is there."""
     overrides: tuple[tuple[str, str], ...] = ()
@@ -59,7 +59,7 @@ class Request:
         if self.python is not None or self.pins is not None:
             return self
         known = recipes.shipped()
-        version = self.version or known.framework[self.framework].newest
+        version = self.version or known.every[self.framework].newest
         try:
             known.release(self.framework, version)
         except recipes.NoRecipe as error:

@@ -30,6 +30,7 @@ OBJECTIVES: Mapping[str, str] = {
     "truncated-counted": "completions that are masked, as they do not end, count in what is divided by",
     "truncated-trained": "completions that do not end are trained, though they are to be masked",
     "mean-log-ratios": "the log ratio of a row is the mean over its tokens and not their sum, or the other way round",
+    "sigmoid-for-square": "the loss of a pair is that of a sigmoid (DPO) and not a square (IPO)",
     "reference-left-out": "the reference model is left out",
     "preferences-unsmoothed": "preferences are not smoothed",
     "pairs-swapped": "the rejected row counts as the chosen one",

@@ -26,6 +26,7 @@ OTHER_FORM: Mapping[Form, Form] = {
     "ipo": "ipo-mean",
     "ipo-mean": "ipo",
 }
+SIGMOID: Mapping[Form, Form] = {"ipo": "sigmoid", "ipo-mean": "sigmoid-mean"}
 OTHER_SCALE: Mapping[Advantage, Advantage] = {"group": "group-std", "group-std": "group", "given": "group"}
 DIVERGENCES: tuple[Divergence, ...] = get_args(Divergence)
 EPS = {"1e-4": 1e-4, "1e-6": 1e-6, "1e-8": 1e-8}
@@ -53,6 +54,8 @@ def _as(objective: Preferences | Policy, change: Callable[[LogProbs], LogProbs] 
 
 def _preferences(wanted: Preferences) -> dict[str, Preferences]:
     found = {"mean-log-ratios": replace(wanted, form=OTHER_FORM[wanted.form])}
+    if wanted.form in SIGMOID:
+        found["sigmoid-for-square"] = replace(wanted, form=SIGMOID[wanted.form])
     if wanted.reference:
         found["reference-left-out"] = replace(wanted, reference=False)
     if wanted.smoothing:
@@ -103,25 +106,34 @@ def _given(wanted: Policy, made: Tensor) -> Policy:
 
 
 def _advantages(wanted: Policy) -> dict[str, Tensor]:
-    """Other ones than those that are intended, float64 [rows]."""
+    """Other ones than those that are intended, float64 [rows]; over the deviation where these are."""
     rewards = torch.tensor(wanted.rewards, dtype=torch.float64)
-    groups, each = rewards.view(-1, wanted.group_size), wanted.group_size
-    found = {"raw-rewards": rewards, "batch-baseline": rewards - rewards.mean()}
-    spread = groups.std(1, keepdim=True) if each > 1 else torch.ones(len(groups), 1, dtype=torch.float64)
+    groups, each, own = rewards.view(-1, wanted.group_size), wanted.group_size, advantages(wanted)
+    scaled = wanted.advantage == "group-std"
+    found: dict[str, Tensor] = {}
     if wanted.advantage != "given":
-        own = advantages(wanted).view_as(groups)
-        divisor = spread.masked_fill(spread == 0, 1.0) if wanted.advantage == "group-std" else torch.ones_like(spread)
-        other = groups.roll(1, 0)
-        by = other.std(1, keepdim=True) if wanted.advantage == "group-std" else torch.ones_like(spread)
-        found["other-group"] = torch.where(by > 0, (groups - other.mean(1, keepdim=True)) / by.clamp_min(1e-300), 0.0)
-        found["rows-of-another-group"] = own.roll(1, 0)
-        found["leave-one-out"] = own * (each / max(each - 1, 1))
-        if wanted.advantage == "group-std":
-            found["population-deviation"] = own * (each / max(each - 1, 1)) ** 0.5
-            found |= {f"deviation-plus-{name}": own * divisor / (divisor + eps) for name, eps in EPS.items()}
-    if each > 1 or wanted.advantage == "group-std":
+        found = {
+            "raw-rewards": _over(groups, groups, scaled),
+            "batch-baseline": _over(groups - rewards.mean(), groups, scaled),
+            "other-group": _over(groups - groups.roll(1, 0).mean(1, keepdim=True), groups.roll(1, 0), scaled),
+            "rows-of-another-group": own.view_as(groups).roll(1, 0),
+            "leave-one-out": own * (each / max(each - 1, 1)),
+        }
+    if scaled:
+        spread = groups.std(1, keepdim=True)
+        found["population-deviation"] = own * (each / max(each - 1, 1)) ** 0.5
+        found |= {f"deviation-plus-{n}": own.view_as(groups) * spread / (spread + eps) for n, eps in EPS.items()}
+    if each > 1 or scaled:
         found["other-scale"] = advantages(replace(wanted, advantage=OTHER_SCALE[wanted.advantage]))
     return {name: made.flatten() for name, made in found.items()}
+
+
+def _over(values: Tensor, groups: Tensor, scaled: bool) -> Tensor:
+    """Values of groups over the deviations of these or others, all [groups, rows]; 0 where there is none."""
+    if not scaled:
+        return values
+    spread = groups.std(1, keepdim=True)
+    return torch.where(spread > 0, values / spread.masked_fill(spread == 0, 1.0), 0.0)
 
 
 def _numbers(wanted: Policy) -> dict[str, Policy]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 
 from adapters.contract import Scenario
 from harness.traces.added import Noise
@@ -87,10 +89,24 @@ def _altered(scenario: Scenario) -> dict[tuple[int, ...], tuple[str, text.Render
     return {row.ids: (name, row) for name, rows in reversed(made) for row in rows}
 
 
+@functools.lru_cache(maxsize=4)
+def _hidden(scenario: Scenario) -> dict[tuple[int, ...], tuple[int, ...]]:
+    """Completions that are not to be trained, by what is before them: who masks them may hide them from the model too,
+    which changes nothing of the step."""
+    if scenario.objective.truncated != "masked":
+        return {}
+    eos, found = text.SPECIAL.index(text.EOS), defaultdict(list)
+    for number, row in enumerate(right_rows(scenario)):
+        if row.ids[-1] != eos:
+            found[row.ids[: row.loss_mask.index(True)]].append(number)
+    return {ids: tuple(rows) for ids, rows in found.items()}
+
+
 def _known(scenario: Scenario) -> _Known:
     rows = right_rows(scenario)
-    lengths = sorted({len(row.ids) for row in rows}, reverse=True)
-    return _Known(rows, {row.ids: i for i, row in enumerate(rows)}, tuple(lengths))
+    index = {ids: hidden[-1] for ids, hidden in _hidden(scenario).items()}
+    index |= {row.ids: i for i, row in enumerate(rows)}
+    return _Known(rows, index, tuple(sorted({len(ids) for ids in index}, reverse=True)))
 
 
 def _split(ids: tuple[int, ...], known: _Known) -> list[tuple[int, int | None]]:
@@ -130,7 +146,7 @@ def _sequence(batch: MicroBatch, number: int, known: _Known, scenario: Scenario)
         marked = None if marks is None else tuple(bool(m) for m in marks[at:end])
         near = _altered(scenario).get(ids[at:end]) if row is None else None
         guess = near[1].loss_mask if near is not None else (True,) * length
-        right = known.rows[row].loss_mask if row is not None else marked or guess
+        right = known.rows[row].loss_mask[:length] if row is not None else marked or guess
         yield Conversation(
             rank=batch.rank,
             micro_batch=batch.micro_batch,
@@ -154,8 +170,9 @@ def _sequence(batch: MicroBatch, number: int, known: _Known, scenario: Scenario)
 def conversations(scenario: Scenario, batches: Iterable[MicroBatch]) -> list[Conversation]:
     """Every conversation of these micro-batches, in their order."""
     known = _known(scenario)
+    turns = {ids: cycle(rows) for ids, rows in _hidden(scenario).items()}
     return [
-        c
+        replace(c, row=next(turns[c.ids])) if c.row is not None and c.ids in turns else c
         for batch in batches
         for number in range(len(batch.input_ids))
         for c in _sequence(batch, number, known, scenario)

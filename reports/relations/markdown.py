@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from harness import printable
 from harness.relations.record import PairRecord, Relations
-from reports.markdown import escaped, fenced, table
+from reports.markdown import escaped, fenced, listed, plain_table
 from reports.relations import told
 
 
@@ -15,7 +15,7 @@ def page(relations: Relations) -> str:
     parts = [f"# Relations: {escaped(told.summary(relations))}", matrix(relations)]
     for state in ("broken", "unknown", "holds"):
         parts += [_pair(pair, relations.sentences[pair.relation]) for pair in told.of(relations, state)]
-    parts += [_listed("Not run", [*told.refusals(relations), *told.silent(relations)])]
+    parts += [listed("Not run", [*told.refusals(relations), *told.silent(relations)])]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -27,7 +27,7 @@ def matrix(relations: Relations) -> str:
         own = [pair for pair in relations.pairs if pair.relation == name]
         squares = (told.square([pair for pair in own if told.release(pair) == release]) for release in releases)
         rows.append([name, *squares])
-    return _table(["relation", *releases], rows)
+    return plain_table(["relation", *releases], rows)
 
 
 def _pair(pair: PairRecord, sentence: str) -> str:
@@ -36,22 +36,10 @@ def _pair(pair: PairRecord, sentence: str) -> str:
     rows: list[Sequence[str]] = [("with", *map(told.settings, pair.sides), "")]
     rows += [("by the oracle", *map(told.oracle, pair.sides), ""), *told.rows(pair)]
     sides = [side.scenario for side in pair.sides]
-    parts = [head, *map(escaped, said), _table(["", *sides, "apart"], rows)]
+    parts = [head, *map(escaped, said), plain_table(["", *sides, "apart"], rows)]
     if pair.allowed:
         parts.append(escaped(f"Allowed: {pair.allowed}."))
     if pair.worst:
         parts.append(escaped(f"Most different: {', '.join(pair.worst)}."))
     commands = [printable.line(side.command) for side in pair.sides if side.command]
     return "\n\n".join([*parts, *([fenced("\n".join(commands), "sh")] if commands else [])])
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return table(list(map(_cell, head)), (list(map(_cell, row)) for row in rows))
-
-
-def _cell(text: str) -> str:
-    return escaped(printable.line(text))
-
-
-def _listed(heading: str, lines: Sequence[str]) -> str:
-    return "\n".join([f"## {heading}", "", *(f"- {escaped(line)}" for line in lines)]) if lines else ""

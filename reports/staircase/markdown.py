@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from harness.staircase.record import Staircase
-from reports.markdown import escaped, fenced, table
+from reports.markdown import escaped, fenced, listed, plain_table
 from reports.staircase import told
 
 
 def page(found: Staircase) -> str:
     """All of it but the pictures."""
     parts = [f"# Staircase: {escaped(told.summary(found))}", escaped(told.setting(found))]
-    parts += [_listed("Effective hyperparameters, as recovered from the first steps", found.effective)]
-    parts += [_listed("Arms with others", told.differences(found))]
-    parts += ["## Arms", _table(told.ARMS, told.arms(found))]
+    parts += [listed("Effective hyperparameters, as recovered from the first steps", found.effective)]
+    parts += [listed("Arms with others", told.differences(found))]
+    parts += ["## Arms", plain_table(told.ARMS, told.arms(found))]
     for attribution in found.attributions:
         parts += [f"## Share of the gap in {told.METRICS[attribution.metric]}"]
-        parts += [_table(told.SHARES, told.shares(attribution))]
+        parts += [plain_table(told.SHARES, told.shares(attribution))]
     if found.attributions:
         parts += [escaped(told.interval(found))]
         parts += ["Shares are means over all orders in which the fixes can be made, so that they add up."]
@@ -29,12 +27,4 @@ def page(found: Staircase) -> str:
 
 def _claims(found: Staircase) -> str:
     rows = [(told.claim(one), one.claim, one.measured, one.rule) for one in found.claims]
-    return _table(("", "claim", "measured", "counts as supported if"), rows)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return table(list(map(escaped, head)), (list(map(escaped, row)) for row in rows))
-
-
-def _listed(heading: str, lines: Sequence[str]) -> str:
-    return "\n".join([f"## {heading}", "", *(f"- {escaped(line)}" for line in lines)]) if lines else ""
+    return plain_table(("", "claim", "measured", "counts as supported if"), rows)

@@ -43,6 +43,7 @@ RELATIONS = "tests/frameworks/test_relations.py"
 OFFLOAD_RELATION = f"{RELATIONS}::test_deepspeeds_offload_changes_the_update_until_it_is_mended"
 STAIRCASES = "tests/frameworks/test_staircase.py"
 STAIRCASE = "lockstep staircase --framework openrlhf==0.9.10 --fix deepspeed-offload --fix openrlhf-loss --against verl"
+MISMATCH = "tests/frameworks/test_mismatch.py"
 DETECT = "tests/frameworks/test_detect.py::test_faults_are_found_and_a_second_time_nothing_is_run"
 NIGHT = f"{NIGHTLY}::test_a_quiet_night_and_one_that_lost_its_canary"
 
@@ -98,6 +99,10 @@ ELSEWHERE = {
     f"{STAIRCASE} --seeds 3 --out DIR": f"{STAIRCASES}::test_openrlhf_on_deepspeed_with_each_fix_and_verl",
     "lockstep staircase --framework torch --fault drop-intermediate --fault mean-of-micro-batches --out DIR": (
         f"{STAIRCASES}::test_a_killed_run_goes_on_and_tells_planted_faults_apart"
+    ),
+    "lockstep mismatch --out DIR": f"{MISMATCH}::test_every_trainer_and_engine_answers",
+    "lockstep mismatch --engine transformers --engine transformers-decode --dtype float32 --dtype bfloat16 --out DIR": (
+        f"{MISMATCH}::test_what_is_measured_is_not_measured_again"
     ),
     "lockstep run --scenario mine.toml --framework llamafactory==0.9.5,liger-kernel==0.8.5,triton==3.9.0": (
         "tests/frameworks/conftest.py::liger"

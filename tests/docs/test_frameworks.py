@@ -16,7 +16,7 @@ def declared(source: str) -> set[str]:
     found = {(ast.unparse(call.func), call.args[0]) for call in calls if call.args}
     names = {"Shim": "{}", "stand_in": "stub-{}"}
     return {
-        names[function].format(str(first.value).replace("_", "-"))
+        names[function].format(str(first.value).replace("_", "-").lower())
         for function, first in found
         if function in names and isinstance(first, ast.Constant)
     }

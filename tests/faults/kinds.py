@@ -157,6 +157,7 @@ KINDS = {
     "truncated-counted": "objective: truncated-counted",
     "pairs-swapped": "objective: pairs-swapped",
     "log-ratios-averaged": "objective: mean-log-ratios",
+    "sigmoid-for-square": "objective: sigmoid-for-square",
     "reference-left-out": "objective: reference-left-out",
     "preferences-unsmoothed": "objective: preferences-unsmoothed",
     "demonstrations-as-samples": "objective: demonstrations-as-samples",

@@ -81,3 +81,21 @@ def verl(request: pytest.FixtureRequest, newest: Run, tmp_path_factory: pytest.T
     chosen = ["--framework", f"verl=={proofs.COARSE_VERL}", *words("--scenario", ["sft-ragged", "sft-ragged-bf16"])]
     coarse = command.run(tmp_path_factory.mktemp("coarse"), environments, *chosen, timeout=BUILDING)
     return Joined((newest, run, coarse))
+
+
+REWARDED = {
+    "stale": 'base = "grpo-stale"\ndata.max_length = 64\noptimizer.max_grad_norm = "none"\n',
+    "masked": 'base = "grpo-masked"\noptimizer.max_grad_norm = "none"\n',
+}
+"""Nothing is clipped; and in the first no completion is cut off."""
+
+
+@pytest.fixture(scope="session")
+def rewarded(tmp_path_factory: pytest.TempPathFactory, environments) -> Run:
+    """Older releases of TRL on completions and their rewards."""
+    folder = tmp_path_factory.mktemp("rewarded")
+    for name, content in REWARDED.items():
+        (folder / f"{name}.toml").write_text(f'name = "{name}"\n{content}')
+    chosen = words("--framework", ["trl==0.22.0", "trl==0.23.1"])
+    chosen += words("--scenario", ["grpo-row", *(str(folder / f"{name}.toml") for name in REWARDED)])
+    return command.run(folder, environments, *chosen, timeout=BUILDING)

@@ -17,20 +17,20 @@ from adapters.contract import Shim
 
 
 def openrlhf() -> Sequence[Shim]:
-    from adapters import openrlhf_sft as sft
     from adapters.families import deepspeed_shims
+    from adapters.families import openrlhf_shims as shims
 
-    here = [sft.CUDA_CALLS, sft.DEVICE_MESH, sft.TORCH_ADAM, sft.IN_PROCESS, sft.FULL_PRECISION]
+    here = [shims.CUDA_CALLS, shims.DEVICE_MESH, shims.TORCH_ADAM, shims.IN_PROCESS, shims.FULL_PRECISION]
     engine = [deepspeed_shims.WITHOUT_SHM_OP, deepspeed_shims.STEP_WITHOUT_AUTOGRAD]
-    sft.apply([*here, *engine])
-    return [*sft.FLASH_ATTENTION, *here, *engine]
+    shims.apply([*here, *engine])
+    return [*shims.FLASH_ATTENTION, *here, *engine]
 
 
 def verl() -> Sequence[Shim]:
     import torch
 
     from adapters.families import verl_shims
-    from adapters.families.verl_engine_trainer import PLATFORM, PROCESS_GROUP
+    from adapters.families.verl_engine import PLATFORM, PROCESS_GROUP
 
     verl_shims.give_the_cpu_memory_figures()
     verl_shims.autocast_log_softmax_as_on_cuda()

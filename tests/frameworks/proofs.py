@@ -46,6 +46,7 @@ OF_OPENRLHF = (
     "sft-ragged-zero2-bare-loss",
     "sft-ragged-zero2-offload",
     "sft-ragged-zero3",
+    "grpo-token",
 )
 OF_VERL = (
     "sft-ragged",
@@ -57,6 +58,7 @@ OF_VERL = (
     "sft-ragged-warmup",
     "sft-ragged-packed",
     "sft-ragged-decay",
+    "grpo-divergence",
 )
 """The scenarios that tell those releases apart: of each kind of outcome, one."""
 
@@ -64,9 +66,13 @@ OF_VERL = (
 def _otherwise() -> dict[str, dict[str, str]]:
     told = tomllib.loads(Path(__file__).with_name("otherwise.toml").read_text())
     return {
-        framework: {f"sft-ragged-{name}": verdict for verdict, names in of.items() for name in names}
+        framework: {_named(name): verdict for verdict, names in of.items() for name in names}
         for framework, of in told.items()
     }
+
+
+def _named(name: str) -> str:
+    return name if name in CATALOGUE else f"sft-ragged-{name}"
 
 
 OTHERWISE = _otherwise()

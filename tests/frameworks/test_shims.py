@@ -32,8 +32,10 @@ class Proof(NamedTuple):
 
 OFFLOAD = Proof("deepspeed", "deepspeed==0.15.2/sft-ragged-zero2-offload", DROPPED)
 OPENRLHF = Proof("openrlhf", "openrlhf==0.9.10/sft-ragged", MEANS)
+ACTOR = Proof("openrlhf", "openrlhf==0.10.2/grpo-token", MEANS)
 ENGINE = Proof("verl", "verl==0.7.1/sft-ragged", COARSE)
 TRAINER = Proof("verl", "verl==0.6.1/sft-ragged", MEANS)
+POLICY = Proof("verl", "verl==0.6.1/grpo-divergence", MEANS)
 
 PROOFS = {
     "without-shm-op": [OFFLOAD],
@@ -47,13 +49,15 @@ PROOFS = {
     "cpu-mesh": [OPENRLHF],
     "dataset-in-process": [OPENRLHF],
     "stub-flash-attn": [OPENRLHF],
+    **{shim: [ACTOR] for shim in ("actor-in-rank", "stub-ray", "stub-vllm", "stub-pil")},
     "gathers-are-waited-for": [Proof("openrlhf", "openrlhf==0.9.10/sft-ragged-zero3", MEANS)],
-    "fp32": [OPENRLHF, TRAINER],
+    "fp32": [OPENRLHF, TRAINER, Proof("verl", "verl==0.5.0/grpo-divergence", MEANS)],
     "cpu-platform": [Proof("verl", "verl==0.9.1/sft-ragged-warmup", "misreported")],
     "cpu-engine": [ENGINE],
     "autocast-log-softmax": [ENGINE],
     "no-device-memory": [ENGINE, Proof("verl", "verl==0.5.0/sft-ragged", MEANS)],
-    "process-group": [ENGINE, TRAINER],
+    "process-group": [ENGINE, TRAINER, POLICY],
+    "reference-not-pinned": [POLICY],
     "sdpa-attention": [TRAINER],
     "loader-in-process": [TRAINER],
     "fp16-on-a-cpu": [Proof("newest", "deepspeed==0.19.8/sft-ragged-fp16", "gradient-scale")],
@@ -63,6 +67,8 @@ PROOFS = {
     "cpu-random-state": [Proof("newest", "verl==0.9.1/sft-ragged-resume", "misreported")],
     "numbered-cpu": [Proof("going_on", "llamafactory==0.9.5/going-on", MEANS)],
     "triton-interpreter": [Proof("liger", f"{proofs.OLD_LIGER}/liger", MEANS)],
+    "fixed-rollouts": [Proof("rewarded", "trl==0.22.0/grpo-row", "objective"), POLICY, ACTOR],
+    "seeded-shuffle": [Proof("rewarded", "trl==0.23.1/stale", "gradient-scale")],
     "stub-torchaudio": [Proof("newest", "llamafactory==0.9.5/sft-ragged-processor", MEANS)],
 }
 
@@ -103,8 +109,12 @@ def _of_files(folder: Path, environments: Path, framework: str, contents: Mappin
     return command.run(folder, environments, *chosen)
 
 
+EXHAUSTIVE = ("going_on", "rewarded", "sharded", "sharded_by_verl")
+"""Runs that only exhaustive tests read."""
+
+
 def _marks(proof: Proof) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.exhaustive] if proof.run in ("going_on", "sharded", "sharded_by_verl") else []
+    return [pytest.mark.exhaustive] if proof.run in EXHAUSTIVE else []
 
 
 @pytest.mark.parametrize(
@@ -158,6 +168,12 @@ def test_verls_older_trainer_cannot_be_asked_for_a_precision(environments: Path,
         if keyword.arg in ("param_dtype", "dtype")
     ]
     assert written == ["torch.bfloat16"] * 2
+
+
+def test_verls_older_worker_cannot_be_asked_for_a_precision_either(environments: Path) -> None:
+    found = calls(environments, "verl", "0.5.0", "verl/workers/actor/dp_actor.py")
+    written = [ast.unparse(k.value) for c in found for k in c.keywords if ast.unparse(c.func) == "torch.autocast"]
+    assert written == ["self.device_name", "torch.bfloat16"]
 
 
 def calls(environments: Path, framework: str, version: str, file: str) -> list[ast.Call]:

@@ -92,11 +92,12 @@ def test_wrong_usage_is_one_line_and_status_2(
 FUZZ = "fuzz --framework torch --out new"
 DETECT = "detect --out new"
 RELATE = "relate --framework torch --out new"
+APART = "mismatch --out new"
 STAIRS = "staircase --framework torch --fault drop-intermediate --out new"
 ON_A_CLUSTER = ("run", "nightly", "bisect trl --scenario sft-equal", FUZZ)
 NUMBERS = {
-    "--timeout": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS),
-    "--jobs": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS),
+    "--timeout": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS, APART),
+    "--jobs": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS, APART),
     "--seeds": ("run", STAIRS),
     "--steps": (STAIRS,),
     "--ranks": ("run",),
@@ -104,14 +105,15 @@ NUMBERS = {
         ("--nodes", "--nnodes", "--cpus"), (*ON_A_CLUSTER, "record true --out recording", "validate --plan")
     ),
     "--minutes": (FUZZ, DETECT),
-    "--seed": (FUZZ,),
+    "--seed": (FUZZ, APART),
     "--keep-days": ("nightly",),
     "--keep-gib": ("nightly",),
     "--older-than": ("env prune",),
     "--limit": ("history",),
     "--every": ("record true --out recording",),
     "--world": ("validate --plan",),
-    "--rows": ("validate --plan",),
+    "--rows": ("validate --plan", APART),
+    "--length": (APART,),
 }
 
 

@@ -18,6 +18,8 @@ from adapters.contract import (
     EngineOutput,
     GivenIn,
     Implementation,
+    Method,
+    Normaliser,
     RowFormat,
     Scenario,
     Strategy,
@@ -90,6 +92,10 @@ class UpstreamCause(BaseModel):
     implementation: Implementation | None = None
     """How the loss is computed."""
     architecture: tuple[Architecture, ...] | None = None
+    method: tuple[Method, ...] | None = None
+    """What the objective is."""
+    normaliser: tuple[Normaliser, ...] | None = None
+    """What its sum over tokens is divided by."""
     beside: dict[str, str] = Field(default_factory=dict)
     """Version ranges of other packages that it takes, by package."""
     under: tuple[str, ...] | None = None
@@ -115,7 +121,8 @@ class UpstreamCause(BaseModel):
 
 CONDITIONS = (
     "sharding", "offload", "engine_output", "precision", "row_format", "processor", "default_system", "trailing_space",
-    "moving_rate", "given_in", "smoothed", "implementation", "architecture",
+    "moving_rate", "given_in", "smoothed", "implementation", "architecture", "method",
+    "normaliser",
 )  # fmt: skip
 """Fields of an entry that are asked of a run."""
 
@@ -147,6 +154,8 @@ def of_scenario(header: Header, scenario: Scenario) -> Where:
         "smoothed": scenario.loss.label_smoothing > 0,
         "implementation": scenario.loss.implementation,
         "architecture": scenario.model.architecture,
+        "method": scenario.objective.method,
+        "normaliser": scenario.objective.normaliser,
     }
     return Where(header.framework, {**header.packages, header.framework: header.version}, told)
 

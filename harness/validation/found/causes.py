@@ -90,5 +90,6 @@ def where(
         "given_in": "engine" if engine and engine.has("scheduler") else "options",
         "processor": False,
         "architecture": architecture,
+        "method": "sft",
     }
     return Where(framework, packages, told if held.strategy is None else {**told, "sharding": held.strategy})

@@ -202,3 +202,19 @@ def test_the_right_mask_of_several_turns_is_the_formats() -> None:
     first, second = ROWS[0].loss_mask, ROWS[1].loss_mask
     assert every == (*first, *second)
     assert last == (*(False for _ in first), *second)
+
+
+def test_completions_that_are_masked_may_be_hidden() -> None:
+    """Two of one prompt too; where they are trained nothing of them may be missing."""
+    masked = vary(scenarios.get("grpo-masked"), max_length=15)
+    rows = right_rows(masked)
+    endless = [i for i, row in enumerate(rows[:4]) if row.ids[-1] != text.SPECIAL.index(text.EOS)]
+    assert len(endless) > 1
+    prompt = rows[0].ids[: rows[0].loss_mask.index(True)]
+    seen = {"input_ids": [list(prompt)], "attention_start": [[0] * len(prompt)]}
+    hidden = [micro_batch([Layout((0,))], **seen, loss_mask=None, position_ids=None)]
+    found = batch.conversations(masked, hidden * len(endless))
+    assert [c.row for c in found] == endless
+    assert all(c.ids == prompt and c.response == (False,) * len(prompt) for c in found)
+    trained = batch.conversations(vary(masked, truncated="trained"), hidden)
+    assert [c.row for c in trained] == [None]

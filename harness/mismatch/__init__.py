@@ -1,0 +1,1 @@
+"""Trainer against inference engine: how likely the same tokens are to each, and to float64."""
