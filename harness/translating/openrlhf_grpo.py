@@ -35,6 +35,7 @@ DEFAULTS: Mapping[str, Any] = {
     "actor.eps_clip_low_high": None,
     "actor.dual_clip": None,
     "rollout.n_samples_per_prompt": 1,
+    "reward.clip_range": [-10, 10],
     "rollout.batch_size": 1024,
     "train.batch_size": 128,
     "train.micro_batch_size": 1,
@@ -50,6 +51,10 @@ OTHER_ESTIMATORS = {
     "reinforce_baseline": "advantages are whitened over all tokens of a sampling",
     "flash_reinforce": "the mean of all rewards of a sampling is taken off",
 }
+NO_LIMIT = 1_000_000_000
+"""Beyond any reward less the mean of its group."""
+SMALL = 100
+"""Completions of a group in which none can be ten deviations from the mean."""
 MODES = {"token-mean": "token", "seq-mean-token-mean": "row"}
 KINDS = {"token": "token-mean", "row": "seq-mean-token-mean", "constant": "seq-mean-token-mean"}
 LOSSES = {"ppo": "token", "gspo": "sequence"}
@@ -91,16 +96,21 @@ def _divergence(options: Options) -> Any:
 
 def _clip(options: Options) -> tuple[float, float]:
     """Raises BadConfiguration."""
-    both = options.value("actor.eps_clip_low_high")
-    if both is None:
+    if options.value("actor.eps_clip_low_high") is None:
         low = options.clip("actor.eps_clip", 1.0)
         return low, low
-    if not isinstance(both, Sequence) or isinstance(both, str) or len(both) != 2:
-        raise BadConfiguration(f"actor.eps_clip_low_high is {str(both)[:40]!r}, expected two numbers")
-    low, high = (configuration.number(each, "actor.eps_clip_low_high") for each in both)
+    low, high = _two(options, "actor.eps_clip_low_high")
     if not 0 < low <= 1 or not 0 < high <= 1e6:
         raise BadConfiguration(f"actor.eps_clip_low_high is {low:g} {high:g}, expected above 0, and the first to 1")
     return low, high
+
+
+def _two(options: Options, key: str) -> tuple[float, float]:
+    """Raises BadConfiguration."""
+    both = options.value(key)
+    if not isinstance(both, Sequence) or isinstance(both, str) or len(both) != 2:
+        raise BadConfiguration(f"{key} is {str(both)[:40]!r}, expected two numbers")
+    return configuration.number(both[0], key), configuration.number(both[1], key)
 
 
 def _sizes(options: Options, ranks: int) -> tuple[Sizes, int]:
@@ -128,6 +138,10 @@ def _words(options: Options, objective: Objective) -> Iterator[Word]:
         yield options.word("algo.kl.unbiased_gradient", sentences.KL_TIMES_RATIO)
     if options.number("algo.kl.init_coef") and not options.truth("algo.kl.use_loss"):
         yield options.word("algo.kl.init_coef", sentences.KL_REWARD)
+    least, most = _two(options, "reward.clip_range")
+    of_deviations = objective.advantage == "group-std" and objective.group_size <= SMALL
+    if max(least, -most) > (-10 if of_deviations else -NO_LIMIT):
+        yield options.word("reward.clip_range", f"advantages are cut off at {least:g} and {most:g}")
     yield from options.beside(BESIDE)
 
 
@@ -140,6 +154,7 @@ def write(meaning: Meaning) -> Settings:
         "actor.loss_agg_mode": KINDS[wanted.normaliser],
         "actor.eps_clip_low_high": [wanted.clip_low, wanted.clip_high],
         "algo.kl.init_coef": wanted.beta,
+        "reward.clip_range": [-NO_LIMIT, NO_LIMIT],
         "rollout.n_samples_per_prompt": wanted.group_size,
     }
     if wanted.beta:
