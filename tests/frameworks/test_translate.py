@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
 ASKED = Path(__file__).with_name("asked_options.py")
 ABOVE = {"data.train_batch_size", "trainer.n_gpus_per_node", "train.max_epochs"}
-"""Of verl's trainer, of which the workers alone are driven, and of OpenRLHF's, whose actor is called once for each pass."""
+"""Of trainers above what is driven: verl's workers, and OpenRLHF's actor, which is called once for each pass."""
 FRAMEWORKS = sorted({dialect.framework for dialect in dialects.DIALECTS})
 
 

@@ -45,6 +45,15 @@ def test_something_remains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "openrlhf adds up the log ratios of a row" in err
 
 
+def test_a_script_of_verl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "algorithm.adv_estimator=grpo actor_rollout_ref.rollout.n=8 trainer.n_gpus_per_node=2"
+    (tmp_path / "run_grpo.sh").write_text(f"python3 -m verl.trainer.main_ppo {words}\n")
+    status, out, err = call(capsys, f"verl:{tmp_path / 'run_grpo.sh'}", "openrlhf")
+    assert status == 1
+    assert "--actor.dual_clip 3.0\n" in out
+    assert "1e-9 is added" in err
+
+
 def test_what_has_no_meaning_is_status_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "grpo.yaml").write_text("loss_type: sapo\nnum_generations: 4\n")
     status, out, err = call(capsys, f"trl:{tmp_path / 'grpo.yaml'}", "verl")
