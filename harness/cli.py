@@ -25,6 +25,7 @@ from harness.commands import (
     mismatch,
     mismatch_training,
     nightly,
+    objectives,
     record,
     relate,
     report,
@@ -34,6 +35,7 @@ from harness.commands import (
     staircase,
     stock,
     streams,
+    translate,
     validate,
 )
 from harness.commands.output import say, warn
@@ -58,11 +60,13 @@ app.command("nightly")(nightly.nightly)
 app.command("fuzz")(fuzz.fuzz)
 app.command("relate")(relate.relate)
 app.command("detect")(detect.detect)
+app.command("objectives")(objectives.objectives)
 app.command("history")(history.history)
 app.command("mismatch")(mismatch.mismatch)
 app.command("staircase")(staircase.staircase)
 app.command("mismatch-training")(mismatch_training.mismatch_training)
 app.command("stock")(stock.stock)
+app.command("translate")(translate.translate)
 app.command("validate")(validate.validate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(env.app, name="env")

@@ -60,6 +60,7 @@ STATUS: Mapping[str, int] = {
     "harness.staircase.record.UnreadableStaircase": UNKNOWN,
     "harness.stock.record.BadStock": UNKNOWN,
     "harness.traces.text_files.UnreadableTrace": UNKNOWN,
+    "harness.translating.meaning.NoMeaning": UNKNOWN,
     "harness.verdicts.verdict.UnreadableVerdict": UNKNOWN,
     "reports.wandb.NotTracked": UNKNOWN,
 }

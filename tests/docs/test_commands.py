@@ -43,6 +43,8 @@ RELATIONS = "tests/frameworks/test_relations.py"
 OFFLOAD_RELATION = f"{RELATIONS}::test_deepspeeds_offload_changes_the_update_until_it_is_mended"
 STAIRCASES = "tests/frameworks/test_staircase.py"
 STAIRCASE = "lockstep staircase --framework openrlhf==0.9.10 --fix deepspeed-offload --fix openrlhf-loss --against verl"
+TRANSLATE = "tests/frameworks/test_translate.py"
+TRANSLATED = "tests/harness/commands/test_translate.py"
 MISMATCH = "tests/frameworks/test_mismatch.py"
 POLICIES = "tests/harness/commands/test_mismatch_training.py::test_a_killed_run_goes_on_and_repeats_nothing"
 DETECT = "tests/frameworks/test_detect.py::test_faults_are_found_and_a_second_time_nothing_is_run"
@@ -101,6 +103,13 @@ ELSEWHERE = {
     "lockstep staircase --framework torch --fault drop-intermediate --fault mean-of-micro-batches --out DIR": (
         f"{STAIRCASES}::test_a_killed_run_goes_on_and_tells_planted_faults_apart"
     ),
+    "lockstep translate trl:grpo.yaml verl": f"{TRANSLATE}::test_trl_and_verl_make_the_same_update",
+    "lockstep translate trl:dpo.yaml openrlhf==0.11.2 --method dpo --out DIR": (
+        f"{TRANSLATE}::test_preferences_of_trl_are_openrlhfs"
+    ),
+    "lockstep translate verl:run_grpo.sh openrlhf --no-run": f"{TRANSLATED}::test_a_script_of_verl",
+    "lockstep objectives DIR": f"{TRANSLATED}::test_the_tables_of_a_run",
+    "lockstep run --scenario 'dpo-*' --scenario 'grpo-*' --out DIR": NEWEST,
     "lockstep mismatch --out DIR": f"{MISMATCH}::test_every_trainer_and_engine_answers",
     "lockstep mismatch --engine transformers --engine transformers-decode --dtype float32 --dtype bfloat16 --out DIR": (
         f"{MISMATCH}::test_what_is_measured_is_not_measured_again"

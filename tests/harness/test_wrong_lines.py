@@ -31,6 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "binary").write_bytes(bytes(range(256)) * 10)
     (here / "binary.yaml").write_bytes(bytes(range(256)) * 10)
     (here / "sft.yaml").write_text("model_name_or_path: m\nlearning_rate: 1e-5\n")
+    (here / "grpo.yaml").write_text("num_generations: 4\nscale_rewards: none\n")
     (here / "run-damaged" / "verdict.json").write_text('{"schema": 1, "cells": [')
     (here / "run-empty" / "verdict.json").write_text('{"schema": 1, "cells": []}')
     (here / "recording-damaged" / "recording.json").write_text("{}")
