@@ -50,7 +50,7 @@ def test_more_orders_than_can_be_tried_are_said() -> None:
     base = scenarios.get("grpo-stale")
     rows, rewards = base.data.rows * 2, base.objective.rewards * 2
     long = vary(base, rows=rows, rewards=rewards, rollout_steps=4, epochs=1)
-    assert "data.order='given'" in (trl_rollouts.unsupported(long) or "")
+    assert "data.order='given'" in (trl_rollouts.unshuffled(long) or "")
 
 
 def test_prompts_that_differ_in_a_group_are_said() -> None:

@@ -122,7 +122,7 @@ def test_without_labels_it_is_open_which_tokens_should_be_trained(tmp_path: Path
 def test_what_cannot_be_of_the_run(right: Recording) -> None:
     wrong = {
         "2 ranks": replace(WANTED, ranks=2),
-        "gives weights": replace(WANTED, aggregation=Given(((1.0,),))),
+        "speaks of rows": replace(WANTED, aggregation=Given(((1.0,),))),
         "smooths labels": replace(WANTED, token_loss=TokenLoss(label_smoothing=0.1)),
         "no group of the intent holds the tensor": replace(WANTED, rule=replace(RULE, groups=(Group(("lm_head*",)),))),
     }
