@@ -94,7 +94,8 @@ FAULTS = (
           " pairs the model before each step",
           Plan(objective="reference-drifts"), _OTHER, "objective", both(_refers, _samples_again)),
     Fault("truncated-counted", "completions that are masked count in what is divided by",
-          Plan(objective="truncated-counted"), _OTHER, "objective", both(_masks, _counts_tokens)),
+          Plan(objective="truncated-counted"), ("weights.scale", "grad-norm.value"), "gradient-scale",
+          both(_masks, _counts_tokens)),
     Fault("pairs-swapped", "the rejected row counts as the chosen one",
           Plan(objective="pairs-swapped"), _OTHER, "objective", _pairs),
     Fault("log-ratios-averaged", "the log ratio of a row is the mean over its tokens and not their sum, or the other"

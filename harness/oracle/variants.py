@@ -142,10 +142,9 @@ def _over(values: Tensor, groups: Tensor, scaled: bool) -> Tensor:
 
 
 def _numbers(wanted: Policy) -> dict[str, Policy]:
-    found = {
-        "unclipped": replace(wanted, clip_low=None, clip_high=None),
-        "other-ratio": replace(wanted, ratio="token" if wanted.ratio == "sequence" else "sequence"),
-    }
+    found = {"unclipped": replace(wanted, clip_low=None, clip_high=None)}
+    if not wanted.demonstrations:
+        found["other-ratio"] = replace(wanted, ratio="token" if wanted.ratio == "sequence" else "sequence")
     if wanted.clip_low is not None and wanted.clip_high != wanted.clip_low:
         found["clipped-alike"] = replace(wanted, clip_high=wanted.clip_low)
     if wanted.refers:

@@ -154,7 +154,7 @@ KINDS = {
     "divergence-left-out": "objective: divergence-left-out",
     "divergence-subtracted": "objective: divergence-subtracted",
     "reference-drifts": "objective: reference-drifts",
-    "truncated-counted": "objective: truncated-counted",
+    "truncated-counted": "gradient-scale: tokens of masked completions are counted",
     "pairs-swapped": "objective: pairs-swapped",
     "log-ratios-averaged": "objective: mean-log-ratios",
     "sigmoid-for-square": "objective: sigmoid-for-square",

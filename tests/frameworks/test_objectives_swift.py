@@ -141,7 +141,7 @@ def test_a_mean_over_tokens_was_divided_by_the_accumulation_once_more(rewarded: 
 def test_masked_completions_count_in_what_is_divided_by(rewarded: Run) -> None:
     """num_items_in_batch is counted before overlong_filter takes them out (rlhf_trainers/grpo_trainer.py)."""
     told = rewarded.cell(f"{WHOLE}/free-masked")
-    assert [d.kind for d in told.diagnoses] == ["objective: truncated-counted"]
+    assert [d.kind for d in told.diagnoses] == ["gradient-scale: tokens of masked completions are counted"]
     assert "overlong_filter" in (told.diagnoses[0].upstream or "")
     found = shares(rewarded, f"{WHOLE}/free-masked")
     assert found == pytest.approx([179 / 211] * len(found), rel=1e-5)
