@@ -70,9 +70,14 @@ def meaning(scenario: Scenario) -> Meaning:
 
 
 def _alike(view: ViewRecord, verdict: Verdict) -> AlikeRecord:
+    """What made the same update as a cell that passes is right, whatever it reports of it."""
     releases = {cell.name: f"{cell.framework}=={cell.version}" for cell in verdict.cells}
+    passes = {cell.name for cell in verdict.cells if cell.verdict == "pass"}
     groups = [
-        SameRecord(members=[releases.get(name, name) for name in group.members], side=group.side)
+        SameRecord(
+            members=[releases.get(name, name) for name in group.members],
+            side="right" if passes.intersection(group.members) else group.side,
+        )
         for group in view.groups
     ]
     return AlikeRecord(scenario=view.label, groups=groups, reason=view.reason)
