@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from adapters.contract import Objective
 
-PREFERENCES = {
-    "sigmoid": "-log sigmoid(beta D) of sums of log ratios (Rafailov and others 2023, arXiv 2305.18290, equation 7)",
-    "sigmoid-mean": "-log sigmoid(beta D) of the means of log ratios",
-    "ipo": "(D - 1/(2 beta))^2 of the sums of log ratios (Azar and others 2023, arXiv 2310.12036, equation 17)",
-    "ipo-mean": "(D - 1/(2 beta))^2 of the means of log ratios (arXiv 2310.12036, equation 17, by tokens)",
+PREFERENCES = {  # D: the difference of both rows' log ratios, each the sum or the mean of its tokens'
+    "sigmoid": "of a pair -log sigmoid(beta D), by sums (Rafailov and others 2023, arXiv 2305.18290, equation 7)",
+    "sigmoid-mean": "of a pair -log sigmoid(beta D), by means",
+    "ipo": "of a pair (D - 1/(2 beta))^2, by sums (Azar and others 2023, arXiv 2310.12036, equation 17)",
+    "ipo-mean": "of a pair (D - 1/(2 beta))^2, by means (arXiv 2310.12036, equation 17, which has sums)",
 }
 ADVANTAGES = {
     "group": "advantage: reward less the mean of its group (Liu and others 2025, arXiv 2503.20783)",

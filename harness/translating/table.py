@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 
 import scenarios
 from adapters.contract import Scenario
@@ -10,6 +10,9 @@ from harness.translating import dialects, published, source
 from harness.translating.meaning import Meaning, Sizes, canonical
 from harness.translating.record import AlikeRecord, ObjectiveRecord, Objectives, ReleaseRecord, SameRecord
 from harness.verdicts.verdict import CellRecord, Verdict, ViewRecord
+
+_PLACE = re.compile(r" \(/[^)]*\)")
+"""A path of this machine's, behind what is said of it."""
 
 
 def objectives(verdict: Verdict) -> Objectives:
@@ -45,7 +48,7 @@ def _release(cell: CellRecord) -> ReleaseRecord:
         differs=[diagnosis.summary for diagnosis in cell.diagnoses],
         kinds=[diagnosis.kind for diagnosis in cell.diagnoses],
         codes=list(dict.fromkeys(finding.code for finding in cell.findings)),
-        reason=cell.reason,
+        reason=cell.reason and _PLACE.sub("", cell.reason),
     )
 
 
@@ -56,6 +59,8 @@ def _options(cell: CellRecord) -> tuple[list[str], str | None]:
     if found is None or cell.verdict == "unsupported":
         return [], None
     settings = found.write(meaning(scenario))
+    if settings.cannot:
+        return [], None
     return source.rendered(settings.options, found.layout).splitlines(), f"{found.framework} {found.release}"
 
 
@@ -81,13 +86,3 @@ def _alike(view: ViewRecord, verdict: Verdict) -> AlikeRecord:
         for group in view.groups
     ]
     return AlikeRecord(scenario=view.label, groups=groups, reason=view.reason)
-
-
-def pairs(found: Objectives) -> Iterator[tuple[str, str, str]]:
-    """Scenario and two releases of different frameworks that made the same update of it."""
-    for alike in found.alike:
-        for group in alike.groups:
-            for at, one in enumerate(group.members):
-                for other in group.members[at + 1 :]:
-                    if one.partition("==")[0] != other.partition("==")[0]:
-                        yield alike.scenario, one, other

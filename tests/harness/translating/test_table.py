@@ -38,6 +38,12 @@ def test_what_is_told_of_a_run() -> None:
     ]
 
 
+def test_no_place_of_this_machine_is_told() -> None:
+    lost = CELLS[3].model_copy(update={"verdict": "unknown", "reason": "cannot import 'x' (/a/b.py)"})
+    (found,) = table.objectives(Verdict(cells=[lost])).releases
+    assert found.reason == "cannot import 'x'"
+
+
 def test_a_run_without_objectives_has_none() -> None:
     assert not table.objectives(Verdict(cells=CELLS[-1:])).objectives
 
