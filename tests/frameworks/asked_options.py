@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from adapters.contract import Job, Scenario, scenario_from_dict
 from adapters.inside.prepare import module_of
@@ -34,7 +35,9 @@ def handed(adapter: Any, job: Job) -> Any:
     """A mapping of options, or the words of a command line."""
     scenario = job.scenario
     if job.framework == "trl":
-        return vars(adapter.config(scenario))
+        name = "DPOConfig" if scenario.objective.method == "dpo" else "GRPOConfig"
+        with patch.object(adapter, name, _as_handed(getattr(adapter, name))):
+            return vars(adapter.config(scenario))
     if job.framework == "llamafactory":
         return adapter.config(job, Path(job.checkpoint))
     if job.framework == "verl":
@@ -42,6 +45,11 @@ def handed(adapter: Any, job: Job) -> Any:
 
         return [*verl_rollouts.options(job), *verl_engine_actor.options(job)]
     return of_openrlhf(job, scenario)
+
+
+def _as_handed(kind: Any) -> Any:
+    """A configuration that keeps what it is given, and asks for no process group."""
+    return type(kind.__name__, (kind,), {"__init__": lambda self, **given: self.__dict__.update(given)})
 
 
 def of_openrlhf(job: Job, scenario: Scenario) -> list[str]:
