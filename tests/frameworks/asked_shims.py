@@ -10,15 +10,16 @@ import json
 import sys
 
 from adapters.contract import Job, misplaced, scenario_from_dict
+from adapters.inside.prepare import module_of
 from adapters.inside.rank import unsupported
 
 
 def main() -> None:
     framework, version, name, folder = sys.argv[1:]
-    adapter = importlib.import_module(name)
     found = []
     for content in json.load(sys.stdin):
         scenario = scenario_from_dict(content)
+        adapter = importlib.import_module(module_of(name, scenario))
         if unsupported(adapter, scenario, framework, version):
             continue
         shims = adapter.shims(Job(name, framework, version, scenario, folder, folder))
