@@ -19,6 +19,7 @@ from adapters.contract.job import (
     Unsupported,
     dump_patches,
     load_patches,
+    module_of,
 )
 from adapters.contract.logprobs import CHOSEN, EVERY, tensor
 from adapters.contract.lora import Lora
@@ -135,6 +136,7 @@ __all__ = [
     "load_patches",
     "memory_file",
     "misplaced",
+    "module_of",
     "named",
     "places",
     "scenario_from_dict",

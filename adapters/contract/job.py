@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,12 @@ Training = Literal["none", "first", "whole"]
 TRAINING = "training.json"
 """In a checkpoint: the scenario of a whole training, of which the job's is the first steps. It has the same model, seed
 and settings; its steps are the horizon of the job's schedule, and its rows go on behind the job's."""
+
+
+def module_of(adapter: str, scenario: Scenario) -> str:
+    """The module that trains the scenario's objective: `adapters.trl_dpo` beside `adapters.trl_sft`, or that itself."""
+    other = f"{adapter.removesuffix('sft')}{scenario.objective.method}"
+    return adapter if importlib.util.find_spec(other) is None else other
 
 
 class Unsupported(Exception):
@@ -80,6 +87,11 @@ class Job:
     deterministic: bool = False
     """Whether torch is to take algorithms alone that give the same bits in every run."""
     training: Training = "none"
+
+    @property
+    def module(self) -> str:
+        """What runs it: the adapter, or the module beside it for another objective."""
+        return module_of(self.adapter, self.scenario)
 
     @property
     def trained(self) -> Job:

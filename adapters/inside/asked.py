@@ -11,8 +11,7 @@ import os
 import sys
 from typing import cast
 
-from adapters.contract import scenario_from_dict
-from adapters.inside.prepare import module_of
+from adapters.contract import module_of, scenario_from_dict
 from adapters.inside.rank import Adapter, unsupported
 
 

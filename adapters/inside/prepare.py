@@ -5,18 +5,9 @@ from __future__ import annotations
 import fcntl
 import functools
 import importlib
-import importlib.util
 import os
 import sys
 from pathlib import Path
-
-from adapters.contract import Scenario
-
-
-def module_of(adapter: str, scenario: Scenario) -> str:
-    """The module that trains the scenario's objective: `adapters.trl_dpo` beside `adapters.trl_sft`, or that itself."""
-    other = f"{adapter.removesuffix('sft')}{scenario.objective.method}"
-    return adapter if importlib.util.find_spec(other) is None else other
 
 
 @functools.cache

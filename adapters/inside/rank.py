@@ -20,7 +20,7 @@ from torch._C._distributed_c10d import FileStore
 from adapters import expressed
 from adapters.contract import CRASH, Job, Scenario, Shim, Unsupported, done_file, misplaced
 from adapters.inside import keeper, modeling, numerics, patched, resumed
-from adapters.inside.prepare import module_of, prepare
+from adapters.inside.prepare import prepare
 from adapters.inside.recorder import Enough, Recorder
 
 RENDEZVOUS = "LOCKSTEP_RENDEZVOUS"
@@ -58,9 +58,8 @@ def run(job: Job) -> int:
     torch.set_num_threads(1)
     faulthandler.register(keeper.STACKS)
     try:
-        module = module_of(job.adapter, job.scenario)
-        adapter = cast("Adapter", importlib.import_module(module))
-        prepare(module)
+        adapter = cast("Adapter", importlib.import_module(job.module))
+        prepare(job.module)
         patch = patched.apply()
         trained = job.trained
         if reason := unsupported(adapter, trained.scenario, job.framework, job.version):

@@ -293,7 +293,7 @@ def header(job: Job, world: int, shims: Sequence[Shim]) -> dict[str, Any]:
         "scenario_hash": job.scenario.hash,
         "framework": job.framework,
         "version": job.version,
-        "adapter": job.adapter,
+        "adapter": job.module,
         "fault": job.fault,
         "shims": [to_dict(shim) for shim in shims],
         "packages": packages(),

@@ -46,6 +46,8 @@ class TemplateFailed(Exception):
 class Template:
     """Runs cells of one environment; several threads may. A template that has died is started again for the next.
 
+    Each objective has a module of its own, and that a process of its own: what one stands in for, no other may see.
+
     `variables` are the environment's own; what the template prints goes to the end of `log`.
     """
 
@@ -58,7 +60,8 @@ class Template:
         self._log = log
         self._sandbox = sandbox
         self._guard = threading.Lock()
-        self._server: _Server | None = None
+        self._servers: dict[str, _Server] = {}
+        """By the module that they have imported."""
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -69,14 +72,14 @@ class Template:
 
     def start(self) -> None:
         """Have the framework imported, if it is not. Raises TemplateFailed. Without it the first cell does this."""
-        self._serving()
+        self._serving(self._adapter)
 
     def run(self, job: Job, timeout: float) -> Outcome:
         """Run a cell for at most `timeout` seconds, the start of a template not counted."""
         trace = Path(job.trace).resolve()
         job = dataclasses.replace(job, trace=str(trace), checkpoint=str(Path(job.checkpoint).resolve()))
         try:
-            server = self._serving()
+            server = self._serving(job.module)
         except TemplateFailed as failure:
             return conclude(trace, Ending(lost=str(failure)), timeout, 0.0)
         begun = time.monotonic()
@@ -85,32 +88,33 @@ class Template:
 
     @property
     def process(self) -> int | None:
-        """Id of the process that keeps the template, once it was started."""
-        return self._server.process if self._server is not None else None
+        """Id of the process that keeps the adapter's own template, once it was started."""
+        server = self._servers.get(self._adapter)
+        return server.process if server is not None else None
 
     def close(self) -> None:
         """End the template and every cell that still runs."""
         self._closed = True
-        server = self._server
-        if server is not None:
+        for server in list(self._servers.values()):
             server.close()
 
-    def _serving(self) -> _Server:
+    def _serving(self, module: str) -> _Server:
         with self._guard:
             if self._closed:
-                raise TemplateFailed(f"the template of {self._adapter} is closed")
-            if self._server is None or self._server.dead:
-                if self._server is not None:
-                    self._server.close()
-                return self._begin()
-            self._server.await_ready()
-            return self._server
+                raise TemplateFailed(f"the template of {module} is closed")
+            server = self._servers.get(module)
+            if server is None or server.dead:
+                if server is not None:
+                    server.close()
+                return self._begin(module)
+            server.await_ready()
+            return server
 
-    def _begin(self) -> _Server:
+    def _begin(self, module: str) -> _Server:
         with _STARTS:
             if self._closed:
-                raise TemplateFailed(f"the template of {self._adapter} is closed")
-            self._server = server = _Server(self._python, self._adapter, self._variables, self._log, self._sandbox)
+                raise TemplateFailed(f"the template of {module} is closed")
+            self._servers[module] = server = _Server(self._python, module, self._variables, self._log, self._sandbox)
             server.await_ready()
             return server
 

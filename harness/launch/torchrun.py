@@ -82,8 +82,8 @@ class Torchrun:
         """
         trace = Path(job.trace).resolve()
         job = replace(job, trace=str(trace), checkpoint=str(Path(job.checkpoint).resolve()))
-        if not self._prepare(job.adapter, trace / LOG):
-            return conclude(trace, Ending(lost=f"preparing {job.adapter} failed; see {LOG}"), timeout, 0.0)
+        if not self._prepare(job.module, trace / LOG):
+            return conclude(trace, Ending(lost=f"preparing {job.module} failed; see {LOG}"), timeout, 0.0)
         begun = time.monotonic()
         ending = self.share(job, ALONE, timeout) if self._machines is None else self._spread(job, timeout)
         return conclude(trace, ending, timeout, time.monotonic() - begun)

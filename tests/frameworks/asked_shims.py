@@ -9,8 +9,7 @@ import importlib
 import json
 import sys
 
-from adapters.contract import Job, misplaced, scenario_from_dict
-from adapters.inside.prepare import module_of
+from adapters.contract import Job, misplaced, module_of, scenario_from_dict
 from adapters.inside.rank import unsupported
 
 
