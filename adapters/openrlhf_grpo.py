@@ -34,11 +34,11 @@ STOOD_IN = (
 
 import ray  # noqa: E402  after its stand-in
 from openrlhf import utils  # noqa: E402  after its stand-in
-from openrlhf.trainer.ppo_utils import FixedKLController, make_experience_batch, split_experience_batch  # noqa: E402
-from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker  # noqa: E402
-from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator  # noqa: E402
-from openrlhf.trainer.ray.launcher import ReferenceModelActor  # noqa: E402
-from openrlhf.trainer.ray.ppo_actor import ActorPPOTrainer, PolicyModelActor  # noqa: E402
+from openrlhf.trainer import ppo_utils  # noqa: E402  after its stand-in
+from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker  # noqa: E402  after its stand-in
+from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator  # noqa: E402  after its stand-in
+from openrlhf.trainer.ray.launcher import ReferenceModelActor  # noqa: E402  after its stand-in
+from openrlhf.trainer.ray.ppo_actor import ActorPPOTrainer, PolicyModelActor  # noqa: E402  after its stand-in
 
 OLDEST = Version("0.9.9")
 """The first release with trainer/ppo_utils/samples_generator.py."""
@@ -215,7 +215,7 @@ def _experiences(
 ) -> dict[int, Any]:
     """By row what OpenRLHF makes of its completion and reward (make_experience in
     trainer/ppo_utils/experience_maker.py, whose models are other processes)."""
-    control = FixedKLController(scenario.objective.beta)
+    control = ppo_utils.FixedKLController(scenario.objective.beta)
     maker = RemoteExperienceMaker(None, None, None, None, control, strategy, policy.tokenizer)
     answers = (_answer(tokens[row], scenario.objective.rewards[row], scenario) for row in rows)
     longest = {"max_len": scenario.model.max_positions}
@@ -233,7 +233,7 @@ def _experiences(
 
 def _parted(batch: Any) -> list[Any]:
     """An experience of each row."""
-    return [make_experience_batch([row]) for row in split_experience_batch(batch)]
+    return [ppo_utils.make_experience_batch([row]) for row in ppo_utils.split_experience_batch(batch)]
 
 
 def _answer(row: Tokens, reward: float, scenario: Scenario) -> dict[str, Any]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-import torch
 from hydra.core.plugins import Plugins
 from packaging.version import Version
 from verl import DataProto
@@ -16,7 +14,13 @@ from verl.workers import fsdp_workers
 
 from adapters.contract import ROUTED, Job, Scenario, Shim, Unsupported
 from adapters.families import verl_rollouts
-from adapters.families.verl_shims import MEMORY, UNPINNED, do_not_pin, give_the_cpu_memory_figures
+from adapters.families.verl_shims import (
+    MEMORY,
+    UNPINNED,
+    do_not_pin,
+    give_the_cpu_memory_figures,
+    leave_autocast_off,
+)
 from adapters.inside import modeling, sharded
 from adapters.inside.rank import answer_init_process_group
 from adapters.inside.recorder import Recorder
@@ -98,7 +102,7 @@ def apply(job: Job) -> None:
     if UNPINNED in applied:
         do_not_pin(here)
     if FULL_PRECISION in applied:
-        torch.autocast = partial(torch.autocast, enabled=False)  # type: ignore[misc,assignment]
+        leave_autocast_off()
 
 
 def options(job: Job) -> list[str]:

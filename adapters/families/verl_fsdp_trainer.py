@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +14,7 @@ from packaging.version import Version
 
 from adapters.contract import ROUTED, Job, Scenario, Shim, fields_of
 from adapters.families import verl_data
-from adapters.families.verl_shims import MEMORY, fixed, give_the_cpu_memory_figures
+from adapters.families.verl_shims import MEMORY, fixed, give_the_cpu_memory_figures, leave_autocast_off
 from adapters.inside import modeling, sharded
 from adapters.inside.rank import answer_init_process_group
 from adapters.inside.recorder import Recorder
@@ -167,7 +166,7 @@ def apply(applied: Sequence[Shim], job: Job) -> None:
         on_a_cpu(modeling.attention_of(job.scenario))
     if FULL_PRECISION in applied:
         here.MixedPrecisionPolicy = fixed(here.MixedPrecisionPolicy, param_dtype=torch.float32)
-        torch.autocast = partial(torch.autocast, enabled=False)  # type: ignore[misc,assignment]
+        leave_autocast_off()
 
 
 def on_a_cpu(attention: str) -> None:

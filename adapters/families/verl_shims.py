@@ -74,11 +74,18 @@ def scale_on_the_cpu() -> None:
 
 def give_the_cpu_memory_figures() -> None:
     """Do what `MEMORY` says, in this process."""
+    device: Any = torch.cpu
     figures = ("memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved", "empty_cache")
     for name in figures:
-        setattr(torch.cpu, name, lambda: 0)
-    torch.cpu.mem_get_info = lambda: (0, 0)  # type: ignore[attr-defined]  # free, total
-    torch.cpu.get_device_name = lambda: "cpu"  # type: ignore[attr-defined]
+        setattr(device, name, lambda: 0)
+    device.mem_get_info = lambda: (0, 0)  # free, total
+    device.get_device_name = lambda: "cpu"
+
+
+def leave_autocast_off() -> None:
+    """What a shim for full precision does where the dtype stands in an autocast, in this process."""
+    whole: Any = torch
+    whole.autocast = functools.partial(torch.autocast, enabled=False)
 
 
 def give_the_cpu_random_state() -> None:

@@ -1,12 +1,23 @@
-"""What commands of experiments end with: a document, its pages, and what is printed."""
+"""What commands of experiments have alike: how many trainings they make at once, and what they end with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from harness.commands.output import Console, console, json, say
 from harness.commands.stop import UNKNOWN, Stop
+from harness.limits import MOST_JOBS
+
+Trainings = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", min=1, max=MOST_JOBS, help="Most trainings at once. Default: one a core.", show_default=False
+    ),
+]
 
 
 def write(out: Path, document: Callable[[Path], object], pages: Mapping[str, str]) -> None:

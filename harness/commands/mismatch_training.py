@@ -17,7 +17,6 @@ from harness.commands import experiments
 from harness.commands.output import console
 from harness.commands.pace import left
 from harness.commands.stop import INTERRUPTED, UNKNOWN, Stop, terminable
-from harness.limits import MOST_JOBS
 
 if TYPE_CHECKING:
     from harness.commands.progress import Progress
@@ -52,10 +51,7 @@ def mismatch_training(
         int | None,
         typer.Option(min=LEAST_STEPS, max=MOST_STEPS, metavar="N", help="Steps of a training.", show_default=False),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_JOBS, help="Most trainings at once. Default: one a core.", show_default=False),
-    ] = None,
+    jobs: experiments.Trainings = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print mismatch-training.json on stdout, and nothing else.")
     ] = False,

@@ -17,7 +17,6 @@ from harness.commands.disk import warn_if_large
 from harness.commands.options import Environments, Timeout
 from harness.commands.output import warn
 from harness.commands.stop import UNKNOWN, Stop
-from harness.limits import MOST_JOBS
 
 if TYPE_CHECKING:
     from harness.environments.request import Request
@@ -98,10 +97,7 @@ def staircase(
     offload: Annotated[
         bool, typer.Option("--offload/--no-offload", help="Whether the release offloads its optimizer, if it can.")
     ] = True,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_JOBS, help="Most trainings at once. Default: one a core.", show_default=False),
-    ] = None,
+    jobs: experiments.Trainings = None,
     timeout: Timeout = 3600.0,
     envs: Environments = None,
     pass_env: PassEnv = None,

@@ -8,9 +8,11 @@ from pathlib import Path
 from adapters.contract import END, HEADER
 from harness.judging.diagnosis import upstream
 from harness.judging.diagnosis.upstream import UpstreamCause
+from harness.judging.judge import judge
 from harness.traces import text_files
 from harness.verdicts.findings import Diagnosis
 from harness.verdicts.verdict import CellRecord, DiagnosisRecord, FindingRecord
+from tests.frameworks.command import Run
 
 
 def finding(of: CellRecord, code: str) -> FindingRecord:
@@ -44,3 +46,13 @@ def applies(known: UpstreamCause, trace: Path) -> bool:
     header, scenario = text_files.header(trace)
     as_measured = Diagnosis(known.cause, "", 1.0, (), "", measured=known.measured or ())
     return known.fits(upstream.of_scenario(header, scenario), as_measured)
+
+
+def assert_weights_of_formula(run: Run, name: str, tolerance: float) -> None:
+    """The cell passes, and no token that can be told weighs something else, as a share of the largest right weight."""
+    found = run.cell(name)
+    assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
+    for step in judge(run.trace(found.name)).steps:
+        right = step.right.slot_weights * step.right.clip * step.right.targets
+        off = (step.tokens.slots - right)[step.tokens.told].abs().max()
+        assert float(off) <= tolerance * float(right.abs().max())

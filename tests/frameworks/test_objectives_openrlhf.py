@@ -13,7 +13,7 @@ from tests.frameworks import command
 from tests.frameworks.command import Run
 from tests.frameworks.conftest import BUILDING
 from tests.frameworks.proofs import words
-from tests.frameworks.reading import causes
+from tests.frameworks.reading import assert_weights_of_formula, causes
 from tests.frameworks.test_shims import applied
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
@@ -64,12 +64,7 @@ def test_preferences_and_rewards_are_right(tmp_path: Path, environments: Path) -
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [*PAIRS, *REWARDED])
 def test_each_weight_is_that_of_the_formula(every: Run, name: str) -> None:
-    found = every.cell(f"{NEWEST}/{name}")
-    assert (found.verdict, [f.message for f in found.findings]) == ("pass", [])
-    for step in judge(every.trace(found.name)).steps:
-        right = step.right.slot_weights * step.right.clip * step.right.targets
-        off = (step.tokens.slots - right)[step.tokens.told].abs().max()
-        assert float(off) <= TOLERANCE * float(right.abs().max())
+    assert_weights_of_formula(every, f"{NEWEST}/{name}", TOLERANCE)
 
 
 @pytest.mark.exhaustive

@@ -95,13 +95,14 @@ RELATE = "relate --framework torch --out new"
 APART = "mismatch --out new"
 STAIRS = "staircase --framework torch --fault drop-intermediate --out new"
 POLICIES = "mismatch-training --out new"
+TRANSLATE = "translate trl:grpo.yaml verl"
 ON_A_CLUSTER = ("run", "nightly", "bisect trl --scenario sft-equal", FUZZ)
 NUMBERS = {
-    "--timeout": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS, APART),
-    "--jobs": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS, APART, POLICIES),
+    "--timeout": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS, APART, TRANSLATE),
+    "--jobs": (*ON_A_CLUSTER, "stock", DETECT, RELATE, STAIRS, APART, POLICIES, TRANSLATE),
     "--seeds": ("run", STAIRS, POLICIES),
     "--steps": (STAIRS, POLICIES),
-    "--ranks": ("run",),
+    "--ranks": ("run", TRANSLATE),
     **dict.fromkeys(
         ("--nodes", "--nnodes", "--cpus"), (*ON_A_CLUSTER, "record true --out recording", "validate --plan")
     ),
