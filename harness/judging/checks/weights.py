@@ -218,8 +218,7 @@ def _clip(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
 
 
 def _objective(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
-    low, high = (pick(evidence.tokens.rows, key=lambda r: r.weight - r.expected) for pick in (min, max))
-    most = max(low, high, key=lambda r: abs(r.weight - r.expected))
+    most = max(evidence.tokens.rows, key=lambda r: float(f"{abs(r.weight - r.expected):.4g}"))  # the first at a tie
     return Finding(
         "weights.objective",
         f"token weights at step {evidence.step} follow another objective: {OBJECTIVES[hypothesis.objective]}; x N row"
