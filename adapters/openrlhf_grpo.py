@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import runpy
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NoReturn
 from unittest.mock import patch
@@ -18,10 +18,11 @@ from packaging.version import Version
 from torch.utils.data import DataLoader
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import openrlhf_shims
+from adapters.families import openrlhf_shims, rollouts
 from adapters.families import openrlhf_trainer as trainer
 from adapters.families.openrlhf_actor_flags import AGGREGATES, ESTIMATORS, MEANS, arguments
 from adapters.families.openrlhf_trainer import Watched
+from adapters.inside import completions
 from adapters.inside.data import Tokens, load_rows
 from adapters.inside.recorder import Recorder
 from adapters.inside.stubs import stand_in
@@ -95,8 +96,8 @@ def _unsupported_rows(scenario: Scenario) -> str | None:
     if scenario.meets_last_window:
         return "drops what does not fill a step of the rows of a sampling (ppo_train in trainer/ray/ppo_actor.py)"
     each = scenario.objective.group_size
-    for sampling in samplings(scenario):
-        rows = {row for step in sampling for row in scenario.step_rows(step)}
+    for rollout in rollouts.dealt(scenario):
+        rows = set(rollout.every)
         if any(row - row % each + other not in rows for row in rows for other in range(each)):
             return "has whole groups in a sampling (compute_advantages_and_returns), and these steps part one"
     return None
@@ -112,8 +113,8 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     scenario, applied = job.scenario, shims(job)
     trainer.start(job, applied)
     _record_steps(Watched(job, recorder, rank, applied))
-    of_each = {tuple(sampling): _rows(scenario, sampling) for sampling in samplings(scenario)}
-    prompts = len(next(iter(of_each.values()))) // scenario.objective.group_size
+    dealt = rollouts.dealt(scenario)
+    prompts = len(dealt[0].every) // scenario.objective.group_size
     strategy = utils.get_strategy(_read(arguments(job, prompts)))
     reference = None
     if scenario.objective.refers:
@@ -122,43 +123,14 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     policy = _made(PolicyModelActor)
     policy.init_model_from_pretrained(strategy, job.checkpoint, max_steps=scenario.window.steps)
     tokens = load_rows(job)
-    for steps, rows in of_each.items():
-        made = _experiences(rows, tokens, scenario, strategy, policy, reference)
-        for part in passes(scenario, steps):
-            for row in _in_order(_own_rows(scenario, part, rank), scenario.window.micro_batch_size):
+    for rollout in dealt:
+        made = _experiences(rollout.every, tokens, scenario, strategy, policy, reference)
+        own = [row for batch in rollout.rows[rank] for row in batch]
+        for _ in range(rollout.epochs):
+            for row in _in_order(own, scenario.window.micro_batch_size):
                 policy.append(made[row])
             policy.fit(kl_ctl=scenario.objective.beta if reference else 0.0)
     recorder.end()
-
-
-def samplings(scenario: Scenario) -> Iterator[range]:
-    """The optimizer steps that are made of each sampling."""
-    each, steps = scenario.objective.rollout_steps, scenario.window.steps
-    return (range(at, min(at + each, steps)) for at in range(0, steps, each))
-
-
-def passes(scenario: Scenario, steps: Sequence[int]) -> list[list[int]]:
-    """Those steps parted where a row comes again: each part is one time through what was sampled."""
-    parts: list[list[int]] = []
-    seen: set[int] = set()
-    for step in steps:
-        rows = set(scenario.step_rows(step))
-        if not parts or rows & seen:
-            parts, seen = [*parts, []], set()
-        parts[-1].append(step)
-        seen |= rows
-    return parts
-
-
-def _rows(scenario: Scenario, steps: Sequence[int]) -> list[int]:
-    """Of a sampling, group by group."""
-    return sorted({row for step in steps for row in scenario.step_rows(step)})
-
-
-def _own_rows(scenario: Scenario, steps: Sequence[int], rank: int) -> list[int]:
-    """In the order in which this rank is to train them."""
-    places = ((step, number) for step in steps for number in range(scenario.micro_batches(step)))
-    return [row for step, number in places for (row,) in scenario.sequence_rows(step, number, rank)]
 
 
 def _in_order(wanted: Sequence[int], size: int) -> list[int]:
@@ -244,7 +216,7 @@ def _answer(row: Tokens, reward: float, scenario: Scenario) -> dict[str, Any]:
         "action_ranges": [(span[0], span[-1] + 1) for span in spans],
         "rollout_log_probs": None,
         "reward": reward,
-        "truncated": row.ids[-1] != scenario.tokenizer.vocabulary.index("<eos>"),
+        "truncated": completions.endless(row, scenario),
         "prompt": "",
         "label": "",
     }

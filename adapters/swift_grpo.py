@@ -21,7 +21,7 @@ from swift.rewards import ORM, orms
 from adapters import swift_sft
 from adapters.contract import Job, Scenario, Shim, to_dict
 from adapters.families import row_files, trl_rollouts
-from adapters.inside import data
+from adapters.inside import completions, data
 from adapters.inside.recorder import Recorder
 from adapters.inside.resumed import Saved
 
@@ -117,8 +117,9 @@ class Rollouts:
 
     def __init__(self, job: Job, rank: int) -> None:
         self._rank, self._each = rank, job.scenario.objective.group_size
-        self._eos = job.scenario.tokenizer.vocabulary.index("<eos>")
-        self._completions = [list(row.ids[row.response.index(1) :]) for row in data.load_rows(job)]
+        rows = data.load_rows(job)
+        self._completions = [list(row.ids[completions.begins(row) :]) for row in rows]
+        self._endless = [completions.endless(row, job.scenario) for row in rows]
         self._texts = [row[-1].content for row in job.scenario.data.rows]
 
     def sampled(self, samples: Sequence[Any]) -> list[RolloutOutput]:
@@ -133,7 +134,7 @@ class Rollouts:
         choice = ChatCompletionResponseChoice(
             index=0,
             message=ChatMessage(role="assistant", content=self._texts[row]),
-            finish_reason="stop" if ids[-1] == self._eos else "length",
+            finish_reason="length" if self._endless[row] else "stop",
             token_ids=ids,
         )
         response = ChatCompletionResponse("fixed", [choice], UsageInfo(0, len(ids), len(ids)))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -14,8 +12,9 @@ from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer
 from trl.trainer import dpo_trainer
 
-from adapters.contract import Job, Row, Scenario, Shim
-from adapters.families import hf_trainer, trl_models
+from adapters.contract import Job, Scenario, Shim
+from adapters.families import hf_trainer, preferences, trl_models
+from adapters.families.preferences import Pair
 from adapters.inside.recorder import Recorder
 from adapters.inside.resumed import Saved
 
@@ -55,21 +54,9 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if "train_sampling_strategy" not in KNOWN and scenario.epochs_begun > 1:
         return f"{trl} has no order='given' in several epochs: its sampler shuffles each of them"
-    if not all(_of_one_prompt(*pair) for pair in pairs(scenario.data.rows)):
-        return (
-            f"{trl} has a prompt and two answers in a row of its dataset, so both rows of a pair have the same prompt"
-        )
+    if (why := preferences.unsupported(scenario, trl)) is not None:
+        return why
     return trl_models.unsupported(scenario, trl) or hf_trainer.unsupported(scenario, trl)
-
-
-def _of_one_prompt(chosen: Row, rejected: Row) -> bool:
-    answers = [sum(message.role == "assistant" for message in row) for row in (chosen, rejected)]
-    return chosen[:-1] == rejected[:-1] and answers == [1, 1] and chosen[-1].role == "assistant"
-
-
-def pairs(rows: Sequence[Any]) -> list[tuple[Any, Any]]:
-    """Chosen and rejected."""
-    return list(zip(rows[0::2], rows[1::2], strict=True))
 
 
 def shims(job: Job) -> Sequence[Shim]:
@@ -99,7 +86,7 @@ def config(scenario: Scenario) -> DPOConfig:
     longest = scenario.data.max_length or scenario.model.max_positions
     given |= losses(scenario)
     given["beta"] = scenario.objective.beta
-    given["per_device_train_batch_size"] = scenario.window.micro_batch_size // 2
+    given["per_device_train_batch_size"] = preferences.per_device(scenario)
     given["max_length"] = longest
     if "max_prompt_length" in KNOWN:
         given["max_prompt_length"] = longest
@@ -126,8 +113,7 @@ def losses(scenario: Scenario) -> dict[str, Any]:
 
 def dataset(job: Job, tokenizer: Any) -> Dataset:
     """A prompt and two answers in each row: messages, or before 0.28 texts that TRL puts an EOS behind."""
-    lines = (Path(job.checkpoint) / "rows.jsonl").read_text().splitlines()
-    rows = [row(*pair) for pair in pairs([json.loads(line)["messages"] for line in lines])]
+    rows = [row(pair) for pair in preferences.pairs(job)]
     if not TAKES_MESSAGES:
         rows = [texts(row, tokenizer) for row in rows]
     if "train_sampling_strategy" not in KNOWN:
@@ -135,9 +121,11 @@ def dataset(job: Job, tokenizer: Any) -> Dataset:
     return Dataset.from_list(rows)
 
 
-def row(chosen: list[dict[str, str]], rejected: list[dict[str, str]]) -> dict[str, Any]:
+def row(pair: Pair) -> dict[str, Any]:
     """In TRL's conversational format."""
-    return {"prompt": chosen[:-1], "chosen": chosen[-1:], "rejected": rejected[-1:]}
+    answers = {"chosen": pair.chosen, "rejected": pair.rejected}
+    told = {name: [{"role": "assistant", "content": answer}] for name, answer in answers.items()}
+    return {"prompt": pair.prompt, **told}
 
 
 def texts(row: dict[str, Any], tokenizer: Any) -> dict[str, str]:

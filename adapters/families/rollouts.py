@@ -16,6 +16,11 @@ class Rollout:
     epochs: int
     """How often the mini-batches are trained, in the same order."""
 
+    @property
+    def every(self) -> list[int]:
+        """All rows that were sampled, so that those of a group follow each other."""
+        return sorted({row for batches in self.rows for batch in batches for row in batch})
+
 
 def dealt(scenario: Scenario) -> list[Rollout]:
     """The rollouts of a run, its order given. Steps that come round to the rows that they began with are epochs."""

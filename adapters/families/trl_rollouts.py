@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Job, Scenario, to_dict
-from adapters.inside import data
+from adapters.inside import completions, data
 
 MOST_SEEDS = 100_000
 """That may have to be tried, on average, before TRL's shuffle leaves rows in their steps: some seconds."""
@@ -126,7 +126,7 @@ class Rollouts:
         self._next = itertools.cycle(ranks[rank] for ranks in _of_ranks(scenario))
         several = steps_sampled(scenario) > 1
         self._seed = seed_in_steps(steps_sampled(scenario), _share(scenario)) if several else None
-        rows = [(list(row.ids), row.response.index(1)) for row in data.load_rows(job)]
+        rows = [(list(row.ids), completions.begins(row)) for row in data.load_rows(job)]
         self._messages = [[to_dict(message) for message in row[:-1]] for row in scenario.data.rows]
         self._prompts = [ids[:start] for ids, start in rows]
         self._completions = [ids[start:] for ids, start in rows]
