@@ -100,9 +100,13 @@ def words(option: str, values: Iterable[str]) -> list[str]:
 
 def scenarios(request: pytest.FixtureRequest, telling: Iterable[str]) -> list[str]:
     """Options for the fixture that asks: these scenarios, or all of them if an exhaustive test is to read its run."""
+    return [] if whole(request) else words("--scenario", telling)
+
+
+def whole(request: pytest.FixtureRequest) -> bool:
+    """Whether an exhaustive test is to read what the fixture that asks makes."""
     readers = (item for item in request.session.items if request.fixturename in getattr(item, "fixturenames", ()))
-    whole = any(item.get_closest_marker("exhaustive") for item in readers)
-    return [] if whole else words("--scenario", telling)
+    return any(item.get_closest_marker("exhaustive") for item in readers)
 
 
 def cases(every: Iterable[Any], telling: Callable[..., bool]) -> list[Any]:

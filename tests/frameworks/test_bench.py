@@ -30,6 +30,7 @@ UNITS = {
 }
 
 
+@pytest.mark.exhaustive  # `make bench` judges nothing
 def test_what_is_written(tmp_path: Path, environments: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "runs" / "bench.json"
     options = ["--runs", "2", "--framework", "torch", "--size", "64,100,16", "--envs", str(environments)]

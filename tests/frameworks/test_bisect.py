@@ -158,6 +158,7 @@ def test_the_history_has_it(series: Ended, place: Place) -> None:
     assert kept.count(("0.15.1", "pass", [])) == 2
 
 
+@pytest.mark.exhaustive
 def test_the_fix_moves_the_boundary_away(place: Place, series: Ended) -> None:
     fixed = place.run(
         "bisect", "deepspeed", "--scenario", OFFLOAD, "--from", "0.15.2", "--to", "0.15.3", "--patch",
@@ -172,6 +173,7 @@ def test_the_fix_moves_the_boundary_away(place: Place, series: Ended) -> None:
 # ---- a package underneath
 
 
+@pytest.mark.exhaustive
 def test_the_package_underneath_is_found_out(place: Place) -> None:
     arguments = ("--vary", "deepspeed", "--from", "0.18.9", "--to", "0.19.0", "--scenario", OFFLOAD)
     found = place.bisect("trl==1.16.0", *arguments)

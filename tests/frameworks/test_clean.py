@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(2400)]
 SEED = 19
 
 
+@pytest.mark.exhaustive
 def test_another_seed_is_as_clean(tmp_path: Path, environments: Path) -> None:
     chosen = ["--framework", "torch", "--framework", "deepspeed==0.19.8", "--scenario", f"*@{SEED}"]
     run = command.run(tmp_path, environments, *chosen, timeout=1800.0)

@@ -40,7 +40,7 @@ def test_the_index_shows_every_cell(browser: Browser, newest: Run) -> None:
             assert cell.scenario in browser.one("section[aria-labelledby=wrong]").text
 
 
-@pytest.mark.parametrize("framework", ["trl", "verl"])
+@pytest.mark.parametrize("framework", ["trl", pytest.param("verl", marks=pytest.mark.exhaustive)])
 def test_every_page_of_a_framework_opens(browser: Browser, newest: Run, framework: str) -> None:
     browser.open(index(newest))
     cells = {cell.name: cell for cell in newest.verdict.cells if cell.framework == framework}

@@ -86,6 +86,7 @@ SANDBOX = () if MISSING else ("--sandbox",)
 SMALL = ("--only", "torch==2.13.0", "--scenario", "sft-ragged")
 
 
+@pytest.mark.exhaustive
 def test_a_quiet_night_and_one_that_lost_its_canary(place: Place) -> None:
     """The bug is mended in that release: a harness that is to find it there has to say that it does not."""
     status, printed = place.night(*SMALL)

@@ -83,6 +83,7 @@ def test_what_it_cannot_do_is_said(openrlhf: Joined, version: str, scenario: str
     assert UNSUPPORTED[scenario] in (found.reason or "")
 
 
+@pytest.mark.exhaustive  # test_run.py has one of it
 def test_both_launchers_give_the_same_bits(openrlhf: Joined, tmp_path_factory, environments) -> None:
     chosen = ["--framework", f"openrlhf=={NEWEST}", "--scenario", "sft-ragged", "--launcher", "torchrun"]
     cold = command.run(tmp_path_factory.mktemp("cold"), environments, *chosen)

@@ -167,6 +167,7 @@ def test_no_cell_is_unknown(newest: Run, trainers: Run) -> None:
     assert "no_sync context manager is incompatible" in unknown["trl==0.12.2/sft-ragged-zero2-offload"]
 
 
+@pytest.mark.exhaustive  # test_run.py has one of it
 def test_both_launchers_give_the_same_parameters(newest: Run, tmp_path: Path, environments: Path) -> None:
     chosen = ["--framework", NEWEST, "--framework", "llamafactory==0.9.5", "--scenario", "sft-ragged"]
     cold = command.run(tmp_path, environments, *chosen, "--launcher", "torchrun", timeout=1800.0)

@@ -207,6 +207,7 @@ def test_every_shim_says_why(verl: Joined) -> None:
         assert all(len(s["reason"]) > 40 for s in shims)
 
 
+@pytest.mark.exhaustive  # test_run.py has one of it
 def test_torchrun_gives_the_same_trace(tmp_path: Path, environments: Path, verl: Joined) -> None:
     names = (NEW, OLD)
     chosen = [word for version in names for word in ("--framework", f"verl=={version}")]

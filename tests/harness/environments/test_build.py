@@ -331,6 +331,7 @@ def test_a_claim_is_free_once_its_holder_is_gone(root: Path) -> None:
 
 
 @pytest.mark.frameworks
+@pytest.mark.exhaustive  # each test of a framework builds some
 def test_real_releases_build_and_import(tmp_path: Path) -> None:
     requests = [parse("torch"), parse("deepspeed==0.18.9")]
     for environment in ensure_all(requests, tmp_path / "envs", print):
