@@ -92,7 +92,6 @@ _OBJECTIVES_OF_LLAMAFACTORY = {
     "sft_coefficient": _ANY,
 }
 _OBJECTIVES_OF_SWIFT = {
-    "reference": no("it has no such option (RLHFArguments in arguments/rlhf_args.py)"),
     "preference": only("ipo-mean", because="its sigmoid is of sums, its ipo of means (rlhf_trainers/dpo_trainer.py)"),
     "advantage": only("group-std", because="it takes the mean of a group off its rewards (rl_core/advantage.py)"),
     "divergence": no("its KL term is k3 (_compute_loss_and_metrics in rlhf_trainers/grpo_trainer.py)"),
@@ -100,7 +99,6 @@ _OBJECTIVES_OF_SWIFT = {
 }
 _OBJECTIVES_OF_OPENRLHF = {
     "preference": only("ipo", because="it adds up the log ratios of a row (models/loss.py)"),
-    "reference": no("it always has a reference (fit in trainer/dpo_trainer.py)"),
     "advantage": only("group-std", because="a mean is always taken off (ppo_utils/experience_maker.py)"),
     "normaliser": only("row", because="it averages tokens or rows (models/loss.py)"),
     "truncated": no("it trains completions that do not end (trainer/ppo_utils/length_penalty.py)"),

@@ -10,6 +10,7 @@ from packaging.version import Version
 from adapters.contract import Job, Scenario
 from adapters.families import openrlhf_shims
 from adapters.families import openrlhf_trainer as trainer
+from adapters.families import preferences as pairs
 from adapters.families.openrlhf_flags import arguments, preferences
 from adapters.families.openrlhf_trainer import Watched
 from adapters.inside.recorder import Recorder
@@ -27,10 +28,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     wanted, name = scenario.objective, f"openrlhf {version}"
     if wanted.reference == "none":
         return f"{name} always has a reference (fit in trainer/dpo_trainer.py): no objective.reference='none'"
-    if wanted.preference not in ("sigmoid", "ipo"):
-        return f"{name} adds up the log ratios of a row (models/loss.py): no objective.preference={wanted.preference!r}"
-    if any(sum(m.role == "assistant" for m in row) > 1 for row in scenario.data.rows):
-        return f"{name} trains the last answer alone (preprocess_data in datasets/reward_dataset.py)"
+    if (why := pairs.unsupported(scenario, name)) is not None:
+        return why
     if Version(version) < SCHEDULED:
         return f"{name} has a rate that falls by a cosine to a tenth (cli/train_dpo.py), whatever the schedule"
     why = trainer.unsupported(scenario, Version(version)) or trainer.unsupported_epochs(scenario)

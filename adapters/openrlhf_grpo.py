@@ -6,6 +6,9 @@ as the trainer on top of it does (trainer/ppo_trainer.py). What vLLM would have 
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 import runpy
 import sys
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ from torch.utils.data import DataLoader
 from adapters.contract import Job, Scenario, Shim
 from adapters.families import openrlhf_shims, rollouts
 from adapters.families import openrlhf_trainer as trainer
-from adapters.families.openrlhf_actor_flags import AGGREGATES, ESTIMATORS, MEANS, arguments
+from adapters.families.openrlhf_actor_flags import AGGREGATES, arguments
 from adapters.families.openrlhf_trainer import Watched
 from adapters.inside import completions
 from adapters.inside.data import Tokens, load_rows
@@ -54,6 +57,15 @@ WITHOUT_RAY = Shim(
     " rank makes its own, and calls them as PPOTrainer does",
 )
 
+SEEDED = Shim(
+    "seeded-shuffle",
+    "OpenRLHF shuffles the rows of a sampling over its steps anew in each epoch (ppo_train in"
+    " trainer/ray/ppo_actor.py): before each sampling of several epochs torch is seeded by a number after which all of"
+    " them have the scenario's steps",
+)
+MOST_SEEDS = 20_000
+"""That may have to be tried, on average, before its shuffles leave rows in their steps: some seconds."""
+
 prepare = trainer.prepare
 
 
@@ -71,28 +83,18 @@ def _unsupported_objective(scenario: Scenario, version: Version) -> str | None:
     wanted = scenario.objective
     if version < OLDEST:
         return f"is driven from {OLDEST} on with objective.method='grpo': before it, completions come another way"
-    if wanted.advantage not in ESTIMATORS:
-        return f"has no advantage={wanted.advantage!r}: a mean is always taken off (ppo_utils/experience_maker.py)"
     if wanted.group_size < 2:
         return "has advantages of groups alone (--n_samples_per_prompt above 1), so it has no objective.group_size=1"
-    if wanted.normaliser not in MEANS:
-        return f"averages tokens or rows (models/loss.py): no objective.normaliser={wanted.normaliser!r}"
     if wanted.ratio == "sequence" and wanted.normaliser == "token":
         return "averages rows where ratios are those of rows (PolicyLoss in models/loss.py), not tokens"
     if wanted.ratio == "token" and wanted.normaliser == "row" and version < AGGREGATES:
         return f"averages tokens before {AGGREGATES} (models/loss.py): no objective.normaliser='row' without GSPO"
-    if wanted.demonstrations:
-        return "trains on what it samples, and weighs every row alike: no objective.demonstrations"
-    if wanted.truncated == "masked":
-        return "trains completions that do not end, with a penalty at most (trainer/ppo_utils/length_penalty.py)"
     return _unsupported_rows(scenario)
 
 
 def _unsupported_rows(scenario: Scenario) -> str | None:
     if scenario.data.order != "given":
         return "shuffles what a rank has of one sampling (ppo_train in trainer/ray/ppo_actor.py): order='given' alone"
-    if scenario.window.resume_after:
-        return "is not driven from a checkpoint yet with objective.method='grpo'"
     if scenario.meets_last_window:
         return "drops what does not fill a step of the rows of a sampling (ppo_train in trainer/ray/ppo_actor.py)"
     each = scenario.objective.group_size
@@ -100,12 +102,32 @@ def _unsupported_rows(scenario: Scenario) -> str | None:
         rows = set(rollout.every)
         if any(row - row % each + other not in rows for row in rows for other in range(each)):
             return "has whole groups in a sampling (compute_advantages_and_returns), and these steps part one"
+    return _unsupported_epochs(scenario)
+
+
+def _unsupported_epochs(scenario: Scenario) -> str | None:
+    dealt = rollouts.dealt(scenario)
+    if len({rollout.epochs for rollout in dealt}) > 1:
+        return "has one number of epochs for every sampling (--train.max_epochs): its steps here are of several"
+    steps, epochs = len(dealt[0].rows[0]), dealt[0].epochs
+    orders = math.factorial(steps * _share(scenario)) // math.factorial(_share(scenario)) ** steps
+    if orders ** (epochs - 1) > MOST_SEEDS:
+        return (
+            "shuffles the rows of a sampling over its steps anew in each epoch (ppo_train in trainer/ray/ppo_actor.py),"
+            f" where one order in {orders ** (epochs - 1)} leaves them"
+        )
     return None
+
+
+def _share(scenario: Scenario) -> int:
+    """Rows that a rank has in a step."""
+    return scenario.window.sequences_per_step // scenario.window.ranks
 
 
 def shims(job: Job) -> Sequence[Shim]:
     """What `train` changes in this release of OpenRLHF, and of the DeepSpeed underneath."""
-    return (*STOOD_IN, FIXED_ROLLOUTS, WITHOUT_RAY, *openrlhf_shims.shims(job))
+    seeded = [SEEDED] if rollouts.dealt(job.scenario)[0].epochs > 1 else []
+    return (*STOOD_IN, FIXED_ROLLOUTS, WITHOUT_RAY, *seeded, *openrlhf_shims.shims(job))
 
 
 def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
@@ -114,8 +136,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     trainer.start(job, applied)
     _record_steps(Watched(job, recorder, rank, applied))
     dealt = rollouts.dealt(scenario)
-    prompts = len(dealt[0].every) // scenario.objective.group_size
-    strategy = utils.get_strategy(_read(arguments(job, prompts)))
+    strategy = utils.get_strategy(_read(arguments(job, dealt[0])))
     reference = None
     if scenario.objective.refers:
         reference = _made(ReferenceModelActor)
@@ -126,21 +147,42 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     for rollout in dealt:
         made = _experiences(rollout.every, tokens, scenario, strategy, policy, reference)
         own = [row for batch in rollout.rows[rank] for row in batch]
-        for _ in range(rollout.epochs):
-            for row in _in_order(own, scenario.window.micro_batch_size):
-                policy.append(made[row])
-            policy.fit(kl_ctl=scenario.objective.beta if reference else 0.0)
+        if rollout.epochs > 1:
+            torch.manual_seed(_seed(len(rollout.rows[rank]), _share(scenario), rollout.epochs))
+        for row in _in_order(own):
+            policy.append(made[row])
+        policy.fit(kl_ctl=scenario.objective.beta if reference else 0.0)
     recorder.end()
 
 
-def _in_order(wanted: Sequence[int], size: int) -> list[int]:
-    """What the shuffling of `ppo_train` puts into that order: its loader draws from the same generator next."""
-    with torch.random.fork_rng(devices=[]):
-        places: Any = range(len(wanted))
-        loader: Any = DataLoader(places, batch_size=size, shuffle=True, drop_last=True)
-        drawn = [int(place) for batch in loader for place in batch]
+def _in_order(wanted: Sequence[int]) -> list[int]:
+    """What the first shuffling of `ppo_train` puts into that order."""
+    (drawn,) = _shuffled(len(wanted), 1)
     by_place = dict(zip(drawn, wanted, strict=True))
     return [by_place[place] for place in range(len(wanted))]
+
+
+@functools.cache
+def _seed(steps: int, share: int, epochs: int) -> int:
+    """The first seed of torch by which all epochs have the same `share` places of a rank's in each step."""
+    with torch.random.fork_rng(devices=[]):
+        for seed in itertools.count():
+            torch.manual_seed(seed)
+            own = [
+                [set(places[step * share :][:share]) for step in range(steps)]
+                for places in _shuffled(steps * share, epochs)
+            ]
+            if all(sets == own[0] for sets in own):
+                return seed
+    raise AssertionError("there is no last seed")
+
+
+def _shuffled(places: int, epochs: int) -> list[list[int]]:
+    """The order of each epoch in `ppo_train`: its loader draws from the same generator next."""
+    with torch.random.fork_rng(devices=[]):
+        rows: Any = range(places)
+        loader: Any = DataLoader(rows, batch_size=None, shuffle=True)
+        return [[int(place) for place in loader] for _ in range(epochs)]
 
 
 def _read(words: Sequence[str]) -> Any:

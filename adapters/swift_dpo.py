@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from adapters import swift_sft
 from adapters.contract import Job, Scenario
 from adapters.families import hf_fsdp, preferences, row_files
 from adapters.inside.recorder import Recorder
-from adapters.inside.resumed import Saved
 from adapters.swift_sft import shims
 
 __all__ = ["prepare", "shims", "train", "unsupported"]
@@ -32,6 +30,10 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     """Why ms-swift cannot run this scenario; None if it can."""
     if scenario.sharding.strategy in hf_fsdp.VERSIONS and (why := swift_sft.lacks_msgspec(version)) is not None:
         return why
+    if scenario.objective.reference == "none":
+        return (
+            f"ms-swift {version} has no option for objective.reference='none' (RLHFArguments in arguments/rlhf_args.py)"
+        )
     return preferences.unsupported(scenario, f"ms-swift {version}") or swift_sft.unsupported(scenario, version)
 
 
@@ -43,8 +45,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         for prompt, chosen, rejected in preferences.pairs(job)
     ]
     file = row_files.write_one(rows, folder / "rows.jsonl")
-    with contextlib.suppress(Saved):
-        rlhf_main(RLHFArguments(**arguments(job, file)))
+    rlhf_main(RLHFArguments(**arguments(job, file)))
 
 
 def arguments(job: Job, dataset: Path) -> dict[str, Any]:

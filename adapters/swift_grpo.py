@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +22,6 @@ from adapters.contract import Job, Scenario, Shim, to_dict
 from adapters.families import row_files, trl_rollouts
 from adapters.inside import completions, data
 from adapters.inside.recorder import Recorder
-from adapters.inside.resumed import Saved
 
 TRAINER = "swift.rlhf_trainers.grpo_trainer"
 
@@ -70,8 +68,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
     import_module(TRAINER).GRPOTrainer._colocate_rollout = lambda _, samples, __: rollouts.sampled(samples)
     orms[swift_sft.NAME] = lambda *_, **__: Reward(job.scenario)
     file = row_files.write_one(prompts(job.scenario), folder / "rows.jsonl")
-    with contextlib.suppress(Saved):
-        rlhf_main(RLHFArguments(**arguments(job, file)))
+    rlhf_main(RLHFArguments(**arguments(job, file)))
 
 
 def arguments(job: Job, dataset: Path) -> dict[str, Any]:

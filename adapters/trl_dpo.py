@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +15,6 @@ from adapters.contract import Job, Scenario, Shim
 from adapters.families import hf_trainer, preferences, trl_models
 from adapters.families.preferences import Pair
 from adapters.inside.recorder import Recorder
-from adapters.inside.resumed import Saved
 
 KNOWN = hf_trainer.names(DPOConfig)
 
@@ -41,8 +39,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
     objective, trl = scenario.objective, f"trl {version}"
     if objective.preference_smoothing and REFACTORED:
         return (
-            f"{trl} reads label_smoothing with loss_type 'robust' and 'exo_pair' alone, and passes over it with"
-            " 'sigmoid', without a word (_compute_loss in trainer/dpo_trainer.py), so it has no preference_smoothing"
+            f"{trl} passes over label_smoothing with loss_type 'sigmoid', without a word (_compute_loss in"
+            " trainer/dpo_trainer.py), so it has no preference_smoothing"
         )
     if objective.preference == "sigmoid-mean" and OF_MEANS not in inspect.getsource(DPOConfig):
         return f"{trl} has no loss_type={OF_MEANS!r} (trainer/dpo_config.py), so it has no preference='sigmoid-mean'"
@@ -76,8 +74,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         callbacks=[hf_trainer.Recording(job, recorder, rank)],
         **{"processing_class" if named else "tokenizer": tokenizer},
     )
-    with contextlib.suppress(Saved):
-        trainer.train(resume_from_checkpoint=hf_trainer.saved(job))
+    trainer.train()
 
 
 def config(scenario: Scenario) -> DPOConfig:

@@ -70,8 +70,6 @@ def _unsupported_objective(scenario: Scenario) -> str | None:
         return "no loss_type='dapo' (trainer/grpo_config.py), so no objective.normaliser='token'"
     if wanted.ratio == "sequence" and "importance_sampling_level" not in KNOWN:
         return "no importance_sampling_level (trainer/grpo_config.py), so no objective.ratio='sequence'"
-    if wanted.beta and wanted.reference == "none":
-        return "no KL term without a reference model, so no objective.reference='none'"
     return None
 
 
@@ -118,6 +116,8 @@ def config(scenario: Scenario) -> GRPOConfig:
     given["scale_rewards"] = wanted.advantage == "group-std"
     if not isinstance(GRPOConfig.scale_rewards, bool):
         given["scale_rewards"] = "group" if given["scale_rewards"] else "none"
+    if "max_prompt_length" in KNOWN:  # what is before the last of so many tokens would be cut off
+        given["max_prompt_length"] = scenario.model.max_positions
     if "importance_sampling_level" in KNOWN:
         given["importance_sampling_level"] = wanted.ratio
     if "use_bias_correction_kl" in KNOWN:  # which multiplies the KL term by the ratio

@@ -10,7 +10,7 @@ from rich.text import Text
 from harness.seeds import ClaimRecord, Number
 from reports.markdown import plain_table
 
-SUPPORTED = {True: "supported", False: "NOT SUPPORTED", None: "not to be told"}
+SUPPORTED = {True: "supported", False: "NOT SUPPORTED", None: "cannot be told"}
 HEAD = ("", "claim", "measured", "counts as supported if")
 
 

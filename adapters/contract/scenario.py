@@ -240,6 +240,10 @@ class Scenario:
         cut = {tuple(w for m in row for w in (m.role, *m.content.split(), m.role))[:limit] for row in self.data.rows}
         apart = len(cut) == len(self.data.rows)
         require(apart, "data.rows", "alike somewhere", f"all different with {method}, also where they are cut off")
+        open_ended = next((n for n, row in enumerate(self.data.rows) if row[-1].role != "assistant"), None)
+        require(
+            open_ended is None, "data.rows", f"without an answer at the end of row {open_ended}", f"ended with {method}"
+        )
         empty = any(map(self.cuts_all, self.data.rows))
         require(
             not empty, "data.max_length", self.data.max_length, f"more, so that each row has an answer with {method}"

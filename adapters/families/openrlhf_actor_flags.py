@@ -11,6 +11,7 @@ from packaging.version import Version
 from adapters.contract import Job, Scenario
 from adapters.families.deepspeed_setup import STAGES
 from adapters.families.openrlhf_flags import DOTTED, schedule
+from adapters.families.rollouts import Rollout
 from adapters.inside import modeling
 
 AGGREGATES = Version("0.11.2")
@@ -31,6 +32,7 @@ FLAGS = {
     "micro_rollout_batch_size": "rollout.micro_batch_size",
     "n_samples_per_prompt": "rollout.n_samples_per_prompt",
     "train_batch_size": "train.batch_size",
+    "max_epochs": "train.max_epochs",
     "micro_train_batch_size": "train.micro_batch_size",
     "advantage_estimator": "algo.advantage.estimator",
     "init_kl_coef": "algo.kl.init_coef",
@@ -42,7 +44,6 @@ FLAGS = {
     "zero_stage": "ds.zero_stage",
     "adam_offload": "ds.adam_offload",
     "attn_implementation": "ds.attn_implementation",
-    "param_dtype": "ds.param_dtype",
     "vllm_sync_backend": "vllm.sync_backend",
     "actor_learning_rate": "actor.adam.lr",
     "adam_betas": "actor.adam.betas",
@@ -51,14 +52,14 @@ FLAGS = {
     "lr_scheduler": "actor.lr_scheduler",
     "lr_warmup_ratio": "actor.lr_warmup_ratio",
     "min_lr_ratio": "actor.min_lr_ratio",
-    "aux_loss_coef": "actor.aux_loss_coef",
     "gradient_checkpointing": "actor.gradient_checkpointing_enable",
 }
 """The flags of 0.9 by what they are called since `DOTTED`."""
 
 
-def arguments(job: Job, prompts: int) -> list[str]:
-    """The scenario as flags of this release; what they do not say stays as it is. prompts: of a sampling."""
+def arguments(job: Job, rollout: Rollout) -> list[str]:
+    """The scenario as flags of this release; what they do not say stays as it is. All samplings are of the size of
+    this one."""
     scenario, version = job.scenario, Version(job.version)
     window, wanted = scenario.window, scenario.objective
     said: dict[str, Sequence[Any]] = {
@@ -67,7 +68,8 @@ def arguments(job: Job, prompts: int) -> list[str]:
         "seed": [scenario.seed],
         "vllm_sync_backend": ["gloo"],
         "actor_num_gpus_per_node": [window.ranks],
-        "rollout_batch_size": [prompts],
+        "rollout_batch_size": [len(rollout.every) // wanted.group_size],
+        "max_epochs": [rollout.epochs],
         "micro_rollout_batch_size": [window.micro_batch_size],
         "n_samples_per_prompt": [wanted.group_size],
         "train_batch_size": [window.sequences_per_step],
@@ -85,10 +87,6 @@ def arguments(job: Job, prompts: int) -> list[str]:
         said["adam_offload"] = []
     if scenario.model.gradient_checkpointing:
         said["gradient_checkpointing"] = []
-    if scenario.loss.auxiliary:
-        said["aux_loss_coef"] = [scenario.loss.auxiliary]
-    if scenario.precision.compute == "fp16":
-        said["param_dtype"] = ["fp16"]
     named = {FLAGS[name] if version >= DOTTED else name: values for name, values in said.items()}
     if version >= DOTTED:
         named["actor.adam.eps"] = [scenario.optimizer.eps]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from adapters.contract import Job, Scenario, fields_of
+from adapters.contract import Job, Scenario
 
 
 class Pair(NamedTuple):
@@ -33,13 +33,10 @@ def per_device(scenario: Scenario) -> int:
 
 
 def unsupported(scenario: Scenario, framework: str) -> str | None:
-    """Why rows are no pairs of answers, or losses none of preferences; `framework` names who asks for the message."""
+    """Why rows are no pairs of answers; `framework` names who asks for the message."""
     rows = scenario.data.rows
     if any(chosen[:-1] != rejected[:-1] for chosen, rejected in zip(rows[::2], rows[1::2], strict=True)):
         return f"{framework} has two answers to one prompt, so it has no data.rows whose prompts differ within a pair"
     if any(message.role == "assistant" for row in rows for message in row[:-1]):
         return f"{framework} trains the last answer of a preference, so it has no data.rows of several answers"
-    for path, value, default in fields_of(scenario.loss, "loss."):
-        if value != default:
-            return f"{framework} computes losses of preferences from log-probabilities, so it has no {path}={value!r}"
     return None

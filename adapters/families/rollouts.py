@@ -17,9 +17,14 @@ class Rollout:
     """How often the mini-batches are trained, in the same order."""
 
     @property
+    def numbers(self) -> list[int]:
+        """Of its rows, those of a rank behind those of the one before."""
+        return [row for batches in self.rows for batch in batches for row in batch]
+
+    @property
     def every(self) -> list[int]:
         """All rows that were sampled, so that those of a group follow each other."""
-        return sorted({row for batches in self.rows for batch in batches for row in batch})
+        return sorted(set(self.numbers))
 
 
 def dealt(scenario: Scenario) -> list[Rollout]:

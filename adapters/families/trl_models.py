@@ -40,10 +40,7 @@ def options(scenario: Scenario) -> dict[str, Any]:
     return {"model_init_kwargs": {DTYPE: hf_trainer.loaded_in(scenario)} | kernels(scenario)}
 
 
-NOT_YET = (
-    *("model.lora", "model.frozen", "model.compiled", "model.neftune_alpha", "tokenizer.processor", "loss.auxiliary"),
-    *("loss.implementation", "loss.token_weight", "loss.label_smoothing", "window.resume_after", "sharding.strategy"),
-)
+NOT_YET = (*("model.lora", "model.frozen", "model.compiled", "tokenizer.processor", "sharding.strategy"),)
 """What TRL's trainers of preferences and rewards have not been driven with."""
 
 

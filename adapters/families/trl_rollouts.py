@@ -65,6 +65,8 @@ def unsupported(scenario: Scenario) -> str | None:
     steps = steps_sampled(scenario) if epoch >= 1 else 0
     if not steps or epoch % steps or wanted % steps:
         return f"no objective.rollout_steps={wanted} in epochs of {epoch:g} steps: an epoch is whole samplings"
+    if steps * _of_step(scenario) % each:
+        return f"whole groups of {each} in a sampling, and these steps part one"
     if steps > 1 and _share(scenario) % each:
         return f"no groups of {each} in several steps of a sampling, of which a rank has {_share(scenario)} rows each"
     groups = (scenario.data.rows[at : at + each] for at in range(0, len(scenario.data.rows), each))

@@ -55,8 +55,8 @@ def unsupported(scenario: Scenario, version: str) -> str | None:
         )
     if scenario.sharding.strategy not in ("none", "fsdp"):
         return f"{name} is not yet driven with sharding={scenario.sharding.strategy!r} of rollouts, but FSDP2"
-    if scenario.precision.compute == "fp16" or scenario.model.architecture in ROUTED:
-        return f"{name} is not yet driven with compute='fp16' or experts in its older worker ({HERE})"
+    if scenario.model.architecture in ROUTED:
+        return f"{name} is not yet driven with experts in its older worker ({HERE})"
     return verl_rollouts.unsupported(scenario, name)
 
 

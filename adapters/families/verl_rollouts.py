@@ -21,7 +21,8 @@ from adapters.inside.data import Tokens
 ROLLOUTS = Shim(
     "fixed-rollouts",
     "verl's workers are given the scenario's completions and rewards as the batch that its trainer makes of what an"
-    " inference engine has sampled (fit in trainer/ppo/ray_trainer.py): nothing is generated",
+    " inference engine has sampled (fit in trainer/ppo/ray_trainer.py): nothing is generated; and the response_mask"
+    " that a batch may bring with it, which leaves out completions that are not to be trained, for no option does",
 )
 
 MODES = {"token": "token-mean", "row": "seq-mean-token-mean", "constant": "seq-mean-token-sum-norm"}
@@ -35,7 +36,8 @@ HONOURED = expressed.SAMPLE | {
     *("data.max_length", "data.epochs", "model.architecture", "model.extra_rows", "model.gradient_checkpointing"),
     *("tokenizer.pad_token", "tokenizer.bos", "tokenizer.system", "precision.compute", "sharding.strategy"),
     *(f"window.{name}" for name in ("ranks", "micro_batch_size", "accumulation", "steps")),
-    *(f"optimizer.{name}" for name in ("learning_rate", "beta1", "beta2", "eps", "weight_decay", "max_grad_norm")),
+    *(f"optimizer.{name}" for name in ("learning_rate", "beta1", "beta2", "eps", "max_grad_norm")),
+    *("optimizer.weight_decay", "optimizer.decayed"),
 }
 """Fields that both ways to train a policy honour, beside the objective's."""
 
@@ -56,8 +58,11 @@ class Workers(Protocol):
 def unsupported(scenario: Scenario, name: str) -> str | None:
     """Why verl's workers cannot be given this objective, in any of the releases; `name` is that of the release."""
     wanted, window = scenario.objective, scenario.window
-    if wanted.advantage == "given" and wanted.group_size > 1:
-        return f"{name} takes a reward as it is in groups of one (core_algos.py): no objective.advantage='given' else"
+    if (wanted.advantage == "given") != (wanted.group_size == 1):
+        return (
+            f"{name} takes a reward as it is in groups of one, and there alone (core_algos.py): no objective.advantage="
+            f"{wanted.advantage!r} with objective.group_size={wanted.group_size}"
+        )
     if wanted.ratio == "sequence" and wanted.normaliser != "row":
         return (
             f"{name} averages over each completion first where its ratio is one (compute_policy_loss_gspo in"
@@ -75,7 +80,12 @@ def unsupported(scenario: Scenario, name: str) -> str | None:
             return f"{name} is not yet driven with {path}={value!r} of rollouts"
     if not scenario.optimizer.schedule.constant:
         return f"{name} moves its rate once for each rollout (update_actor), so it has no schedule of steps"
-    if len({(len(d.rows[0]), d.epochs) for d in rollouts.dealt(scenario)}) > 1:
+    if any(message.role == "assistant" for row in scenario.data.rows for message in row[:-1]):
+        return f"{name} trains the last answer of a rollout, so it has no data.rows of several answers"
+    dealt = rollouts.dealt(scenario)
+    if any(len(part.every) < len(part.numbers) for part in dealt):
+        return f"{name} takes a row that comes twice for one more of its group: no such objective.rollout_steps"
+    if len({(len(part.rows[0]), part.epochs) for part in dealt}) > 1:
         return f"{name} has one number of mini-batches and epochs: no objective.rollout_steps={wanted.rollout_steps}"
     return None
 
@@ -151,11 +161,10 @@ def batches(config: Any, job: Job) -> Iterator[DataProto]:
     scenario = job.scenario
     rows = completions.trained(data.load_rows(job), scenario)
     for part in rollouts.dealt(scenario):
-        numbers = [row for rank in part.rows for batch in rank for row in batch]
-        batch = padded([rows[number] for number in numbers], scenario, config.data.max_response_length)
-        groups = np.array([number // scenario.objective.group_size for number in numbers])
+        batch = padded([rows[number] for number in part.numbers], scenario, config.data.max_response_length)
+        groups = np.array([number // scenario.objective.group_size for number in part.numbers])
         advantages, _ = core_algos.compute_grpo_outcome_advantage(
-            token_level_rewards=_at_the_end([scenario.objective.rewards[n] for n in numbers], batch["responses"]),
+            token_level_rewards=_at_the_end([scenario.objective.rewards[n] for n in part.numbers], batch["responses"]),
             response_mask=batch["response_mask"],
             index=groups,
             norm_adv_by_std_in_grpo=config.algorithm.norm_adv_by_std_in_grpo,

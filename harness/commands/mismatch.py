@@ -113,6 +113,8 @@ def _scenario(pattern: str | None, seed: int) -> Scenario:
 
     if pattern is None:
         return subject.own(seed)
+    if seed:
+        raise Stop(f"--seed is of the model that is made without --scenario; write --scenario {pattern}@{seed}")
     found = choose([pattern], 1)
     if len(found) > 1:
         raise Stop(f"--scenario {pattern} is {len(found)} scenarios; name one")

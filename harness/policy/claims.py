@@ -17,6 +17,7 @@ from harness.seeds import ClaimRecord, Interval, interval, told
 
 TENTH = 10
 WITH_INTERVAL = "with the 95 % interval"
+WIDEST = "the largest size of a kind"
 FP16_PAPER, VEXACT = "arXiv 2510.26788", "arXiv 2605.14220"
 SOURCES = {
     "token TIS": "fengyao.notion.site/off-policy-rl",
@@ -94,7 +95,7 @@ def _lowers(trained: Trained, mismatch: Mismatch) -> ClaimRecord:
 
 def _collapses(trained: Trained, lowered: Sequence[Mismatch]) -> ClaimRecord:
     claim = f"a mismatch alone makes training collapse ({VEXACT})"
-    rule = f"where it lowers the reward, that ends below the reward before training, {WITH_INTERVAL}, in any kind"
+    rule = f"where {WIDEST} lowers the reward, that ends below the reward before training, {WITH_INTERVAL}, in any kind"
 
     def lost(mismatch: Mismatch) -> Interval:
         runs = trained[Arm(mismatch, NONE)]
@@ -105,7 +106,10 @@ def _collapses(trained: Trained, lowered: Sequence[Mismatch]) -> ClaimRecord:
 
 def _recovers(trained: Trained, correction: str, lowered: Sequence[Mismatch]) -> ClaimRecord:
     claim = f"{correction} recovers what a mismatch costs ({SOURCES[correction]})"
-    rule = f"wherever it is lowered, the final reward is nearer to that of exact rollouts than to none, {WITH_INTERVAL}"
+    rule = (
+        f"wherever {WIDEST} lowers the final reward, that is nearer to that of exact rollouts than to none,"
+        f" {WITH_INTERVAL}"
+    )
     exact = _final(trained, EXACT)
 
     def beyond_half(mismatch: Mismatch) -> Interval:
@@ -117,7 +121,7 @@ def _recovers(trained: Trained, correction: str, lowered: Sequence[Mismatch]) ->
 
 def _better(trained: Trained, lowered: Sequence[Mismatch], one: str, other: str) -> ClaimRecord:
     claim = f"{one} is better than {other} ({SOURCES[one]})"
-    rule = f"wherever a mismatch lowers the final reward, that is higher with it, {WITH_INTERVAL}"
+    rule = f"wherever {WIDEST} lowers the final reward, that is higher with it, {WITH_INTERVAL}"
 
     def more(mismatch: Mismatch) -> Interval:
         own, its = _final(trained, mismatch, one), _final(trained, mismatch, other)

@@ -1,4 +1,4 @@
-"""`mismatch-training.json`: every training, what its mismatch was, and which claims that supports."""
+"""`mismatch-training.json`: how every training ended, what its mismatch was, and which claims that supports."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ class ArmRecord(Record):
     kind: str
     size: str
     correction: str
+    finals: list[float] = Field(default_factory=list)
+    """Final reward of each seed, in the order of `Experiment.seeds`."""
     final: Number
     less: Number
     """Final reward less that of exact rollouts with the same seed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from harness.policy import claims, measures
 from harness.policy.claims import Arm
@@ -57,15 +58,18 @@ def _arm(arm: Arm, records: Sequence[RunRecord], exact: Sequence[RunRecord]) -> 
         kind=arm.mismatch.kind,
         size=arm.mismatch.size,
         correction=arm.correction,
+        finals=[one.final for one in records],
         final=_over(records, lambda one: one.final),
         less=number(interval(differences)),
         sampled=_over(records, lambda one: claims.last(one.rewards)),
-        measures={
-            name: _over(records, lambda one, name=name: statistics.fmean(one.measures[name]))  # type: ignore[misc]
-            for name in measures.NAMES
-        },
+        measures={name: _over(records, partial(_measured, name)) for name in measures.NAMES},
         rewards=[number(interval(values)) for values in zip(*(_curve(one.rewards) for one in records), strict=True)],
     )
+
+
+def _measured(name: str, one: RunRecord) -> float:
+    """In the mean over the steps."""
+    return statistics.fmean(one.measures[name])
 
 
 def _over(records: Sequence[RunRecord], of: Callable[[RunRecord], float]) -> Number:

@@ -1,6 +1,7 @@
-"""The task of the policy: say the symbols of a prompt backwards. Each place is right or wrong by itself.
+"""The task of the policy: say the symbols of a prompt in order, the smallest first. Each place is right or wrong by
+itself.
 
-3 1 4 1 5 > 5 1 4 1 3
+3 1 4 1 5 > 1 1 3 4 5
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.mismatch.record import ClaimRecord, Differences, Mismatch, PairRecord, RunRecord
+from reports.claims import SUPPORTED
 
-SUPPORTED = {True: "supported", False: "NOT SUPPORTED", None: "not to be told"}
 NEARER = {"trainer": "engine", "engine": "trainer", "alike": "neither"}
 """Which of a pair is off, by which is nearer."""
 

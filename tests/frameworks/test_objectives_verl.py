@@ -26,6 +26,7 @@ OTHERS = {
     "stale-row": 'base = "grpo-stale"\nobjective.normaliser = "row"\n',
     "divergence-k1": 'base = "grpo-divergence"\nobjective.divergence = "k1"\nobjective.normaliser = "row"\n',
     "divergence-k2": 'base = "grpo-divergence"\nobjective.divergence = "k2"\nobjective.normaliser = "row"\n',
+    "decayed": 'base = "grpo-row"\noptimizer.weight_decay = 0.1\noptimizer.decayed = "all"\n',
     "divergence-k3": 'base = "grpo-divergence"\nobjective.normaliser = "row"\n',
 }
 
@@ -49,6 +50,24 @@ def releases(tmp_path_factory: pytest.TempPathFactory, others: list[str], enviro
 def test_a_policy_step_is_right(tmp_path: Path, environments: Path) -> None:
     run = command.run(tmp_path, environments, "--framework", NEWEST, "--scenario", "grpo-token", timeout=BUILDING)
     assert run.status == 0, run.said
+
+
+ODD = {
+    "alone": ('base = "grpo-token"\nobjective.group_size = 1\n', "objective.group_size=1"),
+    "again": (
+        'base = "grpo-token"\nobjective.rollout_steps = 3\nwindow.steps = 3\ndata.epochs = 2\n',
+        "a row that comes twice",
+    ),
+}
+
+
+def test_what_would_be_another_group_is_refused(tmp_path: Path, environments: Path) -> None:
+    for name, (content, _) in ODD.items():
+        (tmp_path / f"{name}.toml").write_text(content)
+    files = [str(tmp_path / f"{name}.toml") for name in ODD]
+    run = command.run(tmp_path, environments, "--framework", NEWEST, *words("--scenario", files), timeout=BUILDING)
+    for name, (_, said) in ODD.items():
+        assert said in (run.cell(f"{NEWEST}/{name}").reason or "")
 
 
 @pytest.mark.exhaustive

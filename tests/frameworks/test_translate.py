@@ -27,8 +27,8 @@ from tests.harness.translating.test_dialects import OBJECTIVES
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(3600)]
 
 ASKED = Path(__file__).with_name("asked_options.py")
-ABOVE = {"data.train_batch_size", "trainer.n_gpus_per_node", "train.max_epochs"}
-"""Of trainers above what is driven: verl's workers, and OpenRLHF's actor, which is called once for each pass."""
+ABOVE = {"data.train_batch_size", "trainer.n_gpus_per_node"}
+"""Of the trainer above what is driven: verl's workers."""
 FRAMEWORKS = sorted({dialect.framework for dialect in dialects.DIALECTS})
 
 

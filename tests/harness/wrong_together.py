@@ -33,6 +33,7 @@ CONFLICTS = (
     "mismatch --out other",
     "mismatch --scenario sft-ragged-stablelm --out new/apart",
     "mismatch --scenario 'sft-ragged*' --out new/apart",
+    "mismatch --scenario grpo-token --seed 5 --out new/apart",
     "staircase",
     "staircase --framework torch --out new/stairs",
     "staircase --framework torch --fault drop-intermediate",

@@ -47,9 +47,6 @@ def several_answers(scenario: Scenario) -> Scenario:
     [
         (prompts_differ(PAIRS), "prompts differ"),
         (several_answers(PAIRS), "several answers"),
-        (vary(PAIRS, label_smoothing=0.1), "loss.label_smoothing=0.1"),
-        (vary(PAIRS, token_weight="probability"), "loss.token_weight='probability'"),
-        (vary(PAIRS, implementation="liger"), "loss.implementation='liger'"),
     ],
 )
 def test_what_none_can_express(changed: Any, why: str) -> None:

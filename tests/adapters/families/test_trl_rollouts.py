@@ -46,6 +46,13 @@ def test_what_its_sampler_cannot_deal_is_said(changed: dict[str, object], why: s
     assert why in (trl_rollouts.unsupported(vary(scenarios.get("grpo-stale"), **changed)) or "")
 
 
+def test_steps_that_part_a_group_are_said() -> None:
+    base = scenarios.get("grpo-token")
+    fewer = {"rows": base.data.rows[:24], "rewards": base.objective.rewards[:24]}
+    parted = vary(base, micro_batch_size=3, accumulation=1, steps=4, **fewer)
+    assert "these steps part one" in (trl_rollouts.unsupported(parted) or "")
+
+
 def test_more_orders_than_can_be_tried_are_said() -> None:
     base = scenarios.get("grpo-stale")
     rows, rewards = base.data.rows * 2, base.objective.rewards * 2

@@ -1,4 +1,4 @@
-"""What is said of trainers and engines: supported, not supported, and not to be told."""
+"""What is said of trainers and engines: supported, not supported, and what cannot be told."""
 
 from __future__ import annotations
 

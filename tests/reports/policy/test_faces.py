@@ -76,7 +76,7 @@ def test_without_trainings_there_is_a_page_that_says_so() -> None:
 def test_one_seed_has_neither_band_nor_verdict() -> None:
     single = trainings.experiment(LOST, seeds=1)
     assert "There is one seed" in html.page(single)
-    assert "not to be told" in html.page(single)
+    assert "cannot be told" in html.page(single)
     ET.fromstring(pictures.against_mismatch(single))
 
 
