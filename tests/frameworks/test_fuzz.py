@@ -47,7 +47,7 @@ def test_deepspeeds_offload_bug_is_one_rank_three_micro_batches_and_one_step(
 ) -> None:
     corpus = _corpus(tmp_path / "corpus", OFFLOAD)
     status, found = _fuzz(
-        tmp_path / "out", environments, "--framework", "deepspeed==0.18.9", "--corpus", str(corpus), "--minutes", "2"
+        tmp_path / "out", environments, "--framework", "deepspeed==0.18.9", "--corpus", str(corpus), "--minutes", "1"
     )
     assert status == 1
     (cause,) = (one for one in found["causes"] if one["cause"] == "dropped-micro-batches")
