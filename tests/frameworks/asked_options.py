@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from adapters.contract import Job, Scenario, scenario_from_dict
-from adapters.inside.prepare import module_of
+from adapters.contract import Job, Scenario, module_of, scenario_from_dict
 from adapters.inside.rank import unsupported
 
 
