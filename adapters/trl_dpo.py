@@ -20,7 +20,7 @@ KNOWN = hf_trainer.names(DPOConfig)
 
 REFACTORED = not hasattr(DPOTrainer, "dpo_loss")
 """Since 0.29 its losses stand in `_compute_loss`, and of those that are made of the reference's log-probabilities
-`label_smoothing` is read by `robust` and `exo_pair` alone."""
+`label_smoothing` is read by `robust`, `exo_pair`, `aot` and `aot_unpaired` alone."""
 
 OF_MEANS = "sigmoid_norm"
 """What a release that has it calls the sigmoid of means over tokens."""

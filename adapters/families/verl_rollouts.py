@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -63,7 +64,7 @@ def unsupported(scenario: Scenario, name: str) -> str | None:
             f"{name} takes a reward as it is in groups of one, and there alone (core_algos.py): no objective.advantage="
             f"{wanted.advantage!r} with objective.group_size={wanted.group_size}"
         )
-    if wanted.ratio == "sequence" and wanted.normaliser != "row":
+    if wanted.ratio == "sequence" and wanted.normaliser != "row" and _averages_rows_first():
         return (
             f"{name} averages over each completion first where its ratio is one (compute_policy_loss_gspo in"
             f" core_algos.py), so it has no objective.normaliser={wanted.normaliser!r} with ratio='sequence'"
@@ -88,6 +89,11 @@ def unsupported(scenario: Scenario, name: str) -> str | None:
     if len({(len(part.rows[0]), part.epochs) for part in dealt}) > 1:
         return f"{name} has one number of mini-batches and epochs: no objective.rollout_steps={wanted.rollout_steps}"
     return None
+
+
+def _averages_rows_first() -> bool:
+    """Whether its loss with a ratio of completions passes over loss_agg_mode, as up to 0.7.1."""
+    return "loss_agg_mode=loss_agg_mode" not in inspect.getsource(core_algos.compute_policy_loss_gspo)
 
 
 def shims(job: Job) -> Sequence[Shim]:

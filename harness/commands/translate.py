@@ -140,8 +140,11 @@ def _target(wanted: Request, own: Dialect) -> Dialect:
 def _read(asked: Request, own: Dialect, meaning: Meaning) -> list[str]:
     """What was read, and what was not."""
     lines = [f"{asked} is read as {own.framework} {own.release} has these options"]
-    if meaning.defaults:
-        lines.append("by default: " + ", ".join(f"{key}={value}" for key, value in meaning.defaults.items()))
+    taken = [f"{key}={value}" for key, value in meaning.defaults.items()]
+    if meaning.alone:
+        taken.append("1 data-parallel rank; say --ranks if there are more")
+    if taken:
+        lines.append("by default: " + ", ".join(taken))
     if meaning.unread:
         lines.append("not read: " + ", ".join(meaning.unread))
     return lines
@@ -161,10 +164,8 @@ def _run(plan: Plan, meaning: Meaning, folder: RunFolder, envs: Path | None) -> 
     trial.write(meaning, folder.path)
     verdict = running.verdict(plan, folder, envs, (), "the same command with this --out goes on with it", kept=False)
     warn_if_large(envs)
-    small = trial.smaller(meaning)
-    errors(
-        f"the objective was run small by both{f', with {chr(44).join(small)}' if small else ''}: {folder.path / FILE}"
-    )
+    small = ", ".join(trial.smaller(meaning))
+    errors(f"the objective was run small by both{f', with {small}' if small else ''}: {folder.path / FILE}")
     if missing := [cell for cell in verdict.cells if cell.verdict in ("unsupported", "unknown")]:
         errors("\n".join(f"{cell.framework}=={cell.version} is {cell.verdict}: {cell.reason}" for cell in missing))
         return UNKNOWN

@@ -53,6 +53,12 @@ class Meaning:
     """Of `grpo`."""
     dual_clip: float | None = None
     """Where the advantage is below 0, a ratio above it does not count (Ye and others 2020, arXiv 1912.09729)."""
+    temperature: float = 1.0
+    """What logits are divided by, in training too."""
+    entropy: float = 0.0
+    """What the mean entropy of tokens is times, before it is added to the objective."""
+    alone: bool = False
+    """Whether the sizes are of one rank as nobody says how many there are."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Options that were not given, as the framework has them then."""
     unread: tuple[str, ...] = ()
@@ -91,15 +97,21 @@ def unsaid(name: str, wanted: Objective) -> Iterator[str]:
 def remaining(source: Meaning, settings: Settings, target: Meaning) -> Iterator[str]:
     """What is different between the source and what the settings mean, a line each."""
     yield from settings.cannot
-    if source.dual_clip != target.dual_clip:
-        yield (
-            f"ratios where the advantage is below 0 are clipped at {_bound(source.dual_clip)} in the source and at"
-            f" {_bound(target.dual_clip)} in the target"
-        )
+    for name, what in _NUMBERS.items():
+        own, other = getattr(source, name), getattr(target, name)
+        if own != other:
+            yield f"{what} {_number(own)} in the source and {_number(other)} in the target"
     for who, own, others in (("source", source, target), ("target", target, source)):
         known = {word.sentence for word in others.words}
         yield from (f"{who}: {word.option}: {word.sentence}" for word in own.words if word.sentence not in known)
 
 
-def _bound(bound: float | None) -> str:
-    return "nothing" if bound is None else f"{bound:g}"
+_NUMBERS = {
+    "dual_clip": "where the advantage is below 0 the ratio is clipped at",
+    "temperature": "the temperature is",
+    "entropy": "the coefficient of the entropy is",
+}
+
+
+def _number(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:g}"

@@ -15,12 +15,10 @@ from harness.validation.read.bounded import BadConfiguration
 RELEASE = "0.11.2"
 
 BESIDE: Mapping[str, Beside] = {
-    "actor.entropy_coef": Beside((None, 0, 0.0), sentences.ENTROPY),
     "algo.advantage.is_correction_level": Beside(("off",), sentences.MISMATCH),
     "algo.dynamic_filtering_enable": Beside((False,), sentences.SAMPLES_DROPPED),
     "reward.overlong_buffer_len": Beside((None,), sentences.REWARDS_CHANGED),
     "reward.stop_properly_penalty_coef": Beside((None,), sentences.REWARDS_CHANGED),
-    "rollout.temperature": Beside((1, 1.0), sentences.TEMPERATURE),
 }
 
 DEFAULTS: Mapping[str, Any] = {
@@ -34,7 +32,9 @@ DEFAULTS: Mapping[str, Any] = {
     "actor.eps_clip": 0.2,
     "actor.eps_clip_low_high": None,
     "actor.dual_clip": None,
+    "actor.entropy_coef": None,
     "rollout.n_samples_per_prompt": 1,
+    "rollout.temperature": 1.0,
     "reward.clip_range": [-10, 10],
     "rollout.batch_size": 1024,
     "train.batch_size": 128,
@@ -53,6 +53,8 @@ OTHER_ESTIMATORS = {
 }
 NO_LIMIT = 1_000_000_000
 """Beyond any reward less the mean of its group."""
+LEAST = 2
+"""Completions of a group."""
 SMALL = 100
 """Completions of a group in which none can be ten deviations from the mean."""
 MODES = {"token-mean": "token", "seq-mean-token-mean": "row"}
@@ -74,7 +76,7 @@ def read(given: Mapping[str, Any], ranks: int | None = None) -> Meaning:
     objective = Objective(
         method="grpo",
         beta=beta if in_loss else 0.0,
-        group_size=options.whole("rollout.n_samples_per_prompt", 2),
+        group_size=options.whole("rollout.n_samples_per_prompt", LEAST),
         advantage=advantage,
         normaliser="row" if ratio == "sequence" else told,
         ratio=ratio,
@@ -83,9 +85,16 @@ def read(given: Mapping[str, Any], ranks: int | None = None) -> Meaning:
         rollout_steps=sampled * sizes.passes,
         divergence=_divergence(options) if in_loss and beta else "k3",
     )
-    words = tuple(_words(options, objective))
     return Meaning(
-        canonical(objective), words, sizes, options.maybe("actor.dual_clip"), options.defaults, options.unread
+        canonical(objective),
+        tuple(_words(options, objective)),
+        sizes,
+        dual_clip=options.maybe("actor.dual_clip"),
+        temperature=options.positive("rollout.temperature"),
+        entropy=options.coefficient("actor.entropy_coef"),
+        alone=ranks is None,
+        defaults=options.defaults,
+        unread=options.unread,
     )
 
 
@@ -97,7 +106,7 @@ def _divergence(options: Options) -> Any:
 def _clip(options: Options) -> tuple[float, float]:
     """Raises BadConfiguration."""
     if options.value("actor.eps_clip_low_high") is None:
-        low = options.clip("actor.eps_clip", 1.0)
+        low = options.positive("actor.eps_clip", 1.0)
         return low, low
     low, high = _two(options, "actor.eps_clip_low_high")
     if not 0 < low <= 1 or not 0 < high <= 1e6:
@@ -142,6 +151,8 @@ def _words(options: Options, objective: Objective) -> Iterator[Word]:
     of_deviations = objective.advantage == "group-std" and objective.group_size <= SMALL
     if max(least, -most) > (-10 if of_deviations else -NO_LIMIT):
         yield options.word("reward.clip_range", f"advantages are cut off at {least:g} and {most:g}")
+    if options.coefficient("actor.entropy_coef"):
+        yield options.word("actor.entropy_coef", sentences.ENTROPY["token"])
     yield from options.beside(BESIDE)
 
 
@@ -155,12 +166,16 @@ def write(meaning: Meaning) -> Settings:
         "actor.eps_clip_low_high": [wanted.clip_low, wanted.clip_high],
         "algo.kl.init_coef": wanted.beta,
         "reward.clip_range": [-NO_LIMIT, NO_LIMIT],
-        "rollout.n_samples_per_prompt": wanted.group_size,
+        "rollout.n_samples_per_prompt": max(LEAST, wanted.group_size),
     }
     if wanted.beta:
         options |= {"algo.kl.use_loss": True, "algo.kl.estimator": wanted.divergence}
     if meaning.dual_clip is not None:
         options["actor.dual_clip"] = meaning.dual_clip
+    if meaning.entropy:
+        options["actor.entropy_coef"] = meaning.entropy
+    if meaning.temperature != 1:
+        options["rollout.temperature"] = meaning.temperature
     if meaning.sizes is not None:
         options |= _of_sizes(meaning.sizes, wanted, cannot)
     return Settings(options, tuple(cannot))
@@ -174,7 +189,7 @@ def _cannot(meaning: Meaning) -> Iterator[str]:
         yield "openrlhf's gspo averages over each completion first"
     if wanted.advantage == "given":
         yield "openrlhf has no advantage that is the reward itself: its reinforce whitens over all tokens"
-    if wanted.group_size < 2:
+    if wanted.group_size < LEAST:
         yield f"openrlhf has no groups of {wanted.group_size} with its dr_grpo and group_norm"
     if wanted.truncated == "masked":
         yield "openrlhf has no option that leaves out completions which do not end"
@@ -182,14 +197,14 @@ def _cannot(meaning: Meaning) -> Iterator[str]:
 
 
 def _of_sizes(sizes: Sizes, wanted: Objective, cannot: list[str]) -> dict[str, Any]:
-    completions = sizes.rows * (wanted.rollout_steps // sizes.passes)
-    prompts, over = divmod(completions, wanted.group_size)
-    if over or not prompts:
-        cannot.append(f"openrlhf samples whole groups: {completions} completions are none of {wanted.group_size}")
-    each = sizes.micro_batch or max(1, sizes.rows // sizes.ranks)
+    rows, batches, group = sizes.rows, wanted.rollout_steps // sizes.passes, max(LEAST, wanted.group_size)
+    if rows * batches % group:
+        cannot.append(f"openrlhf samples whole groups: {rows * batches} completions are none of {group}")
+        rows += -rows % group
+    each = sizes.micro_batch or max(1, rows // sizes.ranks)
     return {
-        "rollout.batch_size": max(1, prompts),
-        "train.batch_size": sizes.rows,
+        "rollout.batch_size": rows * batches // group,
+        "train.batch_size": rows,
         "train.micro_batch_size": each,
         "train.max_epochs": sizes.passes,
     }

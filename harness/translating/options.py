@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,14 @@ class Beside:
 
     neutral: tuple[Any, ...]
     sentence: str
+
+
+def number(value: Any, key: str, least: float = 0.0) -> float:
+    """Raises BadConfiguration."""
+    found = configuration.number(value, key)
+    if found < least:
+        raise BadConfiguration(f"{key} is {found:g}, expected {least:g} or more")
+    return found
 
 
 class Options:
@@ -38,10 +47,7 @@ class Options:
 
     def number(self, key: str, least: float = 0.0) -> float:
         """Raises BadConfiguration."""
-        found = configuration.number(self.value(key), key)
-        if found < least:
-            raise BadConfiguration(f"{key} is {found:g}, expected {least:g} or more")
-        return found
+        return number(self.value(key), key, least)
 
     def share(self, key: str) -> float:
         """A number of 0 to less than one half. Raises BadConfiguration."""
@@ -50,8 +56,8 @@ class Options:
             raise BadConfiguration(f"{key} is {found:g}, expected 0 to less than 0.5")
         return found
 
-    def clip(self, key: str, most: float = 1e6) -> float:
-        """How far a ratio may go; above 0. Raises BadConfiguration."""
+    def positive(self, key: str, most: float = 1e6) -> float:
+        """Above 0, as far as a ratio may go, or a temperature. Raises BadConfiguration."""
         found = self.number(key)
         if not 0 < found <= most:
             raise BadConfiguration(f"{key} is {found:g}, expected above 0 to {most:g}")
@@ -64,9 +70,13 @@ class Options:
     def truth(self, key: str) -> bool:
         return configuration.truth(self.value(key))
 
-    def maybe(self, key: str) -> float | None:
+    def maybe(self, key: str, least: float = 0.0) -> float | None:
         """A number, or nothing. Raises BadConfiguration."""
-        return None if self.value(key) in (None, "", "null", "None") else self.number(key)
+        return None if self.value(key) in (None, "", "null", "None") else self.number(key, least)
+
+    def coefficient(self, key: str) -> float:
+        """Of either sign; 0 for nothing. Raises BadConfiguration."""
+        return self.maybe(key, -math.inf) or 0.0
 
     def choice(self, key: str, known: Mapping[str, Any], others: Mapping[str, str] | None = None) -> Any:
         """What one of the known words stands for. `others`: words that have no meaning here, with why.

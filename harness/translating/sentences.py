@@ -14,10 +14,15 @@ MICRO_MEANS = "the mean of micro-batches' means over tokens, not the mean over t
 WINDOWS_AVERAGE = "tokens of a step count as the mean of all steps of the sampling has them, not as the step has them"
 KL_TIMES_RATIO = "the KL term is times the ratio to what had sampled, so that its gradient is another"
 KL_TOKEN_MEAN = "the KL term is averaged over the step's tokens, whatever the policy's term is divided by"
-KL_APART = "the KL term is divided by what this says, and the policy's term by rows first"
 KL_REWARD = "the KL to the reference is taken off the rewards, token by token, and so is a part of the advantages"
-TEMPERATURE = "log-probabilities are those at that temperature"
-ENTROPY = "the tokens' entropy is added to the objective"
+ENTROPY = {
+    "token": "the entropy is averaged over the step's tokens",
+    "row": "the entropy is averaged over each completion, and then over completions",
+    "constant": "the entropy of a completion is divided by a constant, and then averaged over completions",
+    "micro-batch": "the entropy is averaged over a micro-batch's tokens, and then over micro-batches",
+}
+"""By what it is divided by."""
+ENTROPY_MOVES = "the coefficient of the entropy is moved as the entropy changes"
 MISMATCH = "tokens are weighed or left out by what the inference engine had given them (a correction of its mismatch)"
 REFERENCE_MOVES = "the reference follows the policy"
 REWARDS_CHANGED = "rewards are changed before advantages are made of them"

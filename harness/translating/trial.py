@@ -64,6 +64,10 @@ def smaller(meaning: Meaning) -> list[str]:
         told.append(f"{ran.rollout_steps} optimizer steps of a sampling")
     if wanted.normaliser == "constant":
         told.append(f"a constant of {ran.normaliser_constant} tokens")
+    if meaning.temperature != 1:
+        told.append("a temperature of 1")
+    if meaning.entropy:
+        told.append("no entropy term")
     return told
 
 

@@ -8,8 +8,7 @@ from typing import Any
 from adapters.contract import Objective
 from harness.translating import sentences
 from harness.translating.meaning import Meaning, NoMeaning, Settings, Word
-from harness.translating.options import Beside, Options
-from harness.validation.read import configuration
+from harness.translating.options import Beside, Options, number
 from harness.validation.read.bounded import BadConfiguration
 
 RELEASE = "1.16.0"
@@ -38,6 +37,7 @@ OTHERS = (
     *("apo_down", "discopop"),
 )
 SFT = "sft"
+SMOOTHED = "robust, exo_pair, aot and aot_unpaired"
 
 
 def read(given: Mapping[str, Any], ranks: int | None = None) -> Meaning:
@@ -68,7 +68,7 @@ def _weights(options: Options) -> dict[str, float]:
     values = [1.0] * len(names) if given is None else given
     if not isinstance(values, list) or len(values) != len(names):
         raise BadConfiguration(f"loss_weights is {str(values)[:40]!r}, expected a number for each loss_type")
-    weights = dict(zip(names, (configuration.number(value, "loss_weights") for value in values), strict=True))
+    weights = dict(zip(names, (number(value, "loss_weights") for value in values), strict=True))
     first = next((weights[name] for name in names if name in FORMS), 1.0)
     if first != 1.0 or len(weights) != len([n for n in names if n in FORMS][:1]) + (SFT in names):
         raise NoMeaning(f"loss_type={names} with loss_weights={values} is a sum of losses that there is no word for")
@@ -77,9 +77,7 @@ def _weights(options: Options) -> dict[str, float]:
 
 def _words(options: Options, sft: float) -> Iterator[Word]:
     if options.number("label_smoothing"):
-        yield options.word(
-            "label_smoothing", "is not read: of what is held to a reference, robust and exo_pair alone do"
-        )
+        yield options.word("label_smoothing", f"is not read: of what is held to a reference, {SMOOTHED} alone do")
     if sft:
         yield options.word("loss_type", sentences.SFT_OF_TOKENS)
     yield from options.beside(BESIDE)
@@ -97,7 +95,7 @@ def write(meaning: Meaning) -> Settings:
 
 def _cannot(wanted: Objective) -> Iterator[str]:
     if wanted.preference_smoothing:
-        yield "trl reads label_smoothing with robust and exo_pair alone since 0.29, so it smooths no preferences"
+        yield f"trl reads label_smoothing with {SMOOTHED} alone since 0.29, so it smooths no preferences"
     if wanted.preference == "ipo":
         yield "trl's ipo is of the mean log ratio of a row's tokens, not of their sum"
     if wanted.reference == "none":

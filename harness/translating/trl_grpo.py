@@ -17,13 +17,11 @@ from harness.translating.options import Beside, Options
 RELEASE = "1.16.0"
 
 BESIDE: Mapping[str, Beside] = {
-    "temperature": Beside((1, 1.0, "1.0"), sentences.TEMPERATURE),
     "multi_objective_aggregation": Beside(
         ("sum_then_normalize",), "each reward function is normalised by itself before they are added up"
     ),
     "top_entropy_quantile": Beside((1, 1.0), "only tokens of the highest entropy are trained"),
-    "entropy_coef": Beside((0, 0.0), sentences.ENTROPY),
-    "use_adaptive_entropy": Beside((False,), sentences.ENTROPY),
+    "use_adaptive_entropy": Beside((False,), sentences.ENTROPY_MOVES),
     "off_policy_mask_threshold": Beside((None,), "completions that are far from the policy are left out"),
     "sync_ref_model": Beside((False,), sentences.REFERENCE_MOVES),
     "router_aux_loss_coef": Beside((None, 0, 0.0), "a router's loss is added"),
@@ -41,6 +39,8 @@ DEFAULTS: Mapping[str, Any] = {
     "epsilon": 0.2,
     "epsilon_high": None,
     "delta": None,
+    "temperature": 1.0,
+    "entropy_coef": 0.0,
     "importance_sampling_level": "token",
     "scale_rewards": "group",
     "loss_type": "dapo",
@@ -52,7 +52,11 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """Of the options that are read."""
 
-LOSSES = {"dapo": "token", "bnpo": "token", "grpo": "row", "dr_grpo": "constant", "luspo": "sum"}
+LUSPO = "luspo"
+"""Tokens of a completion are added up, and completions averaged: as by a constant of 1."""
+LEAST = 2
+"""Completions of a group."""
+LOSSES = {"dapo": "token", "bnpo": "token", "grpo": "row", "dr_grpo": "constant", LUSPO: "sum"}
 OTHERS = {
     "cispo": "the ratio that it clips is a weight without a gradient",
     "sapo": "it has a gate in the place of the clip",
@@ -67,7 +71,7 @@ KINDS = {"token": "dapo", "row": "grpo", "constant": "dr_grpo"}
 def read(given: Mapping[str, Any], ranks: int | None = None) -> Meaning:
     """Raises BadConfiguration and NoMeaning."""
     options = Options(given, DEFAULTS)
-    low = options.clip("epsilon", 1.0)
+    low = options.positive("epsilon", 1.0)
     kind = options.choice("loss_type", LOSSES, OTHERS)
     sizes, sampled = _sizes(options, ranks or 1)
     ratio = options.choice("importance_sampling_level", {"token": "token", "sequence": "sequence"})
@@ -75,20 +79,28 @@ def read(given: Mapping[str, Any], ranks: int | None = None) -> Meaning:
     objective = Objective(
         method="grpo",
         beta=options.number("beta"),
-        group_size=options.whole("num_generations", 2),
+        group_size=options.whole("num_generations", LEAST),
         advantage=options.choice("scale_rewards", SCALES),
         normaliser="constant" if kind == "sum" else kind,
         normaliser_constant=constant,
         ratio=ratio,
         clip_low=low,
-        clip_high=low if options.maybe("epsilon_high") is None else options.clip("epsilon_high"),
+        clip_high=low if options.maybe("epsilon_high") is None else options.positive("epsilon_high"),
         rollout_steps=sampled * sizes.passes,
         truncated="masked" if options.truth("mask_truncated_completions") else "trained",
         divergence="k2" if ratio == "token" and options.truth("use_bias_correction_kl") else "k3",
     )
-    words = tuple(_words(options, objective, sampled))
-    delta = options.maybe("delta")
-    return Meaning(canonical(objective), words, sizes, delta, options.defaults, options.unread)
+    return Meaning(
+        canonical(objective),
+        tuple(_words(options, objective, sampled)),
+        sizes,
+        dual_clip=options.maybe("delta"),
+        temperature=options.positive("temperature"),
+        entropy=options.coefficient("entropy_coef"),
+        alone=ranks is None,
+        defaults=options.defaults,
+        unread=options.unread,
+    )
 
 
 def _sizes(options: Options, ranks: int) -> tuple[Sizes, int]:
@@ -122,24 +134,29 @@ def _words(options: Options, objective: Objective, sampled: int) -> Iterator[Wor
         yield options.word("use_bias_correction_kl", sentences.KL_TIMES_RATIO)
     if options.truth("use_vllm") and options.truth("vllm_importance_sampling_correction"):
         yield options.word("vllm_importance_sampling_correction", sentences.MISMATCH)
+    if options.coefficient("entropy_coef"):
+        yield options.word("entropy_coef", sentences.ENTROPY["micro-batch"])
     yield from options.beside(BESIDE)
 
 
 def write(meaning: Meaning) -> Settings:
     """What is nearest to it."""
     wanted, cannot = meaning.objective, list(_cannot(meaning))
+    kind = LUSPO if wanted.normaliser == "constant" and wanted.normaliser_constant == 1 else KINDS[wanted.normaliser]
     options: dict[str, Any] = {
-        "loss_type": KINDS[wanted.normaliser],
+        "loss_type": kind,
         "scale_rewards": "group" if wanted.advantage == "group-std" else "none",
         "importance_sampling_level": wanted.ratio,
         "epsilon": wanted.clip_low,
         "epsilon_high": wanted.clip_high,
         "beta": wanted.beta,
         "mask_truncated_completions": wanted.truncated == "masked",
-        "num_generations": wanted.group_size,
-        "temperature": 1.0,
+        "num_generations": max(LEAST, wanted.group_size),
+        "temperature": meaning.temperature,
     }
-    if wanted.normaliser == "constant":
+    if meaning.entropy:
+        options["entropy_coef"] = meaning.entropy
+    if kind == "dr_grpo":
         options["max_completion_length"] = wanted.normaliser_constant
     if wanted.beta:
         options["use_bias_correction_kl"] = wanted.divergence == "k2"
@@ -154,7 +171,7 @@ def _cannot(meaning: Meaning) -> Iterator[str]:
     wanted = meaning.objective
     if wanted.advantage == "given":
         yield "trl always takes the mean of its group off a reward: it has no advantage that is the reward itself"
-    if wanted.group_size < 2:
+    if wanted.group_size < LEAST:
         yield f"trl has no groups of {wanted.group_size} (num_generations)"
     if wanted.beta and wanted.divergence == "k1":
         yield "trl's KL term is k3, not k1"

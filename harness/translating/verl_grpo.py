@@ -19,8 +19,6 @@ BESIDE: Mapping[str, Beside] = {
     "algorithm.filter_groups.enable": Beside((False,), sentences.SAMPLES_DROPPED),
     f"{CORRECTION}.rollout_is": Beside((None,), sentences.MISMATCH),
     f"{CORRECTION}.rollout_rs": Beside((None,), sentences.MISMATCH),
-    f"{ACTOR}.entropy_coeff": Beside((0, 0.0), sentences.ENTROPY),
-    f"{ROLLOUT}.temperature": Beside((1.0, 1), sentences.TEMPERATURE),
 }
 
 DEFAULTS: Mapping[str, Any] = {
@@ -31,6 +29,7 @@ DEFAULTS: Mapping[str, Any] = {
     "trainer.n_gpus_per_node": 8,
     "trainer.nnodes": 1,
     f"{ROLLOUT}.n": 1,
+    f"{ROLLOUT}.temperature": 1.0,
     f"{ACTOR}.ppo_mini_batch_size": 256,
     f"{ACTOR}.ppo_micro_batch_size_per_gpu": None,
     f"{ACTOR}.ppo_epochs": 1,
@@ -41,6 +40,7 @@ DEFAULTS: Mapping[str, Any] = {
     f"{ACTOR}.clip_ratio_low": 0.2,
     f"{ACTOR}.clip_ratio_high": 0.2,
     f"{ACTOR}.clip_ratio_c": 3.0,
+    f"{ACTOR}.entropy_coeff": 0,
     f"{ACTOR}.use_kl_loss": False,
     f"{ACTOR}.kl_loss_coef": 0.001,
     f"{ACTOR}.kl_loss_type": "low_var_kl",
@@ -56,12 +56,16 @@ MODES = {
     "seq-mean-token-sum-norm": "constant",
     "seq-mean-token-sum": "sum",
 }
+OTHER_MODES = {"token-sum": "nothing divides the sum of a step's tokens"}
 LOSSES = {"vanilla": "token", "gspo": "sequence"}
 OTHER_LOSSES = dict.fromkeys(
     ("bypass_mode", "cispo", "clip_cov", "dppo_kl", "dppo_tv", "dro", "geo_mean", "gpg", "kl_cov", "sapo"),
     "what it does to the ratio is no clip of it",
 )
-ESTIMATORS = {"grpo": "grpo", "AdvantageEstimator.GRPO": "grpo"}
+ESTIMATORS = {
+    name: "grpo" for one in ("grpo", "grpo_vectorized") for name in (one, f"AdvantageEstimator.{one.upper()}")
+}
+"""The vectorized one has the same formula."""
 OTHER_ESTIMATORS = {
     "gae": "it has a critic",
     **dict.fromkeys(
@@ -85,8 +89,7 @@ def read(given: Mapping[str, Any], ranks: int | None = None) -> Meaning:
     options = Options(given, DEFAULTS)
     options.choice("algorithm.adv_estimator", ESTIMATORS, OTHER_ESTIMATORS)
     ratio = options.choice(f"{ACTOR}.policy_loss.loss_mode", LOSSES, OTHER_LOSSES)
-    told = options.choice(f"{ACTOR}.loss_agg_mode", MODES)
-    kind: Any = "row" if ratio == "sequence" else told
+    kind = options.choice(f"{ACTOR}.loss_agg_mode", MODES, OTHER_MODES)
     beta = options.number(f"{ACTOR}.kl_loss_coef") if options.truth(f"{ACTOR}.use_kl_loss") else 0.0
     each = options.whole(f"{ROLLOUT}.n")
     over = options.truth("algorithm.norm_adv_by_std_in_grpo")
@@ -99,15 +102,28 @@ def read(given: Mapping[str, Any], ranks: int | None = None) -> Meaning:
         normaliser="constant" if kind == "sum" else kind,
         normaliser_constant=_constant(options, kind),
         ratio=ratio,
-        clip_low=options.clip(f"{ACTOR}.clip_ratio_low", 1.0),
-        clip_high=options.clip(f"{ACTOR}.clip_ratio_high"),
+        clip_low=options.positive(_clip(options, "low"), 1.0),
+        clip_high=options.positive(_clip(options, "high")),
         rollout_steps=sampled * sizes.passes,
         divergence=options.choice(f"{ACTOR}.kl_loss_type", DIVERGENCES | STRAIGHT, OTHER_DIVERGENCES) if beta else "k3",
     )
-    words = tuple(_words(options, objective, told))
     dual = options.number(f"{ACTOR}.clip_ratio_c")
-    clip = dual if ratio == "token" and dual < NO_DUAL_CLIP else None
-    return Meaning(canonical(objective), words, sizes, clip, options.defaults, options.unread)
+    return Meaning(
+        canonical(objective),
+        tuple(_words(options, objective, kind)),
+        sizes,
+        dual_clip=dual if ratio == "token" and dual < NO_DUAL_CLIP else None,
+        temperature=options.positive(f"{ROLLOUT}.temperature"),
+        entropy=options.coefficient(f"{ACTOR}.entropy_coeff"),
+        defaults=options.defaults,
+        unread=options.unread,
+    )
+
+
+def _clip(options: Options, side: str) -> str:
+    """The option that says it: `clip_ratio` where that of the side is nothing."""
+    own = f"{ACTOR}.clip_ratio_{side}"
+    return f"{ACTOR}.clip_ratio" if options.maybe(own) is None else own
 
 
 def _constant(options: Options, kind: str) -> int:
@@ -128,18 +144,19 @@ def _sizes(options: Options, each: int, ranks: int | None) -> tuple[Sizes, int]:
     return sizes, at_once // prompts
 
 
-def _words(options: Options, objective: Objective, told: str) -> Iterator[Word]:
+def _words(options: Options, objective: Objective, kind: str) -> Iterator[Word]:
     if objective.advantage == "group-std":
         yield options.word("algorithm.norm_adv_by_std_in_grpo", sentences.added("1e-6"))
-    if objective.normaliser == "constant" and told == "constant" and not options.has(f"{ACTOR}.loss_scale_factor"):
+    if kind == "constant" and not options.has(f"{ACTOR}.loss_scale_factor"):
         yield options.word(
             f"{ACTOR}.loss_scale_factor",
             "where completions are not padded, those of a micro-batch count as its longest one, not as a constant",
         )
-    if objective.ratio == "sequence" and objective.beta and told != "row":
-        yield options.word(f"{ACTOR}.loss_agg_mode", sentences.KL_APART)
-    if options.has(f"{ACTOR}.clip_ratio") and not options.has(f"{ACTOR}.clip_ratio_low"):
+    read = f"{ACTOR}.clip_ratio" in (_clip(options, "low"), _clip(options, "high"))
+    if options.has(f"{ACTOR}.clip_ratio") and not read and not options.has(f"{ACTOR}.clip_ratio_low"):
         yield options.word(f"{ACTOR}.clip_ratio", "is not read: clip_ratio_low and clip_ratio_high are 0.2 by default")
+    if options.coefficient(f"{ACTOR}.entropy_coeff"):
+        yield options.word(f"{ACTOR}.entropy_coeff", sentences.ENTROPY[objective.normaliser])
     yield from options.beside(BESIDE)
 
 
@@ -158,6 +175,10 @@ def write(meaning: Meaning) -> Settings:
         f"{ACTOR}.clip_ratio_c": dual,
         f"{ACTOR}.use_kl_loss": wanted.refers,
     }
+    if meaning.temperature != 1:
+        options[f"{ROLLOUT}.temperature"] = meaning.temperature
+    if meaning.entropy:
+        options[f"{ACTOR}.entropy_coeff"] = meaning.entropy
     if wanted.normaliser == "constant":
         options[f"{ACTOR}.loss_scale_factor"] = wanted.normaliser_constant
     if wanted.refers:
@@ -174,8 +195,6 @@ def _cannot(meaning: Meaning) -> Iterator[str]:
         yield "verl takes a reward as it is in groups of one alone"
     if wanted.advantage != "given" and wanted.group_size == 1:
         yield "verl takes a reward as it is in groups of one"
-    if wanted.ratio == "sequence" and wanted.normaliser != "row":
-        yield f"verl's gspo averages over each completion first, so it has no normaliser {wanted.normaliser!r} with it"
     if wanted.ratio == "sequence" and meaning.dual_clip is not None:
         yield "verl's gspo has no second clip where the advantage is below 0"
     if wanted.truncated == "masked":

@@ -11,7 +11,7 @@ import typer
 import typer.main
 
 from harness import cli
-from tests.docs import commands
+from tests.docs import commands, test_objectives
 from tests.docs.commands import ROOT, Command
 from tests.docs.followed import RUN
 
@@ -45,6 +45,8 @@ STAIRCASES = "tests/frameworks/test_staircase.py"
 STAIRCASE = "lockstep staircase --framework openrlhf==0.9.10 --fix deepspeed-offload --fix openrlhf-loss --against verl"
 TRANSLATE = "tests/frameworks/test_translate.py"
 TRANSLATED = "tests/harness/commands/test_translate.py"
+RELEASES = dict.fromkeys(f"{one.framework}=={one.version}" for one in test_objectives.FOUND.releases)
+OF_THE_TABLES = " ".join(f"--framework {release}" for release in RELEASES)
 MISMATCH = "tests/frameworks/test_mismatch.py"
 POLICIES = "tests/harness/commands/test_mismatch_training.py::test_a_killed_run_goes_on_and_repeats_nothing"
 DETECT = "tests/frameworks/test_detect.py::test_faults_are_found_and_a_second_time_nothing_is_run"
@@ -109,7 +111,7 @@ ELSEWHERE = {
     ),
     "lockstep translate verl:run_grpo.sh openrlhf --no-run": f"{TRANSLATED}::test_a_script_of_verl",
     "lockstep objectives DIR": f"{TRANSLATED}::test_the_tables_of_a_run",
-    "lockstep run --scenario 'dpo-*' --scenario 'grpo-*' --out DIR": NEWEST,
+    f"lockstep run --scenario 'dpo-*' --scenario 'grpo-*' {OF_THE_TABLES} --out DIR": NEWEST,
     "lockstep mismatch --out DIR": f"{MISMATCH}::test_every_trainer_and_engine_answers",
     "lockstep mismatch --engine transformers --engine transformers-decode --dtype float32 --dtype bfloat16 --out DIR": (
         f"{MISMATCH}::test_what_is_measured_is_not_measured_again"

@@ -17,7 +17,7 @@ def test_the_tables_are_those_of_the_run() -> None:
 
 
 def test_known_wrong_releases_are_among_them() -> None:
-    """Those that the issue asks for: one of TRL and one of verl, with a newest release that is right."""
+    """One of TRL and one of verl, each beside a newest release that is right."""
     verdicts = {(one.framework, one.version, one.scenario): one.verdict for one in FOUND.releases}
     assert verdicts["verl", "0.7.1", "grpo-token"] == "fail"
     assert verdicts["verl", "0.9.1", "grpo-token"] == "pass"

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from adapters.contract import Job, Scenario, scenario_from_dict
-from adapters.inside.prepare import module_of
+from adapters.contract import Job, Scenario, module_of, scenario_from_dict
 from adapters.inside.rank import unsupported
 
 
@@ -55,12 +54,11 @@ def _as_handed(kind: Any) -> Any:
 def of_openrlhf(job: Job, scenario: Scenario) -> list[str]:
     from packaging.version import Version
 
-    from adapters.families import openrlhf_actor_flags, openrlhf_flags
+    from adapters.families import openrlhf_actor_flags, openrlhf_flags, rollouts
 
     if scenario.objective.method == "dpo":
         return openrlhf_flags.arguments(job, "rows", openrlhf_flags.preferences(scenario, Version(job.version)))
-    prompts = min(len(scenario.data.rows), scenario.objective.rollout_steps * scenario.rows_per_step)
-    return openrlhf_actor_flags.arguments(job, prompts // scenario.objective.group_size)
+    return openrlhf_actor_flags.arguments(job, rollouts.dealt(scenario)[0])
 
 
 if __name__ == "__main__":

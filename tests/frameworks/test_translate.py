@@ -91,9 +91,13 @@ def translated(folder: Path, environments: Path, *words: str) -> subprocess.Comp
 
 
 def test_trl_and_verl_make_the_same_update(tmp_path: Path, environments: Path) -> None:
-    (tmp_path / "grpo.yaml").write_text("num_generations: 8\nscale_rewards: none\ngradient_accumulation_steps: 4\n")
+    (tmp_path / "grpo.yaml").write_text(
+        "num_generations: 8\nscale_rewards: none\ngradient_accumulation_steps: 4\ntemperature: 0.9\n"
+    )
     done = translated(tmp_path, environments, "trl:grpo.yaml", "verl")
     assert done.returncode == 0, done.stderr
+    assert "run small by both, with groups of 4, a temperature of 1: " in done.stderr
+    assert "actor_rollout_ref.rollout.temperature=0.9" in done.stdout
     (view,) = verdict.read(tmp_path / "out").views
     assert len(view.groups) == 1
     assert "actor_rollout_ref.actor.loss_agg_mode=token-mean" in done.stdout
@@ -108,6 +112,17 @@ def test_the_deviation_of_trl_is_another_than_verls(tmp_path: Path, environments
     assert "trl==1.16.0: 1e-4 is added to the standard deviation" in done.stderr
     (view,) = verdict.read(tmp_path / "out").views
     assert len(view.groups) == 2
+
+
+@pytest.mark.exhaustive
+def test_a_ratio_of_completions_over_the_mean_of_tokens(tmp_path: Path, environments: Path) -> None:
+    """verl passes over loss_agg_mode with it up to 0.7.1."""
+    (tmp_path / "grpo.yaml").write_text(
+        "num_generations: 4\nscale_rewards: none\ngradient_accumulation_steps: 4\nimportance_sampling_level: sequence\n"
+    )
+    done = translated(tmp_path, environments, "trl:grpo.yaml", "verl")
+    assert done.returncode == 0, done.stderr
+    assert "actor_rollout_ref.actor.loss_agg_mode=token-mean" in done.stdout
 
 
 @pytest.mark.exhaustive

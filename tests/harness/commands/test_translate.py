@@ -54,6 +54,24 @@ def test_a_script_of_verl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "1e-9 is added" in err
 
 
+def test_groups_of_one_are_told_and_the_nearest_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "grpo.txt").write_text("algorithm.adv_estimator=grpo\n")
+    for target, least in (("trl", "num_generations: 2\n"), ("openrlhf", "--rollout.n_samples_per_prompt 2\n")):
+        status, out, err = call(capsys, f"verl:{tmp_path / 'grpo.txt'}", target)
+        assert status == 1
+        assert least in out
+        assert f"{target} has no groups of 1" in err
+
+
+def test_one_rank_is_told_where_nobody_says_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "grpo.yaml").write_text("num_generations: 4\n")
+    (tmp_path / "dpo.yaml").write_text("loss_type: sigmoid\n")
+    line = "1 data-parallel rank; say --ranks if there are more"
+    assert line in call(capsys, f"trl:{tmp_path / 'grpo.yaml'}", "verl")[2]
+    assert line not in call(capsys, f"trl:{tmp_path / 'grpo.yaml'}", "verl", "--ranks", "8")[2]
+    assert line not in call(capsys, f"trl:{tmp_path / 'dpo.yaml'}", "openrlhf")[2]
+
+
 def test_what_has_no_meaning_is_status_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "grpo.yaml").write_text("loss_type: sapo\nnum_generations: 4\n")
     status, out, err = call(capsys, f"trl:{tmp_path / 'grpo.yaml'}", "verl")

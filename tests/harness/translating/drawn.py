@@ -34,7 +34,7 @@ def meanings(draw: st.DrawFn) -> Meaning:
         group_size=group,
         advantage=draw(st.sampled_from(["group", "group-std", "given"])),
         normaliser=draw(st.sampled_from(["token", "row", "constant"])),
-        normaliser_constant=draw(st.integers(1, 4096)),
+        normaliser_constant=draw(st.just(1) | st.integers(1, 4096)),
         ratio=draw(st.sampled_from(["token", "sequence"])),
         clip_low=draw(st.floats(1e-4, 1.0)),
         clip_high=draw(st.floats(1e-4, 10.0)),
@@ -43,6 +43,11 @@ def meanings(draw: st.DrawFn) -> Meaning:
         demonstrations=demonstrations,
         divergence=draw(st.sampled_from(["k1", "k2", "k3"])),
     )
-    rows = group * micro * accumulation * ranks
-    dual = draw(st.none() | st.floats(1.5, 100.0))
-    return Meaning(canonical(objective), sizes=Sizes(rows, micro, passes, ranks), dual_clip=dual)
+    rows = draw(st.sampled_from([1, group])) * micro * accumulation * ranks
+    return Meaning(
+        canonical(objective),
+        sizes=Sizes(rows, micro, passes, ranks),
+        dual_clip=draw(st.none() | st.floats(1.5, 100.0)),
+        temperature=draw(st.just(1.0) | numbers),
+        entropy=draw(st.just(0.0) | numbers | numbers.map(float.__neg__)),
+    )

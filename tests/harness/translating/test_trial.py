@@ -56,3 +56,4 @@ def test_several_passes_over_several_batches() -> None:
         "4 optimizer steps of a sampling",
         "a constant of 32 tokens",
     ]
+    assert trial.smaller(replace(meaning, temperature=0.6, entropy=0.01)) == ["a temperature of 1", "no entropy term"]
