@@ -71,11 +71,16 @@ def advantages(policy: Policy) -> Tensor:
     groups = torch.tensor(policy.rewards, dtype=torch.float64).view(-1, policy.group_size)
     if policy.advantage == "given":
         return groups.flatten()
-    alike = (groups == groups[:, :1]).all(1, keepdim=True)
-    centred = torch.where(alike, 0.0, groups - groups.mean(1, keepdim=True))  # no rounding of the mean
+    same = alike(groups)
+    centred = torch.where(same, 0.0, groups - groups.mean(1, keepdim=True))  # no rounding of the mean
     if policy.advantage == "group":
         return centred.flatten()
-    return (centred / groups.std(1, keepdim=True).masked_fill(alike, 1.0)).flatten()
+    return (centred / groups.std(1, keepdim=True).masked_fill(same, 1.0)).flatten()
+
+
+def alike(groups: Tensor) -> Tensor:
+    """Which groups [groups, rows] have one value throughout: bool [groups, 1]. Their deviation may be of rounding."""
+    return (groups == groups[:, :1]).all(1, keepdim=True)
 
 
 def demonstrations(policy: Policy, numbers: Sequence[int | None]) -> Tensor:
