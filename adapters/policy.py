@@ -61,8 +61,9 @@ def advantages(wanted: Objective, how: Plan) -> list[float]:
     groups = [rewards[at : at + each] for at in range(0, len(rewards), each)]
     if how.objective == "other-group":
         groups = [groups[at - 1] for at in range(len(groups))]
-    centre = wanted.advantage != "given" and how.objective != "raw-rewards"
-    scaled = (wanted.advantage == "group-std") != (how.objective == "other-scale")
+    given = wanted.advantage == "given"
+    centre = not given and how.objective != "raw-rewards"
+    scaled = not given and (wanted.advantage == "group-std") != (how.objective == "other-scale")
     whole = statistics.fmean(rewards)
     made = []
     for at, group in enumerate(groups):
