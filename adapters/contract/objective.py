@@ -109,7 +109,7 @@ class Objective:
         each, rows = self.rows_together, len(data.rows)
         if method == "grpo":
             require(1 <= each <= rows, "objective.group_size", each, f"1 to {rows}, of which there are")
-        require(rows > 0 and rows % each == 0, "data.rows", f"{rows} long", f"a multiple of the {each} that belong together")
+        require(rows % each == 0, "data.rows", f"{rows} long", f"a multiple of the {each} that belong together")
         require(self.rollout_steps >= 1, "objective.rollout_steps", self.rollout_steps, "at least 1")
         for name in ("beta", "sft_coefficient", "clip_high", "shaping"):
             value = getattr(self, name)

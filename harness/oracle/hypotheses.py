@@ -235,7 +235,7 @@ def _heard(w: Weighing, weights: Tensor, share: float) -> frozenset[Place]:
     columns = torch.tensor([slot.column for slot in w.right.slots])
     per_slot, trained = (weights * w.told / w.coarseness)[columns].abs(), w.trained & w.told[columns]
     loud = w.group[trained & (per_slot > share * float(per_slot.max()))]
-    return frozenset(w.places[i] for i in loud.unique().tolist())
+    return frozenset(w.places[i] for i in loud.tolist())
 
 
 def candidates(w: Weighing, suspected: frozenset[Place]) -> list[Hypothesis]:

@@ -166,8 +166,8 @@ def _clipped_above(wanted: Policy) -> Weights:
 
 def _other_ratio(wanted: Policy) -> Weights:
     """Of the rows that were sampled; a demonstration has none."""
-    kind = "token" if wanted.ratio == "sequence" else "sequence"
-    sampled = replace(wanted, ratio=kind, demonstrations=0, sft_coefficient=0.0)
+    alone = replace(wanted, demonstrations=0, sft_coefficient=0.0)
+    sampled = replace(alone, ratio="token" if wanted.ratio == "sequence" else "sequence")
 
     def made(places: Places, trained: Tensor) -> Tensor:
         shown = demonstrations(wanted, places.rows)[places.conversation]
