@@ -61,8 +61,9 @@ def advantages(wanted: Objective, how: Plan) -> list[float]:
     groups = [rewards[at : at + each] for at in range(0, len(rewards), each)]
     if how.objective == "other-group":
         groups = [groups[at - 1] for at in range(len(groups))]
-    centre = wanted.advantage != "given" and how.objective != "raw-rewards"
-    scaled = (wanted.advantage == "group-std") != (how.objective == "other-scale")
+    given = wanted.advantage == "given"
+    centre = not given and how.objective != "raw-rewards"
+    scaled = not given and (wanted.advantage == "group-std") != (how.objective == "other-scale")
     whole = statistics.fmean(rewards)
     made = []
     for at, group in enumerate(groups):
@@ -76,20 +77,21 @@ def advantages(wanted: Objective, how: Plan) -> list[float]:
 def loss(batch: Batch, scenario: Scenario, shares: Tensor, step: int, how: Plan) -> Tensor:
     """A micro-batch's part of the loss of a step. shares: float64 [batch, length - 1], what the loss of each target is
     multiplied by."""
-    rows = scenario.step_rows(step)
-    if scenario.objective.method == "dpo":
-        return _preferences(batch, scenario.objective, how).sum() / (len(rows) // 2)
-    shown = sum(row % scenario.objective.group_size < scenario.objective.demonstrations for row in rows)
-    wanted, made = scenario.objective, (_policy(batch, scenario.objective, how) * shares).sum()
+    wanted = scenario.objective
+    if wanted.method == "dpo":
+        return _preferences(batch, wanted, how).sum() / (len(scenario.step_rows(step)) // 2)
+    made = (_policy(batch, wanted, how) * shares).sum()
     if not wanted.sft_coefficient or how.objective == "sft-left-out":
         return made
+    places = [(m, r) for m in range(scenario.micro_batches(step)) for r in range(scenario.window.ranks)]
+    shown = sum(float(_shown(rows_of(scenario, step, *place), wanted).sum()) for place in places)
     means = -(batch.logps * batch.mask).sum(1) / batch.mask.sum(1).clamp_min(1)
-    return made + wanted.sft_coefficient * (means * _shown(batch, wanted)[:, 0]).sum() / shown
+    return made + wanted.sft_coefficient * (means * _shown(batch.rows, wanted)[:, 0]).sum() / max(shown, 1.0)
 
 
-def _shown(batch: Batch, wanted: Objective) -> Tensor:
-    """1 for demonstrations, 0 for completions that were sampled: [batch, 1]."""
-    return torch.tensor([[float(row % wanted.group_size < wanted.demonstrations)] for row in batch.rows])
+def _shown(rows: tuple[int, ...], wanted: Objective) -> Tensor:
+    """1 for demonstrations, 0 for completions that were sampled: [rows, 1]."""
+    return torch.tensor([[float(row % wanted.group_size < wanted.demonstrations)] for row in rows])
 
 
 def of_step(
@@ -157,7 +159,7 @@ def _policy(batch: Batch, wanted: Objective, how: Plan) -> Tensor:
     if wanted.demonstrations and how.objective != "demonstrations-as-samples":
         likely = batch.logps.exp()
         gained = likely / (likely + wanted.shaping) * advantage
-        made = torch.where(_shown(batch, wanted) > 0, gained, made)
+        made = torch.where(_shown(batch.rows, wanted) > 0, gained, made)
     times = {"divergence-twice": 2.0, "divergence-left-out": 0.0, "divergence-subtracted": -1.0}.get(how.objective, 1.0)
     return -made + times * wanted.beta * _divergence(batch, wanted)
 

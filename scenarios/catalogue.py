@@ -368,7 +368,7 @@ def grpo_divergence(seed: int) -> Scenario:
 
 @_scenario
 def grpo_sequence(seed: int) -> Scenario:
-    """GSPO: ratios of whole completions, clipped at a thousandth, two steps of a sampling."""
+    """GSPO: ratios of whole completions, clipped at 0.997 and 1.004, two steps of a sampling."""
     changed = vary(over_deviation(groups(seed)), ratio="sequence", normaliser="row", rollout_steps=2)
     return vary(changed, clip_low=3e-3, clip_high=4e-3)
 

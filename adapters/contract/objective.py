@@ -107,7 +107,8 @@ class Objective:
         require(window.last_window == "partial", "window.last_window", window.last_window, f"partial with {method}")
         require(not resumed, "window.resume_after", resumed, f"0 with {method}")
         each, rows = self.rows_together, len(data.rows)
-        require(1 <= each <= rows, "objective.group_size", each, f"1 to {rows}, of which there are")
+        if method == "grpo":
+            require(1 <= each <= rows, "objective.group_size", each, f"1 to {rows}, of which there are")
         require(rows % each == 0, "data.rows", f"{rows} long", f"a multiple of the {each} that belong together")
         require(self.rollout_steps >= 1, "objective.rollout_steps", self.rollout_steps, "at least 1")
         for name in ("beta", "sft_coefficient", "clip_high", "shaping"):

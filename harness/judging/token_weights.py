@@ -55,13 +55,15 @@ def token_weights(right: RightStep, recovered: Tensor, told: Tensor) -> TokenWei
 
 
 def _by_slot(right: RightStep, recovered: Tensor) -> Tensor:
-    """A column that several slots share is dealt out by what they should weigh, or evenly if that is nothing."""
+    """What a column is off that several slots share is dealt out by what they should weigh, or evenly if that is
+    nothing."""
     index = torch.tensor([s.column for s in right.slots])
     size = right.slot_weights.abs()
     whole = right.by_column(size)[index]
     every = right.by_column(torch.ones(len(right.slots)))[index]
     share = torch.where(whole > 0, size / whole.clamp_min(torch.finfo(torch.float64).tiny), 1.0 / every)
-    return recovered[index] * share * right.targets
+    off = recovered - right.weights * right.clip
+    return (right.slot_weights * right.clip + off[index] * share) * right.targets
 
 
 def _by_row(right: RightStep, slots: Tensor, known: Tensor) -> tuple[RowWeight, ...]:

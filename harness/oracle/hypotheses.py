@@ -40,6 +40,9 @@ Base = tuple[Mask | Intended, Level | Intended, frozenset[Place], str]
 UNDERFLOW = 1e-3
 """Share of a gradient that fp16 may round to nothing where it is too small by the scale of the loss."""
 
+NOTHING = 1e-12
+"""Share of the heaviest token's weight that is rounding."""
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -212,19 +215,27 @@ def compare(w: Weighing, hypothesis: Hypothesis, recovered: Tensor, noise: Floor
 
 
 def dropped_places(w: Weighing, recovered: Tensor, noise: Floor) -> frozenset[Place]:
-    """Micro-batches of which nothing seems to have reached the optimizer, unless that is all of them.
+    """Micro-batches of which nothing seems to have reached the optimizer, though it should, unless that is all of them.
 
     In a coarse dtype a small weight looks like none, so this is a suspicion.
     """
+    wanted = weighing_places(w)
+    silent = wanted - _heard(w, recovered, max(noise.tolerance("token"), 1e-6))
+    return silent if silent < wanted else frozenset()
+
+
+def weighing_places(w: Weighing) -> frozenset[Place]:
+    """Micro-batches of which something should reach the optimizer, and can be told. Of rows without an advantage
+    nothing should."""
+    return _heard(w, w.right.weights, NOTHING)
+
+
+def _heard(w: Weighing, weights: Tensor, share: float) -> frozenset[Place]:
+    """Micro-batches with a trained token that weighs more than that share of the heaviest, by weights [columns]."""
     columns = torch.tensor([slot.column for slot in w.right.slots])
-    per_slot, trained = (recovered * w.told / w.coarseness)[columns].abs(), w.trained & w.told[columns]
-    limit = float(per_slot.max()) * max(noise.tolerance("token"), 1e-6)
-    silent = frozenset(
-        place
-        for i, place in enumerate(w.places)
-        if bool((trained & (w.group == i)).any()) and float(per_slot[trained & (w.group == i)].max()) <= limit
-    )
-    return silent if len(silent) < len(w.places) else frozenset()
+    per_slot, trained = (weights * w.told / w.coarseness)[columns].abs(), w.trained & w.told[columns]
+    loud = w.group[trained & (per_slot > share * float(per_slot.max()))]
+    return frozenset(w.places[i] for i in loud.tolist())
 
 
 def candidates(w: Weighing, suspected: frozenset[Place]) -> list[Hypothesis]:

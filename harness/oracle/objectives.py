@@ -7,6 +7,7 @@ differentiated by torch, through ratio and clip; the tests hold that against fin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,8 +62,6 @@ def weights(objective: Preferences | Policy, logps: LogProbs, rows: Rows) -> Ten
     """The weight of each token, before scale and clipping: float64 [slots]."""
     now = logps.now.detach().clone().requires_grad_()
     made = loss(objective, LogProbs(now, logps.sampled.detach(), logps.reference.detach()), rows)
-    if not made.requires_grad:  # nothing of the step is trained
-        return torch.zeros_like(now)
     (slope,) = torch.autograd.grad(made, now)
     return -slope
 
@@ -72,12 +71,31 @@ def advantages(policy: Policy) -> Tensor:
     groups = torch.tensor(policy.rewards, dtype=torch.float64).view(-1, policy.group_size)
     if policy.advantage == "given":
         return groups.flatten()
-    centred = groups - groups.mean(1, keepdim=True)
+    same = alike(groups)
+    centred = torch.where(same, 0.0, groups - groups.mean(1, keepdim=True))  # no rounding of the mean
     if policy.advantage == "group":
         return centred.flatten()
-    spread = groups.std(1, keepdim=True)
-    alike = (groups == groups[:, :1]).all(1, keepdim=True)  # rounding of the mean must not be blown up
-    return torch.where(alike, 0.0, centred / spread.masked_fill(alike, 1.0)).flatten()
+    return (centred / groups.std(1, keepdim=True).masked_fill(same, 1.0)).flatten()
+
+
+def alike(groups: Tensor) -> Tensor:
+    """Which groups [groups, rows] have one value throughout: bool [groups, 1]. Their deviation may be of rounding."""
+    return (groups == groups[:, :1]).all(1, keepdim=True)
+
+
+def demonstrations(policy: Policy, numbers: Sequence[int | None]) -> Tensor:
+    """Which of these rows of the scenario are demonstrations: bool [rows]."""
+    return torch.tensor([row is not None and row % policy.group_size < policy.demonstrations for row in numbers])
+
+
+def _pairs(rows: Rows) -> list[tuple[int, int]]:
+    """Conversations, the chosen one first: one pair for each time that it is in the step."""
+    places: dict[int, list[int]] = {}
+    for c, row in enumerate(rows.number):
+        if row is not None:
+            places.setdefault(row, []).append(c)
+    chosen = [(row, own) for row, own in places.items() if row % 2 == 0]
+    return [pair for row, own in chosen for pair in zip(own, places.get(row + 1, ()), strict=False)]
 
 
 def _summed(values: Tensor, rows: Rows) -> Tensor:
@@ -90,8 +108,7 @@ def _preferences(objective: Preferences, logps: LogProbs, rows: Rows) -> Tensor:
     ratios = torch.where(rows.trained, logps.now - reference, 0.0)
     counts = _summed(rows.trained.to(ratios.dtype), rows).clamp_min(1.0)
     each = _summed(ratios, rows) / (counts if objective.form.endswith("-mean") else 1.0)
-    place = {row: c for c, row in enumerate(rows.number) if row is not None}
-    pairs = [(c, place[row + 1]) for row, c in place.items() if row % 2 == 0 and row + 1 in place]
+    pairs = _pairs(rows)
     if not pairs:
         return logps.now.sum() * 0.0
     chosen, rejected = (torch.tensor(side) for side in zip(*pairs, strict=True))
@@ -114,7 +131,7 @@ def _policy(policy: Policy, logps: LogProbs, rows: Rows) -> Tensor:
     low = 0.0 if policy.clip_low is None else 1.0 - policy.clip_low
     high = float("inf") if policy.clip_high is None else 1.0 + policy.clip_high
     gained = torch.minimum(ratio * advantage, ratio.clamp(low, high) * advantage)
-    shown = torch.tensor([r is not None and r % policy.group_size < policy.demonstrations for r in rows.number])
+    shown = demonstrations(policy, rows.number)
     likely = logps.now.exp()
     gained = torch.where(shown[rows.owner], likely / (likely + policy.shaping) * advantage, gained)
     lost = torch.where(trained, policy.beta * _divergence(policy, logps) - gained, 0.0)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adapters.contract import Compute, Model
 from harness.intent.intent import Given, Intent
+from harness.intent.objective import Policy
 from harness.oracle import aggregation, auxiliary, tail_basis
 from harness.oracle.aggregation import Places
 from harness.oracle.basis import Basis, Segment, segment
@@ -232,8 +233,10 @@ def right_step(
     beside = auxiliary.terms(intent, number, model, conversations if forwarded is None else forwarded, seen, basis)
     others = None
     if earlier is not None:
-        passed = {id(p): _logps(p, intent, model, segments, basis) for p in (earlier.sampled, earlier.reference)}
-        others = OtherLogProbs(passed[id(earlier.sampled)], passed[id(earlier.reference)])
+        sampled = reference = _logps(earlier.reference, intent, model, segments, basis)
+        if earlier.sampled is not earlier.reference and isinstance(intent.aggregation, Policy):
+            sampled = _logps(earlier.sampled, intent, model, segments, basis)
+        others = OtherLogProbs(sampled, reference)
     return RightStep(intent, model, number, conversations, basis, slots, beside, others=others, skipped=skipped)
 
 

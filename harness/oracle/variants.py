@@ -14,7 +14,7 @@ from torch import Tensor
 
 from harness.intent.objective import Advantage, Divergence, Form, Policy, Preferences
 from harness.oracle.aggregation import Places, rows_of
-from harness.oracle.objectives import LogProbs, advantages, weights
+from harness.oracle.objectives import LogProbs, advantages, alike, demonstrations, weights
 from harness.oracle.step import RightStep
 
 Weights = Callable[[Places, Tensor], Tensor]
@@ -85,6 +85,7 @@ def _policy(wanted: Policy) -> dict[str, Weights]:
     found |= {name: _as(other) for name, other in _numbers(wanted).items()}
     found["ratio-of-one"] = _as(wanted, lambda logps: replace(logps, sampled=logps.now))
     found["clip-the-other-side"] = _clipped_above(wanted)
+    found["other-ratio"] = _other_ratio(wanted)
     if wanted.refers and wanted.every > 1:  # else it is the model itself, from which nothing diverges
         found["reference-drifts"] = _as(wanted, lambda logps: replace(logps, reference=logps.sampled))
     if wanted.refers:
@@ -137,14 +138,12 @@ def _over(values: Tensor, groups: Tensor, scaled: bool) -> Tensor:
     """Values of groups over the deviations of these or others, all [groups, rows]; 0 where there is none."""
     if not scaled:
         return values
-    spread = groups.std(1, keepdim=True)
-    return torch.where(spread > 0, values / spread.masked_fill(spread == 0, 1.0), 0.0)
+    same = alike(groups)
+    return torch.where(same, 0.0, values / groups.std(1, keepdim=True).masked_fill(same, 1.0))
 
 
 def _numbers(wanted: Policy) -> dict[str, Policy]:
     found = {"unclipped": replace(wanted, clip_low=None, clip_high=None)}
-    if not wanted.demonstrations:
-        found["other-ratio"] = replace(wanted, ratio="token" if wanted.ratio == "sequence" else "sequence")
     if wanted.clip_low is not None and wanted.clip_high != wanted.clip_low:
         found["clipped-alike"] = replace(wanted, clip_high=wanted.clip_low)
     if wanted.refers:
@@ -155,12 +154,24 @@ def _numbers(wanted: Policy) -> dict[str, Policy]:
 
 def _clipped_above(wanted: Policy) -> Weights:
     """The larger of both instead of the smaller: as if rewards were losses, and back."""
-    gains = replace(wanted, beta=0.0)
+    gains = replace(wanted, beta=0.0, sft_coefficient=0.0)
     turned = _given(gains, -advantages(wanted))
 
     def made(places: Places, trained: Tensor) -> Tensor:
         beside = _as(wanted)(places, trained) - _as(gains)(places, trained)
         return beside - _as(turned)(places, trained)
+
+    return made
+
+
+def _other_ratio(wanted: Policy) -> Weights:
+    """Of the rows that were sampled; a demonstration has none."""
+    alone = replace(wanted, demonstrations=0, sft_coefficient=0.0)
+    sampled = replace(alone, ratio="token" if wanted.ratio == "sequence" else "sequence")
+
+    def made(places: Places, trained: Tensor) -> Tensor:
+        shown = demonstrations(wanted, places.rows)[places.conversation]
+        return torch.where(shown, _as(wanted)(places, trained), _as(sampled)(places, trained))
 
     return made
 

@@ -182,6 +182,8 @@ def of(fault: str, scenario: Scenario) -> set[str]:
         return {KINDS[n] for n in alike if planned.rates(scenario, CATALOGUE[n].plan) == own_rates}
     if fault in ("reference-drifts", "divergence-left-out") and scenario.objective.rollout_steps == 1:
         return {KINDS["reference-drifts"], KINDS["divergence-left-out"]}  # of the model itself, no divergence pulls
+    if fault == "ratio-clipped-on-the-wrong-side" and scenario.name == "grpo-divergence":
+        return {KINDS[fault], KINDS["ratio-unclipped"]}  # no ratio is beyond the other border
     if fault == "bf16-reduction" and scenario.precision.reduction == "own":  # any rounding is one then
         return {KINDS["bf16-accumulation"]}
     if fault in ("mask-shifted", "eos-untrained") and unseen.of_pairs(scenario):

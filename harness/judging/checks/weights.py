@@ -90,6 +90,11 @@ def _heaviest(weights: Tensor) -> float:
     return float(weights[int(weights.abs().argmax())])
 
 
+def _rounded(value: float) -> float:
+    """To rank by: of values alike but for rounding, the first is named on every machine."""
+    return float(f"{value:.4g}")
+
+
 def by_micro_batch(places: frozenset[Place]) -> dict[int, list[int]]:
     """Ranks of each micro-batch."""
     result: dict[int, list[int]] = {}
@@ -136,7 +141,7 @@ def _level(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
     every = evidence.tokens.rows
     rows = [r for r in every if abs(r.weight) > evidence.floor.tolerance("token")] or every
     means = hypothesis.level != "token"
-    low, high = (pick(rows, key=lambda r: r.weight if means else r.expected) for pick in (min, max))
+    low, high = (pick(rows, key=lambda r: _rounded(r.weight if means else r.expected)) for pick in (min, max))
     how = f"a mean over each {hypothesis.level}" if means else "a mean over all tokens"
     wanted = f"{high.expected:.4g} for all"
     if not evidence.right.intent.uniform:
@@ -163,7 +168,7 @@ def _pieces(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
         "positions": "a mean over all positions of a micro-batch, ignored ones too",
         "cut off": f"nothing behind the first {', '.join(map(str, sorted(set(way.lengths))))} tokens of a sequence",
     }[way.kind]
-    low, high = (pick(evidence.tokens.rows, key=lambda r: r.weight) for pick in (min, max))
+    low, high = (pick(evidence.tokens.rows, key=lambda r: _rounded(r.weight)) for pick in (min, max))
     return Finding(
         "weights.mask" if way.kind == "cut off" else "weights.mean-of-means",
         f"token weights at step {evidence.step} follow {told}: x N they run from {low.weight:.4g} (row {low.row},"
@@ -218,7 +223,7 @@ def _clip(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
 
 
 def _objective(evidence: StepEvidence, hypothesis: Hypothesis) -> Finding:
-    most = max(evidence.tokens.rows, key=lambda r: float(f"{abs(r.weight - r.expected):.4g}"))  # the first at a tie
+    most = max(evidence.tokens.rows, key=lambda r: _rounded(abs(r.weight - r.expected)))
     return Finding(
         "weights.objective",
         f"token weights at step {evidence.step} follow another objective: {OBJECTIVES[hypothesis.objective]}; x N row"
@@ -251,7 +256,8 @@ def _uneven(evidence: StepEvidence) -> Finding:
     w = weighing(evidence.right, evidence.floor, evidence.observed.terms)
     off = (evidence.observed.weights - evidence.fit.predicted) * evidence.right.targets * w.told
     trained = [i for i, c in enumerate(evidence.right.conversations) if c.targets]
-    worst, number = max((abs(float(mean)), i) for i, mean in zip(trained, w.row_mean @ off, strict=True))
+    means = zip(trained, (w.row_mean @ off).abs().tolist(), strict=True)
+    number, worst = max(means, key=lambda found: _rounded(found[1]))
     c = evidence.right.conversations[number]
     row = next(r for r in evidence.tokens.rows if (r.rank, r.micro_batch, r.row) == (c.rank, c.micro_batch, c.row))
     relative = worst / evidence.right.largest

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.judging.evidence import StepEvidence
-from harness.oracle import pieces
+from harness.oracle import hypotheses, pieces
 from harness.oracle.weighing import Place, weighing
 from harness.verdicts.findings import Diagnosis
 
@@ -62,7 +62,8 @@ def _at_recompile(evidence: Sequence[StepEvidence]) -> bool:
         widths = [_width(evidence[0], (rank, number)) for number in range(first.micro_batches)]
         other = next((number for number, width in enumerate(widths) if width != widths[0]), None)
         again |= set() if other is None else {(rank, other)}
-    return evidence[0].fit.hypothesis.dropped == again
+    told = hypotheses.weighing_places(weighing(first, evidence[0].floor))
+    return evidence[0].fit.hypothesis.dropped == again & told
 
 
 def _width(e: StepEvidence, place: Place) -> int:

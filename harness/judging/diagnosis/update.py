@@ -8,6 +8,8 @@ from harness.judging.diagnosis import schedules, untrained
 from harness.judging.diagnosis.schedules import Followed
 from harness.judging.diagnosis.wording import of_codes
 from harness.judging.evidence import StepEvidence
+from harness.oracle import hypotheses
+from harness.oracle.weighing import weighing
 from harness.verdicts.findings import Diagnosis, Finding
 
 
@@ -120,8 +122,8 @@ def replicas(evidence: Sequence[StepEvidence], findings: Sequence[Finding]) -> D
         or {f.step for f in findings if f.step is not None} != {first.step}
     ):
         return None
-    theirs = {(rank, number) for rank in others for number in range(first.right.micro_batches)}
-    if first.fit.hypothesis.dropped != theirs:
+    told = hypotheses.weighing_places(weighing(first.right, first.floor))
+    if first.fit.hypothesis.dropped != {place for place in told if place[0] in others}:
         return None
     sentence = (
         f"ranks {', '.join(map(str, sorted(others)))} train a model of their own, from their own rows alone: gradients"

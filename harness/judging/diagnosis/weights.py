@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from harness.intent.words import told
@@ -12,6 +13,7 @@ from harness.judging.objective_words import OBJECTIVES
 from harness.oracle import hypotheses, levels
 from harness.oracle.factors import UNNAMED, Scale, named_factors
 from harness.oracle.hypotheses import Hypothesis
+from harness.oracle.weighing import weighing
 from harness.verdicts.findings import Diagnosis
 
 
@@ -208,6 +210,15 @@ def _right(e: StepEvidence) -> str:
     return f"{e.right.largest:.4f} each" if e.right.intent.uniform else f"up to {e.right.largest:.4f}"
 
 
+def _in_all(steps: Sequence[StepEvidence]) -> Hypothesis:
+    """That of the first of these steps; and what other ones lack of which the first could tell nothing."""
+    first = steps[0]
+    told = hypotheses.weighing_places(weighing(first.right, first.floor))
+    alike = (e.fit.hypothesis.dropped for e in steps if e.right.micro_batches == first.right.micro_batches)
+    untold = (dropped - told for dropped in alike)
+    return replace(first.fit.hypothesis, dropped=first.fit.hypothesis.dropped.union(*untold))
+
+
 def diagnoses(evidence: Sequence[StepEvidence], codes: set[str]) -> list[Diagnosis]:
     """One for each part that is wrong in any step; `codes`: those of all findings."""
     result = []
@@ -216,7 +227,7 @@ def diagnoses(evidence: Sequence[StepEvidence], codes: set[str]) -> list[Diagnos
         if not steps:
             continue
         first = steps[0]
-        said = words(first.fit.hypothesis, first)
+        said = words(_in_all(steps), first)
         share = [hypotheses.shares(e.right, e.observed, e.fit.hypothesis, e.floor)[part] for e in steps]
         line = (
             f"weights x N by micro-batch at step {first.step}: {_by_micro_batch(first)}"

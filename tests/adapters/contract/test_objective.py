@@ -24,6 +24,7 @@ ROWS = scenarios.get("dpo-ragged").data.rows
         ("dpo-ragged", {"resume_after": 1}, "window.resume_after"),
         ("dpo-ragged", {"rows": ROWS[:1] * 48}, "data.rows"),
         ("dpo-ragged", {"rows": (*ROWS[:-1], ROWS[-1][:-1])}, "data.rows"),
+        ("dpo-ragged", {"rows": ROWS[:1]}, "data.rows"),
         ("dpo-ragged", {"label_smoothing": 0.1}, "loss"),
         ("dpo-ipo", {"preference_smoothing": 0.1}, "objective.preference_smoothing"),
         ("grpo-token", {"beta": 1e7}, "objective.beta"),

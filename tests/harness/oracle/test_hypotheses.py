@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import scenarios
 from adapters.contract import vary
-from adapters.faults import Plan
+from adapters.faults import RIGHT, Plan
 from harness.intent.objective import Level
 from harness.intent.of_scenario import of_scenario
 from harness.judging import judge
@@ -21,8 +21,8 @@ from harness.oracle import factors, hypotheses
 from harness.oracle.basis_cache import BasisCache
 from harness.oracle.hypotheses import Hypothesis
 from harness.oracle.levels import LEVELS, same_levels
-from harness.oracle.weighing import weighing
-from tests.faults import expected
+from harness.oracle.weighing import Place, weighing
+from tests.faults import expected, proof
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,23 @@ def test_first_tokens_are_counted_where_they_are_marked(right: StepEvidence) -> 
     found = {scale.name: scale.factor for scale in factors.named_factors(step)}
     assert found[factors.FIRSTS] == step.targets / (step.targets + len(step.conversations))
     assert factors.FIRSTS not in {scale.name for scale in factors.named_factors(right.right)}
+
+
+@pytest.fixture(scope="module")
+def rewarded() -> StepEvidence:
+    """A step of rewards, of which both ranks' third micro-batch has no advantage."""
+    return proof.judged(vary(scenarios.get("grpo-token"), steps=1), RIGHT, BasisCache()).steps[0]
+
+
+@pytest.mark.slow
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.sets(st.tuples(st.integers(0, 1), st.integers(0, 3)), max_size=5))
+def test_micro_batches_are_dropped_if_they_should_weigh_something(rewarded: StepEvidence, places: set[Place]) -> None:
+    w = weighing(rewarded.right, rewarded.floor)
+    told = hypotheses.weighing_places(w)
+    assert set(w.places) - told == {(0, 2), (1, 2)}
+    recovered = hypotheses.predict(w, Hypothesis(dropped=frozenset(places))).weights
+    assert hypotheses.dropped_places(w, recovered, rewarded.floor) == places & told
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

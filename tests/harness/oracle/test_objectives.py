@@ -97,6 +97,23 @@ def test_weights_of_preferences_are_the_slopes_of_their_loss(objective, lengths,
 
 
 @settings(max_examples=60)
+@given(PREFERENCES, st.lists(st.integers(0, 2), min_size=1, max_size=5), LENGTHS, st.integers(0, 1000))
+def test_every_pair_of_a_step_counts_once_each_time_that_it_is_in_it(objective, pairs, lengths, seed):
+    """The loss of a step is the mean over its pairs, so that a token weighs what it does in its pair alone, over their
+    number."""
+    each = [lengths[:2], lengths[2:], [2, 3]]
+    told = rows([length for pair in pairs for length in each[pair]])
+    told = replace(told, number=tuple(row for pair in pairs for row in (2 * pair, 2 * pair + 1)))
+    given = logps(len(told.owner), seed)
+    found = objectives.weights(objective, given, told)
+    for place, pair in enumerate(pairs):
+        own = told.owner // 2 == place
+        alone = LogProbs(given.now[own], given.sampled[own], given.reference[own])
+        expected = objectives.weights(objective, alone, rows(each[pair])) / len(pairs)
+        torch.testing.assert_close(found[own], expected, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=60)
 @given(POLICIES, LENGTHS, st.integers(0, 1000))
 def test_weights_of_rewards_are_the_slopes_of_their_loss_through_ratio_and_clip(policy, lengths, seed):
     given, told = logps(sum(lengths), seed), rows(lengths, policy.over)
@@ -118,6 +135,12 @@ def test_advantages_of_a_group_add_up_to_nothing_whatever_is_added_to_its_reward
     if policy.advantage == "group":
         moved = replace(policy, rewards=tuple(r + 3.0 for r in policy.rewards))
         torch.testing.assert_close(objectives.advantages(moved), made.flatten(), rtol=0, atol=1e-12)
+
+
+@given(st.floats(-1e6, 1e6), st.integers(2, 5), st.sampled_from(["group", "group-std"]))
+def test_a_group_that_is_alike_in_rewards_has_no_advantage_at_all(reward, each, advantage):
+    policy = Policy(rewards=(reward,) * each, group_size=each, advantage=advantage)
+    assert not objectives.advantages(policy).any()
 
 
 def test_a_group_without_spread_has_no_advantage_over_a_deviation_of_rounding():
