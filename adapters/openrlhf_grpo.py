@@ -6,9 +6,6 @@ as the trainer on top of it does (trainer/ppo_trainer.py). What vLLM would have 
 
 from __future__ import annotations
 
-import functools
-import itertools
-import math
 import runpy
 import sys
 from collections.abc import Sequence
@@ -18,10 +15,9 @@ from unittest.mock import patch
 
 import torch
 from packaging.version import Version
-from torch.utils.data import DataLoader
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import openrlhf_shims, rollouts
+from adapters.families import epochs, openrlhf_shims, rollouts
 from adapters.families import openrlhf_trainer as trainer
 from adapters.families.openrlhf_actor_flags import AGGREGATES, arguments
 from adapters.families.openrlhf_trainer import Watched
@@ -63,8 +59,6 @@ SEEDED = Shim(
     " trainer/ray/ppo_actor.py): before each sampling of several epochs torch is seeded by a number after which all of"
     " them have the scenario's steps",
 )
-MOST_SEEDS = 20_000
-"""That may have to be tried, on average, before its shuffles leave rows in their steps: some seconds."""
 
 prepare = trainer.prepare
 
@@ -109,12 +103,11 @@ def _unsupported_epochs(scenario: Scenario) -> str | None:
     dealt = rollouts.dealt(scenario)
     if len({rollout.epochs for rollout in dealt}) > 1:
         return "has one number of epochs for every sampling (--train.max_epochs): its steps here are of several"
-    steps, epochs = len(dealt[0].rows[0]), dealt[0].epochs
-    orders = math.factorial(steps * _share(scenario)) // math.factorial(_share(scenario)) ** steps
-    if orders ** (epochs - 1) > MOST_SEEDS:
+    steps = len(dealt[0].rows[0])
+    if (orders := epochs.orders(steps, _share(scenario), dealt[0].epochs)) > epochs.MOST_SEEDS:
         return (
             "shuffles the rows of a sampling over its steps anew in each epoch (ppo_train in trainer/ray/ppo_actor.py),"
-            f" where one order in {orders ** (epochs - 1)} leaves them"
+            f" where one order in {orders} leaves them"
         )
     return None
 
@@ -148,7 +141,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         made = _experiences(rollout.every, tokens, scenario, strategy, policy, reference)
         own = [row for batch in rollout.rows[rank] for row in batch]
         if rollout.epochs > 1:
-            torch.manual_seed(_seed(len(rollout.rows[rank]), _share(scenario), rollout.epochs))
+            torch.manual_seed(epochs.seed(len(rollout.rows[rank]), _share(scenario), rollout.epochs))
         for row in _in_order(own):
             policy.append(made[row])
         policy.fit(kl_ctl=scenario.objective.beta if reference else 0.0)
@@ -156,33 +149,10 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 
 def _in_order(wanted: Sequence[int]) -> list[int]:
-    """What the first shuffling of `ppo_train` puts into that order."""
-    (drawn,) = _shuffled(len(wanted), 1)
+    """What the first shuffling of `ppo_train`, whose loader draws next, puts into that order."""
+    (drawn,) = epochs.shuffled(len(wanted), 1)
     by_place = dict(zip(drawn, wanted, strict=True))
     return [by_place[place] for place in range(len(wanted))]
-
-
-@functools.cache
-def _seed(steps: int, share: int, epochs: int) -> int:
-    """The first seed of torch by which all epochs have the same `share` places of a rank's in each step."""
-    with torch.random.fork_rng(devices=[]):
-        for seed in itertools.count():
-            torch.manual_seed(seed)
-            own = [
-                [set(places[step * share :][:share]) for step in range(steps)]
-                for places in _shuffled(steps * share, epochs)
-            ]
-            if all(sets == own[0] for sets in own):
-                return seed
-    raise AssertionError("there is no last seed")
-
-
-def _shuffled(places: int, epochs: int) -> list[list[int]]:
-    """The order of each epoch in `ppo_train`: its loader draws from the same generator next."""
-    with torch.random.fork_rng(devices=[]):
-        rows: Any = range(places)
-        loader: Any = DataLoader(rows, batch_size=None, shuffle=True)
-        return [[int(place) for place in loader] for _ in range(epochs)]
 
 
 def _read(words: Sequence[str]) -> Any:
