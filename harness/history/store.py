@@ -175,7 +175,10 @@ def keeper(path: Path, warn: Callable[[str], None]) -> Callable[[CellRecord], No
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Make the table in an empty file; refuse what is no history, or one of a later schema."""
-    if not _version(connection, path):
+    connection.execute("begin")  # all that is read is of one moment, though another process may make the table now
+    version = _version(connection, path)
+    connection.execute("commit")
+    if not version:
         connection.execute("begin immediate")
         if not _version(connection, path):  # another process was not quicker
             connection.execute(_TABLE)
