@@ -7,8 +7,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -130,7 +133,6 @@ from harness.verdicts.verdict import CellRecord
 path, who, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 sys.stdin.read()  # until all are started
 for number in range(count):
-    History.open(path.with_name(f"{number}.sqlite"))  # which most of them find as it is made
     History.open(path).add(CellRecord(framework=who, version=str(number), scenario="sft-equal", verdict="pass",
                                       environment="e", scenario_hash="s"))
 """
@@ -157,6 +159,24 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     for number in range(writers):
         assert [m.version for m in kept.all(f"writer-{number}")] == [str(n) for n in range(count)]
     assert len(kept.find("s", "e")) == writers * count
+
+
+def test_one_that_is_made_while_it_is_read_is_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, connect = tmp_path / "history.sqlite", sqlite3.connect
+    other = threading.Thread(target=lambda: History.open(path))
+
+    class Interrupted(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if "user_version" in sql and not other.ident:
+                other.start()
+                other.join(0.3)  # where it has to wait for us, it has made nothing yet
+            return super().execute(sql, *values)
+
+    monkeypatch.setattr(store.sqlite3, "connect", partial(connect, factory=Interrupted))
+    history = History.open(path)
+    other.join()
+    history.add(FAILED)
+    assert len(history.all()) == 1
 
 
 def not_a_database(path: Path) -> None:
