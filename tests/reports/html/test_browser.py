@@ -195,6 +195,23 @@ CONTRASTS = """
 """
 
 
+MANY_SCENARIOS = """
+for (const row of document.querySelectorAll(".matrix tr")) for (let i = 0; i < 90; i++) {
+  const cell = row.lastElementChild.cloneNode(true);
+  cell.insertAdjacentHTML("beforeend", '<span class="unseen">unsupported</span>');
+  row.append(cell);
+}
+return [document.documentElement.scrollWidth, document.documentElement.clientWidth];
+"""
+
+
+def test_a_long_row_of_scenarios_scrolls_in_its_box_alone(browser: Browser, pages: Path) -> None:
+    browser.open(pages / "index.html")
+    page, window = browser.run(MANY_SCENARIOS)
+    assert browser.run("return document.querySelector('.matrix').getBoundingClientRect().right") > window
+    assert page <= window
+
+
 def test_the_dark_is_dark(browser: Browser, pages: Path) -> None:
     browser.open(page(pages, DROPPED))
     light = browser.colour('#weights-0 svg .mark-rect path[aria-label*=": lost,"]', "fill")
