@@ -366,7 +366,12 @@ def unless_by_row(scenario: Scenario) -> str | None:
 
 
 def of_pairs(scenario: Scenario) -> str | None:
-    """Of what both rows of a pair have alike, such as the question, the difference is not made."""
+    """Of what both rows of a pair have alike, such as the question, the difference is not made; nor of what the rows of
+    a group have alike, whose advantages add up to 0, where each of their tokens is divided by the same."""
     wanted = scenario.objective
     sums = not wanted.preference.endswith("-mean") and not wanted.sft_coefficient
-    return "both rows of a pair have the same prompt" if wanted.method == "dpo" and sums else None
+    if wanted.method == "dpo" and sums:
+        return "both rows of a pair have the same prompt"
+    once = wanted.rollout_steps == 1 and not wanted.refers and scenario.rows_per_step % wanted.group_size == 0
+    centred = wanted.method == "grpo" and wanted.normaliser == "constant" and wanted.advantage != "given"
+    return "all rows of a group have the same prompt" if centred and once else None

@@ -53,6 +53,8 @@ def labels(scenario: Scenario, rows: Sequence[Tokens], step: int, number: int, r
         "late": preceding & ~marks.opening,
         "with-tag": response | following,
     }[mask]
+    if scenario.objective.truncated == "masked":  # what is left out whole stays so
+        chosen = chosen & (right != IGNORED_LABEL).any(1, keepdim=True)
     return torch.where(chosen, ids, IGNORED_LABEL)
 
 
