@@ -24,19 +24,21 @@ from tests.faults import bases, kinds, proof, simulate
 from tests.harness import breaking
 
 CODES = {"weights.dropped-micro-batches", "weights.mean-of-means", "weights.scale", "weights.mask", "update.clip"}
-CONCERNING_WEIGHTS = [name for name, fault in CATALOGUE.items() if CODES & set(fault.codes)]
 QUICK = ("drop-intermediate", "mean-of-micro-batches", "eos-untrained")
 
 PLAIN = (questions.ELSEWHERE, questions.ATTENTION, questions.POSITIONS)
 
 
-def _cases() -> list[object]:
-    marks = [pytest.mark.slow, pytest.mark.exhaustive]
-    return [pytest.param(name, marks=() if name in QUICK else marks) for name in CONCERNING_WEIGHTS]
-
-
 def _scenario(fault: str) -> Scenario:
     return vary(scenarios.get(kinds.APART.get(fault, "sft-ragged")), steps=2)
+
+
+def _cases() -> list[object]:
+    """Those that concern weights and show on their scenario."""
+    marks = [pytest.mark.slow, pytest.mark.exhaustive]
+    concerning = [name for name, fault in CATALOGUE.items() if CODES & set(fault.codes)]
+    shown = [name for name in concerning if CATALOGUE[name].hidden(_scenario(name)) is None]
+    return [pytest.param(name, marks=() if name in QUICK else marks) for name in shown]
 
 
 def _codes(judgement: Judgement) -> Counter[str]:
