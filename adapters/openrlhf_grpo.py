@@ -17,7 +17,7 @@ import torch
 from packaging.version import Version
 
 from adapters.contract import Job, Scenario, Shim
-from adapters.families import epochs, openrlhf_shims, rollouts
+from adapters.families import openrlhf_shims, rollouts, shuffles
 from adapters.families import openrlhf_trainer as trainer
 from adapters.families.openrlhf_actor_flags import AGGREGATES, arguments
 from adapters.families.openrlhf_trainer import Watched
@@ -103,18 +103,13 @@ def _unsupported_epochs(scenario: Scenario) -> str | None:
     dealt = rollouts.dealt(scenario)
     if len({rollout.epochs for rollout in dealt}) > 1:
         return "has one number of epochs for every sampling (--train.max_epochs): its steps here are of several"
-    steps = len(dealt[0].rows[0])
-    if (orders := epochs.orders(steps, _share(scenario), dealt[0].epochs)) > epochs.MOST_SEEDS:
+    orders = shuffles.orders(dealt[0].steps, dealt[0].share) ** (dealt[0].epochs - 1)
+    if orders > shuffles.MOST_OF_EPOCHS:
         return (
             "shuffles the rows of a sampling over its steps anew in each epoch (ppo_train in trainer/ray/ppo_actor.py),"
             f" where one order in {orders} leaves them"
         )
     return None
-
-
-def _share(scenario: Scenario) -> int:
-    """Rows that a rank has in a step."""
-    return scenario.window.sequences_per_step // scenario.window.ranks
 
 
 def shims(job: Job) -> Sequence[Shim]:
@@ -141,7 +136,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
         made = _experiences(rollout.every, tokens, scenario, strategy, policy, reference)
         own = [row for batch in rollout.rows[rank] for row in batch]
         if rollout.epochs > 1:
-            torch.manual_seed(epochs.seed(len(rollout.rows[rank]), _share(scenario), rollout.epochs))
+            torch.manual_seed(shuffles.seed_of_epochs(rollout.steps, rollout.share, rollout.epochs))
         for row in _in_order(own):
             policy.append(made[row])
         policy.fit(kl_ctl=scenario.objective.beta if reference else 0.0)
@@ -150,7 +145,7 @@ def train(job: Job, recorder: Recorder, rank: int, world: int) -> None:
 
 def _in_order(wanted: Sequence[int]) -> list[int]:
     """What the first shuffling of `ppo_train`, whose loader draws next, puts into that order."""
-    (drawn,) = epochs.shuffled(len(wanted), 1)
+    (drawn,) = shuffles.shuffled(len(wanted), 1)
     by_place = dict(zip(drawn, wanted, strict=True))
     return [by_place[place] for place in range(len(wanted))]
 

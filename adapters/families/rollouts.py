@@ -17,6 +17,16 @@ class Rollout:
     """How often the mini-batches are trained, in the same order."""
 
     @property
+    def steps(self) -> int:
+        """Mini-batches that are gone through in each epoch."""
+        return len(self.rows[0])
+
+    @property
+    def share(self) -> int:
+        """Rows of a mini-batch on one rank."""
+        return len(self.rows[0][0])
+
+    @property
     def numbers(self) -> list[int]:
         """Of its rows, those of a rank behind those of the one before."""
         return [row for batches in self.rows for batch in batches for row in batch]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +10,8 @@ import torch
 from torch import Tensor
 
 from adapters.contract import Job, Scenario, to_dict
+from adapters.families import shuffles
 from adapters.inside import completions, data
-
-MOST_SEEDS = 100_000
-"""That may have to be tried, on average, before TRL's shuffle leaves rows in their steps: some seconds."""
 
 
 def steps_sampled(scenario: Scenario) -> int:
@@ -78,22 +74,17 @@ def unsupported(scenario: Scenario) -> str | None:
 def unshuffled(scenario: Scenario) -> str | None:
     """Why TRL's shuffle cannot leave the scenario's rows in their steps; None if it can."""
     wanted = scenario.objective.rollout_steps
-    if steps_sampled(scenario) == 1 or _orders(scenario) <= MOST_SEEDS:
+    orders = shuffles.orders(steps_sampled(scenario), _share(scenario))
+    if orders <= shuffles.MOST_OF_ONCE:
         return None
     return (
         f"no data.order='given' with objective.rollout_steps={wanted}: it shuffles the rows of a sampling over its"
-        f" steps (_prepare_inputs in trainer/grpo_trainer.py), where one order in {_orders(scenario)} leaves them"
+        f" steps (_prepare_inputs in trainer/grpo_trainer.py), where one order in {orders} leaves them"
     )
 
 
 def _answers(row: Sequence[Any]) -> int:
     return sum(message.role == "assistant" for message in row)
-
-
-def _orders(scenario: Scenario) -> int:
-    """Of how many orders of a rank's rows of a sampling one leaves each of them in its step, at the average."""
-    steps, share = steps_sampled(scenario), _share(scenario)
-    return math.factorial(steps * share) // math.prod([math.factorial(share)] * steps)
 
 
 def fills_up(scenario: Scenario) -> bool:
@@ -107,17 +98,6 @@ def fills_up(scenario: Scenario) -> bool:
     return any(whole[row] > limit and kept[row] < max(kept[r] for r in rows) for rows in together for row in rows)
 
 
-@functools.cache
-def seed_in_steps(steps: int, share: int) -> int:
-    """The first seed of torch by which `torch.randperm` leaves `share` places of each step in that step."""
-    step = torch.arange(steps * share) // share
-    for seed in itertools.count():
-        order = torch.randperm(steps * share, generator=torch.Generator().manual_seed(seed))
-        if torch.equal(order // share, step):
-            return seed
-    raise AssertionError("there is no last seed")
-
-
 class Rollouts:
     """What TRL asks of who samples and of who rewards, on one rank."""
 
@@ -127,7 +107,7 @@ class Rollouts:
         self._rows: list[int] = []
         self._next = itertools.cycle(ranks[rank] for ranks in _of_ranks(scenario))
         several = steps_sampled(scenario) > 1
-        self._seed = seed_in_steps(steps_sampled(scenario), _share(scenario)) if several else None
+        self._seed = shuffles.seed_of_once(steps_sampled(scenario), _share(scenario)) if several else None
         rows = [(list(row.ids), completions.begins(row)) for row in data.load_rows(job)]
         self._messages = [[to_dict(message) for message in row[:-1]] for row in scenario.data.rows]
         self._prompts = [ids[:start] for ids, start in rows]

@@ -86,7 +86,7 @@ def unsupported(scenario: Scenario, name: str) -> str | None:
     dealt = rollouts.dealt(scenario)
     if any(len(part.every) < len(part.numbers) for part in dealt):
         return f"{name} takes a row that comes twice for one more of its group: no such objective.rollout_steps"
-    if len({(len(part.rows[0]), part.epochs) for part in dealt}) > 1:
+    if len({(part.steps, part.epochs) for part in dealt}) > 1:
         return f"{name} has one number of mini-batches and epochs: no objective.rollout_steps={wanted.rollout_steps}"
     return None
 

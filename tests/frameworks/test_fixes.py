@@ -35,7 +35,7 @@ WITHOUT = [
 NEAREST = ("sft-ragged", "sft-ragged-zero2", OFFLOAD)
 """Where a change for offload would show first: ZeRO 2, without it, and no ZeRO at all."""
 TURNED = ("deepspeed==0.15.2", "deepspeed==0.18.9", "openrlhf==0.9.10")
-"""Those that a bug was brought in, and those that the paper is about: the others are of their kind."""
+"""The first release that has the bug, and those of the paper: the others are of their kind."""
 AVERAGED = ("sft-ragged", "sft-equal", "sft-ragged-bf16", OFFLOAD)
 """One cause, none, one more that stays, and one of DeepSpeed's."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 import scenarios
 from adapters.contract import Scenario, vary
@@ -27,12 +26,6 @@ def test_groups_and_steps_stay_whole(name: str) -> None:
             starts = [(rank * steps + step) * share for rank in range(scenario.window.ranks)]
             own = [row for start in starts for row in rows[start : start + share]]
             assert sorted(own) == sorted(scenario.step_rows(number * steps + step))
-
-
-@pytest.mark.parametrize(("steps", "share"), [(2, 1), (2, 8), (3, 4)])
-def test_after_its_seed_a_shuffle_leaves_rows_in_their_steps(steps: int, share: int) -> None:
-    torch.manual_seed(trl_rollouts.seed_in_steps(steps, share))
-    assert (torch.randperm(steps * share) // share).tolist() == [step for step in range(steps) for _ in range(share)]
 
 
 @pytest.mark.parametrize(

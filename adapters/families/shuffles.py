@@ -1,4 +1,4 @@
-"""Shuffles of a loader that goes through rows in several epochs, and the seeds that leave rows in their steps."""
+"""Shuffles that frameworks make of the rows of a sampling, and the seeds of torch that leave rows in their steps."""
 
 from __future__ import annotations
 
@@ -10,13 +10,24 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, RandomSampler
 
-MOST_SEEDS = 20_000
-"""That may have to be tried, on average, before shuffles leave rows in their steps: some seconds."""
+MOST_OF_ONCE, MOST_OF_EPOCHS = 100_000, 20_000
+"""Seeds that may have to be tried, on average, by `seed_of_once` and `seed_of_epochs`: some seconds."""
 
 
-def orders(steps: int, share: int, epochs: int) -> int:
-    """Of how many shuffles one leaves in all epochs the same `share` rows in each step, at the average."""
-    return int((math.factorial(steps * share) // math.factorial(share) ** steps) ** (epochs - 1))
+def orders(steps: int, share: int) -> int:
+    """Of how many orders one leaves `share` rows of each step in that step, at the average."""
+    return math.factorial(steps * share) // math.prod([math.factorial(share)] * steps)
+
+
+@functools.cache
+def seed_of_once(steps: int, share: int) -> int:
+    """The first seed of torch by which `torch.randperm` leaves `share` places of each step in that step."""
+    step = torch.arange(steps * share) // share
+    for seed in itertools.count():
+        order = torch.randperm(steps * share, generator=torch.Generator().manual_seed(seed))
+        if torch.equal(order // share, step):
+            return seed
+    raise AssertionError("there is no last seed")
 
 
 def shuffled(places: int, epochs: int) -> list[list[int]]:
@@ -29,7 +40,7 @@ def shuffled(places: int, epochs: int) -> list[list[int]]:
 
 
 @functools.cache
-def seed(steps: int, share: int, epochs: int) -> int:
+def seed_of_epochs(steps: int, share: int, epochs: int) -> int:
     """The first seed of torch by which all epochs have the same `share` places in each step."""
     with torch.random.fork_rng(devices=[]):
         found = next(number for number in itertools.count() if _alike(_drawn(number, steps * share, epochs), share))
